@@ -1,0 +1,166 @@
+"""The codecs that `bench` compares, with every setting spelled out.
+
+One function per codec makes a `Codec`; `make_codecs` lists them. `encode` takes pixels and returns the whole file.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, features
+from PIL import __version__ as pillow_version
+
+JPEG_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One codec at fixed settings; only the quality varies."""
+
+    name: str
+    qualities: tuple[int, ...]  # in rising order; what is measured unless the user says otherwise
+    settings: str  # goes into the CSV: enough to repeat the run
+    encode: Callable[[np.ndarray, int], bytes]  # ([H, W, 3] uint8, quality) -> the file's bytes
+    decode: Callable[[bytes], np.ndarray]  # -> [H, W, 3] uint8
+    version: Callable[[], str]
+    threads: Callable[[], int]  # how many the codec may use
+    missing: Callable[[], str | None]  # why it cannot run here, or None
+
+
+def make_codecs(device: str = "auto", model: str | None = None) -> dict[str, Codec]:
+    """All codecs by name; `device` and `model` are aec's. Imports neither torch nor codec."""
+    return {
+        "aec": aec(device, model),
+        "jpeg": jpeg(),
+        "jpeg-opt": jpeg_opt(),
+        "jpeg-444": jpeg_444(),
+        "webp": webp(),
+        "avif": avif(),
+        "avif-psnr": avif_psnr(),
+    }
+
+
+def aec(device: str, model: str | None) -> Codec:
+    def encode(image: np.ndarray, quality: int) -> bytes:
+        import codec
+
+        return codec.encode(image, quality=quality, device=device, model=model)
+
+    def decode(data: bytes) -> np.ndarray:
+        import codec
+
+        return _rgb(codec.decode(data, device=device, model=model))
+
+    def version() -> str:
+        try:
+            return f"aec {importlib.metadata.version('aec-codec')}"
+        except importlib.metadata.PackageNotFoundError:
+            return "aec, not installed"  # run from the tree: the commit column says which
+
+    def threads() -> int:
+        import torch
+
+        return torch.get_num_threads()
+
+    def missing() -> str | None:
+        try:
+            from codec import decode, encode  # noqa: F401
+        except ImportError as error:
+            return f"aec does not import: {error}"
+        return None
+
+    return Codec(
+        name="aec",
+        qualities=(1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100),
+        settings=f"device={device} model={model or 'default'}",
+        encode=encode,
+        decode=decode,
+        version=version,
+        threads=threads,
+        missing=missing,
+    )
+
+
+def jpeg() -> Codec:
+    """What `image.save("x.jpg", quality=q)` does."""
+    return _pillow("jpeg", "JPEG", JPEG_QUALITIES, {"subsampling": "4:2:0"}, feature="jpg")
+
+
+def jpeg_opt() -> Codec:
+    """The same pixels in fewer bytes: Huffman tables fitted to the image, progressive scans."""
+    options = {"subsampling": "4:2:0", "optimize": True, "progressive": True}
+    return _pillow("jpeg-opt", "JPEG", JPEG_QUALITIES, options, feature="jpg")
+
+
+def jpeg_444() -> Codec:
+    return _pillow("jpeg-444", "JPEG", JPEG_QUALITIES, {"subsampling": "4:4:4"}, feature="jpg")
+
+
+def webp() -> Codec:
+    qualities = (1, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95)
+    return _pillow("webp", "WEBP", qualities, {"method": 6}, feature="webp")
+
+
+def avif() -> Codec:
+    """libavif's own tuning, which is for the eye rather than for PSNR."""
+    return _avif("avif", {})
+
+
+def avif_psnr() -> Codec:
+    """AVIF tuned for what this bench measures: the fair rival in a plot of PSNR."""
+    return _avif("avif-psnr", {"advanced": {"tune": "psnr"}})
+
+
+def _avif(name: str, extra: dict) -> Codec:
+    qualities = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+    threads = os.cpu_count() or 1
+    # libavif's autotiling cuts by the number of threads: bytes would depend on the machine.
+    options = {"codec": "aom", "speed": 6, "subsampling": "4:4:4", "autotiling": False, "max_threads": threads}
+    return _pillow(name, "AVIF", qualities, options | extra, feature="avif", threads=threads)
+
+
+def _pillow(
+    name: str, form: str, qualities: tuple[int, ...], options: dict, *, feature: str, threads: int = 1
+) -> Codec:
+    def encode(image: np.ndarray, quality: int) -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(image).save(out, form, quality=quality, **options)
+        return out.getvalue()
+
+    def decode(data: bytes) -> np.ndarray:
+        # The format is named, so a file of another kind is an error and not quietly read.
+        with Image.open(io.BytesIO(data), formats=[form]) as image:
+            return _rgb(image)
+
+    def version() -> str:
+        library = features.version("libjpeg_turbo") if feature == "jpg" else features.version(feature)
+        library_name = {"jpg": "libjpeg-turbo", "webp": "libwebp", "avif": "libavif"}[feature]
+        return f"Pillow {pillow_version}, {library_name} {library or 'unknown'}"
+
+    def missing() -> str | None:
+        # A Pillow that does not know a feature (avif before 11.3) warns and answers False; ask only for known ones.
+        if feature in features.get_supported():
+            return None
+        hint = " (11.3 or newer has it)" if feature == "avif" else ""
+        return f"this Pillow ({pillow_version}) is built without {form}{hint}"
+
+    return Codec(
+        name=name,
+        qualities=qualities,
+        settings=f"{form} " + " ".join(f"{key}={value}" for key, value in options.items()),
+        encode=encode,
+        decode=decode,
+        version=version,
+        threads=lambda: threads,
+        missing=missing,
+    )
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """[H, W, 3] uint8 pixels of a decoded image; gray is spread over the three channels."""
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))

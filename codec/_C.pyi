@@ -1,0 +1,81 @@
+"""The extension (csrc/bind.cpp). Only codec.entropy imports it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Buffer
+
+SCALE_BITS: int
+LOWER_BOUND: int
+INDEX_COUNT: int
+MAX_LIMIT: int
+MAX_ALPHABET: int
+MAX_RAW_BITS: int
+ESCAPE_HEAD_BITS: int
+MAX_ESCAPE_CLASS: int
+MAX_SYMBOL: int
+MAX_LANES_LOG2: int
+
+class CorruptError(ValueError): ...
+
+class Tables:
+    def __init__(self, freqs: NDArray[np.uint16], limits: NDArray[np.uint8], raw_bits: NDArray[np.uint8]) -> None: ...
+
+def encode(
+    tables: Tables,
+    symbols: NDArray[np.int16],
+    indexes: NDArray[np.uint8],
+    segments: Sequence[int],
+    lanes_log2: int = -1,
+) -> bytes: ...
+
+class Decoder:
+    def __init__(self, tables: Tables, payload: Buffer) -> None: ...
+    def decode(self, indexes: NDArray[np.uint8], out: NDArray[np.int16]) -> None: ...
+    def finish(self) -> None: ...
+
+def cuda_built() -> bool: ...
+def cuda_archs() -> str: ...
+
+# The rest exists only if cuda_built(). Pointers are tensor.data_ptr(), streams are cuda_stream: see coder_cuda.h.
+
+def tables_data(tables: Tables) -> bytes: ...
+def open_payload(payload: Buffer) -> tuple[int, NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]: ...
+def check_finished(lanes_log2: int, states: Sequence[int], next: Sequence[int], end: Sequence[int]) -> None: ...
+def check_status(status: Sequence[int]) -> None: ...
+def max_payload_bytes(n_symbols: int, lanes_log2: int) -> int: ...
+def encode_scratch_bytes(segments: Sequence[int], lanes_log2: int) -> int: ...
+def decode_cuda(
+    tables: int,
+    payload: int,
+    lanes_log2: int,
+    states: int,
+    next: int,
+    end: int,
+    indexes: int,
+    n: int,
+    symbols: int,
+    status: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def encode_cuda(
+    tables: int,
+    symbols: int,
+    indexes: int,
+    segments: int,
+    n_segments: int,
+    lanes_log2: int,
+    scratch: int,
+    scratch_bytes: int,
+    lengths: int,
+    payload: int,
+    payload_capacity: int,
+    payload_bytes: int,
+    status: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...

@@ -1,0 +1,392 @@
+"""The `aec` command: arguments, files and messages. No codec logic; torch comes in when a network first runs."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import api, errors, format
+
+EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INPUT, EXIT_CORRUPT, EXIT_LIMIT, EXIT_MODEL, EXIT_OUTPUT = range(1, 8)
+EXIT_INTERRUPTED = 130
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2"}
+EXAMPLES = """examples:
+  aec compress photo.png                  photo.aec beside it
+  aec compress -q 40 *.jpg -o small/      many files into a folder
+  aec compress - < photo.png > photo.aec  standard input and output
+  aec decompress photo.aec -o back.png
+  aec info photo.aec
+  aec train my-photos/ -o my.safetensors --minutes 60
+  aec bench my-photos/ -o report/
+exit codes: 0 done, 1 some files failed, 2 usage, 3 unreadable input, 4 corrupt or truncated file,
+  5 over a limit, 6 model missing or another one, 7 output exists or cannot be written, 130 interrupted"""
+
+
+class OutputError(Exception):
+    """The output exists already, or cannot be written."""
+
+
+class InputError(Exception):
+    """The input cannot be read as what it should be."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to make. None is standard input or output."""
+
+    source: Path | None
+    target: Path | None
+
+    @property
+    def name(self) -> str:
+        return str(self.source or "standard input")
+
+
+def exit_code(error: Exception) -> int:
+    for kinds, code in (
+        (errors.LimitError, EXIT_LIMIT),
+        (errors.NotAecError, EXIT_INPUT),
+        (errors.FormatError, EXIT_CORRUPT),
+        (errors.ModelError, EXIT_MODEL),
+        (errors.BackendError, EXIT_USAGE),
+        (OutputError, EXIT_OUTPUT),
+    ):
+        if isinstance(error, kinds):
+            return code
+    return EXIT_INPUT
+
+
+def read_bytes(path: Path | None) -> bytes:
+    return sys.stdin.buffer.read() if path is None else path.read_bytes()
+
+
+def write_bytes(path: Path | None, data: bytes, force: bool) -> None:
+    """Write through a temporary file beside the target, so that no half-written file is ever seen."""
+    try:
+        if path is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            return
+        refuse_existing(path, force)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+    except OSError as e:
+        raise OutputError(f"cannot write {path or 'standard output'}: {e.strerror or e}") from e
+
+
+def refuse_existing(path: Path | None, force: bool) -> None:
+    if path is not None and path.exists() and not force:
+        raise OutputError(f"{path} exists already: -f overwrites it")
+
+
+def expand(inputs: list[str], suffixes: set[str], recursive: bool) -> list[tuple[Path | None, Path]]:
+    """Inputs with folders replaced by the files in them: (path, path relative to the folder that was named)."""
+    out: list[tuple[Path | None, Path]] = []
+    for name in inputs:
+        path = Path(name)
+        if name == "-":
+            out.append((None, Path("-")))
+        elif path.is_dir():
+            found = sorted(path.rglob("*") if recursive else path.iterdir())
+            found = [p for p in found if p.suffix.lower() in suffixes and p.is_file()]
+            if not found:
+                raise InputError(f"{path}: no file ending in {', '.join(sorted(suffixes))} in this folder")
+            out += [(p, p.relative_to(path)) for p in found]
+        else:
+            out.append((path, Path(path.name)))
+    return out
+
+
+def plan(args: argparse.Namespace, sources: list[tuple[Path | None, Path]], suffix: str) -> list[Job]:
+    """Decide where each file goes. Raises argparse's usage error for a contradiction."""
+    output = args.output
+    into_folder = output is not None and output != "-" and (output.endswith(os.sep) or Path(output).is_dir())
+    if len(sources) > 1 and output is not None and not into_folder:
+        if output == "-" or Path(output).suffix:
+            args.parser.error(f"{len(sources)} inputs, but -o {output} is one file: name a folder (ending in {os.sep})")
+        into_folder = True
+    jobs = []
+    for source, relative in sources:
+        if into_folder:
+            target = Path(output) / (Path("stdin") if source is None else relative).with_suffix(suffix)
+        elif output == "-" or (output is None and source is None):
+            target = None
+        else:
+            target = Path(output) if output is not None else source.with_suffix(suffix)
+        if source is not None and target is not None and target.resolve() == source.resolve():
+            args.parser.error(f"{source} would be written onto itself: choose another output with -o")
+        jobs.append(Job(source, target))
+    targets = [str(j.target) for j in jobs]
+    if twice := next((t for t in targets if targets.count(t) > 1), None):
+        args.parser.error(f"two inputs would both be written to {twice}")
+    return jobs
+
+
+def run(args: argparse.Namespace, jobs: list[Job], work: Callable[[Job], str]) -> int:
+    """Do all jobs, going on after a failure; `work` returns the line that -v prints."""
+    show = args.progress if args.progress is not None else len(jobs) > 1 and sys.stderr.isatty() and not args.quiet
+    codes: list[int] = []
+    for job in _progress(jobs, show):
+        try:
+            line = work(job)
+        except (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError) as e:
+            if args.debug:
+                raise
+            print(f"aec: {job.name}: {e or type(e).__name__}", file=sys.stderr)
+            codes.append(exit_code(e))
+        else:
+            if args.verbose:
+                print(line, file=sys.stderr)
+    return 0 if not codes else codes[0] if len(jobs) == 1 else EXIT_SOME_FAILED
+
+
+def _progress(jobs: list[Job], show: bool) -> Iterable[Job]:
+    if not show:
+        return jobs
+    from tqdm import tqdm
+
+    return tqdm(jobs, unit="file", dynamic_ncols=True)
+
+
+def _open_picture(path: Path | None):
+    """A still picture's pixels, decoded; its size is checked before they are."""
+    import io
+    import warnings
+
+    from PIL import Image, UnidentifiedImageError
+
+    data = read_bytes(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
+        try:
+            picture = Image.open(io.BytesIO(data))
+            format.check_size(*picture.size)
+            if getattr(picture, "n_frames", 1) > 1:
+                raise InputError(f"an animation of {picture.n_frames} frames: only still pictures can be encoded")
+            picture.load()
+        except UnidentifiedImageError as e:
+            raise InputError("not a picture that Pillow can read") from e
+        except Image.DecompressionBombError as e:
+            raise errors.LimitError(str(e)) from e
+        except (SyntaxError, EOFError, OSError, ValueError, TypeError, KeyError, IndexError) as e:
+            if isinstance(e, errors.AecError):
+                raise
+            raise InputError(f"cannot read the picture: {e}") from e
+    return picture, len(data)
+
+
+def compress(args: argparse.Namespace) -> int:
+    def work(job: Job) -> str:
+        refuse_existing(job.target, args.force)
+        picture, before = _open_picture(job.source)
+        data = api.encode(picture, args.quality, args.device, args.model)
+        write_bytes(job.target, data, args.force)
+        width, height = picture.size
+        return (
+            f"{job.name}: {width}x{height}, {before} -> {len(data)} bytes "
+            f"({len(data) / before:.1%}, {8 * len(data) / (width * height):.3f} bits per pixel) -> {job.target or 'standard output'}"
+        )
+
+    return run(args, plan(args, expand(args.inputs, IMAGE_SUFFIXES, args.recursive), ".aec"), work)
+
+
+def decompress(args: argparse.Namespace) -> int:
+    import io
+
+    def work(job: Job) -> str:
+        refuse_existing(job.target, args.force)
+        suffix = ".png" if job.target is None else job.target.suffix.lower()
+        from PIL import Image
+
+        kind = Image.registered_extensions().get(suffix)
+        if kind not in Image.SAVE:
+            raise OutputError(f"{job.target}: pictures of kind {suffix or '(no suffix)'} cannot be written; try .png")
+        data = read_bytes(job.source)
+        picture = api.decode(data, args.device, args.model, max_pixels=args.max_pixels or None)
+        buffer = io.BytesIO()
+        lossy = {"quality": 95} if kind in ("JPEG", "WEBP", "AVIF") else {}
+        picture.save(buffer, kind, **lossy)
+        write_bytes(job.target, buffer.getvalue(), args.force)
+        return f"{job.name}: {len(data)} bytes -> {picture.width}x{picture.height} -> {job.target or 'standard output'}"
+
+    return run(args, plan(args, expand(args.inputs, {".aec"}, args.recursive), ".png"), work)
+
+
+def info(args: argparse.Namespace) -> int:
+    def work(job: Job) -> str:
+        data = read_bytes(job.source)
+        layout = format.read(data, max_pixels=None)
+        h = layout.header
+        facts = {
+            "file": job.name,
+            "bytes": len(data),
+            "width": h.width,
+            "height": h.height,
+            "mode": "gray" if h.gray else "RGB",
+            "quality": h.quality,
+            "bits_per_pixel": round(8 * len(data) / (h.width * h.height), 4),
+            "tiles": len(layout.payloads),
+            "tile_side": h.tile,
+            "overhead_bytes": layout.overhead_bytes,
+            "model": h.model_id.hex(),
+            "format_version": format.VERSION,
+        }
+        if args.json:
+            print(json.dumps(facts))
+        else:
+            print("\n".join(f"{k.replace('_', ' '):15} {v}" for k, v in facts.items()))
+        return f"{job.name}: checksums are right"
+
+    return run(args, [Job(source, None) for source, _ in expand(args.inputs, {".aec"}, False)], work)
+
+
+def train(args: argparse.Namespace) -> int:
+    from . import train as training
+
+    refuse_existing(Path(args.output), args.force or args.resume is not None)
+    options = training.Options(
+        minutes=args.minutes,
+        config=args.config,
+        batch=args.batch,
+        learning_rate=args.learning_rate,
+        device=args.device,
+        seed=args.seed,
+    )
+    report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
+    holdout = Path(args.holdout) if args.holdout else None
+    training.main([Path(p) for p in args.data], Path(args.output), options, args.resume and Path(args.resume), holdout, report)
+    return 0
+
+
+def bench(args: argparse.Namespace) -> int:
+    from . import bench
+
+    return bench.main(args.rest)
+
+
+def version() -> str:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    from . import _C
+
+    try:
+        number = installed("aec-codec")
+    except PackageNotFoundError:  # built in place, not installed
+        number = "(not installed)"
+    return f"aec {number}, format {format.VERSION}, CUDA {_C.cuda_archs() if _C.cuda_built() else 'not built in'}"
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser, *_):
+        print(version())
+        parser.exit()
+
+
+def quality(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{value}: allowed are 1..100")
+    return value
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text}: must be above 0")
+    return value
+
+
+def make_parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("aec", description="A learned image codec.", epilog=EXAMPLES, formatter_class=raw)
+    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and what was built in")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    talk = argparse.ArgumentParser(add_help=False)
+    talk.add_argument("-v", "--verbose", action="store_true", help="a line for each file")
+    talk.add_argument("--quiet", action="store_true", help="no progress bar; errors only")
+    talk.add_argument("--progress", action=argparse.BooleanOptionalAction, help="progress bar (default: on a terminal)")
+    talk.add_argument("--debug", action="store_true", help="show where an error came from")
+    files = argparse.ArgumentParser(add_help=False)
+    files.add_argument("inputs", nargs="+", metavar="IN", help="file, folder, or - for standard input")
+    files.add_argument("-o", "--output", metavar="OUT", help="file, folder (must be one for several inputs), or - for standard output")
+    files.add_argument("-f", "--force", action="store_true", help="overwrite")
+    files.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    model.add_argument("--model", metavar="NAME|FILE", help="another model than the default, or than the one the file names")
+
+    p = commands.add_parser("compress", parents=[files, model, talk], help="pictures -> .aec files")
+    p.add_argument("-q", "--quality", type=quality, default=75, metavar="1..100", help="1 smallest, 100 best (default: 75)")
+    p.set_defaults(run=compress, parser=p)
+
+    p = commands.add_parser("decompress", parents=[files, model, talk], help=".aec files -> pictures (.png unless -o says otherwise)")
+    p.add_argument("--max-pixels", type=int, default=format.DEFAULT_MAX_PIXELS, metavar="N", help="refuse larger pictures (0: no limit)")
+    p.set_defaults(run=decompress, parser=p)
+
+    p = commands.add_parser("info", parents=[talk], help="what an .aec file says, and whether it is whole")
+    p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, or - for standard input")
+    p.add_argument("--json", action="store_true", help="one JSON object per file")
+    p.set_defaults(run=info, parser=p)
+
+    p = commands.add_parser("train", help="pictures -> a model of your own")
+    p.add_argument("data", nargs="+", metavar="DATA", help="folder of pictures, or tar shards of them")
+    p.add_argument("-o", "--output", required=True, metavar="MODEL", help="model file, .safetensors; checkpoints go beside it")
+    p.add_argument("--minutes", type=positive, required=True, help="budget in all, that of --resume's checkpoint included")
+    p.add_argument("--resume", metavar="CHECKPOINT", help="go on from here")
+    p.add_argument("--config", default="base", help="small or base (default: base); --resume keeps the checkpoint's")
+    p.add_argument("--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)")
+    p.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
+    p.add_argument("--batch", type=int, default=16, help="crops per step (default: 16)")
+    p.add_argument("--learning-rate", type=positive, default=1.5e-3, help="peak (default: 1.5e-3)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("-f", "--force", action="store_true", help="overwrite the model")
+    p.add_argument("--quiet", action="store_true", help="no progress")
+    p.add_argument("--debug", action="store_true", help="show where an error came from")
+    p.set_defaults(run=train, parser=p)
+
+    p = commands.add_parser("bench", help="rate-distortion and speed against JPEG and others (aec bench --help)", add_help=False)
+    p.set_defaults(run=bench, parser=p, debug=False)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = make_parser()
+    args, rest = parser.parse_known_args(argv)
+    if args.command == "bench":
+        args.rest = rest
+    elif rest:
+        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        print("aec: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except (errors.AecError, InputError, OutputError, OSError, ValueError, MemoryError) as e:
+        if args.debug:
+            raise
+        print(f"aec: {e}", file=sys.stderr)
+        return exit_code(e)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Pictures of any accepted kind <-> float tensors, and the tiles' neighbourhoods."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .format import Tile
+
+CONVERTED = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """uint8 [C, H, W], C = 1 (gray) or 3 (RGB)."""
+
+    data: Tensor
+
+    @property
+    def gray(self) -> bool:
+        return self.data.shape[0] == 1
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Drop an alpha channel that says nothing; refuse one that does."""
+    if not image.has_transparency_data:
+        return image
+    gray = image.mode in ("LA", "La")
+    image = image.convert("LA" if gray else "RGBA")
+    if image.getchannel("A").getextrema()[0] < 255:
+        raise ValueError("the image has transparent pixels, which aec cannot keep yet: flatten it onto a background first")
+    return image.convert("L" if gray else "RGB")
+
+
+def _from_pil(image: Image.Image) -> Tensor:
+    image = _opaque(ImageOps.exif_transpose(image))
+    image = image.convert(CONVERTED.get(image.mode, image.mode))
+    if image.mode not in ("L", "RGB"):
+        raise ValueError(f"images of mode {image.mode} cannot be encoded: allowed are L, RGB and {', '.join(CONVERTED)}")
+    data = torch.from_numpy(np.array(image))
+    return data[None] if image.mode == "L" else data.permute(2, 0, 1)
+
+
+def to_pixels(image: "Image.Image | np.ndarray | Tensor") -> Pixels:
+    """Accept a picture.
+
+    Args:
+        image: PIL image (L or RGB; 1, P, CMYK, YCbCr, LAB and HSV are converted; EXIF orientation is applied to the
+            pixels; an alpha channel must be fully opaque), numpy uint8 [H, W, 3] or [H, W], or torch uint8 [3, H, W] or [1, H, W].
+
+    Raises:
+        TypeError: another type or dtype.
+        ValueError: another shape or mode, or transparency.
+    """
+    if isinstance(image, Image.Image):
+        data = _from_pil(image)
+    elif isinstance(image, np.ndarray):
+        if image.dtype != np.uint8:
+            raise TypeError(f"numpy image of dtype {image.dtype}: must be uint8")
+        if image.ndim == 2:
+            data = torch.from_numpy(image.copy())[None]
+        elif image.ndim == 3 and image.shape[2] == 3:
+            data = torch.from_numpy(image.copy()).permute(2, 0, 1)
+        else:
+            raise ValueError(f"numpy image of shape {list(image.shape)}: must be [H, W, 3] or [H, W]")
+    elif isinstance(image, Tensor):
+        if image.dtype != torch.uint8:
+            raise TypeError(f"torch image of dtype {image.dtype}: must be torch.uint8")
+        if image.ndim != 3 or image.shape[0] not in (1, 3):
+            raise ValueError(f"torch image of shape {list(image.shape)}: must be [3, H, W] or [1, H, W]")
+        data = image
+    else:
+        raise TypeError(f"image of type {type(image).__name__}: must be a PIL image, a numpy array or a torch tensor")
+    if data.numel() == 0:
+        raise ValueError(f"image of {data.shape[2]}x{data.shape[1]}: both sides must be at least 1")
+    return Pixels(data)
+
+
+def window(start: int, size: int, end: int, halo: int) -> tuple[int, int, int]:
+    """Widen start..start+size by halo each way, within 0..end: (first, last, offset of start in it)."""
+    first = max(0, start - halo)
+    return first, min(end, start + size + halo), start - first
+
+
+def tile_input(pixels: Pixels, tile: "Tile", halo: int, multiple: int, device: torch.device) -> tuple[Tensor, int, int]:
+    """A tile and its surroundings for the analysis.
+
+    Args:
+        halo: pixels to add on each side where the image has them; a multiple of `multiple`.
+        multiple: the sides of the result are padded to this at the image's right and bottom, repeating the edge.
+
+    Returns:
+        (float32 [1, 3, h, w] in [0, 1], top and left of the tile in it).
+    """
+    height, width = pixels.data.shape[1:]
+    y0, y1, top = window(tile.y, tile.height, height, halo)
+    x0, x1, left = window(tile.x, tile.width, width, halo)
+    x = pixels.data[None, :, y0:y1, x0:x1].to(device).float() / 255
+    x = x.expand(-1, 3, -1, -1)
+    return F.pad(x, (0, -x.shape[3] % multiple, 0, -x.shape[2] % multiple), mode="replicate"), top, left
+
+
+def to_uint8(x: Tensor, gray: bool) -> Tensor:
+    """float [3, H, W], nominally 0..1 -> uint8 [3, H, W], or [1, H, W] (the channels' mean) if gray."""
+    if gray:
+        x = x.mean(0, keepdim=True)
+    return (x * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def to_pil(data: Tensor) -> Image.Image:
+    """uint8 [3, H, W] or [1, H, W], any device -> PIL image, RGB or L."""
+    return Image.fromarray(to_numpy(data))
+
+
+def to_numpy(data: Tensor) -> np.ndarray:
+    """uint8 [3, H, W] or [1, H, W], any device -> numpy uint8 [H, W, 3] or [H, W]."""
+    data = data.cpu()
+    return data[0].numpy() if data.shape[0] == 1 else data.permute(1, 2, 0).contiguous().numpy()

@@ -1,0 +1,173 @@
+"""The entropy nets in integers: the readable reference, exact on every device.
+
+Float64 tensors carry the integers. Every product of an int16 weight and an int16 activation and every partial sum stays
+below 2^31 (proved at export, FORMAT §8), far below 2^53; scaling by a power of two is exact too. So any order of summation,
+any BLAS and any device give the same sums, and `floor` the same integers.
+
+Every tensor between the layers is int16 with FRACTION_BITS = 12 fractional bits. A convolution's weights have a shift per
+output channel: weight = w * 2^shift; result = saturate((sum + bias + 2^(shift-1)) >> shift).
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import FRACTION_BITS, LEAK_BITS, QUALITIES, Add, Leaky, QualityVector
+from .model import INDEX_UNIT, EntropyNet, Model
+from .tables import INDEX_COUNT
+
+LOW, HIGH = -(2**15), 2**15 - 1
+MAX_SHIFT = 15
+ACCUMULATOR_LIMIT = 2**31
+
+
+class IntegerConv(nn.Module):
+    """1x1 or depthwise 3x3 convolution; see the module's text. Buffers: weight int16, bias int32 [O], shift uint8 [O]."""
+
+    def __init__(self, out_channels: int, in_per_group: int, kernel: int):
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(out_channels, in_per_group, kernel, kernel, dtype=torch.int16))
+        self.register_buffer("bias", torch.zeros(out_channels, dtype=torch.int32))
+        self.register_buffer("shift", torch.zeros(out_channels, dtype=torch.uint8))
+
+    @classmethod
+    def from_float(cls, conv: nn.Conv2d) -> "IntegerConv":
+        """Quantise with, per output channel, the largest shift for which no accumulator can overflow.
+
+        Raises:
+            ValueError: a channel's weights are too large for any shift.
+        """
+        w, b = conv.weight.detach().double().cpu(), conv.bias.detach().double().cpu()
+        self = cls(w.shape[0], w.shape[1], w.shape[2])
+        done = torch.zeros(len(w), dtype=torch.bool)
+        for shift in range(MAX_SHIFT, -1, -1):
+            wi, bi = (w * 2.0**shift).round(), (b * 2.0 ** (shift + FRACTION_BITS)).round()
+            fits = (accumulator_bound(wi, bi, 2.0**shift / 2) < ACCUMULATOR_LIMIT) & (wi.abs().amax((1, 2, 3)) <= HIGH)
+            take = fits & ~done
+            self.weight[take] = wi[take].to(torch.int16)
+            self.bias[take] = bi[take].to(torch.int32)
+            self.shift[take] = shift
+            done |= fits
+        if not done.all():
+            raise ValueError(f"{int((~done).sum())} output channels have weights too large for int16 arithmetic")
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = torch.exp2(-self.shift.double())
+        w = self.weight.double() * scale[:, None, None, None]
+        b = self.bias.double() * scale + 0.5 * (self.shift > 0)
+        if self.weight.shape[1:] == (1, 3, 3):
+            out = _depthwise(x, w, b)
+        else:
+            out = torch.baddbmm(b[:, None], w[None, :, :, 0, 0].expand(len(x), -1, -1), x.flatten(2)).unflatten(
+                2, x.shape[2:]
+            )
+        return out.floor_().clamp_(LOW, HIGH)
+
+
+def _depthwise(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """3x3 depthwise convolution with zero padding, float64 (torch's own has no fast path for it)."""
+    height, width = x.shape[2:]
+    padded = F.pad(x, (1, 1, 1, 1))
+    out = b[:, None, None].expand_as(x).clone()
+    for i in range(3):
+        for j in range(3):
+            out.addcmul_(padded[:, :, i : i + height, j : j + width], w[:, 0, i, j, None, None])
+    return out
+
+
+def accumulator_bound(weight: Tensor, bias: Tensor, half: Tensor | float) -> Tensor:
+    """Largest magnitude an accumulator can reach for any int16 input: float64 [O]."""
+    return weight.double().abs().sum((1, 2, 3)) * -LOW + bias.double().abs() + half
+
+
+class IntegerLeaky(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.maximum(x, (x * 2.0**-LEAK_BITS).floor_())
+
+
+class IntegerAdd(nn.Module):
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a + b).clamp_(LOW, HIGH)
+
+
+class IntegerQualityVector(nn.Module):
+    """A row of int16 for each quality; q is int64 [B], 1..100."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("table", torch.zeros(QUALITIES, channels, dtype=torch.int16))
+
+    @classmethod
+    def from_float(cls, vector: QualityVector) -> "IntegerQualityVector":
+        self = cls(vector.knots.shape[1])
+        self.table.copy_((all_qualities(vector) * 2**FRACTION_BITS).round().clamp(LOW, HIGH))
+        return self
+
+    def forward(self, q: Tensor) -> Tensor:
+        return self.table[q - 1].double()[:, :, None, None]
+
+
+def all_qualities(vector: QualityVector) -> Tensor:
+    """The vector at q = 1..100: float64 [100, C]."""
+    vector = copy.deepcopy(vector).double().cpu()
+    return vector(torch.arange(1, QUALITIES + 1, dtype=torch.float64))[:, :, 0, 0].detach()
+
+
+def _swap(module: nn.Module, empty: bool) -> nn.Module:
+    """Replace every float layer below `module` by its integer twin: quantised, or empty for weights that come from a file."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d):
+            shape = child.weight.shape
+            twin = IntegerConv(shape[0], shape[1], shape[2]) if empty else IntegerConv.from_float(child)
+        elif isinstance(child, QualityVector):
+            twin = IntegerQualityVector(child.knots.shape[1]) if empty else IntegerQualityVector.from_float(child)
+        elif isinstance(child, Leaky):
+            twin = IntegerLeaky()
+        elif isinstance(child, Add):
+            twin = IntegerAdd()
+        else:
+            _swap(child, empty)
+            continue
+        setattr(module, name, twin)
+    return module
+
+
+class IntegerEntropyNet(nn.Module):
+    """All that decides a symbol's mean, step and table index, in integers.
+
+    Buffers: step int16 [100, M] and hyper_step int16 [100, Z], quantisation steps in units of 2^-12, at least 1;
+    hyper_index uint8 [100, Z].
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        with torch.device("meta"):
+            net = EntropyNet(config)
+        self.net = _swap(net, empty=True)
+        self.register_buffer("step", torch.ones(QUALITIES, config.latents, dtype=torch.int16))
+        self.register_buffer("hyper_step", torch.ones(QUALITIES, config.hyper, dtype=torch.int16))
+        self.register_buffer("hyper_index", torch.zeros(QUALITIES, config.hyper, dtype=torch.uint8))
+
+    @classmethod
+    def from_float(cls, model: Model) -> "IntegerEntropyNet":
+        """Export a trained model. Raises ValueError as `IntegerConv.from_float` does."""
+        self = cls(model.config)
+        self.net = _swap(copy.deepcopy(model.entropy).cpu(), empty=False)
+        for buffer, vector in ((self.step, model.log_step), (self.hyper_step, model.hyper_log_step)):
+            buffer.copy_((all_qualities(vector).exp() * 2**FRACTION_BITS).round().clamp(1, HIGH))
+        index = all_qualities(model.hyper_index) * INDEX_UNIT
+        self.hyper_index.copy_(index.round().clamp(1, INDEX_COUNT - 1))  # never skipped: z is small and matters
+        return self.eval()
+
+    def prior(self, z_hat: Tensor, q: Tensor, height: int, width: int) -> Tensor:
+        return self.net.prior(z_hat, q, height, width)
+
+    def predict(self, k: int, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (units of 2^-12) and table index 0..63 of every latent, float64 [B, M, h, w]; only those of step k are meant."""
+        mean, index = self.net.step(k, prior, y_hat, q)
+        index = (index * (INDEX_UNIT / 2**FRACTION_BITS) + 0.5).floor_().clamp_(0, INDEX_COUNT - 1)
+        return mean, index

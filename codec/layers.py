@@ -1,0 +1,90 @@
+"""The operations every network of aec is made of (design: 1x1 and depthwise convolution, leaky ReLU, add, pixel shuffle).
+
+Two arithmetics share one description: the modules here compute in float for training, and `integer.py` swaps each of
+`nn.Conv2d`, `Leaky`, `Add` and `QualityVector` for a twin that computes the same on integers. That is why even an
+addition is a module.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Latents and every tensor inside the entropy nets are signed fixed point with 12 fractional bits in 16 bits, so they
+# saturate at +-8. The float modules saturate too: training then sees what the integers will do.
+FRACTION_BITS = 12
+SATURATION = 8.0
+LEAK_BITS = 3  # slope 2^-3 below zero: an arithmetic shift
+QUALITIES = 100  # q = 1..100
+
+
+def saturate(x: Tensor) -> Tensor:
+    return x.clamp(-SATURATION, SATURATION)
+
+
+class Leaky(nn.Module):
+    """Leaky ReLU with a slope that integers can take: 2^-LEAK_BITS."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, 2.0**-LEAK_BITS)
+
+
+class Add(nn.Module):
+    """Saturating addition."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return saturate(a + b)
+
+
+class FreeAdd(nn.Module):
+    """Addition in the transforms, which stay float and have no range to keep."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b
+
+
+class QualityVector(nn.Module):
+    """One learned number per channel as a piecewise linear function of quality: how a network is told q.
+
+    `forward(q)` takes float [B], 1..100, and returns [B, C, 1, 1].
+    """
+
+    KNOTS = 8
+
+    def __init__(self, channels: int, value: float = 0.0):
+        super().__init__()
+        self.knots = nn.Parameter(torch.full((self.KNOTS, channels), value))
+
+    def forward(self, q: Tensor) -> Tensor:
+        t = (q.to(self.knots.dtype) - 1) / (QUALITIES - 1) * (self.KNOTS - 1)
+        left = t.floor().clamp(0, self.KNOTS - 2).long()
+        f = (t - left)[:, None]
+        return (self.knots[left] * (1 - f) + self.knots[left + 1] * f)[:, :, None, None]
+
+
+class Block(nn.Module):
+    """Mix space, then channels: x + pw(dw3x3(act(pw x))), then x + pw(act(pw x)).
+
+    Source: the depthwise blocks of DCVC-RT (arXiv:2502.20762, section 3), reduced to the allowed operations.
+    """
+
+    def __init__(self, channels: int, expansion: int = 2, add: type[nn.Module] = FreeAdd):
+        super().__init__()
+        wide = expansion * channels
+        self.space_in = nn.Conv2d(channels, channels, 1)
+        self.space = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.space_out = nn.Conv2d(channels, channels, 1)
+        self.mix_in = nn.Conv2d(channels, wide, 1)
+        self.mix_out = nn.Conv2d(wide, channels, 1)
+        self.act = Leaky()
+        self.add = add()
+        for last in (self.space_out, self.mix_out):  # a fresh block is the identity
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.add(x, self.space_out(self.space(self.act(self.space_in(x)))))
+        return self.add(x, self.mix_out(self.act(self.mix_in(x))))
+
+
+def blocks(channels: int, n: int, add: type[nn.Module] = FreeAdd) -> nn.Sequential:
+    return nn.Sequential(*(Block(channels, add=add) for _ in range(n)))

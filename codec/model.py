@@ -1,0 +1,308 @@
+"""The networks: pixels -> latents -> pixels, and what is known of each latent before it is read.
+
+A latent and a hyperlatent are coded alike: value = mean + symbol * step, where the step depends on channel and quality,
+and the mean and the scale index come from the entropy net (for hyperlatents the mean is 0 and the index a table).
+
+Sources: hyperprior, Balle 2018 (arXiv:1802.01436); means and context, Minnen 2018 (arXiv:1809.02736); mixed
+quantisation, Minnen & Singh 2020 (arXiv:2007.08739); parallel steps over channel groups and 2x2 positions (quadtree),
+DCVC-DC (arXiv:2302.14402); one model for all rates by gain vectors, Cui 2021 (arXiv:2003.02012).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import Add, Block, Leaky, QualityVector, blocks, saturate
+from .tables import INDEX_COUNT, SCALE_MAX, SCALE_MIN
+
+
+LATENT_STRIDE = 16  # pixels per latent, each way
+HYPER_STRIDE = 4  # latents per hyperlatent, each way
+# The index head works in units of 8 indices, so that 0..63 fits the nets' range of +-8.
+INDEX_UNIT = 8
+LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (INDEX_COUNT - 1)
+LAMBDA_RANGE = (0.0008, 0.4)  # q = 1 .. q = 100; loss = bits per pixel + lambda * 255^2 * MSE
+
+
+@dataclass(frozen=True)
+class Config:
+    """Widths and depths.
+
+    Args:
+        latents: channels of y, M. Must be a multiple of steps.
+        hyper: channels of z.
+        wide8, blocks8: width and number of blocks at 1/8 of the image's resolution, in analysis and synthesis.
+        wide16, blocks16: the same at 1/16.
+        context: width of the hyper-synthesis and of each context step.
+        steps: context steps, 2 or 4.
+    """
+
+    latents: int = 320
+    hyper: int = 64
+    wide8: int = 96
+    blocks8: int = 4
+    wide16: int = 192
+    blocks16: int = 4
+    context: int = 128
+    steps: int = 4
+
+    @property
+    def halo(self) -> int:
+        """Receptive field of the transforms beyond their own latent, in latents (each block sees one sample further)."""
+        return self.blocks16 + -(-self.blocks8 // 2)
+
+
+CONFIGS = {
+    "small": Config(),
+    "base": Config(latents=256, hyper=96, wide8=176, blocks8=6, wide16=320, blocks16=4, context=192),
+}
+
+
+def linear(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """The shortcuts stay in float32 under autocast: a bf16 DC coefficient is coarser than the best quality's step."""
+    with torch.autocast(x.device.type, enabled=False):
+        return conv(x.float())
+
+
+class Analysis(nn.Module):
+    """Pixels [B, 3, H, W] in [-0.5, 0.5], H and W multiples of 16 -> latents [B, M, H/16, W/16]."""
+
+    def __init__(self, c: Config):
+        super().__init__()
+        self.shortcut = nn.Conv2d(3 * LATENT_STRIDE**2, c.latents, 1)
+        self.head8 = nn.Conv2d(3 * 64, c.wide8, 1)
+        self.body8 = blocks(c.wide8, c.blocks8)
+        self.head16 = nn.Conv2d(4 * c.wide8, c.wide16, 1)
+        self.body16 = blocks(c.wide16, c.blocks16)
+        self.tail = nn.Conv2d(c.wide16, c.latents, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.body8(self.head8(F.pixel_unshuffle(x, 8)))
+        h = self.body16(self.head16(F.pixel_unshuffle(h, 2)))
+        return linear(self.shortcut, F.pixel_unshuffle(x, LATENT_STRIDE)) + self.tail(h)
+
+
+class Synthesis(nn.Module):
+    """The mirror of `Analysis`."""
+
+    def __init__(self, c: Config):
+        super().__init__()
+        self.shortcut = nn.Conv2d(c.latents, 3 * LATENT_STRIDE**2, 1)
+        self.head16 = nn.Conv2d(c.latents, c.wide16, 1)
+        self.body16 = blocks(c.wide16, c.blocks16)
+        self.tail16 = nn.Conv2d(c.wide16, 4 * c.wide8, 1)
+        self.body8 = blocks(c.wide8, c.blocks8)
+        self.tail8 = nn.Conv2d(c.wide8, 3 * 64, 1)
+
+    def forward(self, y: Tensor) -> Tensor:
+        h = F.pixel_shuffle(self.tail16(self.body16(self.head16(y))), 2)
+        h = F.pixel_shuffle(self.tail8(self.body8(h)), 8)
+        return F.pixel_shuffle(linear(self.shortcut, y), LATENT_STRIDE) + h
+
+
+class HyperAnalysis(nn.Module):
+    """Latents [B, M, h, w], h and w multiples of 4 -> hyperlatents [B, Z, h/4, w/4]."""
+
+    def __init__(self, c: Config):
+        super().__init__()
+        n = c.context
+        self.head = nn.Conv2d(c.latents, n, 1)
+        self.quality = QualityVector(n)
+        self.body = Block(n)
+        self.down2 = nn.Conv2d(4 * n, n, 1)
+        self.body2 = Block(n)
+        self.down4 = nn.Conv2d(4 * n, n, 1)
+        self.body4 = Block(n)
+        self.tail = nn.Conv2d(n, c.hyper, 1)
+
+    def forward(self, y: Tensor, q: Tensor) -> Tensor:
+        h = self.body(self.head(y) + self.quality(q))
+        h = self.body2(self.down2(F.pixel_unshuffle(h, 2)))
+        h = self.body4(self.down4(F.pixel_unshuffle(h, 2)))
+        return self.tail(h)
+
+
+class ContextStep(nn.Module):
+    """One parallel pass: what the hyperprior and the latents so far say of the next ones."""
+
+    def __init__(self, c: Config, sees_latents: bool):
+        super().__init__()
+        n = c.context
+        self.from_hyper = nn.Conv2d(n, n, 1)
+        self.from_latents = nn.Conv2d(c.latents, n, 1) if sees_latents else None
+        self.quality = QualityVector(n)
+        self.add = Add()
+        self.act = Leaky()
+        self.body = Block(n, add=Add)
+        self.mean = nn.Conv2d(n, c.latents, 1)
+        self.index = nn.Conv2d(n, c.latents, 1)
+        self.index_quality = QualityVector(c.latents)
+        for head in (self.mean, self.index):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.add(self.from_hyper(prior), self.quality(q))
+        if self.from_latents is not None:
+            h = self.add(h, self.from_latents(y_hat))
+        h = self.body(self.act(h))
+        return self.mean(h), self.add(self.index(h), self.index_quality(q))
+
+
+class EntropyNet(nn.Module):
+    """Hyper-synthesis and context steps: everything that decides a table index. Exported to integers."""
+
+    def __init__(self, c: Config):
+        super().__init__()
+        n = c.context
+        self.head = nn.Conv2d(c.hyper, n, 1)
+        self.quality = QualityVector(n)
+        self.add = Add()
+        self.body4 = Block(n, add=Add)
+        self.up2 = nn.Conv2d(n, 4 * n, 1)
+        self.body2 = Block(n, add=Add)
+        self.up1 = nn.Conv2d(n, 4 * n, 1)
+        self.body1 = Block(n, add=Add)
+        self.steps = nn.ModuleList(ContextStep(c, sees_latents=k > 0) for k in range(c.steps))
+
+    def prior(self, z_hat: Tensor, q: Tensor, height: int, width: int) -> Tensor:
+        """Hyperlatents [B, Z, h/4, w/4] -> features [B, N, height, width], cropped to the latents' size."""
+        h = self.body4(self.add(self.head(z_hat), self.quality(q)))
+        h = self.body2(F.pixel_shuffle(self.up2(h), 2))
+        h = self.body1(F.pixel_shuffle(self.up1(h), 2))
+        return h[:, :, :height, :width]
+
+    def step(self, k: int, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and index / INDEX_UNIT, [B, M, h, w] each, of every latent; only those of step k are meant."""
+        return self.steps[k](prior, y_hat, q)
+
+
+def step_of(steps: int, channels: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """The step in which each latent is coded, int64 [M, h, w] (FORMAT §8).
+
+    Channel c is in group c mod steps; a position's phase counts (0,0), (1,1), (0,1), (1,0) of each 2x2 square (two steps:
+    the checkerboard). Step = group xor phase: in every step each group is read at another phase.
+    """
+    i = torch.arange(height, device=device)[:, None] & 1
+    j = torch.arange(width, device=device)[None, :] & 1
+    phase = (i ^ j) if steps == 2 else 2 * (i ^ j) + i
+    group = torch.arange(channels, device=device)[:, None, None] % steps
+    return group ^ phase
+
+
+class _Bound(torch.autograd.Function):
+    """clamp whose gradient also flows where it points back into the range."""
+
+    @staticmethod
+    def forward(ctx, x, low, high):
+        ctx.save_for_backward(x)
+        ctx.range = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        low, high = ctx.range
+        keep = ((x >= low) | (g < 0)) & ((x <= high) | (g > 0))
+        return g * keep, None, None
+
+
+def bits_of(symbols: Tensor, index: Tensor) -> Tensor:
+    """Information in bits of (noisy) symbols under zero-mean Gaussians of real-valued scale index, elementwise."""
+    scale = SCALE_MIN * torch.exp(LOG_SCALE_STEP * _Bound.apply(index.float(), 0.0, INDEX_COUNT - 1.0))
+    v = symbols.float().abs()
+    k = math.sqrt(0.5) / scale
+    p = 0.5 * (torch.erfc((v - 0.5) * k) - torch.erfc((v + 0.5) * k))
+    return -torch.log2(_Bound.apply(p, 2.0**-24, 1.0))
+
+
+def _round_error(v: Tensor) -> Tensor:
+    """round(v) - v, without a gradient: adding it is the straight-through estimator."""
+    return (v.round() - v).detach()
+
+
+class Model(nn.Module):
+    """All networks in float, as trained."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config)
+        self.synthesis = Synthesis(config)
+        self.hyper_analysis = HyperAnalysis(config)
+        self.entropy = EntropyNet(config)
+        self.log_step = QualityVector(config.latents)
+        self.hyper_log_step = QualityVector(config.hyper, math.log(0.25))
+        self.hyper_index = QualityVector(config.hyper, math.log(2 / SCALE_MIN) / LOG_SCALE_STEP / INDEX_UNIT)
+
+    @torch.no_grad()
+    def init_from_patches(self, patches: Tensor) -> None:
+        """Start as a working transform codec: shortcuts from PCA, steps and indices from the spectrum.
+
+        Args:
+            patches: float [n, 768], 16x16 patches of training images in [-0.5, 0.5], in pixel_unshuffle's order; n >> 768.
+
+        A linear autoencoder is PCA. Channels are scaled by deviation^-1/2, halfway to whitening: plain coefficients span
+        1:250, too much for 16-bit weights to mix; white ones would clip the peaks of the weak channels.
+        """
+        c = self.config
+        covariance = (patches.double().T @ patches.double()) / len(patches)
+        value, vector = torch.linalg.eigh(covariance)
+        deviation = value.flip(0)[: c.latents].clamp(min=1e-8).sqrt()
+        basis = vector.flip(1)[:, : c.latents]
+        scale = deviation.rsqrt()
+        self.analysis.shortcut.weight.copy_((basis * scale).T[:, :, None, None])
+        self.synthesis.shortcut.weight.copy_((basis / scale)[:, :, None, None])
+        for conv in (self.analysis.shortcut, self.synthesis.shortcut, self.analysis.tail, self.synthesis.tail8):
+            nn.init.zeros_(conv.bias)
+        for conv in (self.analysis.tail, self.synthesis.tail8):
+            nn.init.zeros_(conv.weight)
+        # Where d(bits) = -lambda * d(distortion) at high rate: step^2 = 18 log2(e) / (lambda 255^2), in orthonormal units.
+        low, high = (math.log(v) for v in LAMBDA_RANGE)
+        knots = QualityVector.KNOTS
+        lam = torch.linspace(low, high, knots, dtype=torch.float64).exp()
+        step = (18 * math.log2(math.e) / lam).sqrt()[:, None] / 255 * scale
+        self.log_step.knots.copy_(step.log())
+        index = ((deviation * scale / step).log() - math.log(SCALE_MIN)) / LOG_SCALE_STEP
+        for s in self.entropy.steps:
+            s.index_quality.knots.copy_(index.clamp(1, INDEX_COUNT - 2) / INDEX_UNIT)
+
+    def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Training pass.
+
+        Args:
+            x: float [B, 3, H, W] in [0, 1], H and W multiples of 64.
+            q: float [B], 1..100.
+
+        Returns:
+            (x_hat float [B, 3, H, W], bits float32 [B]): the reconstruction from hard-rounded latents (straight-through
+            gradient) and the rate under uniform noise.
+        """
+        y = saturate(self.analysis(x - 0.5).float())
+        z = saturate(self.hyper_analysis(y, q).float())
+        z_step = self.hyper_log_step(q).exp()
+        z_hat = z + z_step * _round_error(z / z_step)
+        bits = bits_of(z / z_step + (torch.rand_like(z) - 0.5), INDEX_UNIT * self.hyper_index(q)).sum((1, 2, 3))
+
+        step = self.log_step(q).exp()
+        prior = self.entropy.prior(z_hat, q, *y.shape[2:])
+        order = step_of(self.config.steps, *y.shape[1:], device=y.device)
+        y_hat, v, index = torch.zeros_like(y), torch.zeros_like(y), torch.zeros_like(y)
+        for k in range(self.config.steps):
+            now = order == k
+            mean_k, index_k = self.entropy.step(k, prior, y_hat, q)
+            v_k = (y - saturate(mean_k.float())) / step
+            y_hat = torch.where(now, y + step * _round_error(v_k), y_hat)
+            v = torch.where(now, v_k, v)
+            index = torch.where(now, index_k.float(), index)
+        bits = bits + bits_of(v + (torch.rand_like(v) - 0.5), INDEX_UNIT * index).sum((1, 2, 3))
+        return self.synthesis(y_hat) + 0.5, bits
+
+
+def quality_lambda(q: Tensor) -> Tensor:
+    """lambda of each quality, logarithmic between the ends of LAMBDA_RANGE."""
+    low, high = LAMBDA_RANGE
+    return low * (high / low) ** ((q - 1) / 99)

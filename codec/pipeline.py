@@ -1,0 +1,73 @@
+"""Pixels -> tiles -> latents -> payloads, and back. One tile at a time; the transforms see their neighbours, so no seam."""
+
+import torch
+from torch import Tensor
+
+from . import entropy, format, latents
+from .errors import CorruptError
+from .format import Header, Layout, Tile
+from .image import Pixels, tile_input, to_uint8, window
+from .layers import saturate
+from .model import HYPER_STRIDE, LATENT_STRIDE
+from .weights import Codec
+
+
+def latent_size(tile: Tile) -> tuple[int, int]:
+    """Rows and columns of a tile's latents."""
+    return -(-tile.height // LATENT_STRIDE), -(-tile.width // LATENT_STRIDE)
+
+
+@torch.inference_mode()
+def analyse(codec: Codec, pixels: Pixels, tile: Tile, quality: int) -> tuple[Tensor, Tensor]:
+    """Float latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile."""
+    x, top, left = tile_input(pixels, tile, codec.config.halo * LATENT_STRIDE, LATENT_STRIDE, codec.device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    height, width = latent_size(tile)
+    top, left = top // LATENT_STRIDE, left // LATENT_STRIDE
+    y = saturate(codec.analysis(x - 0.5)[:, :, top : top + height, left : left + width])
+    whole = torch.nn.functional.pad(y, (0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE), mode="replicate")
+    z = codec.hyper_analysis(whole, torch.tensor([float(quality)], device=codec.device))
+    return y[0], z[0]
+
+
+@torch.inference_mode()
+def encode(codec: Codec, pixels: Pixels, quality: int, tile_side: int) -> bytes:
+    """An .aec file. The arguments are checked by api.encode."""
+    height, width = pixels.data.shape[1:]
+    header = Header(width, height, quality, codec.id, pixels.gray, tile_side)
+    payloads = []
+    for tile in header.tiles:
+        y, z = analyse(codec, pixels, tile, quality)
+        symbols, indexes, segments, _ = latents.quantise(codec.net, y, z, quality)
+        payloads.append(entropy.encode(symbols, indexes, segments, codec.tables))
+    return format.write(header, payloads)
+
+
+def read_latents(codec: Codec, layout: Layout) -> list[Tensor]:
+    """Entropy-decode every tile: float32 [M, h, w] each, row-major. Raises CorruptError naming the tile."""
+    header, out = layout.header, []
+    for i, (tile, payload) in enumerate(zip(header.tiles, layout.payloads, strict=True)):
+        try:
+            out.append(latents.read(codec.net, codec.tables, payload, header.quality, *latent_size(tile)))
+        except CorruptError as e:
+            raise CorruptError(f"tile {i}: {e}") from e
+    return out
+
+
+@torch.inference_mode()
+def decode(codec: Codec, layout: Layout) -> Tensor:
+    """uint8 [3, H, W] or [1, H, W] on the codec's device."""
+    header, s = layout.header, LATENT_STRIDE
+    rows, columns = -(-header.height // s), -(-header.width // s)
+    y = torch.empty(codec.config.latents, rows, columns, device=codec.device)
+    for tile, part in zip(header.tiles, read_latents(codec, layout), strict=True):
+        y[:, tile.y // s :, tile.x // s :][:, : part.shape[1], : part.shape[2]] = part
+    out = torch.empty(1 if header.gray else 3, header.height, header.width, dtype=torch.uint8, device=codec.device)
+    for tile in header.tiles:
+        height, width = latent_size(tile)
+        y0, y1, top = window(tile.y // s, height, rows, codec.config.halo)
+        x0, x1, left = window(tile.x // s, width, columns, codec.config.halo)
+        part = y[None, :, y0:y1, x0:x1].contiguous(memory_format=torch.channels_last)
+        x = codec.synthesis(part)[0, :, top * s :, left * s :][:, : tile.height, : tile.width] + 0.5
+        out[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = to_uint8(x, header.gray)
+    return out

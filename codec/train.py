@@ -1,0 +1,286 @@
+"""One readable training loop: `aec train DATA -o model.safetensors --minutes N`.
+
+The learning rate is laid out over the budget (warm-up, constant, linear to zero), so any budget ends with a usable model.
+`--minutes` is the total: resuming a finished run with a larger budget goes on where it stopped.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .data import Crops, load_images
+from .errors import ModelError
+from .model import CONFIGS, LATENT_STRIDE, Config, Model, quality_lambda
+
+SIDE = 128  # crop while the learning rate is high; twice that, a quarter as many, in the last part
+LARGE_CROPS_FROM = 0.7
+WARM_UP = 0.01
+DECAY_FROM = 0.45
+EMA_HORIZON = 0.005  # of the steps so far, at most 2000: early weights are forgotten quickly
+
+
+@dataclass
+class Options:
+    """What `aec train` can set.
+
+    Args:
+        minutes: total budget of training, checkpoint's share included.
+        config: a key of CONFIGS.
+        batch: crops of SIDE x SIDE per step.
+        learning_rate: peak.
+        device: torch device.
+        checkpoint_every: seconds between checkpoints.
+        seed: of weights, crops and noise.
+    """
+
+    minutes: float
+    config: str = "base"
+    batch: int = 16
+    learning_rate: float = 1.5e-3
+    device: str = "cpu"
+    checkpoint_every: float = 60
+    seed: int = 0
+
+
+def learning_rate_at(progress: float) -> float:
+    """Multiplier of the peak rate; progress 0..1 is the part of the budget that is spent."""
+    if progress < WARM_UP:
+        return max(progress / WARM_UP, 0.01)
+    return min(1.0, max(0.0, (1 - progress) / (1 - DECAY_FROM)))
+
+
+def loss_of(model: nn.Module, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """R + lambda * 255^2 * MSE, weighted so that every rate counts about alike, with bits per pixel and MSE, [B] each.
+
+    Without the weight, which is 1 in the middle and falls as lambda^-1/2, the best quality's bits drown the others'.
+    """
+    x_hat, bits = model(x, q)
+    bpp = bits / (x.shape[2] * x.shape[3])
+    mse = (x_hat.float() - x).square().mean((1, 2, 3))
+    lam = quality_lambda(q)
+    weight = (quality_lambda(torch.tensor(50.5)) / lam).sqrt()
+    return (weight * (bpp + lam * 255**2 * mse)).mean(), bpp.detach(), mse.detach()
+
+
+def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    temporary = path.with_name(path.name + ".part")
+    save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
+    temporary.replace(path)
+
+
+class Run:
+    """Weights, their moving average, the optimiser and the clock: all that a checkpoint holds."""
+
+    def __init__(self, options: Options, config: Config):
+        torch.manual_seed(options.seed)
+        self.options, self.config = options, config
+        self.model = Model(config)
+        self.ema: dict[str, Tensor] = {}
+        self.step, self.seconds = 0, 0.0
+
+    def start(self, images: list[np.ndarray]) -> None:
+        """Initialise fresh weights from the data's spectrum."""
+        crops = Crops(images, torch.device("cpu"), self.options.seed).draw(256, SIDE).float() / 255 - 0.5
+        patches = F.pixel_unshuffle(crops, LATENT_STRIDE).permute(0, 2, 3, 1).reshape(-1, 3 * LATENT_STRIDE**2)
+        self.model.init_from_patches(patches)
+
+    def place(self) -> None:
+        """Move to the device and make the optimiser."""
+        device = torch.device(self.options.device)
+        self.model.to(device, memory_format=torch.channels_last)
+        self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=self.options.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+        )
+
+    def update(self, pixels: Tensor, learning_rate: float) -> Tensor:
+        """One step on uint8 [B, 3, H, W]; returns (loss, mean bits per pixel, mean PSNR), still on the device."""
+        x = pixels.float() / 255
+        batch = len(x)
+        # Stratified: every step sees all rates.
+        q = 1 + 99 * (torch.randperm(batch, device=x.device) + torch.rand(batch, device=x.device)) / batch
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        with torch.autocast(x.device.type, torch.bfloat16):
+            loss, bpp, mse = loss_of(self.model, x, q)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        # One bad step would stay in the second moments for long; skip it without asking the device.
+        for p in self.model.parameters():
+            p.grad.nan_to_num_(0.0, 0.0, 0.0)
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        return torch.stack([loss.detach(), bpp.mean(), -10 * mse.log10().mean()])
+
+    def _average(self) -> None:
+        """Exponential moving average of the weights over the last EMA_HORIZON of the run, at most 2000 steps."""
+        horizon = min(2000.0, 10 + EMA_HORIZON * self.step)
+        weights = self.model.state_dict()
+        torch._foreach_lerp_(list(self.ema.values()), [weights[k] for k in self.ema], 1 / horizon)
+
+    def averaged_model(self) -> Model:
+        model = Model(self.config)
+        model.load_state_dict(self.ema)
+        return model.eval()
+
+    def save(self, path: Path) -> None:
+        names = [n for n, _ in self.model.named_parameters()]
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"{key}.{names[i]}": state[key] for key in ("exp_avg", "exp_avg_sq", "step")}
+        meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config)}
+        _save(path, tensors, {"aec_checkpoint": json.dumps(meta)})
+
+    @classmethod
+    def load(cls, path: Path, options: Options) -> "Run":
+        """Raises ModelError if the file is not a checkpoint of aec."""
+        try:
+            with safe_open(path, "pt") as f:
+                meta = json.loads((f.metadata() or {})["aec_checkpoint"])
+                tensors = {k: f.get_tensor(k) for k in f.keys()}
+        except Exception as e:
+            raise ModelError(f"{path}: not an aec training checkpoint ({e})") from e
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        run = cls(options, Config(**meta["config"]))
+        run.model.load_state_dict(part("model."))
+        run.place()
+        run.step, run.seconds = meta["step"], meta["seconds"]
+        run.ema = {k: v.to(options.device) for k, v in part("ema.").items()}
+        state = run.optimiser.state_dict()
+        names = [n for n, _ in run.model.named_parameters()]
+        state["state"] = {
+            i: {key: tensors[f"{key}.{n}"] for key in ("exp_avg", "exp_avg_sq", "step")} for i, n in enumerate(names)
+        }
+        run.optimiser.load_state_dict(state)
+        return run
+
+
+def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable[[str], None]) -> None:
+    """Spend what is left of the budget; checkpoints as it goes and at the end, also after Ctrl-C.
+
+    Args:
+        run: started or loaded, and placed.
+        images: uint8 [H, W, 3], sides at least 2 * SIDE.
+        checkpoint: file to write.
+        report: called with a line of progress about every ten seconds.
+    """
+    options = run.options
+    device = torch.device(options.device)
+    budget = 60 * options.minutes
+    crops = Crops(images, device, options.seed + run.step)
+    torch.manual_seed(options.seed + run.step)
+    run.model.train()
+    before, start = run.seconds, time.monotonic()
+    saved = told = start
+    told_step, sums = run.step, torch.zeros(3, device=device)
+    try:
+        while run.seconds < budget:
+            progress = run.seconds / budget
+            large = progress >= LARGE_CROPS_FROM
+            side, batch = (2 * SIDE, max(1, options.batch // 4)) if large else (SIDE, options.batch)
+            rate = options.learning_rate * learning_rate_at(progress)
+            sums += run.update(crops.draw(batch, side), rate)
+            now = time.monotonic()
+            run.seconds = before + now - start
+            if now - told > 10:
+                loss, bpp, psnr = (sums / (run.step - told_step)).tolist()
+                speed = (run.step - told_step) / (now - told)
+                report(
+                    f"step {run.step}  {speed:.2f} steps/s  {speed * batch:.1f} crops/s of {side}  R {bpp:.3f} bpp  "
+                    f"D {psnr:.2f} dB  loss {loss:.4f}  lr {rate:.1e}  left {(budget - run.seconds) / 60:.1f} min"
+                )
+                told, told_step = now, run.step
+                sums.zero_()
+            if now - saved > options.checkpoint_every:
+                run.save(checkpoint)
+                saved = now
+    finally:
+        run.save(checkpoint)
+
+
+def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: Callable[[str], None]) -> None:
+    """Encode and decode with the exported model; report bits per pixel of real files and mean PSNR for some qualities."""
+    from . import pipeline, weights
+    from .format import read
+    from .image import to_pixels
+
+    codec = weights.load(path, torch.device(device))
+    for quality in (1, 20, 40, 60, 80, 100):
+        bits, psnr = 0.0, 0.0
+        for image in images:
+            pixels = to_pixels(image)
+            data = pipeline.encode(codec, pixels, quality, tile_side=1024)
+            error = pipeline.decode(codec, read(data)).cpu().float() - pixels.data.float()
+            bits += 8 * len(data) / image[..., 0].size / len(images)
+            psnr += 10 * math.log10(255**2 / max(float(error.square().mean()), 1e-4)) / len(images)
+        report(f"held out: {len(images)} images  q {quality:3}  {bits:.3f} bpp  {psnr:.2f} dB")
+
+
+def main(
+    data: list[Path],
+    output: Path,
+    options: Options,
+    resume: Path | None,
+    holdout: Path | None,
+    report: Callable[[str], None],
+) -> None:
+    """Load, train, export, measure: `aec train`.
+
+    Args:
+        data: folders of images, tar shards, or images.
+        output: model file to write; checkpoints go beside it as OUTPUT.checkpoint.safetensors.
+        options: resuming keeps the checkpoint's config.
+        resume: checkpoint to go on from.
+        holdout: images for the figures at the end; None: every fiftieth of data, which is then not trained on.
+        report: takes lines of progress.
+
+    Raises:
+        FileNotFoundError, ValueError: data or an option is unusable (the message says which).
+        ModelError: resume is not a checkpoint.
+        BackendError: no such device.
+    """
+    from . import weights
+
+    options.device = str(weights.resolve_device(options.device))
+    if options.batch < 1:
+        raise ValueError(f"batch {options.batch}: must be at least 1")
+    if options.config not in CONFIGS:
+        raise ValueError(f"config {options.config!r}: allowed are {', '.join(CONFIGS)}")
+    images, left_out = load_images(data, 2 * SIDE)
+    if left_out:
+        report(f"left out {len(left_out)}: {'; '.join(left_out[:3])}{' ..' if len(left_out) > 3 else ''}")
+    if holdout is not None:
+        held, _ = load_images([holdout], 1)
+    elif len(images) < 2:
+        raise ValueError("one image only: it cannot be both trained on and held out; give more, or --holdout")
+    else:
+        held = images[::50]
+        images = [im for i, im in enumerate(images) if i % 50]
+    report(f"{len(images)} images, {sum(im[..., 0].size for im in images) / 1e6:.0f} Mpixel; {len(held)} held out")
+    if resume is None:
+        run = Run(options, CONFIGS[options.config])
+        run.start(images)
+        run.place()
+    else:
+        run = Run.load(resume, options)
+    report(f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.2f} M parameters on {options.device}")
+    train(run, images, output.with_suffix(".checkpoint.safetensors"), report)
+    model_id = weights.save(output, run.averaged_model())
+    report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
+    held_out_figures(output, held[:48], options.device, report)

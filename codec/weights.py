@@ -1,0 +1,190 @@
+"""Model files: write, find, load and verify by hash. safetensors only, never pickle.
+
+A file holds the integer entropy nets and coding tables as integers, the transforms as float16, the configuration as JSON, and
+two SHA-256: of all that decides how a file decodes (its first 4 bytes are the model id in every .aec file), and of the
+encoder's half.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from . import entropy
+from .errors import BackendError, ModelError
+from .format import MODEL_ID_BYTES
+from .integer import IntegerEntropyNet
+from .model import Analysis, Config, HyperAnalysis, Model, Synthesis
+from .tables import gaussian_tables
+
+MODELS = Path(__file__).parent / "models"
+SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
+DEFAULT = "small"
+_ENCODER = ("analysis.", "hyper_analysis.")
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A model ready to run, all on one device."""
+
+    config: Config
+    id: bytes
+    path: Path
+    analysis: Analysis
+    hyper_analysis: HyperAnalysis
+    synthesis: Synthesis
+    net: IntegerEntropyNet
+    tables: entropy.Tables
+    device: torch.device
+
+
+def _digest(tensors: dict[str, Tensor], config: str, encoder: bool) -> str:
+    """SHA-256 over name, dtype, shape and bytes of the encoder's or the decoder's tensors, in the order of their names."""
+    h = hashlib.sha256(config.encode())
+    for name in sorted(tensors):
+        if name.startswith(_ENCODER) == encoder:
+            t = tensors[name].contiguous()
+            h.update(f"\n{name} {t.dtype} {list(t.shape)}\n".encode())
+            h.update(t.view(torch.uint8).numpy().data if t.ndim else bytes(t.item()))
+    return h.hexdigest()
+
+
+def save(path: Path, model: Model) -> bytes:
+    """Export a trained model to integers and write its file; returns the model id.
+
+    Raises:
+        ValueError: weights too large for the integer arithmetic (`IntegerConv.from_float`).
+    """
+    parts = {
+        "analysis": model.analysis,
+        "hyper_analysis": model.hyper_analysis,
+        "synthesis": model.synthesis,
+    }
+    tensors = {f"{name}.{k}": v.detach().cpu().half() for name, m in parts.items() for k, v in m.state_dict().items()}
+    tensors |= {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model).state_dict().items()}
+    for name, table in zip(("freqs", "limits", "raw_bits"), gaussian_tables(), strict=True):
+        tensors[f"tables.{name}"] = torch.from_numpy(table)
+    tensors = {k: v.contiguous() for k, v in tensors.items()}
+    config = json.dumps(asdict(model.config), sort_keys=True)
+    metadata = {
+        "aec_model": config,
+        "decoder_sha256": _digest(tensors, config, encoder=False),
+        "encoder_sha256": _digest(tensors, config, encoder=True),
+    }
+    temporary = path.with_name(path.name + ".part")
+    save_file(tensors, temporary, metadata)
+    os.replace(temporary, path)
+    return bytes.fromhex(metadata["decoder_sha256"])[:MODEL_ID_BYTES]
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, "pt") as f:
+            metadata = f.metadata() or {}
+    except (OSError, SafetensorError) as e:
+        raise ModelError(f"{path}: not a model file ({e})") from e
+    if "aec_model" not in metadata:
+        raise ModelError(f"{path}: a safetensors file, but not a model of aec")
+    return metadata
+
+
+def available() -> list[Path]:
+    """Model files in the package and in the folders of $AEC_MODELS."""
+    folders = [MODELS, *(Path(p) for p in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if p)]
+    return [p for folder in folders for p in sorted(folder.glob("*.safetensors"))]
+
+
+def find(model: str | os.PathLike | None) -> Path:
+    """Path of a model given by file name, by name (`small`: the newest of that name in the package) or None: the default.
+
+    Raises:
+        ModelError: there is none.
+    """
+    name = DEFAULT if model is None else os.fspath(model)
+    if os.sep in name or name.endswith(".safetensors"):
+        if not Path(name).is_file():
+            raise ModelError(f"model file {name} does not exist")
+        return Path(name)
+    for path in available():
+        if path.stem == name:
+            return path
+    raise ModelError(f"no model {name!r}: available are {', '.join(p.stem for p in available()) or 'none'}")
+
+
+@lru_cache(maxsize=32)
+def _id_of(path: Path, modified: float) -> bytes:
+    return bytes.fromhex(_metadata(path)["decoder_sha256"])[:MODEL_ID_BYTES]
+
+
+def find_id(model_id: bytes) -> Path:
+    """Path of the model that a file names. Raises ModelError if it is not at hand."""
+    for path in available():
+        if _id_of(path, path.stat().st_mtime) == model_id:
+            return path
+    raise ModelError(
+        f"the file needs model {model_id.hex()}, which is not at hand: name its file as the model, or put its folder on ${SEARCH_PATH}"
+    )
+
+
+def resolve_device(device: str) -> torch.device:
+    """auto, cpu, cuda or cuda:N -> torch device.
+
+    Raises:
+        BackendError: CUDA was asked for and there is none.
+        ValueError: another word.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device != "cpu" and device.partition(":")[0] != "cuda":
+        raise ValueError(f"device {device!r}: allowed are auto, cpu, cuda and cuda:N")
+    if device != "cpu" and not torch.cuda.is_available():
+        raise BackendError(f"device {device!r}: no CUDA device answers")
+    return torch.device(device)
+
+
+def load(path: Path, device: torch.device) -> Codec:
+    """Load and verify a model; cached by path, modification time and device.
+
+    Raises:
+        ModelError: not a model, or its bytes are not those that were hashed.
+    """
+    return _load(path, path.stat().st_mtime, device)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, modified: float, device: torch.device) -> Codec:
+    metadata = _metadata(path)
+    with safe_open(path, "pt") as f:
+        tensors = {k: f.get_tensor(k) for k in f.keys()}
+    config_json = metadata["aec_model"]
+    for half, encoder in (("decoder_sha256", False), ("encoder_sha256", True)):
+        if _digest(tensors, config_json, encoder) != metadata.get(half):
+            raise ModelError(f"{path}: {half} does not match: the file was changed or damaged")
+    config = Config(**json.loads(config_json))
+
+    def fill(module: nn.Module, name: str) -> nn.Module:
+        state = {k.removeprefix(name + "."): v for k, v in tensors.items() if k.startswith(name + ".")}
+        state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        module.load_state_dict(state, assign=True)
+        return module.to(device).eval().requires_grad_(False)
+
+    with torch.device("meta"):
+        analysis, hyper_analysis, synthesis = Analysis(config), HyperAnalysis(config), Synthesis(config)
+    return Codec(
+        config=config,
+        id=bytes.fromhex(metadata["decoder_sha256"])[:MODEL_ID_BYTES],
+        path=path,
+        analysis=fill(analysis, "analysis").to(memory_format=torch.channels_last),
+        hyper_analysis=fill(hyper_analysis, "hyper_analysis"),
+        synthesis=fill(synthesis, "synthesis").to(memory_format=torch.channels_last),
+        net=fill(IntegerEntropyNet(config), "entropy"),
+        tables=entropy.Tables(*(tensors[f"tables.{n}"].numpy() for n in ("freqs", "limits", "raw_bits"))),
+        device=device,
+    )

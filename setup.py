@@ -1,0 +1,149 @@
+"""Builds codec._C through ninja: `pip install .`, or in place and incrementally `python setup.py build_ext --inplace`.
+
+Environment: AEC_CUDA=auto|0|1 (auto: if a working nvcc is found), AEC_CUDA_ARCHS="80 90" (and PTX of the newest),
+DEBUG=1, CXX, CXXFLAGS; nvcc itself reads NVCC_CCBIN, its host compiler. No torch here, no device is asked, no
+-march=native: a wheel runs wherever it is copied to.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent.resolve()
+NINJA_FILE = """\
+rule cxx
+  command = {cxx} {cxxflags} -MMD -MF $out.d -c $in -o $out
+  depfile = $out.d
+  deps = gcc
+  description = CXX $in
+rule nvcc
+  command = {nvcc} {nvccflags} -MD -MF $out.d -c $in -o $out
+  depfile = $out.d
+  deps = gcc
+  description = NVCC $in
+rule link
+  command = {link} $in -o $out
+  description = LINK $out
+"""
+
+
+def cuda_archs() -> list[str]:
+    archs = sorted(re.findall(r"\d+", os.environ.get("AEC_CUDA_ARCHS", "80 90")), key=int)
+    if not archs:
+        raise SystemExit("AEC_CUDA_ARCHS names no architecture; try AEC_CUDA_ARCHS='80 90'")
+    return archs
+
+
+def gencode(archs: list[str]) -> list[str]:
+    flags = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs]
+    return [*flags, f"-gencode=arch=compute_{archs[-1]},code=compute_{archs[-1]}"]
+
+
+def find_nvcc() -> str | None:
+    for variable in ("CUDA_HOME", "CUDA_PATH"):
+        if variable in os.environ:
+            return shutil.which("nvcc", path=os.path.join(os.environ[variable], "bin"))
+    return shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
+
+
+def why_not(nvcc: str, archs: list[str]) -> str | None:
+    """What keeps this nvcc from building a library (host compiler, architectures, static runtime), or None."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.cu")
+        source.write_text("__global__ void probe() {}\nvoid launch() { probe<<<1, 1>>>(); }\n")
+        command = [nvcc, *gencode(archs), "-std=c++17", "-Xcompiler=-fPIC", "-shared", "-cudart=static", "-o"]
+        run = subprocess.run([*command, f"{folder}/probe.so", str(source)], capture_output=True, text=True)
+    lines = (run.stderr + run.stdout).strip().splitlines()
+    return None if run.returncode == 0 else (lines[-1] if lines else f"exit status {run.returncode}")
+
+
+def choose_nvcc() -> str | None:
+    wanted = os.environ.get("AEC_CUDA", "auto")
+    if wanted not in ("auto", "0", "1"):
+        raise SystemExit(f"AEC_CUDA={wanted}: expected auto, 0 or 1")
+    nvcc = None if wanted == "0" else find_nvcc()
+    if nvcc is None:
+        reason = "switched off" if wanted == "0" else "nvcc not found (PATH, CUDA_HOME, /usr/local/cuda)"
+    else:
+        reason = why_not(nvcc, cuda_archs())
+    if reason is None:
+        return nvcc
+    if wanted == "1":
+        raise SystemExit(f"AEC_CUDA=1, but CUDA cannot be built: {reason}")
+    print(f"aec: building without CUDA: {reason}")
+    return None
+
+
+def ninja_path() -> str:
+    try:
+        import ninja  # in an isolated build it is importable, but not always on PATH
+
+        return os.path.join(ninja.BIN_DIR, "ninja")
+    except ImportError:
+        return shutil.which("ninja") or "ninja"
+
+
+def escape(path: Path) -> str:
+    return re.sub(r"([$ :])", r"$\1", str(path))
+
+
+class NinjaBuildExt(build_ext):
+    def build_extension(self, ext: Extension) -> None:
+        import pybind11
+
+        nvcc, archs = choose_nvcc(), cuda_archs()
+        debug = os.environ.get("DEBUG", "0") not in ("", "0")
+        optimise = ["-O0", "-g"] if debug else ["-O3", "-DNDEBUG"]
+        includes = [f"-I{sysconfig.get_path('include')}", f"-I{pybind11.get_include()}"]
+        cxxflags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", *optimise, *includes]
+        if nvcc:
+            names = " ".join([*(f"sm_{a}" for a in archs), f"compute_{archs[-1]}"])
+            cxxflags += ["-DAEC_WITH_CUDA", f'-DAEC_CUDA_ARCHS="{names}"']
+        cxxflags += shlex.split(os.environ.get("CXXFLAGS", ""))
+        nvccflags = ["-std=c++17", "-Xcompiler=-fPIC,-fvisibility=hidden", *gencode(archs)]
+        nvccflags += ["-O0", "-g", "-G"] if debug else ["-O3", "-DNDEBUG", "-lineinfo"]
+        cxx = shlex.split(os.environ.get("CXX", "c++"))
+        # nvcc knows where its own static runtime lives.
+        link = [nvcc, "-shared", "-cudart=static"] if nvcc else [*cxx, "-shared"]
+        if sysconfig.get_platform().startswith("macosx"):
+            link += ["-undefined", "dynamic_lookup"]
+
+        build = Path(self.build_temp).resolve()
+        target = Path(self.get_ext_fullpath(ext.name)).resolve()
+        for folder in (build, target.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        lines, objects = [], []
+        for source in map(Path, ext.sources):
+            if source.suffix == ".cu" and not nvcc:
+                continue
+            objects.append(escape(build / f"{source.name}.o"))
+            rule = "nvcc" if source.suffix == ".cu" else "cxx"
+            lines.append(f"build {objects[-1]}: {rule} {escape(ROOT / source)}")
+        lines.append(f"build {escape(target)}: link {' '.join(objects)}\n")
+        quoted = {
+            "cxx": shlex.join(cxx),
+            "cxxflags": shlex.join(cxxflags),
+            "nvcc": shlex.quote(nvcc or ""),
+            "nvccflags": shlex.join(nvccflags),
+            "link": shlex.join(link),
+        }
+        (build / "build.ninja").write_text(NINJA_FILE.format(**quoted) + "\n".join(lines))
+        subprocess.run([ninja_path(), "-C", str(build), *(["-v"] if self.verbose else [])], check=True)
+
+
+def csrc(*suffixes: str) -> list[str]:
+    return sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").iterdir() if p.suffix in suffixes)
+
+
+setup(
+    ext_modules=[Extension("codec._C", sources=csrc(".cpp", ".cu"), depends=csrc(".h"))],
+    cmdclass={"build_ext": NinjaBuildExt},
+)

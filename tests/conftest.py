@@ -1,0 +1,25 @@
+"""Devices as parameters. With FAIL_WITHOUT_CUDA=1 a missing GPU is a failure, not a skip."""
+
+import os
+
+import pytest
+
+
+def _cuda_ready() -> bool:
+    import torch
+
+    from codec import _C
+
+    return _C.cuda_built() and torch.cuda.is_available()
+
+
+def all_devices() -> list:
+    """For `@pytest.mark.parametrize("device", all_devices())`."""
+    return ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("needs_cuda") and not _cuda_ready():
+        if os.environ.get("FAIL_WITHOUT_CUDA") == "1":
+            pytest.fail("FAIL_WITHOUT_CUDA=1, but there is no CUDA build or no device")
+        pytest.skip("no CUDA build or no device")

@@ -1,0 +1,54 @@
+import math
+
+import numpy as np
+import pytest
+
+from codec import entropy
+from codec.tables import TOTAL, allocate, cost_bits, gaussian_pmf, gaussian_tables, scales
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return gaussian_tables()
+
+
+def test_scales_are_evenly_spaced_logarithms():
+    assert scales()[0] == 0.11 and math.isclose(scales()[63], 256)
+    assert np.allclose(np.diff(np.log(scales())), math.log(256 / 0.11) / 63)
+
+
+def test_tables_are_accepted_by_the_coder(tables):
+    freqs, limits, raw_bits = tables
+    entropy.Tables(freqs, limits, raw_bits)
+    assert (freqs[1:].sum(axis=1) == TOTAL).all() and not freqs[0].any()
+
+
+def test_tables_are_deterministic(tables):
+    assert all(np.array_equal(a, b) for a, b in zip(tables, gaussian_tables(), strict=True))
+
+
+def test_allocation_is_optimal():
+    # Against every split of a small total, by scaling: the optimum of three letters, found by brute force.
+    p = np.array([0.7, 0.2999, 0.0001])
+    freqs = allocate(p)
+    near = [freqs + d for d in np.array([[a, b, -a - b] for a in range(-3, 4) for b in range(-3, 4)])]
+    cost = [-(p * np.log2(f)).sum() for f in near if f.min() >= 1]
+    assert freqs.sum() == TOTAL and -(p * np.log2(freqs)).sum() <= min(cost) + 1e-12
+
+
+def test_mean_code_length_is_close_to_the_entropy(tables):
+    for index, scale in enumerate(scales()):
+        if index == 0:
+            continue
+        pmf = gaussian_pmf(scale)
+        n = len(pmf) // 2
+        entropy_bits = -(pmf[pmf > 0] * np.log2(pmf[pmf > 0])).sum()
+        lengths = [cost_bits(*tables, np.array([s]), np.array([index])) for s in range(-n, n + 1)]
+        excess = float(pmf @ np.array(lengths)) - entropy_bits
+        assert -1e-9 < excess < (0.00035 if scale < 8.5 else 0.0027), (index, scale, excess)
+
+
+def test_code_lengths_satisfy_kraft_with_equality_but_for_unused_escapes(tables):
+    for index in (1, 20, 63):
+        total = sum(2.0 ** -cost_bits(*tables, np.array([s]), np.array([index])) for s in range(-16383, 16384))
+        assert 1 - 2 * 2**-10 < total <= 1 + 1e-9
