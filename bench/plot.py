@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .rd import mean_curves, read_rows
+from .summary import mean_curves, read_rows
 
 # aec in the one strong colour; the JPEGs are shades of one hue, because they are one format.
 STYLES = {

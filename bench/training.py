@@ -1,7 +1,7 @@
 """Does the trainer wait for its data? `python -m bench.training DATA [--device cuda] [--config base]`.
 
-Steps of the real training loop, fed by its own random crops, beside the same steps fed the same resident batch again and
-again. The two alternate in short runs; the medians and their ratio are printed. 100 % means that data costs nothing.
+Steps of the real training loop, fed by its own random crops, beside the same steps fed one resident batch over and
+over. The two alternate in short runs; the medians and their ratio are printed. 100 % means that data costs nothing.
 """
 
 import argparse

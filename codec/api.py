@@ -23,8 +23,8 @@ def encode(
     """Compress a picture.
 
     Args:
-        image: PIL image, numpy uint8 [H, W, 3] or [H, W], or torch uint8 [3, H, W] or [1, H, W]; 1x1 up to 2^28 pixels with
-            sides up to 65535. What other PIL modes become: `codec.image.to_pixels`.
+        image: PIL image, numpy uint8 [H, W, 3] or [H, W], or torch uint8 [3, H, W] or [1, H, W]; 1x1 up to 2^28
+            pixels with sides up to 65535. What other PIL modes become: `codec.image.to_pixels`.
         quality: 1 (smallest) .. 100 (best).
         device: "auto", "cpu", "cuda" or "cuda:N".
         model: name of a shipped model or path of a model file; None: the default.
@@ -63,8 +63,8 @@ def decode(
         data: the bytes of an .aec file.
         device: as in `encode`; the pixels of two devices differ by at most one level.
         model: path or name of the model that wrote the file; None: found by the id in the file.
-        output: "pil": image of mode RGB or L; "numpy": uint8 [H, W, 3] or [H, W]; "torch": uint8 [3, H, W] or [1, H, W],
-            on the device.
+        output: "pil": image of mode RGB or L; "numpy": uint8 [H, W, 3] or [H, W]; "torch": uint8 [3, H, W] or
+            [1, H, W], on the device.
         max_pixels: refuse larger images; None: no limit but the format's.
 
     Raises:
@@ -81,7 +81,9 @@ def decode(
     path = weights.find_id(layout.header.model_id) if model is None else weights.find(model)
     codec = weights.load(path, weights.resolve_device(device))
     if codec.id != layout.header.model_id:
-        raise ModelError(f"the file was written with model {layout.header.model_id.hex()}, not {codec.id.hex()} ({path})")
+        raise ModelError(
+            f"the file was written with model {layout.header.model_id.hex()}, not {codec.id.hex()} ({path})"
+        )
     pixels = pipeline.decode(codec, layout)
     return {"pil": image.to_pil, "numpy": image.to_numpy, "torch": lambda x: x}[output](pixels)
 

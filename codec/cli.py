@@ -167,29 +167,27 @@ def _progress(jobs: list[Job], show: bool) -> Iterable[Job]:
 
 
 def _open_picture(path: Path | None):
-    """A still picture's pixels, decoded; its size is checked before they are."""
+    """A still 8-bit picture, decoded, and the bytes it took; its size is checked before its pixels are touched."""
     import io
-    import warnings
 
     from PIL import Image, UnidentifiedImageError
 
+    Image.MAX_IMAGE_PIXELS = None  # the format's own limit is checked below, and is the one the decoder has
     data = read_bytes(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
-        try:
-            picture = Image.open(io.BytesIO(data))
-            format.check_size(*picture.size)
-            if getattr(picture, "n_frames", 1) > 1:
-                raise InputError(f"an animation of {picture.n_frames} frames: only still pictures can be encoded")
-            picture.load()
-        except UnidentifiedImageError as e:
-            raise InputError("not a picture that Pillow can read") from e
-        except Image.DecompressionBombError as e:
-            raise errors.LimitError(str(e)) from e
-        except (SyntaxError, EOFError, OSError, ValueError, TypeError, KeyError, IndexError) as e:
-            if isinstance(e, errors.AecError):
-                raise
-            raise InputError(f"cannot read the picture: {e}") from e
+    try:
+        picture = Image.open(io.BytesIO(data))
+        format.check_size(*picture.size)
+        if getattr(picture, "n_frames", 1) > 1:
+            raise InputError(f"an animation of {picture.n_frames} frames: only still pictures can be encoded")
+        if any(";16" in str(part.args) for part in picture.tile):  # Pillow would halve the samples without a word
+            raise InputError("16 bits a sample: only 8-bit pictures can be encoded")
+        picture.load()
+    except UnidentifiedImageError as e:
+        raise InputError("not a picture that Pillow can read") from e
+    except errors.LimitError:
+        raise
+    except (SyntaxError, EOFError, OSError, ValueError, TypeError, KeyError, IndexError) as e:
+        raise InputError(f"cannot read the picture: {e}") from e
     return picture, len(data)
 
 
@@ -202,7 +200,8 @@ def compress(args: argparse.Namespace) -> int:
         width, height = picture.size
         return (
             f"{job.name}: {width}x{height}, {before} -> {len(data)} bytes "
-            f"({len(data) / before:.1%}, {8 * len(data) / (width * height):.3f} bits per pixel) -> {job.target or 'standard output'}"
+            f"({len(data) / before:.1%}, {8 * len(data) / (width * height):.3f} bits per pixel) "
+            f"-> {job.target or 'standard output'}"
         )
 
     return run(args, plan(args, expand(args.inputs, IMAGE_SUFFIXES, args.recursive), ".aec"), work)
@@ -272,7 +271,9 @@ def train(args: argparse.Namespace) -> int:
     )
     report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
     holdout = Path(args.holdout) if args.holdout else None
-    training.main([Path(p) for p in args.data], Path(args.output), options, args.resume and Path(args.resume), holdout, report)
+    training.main(
+        [Path(p) for p in args.data], Path(args.output), options, args.resume and Path(args.resume), holdout, report
+    )
     return 0
 
 
@@ -328,19 +329,33 @@ def make_parser() -> argparse.ArgumentParser:
     talk.add_argument("--debug", action="store_true", help="show where an error came from")
     files = argparse.ArgumentParser(add_help=False)
     files.add_argument("inputs", nargs="+", metavar="IN", help="file, folder, or - for standard input")
-    files.add_argument("-o", "--output", metavar="OUT", help="file, folder (must be one for several inputs), or - for standard output")
+    files.add_argument(
+        "-o", "--output", metavar="OUT", help="file, folder (must be one for several inputs), or - for standard output"
+    )
     files.add_argument("-f", "--force", action="store_true", help="overwrite")
     files.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    model.add_argument("--model", metavar="NAME|FILE", help="another model than the default, or than the one the file names")
+    model.add_argument(
+        "--model", metavar="NAME|FILE", help="another model than the default, or than the one the file names"
+    )
 
     p = commands.add_parser("compress", parents=[files, model, talk], help="pictures -> .aec files")
-    p.add_argument("-q", "--quality", type=quality, default=75, metavar="1..100", help="1 smallest, 100 best (default: 75)")
+    p.add_argument(
+        "-q", "--quality", type=quality, default=75, metavar="1..100", help="1 smallest, 100 best (default: 75)"
+    )
     p.set_defaults(run=compress, parser=p)
 
-    p = commands.add_parser("decompress", parents=[files, model, talk], help=".aec files -> pictures (.png unless -o says otherwise)")
-    p.add_argument("--max-pixels", type=int, default=format.DEFAULT_MAX_PIXELS, metavar="N", help="refuse larger pictures (0: no limit)")
+    p = commands.add_parser(
+        "decompress", parents=[files, model, talk], help=".aec files -> pictures (.png unless -o says otherwise)"
+    )
+    p.add_argument(
+        "--max-pixels",
+        type=int,
+        default=format.DEFAULT_MAX_PIXELS,
+        metavar="N",
+        help="refuse larger pictures (0: no limit)",
+    )
     p.set_defaults(run=decompress, parser=p)
 
     p = commands.add_parser("info", parents=[talk], help="what an .aec file says, and whether it is whole")
@@ -350,11 +365,17 @@ def make_parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("train", help="pictures -> a model of your own")
     p.add_argument("data", nargs="+", metavar="DATA", help="folder of pictures, or tar shards of them")
-    p.add_argument("-o", "--output", required=True, metavar="MODEL", help="model file, .safetensors; checkpoints go beside it")
-    p.add_argument("--minutes", type=positive, required=True, help="budget in all, that of --resume's checkpoint included")
+    p.add_argument(
+        "-o", "--output", required=True, metavar="MODEL", help="model file, .safetensors; checkpoints go beside it"
+    )
+    p.add_argument(
+        "--minutes", type=positive, required=True, help="budget in all, that of --resume's checkpoint included"
+    )
     p.add_argument("--resume", metavar="CHECKPOINT", help="go on from here")
     p.add_argument("--config", default="base", help="small or base (default: base); --resume keeps the checkpoint's")
-    p.add_argument("--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)")
+    p.add_argument(
+        "--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)"
+    )
     p.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
     p.add_argument("--batch", type=int, default=16, help="crops per step (default: 16)")
     p.add_argument("--learning-rate", type=positive, default=1.5e-3, help="peak (default: 1.5e-3)")
@@ -364,7 +385,9 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--debug", action="store_true", help="show where an error came from")
     p.set_defaults(run=train, parser=p)
 
-    p = commands.add_parser("bench", help="rate-distortion and speed against JPEG and others (aec bench --help)", add_help=False)
+    p = commands.add_parser(
+        "bench", help="rate-distortion and speed against JPEG and others (aec bench --help)", add_help=False
+    )
     p.set_defaults(run=bench, parser=p, debug=False)
     return parser
 

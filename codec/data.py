@@ -69,7 +69,7 @@ class Crops:
     """Random square crops, flipped and transposed at random, drawn on the device.
 
     Args:
-        images: uint8 [H, W, 3] each; sizes may differ. A crop's image is drawn with probability proportional to its area.
+        images: uint8 [H, W, 3] each; sizes may differ. An image is drawn with probability proportional to its area.
         device: where the pixels live.
     """
 

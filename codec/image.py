@@ -12,7 +12,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from .format import Tile
 
-CONVERTED = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
+CONVERTED = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ def _opaque(image: Image.Image) -> Image.Image:
     gray = image.mode in ("LA", "La")
     image = image.convert("LA" if gray else "RGBA")
     if image.getchannel("A").getextrema()[0] < 255:
-        raise ValueError("the image has transparent pixels, which aec cannot keep yet: flatten it onto a background first")
+        raise ValueError(
+            "the image has transparent pixels, which aec cannot keep yet: flatten it onto a background first"
+        )
     return image.convert("L" if gray else "RGB")
 
 
@@ -41,7 +43,9 @@ def _from_pil(image: Image.Image) -> Tensor:
     image = _opaque(ImageOps.exif_transpose(image))
     image = image.convert(CONVERTED.get(image.mode, image.mode))
     if image.mode not in ("L", "RGB"):
-        raise ValueError(f"images of mode {image.mode} cannot be encoded: allowed are L, RGB and {', '.join(CONVERTED)}")
+        raise ValueError(
+            f"images of mode {image.mode} cannot be encoded: allowed are L, RGB and {', '.join(CONVERTED)}"
+        )
     data = torch.from_numpy(np.array(image))
     return data[None] if image.mode == "L" else data.permute(2, 0, 1)
 
@@ -50,8 +54,9 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor") -> Pixels:
     """Accept a picture.
 
     Args:
-        image: PIL image (L or RGB; 1, P, CMYK, YCbCr, LAB and HSV are converted; EXIF orientation is applied to the
-            pixels; an alpha channel must be fully opaque), numpy uint8 [H, W, 3] or [H, W], or torch uint8 [3, H, W] or [1, H, W].
+        image: PIL image (L or RGB; 1, P, CMYK, YCbCr and HSV are converted; EXIF orientation is applied to the
+            pixels; an alpha channel must be fully opaque), numpy uint8 [H, W, 3] or [H, W], or torch uint8 [3, H, W] or
+            [1, H, W].
 
     Raises:
         TypeError: another type or dtype.

@@ -1,11 +1,11 @@
 """The entropy nets in integers: the readable reference, exact on every device.
 
 Float64 tensors carry the integers. Every product of an int16 weight and an int16 activation and every partial sum stays
-below 2^31 (proved at export, FORMAT §8), far below 2^53; scaling by a power of two is exact too. So any order of summation,
-any BLAS and any device give the same sums, and `floor` the same integers.
+below 2^31 (proved at export, FORMAT §8), far below 2^53; scaling by a power of two is exact too. So any order of
+summation, any BLAS and any device give the same sums, and `floor` the same integers.
 
-Every tensor between the layers is int16 with FRACTION_BITS = 12 fractional bits. A convolution's weights have a shift per
-output channel: weight = w * 2^shift; result = saturate((sum + bias + 2^(shift-1)) >> shift).
+Every tensor between the layers is int16 with FRACTION_BITS = 12 fractional bits. A convolution's weights have a shift
+per output channel: weight = w * 2^shift; result = saturate((sum + bias + 2^(shift-1)) >> shift).
 """
 
 import copy
@@ -24,7 +24,7 @@ ACCUMULATOR_LIMIT = 2**31
 
 
 class IntegerConv(nn.Module):
-    """1x1 or depthwise 3x3 convolution; see the module's text. Buffers: weight int16, bias int32 [O], shift uint8 [O]."""
+    """1x1 or depthwise 3x3 convolution, as the module's text says. Weight int16, bias int32 [O], shift uint8 [O]."""
 
     def __init__(self, out_channels: int, in_per_group: int, kernel: int):
         super().__init__()
@@ -117,7 +117,7 @@ def all_qualities(vector: QualityVector) -> Tensor:
 
 
 def _swap(module: nn.Module, empty: bool) -> nn.Module:
-    """Replace every float layer below `module` by its integer twin: quantised, or empty for weights that come from a file."""
+    """Replace every float layer below `module` by its integer twin: quantised, or empty, to be filled from a file."""
     for name, child in module.named_children():
         if isinstance(child, nn.Conv2d):
             shape = child.weight.shape
@@ -167,7 +167,7 @@ class IntegerEntropyNet(nn.Module):
         return self.net.prior(z_hat, q, height, width)
 
     def predict(self, k: int, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (units of 2^-12) and table index 0..63 of every latent, float64 [B, M, h, w]; only those of step k are meant."""
+        """Mean (units of 2^-12) and index 0..63 of every latent, float64 [B, M, h, w]; only step k's are meant."""
         mean, index = self.net.step(k, prior, y_hat, q)
         index = (index * (INDEX_UNIT / 2**FRACTION_BITS) + 0.5).floor_().clamp_(0, INDEX_COUNT - 1)
         return mean, index

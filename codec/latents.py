@@ -35,7 +35,9 @@ def _walk(net: IntegerEntropyNet, quality: int, height: int, width: int, code_z:
     config, device = net.config, net.step.device
     q = torch.tensor([quality], device=device)
 
-    def values(code: Code, shape: tuple[int, ...], position: Tensor, mean: Tensor, step: Tensor, index: Tensor) -> Tensor:
+    def values(
+        code: Code, shape: tuple[int, ...], position: Tensor, mean: Tensor, step: Tensor, index: Tensor
+    ) -> Tensor:
         channel = position // (shape[1] * shape[2])
         step = step[channel]
         symbols = code(mean, step, index, position)
@@ -69,7 +71,9 @@ def to_float(x: Tensor) -> Tensor:
     return (x * 2.0**-FRACTION_BITS).float()
 
 
-def quantise(net: IntegerEntropyNet, y: Tensor, z: Tensor, quality: int) -> tuple[np.ndarray, np.ndarray, list[int], Tensor]:
+def quantise(
+    net: IntegerEntropyNet, y: Tensor, z: Tensor, quality: int
+) -> tuple[np.ndarray, np.ndarray, list[int], Tensor]:
     """Choose one tile's symbols.
 
     Args:
@@ -79,7 +83,7 @@ def quantise(net: IntegerEntropyNet, y: Tensor, z: Tensor, quality: int) -> tupl
         quality: 1..100.
 
     Returns:
-        (symbols int16 [N], indexes uint8 [N], segment lengths, latents as the decoder will have them: float32 [M, h, w]).
+        (symbols int16 [N], indexes uint8 [N], segment lengths, the decoder's latents float32 [M, h, w]).
     """
     symbols, indexes = [], []
 
@@ -99,7 +103,9 @@ def quantise(net: IntegerEntropyNet, y: Tensor, z: Tensor, quality: int) -> tupl
     return np.concatenate(symbols), np.concatenate(indexes), [len(s) for s in symbols], to_float(y_hat)
 
 
-def read(net: IntegerEntropyNet, tables: entropy.Tables, payload: bytes, quality: int, height: int, width: int) -> Tensor:
+def read(
+    net: IntegerEntropyNet, tables: entropy.Tables, payload: bytes, quality: int, height: int, width: int
+) -> Tensor:
     """Decode one tile's payload to its latents, float32 [M, height, width].
 
     Raises:

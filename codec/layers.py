@@ -1,4 +1,4 @@
-"""The operations every network of aec is made of (design: 1x1 and depthwise convolution, leaky ReLU, add, pixel shuffle).
+"""The operations all networks of aec are made of: 1x1 and depthwise convolution, leaky ReLU, add, pixel shuffle.
 
 Two arithmetics share one description: the modules here compute in float for training, and `integer.py` swaps each of
 `nn.Conv2d`, `Leaky`, `Add` and `QualityVector` for a twin that computes the same on integers. That is why even an

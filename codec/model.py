@@ -18,13 +18,12 @@ from torch import Tensor, nn
 from .layers import Add, Block, Leaky, QualityVector, blocks, saturate
 from .tables import INDEX_COUNT, SCALE_MAX, SCALE_MIN
 
-
 LATENT_STRIDE = 16  # pixels per latent, each way
 HYPER_STRIDE = 4  # latents per hyperlatent, each way
 # The index head works in units of 8 indices, so that 0..63 fits the nets' range of +-8.
 INDEX_UNIT = 8
 LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (INDEX_COUNT - 1)
-LAMBDA_RANGE = (0.0008, 0.4)  # q = 1 .. q = 100; loss = bits per pixel + lambda * 255^2 * MSE
+LAMBDA_RANGE = (0.0005, 0.4)  # q = 1 .. q = 100; loss = bits per pixel + lambda * 255^2 * MSE
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,13 @@ class Config:
 
     @property
     def halo(self) -> int:
-        """Receptive field of the transforms beyond their own latent, in latents (each block sees one sample further)."""
+        """Receptive field of the transforms beyond their own latent, in latents: one sample for each block."""
         return self.blocks16 + -(-self.blocks8 // 2)
 
 
 CONFIGS = {
     "small": Config(),
-    "base": Config(latents=256, hyper=96, wide8=176, blocks8=6, wide16=320, blocks16=4, context=192),
+    "base": Config(hyper=96, wide8=176, blocks8=6, wide16=320, blocks16=4, context=192),
 }
 
 
@@ -183,8 +182,8 @@ class EntropyNet(nn.Module):
 def step_of(steps: int, channels: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
     """The step in which each latent is coded, int64 [M, h, w] (FORMAT §8).
 
-    Channel c is in group c mod steps; a position's phase counts (0,0), (1,1), (0,1), (1,0) of each 2x2 square (two steps:
-    the checkerboard). Step = group xor phase: in every step each group is read at another phase.
+    Channel c is in group c mod steps; a position's phase counts (0,0), (1,1), (0,1), (1,0) of each 2x2 square (two
+    steps: the checkerboard). Step = group xor phase: in every step each group is read at another phase.
     """
     i = torch.arange(height, device=device)[:, None] & 1
     j = torch.arange(width, device=device)[None, :] & 1
@@ -243,10 +242,10 @@ class Model(nn.Module):
         """Start as a working transform codec: shortcuts from PCA, steps and indices from the spectrum.
 
         Args:
-            patches: float [n, 768], 16x16 patches of training images in [-0.5, 0.5], in pixel_unshuffle's order; n >> 768.
+            patches: float [n, 768], 16x16 patches in [-0.5, 0.5], in the order of pixel_unshuffle; n >> 768.
 
-        A linear autoencoder is PCA. Channels are scaled by deviation^-1/2, halfway to whitening: plain coefficients span
-        1:250, too much for 16-bit weights to mix; white ones would clip the peaks of the weak channels.
+        A linear autoencoder is PCA. Channels are scaled by deviation^-1/2, halfway to whitening: plain coefficients
+        span 1:250, too much for 16-bit weights to mix; white ones would clip the peaks of the weak channels.
         """
         c = self.config
         covariance = (patches.double().T @ patches.double()) / len(patches)
@@ -260,7 +259,7 @@ class Model(nn.Module):
             nn.init.zeros_(conv.bias)
         for conv in (self.analysis.tail, self.synthesis.tail8):
             nn.init.zeros_(conv.weight)
-        # Where d(bits) = -lambda * d(distortion) at high rate: step^2 = 18 log2(e) / (lambda 255^2), in orthonormal units.
+        # At high rate d(bits) = -lambda d(distortion) where step^2 = 18 log2(e) / (lambda 255^2), in orthonormal units.
         low, high = (math.log(v) for v in LAMBDA_RANGE)
         knots = QualityVector.KNOTS
         lam = torch.linspace(low, high, knots, dtype=torch.float64).exp()

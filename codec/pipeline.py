@@ -1,4 +1,4 @@
-"""Pixels -> tiles -> latents -> payloads, and back. One tile at a time; the transforms see their neighbours, so no seam."""
+"""Pixels -> tiles -> latents -> payloads, and back. The transforms see a tile's neighbours, so no seam shows."""
 
 import torch
 from torch import Tensor

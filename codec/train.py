@@ -1,7 +1,7 @@
 """One readable training loop: `aec train DATA -o model.safetensors --minutes N`.
 
-The learning rate is laid out over the budget (warm-up, constant, linear to zero), so any budget ends with a usable model.
-`--minutes` is the total: resuming a finished run with a larger budget goes on where it stopped.
+The learning rate is laid out over the budget (warm-up, constant, linear to zero), so any budget ends with a usable
+model. `--minutes` is the total: resuming a finished run with a larger budget goes on where it stopped.
 """
 
 import json
@@ -215,7 +215,7 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
 
 
 def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: Callable[[str], None]) -> None:
-    """Encode and decode with the exported model; report bits per pixel of real files and mean PSNR for some qualities."""
+    """Run the exported model; report bits per pixel of real files and mean PSNR at some qualities."""
     from . import pipeline, weights
     from .format import read
     from .image import to_pixels

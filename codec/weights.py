@@ -1,8 +1,8 @@
 """Model files: write, find, load and verify by hash. safetensors only, never pickle.
 
-A file holds the integer entropy nets and coding tables as integers, the transforms as float16, the configuration as JSON, and
-two SHA-256: of all that decides how a file decodes (its first 4 bytes are the model id in every .aec file), and of the
-encoder's half.
+A file holds the integer entropy nets and coding tables as integers, the transforms as float16, the configuration as
+JSON, and two SHA-256: of all that decides how a file decodes (its first 4 bytes are the model id in every .aec file),
+and of the encoder's half.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class Codec:
 
 
 def _digest(tensors: dict[str, Tensor], config: str, encoder: bool) -> str:
-    """SHA-256 over name, dtype, shape and bytes of the encoder's or the decoder's tensors, in the order of their names."""
+    """SHA-256 over name, dtype, shape and bytes of the encoder's or the decoder's tensors, in order of name."""
     h = hashlib.sha256(config.encode())
     for name in sorted(tensors):
         if name.startswith(_ENCODER) == encoder:
@@ -102,7 +102,7 @@ def available() -> list[Path]:
 
 
 def find(model: str | os.PathLike | None) -> Path:
-    """Path of a model given by file name, by name (`small`: the newest of that name in the package) or None: the default.
+    """Path of a model given by file name, by name (the file's stem), or None: the default.
 
     Raises:
         ModelError: there is none.
@@ -119,8 +119,12 @@ def find(model: str | os.PathLike | None) -> Path:
 
 
 @lru_cache(maxsize=32)
-def _id_of(path: Path, modified: float) -> bytes:
-    return bytes.fromhex(_metadata(path)["decoder_sha256"])[:MODEL_ID_BYTES]
+def _id_of(path: Path, modified: float) -> bytes | None:
+    """None for a file that is no model: checkpoints may lie beside models, and must not hide them."""
+    try:
+        return bytes.fromhex(_metadata(path)["decoder_sha256"])[:MODEL_ID_BYTES]
+    except (ModelError, KeyError, ValueError):
+        return None
 
 
 def find_id(model_id: bytes) -> Path:
@@ -129,7 +133,8 @@ def find_id(model_id: bytes) -> Path:
         if _id_of(path, path.stat().st_mtime) == model_id:
             return path
     raise ModelError(
-        f"the file needs model {model_id.hex()}, which is not at hand: name its file as the model, or put its folder on ${SEARCH_PATH}"
+        f"the file needs model {model_id.hex()}, which is not at hand: "
+        f"name its file as the model, or put its folder on ${SEARCH_PATH}"
     )
 
 

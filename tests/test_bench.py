@@ -21,6 +21,7 @@ except ImportError:
 codecs = importlib.import_module(f"{bench.__name__}.codecs")
 plot = importlib.import_module(f"{bench.__name__}.plot")
 rd = importlib.import_module(f"{bench.__name__}.rd")
+summary = importlib.import_module(f"{bench.__name__}.summary")
 
 
 def picture(height, width, seed=0):
@@ -139,7 +140,7 @@ def run_plan(folder, tmp_path, *made, qualities=(20, 80)):
     path = tmp_path / "rd.csv"
     images = sorted(folder.glob("*.png"))
     failures = rd.run(images, [(codec, qualities) for codec in made], path, metrics=("psnr",), report=lines.append)
-    return failures, lines, rd.read_rows(path)
+    return failures, lines, summary.read_rows(path)
 
 
 def test_a_codec_that_lies_about_the_size_is_caught(folder, tmp_path):
@@ -167,7 +168,7 @@ def test_means_are_over_the_images_every_codec_finished(folder, tmp_path):
         return jpeg.encode(image, quality)
 
     failures, _, rows = run_plan(folder, tmp_path, jpeg, replace(jpeg, name="picky", encode=encode))
-    curves, images, notes = rd.mean_curves(rows)
+    curves, images, notes = summary.mean_curves(rows)
     assert failures == 1
     assert images == ["0.png"]
     assert "1.png is in no mean" in notes[0]
@@ -176,7 +177,7 @@ def test_means_are_over_the_images_every_codec_finished(folder, tmp_path):
 
 def test_mean_curve_is_the_mean_of_per_image_values(folder, tmp_path):
     _, _, rows = run_plan(folder, tmp_path, codecs.jpeg(), qualities=(50,))
-    point = rd.mean_curves(rows)[0]["jpeg"][0]
+    point = summary.mean_curves(rows)[0]["jpeg"][0]
     assert point.psnr == pytest.approx((rows[0]["psnr"] + rows[1]["psnr"]) / 2)
     assert point.bpp == pytest.approx((rows[0]["bpp"] + rows[1]["bpp"]) / 2)
     assert point.ms_ssim is None
@@ -191,7 +192,7 @@ def test_a_lossless_point_is_left_out_of_the_curve_and_said(folder, tmp_path):
     )
     _, _, rows = run_plan(folder, tmp_path, lossless, qualities=(1,))
     assert rows[0]["psnr"] == math.inf
-    curves, _, notes = rd.mean_curves(rows)
+    curves, _, notes = summary.mean_curves(rows)
     assert curves == {"png": []}
     assert "lossless on 0.png, 1.png" in notes[0]
 
@@ -213,7 +214,7 @@ def test_interrupt_keeps_and_summarises_what_was_measured(folder, tmp_path, monk
 
 
 def points(pairs):
-    return [rd.Point(i, bpp, psnr, None, 0, 0) for i, (bpp, psnr) in enumerate(pairs)]
+    return [summary.Point(i, bpp, psnr, None, 0, 0) for i, (bpp, psnr) in enumerate(pairs)]
 
 
 JPEG = [(0.2, 24), (0.5, 29), (1, 32.5), (2, 37), (3, 39)]
@@ -231,7 +232,7 @@ JPEG = [(0.2, 24), (0.5, 29), (1, 32.5), (2, 37), (3, 39)]
     ],
 )
 def test_smaller_at_every_rate(curve, answer):
-    assert rd.smaller_at_every_rate(points(JPEG), points(curve)).startswith(answer)
+    assert summary.smaller_at_every_rate(points(JPEG), points(curve)).startswith(answer)
 
 
 def test_summary_has_the_check_and_the_bd_rates():
@@ -242,7 +243,7 @@ def test_summary_has_the_check_and_the_bd_rates():
         for name, factor in (("aec", 0.5), ("jpeg", 1))
         for i, (bpp, psnr) in enumerate(JPEG)
     ]
-    text = rd.summarise(rows, "aec bench x", "a machine")
+    text = summary.summarise(rows, "aec bench x", "a machine")
     assert "| aec   | -50.0     | 29.50-37.30" in text
     assert "from 0.15 to 1.0 bpp: yes (least saving: 50.0 %" in text
 

@@ -1,0 +1,298 @@
+"""Do files mean the same whatever computes them? `python -m bench.determinism DIR` (or `codec.bench.determinism`).
+
+Each setting is a kernel choice, thread count, memory layout or batch that changes the order of float sums. Given the same
+float latents (the analysis may differ, and may: its result is what the file says), in every setting the integer nets
+must give the same means and indexes, the encoder the same payload, and the decoder of one file the same latents.
+The control is the same nets in float32, the same matrix, teacher-forced; if no index of it ever differs, the matrix is too
+weak to show anything. One differing index is a lost image in a codec that parses with floats.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+ENVIRONMENTS = {
+    "as it comes": {},
+    "ATen plain": {"ATEN_CPU_CAPABILITY": "default"},
+    "ATen AVX2": {"ATEN_CPU_CAPABILITY": "avx2"},
+    "oneDNN AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "oneDNN AVX512_CORE": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    "MKL compatible": {"MKL_CBWR": "COMPATIBLE"},
+    "all AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"},
+    "all least": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"},
+}
+# Within one process: (oneDNN, threads, channels last, batch of two different images).
+VARIATIONS = {
+    "": (True, 1, False, False),
+    "oneDNN off": (False, 1, False, False),
+    "2 threads": (True, 2, False, False),
+    "channels last": (True, 1, True, False),
+    "batch 2": (True, 1, False, True),
+    "all four": (False, 2, True, True),
+}
+REFERENCE = "as it comes"
+_VARIABLES = {name for env in ENVIRONMENTS.values() for name in env} | {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one setting gave, against the reference setting: numbers of images and of symbols that differ."""
+
+    setting: str
+    images: int
+    symbols: int
+    integer_images: int
+    integer_symbols: int
+    float_images: int
+    float_symbols: int
+    sha256: str  # of all integers: means, indexes, payloads, latents
+
+
+def float_twin(net):
+    """The integer nets' weights as a float32 `EntropyNet`: what a codec without integers would run."""
+    import torch
+    from torch import nn
+
+    from codec.integer import FRACTION_BITS, IntegerConv, IntegerQualityVector
+    from codec.model import EntropyNet
+
+    class Rows(nn.Module):
+        def __init__(self, table):
+            super().__init__()
+            self.register_buffer("table", table.float() / 2**FRACTION_BITS)
+
+        def forward(self, q):
+            return self.table[q - 1][:, :, None, None]
+
+    twin = EntropyNet(net.config).requires_grad_(False).eval()
+    for name, module in net.net.named_modules():
+        if isinstance(module, IntegerConv):
+            conv, scale = twin.get_submodule(name), torch.exp2(-module.shift.double())
+            conv.weight.copy_(module.weight * scale[:, None, None, None])
+            conv.bias.copy_(module.bias * scale / 2**FRACTION_BITS)
+        elif isinstance(module, IntegerQualityVector):
+            parent, _, last = name.rpartition(".")
+            setattr(twin.get_submodule(parent), last, Rows(module.table))
+    return twin
+
+
+def _say(prior, step, z, y, order, channels_last: bool, batch: bool):
+    """Each step's means and indexes of all latents of one image, with the true latents as context: two [K, M, h, w]."""
+    import torch
+
+    if batch:  # beside another image: itself, mirrored
+        z, y = torch.cat([z, z.flip(3)]), torch.cat([y, y.flip(3)])
+    if channels_last:
+        z, y = (t.contiguous(memory_format=torch.channels_last) for t in (z, y))
+    features = prior(z, y.shape[2], y.shape[3])
+    said = [step(k, features, torch.where(order < k, y, 0.0)) for k in range(int(order.max()) + 1)]
+    return torch.stack([mean[0] for mean, _ in said]), torch.stack([index[0] for _, index in said])
+
+
+def _integer(codec, image: Mapping[str, np.ndarray], quality: int, channels_last: bool, batch: bool) -> dict[str, np.ndarray]:
+    """Everything that must not differ."""
+    import torch
+
+    from codec import entropy, latents
+    from codec.errors import CorruptError
+    from codec.model import step_of
+
+    net, q = codec.net, torch.tensor([quality])
+    y, z = torch.from_numpy(image["y"]), torch.from_numpy(image["z"])
+    symbols, indexes, segments, y_hat = latents.quantise(net, y, z, quality)
+    payload = entropy.encode(symbols, indexes, segments, codec.tables)
+    order = step_of(net.config.steps, *y.shape)
+    fixed = latents.to_fixed(torch.from_numpy(image["y_hat"]) if "y_hat" in image else y_hat)[None]
+    z_hat = torch.from_numpy(image["z_hat"]) if "z_hat" in image else _hyperlatents(net, symbols, segments, quality, z.shape)
+    means, rows = _say(
+        lambda z, h, w: net.prior(z, q, h, w), lambda k, p, y: net.predict(k, p, y, q), z_hat, fixed, order, channels_last, batch
+    )
+    try:
+        read = latents.read(net, codec.tables, image["payload"].tobytes() if "payload" in image else payload, quality, *y.shape[1:])
+    except CorruptError:
+        read = torch.full_like(y, float("nan"))
+    return {
+        "symbols": symbols,
+        "indexes": indexes,
+        "payload": np.frombuffer(payload, np.uint8),
+        "y_hat": y_hat.numpy(),
+        "z_hat": z_hat.numpy(),
+        "means": means.numpy(),
+        "rows": rows.numpy(),
+        "read": read.numpy(),
+    }
+
+
+def _hyperlatents(net, symbols, segments, quality, shape):
+    """Segment 0 as FORMAT §8 reads it: float64 [1, Z, h, w]."""
+    import torch
+
+    s = torch.from_numpy(symbols[: segments[0]]).double().view(1, *shape)
+    return (s * net.hyper_step[quality - 1].double()[:, None, None]).clamp(-32768, 32767)
+
+
+def _control(twin, integers: Mapping[str, np.ndarray], quality: int, wide: bool, channels_last: bool, batch: bool) -> np.ndarray:
+    """Table indexes that the float net says, given the same latents: [M, h, w].
+
+    Wide: all that it can say of these latents, and would under each of sixteen constants added to `index_quality`:
+    [16, K, M, h, w], of which a file would use one in 16 K. Where a real file is lost once in many images, this fails on few.
+    """
+    import torch
+
+    from codec.integer import FRACTION_BITS
+    from codec.model import INDEX_UNIT, step_of
+    from codec.tables import INDEX_COUNT
+
+    y, z = torch.from_numpy(integers["y_hat"])[None].float(), torch.from_numpy(integers["z_hat"]).float() / 2**FRACTION_BITS
+    order = step_of(len(twin.steps), *y.shape[1:])
+    twin = twin.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    q = torch.tensor([quality])
+    _, index = _say(
+        lambda z, h, w: twin.prior(z, q, h, w), lambda k, p, y: twin.step(k, p, y, q), z, y, order, channels_last, batch
+    )
+    constants = torch.arange(16 if wide else 1)[:, None, None, None, None] / 16
+    rounded = (index * INDEX_UNIT + constants + 0.5).floor().clamp(0, INDEX_COUNT - 1).to(torch.uint8)
+    return (rounded if wide else rounded[0].gather(0, order[None])).numpy()
+
+
+def worker(folder: Path, environment: str, variations: list[str]) -> None:
+    """Run in a process of its own, whose environment variables are the setting: folder/NAME.json for all variations."""
+    import torch
+
+    from codec import weights
+
+    job = json.loads((folder / "job.json").read_text())
+    codec, quality = weights.load(Path(job["model"]), torch.device("cpu")), job["quality"]
+    wide = job["wide_control"]
+    twin, rows = float_twin(codec.net), []
+    for variation in variations:
+        onednn, threads, channels_last, batch = VARIATIONS[variation]
+        torch.set_num_threads(threads)
+        counts, total, digest = [], 0, hashlib.sha256()
+        with torch.inference_mode(), torch.backends.mkldnn.flags(enabled=onednn):
+            for i in range(job["images"]):
+                image = dict(np.load(folder / f"{i}.npz"))
+                path = folder / f"{i}.reference.npz"
+                if path.exists():
+                    reference = dict(np.load(path))
+                    image |= {name: reference[name] for name in ("payload", "y_hat", "z_hat")}
+                    got = _integer(codec, image, quality, channels_last, batch)
+                    control = _control(twin, reference, quality, wide, channels_last, batch)
+                else:  # the first variation of the first process
+                    got = _integer(codec, image, quality, channels_last, batch)
+                    control = _control(twin, got, quality, wide, channels_last, batch)
+                    reference = {**got, "control": control}
+                    np.savez(path, **reference)
+                for name in sorted(got):
+                    digest.update(got[name].tobytes())
+                wrong = sum(_differing(got[name], reference[name]) for name in got)
+                counts.append((wrong, _differing(control, reference["control"])))
+                total += got["symbols"].size
+        row = Row(
+            ", ".join(filter(None, (environment, variation))),
+            len(counts),
+            total,
+            sum(a > 0 for a, _ in counts),
+            sum(a for a, _ in counts),
+            sum(b > 0 for _, b in counts),
+            sum(b for _, b in counts),
+            digest.hexdigest(),
+        )
+        rows.append(asdict(row))
+    (folder / f"{environment}.json").write_text(json.dumps(rows))
+
+
+def _differing(a: np.ndarray, b: np.ndarray) -> int:
+    return int((a != b).sum()) if a.shape == b.shape else max(a.size, b.size)
+
+
+def matrix(
+    images: Iterable[np.ndarray],
+    quality: int = 60,
+    model: str | os.PathLike | None = None,
+    environments: Iterable[str] = tuple(ENVIRONMENTS),
+    variations: Iterable[str] = tuple(VARIATIONS),
+    wide_control: bool = False,
+) -> Iterator[Row]:
+    """Yield a `Row` for every setting; the first is the reference.
+
+    Args:
+        images: uint8 [H, W, 3] or [H, W].
+        quality: 1..100.
+        model: as in codec.encode.
+        environments, variations: some of ENVIRONMENTS and VARIATIONS; the reference comes in addition.
+        wide_control: ask the float control far more than a file would, so that few images suffice to make it fail.
+    """
+    import torch
+
+    from codec import pipeline, weights
+    from codec.format import Tile
+    from codec.image import to_pixels
+
+    path = weights.find(model).resolve()
+    codec = weights.load(path, torch.device("cpu"))
+    variations = ["", *(v for v in variations if v)]
+    module = __spec__.name
+    root = Path(__file__).resolve().parents[module.count(".")]
+    clean = {k: v for k, v in os.environ.items() if k not in _VARIABLES}
+    clean["PYTHONWARNINGS"] = "ignore"
+    clean["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    with tempfile.TemporaryDirectory() as name:
+        folder, n = Path(name), 0
+        for n, image in enumerate(images, 1):  # noqa: B007
+            pixels = to_pixels(image)
+            y, z = pipeline.analyse(codec, pixels, Tile(0, 0, pixels.data.shape[2], pixels.data.shape[1]), quality)
+            np.savez(folder / f"{n - 1}.npz", y=y.numpy(), z=z.numpy())
+        (folder / "job.json").write_text(json.dumps({"model": str(path), "quality": quality, "images": n, "wide_control": wide_control}))
+        for environment in [REFERENCE, *(e for e in environments if e != REFERENCE)]:
+            command = [sys.executable, "-m", module, "--worker", str(folder), environment, *variations]
+            done = subprocess.run(command, env=clean | ENVIRONMENTS[environment], capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"the worker for {environment!r} failed:\n{done.stderr}")
+            for row in json.loads((folder / f"{environment}.json").read_text()):
+                yield Row(**row)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table. Exit code 1 if the integers differ anywhere, 3 if the float control does not."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["--worker"]:
+        worker(Path(argv[1]), argv[2], argv[3:])
+        return 0
+    from PIL import Image
+
+    parser = argparse.ArgumentParser("determinism", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder of pictures")
+    parser.add_argument("-q", "--quality", type=int, default=60)
+    parser.add_argument("--model", metavar="NAME|FILE")
+    parser.add_argument("--images", type=int, help="only the first so many")
+    args = parser.parse_args(argv)
+    paths = sorted(p for p in args.folder.iterdir() if p.suffix.lower() in (".png", ".ppm", ".jpg", ".jpeg", ".webp"))
+    if not paths:
+        parser.error(f"no pictures in {args.folder}")
+    pictures = (np.array(Image.open(p).convert("RGB")) for p in paths[: args.images])
+    print(f"{'':34} {'integers':>20} {'float control':>20}")
+    print(f"{'setting':34} {'images':>8} {'values':>11} {'images':>8} {'indexes':>11}   sha256 of the integers")
+    rows = []
+    for row in matrix(pictures, args.quality, args.model):
+        rows.append(row)
+        figures = f"{row.integer_images:8} {row.integer_symbols:11} {row.float_images:8} {row.float_symbols:11}"
+        print(f"{row.setting:34} {figures}   {row.sha256[:16]}", flush=True)
+    integer = sum(r.integer_symbols > 0 for r in rows)
+    control = sum(r.float_symbols > 0 for r in rows)
+    images, symbols = rows[0].images, rows[0].symbols
+    print(f"{len(rows)} settings, {images} images, {symbols} symbols: {integer} settings differ in integers, {control} in floats")
+    return 1 if integer else 3 if not control else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

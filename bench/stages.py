@@ -1,0 +1,89 @@
+"""Where the time of one picture goes: `python -m bench.stages IMAGE.. [-q 60] [--runs 9]`.
+
+Each stage is timed by itself, in the order in which `codec.pipeline` runs them, on pictures of one tile; medians over
+all runs and pictures. The totals are `codec.encode` and `codec.decode` as a user calls them, the model being loaded.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import codec
+from codec import entropy, format, image, latents, pipeline, weights
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.stages", description=__doc__.splitlines()[0])
+    parser.add_argument("images", nargs="+", type=Path)
+    parser.add_argument("-q", "--quality", type=int, default=60)
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--model")
+    args = parser.parse_args(argv)
+
+    device = weights.resolve_device(args.device)
+    model = weights.load(weights.find(args.model), device)
+    times: dict[str, list[float]] = defaultdict(list)
+    for path in args.images:
+        picture = Image.open(path).convert("RGB")
+        for _ in range(args.runs + 1):
+            for stage, seconds in stages(model, picture, args.quality).items():
+                times[stage].append(seconds)
+    print(
+        f"{len(args.images)} images, quality {args.quality}, {device}, "
+        f"{torch.get_num_threads()} threads, {args.runs} runs"
+    )
+    for stage, seconds in sorted(times.items()):
+        counted = [s for i, s in enumerate(seconds) if i % (args.runs + 1)]  # the first run of each picture warms up
+        print(f"{stage:34} {1000 * statistics.median(counted):8.1f} ms")
+    return 0
+
+
+@torch.inference_mode()
+def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str, float]:
+    """Seconds of each stage, once. The picture must fit one tile."""
+    times = {}
+
+    def timed(stage: str, call: Callable):
+        start = time.perf_counter()
+        result = call()
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+        times[stage] = time.perf_counter() - start
+        return result
+
+    pixels = image.to_pixels(picture)
+    (tile,) = format.Header(*picture.size, quality, model.id).tiles
+    size = pipeline.latent_size(tile)
+    y, z = timed("encode: analysis, hyper-analysis", lambda: pipeline.analyse(model, pixels, tile, quality))
+    chosen = timed("encode: entropy nets, quantisation", lambda: latents.quantise(model.net, y, z, quality))
+    symbols, indexes, segments, _ = chosen
+    payload = timed("encode: coder", lambda: entropy.encode(symbols, indexes, segments, model.tables))
+
+    def run_coder() -> None:
+        decoder = entropy.Decoder(model.tables, payload)
+        for part in np.split(indexes, np.cumsum(segments)[:-1]):
+            decoder.decode(part)
+        decoder.finish()
+
+    timed("decode: coder", run_coder)
+    y_hat = timed(
+        "decode: entropy nets and coder", lambda: latents.read(model.net, model.tables, payload, quality, *size)
+    )
+    y_hat = y_hat[None].contiguous(memory_format=torch.channels_last)
+    timed("decode: synthesis", lambda: model.synthesis(y_hat))
+    data = timed("encode: total", lambda: codec.encode(picture, quality, str(model.device), model.path))
+    timed("decode: total", lambda: codec.decode(data, str(model.device), model.path))
+    return times
+
+
+if __name__ == "__main__":
+    sys.exit(main())

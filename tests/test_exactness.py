@@ -1,0 +1,122 @@
+"""Promise 1: a file means the same whatever computes it. bench/determinism.py holds the matrix; here is a small part of it."""
+
+import importlib
+import subprocess
+import sys
+
+import numpy as np
+import photos
+import pytest
+import torch
+
+import codec
+from codec import format, integer, latents, pipeline, weights
+from codec.image import to_pixels
+
+try:
+    import bench  # the tree
+except ImportError:
+    from codec import bench  # the wheel
+
+determinism = importlib.import_module(f"{bench.__name__}.determinism")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    images = [photos.photo(192, 256, seed=11), photos.photo(256, 192, seed=12)]
+    return list(determinism.matrix(images, environments=["ATen plain", "all least"], wide_control=True))
+
+
+def test_integers_are_equal_in_every_setting(rows):
+    assert len(rows) == 3 * len(determinism.VARIATIONS) and len({r.setting for r in rows}) == len(rows)
+    assert all(r.images == 2 and r.symbols > 20_000 for r in rows)
+    assert [r.setting for r in rows if r.integer_images or r.integer_symbols] == []
+    assert len({r.sha256 for r in rows}) == 1
+
+
+def test_the_same_settings_do_change_what_a_float_net_says(rows):
+    """The control: without it the test above might only show that the settings do nothing."""
+    print({r.setting: r.float_symbols for r in rows})
+    assert any(r.float_symbols > 0 for r in rows)
+
+
+def test_the_float_control_is_the_same_net():
+    shipped = weights.load(weights.find(None), torch.device("cpu"))
+    twin, net, config = determinism.float_twin(shipped.net), shipped.net, shipped.config
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randint(-2000, 2000, (1, config.hyper, 2, 2), generator=rng).double()
+    y = torch.randint(-2000, 2000, (1, config.latents, 8, 8), generator=rng).double()
+    q = torch.tensor([60])
+    with torch.inference_mode():
+        prior, prior_i = twin.prior(z.float() / 4096, q, 8, 8), net.prior(z, q, 8, 8)
+        for k in range(config.steps):
+            _, index = twin.step(k, prior, y.float() / 4096, q)
+            _, index_i = net.predict(k, prior_i, y, q)
+            near = ((8 * index).clamp(0, 63) - index_i).abs() < 1
+            assert near.float().mean() > 0.95  # all but what integer saturation makes of random latents
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)])
+def test_a_file_written_on_the_cpu_has_the_same_latents_on(device):
+    shipped = weights.load(weights.find(None), torch.device("cpu"))
+    other = weights.load(weights.find(None), torch.device(device))
+    pixels = to_pixels(photos.photo(140, 200, seed=13))
+    for quality in (1, 60, 100):
+        layout = format.read(pipeline.encode(shipped, pixels, quality, 128))
+        expected = pipeline.read_latents(shipped, layout)
+        assert all(torch.equal(a, b.cpu()) for a, b in zip(expected, pipeline.read_latents(other, layout), strict=True))
+        back = format.read(pipeline.encode(other, pixels, quality, 128))  # and the other way round
+        ours, theirs = pipeline.read_latents(shipped, back), pipeline.read_latents(other, back)
+        assert all(torch.equal(a, b.cpu()) for a, b in zip(ours, theirs, strict=True))
+        difference = pipeline.decode(shipped, layout).int() - pipeline.decode(other, layout).cpu().int()
+        assert difference.abs().max() <= 1
+
+
+def test_reading_a_file_uses_no_float32_at_all(monkeypatch):
+    """Promise 2, poisoned: with every float transform and every float32 kernel made useless, the latents stay."""
+    shipped = weights.load(weights.find(None), torch.device("cpu"))
+    layout = format.read(codec.encode(photos.photo(70, 90, seed=14), 50))
+    expected = pipeline.read_latents(shipped, layout)
+
+    def poisoned(function):
+        def call(*args, **kwargs):
+            out = function(*args, **kwargs)
+            assert out.dtype in (torch.float64, torch.int64), f"{function.__name__} in {out.dtype} while reading a file"
+            return out
+
+        return call
+
+    def useless(*args, **kwargs):
+        raise AssertionError("a float network ran while reading a file")
+
+    for name in ("baddbmm", "exp2", "maximum"):
+        monkeypatch.setattr(integer.torch, name, poisoned(getattr(torch, name)))
+    for name in ("conv2d", "linear", "leaky_relu"):
+        monkeypatch.setattr(torch.nn.functional, name, useless)
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", useless)
+    got = pipeline.read_latents(shipped, layout)
+    assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
+
+
+def test_latents_of_a_file_are_on_the_grid_of_int16():
+    shipped = weights.load(weights.find(None), torch.device("cpu"))
+    (y,) = pipeline.read_latents(shipped, format.read(codec.encode(photos.photo(64, 80, seed=15), 70)))
+    units = y.double() * 4096
+    assert torch.equal(units, units.round()) and units.min() >= -32768 and units.max() <= 32767
+    assert torch.equal(latents.to_float(latents.to_fixed(y)), y)
+
+
+def test_files_written_by_another_process_are_the_same_bytes(tmp_path):
+    image = photos.photo(60, 76, seed=16)
+    np.save(tmp_path / "image.npy", image)
+    script = "import sys, numpy, codec; sys.stdout.buffer.write(codec.encode(numpy.load(sys.argv[1]), 55))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "image.npy"], capture_output=True, check=True, cwd=photos.ROOT
+    )
+    here = format.read(codec.encode(image, 55))
+    there = format.read(done.stdout)
+    # Thread counts of the two processes may differ, and with them the analysis; what each file says may not.
+    shipped = weights.load(weights.find(None), torch.device("cpu"))
+    assert there.header == here.header
+    assert abs(len(bytes(there.payloads[0])) - len(bytes(here.payloads[0]))) <= 8
+    assert np.array_equal(codec.decode(done.stdout, output="numpy"), pipeline.decode(shipped, there).permute(1, 2, 0).numpy())
