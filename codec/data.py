@@ -24,10 +24,13 @@ def _encoded(path: Path) -> Iterator[tuple[str, bytes]]:
             if p.is_file() and (p.suffix.lower() in SUFFIXES or p.suffix == ".tar"):
                 yield from _encoded(p)
     elif path.suffix == ".tar":
-        with tarfile.open(path) as tar:
-            for member in tar:
-                if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
-                    yield f"{path.name}/{member.name}", tar.extractfile(member).read()
+        try:
+            with tarfile.open(path) as tar:
+                for member in tar:
+                    if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
+                        yield f"{path.name}/{member.name}", tar.extractfile(member).read()
+        except tarfile.TarError as e:
+            raise ValueError(f"{path}: not a whole tar archive ({e})") from e
     else:
         yield path.name, path.read_bytes()
 

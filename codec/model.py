@@ -270,7 +270,7 @@ class Model(nn.Module):
             s.index_quality.knots.copy_(index.clamp(1, INDEX_COUNT - 2) / INDEX_UNIT)
 
     def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Training pass.
+        """Training pass; in eval mode the rate is of hard-rounded symbols instead of noisy ones.
 
         Args:
             x: float [B, 3, H, W] in [0, 1], H and W multiples of 64.
@@ -278,13 +278,13 @@ class Model(nn.Module):
 
         Returns:
             (x_hat float [B, 3, H, W], bits float32 [B]): the reconstruction from hard-rounded latents (straight-through
-            gradient) and the rate under uniform noise.
+            gradient) and the rate, in training under uniform noise.
         """
         y = saturate(self.analysis(x - 0.5).float())
         z = saturate(self.hyper_analysis(y, q).float())
         z_step = self.hyper_log_step(q).exp()
         z_hat = z + z_step * _round_error(z / z_step)
-        bits = bits_of(z / z_step + (torch.rand_like(z) - 0.5), INDEX_UNIT * self.hyper_index(q)).sum((1, 2, 3))
+        bits = bits_of(self._perturb(z / z_step), INDEX_UNIT * self.hyper_index(q)).sum((1, 2, 3))
 
         step = self.log_step(q).exp()
         prior = self.entropy.prior(z_hat, q, *y.shape[2:])
@@ -297,8 +297,11 @@ class Model(nn.Module):
             y_hat = torch.where(now, y + step * _round_error(v_k), y_hat)
             v = torch.where(now, v_k, v)
             index = torch.where(now, index_k.float(), index)
-        bits = bits + bits_of(v + (torch.rand_like(v) - 0.5), INDEX_UNIT * index).sum((1, 2, 3))
+        bits = bits + bits_of(self._perturb(v), INDEX_UNIT * index).sum((1, 2, 3))
         return self.synthesis(y_hat) + 0.5, bits
+
+    def _perturb(self, v: Tensor) -> Tensor:
+        return v + (torch.rand_like(v) - 0.5 if self.training else _round_error(v))
 
 
 def quality_lambda(q: Tensor) -> Tensor:

@@ -15,11 +15,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from . import pipeline, weights
 from .data import Crops, load_images
 from .errors import ModelError
+from .format import read
+from .image import to_pixels
 from .model import CONFIGS, LATENT_STRIDE, Config, Model, quality_lambda
 
 SIDE = 128  # crop while the learning rate is high; twice that, a quarter as many, in the last part
@@ -72,12 +74,6 @@ def loss_of(model: nn.Module, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Ten
     return (weight * (bpp + lam * 255**2 * mse)).mean(), bpp.detach(), mse.detach()
 
 
-def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    temporary = path.with_name(path.name + ".part")
-    save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
-    temporary.replace(path)
-
-
 class Run:
     """Weights, their moving average, the optimiser and the clock: all that a checkpoint holds."""
 
@@ -127,8 +123,8 @@ class Run:
     def _average(self) -> None:
         """Exponential moving average of the weights over the last EMA_HORIZON of the run, at most 2000 steps."""
         horizon = min(2000.0, 10 + EMA_HORIZON * self.step)
-        weights = self.model.state_dict()
-        torch._foreach_lerp_(list(self.ema.values()), [weights[k] for k in self.ema], 1 / horizon)
+        latest = self.model.state_dict()
+        torch._foreach_lerp_(list(self.ema.values()), [latest[k] for k in self.ema], 1 / horizon)
 
     def averaged_model(self) -> Model:
         model = Model(self.config)
@@ -142,7 +138,7 @@ class Run:
         for i, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"{key}.{names[i]}": state[key] for key in ("exp_avg", "exp_avg_sq", "step")}
         meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config)}
-        _save(path, tensors, {"aec_checkpoint": json.dumps(meta)})
+        weights.write_tensors(path, tensors, {"aec_checkpoint": json.dumps(meta)})
 
     @classmethod
     def load(cls, path: Path, options: Options) -> "Run":
@@ -216,10 +212,6 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
 
 def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: Callable[[str], None]) -> None:
     """Run the exported model; report bits per pixel of real files and mean PSNR at some qualities."""
-    from . import pipeline, weights
-    from .format import read
-    from .image import to_pixels
-
     codec = weights.load(path, torch.device(device))
     for quality in (1, 20, 40, 60, 80, 100):
         bits, psnr = 0.0, 0.0
@@ -255,11 +247,10 @@ def main(
         ModelError: resume is not a checkpoint.
         BackendError: no such device.
     """
-    from . import weights
-
     options.device = str(weights.resolve_device(options.device))
     if options.batch < 1:
         raise ValueError(f"batch {options.batch}: must be at least 1")
+    output.parent.mkdir(parents=True, exist_ok=True)  # now, not after hours of work
     if options.config not in CONFIGS:
         raise ValueError(f"config {options.config!r}: allowed are {', '.join(CONFIGS)}")
     images, left_out = load_images(data, 2 * SIDE)

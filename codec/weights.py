@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from . import entropy
@@ -50,10 +50,17 @@ def _digest(tensors: dict[str, Tensor], config: str, encoder: bool) -> str:
     h = hashlib.sha256(config.encode())
     for name in sorted(tensors):
         if name.startswith(_ENCODER) == encoder:
-            t = tensors[name].contiguous()
-            h.update(f"\n{name} {t.dtype} {list(t.shape)}\n".encode())
-            h.update(t.view(torch.uint8).numpy().data if t.ndim else bytes(t.item()))
+            t = tensors[name]
+            h.update(f"\n{name} {str(t.dtype).removeprefix('torch.')} {list(t.shape)}\n".encode())
+            h.update(t.contiguous().view(torch.uint8).numpy().data)
     return h.hexdigest()
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """A safetensors file, through a temporary one beside it, so that a half-written file never replaces a whole one."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(serialise({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
+    os.replace(temporary, path)
 
 
 def save(path: Path, model: Model) -> bytes:
@@ -67,20 +74,17 @@ def save(path: Path, model: Model) -> bytes:
         "hyper_analysis": model.hyper_analysis,
         "synthesis": model.synthesis,
     }
-    tensors = {f"{name}.{k}": v.detach().cpu().half() for name, m in parts.items() for k, v in m.state_dict().items()}
+    tensors = {f"{name}.{k}": v.half() for name, m in parts.items() for k, v in m.state_dict().items()}
     tensors |= {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model).state_dict().items()}
     for name, table in zip(("freqs", "limits", "raw_bits"), gaussian_tables(), strict=True):
         tensors[f"tables.{name}"] = torch.from_numpy(table)
-    tensors = {k: v.contiguous() for k, v in tensors.items()}
     config = json.dumps(asdict(model.config), sort_keys=True)
     metadata = {
         "aec_model": config,
         "decoder_sha256": _digest(tensors, config, encoder=False),
         "encoder_sha256": _digest(tensors, config, encoder=True),
     }
-    temporary = path.with_name(path.name + ".part")
-    save_file(tensors, temporary, metadata)
-    os.replace(temporary, path)
+    write_tensors(path, tensors, metadata)
     return bytes.fromhex(metadata["decoder_sha256"])[:MODEL_ID_BYTES]
 
 

@@ -1,0 +1,62 @@
+"""What integers cost: `python -m bench.export_cost CHECKPOINT IMAGE..` (a checkpoint of `aec train`).
+
+The float nets' estimated rate (real-valued means and scales, hard-rounded symbols, no coder) beside the bytes of the files
+that the exported integer nets write, and the PSNR of both.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from codec import api, format, pipeline, weights
+from codec.data import load_images
+from codec.image import to_pixels
+from codec.metrics import psnr
+from codec.train import Options, Run
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.export_cost", description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("images", nargs="+", type=Path)
+    parser.add_argument("--qualities", type=int, nargs="+", default=[10, 30, 50, 70, 90])
+    args = parser.parse_args(argv)
+
+    model = Run.load(args.checkpoint, Options(minutes=1)).averaged_model()
+    images, _ = load_images(args.images, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.safetensors")
+        weights.save(path, model)
+        exported = weights.load(path, torch.device("cpu"))
+        print("quality  float bits/px  file bits/px  difference  float PSNR  file PSNR")
+        for quality in args.qualities:
+            sums = torch.zeros(4, dtype=torch.float64)
+            for image in images:
+                pixels = to_pixels(image)
+                height, width = image.shape[:2]
+                x = pixels.data[None].float() / 255
+                # The float pass needs whole hyperlatents; Kodak's sides are multiples of 64, others are padded.
+                x = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
+                with torch.no_grad():
+                    x_hat, bits = model(x, torch.tensor([float(quality)]))
+                floats = (x_hat[0, :, :height, :width] * 255).round().clamp(0, 255).byte()
+                data = pipeline.encode(exported, pixels, quality, api.TILE)
+                decoded = pipeline.decode(exported, format.read(data))
+                area = height * width
+                quality_of = [psnr(image, p.permute(1, 2, 0).numpy()) for p in (floats, decoded)]
+                row = [float(bits) / area, 8 * len(data) / area, *quality_of]
+                sums += torch.tensor(row, dtype=torch.float64) / len(images)
+            float_rate, file_rate, float_psnr, file_psnr = sums.tolist()
+            change = file_rate / float_rate - 1
+            print(
+                f"{quality:7} {float_rate:14.4f} {file_rate:13.4f} {change:+11.2%} {float_psnr:11.3f} {file_psnr:10.3f}"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
