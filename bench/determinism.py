@@ -1,10 +1,10 @@
 """Do files mean the same whatever computes them? `python -m bench.determinism DIR` (or `codec.bench.determinism`).
 
-Each setting is a kernel choice, thread count, memory layout or batch that changes the order of float sums. Given the same
-float latents (the analysis may differ, and may: its result is what the file says), in every setting the integer nets
-must give the same means and indexes, the encoder the same payload, and the decoder of one file the same latents.
-The control is the same nets in float32, the same matrix, teacher-forced; if no index of it ever differs, the matrix is too
-weak to show anything. One differing index is a lost image in a codec that parses with floats.
+Each setting is a kernel choice, thread count, memory layout or batch that can change the order of float sums. Given the
+same float latents (the analysis is float and may differ: its result is what the file then says), in every setting the
+integer nets must give the same means and indexes, the encoder the same payload, and the decoder of one file the same
+latents. The control is the same nets in float32, given the true latents as context. If no index of it ever differs, the
+matrix is too weak to show anything; one that does is a lost image in a codec that parses with floats.
 """
 
 import argparse
@@ -98,7 +98,9 @@ def _say(prior, step, z, y, order, channels_last: bool, batch: bool):
     return torch.stack([mean[0] for mean, _ in said]), torch.stack([index[0] for _, index in said])
 
 
-def _integer(codec, image: Mapping[str, np.ndarray], quality: int, channels_last: bool, batch: bool) -> dict[str, np.ndarray]:
+def _integer(
+    codec, image: Mapping[str, np.ndarray], quality: int, channels_last: bool, batch: bool
+) -> dict[str, np.ndarray]:
     """Everything that must not differ."""
     import torch
 
@@ -112,12 +114,24 @@ def _integer(codec, image: Mapping[str, np.ndarray], quality: int, channels_last
     payload = entropy.encode(symbols, indexes, segments, codec.tables)
     order = step_of(net.config.steps, *y.shape)
     fixed = latents.to_fixed(torch.from_numpy(image["y_hat"]) if "y_hat" in image else y_hat)[None]
-    z_hat = torch.from_numpy(image["z_hat"]) if "z_hat" in image else _hyperlatents(net, symbols, segments, quality, z.shape)
+    z_hat = (
+        torch.from_numpy(image["z_hat"])
+        if "z_hat" in image
+        else _hyperlatents(net, symbols, segments, quality, z.shape)
+    )
     means, rows = _say(
-        lambda z, h, w: net.prior(z, q, h, w), lambda k, p, y: net.predict(k, p, y, q), z_hat, fixed, order, channels_last, batch
+        lambda z, h, w: net.prior(z, q, h, w),
+        lambda k, p, y: net.predict(k, p, y, q),
+        z_hat,
+        fixed,
+        order,
+        channels_last,
+        batch,
     )
     try:
-        read = latents.read(net, codec.tables, image["payload"].tobytes() if "payload" in image else payload, quality, *y.shape[1:])
+        read = latents.read(
+            net, codec.tables, image["payload"].tobytes() if "payload" in image else payload, quality, *y.shape[1:]
+        )
     except CorruptError:
         read = torch.full_like(y, float("nan"))
     return {
@@ -140,11 +154,13 @@ def _hyperlatents(net, symbols, segments, quality, shape):
     return (s * net.hyper_step[quality - 1].double()[:, None, None]).clamp(-32768, 32767)
 
 
-def _control(twin, integers: Mapping[str, np.ndarray], quality: int, wide: bool, channels_last: bool, batch: bool) -> np.ndarray:
+def _control(
+    twin, integers: Mapping[str, np.ndarray], quality: int, wide: bool, channels_last: bool, batch: bool
+) -> np.ndarray:
     """Table indexes that the float net says, given the same latents: [M, h, w].
 
     Wide: all that it can say of these latents, and would under each of sixteen constants added to `index_quality`:
-    [16, K, M, h, w], of which a file would use one in 16 K. Where a real file is lost once in many images, this fails on few.
+    [16, K, M, h, w], of which a file would use one in 16 K. Where one real file in many is lost, this fails on few.
     """
     import torch
 
@@ -152,7 +168,10 @@ def _control(twin, integers: Mapping[str, np.ndarray], quality: int, wide: bool,
     from codec.model import INDEX_UNIT, step_of
     from codec.tables import INDEX_COUNT
 
-    y, z = torch.from_numpy(integers["y_hat"])[None].float(), torch.from_numpy(integers["z_hat"]).float() / 2**FRACTION_BITS
+    y, z = (
+        torch.from_numpy(integers["y_hat"])[None].float(),
+        torch.from_numpy(integers["z_hat"]).float() / 2**FRACTION_BITS,
+    )
     order = step_of(len(twin.steps), *y.shape[1:])
     twin = twin.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     q = torch.tensor([quality])
@@ -252,7 +271,9 @@ def matrix(
             pixels = to_pixels(image)
             y, z = pipeline.analyse(codec, pixels, Tile(0, 0, pixels.data.shape[2], pixels.data.shape[1]), quality)
             np.savez(folder / f"{n - 1}.npz", y=y.numpy(), z=z.numpy())
-        (folder / "job.json").write_text(json.dumps({"model": str(path), "quality": quality, "images": n, "wide_control": wide_control}))
+        (folder / "job.json").write_text(
+            json.dumps({"model": str(path), "quality": quality, "images": n, "wide_control": wide_control})
+        )
         for environment in [REFERENCE, *(e for e in environments if e != REFERENCE)]:
             command = [sys.executable, "-m", module, "--worker", str(folder), environment, *variations]
             done = subprocess.run(command, env=clean | ENVIRONMENTS[environment], capture_output=True, text=True)
@@ -289,8 +310,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{row.setting:34} {figures}   {row.sha256[:16]}", flush=True)
     integer = sum(r.integer_symbols > 0 for r in rows)
     control = sum(r.float_symbols > 0 for r in rows)
-    images, symbols = rows[0].images, rows[0].symbols
-    print(f"{len(rows)} settings, {images} images, {symbols} symbols: {integer} settings differ in integers, {control} in floats")
+    total = f"{len(rows)} settings, {rows[0].images} images, {rows[0].symbols} symbols"
+    print(f"{total}: {integer} settings differ in integers, {control} in floats")
     return 1 if integer else 3 if not control else 0
 
 

@@ -1,7 +1,7 @@
 """What integers cost: `python -m bench.export_cost CHECKPOINT IMAGE..` (a checkpoint of `aec train`).
 
-The float nets' estimated rate (real-valued means and scales, hard-rounded symbols, no coder) beside the bytes of the files
-that the exported integer nets write, and the PSNR of both.
+The float nets' estimated rate (real-valued means and scales, hard-rounded symbols, no coder) beside the bytes of the
+files that the exported integer nets write, and the PSNR of both.
 """
 
 import argparse

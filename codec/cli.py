@@ -184,9 +184,9 @@ def _open_picture(path: Path | None):
         picture.load()
     except UnidentifiedImageError as e:
         raise InputError("not a picture that Pillow can read") from e
-    except errors.LimitError:
+    except (errors.LimitError, InputError, MemoryError):
         raise
-    except (SyntaxError, EOFError, OSError, ValueError, TypeError, KeyError, IndexError) as e:
+    except Exception as e:  # Pillow's readers raise all kinds on damaged files: struct.error, OverflowError ..
         raise InputError(f"cannot read the picture: {e}") from e
     return picture, len(data)
 
@@ -309,6 +309,19 @@ def quality(text: str) -> int:
     return value
 
 
+def device(text: str) -> str:
+    if text not in ("auto", "cpu", "cuda") and not (text.startswith("cuda:") and text[5:].isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are auto, cpu, cuda and cuda:N")
+    return text
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}: must be at least 1")
+    return value
+
+
 def positive(text: str) -> float:
     value = float(text)
     if not value > 0:
@@ -335,7 +348,7 @@ def make_parser() -> argparse.ArgumentParser:
     files.add_argument("-f", "--force", action="store_true", help="overwrite")
     files.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
     model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    model.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     model.add_argument(
         "--model", metavar="NAME|FILE", help="another model than the default, or than the one the file names"
     )
@@ -372,12 +385,14 @@ def make_parser() -> argparse.ArgumentParser:
         "--minutes", type=positive, required=True, help="budget in all, that of --resume's checkpoint included"
     )
     p.add_argument("--resume", metavar="CHECKPOINT", help="go on from here")
-    p.add_argument("--config", default="base", help="small or base (default: base); --resume keeps the checkpoint's")
+    p.add_argument(
+        "--config", choices=("small", "base"), default="base", help="default: base; --resume keeps the checkpoint's"
+    )
     p.add_argument(
         "--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)"
     )
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
-    p.add_argument("--batch", type=int, default=16, help="crops per step (default: 16)")
+    p.add_argument("--device", type=device, default="auto", help="auto, cpu or cuda:N")
+    p.add_argument("--batch", type=count, default=16, help="crops per step (default: 16)")
     p.add_argument("--learning-rate", type=positive, default=1.5e-3, help="peak (default: 1.5e-3)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("-f", "--force", action="store_true", help="overwrite the model")

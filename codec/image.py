@@ -1,5 +1,6 @@
 """Pictures of any accepted kind <-> float tensors, and the tiles' neighbourhoods."""
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,15 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.convert("L" if gray else "RGB")
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (SyntaxError, TypeError, KeyError, OverflowError, struct.error):  # the EXIF is damaged, not the picture
+        return image
+
+
 def _from_pil(image: Image.Image) -> Tensor:
-    image = _opaque(ImageOps.exif_transpose(image))
+    image = _opaque(_upright(image))
     image = image.convert(CONVERTED.get(image.mode, image.mode))
     if image.mode not in ("L", "RGB"):
         raise ValueError(

@@ -40,11 +40,13 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip(rgb, 0, 255).round().astype(np.uint8)
 
 
-def gradient(height: int, width: int) -> np.ndarray:
+def gradient(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Smooth ramps with a little grain: where a seam would be seen first. uint8 [height, width, 3]."""
-    y, x = np.mgrid[:height, :width] / max(height, width)
-    ramps = np.stack([40 + 150 * x, 60 + 120 * y, 200 - 80 * x * y - 60 * y], -1)
-    return np.clip(ramps + np.random.default_rng(1).normal(0, 1.5, ramps.shape), 0, 255).round().astype(np.uint8)
+    y, x = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)[None, :]
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.uniform(-100, 100, (3, 3))
+    ramps = np.stack([128 + a[i] * (x - 0.5) + b[i] / 2 * (y - 0.5) + c[i] * (x * y - 0.25) for i in range(3)], -1)
+    return np.clip(ramps + rng.normal(0, 1.5, ramps.shape), 0, 255).round().astype(np.uint8)
 
 
 def astronaut() -> np.ndarray:

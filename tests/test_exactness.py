@@ -1,4 +1,4 @@
-"""Promise 1: a file means the same whatever computes it. bench/determinism.py holds the matrix; here is a small part of it."""
+"""Promise 1: a file means the same whatever computes it. A small part of the matrix of bench/determinism.py."""
 
 import importlib
 import subprocess
@@ -119,4 +119,6 @@ def test_files_written_by_another_process_are_the_same_bytes(tmp_path):
     shipped = weights.load(weights.find(None), torch.device("cpu"))
     assert there.header == here.header
     assert abs(len(bytes(there.payloads[0])) - len(bytes(here.payloads[0]))) <= 8
-    assert np.array_equal(codec.decode(done.stdout, output="numpy"), pipeline.decode(shipped, there).permute(1, 2, 0).numpy())
+    assert np.array_equal(
+        codec.decode(done.stdout, output="numpy"), pipeline.decode(shipped, there).permute(1, 2, 0).numpy()
+    )

@@ -1,4 +1,4 @@
-"""The container: what write() makes, read() takes, and nothing else passes. The tiny reader below follows FORMAT §2 alone."""
+"""The container: what write() makes, read() takes, and nothing else. The reader below follows FORMAT §2 alone."""
 
 import dataclasses
 import time
@@ -33,7 +33,12 @@ def headers(draw, max_tiles=30):
     rows = draw(st.integers(1, min(max_tiles // columns, -(-65535 // tile))))
     side = lambda n: draw(st.integers(tile * (n - 1) + 1, min(tile * n, 65535)))  # noqa: E731
     return Header(
-        side(columns), side(rows), draw(st.integers(1, 100)), draw(st.binary(min_size=4, max_size=4)), draw(st.booleans()), tile
+        side(columns),
+        side(rows),
+        draw(st.integers(1, 100)),
+        draw(st.binary(min_size=4, max_size=4)),
+        draw(st.booleans()),
+        tile,
     )
 
 
@@ -184,14 +189,18 @@ def test_write_refuses_payloads_that_are_not_one_whole_one_for_each_tile(payload
 # ------------------------------------------------------------------ damage
 
 
-@pytest.mark.parametrize("data", [small_file(), small_file(1, 1, sizes=[5], gray=True), small_file(65535, 1, 4096, [9] * 16)])
+@pytest.mark.parametrize(
+    "data", [small_file(), small_file(1, 1, sizes=[5], gray=True), small_file(65535, 1, 4096, [9] * 16)]
+)
 def test_every_prefix_raises_the_error_that_says_truncated(data):
     for n in range(len(data)):
         with pytest.raises(NotAecError if n == 0 else TruncatedError):
             format.read(data[:n])
 
 
-@pytest.mark.parametrize("data", [small_file(), small_file(1, 1, sizes=[5]), small_file(3000, 200, 1024, [5, 6, 7], gray=True)])
+@pytest.mark.parametrize(
+    "data", [small_file(), small_file(1, 1, sizes=[5]), small_file(3000, 200, 1024, [5, 6, 7], gray=True)]
+)
 def test_every_bit_flip_raises_a_format_error_of_the_right_kind(data):
     for bit in range(8 * len(data)):
         flipped = bytearray(data)

@@ -368,7 +368,7 @@ def test_the_nets_of_the_shipped_model_give_int16_and_indexes(shipped):
 
 
 def test_a_step_says_the_same_of_its_latents_whatever_the_later_ones_are(shipped):
-    """What decoding in steps rests on: step k must not look at latents of its own or later steps at its own positions."""
+    """What decoding in steps rests on: the first step looks at no latents, the later ones only at those before."""
     config, net = shipped.config, shipped.net
     rng = torch.Generator().manual_seed(3)
     shape = (config.latents, 6, 6)

@@ -1,0 +1,405 @@
+"""Training's parts, exactly: data, schedule, checkpoints, and the order of coding that all of it rests on."""
+
+import io
+import itertools
+import json
+import math
+import tarfile
+from dataclasses import asdict
+
+import numpy as np
+import photos
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from codec.data import Crops, load_images
+from codec.errors import ModelError
+from codec.model import CONFIGS, LAMBDA_RANGE, Config, Model, bits_of, quality_lambda, step_of
+from codec.tables import INDEX_COUNT, cost_bits, gaussian_tables
+from codec.train import DECAY_FROM, WARM_UP, Options, Run, learning_rate_at, loss_of, train
+
+CPU = torch.device("cpu")
+TINY = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
+
+# ------------------------------------------------------------------ schedule and lambda
+
+
+def test_learning_rate_warms_up_stays_and_falls_to_zero():
+    rates = [learning_rate_at(i / 1000) for i in range(1001)]
+    top = [i / 1000 for i, r in enumerate(rates) if r == 1]
+    assert top[0] == pytest.approx(WARM_UP) and top[-1] == pytest.approx(DECAY_FROM)
+    assert all(r == 1 for p, r in zip(range(1001), rates, strict=True) if WARM_UP <= p / 1000 <= DECAY_FROM)
+    warm, rest = rates[: int(1000 * WARM_UP)], rates[int(1000 * WARM_UP) :]
+    assert warm == sorted(warm) and rest == sorted(rest, reverse=True)
+    assert 0 < rates[0] <= 0.01 and rates[-1] == 0 and max(rates) == 1
+    assert learning_rate_at(1.5) == 0  # the last step may end after the budget
+    middle = (1 + DECAY_FROM) / 2
+    assert learning_rate_at(middle) == pytest.approx(0.5)
+
+
+def test_quality_lambda_runs_between_its_ends_evenly_in_its_logarithm():
+    lam = quality_lambda(torch.arange(1, 101, dtype=torch.float64))
+    assert lam[0].item() == pytest.approx(LAMBDA_RANGE[0]) and lam[-1].item() == pytest.approx(LAMBDA_RANGE[1])
+    steps = lam.log().diff()
+    assert (steps > 0).all() and torch.allclose(steps, steps[:1].expand(99))
+
+
+def test_loss_is_rate_and_distortion_weighted_by_quality():
+    class Fixed(torch.nn.Module):
+        def forward(self, x, q):
+            return x + 0.1, torch.full((len(x),), 4096.0)
+
+    x, q = torch.zeros(2, 3, 64, 32), torch.tensor([10.0, 90.0])
+    loss, bpp, mse = loss_of(Fixed(), x, q)
+    assert bpp.tolist() == [2.0, 2.0] and mse.tolist() == pytest.approx([0.01, 0.01])
+    lam, middle = quality_lambda(q), quality_lambda(torch.tensor(50.5))
+    expected = ((middle / lam).sqrt() * (2.0 + lam * 255**2 * 0.01)).mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_trained_rate_is_the_rate_of_the_tables():
+    """What training minimises is what files cost: bits_of at integer symbols against the coder's own tables."""
+    tables, rng = gaussian_tables(), np.random.default_rng(0)
+    for index in (5, 20, 40, 60):
+        scale = 0.11 * math.exp(index * math.log(256 / 0.11) / 63)
+        symbols = np.rint(rng.normal(0, scale, 4000)).astype(np.int16)
+        symbols = symbols[np.abs(symbols) < 4 * scale + 1]
+        trained = bits_of(torch.from_numpy(symbols), torch.full(symbols.shape, float(index))).sum().item()
+        real = cost_bits(*tables, symbols, np.full(symbols.shape, index))
+        assert trained == pytest.approx(real, rel=0.02, abs=20), index
+
+
+# ------------------------------------------------------------------ order of coding
+
+
+@given(st.sampled_from([2, 4]), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
+def test_every_latent_is_in_exactly_one_step_the_one_of_the_format(steps, groups, height, width):
+    channels = steps * groups
+    order = step_of(steps, channels, height, width)
+    assert order.shape == (channels, height, width) and order.dtype == torch.int64
+    for c, y, x in itertools.product(range(channels), range(height), range(width)):
+        phase = (y ^ x) % 2 if steps == 2 else 2 * ((y ^ x) % 2) + (y % 2)  # FORMAT §8
+        assert order[c, y, x] == (c % steps) ^ phase
+    assert sum(int((order == k).sum()) for k in range(steps)) == order.numel()
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_steps_are_of_equal_size_and_every_step_reads_each_group_at_another_phase(steps):
+    order = step_of(steps, 8, 6, 10)
+    assert {int((order == k).sum()) for k in range(steps)} == {order.numel() // steps}
+    for k in range(steps):
+        planes = [(order[c] == k) for c in range(steps)]
+        assert sum(p.int() for p in planes).eq(1).all()  # the groups of one step share no position, and leave none out
+
+
+def test_patterns_of_the_first_channels_are_these():
+    assert step_of(2, 2, 2, 4).tolist() == [[[0, 1, 0, 1], [1, 0, 1, 0]], [[1, 0, 1, 0], [0, 1, 0, 1]]]
+    assert step_of(4, 4, 2, 2).tolist() == [[[0, 2], [3, 1]], [[1, 3], [2, 0]], [[2, 0], [1, 3]], [[3, 1], [0, 2]]]
+
+
+# ------------------------------------------------------------------ crops
+
+
+def symmetries(crop: np.ndarray) -> set[bytes]:
+    """The eight flips and transpositions of a square [s, s, 3]."""
+    out = set()
+    for transposed in (crop, crop.transpose(1, 0, 2)):
+        for a in (transposed, transposed[::-1]):
+            for b in (a, a[:, ::-1]):
+                out.add(b.tobytes())
+    return out
+
+
+def numbered(height, width, first):
+    """No two pixels alike."""
+    n = np.arange(first, first + height * width, dtype=np.int64)
+    return np.stack([n & 255, n >> 8 & 255, n % 251], -1).astype(np.uint8).reshape(height, width, 3)
+
+
+def test_crops_are_windows_of_the_images_in_all_eight_symmetries_and_nothing_else():
+    images, side = [numbered(5, 7, 0), numbered(4, 4, 1000), numbered(9, 4, 2000)], 4
+    allowed = {}
+    for i, image in enumerate(images):
+        for y in range(image.shape[0] - side + 1):
+            for x in range(image.shape[1] - side + 1):
+                for s in symmetries(image[y : y + side, x : x + side]):
+                    allowed[s] = (i, y, x)
+    crops = Crops(images, CPU, seed=0)
+    seen = set()
+    for _ in range(60):
+        batch = crops.draw(50, side)
+        assert batch.shape == (50, 3, side, side) and batch.dtype == torch.uint8
+        for crop in batch.permute(0, 2, 3, 1).numpy():
+            assert crop.tobytes() in allowed
+            seen.add(crop.tobytes())
+    assert seen == set(allowed)  # 3000 draws of 120 windows: every place and every symmetry comes up
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(3, 12), st.integers(3, 12)), min_size=1, max_size=4),
+    st.integers(1, 3),
+    st.integers(0, 999),
+)
+def test_crops_of_any_images_hold_only_neighbouring_pixels_of_one_image(sizes, side, seed):
+    images = [numbered(h, w, 5000 * i) for i, (h, w) in enumerate(sizes)]
+    windows = set()
+    for image in images:
+        for y in range(image.shape[0] - side + 1):
+            for x in range(image.shape[1] - side + 1):
+                windows |= symmetries(image[y : y + side, x : x + side])
+    drawn = Crops(images, CPU, seed).draw(20, side).permute(0, 2, 3, 1).contiguous().numpy()
+    assert {crop.tobytes() for crop in drawn} <= windows
+
+
+def test_crops_are_repeatable_and_take_images_by_their_area():
+    images = [np.full((64, 64, 3), 10, np.uint8), np.full((64, 192, 3), 20, np.uint8)]
+    a, b, c = (Crops(images, CPU, seed).draw(2000, 8) for seed in (1, 1, 2))
+    assert torch.equal(a, b) and not torch.equal(a, c)
+    assert 0.7 < (a[:, 0, 0, 0] == 20).float().mean() < 0.8
+
+
+# ------------------------------------------------------------------ images
+
+
+def png(image: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG")
+    return out.getvalue()
+
+
+def tar_of(path, members: dict[str, bytes]):
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_images_come_from_folders_shards_and_files_alike(tmp_path):
+    a, b, c, d = (photos.photo(20 + i, 30, seed=i) for i in range(4))
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.png").write_bytes(png(a))
+    (folder / "deep" / "b.PNG").write_bytes(png(b))
+    (folder / "readme.txt").write_text("no image")
+    tar_of(folder / "shard.tar", {"x/c.png": png(c), "x/c.json": b"{}", "folder/": b""})
+    (tmp_path / "d.png").write_bytes(png(d))
+    images, left_out = load_images([folder, tmp_path / "d.png"], 16)
+    assert left_out == []
+    assert sorted(im.tobytes() for im in images) == sorted(im.tobytes() for im in (a, b, c, d))
+    (only,), _ = load_images([folder / "shard.tar"], 16)
+    assert np.array_equal(only, c)
+
+
+def test_gray_and_palette_images_become_rgb(tmp_path):
+    gray = photos.photo(20, 20)[..., 0].copy()
+    (tmp_path / "gray.png").write_bytes(png(gray))
+    (image,), _ = load_images([tmp_path], 1)
+    assert np.array_equal(image, np.repeat(gray[..., None], 3, 2))
+
+
+def test_broken_and_small_images_are_left_out_and_named(tmp_path):
+    good = png(photos.photo(40, 40))
+    (tmp_path / "good.png").write_bytes(good)
+    (tmp_path / "cut.png").write_bytes(good[: len(good) // 2])
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "small.png").write_bytes(png(photos.photo(31, 99)))
+    images, left_out = load_images([tmp_path], 32)
+    assert len(images) == 1 and len(left_out) == 4
+    for words in ("cut.png: ", "text.jpg: ", "empty.png: ", "99x31: smaller than 32"):
+        assert sum(words in line for line in left_out) == 1
+
+
+def test_damaged_chunks_of_any_kind_never_stop_the_loading(tmp_path):
+    good = bytearray(png(photos.photo(24, 24)))
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        bad = bytearray(good)
+        for at in rng.integers(8, len(bad), 3):
+            bad[at] ^= 1 << int(rng.integers(8))
+        (tmp_path / f"{i:02}.png").write_bytes(bad)
+    (tmp_path / "good.png").write_bytes(good)
+    images, left_out = load_images([tmp_path], 1)
+    assert len(images) + len(left_out) == 61 and len(images) >= 1
+
+
+def test_no_usable_image_or_no_such_path_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        load_images([tmp_path / "absent"], 1)
+    with pytest.raises(ValueError, match="no usable image"):
+        load_images([tmp_path], 1)
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(ValueError, match=r"no usable image .*\(1 left out\)"):
+        load_images([tmp_path], 1)
+
+
+@pytest.mark.parametrize("content", [b"not a tar at all", b""])
+def test_a_damaged_shard_is_an_error_that_names_it(tmp_path, content):
+    (tmp_path / "bad.tar").write_bytes(content)
+    with pytest.raises(ValueError, match="bad.tar"):
+        load_images([tmp_path / "bad.tar"], 1)
+
+
+def test_a_shard_cut_short_is_an_error_that_names_it(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    tar = tar_of(tmp_path / "shard.tar", {f"{i}.png": png(noise) for i in range(3)})
+    tar.write_bytes(tar.read_bytes()[:20_000])
+    with pytest.raises(ValueError, match="shard.tar"):
+        load_images([tar], 1)
+
+
+# ------------------------------------------------------------------ a run and its checkpoint
+
+
+def started(seed=0, minutes=1.0) -> Run:
+    run = Run(Options(minutes=minutes, batch=2, seed=seed), TINY)
+    run.start([photos.photo(256, 256, seed=seed), photos.photo(270, 256, seed=seed + 1)])
+    run.place()
+    return run
+
+
+def pixels(seed=0):
+    return torch.from_numpy(np.stack([photos.photo(64, 64, seed=seed + i) for i in range(2)])).permute(0, 3, 1, 2)
+
+
+def state_of(run: Run) -> dict[str, torch.Tensor]:
+    out = {f"model.{k}": v for k, v in run.model.state_dict().items()} | {f"ema.{k}": v for k, v in run.ema.items()}
+    for i, state in run.optimiser.state_dict()["state"].items():
+        out |= {f"{key}.{i}": v for key, v in state.items()}
+    return {k: v.detach().clone() for k, v in out.items()}
+
+
+def test_a_checkpoint_holds_everything_exactly_and_training_goes_on_as_if_never_stopped(tmp_path):
+    run = started()
+    for i in range(3):
+        run.update(pixels(i), 1e-3)
+    run.seconds = 12.5
+    run.save(tmp_path / "c.safetensors")
+    loaded = Run.load(tmp_path / "c.safetensors", Options(minutes=1.0, batch=2))
+    assert (loaded.step, loaded.seconds, loaded.config) == (3, 12.5, TINY)
+    before, after = state_of(run), state_of(loaded)
+    assert before.keys() == after.keys() and len(before) > 100
+    assert [k for k in before if not torch.equal(before[k], after[k])] == []
+    for each in (run, loaded):
+        torch.manual_seed(7)
+        each.update(pixels(9), 5e-4)
+    before, after = state_of(run), state_of(loaded)
+    assert [k for k in before if not torch.equal(before[k], after[k])] == []
+    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_the_checkpoint_is_safetensors_with_the_clock_in_its_metadata(tmp_path):
+    from safetensors import safe_open
+
+    run = started()
+    run.update(pixels(), 1e-3)
+    run.save(tmp_path / "c.safetensors")
+    with safe_open(tmp_path / "c.safetensors", "pt") as f:
+        assert json.loads(f.metadata()["aec_checkpoint"]) == {"step": 1, "seconds": 0.0, "config": asdict(TINY)}
+
+
+@pytest.mark.parametrize("content", [b"", b"text", bytes(100)])
+def test_files_that_are_no_checkpoints_are_refused(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="not an aec training checkpoint"):
+        Run.load(path, Options(minutes=1.0))
+
+
+def test_one_step_moves_every_weight_and_the_average_follows():
+    run = started()
+    before = state_of(run)
+    first = run.update(pixels(), 1e-3)
+    for i in range(4):
+        run.update(pixels(i), 1e-3)
+    after = state_of(run)
+    assert torch.isfinite(first).all() and first.shape == (3,)
+    names = [n for n, p in run.model.named_parameters() if p.requires_grad]
+    # Fresh blocks are the identity, so on the first steps nothing flows into the layers before their zero weights.
+    moved = [n for n in names if not torch.equal(before[f"model.{n}"], after[f"model.{n}"])]
+    assert set(moved) >= {n for n in names if n.endswith("mix_out.weight") or "shortcut" in n}
+    assert len(moved) > 0.9 * len(names)
+    for n in moved:
+        assert not torch.equal(before[f"ema.{n}"], after[f"ema.{n}"])
+        assert (after[f"ema.{n}"] - before[f"ema.{n}"]).abs().max() < (
+            after[f"model.{n}"] - before[f"model.{n}"]
+        ).abs().max()
+
+
+def test_a_step_with_gradients_that_are_not_numbers_changes_no_weight(monkeypatch):
+    from codec import train as training
+
+    run = started()
+    before = {n: p.detach().clone() for n, p in run.model.named_parameters()}
+    monkeypatch.setattr(
+        training,
+        "loss_of",
+        lambda model, x, q: (sum(p.sum() for p in model.parameters()) * math.nan, torch.ones(2), torch.ones(2)),
+    )
+    run.update(pixels(), 1e-3)
+    assert all(torch.equal(before[n], p.detach()) for n, p in run.model.named_parameters())
+
+
+def test_training_stops_at_its_budget_and_leaves_a_checkpoint(tmp_path):
+    run = started(minutes=0.5 / 60)
+    images = [photos.photo(256, 256, seed=i) for i in range(2)]
+    train(run, images, tmp_path / "c.safetensors", lambda line: None)
+    assert run.step >= 1 and 0.5 <= run.seconds < 10
+    again = Run.load(tmp_path / "c.safetensors", Options(minutes=0.5 / 60, batch=2))
+    train(again, images, tmp_path / "c.safetensors", lambda line: None)
+    assert again.step == run.step  # the budget is the total
+
+
+def test_an_interrupted_training_leaves_a_checkpoint(tmp_path, monkeypatch):
+    run = started()
+    calls = []
+
+    def update(pixels, rate):
+        calls.append(rate)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        run.step += 1
+        return torch.zeros(3)
+
+    monkeypatch.setattr(run, "update", update)
+    for p in run.model.parameters():  # as after a first step
+        run.optimiser.state[p] = {
+            "step": torch.tensor(1.0),
+            "exp_avg": torch.zeros_like(p),
+            "exp_avg_sq": torch.zeros_like(p),
+        }
+    with pytest.raises(KeyboardInterrupt):
+        train(run, [photos.photo(256, 256)], tmp_path / "c.safetensors", lambda line: None)
+    assert Run.load(tmp_path / "c.safetensors", Options(minutes=1.0)).step == 2
+
+
+def test_a_fresh_model_is_already_a_codec():
+    """init_from_patches: PCA, so one look at the data gives pictures back without a step of training."""
+    run = Run(
+        Options(minutes=1.0), Config(latents=64, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=4)
+    )
+    images = [photos.photo(256, 256, seed=i) for i in range(4)]
+    run.start(images)
+    x = torch.from_numpy(images[0]).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        x_hat, bits = run.model(x, torch.tensor([60.0]))
+    assert -10 * math.log10((x_hat - x).square().mean().item()) > 22
+    assert 0.01 < bits.item() / 256**2 < 24
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_configuration_has_what_the_networks_need(name):
+    config = CONFIGS[name]
+    assert config.latents % config.steps == 0 and config.steps in (2, 4)
+    with torch.device("meta"):
+        model = Model(config)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert 1e6 < parameters < 1e8
+    assert model.entropy.steps[0].from_latents is None and len(model.entropy.steps) == config.steps
+    assert INDEX_COUNT == 64
