@@ -1,8 +1,24 @@
 """Devices as parameters. With FAIL_WITHOUT_CUDA=1 a missing GPU is a failure, not a skip."""
 
 import os
+from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def outside_the_tree(tmp_path_factory):
+    """Make subprocesses import the package that this process tests.
+
+    Started in the tree, `python -m` would take its `codec/` for an installed one.
+    """
+    import codec
+
+    before = Path.cwd()
+    os.environ["PYTHONPATH"] = str(Path(codec.__file__).parents[1])
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
+    yield
+    os.chdir(before)
 
 
 def _cuda_ready() -> bool:

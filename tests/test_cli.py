@@ -18,10 +18,8 @@ from PIL import Image
 import codec
 from codec import cli, format, weights
 
-AEC = [shutil.which("aec")] if shutil.which("aec") else [sys.executable, "-m", "codec.cli"]
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(photos.ROOT), os.environ.get("PYTHONPATH", "")])}
-if shutil.which("aec"):
-    ENVIRONMENT = os.environ.copy()
+INSTALLED = shutil.which("aec", path=Path(sys.executable).parent)  # beside this Python, not just anywhere on the path
+AEC = [INSTALLED] if INSTALLED else [sys.executable, "-m", "codec.cli"]
 
 
 def aec(*arguments, stdin: bytes = b"", cwd=None, **environment) -> subprocess.CompletedProcess:
@@ -31,7 +29,7 @@ def aec(*arguments, stdin: bytes = b"", cwd=None, **environment) -> subprocess.C
         input=stdin,
         capture_output=True,
         cwd=cwd,
-        env=ENVIRONMENT | environment,
+        env=os.environ | environment,
         timeout=120,
     )
     done.stderr = done.stderr.decode()
@@ -420,9 +418,7 @@ def test_what_needs_no_network_imports_no_torch(packed, arguments):
         "heavy = [m for m in ('torch', 'numpy', 'PIL', 'safetensors') if m in sys.modules]\n"
         "print(code, heavy, round(time.perf_counter() - start, 3), file=sys.stderr)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, env=ENVIRONMENT, cwd=packed.parent
-    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, cwd=packed.parent)
     last = done.stderr.splitlines()[-1]
     print(arguments[0], last)  # the time; not asserted: machines are busy
     assert last.startswith(("0 []", "2 []") if "-q" in arguments else "0 []"), last

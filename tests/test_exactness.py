@@ -110,9 +110,7 @@ def test_files_written_by_another_process_are_the_same_bytes(tmp_path):
     image = photos.photo(60, 76, seed=16)
     np.save(tmp_path / "image.npy", image)
     script = "import sys, numpy, codec; sys.stdout.buffer.write(codec.encode(numpy.load(sys.argv[1]), 55))"
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "image.npy"], capture_output=True, check=True, cwd=photos.ROOT
-    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "image.npy"], capture_output=True, check=True)
     here = format.read(codec.encode(image, 55))
     there = format.read(done.stdout)
     # Thread counts of the two processes may differ, and with them the analysis; what each file says may not.
