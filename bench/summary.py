@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-ANCHOR = "jpeg"
+ANCHOR = "jpeg"  # the promise's: what Pillow writes by default
+MORE_ANCHORS = ("jpeg-opt", "jpeg-444")  # a column each, where they were measured
 BD_RANGE = (29.5, 37.3)  # dB; on Kodak Pillow's default JPEG spends about 0.56 to 2.1 bpp there
 CHECK_RATES = (0.15, 1.0)  # bpp; the promise of the README is checked at every hundredth between
 
@@ -152,6 +153,7 @@ def summarise(rows: Sequence[dict], command: str, machine: str, notes: Sequence[
         lines.append("")
 
     anchor = curves.get(ANCHOR)
+    more = [name for name in MORE_ANCHORS if curves.get(name)]
     table = []
     reasons = []
     for name, curve in curves.items():
@@ -164,14 +166,21 @@ def summarise(rows: Sequence[dict], command: str, machine: str, notes: Sequence[
         span = f"{min(p.bpp for p in curve):.3f}-{max(p.bpp for p in curve):.3f}"
         encode = statistics.fmean(p.encode_s_per_mpx for p in curve)
         decode = statistics.fmean(p.decode_s_per_mpx for p in curve)
-        table.append((name, bd, where, span, f"{encode:.3f}", f"{decode:.3f}"))
+        against = [bd_rate_text(curves[other], curve)[0] for other in more]
+        table.append((name, bd, where, *against, span, f"{encode:.3f}", f"{decode:.3f}"))
     lines += [
         f"## BD-rate against {ANCHOR}",
         "",
         f"Range: {BD_RANGE[0]}-{BD_RANGE[1]} dB where both curves reach it (overlap in the table). "
         f"Negative: fewer bits at equal PSNR. PCHIP of log-rate over PSNR, on the mean curves.",
         "",
-        *_table(("codec", "BD-rate %", "overlap dB", "bpp", "encode s/Mpx", "decode s/Mpx"), table),
+        *_table(
+            (
+                *("codec", "BD-rate %", "overlap dB", *(f"vs {name} %" for name in more)),
+                *("bpp", "encode s/Mpx", "decode s/Mpx"),
+            ),
+            table,
+        ),
         "",
     ]
     if reasons:

@@ -1,7 +1,8 @@
 """`encode`, `decode`, `inspect`: what the package is imported for. torch is imported when a network first runs."""
 
+import operator
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 from . import format
 from .format import DEFAULT_MAX_PIXELS, Header
@@ -37,8 +38,9 @@ def encode(
         ModelError: no such model.
         BackendError: CUDA asked for, but not there.
     """
-    if isinstance(quality, bool) or not isinstance(quality, int):
+    if isinstance(quality, bool) or not isinstance(quality, SupportsIndex):
         raise TypeError(f"quality {quality!r}: must be an int, 1..100")
+    quality = operator.index(quality)
     if not 1 <= quality <= 100:
         raise ValueError(f"quality {quality}: allowed are 1..100")
     from . import pipeline, weights

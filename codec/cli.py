@@ -35,6 +35,10 @@ class InputError(Exception):
     """The input cannot be read as what it should be."""
 
 
+# What a file or a machine can bring about (torch says RuntimeError when memory runs out). The rest is a bug of ours.
+FAILURES = (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError, RuntimeError)
+
+
 @dataclass(frozen=True)
 class Job:
     """One file to make. None is standard input or output."""
@@ -73,6 +77,10 @@ def write_bytes(path: Path | None, data: bytes, force: bool) -> None:
             sys.stdout.buffer.flush()
             return
         refuse_existing(path, force)
+        path = path.resolve()  # a symbolic link stays, its target is replaced
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)  # a device or a pipe is written to, never replaced
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:
@@ -119,9 +127,12 @@ def plan(args: argparse.Namespace, sources: list[tuple[Path | None, Path]], suff
     """Decide where each file goes. Raises argparse's usage error for a contradiction."""
     output = args.output
     into_folder = output is not None and output != "-" and (output.endswith(os.sep) or Path(output).is_dir())
-    if len(sources) > 1 and output is not None and not into_folder:
+    several = len(sources) > 1 or any(Path(name).is_dir() for name in args.inputs)
+    if several and output is not None and not into_folder:
         if output == "-" or Path(output).suffix:
-            args.parser.error(f"{len(sources)} inputs, but -o {output} is one file: name a folder (ending in {os.sep})")
+            args.parser.error(
+                f"{len(sources)} inputs or a folder, but -o {output} is one file: name a folder (ending in {os.sep})"
+            )
         into_folder = True
     jobs = []
     for source, relative in sources:
@@ -134,9 +145,11 @@ def plan(args: argparse.Namespace, sources: list[tuple[Path | None, Path]], suff
         if source is not None and target is not None and target.resolve() == source.resolve():
             args.parser.error(f"{source} would be written onto itself: choose another output with -o")
         jobs.append(Job(source, target))
-    targets = [str(j.target) for j in jobs]
-    if twice := next((t for t in targets if targets.count(t) > 1), None):
-        args.parser.error(f"two inputs would both be written to {twice}")
+    seen = set()
+    for target in (j.target.resolve() for j in jobs if j.target is not None):
+        if target in seen:
+            args.parser.error(f"two inputs would both be written to {target}")
+        seen.add(target)
     return jobs
 
 
@@ -144,26 +157,28 @@ def run(args: argparse.Namespace, jobs: list[Job], work: Callable[[Job], str]) -
     """Do all jobs, going on after a failure; `work` returns the line that -v prints."""
     show = args.progress if args.progress is not None else len(jobs) > 1 and sys.stderr.isatty() and not args.quiet
     codes: list[int] = []
-    for job in _progress(jobs, show):
+    bar, say = _progress(jobs, show)
+    for job in bar:
         try:
             line = work(job)
-        except (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError) as e:
+        except FAILURES as e:
             if args.debug:
                 raise
-            print(f"aec: {job.name}: {e or type(e).__name__}", file=sys.stderr)
+            say(f"aec: {job.name}: {e or type(e).__name__}")
             codes.append(exit_code(e))
         else:
             if args.verbose:
-                print(line, file=sys.stderr)
+                say(line)
     return 0 if not codes else codes[0] if len(jobs) == 1 else EXIT_SOME_FAILED
 
 
-def _progress(jobs: list[Job], show: bool) -> Iterable[Job]:
+def _progress(jobs: list[Job], show: bool) -> tuple[Iterable[Job], Callable[[str], None]]:
+    """The jobs, under a bar if there is to be one, and what prints a line on stderr without tearing it."""
     if not show:
-        return jobs
+        return jobs, lambda line: print(line, file=sys.stderr)
     from tqdm import tqdm
 
-    return tqdm(jobs, unit="file", dynamic_ncols=True)
+    return tqdm(jobs, unit="file", dynamic_ncols=True), lambda line: tqdm.write(line, file=sys.stderr)
 
 
 def _open_picture(path: Path | None):
@@ -172,19 +187,16 @@ def _open_picture(path: Path | None):
 
     from PIL import Image, UnidentifiedImageError
 
-    Image.MAX_IMAGE_PIXELS = None  # the format's own limit is checked below, and is the one the decoder has
+    from .image import open_checked
+
+    Image.MAX_IMAGE_PIXELS = None  # the format's own limit is the one that is checked
     data = read_bytes(path)
     try:
         picture = Image.open(io.BytesIO(data))
-        format.check_size(*picture.size)
-        if getattr(picture, "n_frames", 1) > 1:
-            raise InputError(f"an animation of {picture.n_frames} frames: only still pictures can be encoded")
-        if any(";16" in str(part.args) for part in picture.tile):  # Pillow would halve the samples without a word
-            raise InputError("16 bits a sample: only 8-bit pictures can be encoded")
-        picture.load()
+        open_checked(picture)
     except UnidentifiedImageError as e:
         raise InputError("not a picture that Pillow can read") from e
-    except (errors.LimitError, InputError, MemoryError):
+    except (errors.LimitError, MemoryError):
         raise
     except Exception as e:  # Pillow's readers raise all kinds on damaged files: struct.error, OverflowError ..
         raise InputError(f"cannot read the picture: {e}") from e
@@ -222,7 +234,10 @@ def decompress(args: argparse.Namespace) -> int:
         picture = api.decode(data, args.device, args.model, max_pixels=args.max_pixels or None)
         buffer = io.BytesIO()
         lossy = {"quality": 95} if kind in ("JPEG", "WEBP", "AVIF") else {}
-        picture.save(buffer, kind, **lossy)
+        try:
+            picture.save(buffer, kind, **lossy)
+        except (OSError, ValueError) as e:  # JPEG and WebP have limits of their own
+            raise OutputError(f"cannot write a picture of {picture.width}x{picture.height} as {kind}: {e}") from e
         write_bytes(job.target, buffer.getvalue(), args.force)
         return f"{job.name}: {len(data)} bytes -> {picture.width}x{picture.height} -> {job.target or 'standard output'}"
 
@@ -260,7 +275,14 @@ def info(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> int:
     from . import train as training
 
-    refuse_existing(Path(args.output), args.force or args.resume is not None)
+    output = Path(args.output)
+    if output.suffix != ".safetensors":
+        args.parser.error(f"-o {output}: a model's name ends in .safetensors")
+    refuse_existing(output, args.force or args.resume is not None)
+    if args.resume is None:
+        checkpoint = training.checkpoint_path(output)
+        if checkpoint.exists() and not args.force:
+            raise OutputError(f"{checkpoint} exists already: --resume goes on from it, -f overwrites it")
     options = training.Options(
         minutes=args.minutes,
         config=args.config,
@@ -272,14 +294,16 @@ def train(args: argparse.Namespace) -> int:
     report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
     holdout = Path(args.holdout) if args.holdout else None
     training.main(
-        [Path(p) for p in args.data], Path(args.output), options, args.resume and Path(args.resume), holdout, report
+        [Path(p) for p in args.data], output, options, args.resume and Path(args.resume), holdout, report
     )
     return 0
 
 
 def bench(args: argparse.Namespace) -> int:
-    from . import bench
-
+    try:
+        from . import bench
+    except ImportError as e:  # built in place
+        raise InputError("the bench is part of an installed aec only; in the tree, run python -m bench") from e
     return bench.main(args.rest)
 
 
@@ -419,7 +443,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("aec: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except (errors.AecError, InputError, OutputError, OSError, ValueError, MemoryError) as e:
+    except FAILURES as e:
         if args.debug:
             raise
         print(f"aec: {e}", file=sys.stderr)

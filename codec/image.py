@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .format import check_size
+
 if TYPE_CHECKING:
     from .format import Tile
 
@@ -27,11 +29,28 @@ class Pixels:
         return self.data.shape[0] == 1
 
 
+def open_checked(image: Image.Image) -> None:
+    """Check what can be known before the pixels are read, then read them.
+
+    Raises:
+        LimitError: too large.
+        ValueError: an animation, or 16 bits a sample, which Pillow would halve without a word.
+        Exception: whatever Pillow raises for a damaged file.
+    """
+    check_size(*image.size)
+    # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation.
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        raise ValueError(f"an animation of {image.n_frames} frames: only still pictures can be encoded")
+    if any(";16" in str(part[3]) for part in getattr(image, "tile", ())):
+        raise ValueError("16 bits a sample: only 8-bit pictures can be encoded")
+    image.load()
+
+
 def _opaque(image: Image.Image) -> Image.Image:
     """Drop an alpha channel that says nothing; refuse one that does."""
     if not image.has_transparency_data:
         return image
-    gray = image.mode in ("LA", "La")
+    gray = image.mode in ("L", "LA", "La")
     image = image.convert("LA" if gray else "RGBA")
     if image.getchannel("A").getextrema()[0] < 255:
         raise ValueError(
@@ -48,6 +67,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _from_pil(image: Image.Image) -> Tensor:
+    open_checked(image)
     image = _opaque(_upright(image))
     image = image.convert(CONVERTED.get(image.mode, image.mode))
     if image.mode not in ("L", "RGB"):
@@ -68,7 +88,9 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor") -> Pixels:
 
     Raises:
         TypeError: another type or dtype.
-        ValueError: another shape or mode, or transparency.
+        ValueError: another shape or mode, transparency, an animation, or 16 bits a sample.
+        LimitError (a ValueError): a PIL image is too large.
+        Exception: whatever Pillow raises when a lazily opened file turns out to be damaged.
     """
     if isinstance(image, Image.Image):
         data = _from_pil(image)

@@ -21,6 +21,7 @@ from .tables import INDEX_COUNT
 LOW, HIGH = -(2**15), 2**15 - 1
 MAX_SHIFT = 15
 ACCUMULATOR_LIMIT = 2**31
+_POWERS = torch.tensor([2.0**-shift for shift in range(MAX_SHIFT + 1)], dtype=torch.float64)
 
 
 class IntegerConv(nn.Module):
@@ -55,7 +56,7 @@ class IntegerConv(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = torch.exp2(-self.shift.double())
+        scale = _POWERS.to(self.shift.device)[self.shift.long()]
         w = self.weight.double() * scale[:, None, None, None]
         b = self.bias.double() * scale + 0.5 * (self.shift > 0)
         if self.weight.shape[1:] == (1, 3, 3):
@@ -162,6 +163,23 @@ class IntegerEntropyNet(nn.Module):
         index = all_qualities(model.hyper_index) * INDEX_UNIT
         self.hyper_index.copy_(index.round().clamp(1, INDEX_COUNT - 1))  # never skipped: z is small and matters
         return self.eval()
+
+    def check(self) -> None:
+        """Raise ValueError unless FORMAT §7 and §8 hold: types, ranges, and no accumulator that could overflow."""
+        expected = IntegerEntropyNet(self.config).state_dict()
+        for name, value in self.state_dict().items():
+            if value.dtype != expected[name].dtype:
+                raise ValueError(f"{name} is {value.dtype}, not {expected[name].dtype}")
+        if min(int(self.step.min()), int(self.hyper_step.min())) < 1:
+            raise ValueError("a quantisation step is below 1")
+        if int(self.hyper_index.max()) >= INDEX_COUNT:
+            raise ValueError(f"an index is above {INDEX_COUNT - 1}")
+        for name, module in self.net.named_modules():
+            if isinstance(module, IntegerConv):
+                shift = module.shift.double()
+                bound = accumulator_bound(module.weight, module.bias, torch.exp2(shift - 1))
+                if int(module.shift.max()) > MAX_SHIFT or float(bound.max()) >= ACCUMULATOR_LIMIT:
+                    raise ValueError(f"{name} could overflow its accumulator")
 
     def prior(self, z_hat: Tensor, q: Tensor, height: int, width: int) -> Tensor:
         return self.net.prior(z_hat, q, height, width)

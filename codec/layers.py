@@ -21,6 +21,11 @@ def saturate(x: Tensor) -> Tensor:
     return x.clamp(-SATURATION, SATURATION)
 
 
+def exact_convolutions():
+    """Context in which float32 convolutions on CUDA stay float32; cuDNN's default rounds their inputs to 10 bits."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
 class Leaky(nn.Module):
     """Leaky ReLU with a slope that integers can take: 2^-LEAK_BITS."""
 

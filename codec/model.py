@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import Add, Block, Leaky, QualityVector, blocks, saturate
+from .layers import Add, Block, Leaky, QualityVector, blocks, exact_convolutions, saturate
 from .tables import INDEX_COUNT, SCALE_MAX, SCALE_MIN
 
 LATENT_STRIDE = 16  # pixels per latent, each way
@@ -62,7 +62,7 @@ CONFIGS = {
 
 def linear(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """The shortcuts stay in float32 under autocast: a bf16 DC coefficient is coarser than the best quality's step."""
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast(x.device.type, enabled=False), exact_convolutions():
         return conv(x.float())
 
 

@@ -1,5 +1,7 @@
 """Pixels -> tiles -> latents -> payloads, and back. The transforms see a tile's neighbours, so no seam shows."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -7,7 +9,7 @@ from . import entropy, format, latents
 from .errors import CorruptError
 from .format import Header, Layout, Tile
 from .image import Pixels, tile_input, to_uint8, window
-from .layers import saturate
+from .layers import exact_convolutions, saturate
 from .model import HYPER_STRIDE, LATENT_STRIDE
 from .weights import Codec
 
@@ -24,7 +26,9 @@ def analyse(codec: Codec, pixels: Pixels, tile: Tile, quality: int) -> tuple[Ten
     x = x.contiguous(memory_format=torch.channels_last)
     height, width = latent_size(tile)
     top, left = top // LATENT_STRIDE, left // LATENT_STRIDE
-    y = saturate(codec.analysis(x - 0.5)[:, :, top : top + height, left : left + width])
+    with exact_convolutions():
+        y = codec.analysis(x - 0.5)[:, :, top : top + height, left : left + width]
+    y = saturate(y)
     whole = torch.nn.functional.pad(y, (0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE), mode="replicate")
     z = codec.hyper_analysis(whole, torch.tensor([float(quality)], device=codec.device))
     return y[0], z[0]
@@ -43,15 +47,14 @@ def encode(codec: Codec, pixels: Pixels, quality: int, tile_side: int) -> bytes:
     return format.write(header, payloads)
 
 
-def read_latents(codec: Codec, layout: Layout) -> list[Tensor]:
-    """Entropy-decode every tile: float32 [M, h, w] each, row-major. Raises CorruptError naming the tile."""
-    header, out = layout.header, []
+def read_latents(codec: Codec, layout: Layout) -> Iterator[Tensor]:
+    """Entropy-decode tile by tile: float32 [M, h, w] each, row-major. Raises CorruptError naming the tile."""
+    header = layout.header
     for i, (tile, payload) in enumerate(zip(header.tiles, layout.payloads, strict=True)):
         try:
-            out.append(latents.read(codec.net, codec.tables, payload, header.quality, *latent_size(tile)))
+            yield latents.read(codec.net, codec.tables, payload, header.quality, *latent_size(tile))
         except CorruptError as e:
             raise CorruptError(f"tile {i}: {e}") from e
-    return out
 
 
 @torch.inference_mode()
@@ -68,6 +71,7 @@ def decode(codec: Codec, layout: Layout) -> Tensor:
         y0, y1, top = window(tile.y // s, height, rows, codec.config.halo)
         x0, x1, left = window(tile.x // s, width, columns, codec.config.halo)
         part = y[None, :, y0:y1, x0:x1].contiguous(memory_format=torch.channels_last)
-        x = codec.synthesis(part)[0, :, top * s :, left * s :][:, : tile.height, : tile.width] + 0.5
+        with exact_convolutions():
+            x = codec.synthesis(part)[0, :, top * s :, left * s :][:, : tile.height, : tile.width] + 0.5
         out[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = to_uint8(x, header.gray)
     return out

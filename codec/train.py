@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from . import pipeline, weights
@@ -112,7 +112,8 @@ class Run:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        # One bad step would stay in the second moments for long; skip it without asking the device.
+        # A gradient that is not finite would poison weights and moments for ever; take it as zero, without asking the
+        # device (the step is then momentum alone).
         for p in self.model.parameters():
             p.grad.nan_to_num_(0.0, 0.0, 0.0)
         self.optimiser.step()
@@ -132,6 +133,8 @@ class Run:
         return model.eval()
 
     def save(self, path: Path) -> None:
+        if not self.optimiser.state_dict()["state"]:
+            return  # not one step was made: nothing is worth keeping, and what is there may be
         names = [n for n, _ in self.model.named_parameters()]
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
@@ -147,9 +150,12 @@ class Run:
             with safe_open(path, "pt") as f:
                 meta = json.loads((f.metadata() or {})["aec_checkpoint"])
                 tensors = {k: f.get_tensor(k) for k in f.keys()}
-        except Exception as e:
+            return cls._restore(meta, tensors, options)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as e:
             raise ModelError(f"{path}: not an aec training checkpoint ({e})") from e
 
+    @classmethod
+    def _restore(cls, meta: dict, tensors: dict[str, Tensor], options: Options) -> "Run":
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
@@ -165,6 +171,11 @@ class Run:
         }
         run.optimiser.load_state_dict(state)
         return run
+
+
+def checkpoint_path(output: Path) -> Path:
+    """Where the checkpoints of a model file go: beside it."""
+    return output.with_suffix(".checkpoint.safetensors")
 
 
 def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable[[str], None]) -> None:
@@ -236,7 +247,7 @@ def main(
 
     Args:
         data: folders of images, tar shards, or images.
-        output: model file to write; checkpoints go beside it as OUTPUT.checkpoint.safetensors.
+        output: model file to write; checkpoints go to `checkpoint_path(output)`.
         options: resuming keeps the checkpoint's config.
         resume: checkpoint to go on from.
         holdout: images for the figures at the end; None: every fiftieth of data, which is then not trained on.
@@ -271,7 +282,7 @@ def main(
     else:
         run = Run.load(resume, options)
     report(f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.2f} M parameters on {options.device}")
-    train(run, images, output.with_suffix(".checkpoint.safetensors"), report)
+    train(run, images, checkpoint_path(output), report)
     model_id = weights.save(output, run.averaged_model())
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
     held_out_figures(output, held[:48], options.device, report)

@@ -8,6 +8,7 @@ and of the encoder's half.
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -151,10 +152,11 @@ def resolve_device(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device != "cpu" and device.partition(":")[0] != "cuda":
+    found = re.fullmatch(r"cpu|cuda(?::(\d+))?", device)
+    if not found:
         raise ValueError(f"device {device!r}: allowed are auto, cpu, cuda and cuda:N")
-    if device != "cpu" and not torch.cuda.is_available():
-        raise BackendError(f"device {device!r}: no CUDA device answers")
+    if device != "cpu" and int(found[1] or 0) >= torch.cuda.device_count():
+        raise BackendError(f"device {device!r}: {torch.cuda.device_count()} CUDA devices answer")
     return torch.device(device)
 
 
@@ -176,12 +178,23 @@ def _load(path: Path, modified: float, device: torch.device) -> Codec:
     for half, encoder in (("decoder_sha256", False), ("encoder_sha256", True)):
         if _digest(tensors, config_json, encoder) != metadata.get(half):
             raise ModelError(f"{path}: {half} does not match: the file was changed or damaged")
-    config = Config(**json.loads(config_json))
+    try:
+        return _assemble(path, metadata, tensors, device)
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:  # RuntimeError: load_state_dict's, on names and shapes
+        raise ModelError(f"{path}: not a model this aec can run: {e}") from e
+
+
+def _assemble(path: Path, metadata: dict[str, str], tensors: dict[str, Tensor], device: torch.device) -> Codec:
+    config = Config(**json.loads(metadata["aec_model"]))
+    if config.steps not in (2, 4):
+        raise ValueError(f"{config.steps} context steps: 2 or 4 are allowed")
 
     def fill(module: nn.Module, name: str) -> nn.Module:
         state = {k.removeprefix(name + "."): v for k, v in tensors.items() if k.startswith(name + ".")}
         state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
         module.load_state_dict(state, assign=True)
+        if isinstance(module, IntegerEntropyNet):
+            module.check()
         return module.to(device).eval().requires_grad_(False)
 
     with torch.device("meta"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from codec.metrics import bd_rate, ms_ssim, psnr, psnr_at, psnr_overlap, rate_at
 
-ANCHORS = Path("/work/shared/anchors/kodak_curves.json")
+ANCHORS = Path(__file__).resolve().parents[2] / "shared/anchors/kodak_curves.json"
 
 RATES = [0.1, 0.25, 0.5, 1.0, 2.0]
 PSNR = [27.0, 30.0, 33.0, 36.5, 40.0]
