@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+from codec import weights
+from codec.model import Config, Model
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -21,9 +25,22 @@ def outside_the_tree(tmp_path_factory):
     os.chdir(before)
 
 
-def _cuda_ready() -> bool:
-    import torch
+@pytest.fixture(scope="module")
+def shipped():
+    return weights.load(weights.find(None), torch.device("cpu"))
 
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory):
+    """A model of another id: untrained, but whole."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
+    model_id = weights.save(path, Model(config))
+    return path, model_id
+
+
+def _cuda_ready() -> bool:
     from codec import _C
 
     return _C.cuda_built() and torch.cuda.is_available()

@@ -15,25 +15,9 @@ import codec
 from codec import entropy, format, latents, pipeline, weights
 from codec.api import TILE
 from codec.image import to_pixels
-from codec.model import Config, Model
 from codec.tables import cost_bits
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def shipped():
-    return weights.load(weights.find(None), CPU)
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory):
-    """A model of another id: untrained, but whole."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
-    model_id = weights.save(path, Model(config))
-    return path, model_id
 
 
 def encode_tiled(shipped, image, quality, side):
@@ -417,91 +401,6 @@ def test_unknown_words_are_refused():
 def test_data_that_is_not_bytes_is_a_type_error(data):
     with pytest.raises(TypeError):
         codec.decode(data)
-
-
-# ------------------------------------------------------------------ models
-
-
-def test_unknown_models_are_named(tmp_path):
-    with pytest.raises(codec.ModelError, match="nosuch"):
-        codec.encode(photos.photo(8, 8), model="nosuch")
-    with pytest.raises(codec.ModelError, match="absent.safetensors"):
-        codec.encode(photos.photo(8, 8), model=tmp_path / "absent.safetensors")
-
-
-def test_a_file_of_a_model_that_is_not_at_hand_names_it(tiny_model):
-    path, model_id = tiny_model
-    data = codec.encode(photos.photo(8, 8), model=path)
-    with pytest.raises(codec.ModelError, match=model_id.hex()):
-        codec.decode(data)
-
-
-def test_the_wrong_model_is_refused_naming_both(shipped, tiny_model):
-    path, model_id = tiny_model
-    with pytest.raises(codec.ModelError, match=f"{shipped.id.hex()}.*{model_id.hex()}"):
-        codec.decode(codec.encode(photos.photo(8, 8)), model=path)
-
-
-def test_a_model_named_by_path_or_found_by_id_decodes_its_files(tiny_model, monkeypatch):
-    path, model_id = tiny_model
-    image = photos.photo(50, 70)
-    data = codec.encode(image, model=path)
-    assert codec.inspect(data).model_id == model_id
-    by_path = codec.decode(data, model=path, output="numpy")
-    monkeypatch.setenv(weights.SEARCH_PATH, str(path.parent))
-    assert np.array_equal(codec.decode(data, output="numpy"), by_path)
-    assert codec.encode(image, model="tiny") == data
-
-
-def test_files_that_are_no_models_beside_a_model_do_not_hide_it(tiny_model, tmp_path, monkeypatch):
-    from safetensors.torch import save_file
-
-    path, _ = tiny_model
-    data = codec.encode(photos.photo(8, 8), model=path)
-    save_file(
-        {"x": torch.zeros(1)}, tmp_path / "a.checkpoint.safetensors", {"aec_checkpoint": "{}"}
-    )  # as `aec train` leaves
-    save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors", {"aec_model": "{}"})
-    (tmp_path / "c.safetensors").write_bytes(b"not safetensors at all")
-    (tmp_path / "tiny.safetensors").write_bytes(path.read_bytes())
-    monkeypatch.setenv(weights.SEARCH_PATH, str(tmp_path))
-    assert codec.decode(data).size == (8, 8)
-
-
-@pytest.mark.parametrize("where", [0.3, 0.6, 0.99])
-def test_a_damaged_model_is_refused(tiny_model, tmp_path, where):
-    data = bytearray(tiny_model[0].read_bytes())
-    data[int(len(data) * where)] ^= 1
-    bad = tmp_path / "bad.safetensors"
-    bad.write_bytes(data)
-    with pytest.raises(codec.ModelError, match="bad.safetensors"):
-        codec.encode(photos.photo(8, 8), model=bad)
-
-
-def test_files_that_are_not_safetensors_are_refused_as_models(tmp_path):
-    for name, content in (("empty", b""), ("text", b"hello"), ("zip", b"PK\x03\x04" + bytes(200))):
-        path = tmp_path / f"{name}.safetensors"
-        path.write_bytes(content)
-        with pytest.raises(codec.ModelError, match=name):
-            codec.encode(photos.photo(8, 8), model=path)
-    pickled = tmp_path / "pickle.safetensors"
-    torch.save({"weights": torch.zeros(2)}, pickled)
-    with pytest.raises(codec.ModelError):
-        codec.encode(photos.photo(8, 8), model=pickled)
-
-
-def test_saving_a_model_twice_gives_the_same_id_and_another_model_another(tiny_model, tmp_path):
-    torch.manual_seed(0)
-    config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
-    model = Model(config)
-    assert weights.save(tmp_path / "again.safetensors", model) == tiny_model[1]
-    with torch.no_grad():
-        model.synthesis.shortcut.bias[0] += 1
-    assert weights.save(tmp_path / "other.safetensors", model) != tiny_model[1]
-    with torch.no_grad():
-        model.synthesis.shortcut.bias[0] -= 1
-        model.analysis.shortcut.bias[0] += 1  # the encoder's half may change: old files stay readable
-    assert weights.save(tmp_path / "encoder.safetensors", model) == tiny_model[1]
 
 
 # ------------------------------------------------------------------ hostile payloads behind a right checksum

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -435,7 +436,43 @@ def test_help_and_version_are_short_and_true():
     )
 
 
+def test_a_device_or_pipe_is_written_to_and_a_link_keeps_its_place(tmp_path, picture):
+    pipe, got = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    assert here("compress", "-f", picture, "-o", pipe) == 0
+    reader.join(timeout=30)
+    assert pipe.is_fifo() and codec.inspect(got[0]).width == 56
+    link, target = tmp_path / "link.aec", tmp_path / "target.aec"
+    link.symlink_to(target)
+    assert here("compress", "-f", picture, "-o", link) == 0
+    assert link.is_symlink() and target.read_bytes() == got[0]
+
+
+def test_a_camera_jpeg_with_a_preview_is_a_picture_and_an_animation_is_not(tmp_path, capsys):
+    first, second = (Image.fromarray(photos.photo(24, 32, seed=i)) for i in range(2))
+    first.save(tmp_path / "camera.jpg", "MPO", save_all=True, append_images=[second])
+    first.save(tmp_path / "moving.gif", save_all=True, append_images=[second])
+    assert here("compress", tmp_path / "camera.jpg") == 0
+    assert here("compress", tmp_path / "moving.gif") == 3
+    assert "animation of 2 frames" in capsys.readouterr().err
+
+
+def test_a_folder_goes_into_a_folder_even_with_one_picture(tmp_path, picture):
+    assert here("compress", tmp_path, "-o", tmp_path / "small") == 0
+    assert files(tmp_path) == {"photo.png", "small/photo.aec"}
+
+
 # ------------------------------------------------------------------ train
+
+
+def test_train_does_not_overwrite_a_checkpoint_unless_told(tmp_path, capsys):
+    (tmp_path / "m.checkpoint.safetensors").write_bytes(b"hours of work")
+    assert here("train", tmp_path, "-o", tmp_path / "m.safetensors", "--minutes", 1) == 7
+    assert "--resume" in capsys.readouterr().err
+    assert (tmp_path / "m.checkpoint.safetensors").read_bytes() == b"hours of work"
+    assert here("train", tmp_path, "-o", tmp_path / "m", "--minutes", 1) == 2
 
 
 def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_checkpoint(tmp_path):

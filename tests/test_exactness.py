@@ -8,6 +8,7 @@ import numpy as np
 import photos
 import pytest
 import torch
+from conftest import all_devices
 
 import codec
 from codec import format, integer, latents, pipeline, weights
@@ -56,7 +57,7 @@ def test_the_float_control_is_the_same_net():
             assert near.float().mean() > 0.95  # all but what integer saturation makes of random latents
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)])
+@pytest.mark.parametrize("device", all_devices())
 def test_a_file_written_on_the_cpu_has_the_same_latents_on(device):
     shipped = weights.load(weights.find(None), torch.device("cpu"))
     other = weights.load(weights.find(None), torch.device(device))

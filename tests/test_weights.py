@@ -1,0 +1,143 @@
+"""Model files: found by name or id, verified, and refused when they are not what they must be."""
+
+import json
+
+import numpy as np
+import photos
+import pytest
+import torch
+from safetensors import safe_open
+
+import codec
+from codec import weights
+from codec.model import Config, Model
+
+CPU = torch.device("cpu")
+
+
+def test_unknown_models_are_named(tmp_path):
+    with pytest.raises(codec.ModelError, match="nosuch"):
+        codec.encode(photos.photo(8, 8), model="nosuch")
+    with pytest.raises(codec.ModelError, match="absent.safetensors"):
+        codec.encode(photos.photo(8, 8), model=tmp_path / "absent.safetensors")
+
+
+def test_a_file_of_a_model_that_is_not_at_hand_names_it(tiny_model):
+    path, model_id = tiny_model
+    data = codec.encode(photos.photo(8, 8), model=path)
+    with pytest.raises(codec.ModelError, match=model_id.hex()):
+        codec.decode(data)
+
+
+def test_the_wrong_model_is_refused_naming_both(shipped, tiny_model):
+    path, model_id = tiny_model
+    with pytest.raises(codec.ModelError, match=f"{shipped.id.hex()}.*{model_id.hex()}"):
+        codec.decode(codec.encode(photos.photo(8, 8)), model=path)
+
+
+def test_a_model_named_by_path_or_found_by_id_decodes_its_files(tiny_model, monkeypatch):
+    path, model_id = tiny_model
+    image = photos.photo(50, 70)
+    data = codec.encode(image, model=path)
+    assert codec.inspect(data).model_id == model_id
+    by_path = codec.decode(data, model=path, output="numpy")
+    monkeypatch.setenv(weights.SEARCH_PATH, str(path.parent))
+    assert np.array_equal(codec.decode(data, output="numpy"), by_path)
+    assert codec.encode(image, model="tiny") == data
+
+
+def test_files_that_are_no_models_beside_a_model_do_not_hide_it(tiny_model, tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    path, _ = tiny_model
+    data = codec.encode(photos.photo(8, 8), model=path)
+    save_file(
+        {"x": torch.zeros(1)}, tmp_path / "a.checkpoint.safetensors", {"aec_checkpoint": "{}"}
+    )  # as `aec train` leaves
+    save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors", {"aec_model": "{}"})
+    (tmp_path / "c.safetensors").write_bytes(b"not safetensors at all")
+    (tmp_path / "tiny.safetensors").write_bytes(path.read_bytes())
+    monkeypatch.setenv(weights.SEARCH_PATH, str(tmp_path))
+    assert codec.decode(data).size == (8, 8)
+
+
+@pytest.mark.parametrize("where", [0.3, 0.6, 0.99])
+def test_a_damaged_model_is_refused(tiny_model, tmp_path, where):
+    data = bytearray(tiny_model[0].read_bytes())
+    data[int(len(data) * where)] ^= 1
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(data)
+    with pytest.raises(codec.ModelError, match="bad.safetensors"):
+        codec.encode(photos.photo(8, 8), model=bad)
+
+
+def test_files_that_are_not_safetensors_are_refused_as_models(tmp_path):
+    for name, content in (("empty", b""), ("text", b"hello"), ("zip", b"PK\x03\x04" + bytes(200))):
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(codec.ModelError, match=name):
+            codec.encode(photos.photo(8, 8), model=path)
+    pickled = tmp_path / "pickle.safetensors"
+    torch.save({"weights": torch.zeros(2)}, pickled)
+    with pytest.raises(codec.ModelError):
+        codec.encode(photos.photo(8, 8), model=pickled)
+
+
+def test_saving_a_model_twice_gives_the_same_id_and_another_model_another(tiny_model, tmp_path):
+    torch.manual_seed(0)
+    config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
+    model = Model(config)
+    assert weights.save(tmp_path / "again.safetensors", model) == tiny_model[1]
+    with torch.no_grad():
+        model.synthesis.shortcut.bias[0] += 1
+    assert weights.save(tmp_path / "other.safetensors", model) != tiny_model[1]
+    with torch.no_grad():
+        model.synthesis.shortcut.bias[0] -= 1
+        model.analysis.shortcut.bias[0] += 1  # the encoder's half may change: old files stay readable
+    assert weights.save(tmp_path / "encoder.safetensors", model) == tiny_model[1]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("entropy.step", 0),
+        ("entropy.hyper_index", 64),
+        ("entropy.net.head.shift", 16),
+        ("entropy.net.head.weight", 32767),
+        ("tables.freqs", 1),
+    ],
+)
+def test_a_model_whose_numbers_break_the_specification_is_refused_though_its_hashes_are_right(
+    tiny_model, tmp_path, name, value
+):
+    with safe_open(tiny_model[0], "pt") as f:
+        tensors, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()
+    tensors[name].fill_(value)
+    if name.endswith("weight"):
+        tensors["entropy.net.head.bias"].fill_(2**31 - 1)
+    path = tmp_path / "odd.safetensors"
+    for half, encoder in (("decoder_sha256", False), ("encoder_sha256", True)):
+        metadata[half] = weights._digest(tensors, metadata["aec_model"], encoder)
+    weights.write_tensors(path, tensors, metadata)
+    with pytest.raises(codec.ModelError, match="not a model this aec can run"):
+        weights.load(path, CPU)
+
+
+def test_a_model_with_another_configuration_or_without_a_tensor_is_refused(tiny_model, tmp_path):
+    with safe_open(tiny_model[0], "pt") as f:
+        whole, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()
+    config = json.loads(metadata["aec_model"])
+    path = tmp_path / "odd.safetensors"
+    for changed, tensors in (
+        (config | {"steps": 3}, whole),
+        (config | {"context": 16}, whole),
+        (config | {"surprise": 1}, whole),
+        (config, {k: v for k, v in whole.items() if k != "tables.freqs"}),
+        (config, {k: v for k, v in whole.items() if k != "synthesis.head16.bias"}),
+    ):
+        about = {"aec_model": json.dumps(changed)}
+        for half, encoder in (("decoder_sha256", False), ("encoder_sha256", True)):
+            about[half] = weights._digest(tensors, about["aec_model"], encoder)
+        weights.write_tensors(path, tensors, about)
+        with pytest.raises(codec.ModelError, match="not a model this aec can run"):
+            weights.load(path, CPU)
