@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from codec import api, format, pipeline, weights
 from codec.data import load_images
-from codec.image import to_pixels
+from codec.image import to_pixels, to_uint8
 from codec.metrics import psnr
 from codec.train import Options, Run
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
                 x = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
                 with torch.no_grad():
                     x_hat, bits = model(x, torch.tensor([float(quality)]))
-                floats = (x_hat[0, :, :height, :width] * 255).round().clamp(0, 255).byte()
+                floats = to_uint8(x_hat[0, :, :height, :width], gray=False)
                 data = pipeline.encode(exported, pixels, quality, api.TILE)
                 decoded = pipeline.decode(exported, format.read(data))
                 area = height * width

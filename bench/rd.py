@@ -45,11 +45,13 @@ def load_image(path: Path) -> np.ndarray:
     """Pixels of an 8-bit image as [H, W, 3] uint8, as stored (no EXIF turn); alpha is dropped, gray spread.
 
     Raises:
-        ValueError: more than 8 bits a sample.
+        ValueError: more than 8 bits a sample, or an animation.
         Exception: whatever Pillow raises for a bad file.
     """
+    from codec.image import open_checked
+
     with Image.open(path) as image:
-        image.load()
+        open_checked(image)
         if image.mode in ("I", "F") or image.mode.startswith("I;"):
             raise ValueError(f"mode {image.mode}: more than 8 bits a sample")
         return np.array(image.convert("RGB"))

@@ -293,9 +293,7 @@ def train(args: argparse.Namespace) -> int:
     )
     report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
     holdout = Path(args.holdout) if args.holdout else None
-    training.main(
-        [Path(p) for p in args.data], output, options, args.resume and Path(args.resume), holdout, report
-    )
+    training.main([Path(p) for p in args.data], output, options, args.resume and Path(args.resume), holdout, report)
     return 0
 
 

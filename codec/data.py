@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .image import open_checked
+
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".ppm"}
 
 
@@ -39,6 +41,7 @@ def _decode(item: tuple[str, bytes]) -> np.ndarray | str:
     name, data = item
     try:
         with Image.open(io.BytesIO(data)) as image:
+            open_checked(image)
             return np.array(image.convert("RGB"))
     except Exception as e:  # Pillow's readers raise all kinds on damaged files; none may stop a training
         return f"{name}: {e}"

@@ -22,7 +22,7 @@ def saturate(x: Tensor) -> Tensor:
 
 
 def exact_convolutions():
-    """Context in which float32 convolutions on CUDA stay float32; cuDNN's default rounds their inputs to 10 bits."""
+    """Context or decorator in which float32 convolutions on CUDA stay float32; cuDNN's default is 10-bit inputs (TF32)."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 

@@ -20,15 +20,14 @@ def latent_size(tile: Tile) -> tuple[int, int]:
 
 
 @torch.inference_mode()
+@exact_convolutions()
 def analyse(codec: Codec, pixels: Pixels, tile: Tile, quality: int) -> tuple[Tensor, Tensor]:
     """Float latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile."""
     x, top, left = tile_input(pixels, tile, codec.config.halo * LATENT_STRIDE, LATENT_STRIDE, codec.device)
     x = x.contiguous(memory_format=torch.channels_last)
     height, width = latent_size(tile)
     top, left = top // LATENT_STRIDE, left // LATENT_STRIDE
-    with exact_convolutions():
-        y = codec.analysis(x - 0.5)[:, :, top : top + height, left : left + width]
-    y = saturate(y)
+    y = saturate(codec.analysis(x - 0.5)[:, :, top : top + height, left : left + width])
     whole = torch.nn.functional.pad(y, (0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE), mode="replicate")
     z = codec.hyper_analysis(whole, torch.tensor([float(quality)], device=codec.device))
     return y[0], z[0]
@@ -58,6 +57,7 @@ def read_latents(codec: Codec, layout: Layout) -> Iterator[Tensor]:
 
 
 @torch.inference_mode()
+@exact_convolutions()
 def decode(codec: Codec, layout: Layout) -> Tensor:
     """uint8 [3, H, W] or [1, H, W] on the codec's device."""
     header, s = layout.header, LATENT_STRIDE
@@ -71,7 +71,6 @@ def decode(codec: Codec, layout: Layout) -> Tensor:
         y0, y1, top = window(tile.y // s, height, rows, codec.config.halo)
         x0, x1, left = window(tile.x // s, width, columns, codec.config.halo)
         part = y[None, :, y0:y1, x0:x1].contiguous(memory_format=torch.channels_last)
-        with exact_convolutions():
-            x = codec.synthesis(part)[0, :, top * s :, left * s :][:, : tile.height, : tile.width] + 0.5
+        x = codec.synthesis(part)[0, :, top * s :, left * s :][:, : tile.height, : tile.width] + 0.5
         out[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = to_uint8(x, header.gray)
     return out

@@ -57,6 +57,12 @@ def _digest(tensors: dict[str, Tensor], config: str, encoder: bool) -> str:
     return h.hexdigest()
 
 
+def _hashes(tensors: dict[str, Tensor], config: str) -> dict[str, str]:
+    """The two hashes of a model file, as its metadata holds them."""
+    halves = {"decoder_sha256": False, "encoder_sha256": True}
+    return {name: _digest(tensors, config, encoder) for name, encoder in halves.items()}
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """A safetensors file, through a temporary one beside it, so that a half-written file never replaces a whole one."""
     temporary = path.with_name(path.name + ".part")
@@ -80,11 +86,7 @@ def save(path: Path, model: Model) -> bytes:
     for name, table in zip(("freqs", "limits", "raw_bits"), gaussian_tables(), strict=True):
         tensors[f"tables.{name}"] = torch.from_numpy(table)
     config = json.dumps(asdict(model.config), sort_keys=True)
-    metadata = {
-        "aec_model": config,
-        "decoder_sha256": _digest(tensors, config, encoder=False),
-        "encoder_sha256": _digest(tensors, config, encoder=True),
-    }
+    metadata = {"aec_model": config} | _hashes(tensors, config)
     write_tensors(path, tensors, metadata)
     return bytes.fromhex(metadata["decoder_sha256"])[:MODEL_ID_BYTES]
 
@@ -174,10 +176,9 @@ def _load(path: Path, modified: float, device: torch.device) -> Codec:
     metadata = _metadata(path)
     with safe_open(path, "pt") as f:
         tensors = {k: f.get_tensor(k) for k in f.keys()}
-    config_json = metadata["aec_model"]
-    for half, encoder in (("decoder_sha256", False), ("encoder_sha256", True)):
-        if _digest(tensors, config_json, encoder) != metadata.get(half):
-            raise ModelError(f"{path}: {half} does not match: the file was changed or damaged")
+    for name, value in _hashes(tensors, metadata["aec_model"]).items():
+        if metadata.get(name) != value:
+            raise ModelError(f"{path}: {name} does not match: the file was changed or damaged")
     try:
         return _assemble(path, metadata, tensors, device)
     except (KeyError, TypeError, ValueError, RuntimeError) as e:  # RuntimeError: load_state_dict's, on names and shapes

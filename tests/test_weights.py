@@ -116,9 +116,7 @@ def test_a_model_whose_numbers_break_the_specification_is_refused_though_its_has
     if name.endswith("weight"):
         tensors["entropy.net.head.bias"].fill_(2**31 - 1)
     path = tmp_path / "odd.safetensors"
-    for half, encoder in (("decoder_sha256", False), ("encoder_sha256", True)):
-        metadata[half] = weights._digest(tensors, metadata["aec_model"], encoder)
-    weights.write_tensors(path, tensors, metadata)
+    weights.write_tensors(path, tensors, metadata | weights._hashes(tensors, metadata["aec_model"]))
     with pytest.raises(codec.ModelError, match="not a model this aec can run"):
         weights.load(path, CPU)
 
@@ -135,9 +133,7 @@ def test_a_model_with_another_configuration_or_without_a_tensor_is_refused(tiny_
         (config, {k: v for k, v in whole.items() if k != "tables.freqs"}),
         (config, {k: v for k, v in whole.items() if k != "synthesis.head16.bias"}),
     ):
-        about = {"aec_model": json.dumps(changed)}
-        for half, encoder in (("decoder_sha256", False), ("encoder_sha256", True)):
-            about[half] = weights._digest(tensors, about["aec_model"], encoder)
-        weights.write_tensors(path, tensors, about)
+        text = json.dumps(changed)
+        weights.write_tensors(path, tensors, {"aec_model": text} | weights._hashes(tensors, text))
         with pytest.raises(codec.ModelError, match="not a model this aec can run"):
             weights.load(path, CPU)
