@@ -22,7 +22,7 @@ def saturate(x: Tensor) -> Tensor:
 
 
 def exact_convolutions():
-    """Context or decorator in which float32 convolutions on CUDA stay float32; cuDNN's default is 10-bit inputs (TF32)."""
+    """Context or decorator: float32 convolutions on CUDA stay float32; cuDNN's default rounds inputs to 10 bits."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
