@@ -6,6 +6,7 @@ DEBUG=1, CXX, CXXFLAGS; nvcc itself reads NVCC_CCBIN, its host compiler. No torc
 """
 
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -17,10 +18,20 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+# Files that need more than the baseline say so in their names; csrc/isa.h chooses among them at run time.
+ISA_FLAGS = {
+    "x86_64": {
+        "_avx2": "-mavx2 -mbmi -mbmi2",
+        "_avx512": "-mavx2 -mbmi -mbmi2 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi -mavx512vbmi2"
+        " -mavx512vnni -mprefer-vector-width=512",
+    },
+    "aarch64": {"_neon": ""},
+}
+ISA_FLAGS |= {"AMD64": ISA_FLAGS["x86_64"], "arm64": ISA_FLAGS["aarch64"]}
 ROOT = Path(__file__).parent.resolve()
 NINJA_FILE = """\
 rule cxx
-  command = {cxx} {cxxflags} -MMD -MF $out.d -c $in -o $out
+  command = {cxx} {cxxflags} $isaflags -MMD -MF $out.d -c $in -o $out
   depfile = $out.d
   deps = gcc
   description = CXX $in
@@ -95,6 +106,15 @@ def escape(path: Path) -> str:
     return re.sub(r"([$ :])", r"$\1", str(path))
 
 
+def isa_flags(source: Path) -> str | None:
+    """Compiler flags of a source, from its name; None if it is for other machines."""
+    here = ISA_FLAGS.get(platform.machine(), {})
+    for suffix in {s for flags in ISA_FLAGS.values() for s in flags}:
+        if source.stem.endswith(suffix):
+            return here.get(suffix)
+    return ""
+
+
 class NinjaBuildExt(build_ext):
     def build_extension(self, ext: Extension) -> None:
         import pybind11
@@ -122,11 +142,12 @@ class NinjaBuildExt(build_ext):
             folder.mkdir(parents=True, exist_ok=True)
         lines, objects = [], []
         for source in map(Path, ext.sources):
-            if source.suffix == ".cu" and not nvcc:
+            flags = isa_flags(source)
+            if (source.suffix == ".cu" and not nvcc) or flags is None:
                 continue
             objects.append(escape(build / f"{source.name}.o"))
             rule = "nvcc" if source.suffix == ".cu" else "cxx"
-            lines.append(f"build {objects[-1]}: {rule} {escape(ROOT / source)}")
+            lines.append(f"build {objects[-1]}: {rule} {escape(ROOT / source)}\n  isaflags = {flags}")
         lines.append(f"build {escape(target)}: link {' '.join(objects)}\n")
         quoted = {
             "cxx": shlex.join(cxx),

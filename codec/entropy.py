@@ -50,6 +50,7 @@ def encode(
     segments: Sequence[int],
     tables: Tables,
     lanes_log2: int = AUTO_LANES,
+    threads: int = 1,
 ) -> bytes:
     """Entropy-code the symbols of one tile.
 
@@ -59,6 +60,7 @@ def encode(
         segments: lengths of the segments, which sum to N.
         tables: of the model.
         lanes_log2: 2^lanes_log2 lanes, 0..12; AUTO_LANES: about one for each 2 KB.
+        threads: at most this many; below 64 lanes there is work for one.
 
     Returns:
         The tile's payload, FORMAT §3.
@@ -69,7 +71,7 @@ def encode(
     Source: Duda 2013 (arXiv:1311.2540); interleaving, Giesen 2014 (arXiv:1402.3392).
     """
     symbols, indexes = _array("symbols", symbols, np.int16), _array("indexes", indexes, np.uint8)
-    return _C.encode(tables._handle, symbols, indexes, list(segments), lanes_log2)
+    return _C.encode(tables._handle, symbols, indexes, list(segments), lanes_log2, threads)
 
 
 class Decoder:
@@ -89,7 +91,7 @@ class Decoder:
         except _C.CorruptError as error:
             raise CorruptError(str(error)) from None
 
-    def decode(self, indexes: np.ndarray) -> np.ndarray:
+    def decode(self, indexes: np.ndarray, threads: int = 1) -> np.ndarray:
         """The symbols, [N] int16, of the next segment, given their indexes, [N] uint8.
 
         Raises:
@@ -99,7 +101,7 @@ class Decoder:
         indexes = _array("indexes", indexes, np.uint8)
         symbols = np.empty(indexes.shape, np.int16)
         try:
-            self._handle.decode(indexes, symbols)
+            self._handle.decode(indexes, symbols, threads)
         except _C.CorruptError as error:
             raise CorruptError(str(error)) from None
         return symbols

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "coder_cpu.h"
+#include "isa.h"
 #include "tables.h"
 #ifdef AEC_WITH_CUDA
 #include "coder_cuda.h"
@@ -67,8 +68,13 @@ std::shared_ptr<Tables> tables_from(const Array<uint16_t>& freqs, const Array<ui
                        vector_of(raw_bits, "raw_bits", kIndexCount));
 }
 
+void check_threads(int threads) {
+    if (threads < 1) throw py::value_error("threads is " + std::to_string(threads) + ", at least 1");
+}
+
 py::bytes encode(const Tables& tables, const Array<int16_t>& symbols, const Array<uint8_t>& indexes,
-                 const std::vector<uint64_t>& segments, int lanes_log2) {
+                 const std::vector<uint64_t>& segments, int lanes_log2, int threads) {
+    check_threads(threads);
     const int16_t* symbols_data = vector_of(symbols, "symbols", symbols.size());
     const uint8_t* indexes_data = vector_of(indexes, "indexes", symbols.size());
     uint64_t left = symbols.size();
@@ -84,7 +90,7 @@ py::bytes encode(const Tables& tables, const Array<int16_t>& symbols, const Arra
     Fault fault;
     {
         const py::gil_scoped_release release;
-        fault = encode_cpu(tables, symbols_data, indexes_data, segments, lanes_log2, payload);
+        fault = encode_cpu(tables, symbols_data, indexes_data, segments, lanes_log2, threads, payload);
     }
     raise(fault);
     return py::bytes(reinterpret_cast<const char*>(payload.data), payload.size);
@@ -97,14 +103,15 @@ std::unique_ptr<Decoder> decoder_from(std::shared_ptr<Tables> tables, const py::
     return decoder;
 }
 
-void decode(Decoder& decoder, const Array<uint8_t>& indexes, Array<int16_t>& out) {
+void decode(Decoder& decoder, const Array<uint8_t>& indexes, Array<int16_t>& out, int threads) {
+    check_threads(threads);
     const uint8_t* indexes_data = vector_of(indexes, "indexes", indexes.size());
     vector_of(out, "out", indexes.size());
     int16_t* out_data = out.mutable_data();  // ValueError if read-only
     Fault fault;
     {
         const py::gil_scoped_release release;
-        fault = decoder.decode(indexes_data, indexes.size(), out_data);
+        fault = decoder.decode(indexes_data, indexes.size(), threads, out_data);
     }
     raise(fault);
 }
@@ -201,11 +208,24 @@ PYBIND11_MODULE(_C, m) {
         .def(py::init(&tables_from), py::arg("freqs").noconvert(), py::arg("limits").noconvert(),
              py::arg("raw_bits").noconvert());
     m.def("encode", &encode, py::arg("tables"), py::arg("symbols").noconvert(), py::arg("indexes").noconvert(),
-          py::arg("segments"), py::arg("lanes_log2") = kAutoLanes);
+          py::arg("segments"), py::arg("lanes_log2") = kAutoLanes, py::arg("threads") = 1);
     py::class_<Decoder>(m, "Decoder")
         .def(py::init(&decoder_from), py::arg("tables"), py::arg("payload"))
-        .def("decode", &decode, py::arg("indexes").noconvert(), py::arg("out").noconvert())
+        .def("decode", &decode, py::arg("indexes").noconvert(), py::arg("out").noconvert(), py::arg("threads") = 1)
         .def("finish", [](const Decoder& decoder) { raise(decoder.finish()); });
+
+    m.def("isas", [] {
+        std::vector<std::string> names;
+        for (int i = 0; i < kIsaCount; ++i)
+            if (has(static_cast<Isa>(i))) names.push_back(name_of(static_cast<Isa>(i)));
+        return names;
+    });
+    m.def("isa", [] { return name_of(current_isa()); });
+    m.def("set_isa", [](const std::string& name) {
+        for (int i = 0; i < kIsaCount; ++i)
+            if (name == name_of(static_cast<Isa>(i))) return set_isa(static_cast<Isa>(i));
+        throw py::value_error("no instruction set is called " + name);
+    });
 
 #ifdef AEC_WITH_CUDA
     m.def("cuda_built", [] { return true; });

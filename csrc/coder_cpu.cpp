@@ -162,7 +162,7 @@ Fault decode_stream(const Tables& tables, const uint8_t* payload, Lanes& lanes, 
 }  // namespace
 
 Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* indexes,
-                 const std::vector<uint64_t>& segments, int lanes_log2, Payload& payload) {
+                 const std::vector<uint64_t>& segments, int lanes_log2, [[maybe_unused]] int threads, Payload& payload) {
     uint64_t n = 0;
     for (const uint64_t length : segments) n += length;
 
@@ -263,7 +263,7 @@ Decoder::Decoder(std::shared_ptr<const Tables> tables, const uint8_t* payload, s
     payload_.resize(size + max_row_bytes(kMaxLanesLog2));
 }
 
-Fault Decoder::decode(const uint8_t* indexes, size_t n, int16_t* symbols) {
+Fault Decoder::decode(const uint8_t* indexes, size_t n, [[maybe_unused]] int threads, int16_t* symbols) {
     if (fault_) return fault_;
     Compact out(n + 1);  // one more, as in encode_cpu
     size_t n_coded = 0;

@@ -17,9 +17,10 @@ struct Payload {
     size_t size = 0;
 };
 
-// segments: lengths that sum to the number of symbols. lanes_log2: 0..12 or kAutoLanes.
+// segments: lengths that sum to the number of symbols. lanes_log2: 0..12 or kAutoLanes. threads: at most; streams are
+// shared out between them, so fewer than 64 lanes never use two.
 Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* indexes,
-                 const std::vector<uint64_t>& segments, int lanes_log2, Payload& payload);
+                 const std::vector<uint64_t>& segments, int lanes_log2, int threads, Payload& payload);
 
 // The lanes of a payload between two segments.
 struct Lanes {
@@ -38,7 +39,7 @@ public:
     Decoder(std::shared_ptr<const Tables> tables, const uint8_t* payload, size_t size);
 
     Fault fault() const { return fault_; }
-    Fault decode(const uint8_t* indexes, size_t n, int16_t* symbols);
+    Fault decode(const uint8_t* indexes, size_t n, int threads, int16_t* symbols);
     Fault finish() const;
 
 private:

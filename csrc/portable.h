@@ -7,5 +7,5 @@
 #ifdef __CUDACC__
 #define AEC_HD __host__ __device__ __forceinline__
 #else
-#define AEC_HD inline
+#define AEC_HD static inline  // static: isa.h says why
 #endif
