@@ -63,9 +63,10 @@ template <int kWidth>
         }
     }
     for (int lane = width - 1; lane >= 0; --lane) {
-        const Code& code = tables.codes[indexes[lane]][parts[lane].letter];
-        give_word(states[lane], code.freq, head);
-        states[lane] = put(states[lane], code.start, code.freq, code.reciprocal);
+        const uint32_t interval = tables.intervals[indexes[lane]][parts[lane].letter];
+        give_word(states[lane], freq_of(interval), head);
+        states[lane] = put(states[lane], start_of(interval), freq_of(interval),
+                           tables.reciprocals[indexes[lane]][parts[lane].letter]);
     }
     return head;
 }

@@ -83,9 +83,9 @@ __device__ Status encode_row(const Tables& tables, State& x, const uint8_t* base
         if (!give_words(x, bits > 0 && full(x, 1u << (kScaleBits - bits)), base, head)) return Status::kNoRoom;
         if (bits > 0) x = put_bits(x, parts.value[i], bits);
     }
-    const Code& code = tables.codes[active ? index : 0][parts.letter];
-    if (!give_words(x, active && full(x, code.freq), base, head)) return Status::kNoRoom;
-    if (active) x = put(x, code.start, code.freq, code.reciprocal);
+    const uint32_t interval = tables.intervals[index][parts.letter];
+    if (!give_words(x, active && full(x, freq_of(interval)), base, head)) return Status::kNoRoom;
+    if (active) x = put(x, start_of(interval), freq_of(interval), tables.reciprocals[index][parts.letter]);
     return Status::kOk;
 }
 

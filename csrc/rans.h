@@ -102,37 +102,48 @@ struct Partial {
     Step step;
 };
 
-// One letter of an alphabet, for get. 8 bytes: one load tells the interval and the symbol.
-struct Letter {
-    uint16_t start, freq;
-    Partial then;
-};
-static_assert(sizeof(Letter) == 8, "one load");
+// Which letter a slot belongs to is looked up by the slot's high bits. Most buckets hold at most one boundary between
+// letters: the first letter, plus one past the boundary, is the answer. The rest walk on; those are tails, which are rare.
+constexpr int kBucketBits = 6;
+constexpr uint32_t kBucketSize = 1u << kBucketBits;
+constexpr int kBuckets = kScale >> kBucketBits;
 
-// One letter, for put.
-struct Code {
-    uint64_t reciprocal;
-    uint16_t start, freq;
-    uint32_t cost;  // information in 1/16 bit, a little low; only the choice of the lane count uses it
-};
-
-// Plain data, so that it can be copied to a device byte by byte. Built and checked by tables.h.
+// Plain data, so that it can be copied to a device byte by byte. Built and checked by tables.h. What get reads takes
+// 48 KB, the first-level cache of a core, or a part of a multiprocessor's shared memory.
+// Row 0, "surely zero", is one letter that has all slots: coding it changes nothing, should it ever be asked for.
 struct Tables {
-    Letter letters[kIndexCount][kMaxAlphabet];
-    Code codes[kIndexCount][kMaxAlphabet];
+    uint16_t buckets[kIndexCount][kBuckets];         // first letter | boundary within the bucket << 8
+    uint32_t intervals[kIndexCount][kMaxAlphabet];   // start | freq << 16
     uint8_t limits[kIndexCount];
     uint8_t raw_bits[kIndexCount];
-    uint8_t slots[kIndexCount][kScale];  // slot -> letter
+    uint64_t reciprocals[kIndexCount][kMaxAlphabet]; // for put
+    uint32_t costs[kIndexCount][kMaxAlphabet];       // information in 1/16 bit, a little low; only chooses the lane count
 };
+static_assert(offsetof(Tables, reciprocals) <= 48 * 1024 + 2 * kIndexCount, "see above");
+
+AEC_HD uint32_t start_of(uint32_t interval) { return interval & 0xFFFF; }
+AEC_HD uint32_t freq_of(uint32_t interval) { return interval >> 16; }
 
 // ------------------------------------------------------------------------------------------ one symbol, phase by phase
 
+AEC_HD uint32_t letter_of(const Tables& tables, uint32_t index, uint32_t slot) {
+    const uint32_t bucket = tables.buckets[index][slot >> kBucketBits];
+    uint32_t letter = (bucket & 0xFF) + ((slot & (kBucketSize - 1)) >= bucket >> 8);
+    // The last letter's interval ends at kScale, so this ends.
+    for (uint32_t i; i = tables.intervals[index][letter], slot - start_of(i) >= freq_of(i);) ++letter;
+    return letter;
+}
+
 // Phase 0.
 AEC_HD State decode_letter(State x, const Tables& tables, uint32_t index, Partial& partial) {
-    const uint32_t slot = slot_of(x);
-    const Letter letter = tables.letters[index][tables.slots[index][slot]];
-    partial = letter.then;
-    return letter.freq * (x >> kScaleBits) + slot - letter.start;
+    const uint32_t slot = slot_of(x), letter = letter_of(tables, index, slot);
+    const uint32_t interval = tables.intervals[index][letter];
+    const int limit = tables.limits[index], raw_bits = tables.raw_bits[index];
+    const bool escape = static_cast<int>(letter) > 2 * limit;
+    partial.value = static_cast<int16_t>(escape ? 0 : (static_cast<int>(letter) - limit) * (1 << raw_bits));
+    partial.bits = static_cast<uint8_t>(escape ? kEscapeHeadBits : raw_bits);
+    partial.step = escape ? kEscape : kAdd;
+    return get(x, start_of(interval), freq_of(interval));
 }
 
 // Phases 1 and 2: call while partial.bits > 0, which is at most twice. kBroken: no such escape.
@@ -181,7 +192,7 @@ AEC_HD Parts split(const Tables& tables, uint32_t index, int symbol) {
 }
 
 AEC_HD uint32_t cost_of(const Tables& tables, uint32_t index, const Parts& parts) {
-    return tables.codes[index][parts.letter].cost + 16u * (parts.bits[0] + parts.bits[1]);
+    return tables.costs[index][parts.letter] + 16u * (parts.bits[0] + parts.bits[1]);
 }
 
 }  // namespace aec

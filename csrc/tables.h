@@ -17,9 +17,22 @@ inline uint32_t log2_16ths(uint32_t value) {
     return 16 * floor_log2 + ((value << 4) >> floor_log2) - 16;
 }
 
+inline void fill_buckets(Tables& tables, int index) {
+    uint32_t letter = 0;
+    for (uint32_t bucket = 0; bucket < kBuckets; ++bucket) {
+        const uint32_t first_slot = bucket << kBucketBits;
+        const auto end = [&] { return start_of(tables.intervals[index][letter]) + freq_of(tables.intervals[index][letter]); };
+        while (end() <= first_slot) ++letter;
+        tables.buckets[index][bucket] = static_cast<uint16_t>(letter | std::min(end() - first_slot, kBucketSize) << 8);
+    }
+}
+
 // freqs: [64][64], row i holds 2 * limits[i] + 2 frequencies, then zeros; row 0 is ignored. Throws invalid_argument.
 inline std::unique_ptr<Tables> make_tables(const uint16_t* freqs, const uint8_t* limits, const uint8_t* raw_bits) {
-    auto tables = std::make_unique<Tables>();  // zeroed: row 0 stays so
+    auto tables = std::make_unique<Tables>();  // zeroed
+    tables->intervals[0][0] = kScale << 16;
+    tables->reciprocals[0][0] = reciprocal_of(kScale);
+    fill_buckets(*tables, 0);
     for (int index = 1; index < kIndexCount; ++index) {
         const auto fail = [index](const std::string& what) {
             throw std::invalid_argument("table row " + std::to_string(index) + ": " + what);
@@ -39,16 +52,13 @@ inline std::unique_ptr<Tables> make_tables(const uint16_t* freqs, const uint8_t*
             }
             if (freq == 0) fail("frequency " + std::to_string(a) + " is 0, at least 1");
             if (start + freq > kScale) fail("frequencies sum to more than 16384");
-            const Partial then =
-                a == escape ? Partial{0, kEscapeHeadBits, kEscape}
-                            : Partial{static_cast<int16_t>((a - limit) * (1 << raw)), raw_bits[index], kAdd};
-            tables->letters[index][a] = {static_cast<uint16_t>(start), static_cast<uint16_t>(freq), then};
-            tables->codes[index][a] = {reciprocal_of(freq), static_cast<uint16_t>(start), static_cast<uint16_t>(freq),
-                                       16 * kScaleBits - log2_16ths(freq)};
-            std::fill_n(tables->slots[index] + start, freq, static_cast<uint8_t>(a));
+            tables->intervals[index][a] = start | freq << 16;
+            tables->reciprocals[index][a] = reciprocal_of(freq);
+            tables->costs[index][a] = 16 * kScaleBits - log2_16ths(freq);
             start += freq;
         }
         if (start != kScale) fail("frequencies sum to " + std::to_string(start) + ", not 16384");
+        fill_buckets(*tables, index);
     }
     return tables;
 }
