@@ -248,6 +248,30 @@ def test_payload_may_be_any_contiguous_bytes_like():
         entropy.Decoder(entropy.Tables(*KNOWN), memoryview(payload)[::-1])
 
 
+@pytest.mark.parametrize("n", [*range(0, 70), 1000])
+def test_what_is_not_coded_costs_no_place(n):
+    """Index 0 in all patterns of neighbours: brought together before coding, put back after."""
+    rng = np.random.default_rng(n)
+    for share in (0.0, 0.05, 0.5, 0.95, 1.0):
+        indexes = (rng.random(n) >= share).astype(np.uint8)
+        symbols = (rng.integers(-3, 4, n) * indexes).astype(np.int16)
+        payload = encode(KNOWN, symbols, indexes, [n], 3)
+        assert payload == encode(KNOWN, symbols[indexes > 0], indexes[indexes > 0], [int(indexes.sum())], 3)
+        assert decode(KNOWN, payload, indexes, [n]) == symbols.tolist()
+
+
+@pytest.mark.parametrize("at", [0, 7, 8, 31, 63, 64, 69])
+def test_one_wrong_argument_among_many_is_found(at):
+    for change, message in (((0, 64), "index"), ((16384, 1), "symbol is beyond"), ((-32768, 1), "symbol is beyond")):
+        symbols, indexes = np.zeros(70, np.int16), np.ones(70, np.uint8)
+        symbols[at], indexes[at] = change
+        with pytest.raises(ValueError, match=f"position {at}: {message}"):
+            encode(KNOWN, symbols, indexes, [70])
+    with pytest.raises(ValueError, match=f"position {at}: symbol with index 0"):
+        symbols[at], indexes[at] = 1, 0
+        encode(KNOWN, symbols, indexes, [70])
+
+
 @pytest.mark.parametrize(
     ("symbols", "indexes", "segments", "message"),
     [
