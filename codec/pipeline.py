@@ -41,7 +41,7 @@ def encode(codec: Codec, pixels: Pixels, quality: int, tile_side: int) -> bytes:
     payloads = []
     for tile in header.tiles:
         y, z = analyse(codec, pixels, tile, quality)
-        symbols, indexes, segments, _ = latents.quantise(codec.net, y, z, quality)
+        symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z)
         payloads.append(entropy.encode(symbols, indexes, segments, codec.tables))
     return format.write(header, payloads)
 
@@ -51,7 +51,7 @@ def read_latents(codec: Codec, layout: Layout) -> Iterator[Tensor]:
     header = layout.header
     for i, (tile, payload) in enumerate(zip(header.tiles, layout.payloads, strict=True)):
         try:
-            yield latents.read(codec.net, codec.tables, payload, header.quality, *latent_size(tile))
+            yield latents.read(codec.walk(header.quality, *latent_size(tile)), codec.tables, payload)
         except CorruptError as e:
             raise CorruptError(f"tile {i}: {e}") from e
 

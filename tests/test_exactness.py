@@ -11,7 +11,7 @@ import torch
 from conftest import all_devices
 
 import codec
-from codec import format, integer, latents, pipeline, weights
+from codec import format, integer, pipeline, weights
 from codec.image import to_pixels
 
 try:
@@ -104,7 +104,7 @@ def test_latents_of_a_file_are_on_the_grid_of_int16():
     (y,) = pipeline.read_latents(shipped, format.read(codec.encode(photos.photo(64, 80, seed=15), 70)))
     units = y.double() * 4096
     assert torch.equal(units, units.round()) and units.min() >= -32768 and units.max() <= 32767
-    assert torch.equal(latents.to_float(latents.to_fixed(y)), y)
+    assert torch.equal(integer.to_float(integer.to_fixed(y)), y)
 
 
 def test_files_written_by_another_process_are_the_same_bytes(tmp_path):
