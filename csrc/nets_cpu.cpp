@@ -17,6 +17,9 @@ int in_range(int value, int low, int high, const char* name) {
     return value;
 }
 
+// Below, a thread's start and the waiting for it cost more than it brings.
+constexpr int kPositionsPerThread = 64;
+
 int coarse(int side) { return (in_range(side, 1, Walk::kMaxSide, "height or width") + kHyperStride - 1) / kHyperStride; }
 
 void fill_places(const Grid& from, const Grid& to, std::vector<int32_t> (&places)[4]) {
@@ -58,7 +61,7 @@ Walk::Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width,
       x1_(grid1_.positions(), nets_->config.context), space_(grid1_.positions(), nets_->config.context),
       heads_(grid_.positions(), 2 * nets_->group_size()), y_hat_(grid_.positions(), nets_->config.latents) {
     const NetsConfig& config = nets_->config;
-    threads_ = static_cast<int>(std::min<size_t>(threads_, chunks_of(grid1_, threads_).size()));
+    threads_ = std::clamp(grid1_.positions() / kPositionsPerThread, 1, threads_);
     chunks4_ = chunks_of(grid4_, threads_);
     chunks2_ = chunks_of(grid2_, threads_);
     chunks1_ = chunks_of(grid1_, threads_);
