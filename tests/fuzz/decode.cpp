@@ -5,7 +5,7 @@
 //                bit 2: indexes and symbols may be out of range
 //   byte 1       tables: number of a preset (harness.h)
 //   byte 2       lanes_log2, mod 14; 13: automatic (for bit 0 = 1)
-//   bytes 3-4    number of symbols, mod 9000: two rows of 4096 lanes, and some
+//   bytes 3-4    number of symbols, modulo: two rows of that many lanes, and some (small inputs are fast inputs)
 //   bytes 5-12   palette of indexes: position j has one of these eight
 //   bytes 13-16  cuts between segments, in 1/256 of the symbols
 //   payload:     the rest
@@ -17,8 +17,6 @@
 
 namespace aec::fuzz {
 namespace {
-
-constexpr int kMaxSymbols = 9000;
 
 const std::shared_ptr<const Tables>& tables_of(uint8_t number) {
     static std::shared_ptr<const Tables> cache[256];
@@ -63,7 +61,7 @@ void run(Input in) {
     const bool wild = flags & 4;
     const auto& tables = tables_of(in.byte());
     const int lanes = in.byte() % (kMaxLanesLog2 + 2), lanes_log2 = lanes > kMaxLanesLog2 ? kAutoLanes : lanes;
-    const size_t n = in.word() % kMaxSymbols;
+    const size_t n = in.word() % (2 * lane_count(std::min(lanes, kMaxLanesLog2)) + 600);
 
     uint8_t palette[8];
     for (uint8_t& index : palette) index = wild ? in.byte() : in.byte() % kIndexCount;
