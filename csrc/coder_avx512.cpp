@@ -13,7 +13,9 @@ struct Avx512 {
     static Vec set(int value) { return _mm512_set1_epi32(value); }
     static Vec load(const uint32_t* p) { return _mm512_loadu_si512(p); }
     static void store(uint32_t* p, Vec v) { _mm512_storeu_si512(p, v); }
-    static Vec load_u8(const uint8_t* p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+    static Vec load_u8(const uint8_t* p) {
+        return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
     static Vec load_i16(const int16_t* p) {
         return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     }
@@ -27,9 +29,13 @@ struct Avx512 {
     static Vec and_(Vec a, Vec b) { return _mm512_and_si512(a, b); }
     static Vec or_(Vec a, Vec b) { return _mm512_or_si512(a, b); }
     template <int kBy>
-    static Vec shl(Vec a) { return _mm512_slli_epi32(a, kBy); }
+    static Vec shl(Vec a) {
+        return _mm512_slli_epi32(a, kBy);
+    }
     template <int kBy>
-    static Vec shr(Vec a) { return _mm512_srli_epi32(a, kBy); }
+    static Vec shr(Vec a) {
+        return _mm512_srli_epi32(a, kBy);
+    }
     static Vec shlv(Vec a, Vec by) { return _mm512_sllv_epi32(a, by); }
     static Vec shrv(Vec a, Vec by) { return _mm512_srlv_epi32(a, by); }
     static Vec sarv(Vec a, Vec by) { return _mm512_srav_epi32(a, by); }

@@ -6,8 +6,8 @@
 
 namespace aec {
 
-// How far vectors reach beyond what they mean: words are read up to here after the last that a row can take, and written
-// up to here before the head. Buffers of words have this much room at that end.
+// How far vectors reach beyond what they mean: words are read up to here after the last that a row can take, and
+// written up to here before the head. Buffers of words have this much room at that end.
 constexpr int kReach = 64;
 
 struct Share {

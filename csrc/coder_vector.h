@@ -28,15 +28,17 @@ struct VectorCoder {
 
     // letter_of of rans.h. Returns the interval too.
     static Vec letters_of(const Tables& tables, Vec index, Vec slot, Vec& interval) {
-        static_assert(kBuckets == 256, "a shift by 8");
-        const Vec bucket = V::gather2(tables.buckets, V::add(V::template shl<8>(index), V::template shr<kBucketBits>(slot)));
+        const Vec bucket = V::gather2(tables.buckets, V::add(V::template shl<kScaleBits - kBucketBits>(index),
+                                                             V::template shr<kBucketBits>(slot)));
         const Vec boundary = V::template shr<8>(bucket);
         Vec letter = V::and_(bucket, V::set(0xFF));
         letter = V::increment(letter, V::at_least(V::and_(slot, V::set(kBucketSize - 1)), boundary));
         interval = intervals_at(tables, index, letter);
         for (;;) {
-            const Mask beyond = V::at_least(V::sub(slot, V::and_(interval, V::set(0xFFFF))), V::template shr<16>(interval));
-            if (!V::any(beyond)) return letter;
+            const Mask beyond =
+                V::at_least(V::sub(slot, V::and_(interval, V::set(0xFFFF))), V::template shr<16>(interval));
+            if (!V::any(beyond))
+                return letter;
             letter = V::increment(letter, beyond);
             interval = intervals_at(tables, index, letter);
         }
@@ -72,8 +74,10 @@ struct VectorCoder {
                 states[i] = V::take_words(states[i], V::below_2_16(states[i]), words);
             }
         }
-        for (int i = 0; i < kVectors; ++i) V::store_i16(symbols + i * V::kLanes, value[i]);
-        if (escapes != 0) words = decode_escapes(tables, states, words, indexes, symbols, escapes, broken);
+        for (int i = 0; i < kVectors; ++i)
+            V::store_i16(symbols + i * V::kLanes, value[i]);
+        if (escapes != 0)
+            words = decode_escapes(tables, states, words, indexes, symbols, escapes, broken);
         return words;
     }
 
@@ -81,7 +85,8 @@ struct VectorCoder {
                                                            const uint8_t* indexes, int16_t* symbols, uint32_t escapes,
                                                            bool& broken) {
         State lanes[kWidth];
-        for (int i = 0; i < kVectors; ++i) V::store(lanes + i * V::kLanes, states[i]);
+        for (int i = 0; i < kVectors; ++i)
+            V::store(lanes + i * V::kLanes, states[i]);
         for (; escapes != 0; escapes &= escapes - 1) {
             const int lane = __builtin_ctz(escapes);
             Partial partial = after_escape_head(tables, indexes[lane], symbols[lane]);
@@ -95,14 +100,16 @@ struct VectorCoder {
             }
             symbols[lane] = partial.value;
         }
-        for (int i = 0; i < kVectors; ++i) states[i] = V::load(lanes + i * V::kLanes);
+        for (int i = 0; i < kVectors; ++i)
+            states[i] = V::load(lanes + i * V::kLanes);
         return words;
     }
 
     static Status decode(const Tables& tables, const Share& share, State* home, const uint8_t*& words_at,
                          const uint8_t* end, int16_t* symbols) {
         Vec states[kVectors];
-        for (int i = 0; i < kVectors; ++i) states[i] = V::load(home + i * V::kLanes);
+        for (int i = 0; i < kVectors; ++i)
+            states[i] = V::load(home + i * V::kLanes);
         const uint8_t* words = words_at;
         bool broken = false;
         const uint64_t step = lane_count(share.lanes_log2);
@@ -113,17 +120,21 @@ struct VectorCoder {
                 const int width = static_cast<int>(share.n - first);
                 uint8_t indexes[kWidth] = {};
                 int16_t values[kWidth];
-                for (int lane = 0; lane < width; ++lane) indexes[lane] = share.indexes[first + lane];
+                for (int lane = 0; lane < width; ++lane)
+                    indexes[lane] = share.indexes[first + lane];
                 words = decode_row(tables, states, words, indexes, values, broken);
-                for (int lane = 0; lane < width; ++lane) symbols[first + lane] = values[lane];
+                for (int lane = 0; lane < width; ++lane)
+                    symbols[first + lane] = values[lane];
             }
             if (words > end) {
                 words_at = words;
                 return Status::kPastEnd;
             }
-            if (broken) return Status::kEscapeClass;
+            if (broken)
+                return Status::kEscapeClass;
         }
-        for (int i = 0; i < kVectors; ++i) V::store(home + i * V::kLanes, states[i]);
+        for (int i = 0; i < kVectors; ++i)
+            V::store(home + i * V::kLanes, states[i]);
         words_at = words;
         return Status::kOk;
     }
@@ -152,7 +163,8 @@ struct VectorCoder {
             open = V::or_(open, bits[i]);
             escapes |= V::bits(is_escape) << (i * V::kLanes);
         }
-        if (escapes != 0) head = encode_escapes(tables, states, head, indexes, symbols, escapes, low);
+        if (escapes != 0)
+            head = encode_escapes(tables, states, head, indexes, symbols, escapes, low);
         if (V::any(V::at_least(open, V::set(1)))) {
             for (int i = kVectors - 1; i >= 0; --i) {
                 const Vec rest_bits = V::sub(V::set(kScaleBits), bits[i]);
@@ -172,8 +184,9 @@ struct VectorCoder {
         return head;
     }
 
-    // floor(x / freq), for x < freq * 2^18. In float32 the quotient, below 2^18, comes out less than 2^-4 wrong (x and the
-    // result are rounded to 24 bits each), so its integer part is right or off by one, and the remainder tells which.
+    // floor(x / freq), for x < freq * 2^18. In float32 the quotient, below 2^18, comes out less than 2^-4 wrong (x and
+    // the result are rounded to 24 bits each), so its integer part is right or off by one, and the remainder tells
+    // which.
     static Vec divide(Vec x, Vec freq) {
         const Vec quotient = V::divide_roughly(x, freq), rest = V::sub(x, V::mul(quotient, freq));
         return V::increment(V::decrement(quotient, V::at_least(V::set(-1), rest)), V::at_least(rest, freq));
@@ -194,7 +207,8 @@ struct VectorCoder {
             escapes ^= 1u << lane;
             const Parts parts = split(tables, indexes[lane], symbols[lane]);
             values[lane] = parts.value[0];
-            if (parts.bits[1] == 0) continue;
+            if (parts.bits[1] == 0)
+                continue;
             if (full(lanes[lane], 1u << (kScaleBits - parts.bits[1]))) {
                 head -= 2;
                 store_word(head, lanes[lane]);
@@ -212,10 +226,12 @@ struct VectorCoder {
     static uint8_t* encode(const Tables& tables, const Share& share, State* home, uint8_t* head,
                            const int16_t* symbols) {
         Vec states[kVectors];
-        for (int i = 0; i < kVectors; ++i) states[i] = V::load(home + i * V::kLanes);
+        for (int i = 0; i < kVectors; ++i)
+            states[i] = V::load(home + i * V::kLanes);
         for (uint64_t row = row_count(share.n, share.lanes_log2); row-- > 0;) {
             const uint64_t first = first_of_row(row, share.stream, share.lanes_log2);
-            if (first >= share.n) continue;
+            if (first >= share.n)
+                continue;
             if (share.n - first >= kWidth) {
                 head = encode_row(tables, states, head, share.indexes + first, symbols + first);
             } else {
@@ -228,7 +244,8 @@ struct VectorCoder {
                 head = encode_row(tables, states, head, indexes, values);
             }
         }
-        for (int i = 0; i < kVectors; ++i) V::store(home + i * V::kLanes, states[i]);
+        for (int i = 0; i < kVectors; ++i)
+            V::store(home + i * V::kLanes, states[i]);
         return head;
     }
 

@@ -45,6 +45,7 @@ void give_scalar(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_
 CompactKernels kernels() {
 #if defined(__x86_64__)
     if (current_isa() == Isa::kAvx512) return compact_avx512();
+    if (current_isa() == Isa::kAvx2) return compact_avx2();
 #endif
     return compact_scalar();
 }

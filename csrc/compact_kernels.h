@@ -7,8 +7,8 @@
 namespace aec {
 
 struct CompactKernels {
-    // Returns how many were taken. from, to_symbols: both or neither null. fine: false if an index is above 63, a symbol
-    // beyond kMaxSymbol, or not 0 where its index is 0; it is left alone otherwise.
+    // Returns how many were taken. from, to_symbols: both or neither null. fine becomes false if an index is above 63,
+    // a symbol beyond kMaxSymbol, or not 0 where its index is 0.
     uint64_t (*take)(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* to_symbols, uint8_t* to_indexes,
                      bool& fine);
     uint64_t (*sum)(const uint8_t* costs, const uint8_t* indexes, uint64_t n);  // of costs[index]
@@ -16,6 +16,7 @@ struct CompactKernels {
 };
 
 CompactKernels compact_scalar();
+CompactKernels compact_avx2();
 CompactKernels compact_avx512();
 
 }  // namespace aec

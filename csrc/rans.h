@@ -103,7 +103,7 @@ struct Partial {
 };
 
 // Which letter a slot belongs to is looked up by the slot's high bits. Most buckets hold at most one boundary between
-// letters: the first letter, plus one past the boundary, is the answer. The rest walk on; those are tails, which are rare.
+// letters: the first letter, plus one past the boundary, is the answer. The rest walk on; those are tails, and rare.
 constexpr int kBucketBits = 6;
 constexpr uint32_t kBucketSize = 1u << kBucketBits;
 constexpr int kBuckets = kScale >> kBucketBits;
@@ -116,9 +116,10 @@ struct Tables {
     uint32_t intervals[kIndexCount][kMaxAlphabet];   // start | freq << 16
     uint8_t limits[kIndexCount];
     uint8_t raw_bits[kIndexCount];
-    uint64_t reciprocals[kIndexCount][kMaxAlphabet]; // for put
-    uint8_t costs[kIndexCount];                      // what a symbol is expected to take, in 1/16 bit
+    uint64_t reciprocals[kIndexCount][kMaxAlphabet];  // for put
+    uint8_t costs[kIndexCount];                       // what a symbol is expected to take, in 1/16 bit
 };
+
 static_assert(offsetof(Tables, reciprocals) <= 48 * 1024 + 2 * kIndexCount, "see above");
 
 AEC_HD uint32_t start_of(uint32_t interval) { return interval & 0xFFFF; }

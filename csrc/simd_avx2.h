@@ -10,7 +10,7 @@ namespace {
 
 // For each set of lanes: which element goes where, a byte each.
 struct Moves {
-    uint8_t expand[256][8];   // the i-th word goes to the i-th lane of the set
+    uint8_t expand[256][8];    // the i-th word goes to the i-th lane of the set
     uint8_t compress[256][8];  // the lanes of the set go to the top, in order
 };
 
@@ -18,10 +18,12 @@ constexpr Moves make_moves() {
     Moves moves = {};
     for (int set = 0; set < 256; ++set) {
         int n = 0;
-        for (int lane = 0; lane < 8; ++lane) n += set >> lane & 1;
+        for (int lane = 0; lane < 8; ++lane)
+            n += set >> lane & 1;
         int word = 0;
         for (int lane = 0; lane < 8; ++lane) {
-            if (!(set >> lane & 1)) continue;
+            if (!(set >> lane & 1))
+                continue;
             moves.expand[set][lane] = static_cast<uint8_t>(word);
             moves.compress[set][8 - n + word] = static_cast<uint8_t>(lane);
             ++word;
@@ -40,8 +42,12 @@ struct Avx2 {
     static Vec set(int value) { return _mm256_set1_epi32(value); }
     static Vec load(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
     static void store(uint32_t* p, Vec v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
-    static Vec load_u8(const uint8_t* p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))); }
-    static Vec load_i16(const int16_t* p) { return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+    static Vec load_u8(const uint8_t* p) {
+        return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    }
+    static Vec load_i16(const int16_t* p) {
+        return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
     static __m128i low_halves(Vec v) {
         const __m256i pick = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1,  //
                                               0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1);
@@ -55,9 +61,13 @@ struct Avx2 {
     static Vec and_(Vec a, Vec b) { return _mm256_and_si256(a, b); }
     static Vec or_(Vec a, Vec b) { return _mm256_or_si256(a, b); }
     template <int kBy>
-    static Vec shl(Vec a) { return _mm256_slli_epi32(a, kBy); }
+    static Vec shl(Vec a) {
+        return _mm256_slli_epi32(a, kBy);
+    }
     template <int kBy>
-    static Vec shr(Vec a) { return _mm256_srli_epi32(a, kBy); }
+    static Vec shr(Vec a) {
+        return _mm256_srli_epi32(a, kBy);
+    }
     static Vec shlv(Vec a, Vec by) { return _mm256_sllv_epi32(a, by); }
     static Vec shrv(Vec a, Vec by) { return _mm256_srlv_epi32(a, by); }
     static Vec sarv(Vec a, Vec by) { return _mm256_srav_epi32(a, by); }
@@ -71,7 +81,9 @@ struct Avx2 {
     static Vec increment(Vec a, Mask m) { return _mm256_sub_epi32(a, m); }
     static Vec decrement(Vec a, Mask m) { return _mm256_add_epi32(a, m); }
 
-    static Vec gather4(const void* table, Vec i) { return _mm256_i32gather_epi32(static_cast<const int*>(table), i, 4); }
+    static Vec gather4(const void* table, Vec i) {
+        return _mm256_i32gather_epi32(static_cast<const int*>(table), i, 4);
+    }
     // Reads two bytes beyond the element.
     static Vec gather2(const void* table, Vec i) {
         return and_(_mm256_i32gather_epi32(static_cast<const int*>(table), i, 2), set(0xFFFF));
