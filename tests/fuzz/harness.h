@@ -107,7 +107,7 @@ struct Model {
 
 // 256 models that mix all shapes of rows: number % 6 is the style, number / 6 stirs.
 inline Model preset(int number) {
-    constexpr int kLimits[] = {0, 1, 2, 7, 31}, kRawBits[] = {0, 0, 1, 3, 8};
+    constexpr int kLimits[] = {0, 1, 4, 10, 31}, kRawBits[] = {0, 0, 1, 3, 8};
     Model model;
     uint32_t noise = 0x9E3779B9u * (number + 1);
     for (int index = 1; index < kIndexCount; ++index) {
@@ -205,6 +205,17 @@ inline Fault encode_everywhere(const Tables& tables, const std::vector<int16_t>&
         AEC_REQUIRE(std::memcmp(again.data, bytes.data(), bytes.size()) == 0);
     }
     return expected;
+}
+
+// A payload that decodes is the one that an encoder writes: symbols have one code, lengths one form (FORMAT §1, §5).
+inline void require_canonical(const Tables& tables, const std::vector<uint8_t>& payload, const Outcome& outcome,
+                              const std::vector<uint8_t>& indexes, const std::vector<uint64_t>& segments) {
+    if (outcome.fault) return;
+    for (const int16_t symbol : outcome.symbols)
+        if (std::abs(symbol) > kMaxSymbol) return;  // may be read, but not written
+    std::vector<uint8_t> again;
+    AEC_REQUIRE(!encode_everywhere(tables, outcome.symbols, indexes, segments, payload[0], 1, again));
+    AEC_REQUIRE(again == payload);
 }
 
 }  // namespace aec::fuzz

@@ -36,6 +36,10 @@ def decode_seeds() -> list[bytes]:
             seeds.append(header + bytes([damaged]) + edit * damaged + rng.randbytes(40))
     for flags in (ENCODED | WILD, WILD):
         seeds.append(decode_header(flags, 0, 2, 60, bytes([1, 2, 3, 0, 70]), bytes(4)) + rng.randbytes(60))
+    # Nothing, in 64 lanes: once well, once with a stream length in two bytes that fits one, once with a stream too long.
+    for length in (b"\x80\x01", b"\x80\x81\x00", b"\x82\x01"):
+        payload = b"\x06" + length + struct.pack("<I", 0x10000) * 64
+        seeds.append(decode_header(0, 0, 0, 0, bytes(1), bytes(4)) + payload)
     for lanes_log2 in range(8):  # raw: nothing, one good state a lane, and words
         states = struct.pack("<I", 0x10000) * (1 << lanes_log2)
         lengths = [bytes([0x80, 0x01])] * ((1 << max(0, lanes_log2 - 5)) - 1)
@@ -62,6 +66,8 @@ def tables_seeds() -> list[bytes]:
         for last in (0, -1, 1):
             freqs[n - 1] += last
             seeds.append(bytes([4, 0, 0]) + struct.pack("<BB64H", limit, 2, *freqs))
+    for limit, raw_bits in ((32, 0), (31, 9), (31, 8)):  # but for these, right
+        seeds.append(bytes([4, 0, 0]) + struct.pack("<BB64H", limit, raw_bits, *[2**14 // 64] * 64))
     freqs, limits, raw_bits = tables.gaussian_tables()
     assert freqs.shape == (entropy.INDEX_COUNT, entropy.MAX_ALPHABET)
     whole = limits.tobytes() + raw_bits.tobytes() + freqs.astype("<u2").tobytes()
