@@ -207,12 +207,17 @@ inline Fault encode_everywhere(const Tables& tables, const std::vector<int16_t>&
     return expected;
 }
 
-// A payload that decodes is the one that an encoder writes: symbols have one code, lengths one form (FORMAT §1, §5).
+// Symbols that decode are such as FORMAT §5 can express, and the payload is the one that an encoder writes for them:
+// symbols have one code, lengths one form.
 inline void require_canonical(const Tables& tables, const std::vector<uint8_t>& payload, const Outcome& outcome,
                               const std::vector<uint8_t>& indexes, const std::vector<uint64_t>& segments) {
-    if (outcome.fault) return;
-    for (const int16_t symbol : outcome.symbols)
-        if (std::abs(symbol) > kMaxSymbol) return;  // may be read, but not written
+    bool writable = !outcome.fault;
+    for (size_t i = 0; i < outcome.symbols.size(); ++i) {
+        const int symbol = outcome.symbols[i], reach = (1 << 14) - 1;  // e + 1 of the last escape
+        AEC_REQUIRE(symbol <= upper_edge(tables, indexes[i]) + reach && symbol >= lower_edge(tables, indexes[i]) - reach);
+        writable = writable && std::abs(symbol) <= kMaxSymbol;
+    }
+    if (!writable) return;
     std::vector<uint8_t> again;
     AEC_REQUIRE(!encode_everywhere(tables, outcome.symbols, indexes, segments, payload[0], 1, again));
     AEC_REQUIRE(again == payload);

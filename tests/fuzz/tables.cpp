@@ -97,7 +97,8 @@ void run(Input in) {
     AEC_REQUIRE(!encode_everywhere(*tables, symbols, indexes, segments, lanes_log2, 1, payload));
     const Outcome outcome = decode_everywhere(tables, payload, indexes, segments, 1);
     AEC_REQUIRE(!outcome.fault && outcome.symbols == symbols);
-    decode_everywhere(tables, {in.rest(), in.rest() + in.left()}, indexes, segments, 1);
+    const std::vector<uint8_t> other(in.rest(), in.rest() + in.left());
+    require_canonical(*tables, other, decode_everywhere(tables, other, indexes, segments, 1), indexes, segments);
 }
 
 }  // namespace
