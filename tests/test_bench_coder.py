@@ -138,7 +138,8 @@ def test_lanes_marks_what_the_encoder_chooses(folder, capsys):
     assert [r.lanes for r, _ in rows] == [1 << k for k in range(11)] * 2
     for part in (rows[:11], rows[11:]):
         (chosen,) = [r for r, marked in part if marked]
-        assert chosen.lanes == 1 << max(0, int(np.log2(chosen.payload_bytes / 2048)))
+        # One for about 2 KB: the encoder goes by the mean cost of each table, not by the payload it has yet to write.
+        assert chosen.lanes == 1 or 1024 <= chosen.payload_bytes / chosen.lanes <= 8192
         # Lanes cost bytes, and about as many each.
         assert all(2 < r.overhead_bytes_per_lane < 6 for r, _ in part)
     assert coder.lane_table(rows).count("**") == 4

@@ -5,15 +5,15 @@
 //                bit 2: indexes and symbols may be out of range
 //   byte 1       tables: number of a preset (harness.h)
 //   byte 2       lanes_log2, mod 14; 13: automatic (for bit 0 = 1)
-//   bytes 3-4    number of symbols, modulo: two rows of that many lanes, and some (small inputs are fast inputs)
+//   bytes 3-4    number of symbols, modulo two rows of that many lanes and some
 //   bytes 5-12   palette of indexes: position j has one of these eight
 //   bytes 13-16  cuts between segments, in 1/256 of the symbols
 //   payload:     the rest
 //   encoded:     1 byte: number of edits, mod 8; 4 bytes each; the rest: one byte a symbol, over and over
 //
 // Found wrong: a crash, an instruction set or a thread count that makes a difference, an encoder that does not refuse
-// exactly the arguments out of range, an undamaged payload that does not decode to its symbols, any payload that decodes
-// but is not what an encoder writes.
+// exactly the arguments out of range, an undamaged payload that does not decode to its symbols, any payload that
+// decodes but is not what an encoder writes.
 #include "harness.h"
 
 namespace aec::fuzz {

@@ -1,5 +1,5 @@
-// A stand-in for libFuzzer's main where there is no clang: replays files, then mutates them for a while. It is blind (no
-// coverage) and deterministic: the same corpus, seed and number of runs try the same inputs.
+// A stand-in for libFuzzer's main where there is no clang: replays files, then mutates them for a while. It is blind
+// (no coverage) and deterministic: the same corpus, seed and number of runs try the same inputs.
 //
 //   TARGET [--runs N] [--seconds S] [--seed N] [--last FILE] FOLDER|FILE..
 //
@@ -30,7 +30,8 @@ using Random = std::mt19937_64;  // the same numbers everywhere; the standard's 
 size_t below(Random& random, size_t n) { return static_cast<size_t>(random() % n); }
 
 [[noreturn]] void usage(const std::string& what) {
-    std::fprintf(stderr, "%s\nusage: TARGET [--runs N] [--seconds S] [--seed N] [--last FILE] FOLDER|FILE..\n", what.c_str());
+    constexpr const char* kUsage = "TARGET [--runs N] [--seconds S] [--seed N] [--last FILE] FOLDER|FILE..";
+    std::fprintf(stderr, "%s\nusage: %s\n", what.c_str(), kUsage);
     std::exit(2);
 }
 
@@ -71,11 +72,13 @@ void mutate(Bytes& bytes, const std::vector<Bytes>& corpus, Random& random) {
 
 class Runner {
 public:
-    explicit Runner(const std::string& last) : last_(last), file_(open(last.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0644)) {
+    explicit Runner(const std::string& last)
+        : last_(last), file_(open(last.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0644)) {
         if (file_ < 0) usage("cannot write " + last);
     }
     void operator()(const Bytes& bytes) {
-        if (ftruncate(file_, 0) != 0 || pwrite(file_, bytes.data(), bytes.size(), 0) < 0) usage("cannot write " + last_);
+        if (ftruncate(file_, 0) != 0 || pwrite(file_, bytes.data(), bytes.size(), 0) < 0)
+            usage("cannot write " + last_);
         LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
     }
     void finished() {
@@ -117,8 +120,9 @@ int main(int argc, char** argv) {
 
     Random random(seed);
     uint64_t runs = 0;
-    const auto start = std::chrono::steady_clock::now();
-    const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+    using Clock = std::chrono::steady_clock;
+    const auto start = Clock::now();
+    const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
     for (; runs < max_runs || seconds() < max_seconds; ++runs) {
         Bytes bytes = corpus[below(random, corpus.size())];
         for (size_t n = 1 + below(random, 4); n > 0; --n) mutate(bytes, corpus, random);

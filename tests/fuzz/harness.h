@@ -136,7 +136,7 @@ inline int upper_edge(const Tables& tables, int index) {
 }
 inline int lower_edge(const Tables& tables, int index) { return -(tables.limits[index] << tables.raw_bits[index]); }
 
-// ------------------------------------------------------------------------------------------------- all instruction sets
+// ------------------------------------------------------------------------------------------------- all instruction set
 
 // What one tile came to: symbols up to the fault, if there was one.
 struct Outcome {
@@ -214,7 +214,8 @@ inline void require_canonical(const Tables& tables, const std::vector<uint8_t>& 
     bool writable = !outcome.fault;
     for (size_t i = 0; i < outcome.symbols.size(); ++i) {
         const int symbol = outcome.symbols[i], reach = (1 << 14) - 1;  // e + 1 of the last escape
-        AEC_REQUIRE(symbol <= upper_edge(tables, indexes[i]) + reach && symbol >= lower_edge(tables, indexes[i]) - reach);
+        AEC_REQUIRE(symbol <= upper_edge(tables, indexes[i]) + reach);
+        AEC_REQUIRE(symbol >= lower_edge(tables, indexes[i]) - reach);
         writable = writable && std::abs(symbol) <= kMaxSymbol;
     }
     if (!writable) return;

@@ -36,7 +36,7 @@ def decode_seeds() -> list[bytes]:
             seeds.append(header + bytes([damaged]) + edit * damaged + rng.randbytes(40))
     for flags in (ENCODED | WILD, WILD):
         seeds.append(decode_header(flags, 0, 2, 60, bytes([1, 2, 3, 0, 70]), bytes(4)) + rng.randbytes(60))
-    # Nothing, in 64 lanes: once well, once with a stream length in two bytes that fits one, once with a stream too long.
+    # Nothing, in 64 lanes: once well, once with a stream length that is a byte too long, once with a stream too long.
     for length in (b"\x80\x01", b"\x80\x81\x00", b"\x82\x01"):
         payload = b"\x06" + length + struct.pack("<I", 0x10000) * 64
         seeds.append(decode_header(0, 0, 0, 0, bytes(1), bytes(4)) + payload)

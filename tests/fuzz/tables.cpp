@@ -75,7 +75,8 @@ void run(Input in) {
     if (fit) {
         uint32_t weights[kMaxAlphabet];
         std::copy_n(model.freqs[index], kMaxAlphabet, weights);
-        model.fit(index, model.limits[index] % (kMaxLimit + 1), model.raw_bits[index] % (kMaxRawBits + 1), weights, offset);
+        model.fit(index, model.limits[index] % (kMaxLimit + 1), model.raw_bits[index] % (kMaxRawBits + 1), weights,
+                  offset);
     }
 
     bool right = true;
