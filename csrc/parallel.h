@@ -70,7 +70,8 @@ private:
     std::exception_ptr error_;
 };
 
-// work(team, thread) on `threads` threads, this one among them, or on fewer where the system gives no more.
+// work(team, thread) on `threads` threads, this one among them, or on fewer where the system gives no more. What `work`
+// does outside of `each` must not throw.
 template <class Work>
 void parallel(int threads, Work work) {
     Team team;
