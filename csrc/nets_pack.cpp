@@ -49,7 +49,7 @@ Conv read_conv(const Reader& reader, const std::string& name, int outputs, int i
     for (int o = 0; o < outputs; ++o) {
         if (conv.shift[o] > kMaxShift) fail(name, "has a shift above 15");
         int64_t bound = std::abs(static_cast<int64_t>(conv.bias[o])) + half_of(conv.shift[o]);
-        for (int t = 0; t < conv.terms; ++t) bound += 32768 * std::abs(static_cast<int64_t>(conv.weight[o * conv.terms + t]));
+        for (int t = 0; t < conv.terms; ++t) bound += int64_t{32768} * std::abs(int{conv.weight[o * conv.terms + t]});
         if (bound >= int64_t{1} << 31) fail(name, "could overflow its accumulator");
     }
     return conv;
