@@ -17,6 +17,15 @@ from codec.tables import cost_bits, gaussian_tables, scales
 LIMITS = [0, 1, 2, 7, 31]
 
 
+@pytest.fixture(scope="module", autouse=True, params=_C.isas())
+def isa(request):
+    """Every test runs on every instruction set of this machine."""
+    before = _C.isa()
+    _C.set_isa(request.param)
+    yield request.param
+    _C.set_isa(before)
+
+
 def random_tables(rng: random.Random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of all shapes, very skewed and flat ones among them."""
     freqs = np.zeros((64, 64), np.uint16)
@@ -107,8 +116,9 @@ def test_every_symbol_survives_every_table_shape():
         assert decode(tables, payload, indexes, [len(symbols)]) == symbols.tolist()
 
 
-def test_frequencies_of_all_sizes_divide_exactly():
-    """The coder multiplies by a reciprocal: run many frequencies through states that many symbols have stirred."""
+@pytest.mark.parametrize("lanes_log2", [0, 3, 4, 5])
+def test_frequencies_of_all_sizes_divide_exactly(lanes_log2):
+    """The coder multiplies by a reciprocal, on vectors by a float's: run many frequencies through stirred states."""
     rng = random.Random(6)
     for first in range(1, 2**14, 63 * 37):
         freqs, limits, raw_bits = np.zeros((64, 64), np.uint16), np.zeros(64, np.uint8), np.zeros(64, np.uint8)
@@ -117,8 +127,8 @@ def test_frequencies_of_all_sizes_divide_exactly():
             freqs[i, :2] = freq, 2**14 - freq
         symbols, indexes = [], [rng.randrange(1, 64) for _ in range(400)]
         symbols = [rng.choice([0, 0, 0, 1]) for _ in indexes]
-        payload = encode((freqs, limits, raw_bits), symbols, indexes, [400], 0)
-        assert payload == oracle.encode(for_oracle((freqs, limits, raw_bits)), symbols, indexes, [400], 0)
+        payload = encode((freqs, limits, raw_bits), symbols, indexes, [400], lanes_log2)
+        assert payload == oracle.encode(for_oracle((freqs, limits, raw_bits)), symbols, indexes, [400], lanes_log2)
 
 
 # Index 1: L = 1, k = 0, frequencies 2^12, 2^13, 2^11, 2^11 (-1, 0, 1, escape). Index 2: L = 0, k = 2, 2^14 - 1 and 1.
@@ -239,6 +249,30 @@ def test_payload_may_be_any_contiguous_bytes_like():
         entropy.Decoder(entropy.Tables(*KNOWN), memoryview(payload)[::-1])
 
 
+@pytest.mark.parametrize("n", [*range(0, 70), 1000])
+def test_what_is_not_coded_costs_no_place(n):
+    """Index 0 in all patterns of neighbours: brought together before coding, put back after."""
+    rng = np.random.default_rng(n)
+    for share in (0.0, 0.05, 0.5, 0.95, 1.0):
+        indexes = (rng.random(n) >= share).astype(np.uint8)
+        symbols = (rng.integers(-3, 4, n) * indexes).astype(np.int16)
+        payload = encode(KNOWN, symbols, indexes, [n], 3)
+        assert payload == encode(KNOWN, symbols[indexes > 0], indexes[indexes > 0], [int(indexes.sum())], 3)
+        assert decode(KNOWN, payload, indexes, [n]) == symbols.tolist()
+
+
+@pytest.mark.parametrize("at", [0, 7, 8, 31, 63, 64, 69])
+def test_one_wrong_argument_among_many_is_found(at):
+    for change, message in (((0, 64), "index"), ((16384, 1), "symbol is beyond"), ((-32768, 1), "symbol is beyond")):
+        symbols, indexes = np.zeros(70, np.int16), np.ones(70, np.uint8)
+        symbols[at], indexes[at] = change
+        with pytest.raises(ValueError, match=f"position {at}: {message}"):
+            encode(KNOWN, symbols, indexes, [70])
+    with pytest.raises(ValueError, match=f"position {at}: symbol with index 0"):
+        symbols[at], indexes[at] = 1, 0
+        encode(KNOWN, symbols, indexes, [70])
+
+
 @pytest.mark.parametrize(
     ("symbols", "indexes", "segments", "message"),
     [
@@ -313,6 +347,50 @@ def test_lane_count_follows_the_size():
         assert lanes[-1] == 1 or len(payload) / lanes[-1] > 1900
         assert lanes[-1] * 2 * 2200 > len(payload)
     assert lanes == sorted(lanes) and lanes[0] == 1 and lanes[-1] > 32
+
+
+@pytest.mark.parametrize("lanes_log2", [3, 4, 5, 6, 9, -1])
+@pytest.mark.parametrize("threads", [1, 2, 3, 64])
+def test_bytes_are_those_of_one_thread_of_scalar_code(isa, lanes_log2, threads):
+    tables = entropy.Tables(*gaussian_tables())
+    symbols, indexes = realistic(200_000, seed=threads)
+    segments = [1000, 0, 149_001, 49_999]
+    _C.set_isa("scalar")
+    expected = entropy.encode(symbols, indexes, segments, tables, lanes_log2)
+    _C.set_isa(isa)
+    assert entropy.encode(symbols, indexes, segments, tables, lanes_log2, threads) == expected
+    decoder = entropy.Decoder(tables, expected)
+    decoded = [decoder.decode(part, threads) for part in np.split(indexes, np.cumsum(segments)[:-1])]
+    decoder.finish()
+    assert np.array_equal(np.concatenate(decoded), symbols)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_damage_in_any_stream_is_found_by_any_thread(threads):
+    tables = entropy.Tables(*gaussian_tables())
+    symbols, indexes = realistic(50_000)
+    payload = entropy.encode(symbols, indexes, [len(symbols)], tables, lanes_log2=8)
+    found = set()
+    for at in range(100, len(payload), 997):
+        damaged = bytearray(payload)
+        damaged[at] ^= 0x55
+        decoder = entropy.Decoder(tables, damaged)
+        with pytest.raises(CorruptError) as error:
+            decoder.decode(indexes, threads)
+            decoder.finish()
+        found.add(str(error.value).split(":")[0])
+    assert found == {f"stream {i}" for i in range(8)}
+
+
+def test_the_instruction_set_is_one_of_this_machine():
+    assert _C.isas()[0] == "scalar" and _C.isa() in _C.isas()
+    with pytest.raises(ValueError, match="no instruction set is called mmx"):
+        _C.set_isa("mmx")
+    for missing in {"neon", "avx2", "avx512"} - set(_C.isas()):
+        with pytest.raises(ValueError, match=f"no {missing}"):
+            _C.set_isa(missing)
+    with pytest.raises(ValueError, match="threads is 0, at least 1"):
+        entropy.encode(*realistic(10), [10], entropy.Tables(*gaussian_tables()), threads=0)
 
 
 # ------------------------------------------------------------------------------------------------------------------ GPU
