@@ -1,4 +1,4 @@
-"""Three coders, one sequence of bytes: the oracle, `_C` on the CPU, `_C` on the GPU."""
+"""Two coders, one sequence of bytes: the oracle and `_C` on the CPU. A third is in test_coder_cuda.py."""
 
 import random
 import zlib
@@ -6,7 +6,6 @@ import zlib
 import numpy as np
 import oracle
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -391,94 +390,3 @@ def test_the_instruction_set_is_one_of_this_machine():
             _C.set_isa(missing)
     with pytest.raises(ValueError, match="threads is 0, at least 1"):
         entropy.encode(*realistic(10), [10], entropy.Tables(*gaussian_tables()), threads=0)
-
-
-# ------------------------------------------------------------------------------------------------------------------ GPU
-
-
-class OnCuda:
-    """The bound CUDA functions, given torch tensors. Symbols and indexes are compacted first, as coder_cuda.h asks."""
-
-    def __init__(self, tables, device):
-        self.device = device
-        self.tables = self.put(np.frombuffer(_C.tables_data(_C.Tables(*tables)), np.uint8))
-
-    def put(self, array: np.ndarray):
-        padded = np.concatenate([array, np.zeros(1, array.dtype)])  # never a null pointer
-        return torch.from_numpy(padded.view(f"i{array.itemsize}") if array.itemsize > 1 else padded).to(self.device)
-
-    def where(self):
-        if self.device.type == "cpu":
-            return 0, 0
-        return torch.cuda.current_device(), torch.cuda.current_stream().cuda_stream
-
-    def encode(self, symbols, indexes, segments, lanes_log2) -> bytes:
-        symbols, indexes = np.array(symbols, np.int16), np.array(indexes, np.uint8)
-        lengths = oracle.coded_lengths(indexes.tolist(), segments)
-        s, i, segs = (self.put(a) for a in (symbols[indexes > 0], indexes[indexes > 0], np.array(lengths, np.int64)))
-        n_streams = max(1, (1 << lanes_log2) // 32)
-        scratch = torch.empty(_C.encode_scratch_bytes(lengths, lanes_log2), dtype=torch.uint8, device=self.device)
-        out = torch.empty(_C.max_payload_bytes(sum(lengths), lanes_log2), dtype=torch.uint8, device=self.device)
-        sizes, status = self.put(np.zeros(n_streams + 1, np.int64)), self.put(np.zeros(n_streams, np.int32))
-        _C.encode_cuda(
-            *(self.tables.data_ptr(), s.data_ptr(), i.data_ptr(), segs.data_ptr(), len(lengths), lanes_log2),
-            *(scratch.data_ptr(), scratch.numel(), sizes.data_ptr(), out.data_ptr(), out.numel()),
-            *(sizes[n_streams:].data_ptr(), status.data_ptr(), *self.where()),
-        )
-        _C.check_status(status.tolist())
-        return out[: sizes[n_streams]].cpu().numpy().tobytes()
-
-    def decode(self, payload, indexes, segments) -> list[int]:
-        lanes_log2, *lanes = _C.open_payload(payload)
-        states, following, end = (self.put(a) for a in lanes)
-        data, status = self.put(np.frombuffer(payload, np.uint8)), self.put(np.zeros(len(lanes[1]), np.int32))
-        at, out = 0, []
-        for n in segments:
-            index = np.array(indexes[at : at + n], np.uint8)
-            rows, symbols = self.put(index[index > 0]), self.put(np.zeros((index > 0).sum(), np.int16))
-            _C.decode_cuda(
-                *(self.tables.data_ptr(), data.data_ptr(), lanes_log2, states.data_ptr(), following.data_ptr()),
-                *(end.data_ptr(), rows.data_ptr(), int((index > 0).sum()), symbols.data_ptr(), status.data_ptr()),
-                *self.where(),
-            )
-            _C.check_status(status.tolist())
-            whole = np.zeros(n, np.int16)
-            whole[index > 0] = symbols.cpu().numpy()[:-1]
-            out += whole.tolist()
-            at += n
-        unsigned = states[:-1].cpu().numpy().view(np.uint32)
-        _C.check_finished(lanes_log2, unsigned.tolist(), following[:-1].tolist(), lanes[2].tolist())
-        return out
-
-
-@pytest.mark.kernels
-@pytest.mark.parametrize("lanes_log2", range(13))
-def test_cuda_bytes_equal_cpu(lanes_log2, device):
-    rng = random.Random(lanes_log2)
-    tables = random_tables(rng)
-    cuda = OnCuda(tables, device)
-    for n in sizes(lanes_log2):
-        symbols, indexes = random_symbols(rng, tables, n, 63)
-        segments = split(rng, n, 3)
-        payload = encode(tables, symbols, indexes, segments, lanes_log2)
-        assert cuda.encode(symbols, indexes, segments, lanes_log2) == payload
-        assert cuda.decode(payload, indexes, segments) == symbols
-
-
-@pytest.mark.kernels
-def test_cuda_finds_the_damage_the_cpu_finds(device):
-    rng = random.Random(7)
-    tables = random_tables(rng)
-    cuda = OnCuda(tables, device)
-    symbols, indexes = random_symbols(rng, tables, 90, 20)
-    payload = encode(tables, symbols, indexes, [40, 50], 3)
-    for bit in range(8, 8 * len(payload)):
-        flipped = bytearray(payload)
-        flipped[bit // 8] ^= 1 << bit % 8
-        results = []
-        for run in (lambda d: decode(tables, d, indexes, [40, 50]), lambda d: cuda.decode(d, indexes, [40, 50])):
-            try:
-                results.append(run(bytes(flipped)))
-            except ValueError:
-                results.append("corrupt")
-        assert results[0] == results[1]
