@@ -1,4 +1,4 @@
-"""The entropy coder on tensors of a CUDA device (FORMAT §3-§6). Only its finished bytes, those of `entropy`, are copied.
+"""The entropy coder on tensors of a CUDA device (FORMAT §3-§6): the bytes of `entropy`, and they alone are copied.
 
 A batch of tiles is one launch after the other for all of them. Nothing waits for the device but `Encoder.payloads` and
 `finish`; so between two CUDA events `Encoder.run` and `BatchDecoder.decode` can be timed.

@@ -183,8 +183,8 @@ def test_wrong_arguments_are_named(at):
         ((1, 0), "symbol with index 0"),
     ):
         symbols, indexes = np.zeros(5000, np.int16), np.ones(5000, np.uint8)
+        symbols[4999] = 16384  # a later one, or replaced by
         symbols[at], indexes[at] = change
-        symbols[4999] = 16384  # a later one, unless it is this
         found = []
         for coder in (on_cpu.encode, encode):
             with pytest.raises(ValueError) as error:
