@@ -136,6 +136,7 @@ class Encoder:
         if position >= 0:
             symbols, indexes = self._inputs
             _C.check_argument(position, int(symbols[position]), int(indexes[position]))
+            raise ValueError(f"position {position}: the symbol or its index was wrong, and has changed since")
         ends = self._plan.ends(result)
         data = _bytes(self._payloads[: ends[-1]])
         return [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]

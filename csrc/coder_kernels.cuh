@@ -11,6 +11,7 @@
 namespace aec {
 
 constexpr int kMaxCoderWarps = 16;  // of a block, which share the tables
+constexpr int kBlocksAtLeast = 2;   // of a multiprocessor: 64 registers, more than is used
 constexpr int kAhead = 4;
 
 // The members of Tables that each direction reads, as bytes.
@@ -92,7 +93,7 @@ __device__ inline bool decode_row(const Tables& tables, State& x, WordReader& wo
 
 // kept_*: compacted, where tile t has [kept_firsts[t], kept_firsts[t + 1]).
 template <bool kShared>
-__global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize)
+__global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize, kBlocksAtLeast)
     decode_kernel(const Tables* all_tables, const uint8_t* payloads, DecodeStream* streams, uint32_t n_streams,
                   uint32_t segment, const uint8_t* kept_indexes, const uint32_t* kept_firsts,
                   const ArgumentFault* argument_fault, int16_t* kept_symbols) {
@@ -173,7 +174,7 @@ __device__ inline void encode_row(const Tables& tables, State& x, uint8_t*& head
 
 // lengths: [n_streams] bytes of each stream, which ends at the end of its room in `words`.
 template <bool kShared>
-__global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize)
+__global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize, kBlocksAtLeast)
     encode_kernel(EncodeBatch batch, const uint8_t* kept_indexes, const int16_t* kept_symbols,
                   const uint32_t* kept_firsts, const ArgumentFault* argument_fault, uint8_t* words,
                   uint64_t words_bytes, uint32_t* lengths, StreamFault* faults) {
