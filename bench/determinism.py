@@ -104,16 +104,16 @@ def _integer(
     """Everything that must not differ."""
     import torch
 
-    from codec import entropy, latents
+    from codec import entropy, integer, latents
     from codec.errors import CorruptError
     from codec.model import step_of
 
     net, q = codec.net, torch.tensor([quality])
     y, z = torch.from_numpy(image["y"]), torch.from_numpy(image["z"])
-    symbols, indexes, segments, y_hat = latents.quantise(net, y, z, quality)
+    symbols, indexes, segments, y_hat = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z)
     payload = entropy.encode(symbols, indexes, segments, codec.tables)
     order = step_of(net.config.steps, *y.shape)
-    fixed = latents.to_fixed(torch.from_numpy(image["y_hat"]) if "y_hat" in image else y_hat)[None]
+    fixed = integer.to_fixed(torch.from_numpy(image["y_hat"]) if "y_hat" in image else y_hat)[None]
     z_hat = (
         torch.from_numpy(image["z_hat"])
         if "z_hat" in image
@@ -129,9 +129,8 @@ def _integer(
         batch,
     )
     try:
-        read = latents.read(
-            net, codec.tables, image["payload"].tobytes() if "payload" in image else payload, quality, *y.shape[1:]
-        )
+        written = image["payload"].tobytes() if "payload" in image else payload
+        read = latents.read(codec.walk(quality, *y.shape[1:]), codec.tables, written)
     except CorruptError:
         read = torch.full_like(y, float("nan"))
     return {

@@ -64,7 +64,7 @@ def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str
     (tile,) = format.Header(*picture.size, quality, model.id).tiles
     size = pipeline.latent_size(tile)
     y, z = timed("encode: analysis, hyper-analysis", lambda: pipeline.analyse(model, pixels, tile, quality))
-    chosen = timed("encode: entropy nets, quantisation", lambda: latents.quantise(model.net, y, z, quality))
+    chosen = timed("encode: entropy nets, quantisation", lambda: latents.quantise(model.walk(quality, *size), y, z))
     symbols, indexes, segments, _ = chosen
     payload = timed("encode: coder", lambda: entropy.encode(symbols, indexes, segments, model.tables))
 
@@ -76,7 +76,7 @@ def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str
 
     timed("decode: coder", run_coder)
     y_hat = timed(
-        "decode: entropy nets and coder", lambda: latents.read(model.net, model.tables, payload, quality, *size)
+        "decode: entropy nets and coder", lambda: latents.read(model.walk(quality, *size), model.tables, payload)
     )
     y_hat = y_hat[None].contiguous(memory_format=torch.channels_last)
     timed("decode: synthesis", lambda: model.synthesis(y_hat))

@@ -79,6 +79,16 @@ def _depthwise(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     return out
 
 
+def to_fixed(x: Tensor) -> Tensor:
+    """Floats -> float64 holding int16 in units of 2^-12, halves to even; NaN, which no file can express, -> 0."""
+    return (x.double().nan_to_num(nan=0.0) * 2**FRACTION_BITS).round_().clamp_(LOW, HIGH)
+
+
+def to_float(x: Tensor) -> Tensor:
+    """Inverse of `to_fixed`: float32, exact."""
+    return (x * 2.0**-FRACTION_BITS).float()
+
+
 def accumulator_bound(weight: Tensor, bias: Tensor, half: Tensor | float) -> Tensor:
     """Largest magnitude an accumulator can reach for any int16 input: float64 [O]."""
     return weight.double().abs().sum((1, 2, 3)) * -LOW + bias.double().abs() + half

@@ -41,7 +41,7 @@ def encode(codec: Codec, pixels: Pixels, quality: int, tile_side: int) -> bytes:
     payloads = []
     for tile in header.tiles:
         y, z = analyse(codec, pixels, tile, quality)
-        symbols, indexes, segments, _ = latents.quantise(codec.net, y, z, quality)
+        symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z)
         payloads.append(entropy.encode(symbols, indexes, segments, codec.tables))
     return format.write(header, payloads)
 
@@ -51,7 +51,7 @@ def read_latents(codec: Codec, layout: Layout) -> Iterator[Tensor]:
     header = layout.header
     for i, (tile, payload) in enumerate(zip(header.tiles, layout.payloads, strict=True)):
         try:
-            yield latents.read(codec.net, codec.tables, payload, header.quality, *latent_size(tile))
+            yield latents.read(codec.walk(header.quality, *latent_size(tile)), codec.tables, payload)
         except CorruptError as e:
             raise CorruptError(f"tile {i}: {e}") from e
 
@@ -62,7 +62,7 @@ def decode(codec: Codec, layout: Layout) -> Tensor:
     """uint8 [3, H, W] or [1, H, W] on the codec's device."""
     header, s = layout.header, LATENT_STRIDE
     rows, columns = -(-header.height // s), -(-header.width // s)
-    y = torch.empty(codec.config.latents, rows, columns, device=codec.device)
+    y = torch.empty(rows, columns, codec.config.latents, device=codec.device).permute(2, 0, 1)  # as synthesis reads it
     for tile, part in zip(header.tiles, read_latents(codec, layout), strict=True):
         y[:, tile.y // s :, tile.x // s :][:, : part.shape[1], : part.shape[2]] = part
     out = torch.empty(1 if header.gray else 3, header.height, header.width, dtype=torch.uint8, device=codec.device)

@@ -24,6 +24,7 @@ from .format import MODEL_ID_BYTES
 from .integer import IntegerEntropyNet
 from .model import Analysis, Config, HyperAnalysis, Model, Synthesis
 from .tables import gaussian_tables
+from .walk import NETS, Start, starter
 
 MODELS = Path(__file__).parent / "models"
 SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
@@ -42,6 +43,7 @@ class Codec:
     hyper_analysis: HyperAnalysis
     synthesis: Synthesis
     net: IntegerEntropyNet
+    walk: Start
     tables: entropy.Tables
     device: torch.device
 
@@ -162,17 +164,25 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def load(path: Path, device: torch.device) -> Codec:
-    """Load and verify a model; cached by path, modification time and device.
+def load(path: Path, device: torch.device, nets: str = "native") -> Codec:
+    """Load and verify a model; cached by path, modification time, device and nets.
+
+    Args:
+        path: a model file.
+        device: where all of it runs.
+        nets: one of walk.NETS, the arithmetic of the entropy nets; no file depends on it.
 
     Raises:
         ModelError: not a model, or its bytes are not those that were hashed.
+        ValueError: another word for `nets`.
     """
-    return _load(path, path.stat().st_mtime, device)
+    if nets not in NETS:
+        raise ValueError(f"nets {nets!r}: allowed are {' and '.join(NETS)}")
+    return _load(path, path.stat().st_mtime, device, nets)
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, modified: float, device: torch.device) -> Codec:
+def _load(path: Path, modified: float, device: torch.device, nets: str) -> Codec:
     metadata = _metadata(path)
     with safe_open(path, "pt") as f:
         tensors = {k: f.get_tensor(k) for k in f.keys()}
@@ -180,12 +190,14 @@ def _load(path: Path, modified: float, device: torch.device) -> Codec:
         if metadata.get(name) != value:
             raise ModelError(f"{path}: {name} does not match: the file was changed or damaged")
     try:
-        return _assemble(path, metadata, tensors, device)
+        return _assemble(path, metadata, tensors, device, nets)
     except (KeyError, TypeError, ValueError, RuntimeError) as e:  # RuntimeError: load_state_dict's, on names and shapes
         raise ModelError(f"{path}: not a model this aec can run: {e}") from e
 
 
-def _assemble(path: Path, metadata: dict[str, str], tensors: dict[str, Tensor], device: torch.device) -> Codec:
+def _assemble(
+    path: Path, metadata: dict[str, str], tensors: dict[str, Tensor], device: torch.device, nets: str
+) -> Codec:
     config = Config(**json.loads(metadata["aec_model"]))
     if config.steps not in (2, 4):
         raise ValueError(f"{config.steps} context steps: 2 or 4 are allowed")
@@ -200,6 +212,7 @@ def _assemble(path: Path, metadata: dict[str, str], tensors: dict[str, Tensor], 
 
     with torch.device("meta"):
         analysis, hyper_analysis, synthesis = Analysis(config), HyperAnalysis(config), Synthesis(config)
+    net = fill(IntegerEntropyNet(config), "entropy")
     return Codec(
         config=config,
         id=bytes.fromhex(metadata["decoder_sha256"])[:MODEL_ID_BYTES],
@@ -207,7 +220,8 @@ def _assemble(path: Path, metadata: dict[str, str], tensors: dict[str, Tensor], 
         analysis=fill(analysis, "analysis").to(memory_format=torch.channels_last),
         hyper_analysis=fill(hyper_analysis, "hyper_analysis"),
         synthesis=fill(synthesis, "synthesis").to(memory_format=torch.channels_last),
-        net=fill(IntegerEntropyNet(config), "entropy"),
+        net=net,
+        walk=starter(net, nets),
         tables=entropy.Tables(*(tensors[f"tables.{n}"].numpy() for n in ("freqs", "limits", "raw_bits"))),
         device=device,
     )

@@ -100,6 +100,8 @@ PYBIND11_MODULE(_C, m) {
         throw py::value_error("no instruction set is called " + name);
     });
 
+    bind_nets(m);
+
 #ifdef AEC_WITH_CUDA
     m.def("cuda_built", [] { return true; });
     m.def("cuda_archs", [] { return AEC_CUDA_ARCHS; });

@@ -62,6 +62,7 @@ private:
     Py_buffer view_;
 };
 
+void bind_nets(py::module_& m);
 void bind_cuda(py::module_& m);
 
 }  // namespace aec

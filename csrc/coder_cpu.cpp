@@ -29,8 +29,6 @@ StreamCoder stream_coder(uint32_t width) {
     return scalar_coder(width);
 }
 
-int part_count(int threads, uint32_t n_streams) { return std::min<int>(threads, n_streams); }
-
 struct Range {
     uint32_t first, last;
 };
@@ -68,7 +66,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
     if (lanes_log2 == kAutoLanes) lanes_log2 = choose_lanes_log2(in.cost(tables) / (16 * 8));
 
     const uint32_t n_streams = stream_count(lanes_log2);
-    const int n_parts = part_count(threads, n_streams);
+    const int n_parts = std::min<int>(threads, n_streams);
     // Each part writes backwards to the end of its own region; kReach: vectors write before they know.
     struct Region {
         uint8_t *begin, *head, *end;
@@ -89,7 +87,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
         regions[part].end = p += region_bytes(part);
     }
     const StreamCoder coder = stream_coder(stream_width(lanes_log2));
-    parallel(n_parts, [&](int part, int) {
+    parallel_for(threads, n_parts, [&](int64_t part) {
         Region& region = regions[part];
         region.head = encode_streams(tables, coder, in, lanes_log2, streams_of(part, n_parts, n_streams), region.end,
                                      lengths.data());
@@ -172,19 +170,16 @@ Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* sy
     const uint32_t n_streams = static_cast<uint32_t>(lanes_.next.size()), width = stream_width(lanes_.lanes_log2);
     const StreamCoder coder = stream_coder(width);
     std::vector<Fault> faults(n_streams);
-    parallel(part_count(threads, n_streams), [&](int part, int n_parts) {
-        const Range range = streams_of(part, n_parts, n_streams);
-        for (uint32_t stream = range.first; stream < range.last; ++stream) {
-            const uint8_t* words = payload_.data() + lanes_.next[stream];
-            const uint8_t* const end = payload_.data() + lanes_.end[stream];
-            const Share share = {lanes_.lanes_log2, stream, out.n, out.indexes.get()};
-            const Status status = coder.decode(*tables_, share, lanes_.states.data() + stream * width, words, end,
-                                               out.symbols.get());
-            lanes_.next[stream] = words - payload_.data();
-            if (status == Status::kOk) continue;
+    parallel_for(threads, n_streams, [&](int64_t i) {
+        const uint32_t stream = static_cast<uint32_t>(i);
+        const uint8_t* words = payload_.data() + lanes_.next[stream];
+        const uint8_t* const end = payload_.data() + lanes_.end[stream];
+        const Share share = {lanes_.lanes_log2, stream, out.n, out.indexes.get()};
+        const Status status =
+            coder.decode(*tables_, share, lanes_.states.data() + stream * width, words, end, out.symbols.get());
+        lanes_.next[stream] = words - payload_.data();
+        if (status != Status::kOk)
             faults[stream] = {status, stream, status == Status::kPastEnd ? words - end : kMaxEscapeClass + 1};
-            return;
-        }
     });
     for (const Fault& fault : faults)
         if (fault) return fault_ = fault;

@@ -265,7 +265,7 @@ def test_file_size_is_what_the_tables_say_it_costs(shipped, quality, lanes_log2)
     pixels = to_pixels(photos.photo(200, 312, seed=4))
     header = codec.Header(312, 200, quality, shipped.id, tile=1024)
     y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality)
-    symbols, indexes, segments, _ = latents.quantise(shipped.net, y, z, quality)
+    symbols, indexes, segments, _ = latents.quantise(shipped.walk(quality, *y.shape[1:]), y, z)
     payload = entropy.encode(symbols, indexes, segments, shipped.tables, lanes_log2)
     data = format.write(header, [payload])
     if lanes_log2 == entropy.AUTO_LANES:
@@ -297,7 +297,7 @@ def test_every_quality_decodes_to_what_the_encoder_meant(shipped):
     for quality in range(1, 101):
         header = codec.Header(47, 33, quality, shipped.id)
         y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality)
-        *_, meant = latents.quantise(shipped.net, y, z, quality)
+        *_, meant = latents.quantise(shipped.walk(quality, *y.shape[1:]), y, z)
         (got,) = pipeline.read_latents(shipped, format.read(pipeline.encode(shipped, pixels, quality, 1024)))
         assert torch.equal(got, meant), quality
 

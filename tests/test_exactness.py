@@ -11,7 +11,7 @@ import torch
 from conftest import all_devices
 
 import codec
-from codec import format, integer, latents, pipeline, weights
+from codec import format, integer, pipeline, walk, weights
 from codec.image import to_pixels
 
 try:
@@ -73,9 +73,10 @@ def test_a_file_written_on_the_cpu_has_the_same_latents_on(device):
         assert difference.abs().max() <= 1
 
 
-def test_reading_a_file_uses_no_float32_at_all(monkeypatch):
+@pytest.mark.parametrize("nets", walk.NETS)
+def test_reading_a_file_uses_no_float32_at_all(monkeypatch, nets):
     """Promise 2, poisoned: with every float transform and every float32 kernel made useless, the latents stay."""
-    shipped = weights.load(weights.find(None), torch.device("cpu"))
+    shipped = weights.load(weights.find(None), torch.device("cpu"), nets)
     layout = format.read(codec.encode(photos.photo(70, 90, seed=14), 50))
     expected = list(pipeline.read_latents(shipped, layout))
 
@@ -104,7 +105,7 @@ def test_latents_of_a_file_are_on_the_grid_of_int16():
     (y,) = pipeline.read_latents(shipped, format.read(codec.encode(photos.photo(64, 80, seed=15), 70)))
     units = y.double() * 4096
     assert torch.equal(units, units.round()) and units.min() >= -32768 and units.max() <= 32767
-    assert torch.equal(latents.to_float(latents.to_fixed(y)), y)
+    assert torch.equal(integer.to_float(integer.to_fixed(y)), y)
 
 
 def test_files_written_by_another_process_are_the_same_bytes(tmp_path):

@@ -1,0 +1,122 @@
+"""Speed of the entropy nets: `python -m bench.nets [--model M] [--size 768x512] [--threads 1 2] [--runs 15]`.
+
+The nets of one image, as encoder (predict, choose) and decoder (predict, accept) walk through them, without the coder:
+the float64 reference beside csrc on every instruction set, medians of interleaved runs. `cpu` is the processor time of
+the predictions on all threads, waiting included: what they take where nothing else runs. From it come the rate, of the
+multiply-adds that csrc's savings leave to do, padding not counted, and its part of `peak`: a loop of nothing but the
+same multiply-add instruction on one thread. Exit code 1 if any integer differs from the reference's.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from codec import _C, walk, weights
+from codec.model import HYPER_STRIDE, LATENT_STRIDE, Config
+
+
+def multiply_adds(c: Config, height: int, width: int) -> tuple[int, int]:
+    """Multiply-adds of a tile with h x w latents: as FORMAT §8 is written, and of what can matter.
+
+    Of a position's latents one group is read in each step, so the heads can leave the others out, and the groups not
+    yet read are 0.
+    """
+    n, m = c.context, c.latents
+    block = n * n + 9 * n + n * n + 2 * (n * 2 * n)
+    coarse = -(-height // HYPER_STRIDE) * -(-width // HYPER_STRIDE)
+    prior = coarse * (c.hyper * n + block) + coarse * n * 4 * n + 4 * coarse * (block + n * 4 * n) + 16 * coarse * block
+    body = c.steps * (n * n + block)
+    written = body + (c.steps - 1) * m * n + c.steps * 2 * m * n
+    needed = body + sum(range(c.steps)) * m // c.steps * n + 2 * m * n
+    return prior + height * width * written, prior + height * width * needed
+
+
+def peak() -> float:
+    """Multiply-adds that a thread can do in a second of its time; 0 for plain C++."""
+    best = 0.0
+    for _ in range(25):
+        start = time.thread_time()
+        done = _C.multiply_add_loop(100_000)
+        best = max(best, done / (time.thread_time() - start))
+    return best
+
+
+COLUMNS = ("predict", "cpu", "choose", "accept", "latents")
+
+
+def one_walk(start: walk.Start, shape: tuple[int, int, int], y: Tensor, z: Tensor) -> tuple[dict[str, float], list]:
+    """Seconds of each of COLUMNS, and all that was said."""
+    times, said = dict.fromkeys(COLUMNS, 0.0), []
+
+    def timed(column: str, call: Callable, *args):
+        begin, begin_cpu = time.perf_counter(), time.process_time()
+        result = call(*args)
+        times[column] += time.perf_counter() - begin
+        if column == "predict":
+            times["cpu"] += time.process_time() - begin_cpu
+        return result
+
+    encoder = timed("predict", start, *shape)
+    for k in range(encoder.segments):
+        said.append(timed("predict", encoder.predict, k))
+        said.append(timed("choose", encoder.choose, k, y if k else z))
+    decoder = start(*shape)
+    for k in range(decoder.segments):
+        decoder.predict(k)
+        timed("accept", decoder.accept, k, said[2 * k + 1])
+    return times, [*said, timed("latents", decoder.latents)]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.nets", description=__doc__.splitlines()[0])
+    parser.add_argument("--model")
+    parser.add_argument("--size", default="768x512", help="of the image, WIDTHxHEIGHT")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--isas", nargs="+", default=[isa for isa in _C.isas() if isa != "scalar"], choices=_C.isas())
+    args = parser.parse_args(argv)
+
+    model = weights.load(weights.find(args.model), torch.device("cpu"))
+    width, height = (-(-int(side) // LATENT_STRIDE) for side in args.size.split("x"))
+    shape, c = (60, height, width), model.config
+    written, needed = multiply_adds(c, height, width)
+    print(f"{args.size}, {written / 1e6:.0f} million multiply-adds as written, {needed / 1e6:.0f} needed")
+    rng = torch.Generator().manual_seed(0)
+    y = torch.randn(height, width, c.latents, generator=rng).permute(2, 0, 1)
+    z = torch.randn(c.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE), generator=rng)
+    for threads in args.threads:
+        torch.set_num_threads(threads)
+        rows = {"reference": ("scalar", walk.starter(model.net, "reference"))}
+        rows |= {isa: (isa, walk.starter(model.net, "native")) for isa in args.isas}
+        times, peaks, said = {name: [] for name in rows}, {}, {}
+        for name, (isa, _) in rows.items():
+            _C.set_isa(isa)
+            peaks[name] = peak()
+        with torch.inference_mode():
+            for _ in range(args.runs + 1):  # the first warms up
+                for name, (isa, start) in rows.items():
+                    _C.set_isa(isa)
+                    seconds, said[name] = one_walk(start, shape, y, z)
+                    times[name].append(seconds)
+        print(f"{threads} threads " + "".join(f"{c:>9}" for c in COLUMNS) + " [ms]   GMAC/s     peak  of peak")
+        for name in rows:
+            middle = {c: statistics.median(t[c] for t in times[name][1:]) for c in COLUMNS}
+            rate = needed / middle["cpu"]
+            line = f"{name:10}" + "".join(f"{1000 * s:9.2f}" for s in middle.values()) + f"{rate / 1e9:14.1f}"
+            if peaks[name]:
+                line += f"{peaks[name] / 1e9:9.1f}{rate / peaks[name]:9.0%}"
+            print(line)
+        for name in rows:
+            if not all(map(torch.equal, said[name], said["reference"])):
+                print(f"{name} differs from the reference")
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""One tile's way through the entropy nets, segment by segment (FORMAT §8), in interchangeable arithmetics.
+
+`ReferenceWalk` is the text of the format in torch, on any device: the oracle and the fallback. `CpuWalk` is csrc.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import _C, entropy
+from .integer import HIGH, LOW, IntegerEntropyNet, to_fixed, to_float
+from .model import HYPER_STRIDE, step_of
+
+NETS = ("native", "reference")  # native: the fastest there is for the net's device
+
+
+class Walk(Protocol):
+    """Segments k = 0, the hyperlatents, and k = 1..steps, the context steps, strictly in order: `predict(k)`, then one
+    of `choose(k)` and `accept(k)`; after the last, `latents()`. A call out of order raises ValueError.
+
+    All tensors are on the walk's device. A segment's order is channel, row, column.
+    """
+
+    segments: int  # 1 + steps
+
+    def predict(self, k: int) -> Tensor:
+        """Table indexes of segment k: uint8 [n_k]."""
+
+    def choose(self, k: int, values: Tensor) -> Tensor:
+        """Encoder: the symbols nearest to `values`, int16 [n_k], which are accepted.
+
+        Args:
+            k: the segment.
+            values: float32, z [Z, ceil(h/4), ceil(w/4)] for k = 0, else y [M, h, w]. A NaN counts as 0.
+        """
+
+    def accept(self, k: int, symbols: Tensor) -> None:
+        """Decoder: the symbols that were read, int16 [n_k]."""
+
+    def latents(self) -> Tensor:
+        """What the decoder knows of y: float32 [M, h, w], multiples of 2^-12."""
+
+
+# (quality 1..100, rows of latents, columns of latents) -> a walk at its start.
+Start = Callable[[int, int, int], Walk]
+
+
+def starter(net: IntegerEntropyNet, nets: str) -> Start:
+    """The one place that decides which arithmetic runs a net; `nets` is one of NETS."""
+    if nets == "native" and net.step.device.type == "cpu":
+        return partial(CpuWalk, cpu_nets(net))
+    return partial(ReferenceWalk, net)
+
+
+@lru_cache(maxsize=8)
+def _positions(steps: int, shape: tuple[int, int, int], device: torch.device) -> list[Tensor]:
+    """Flat positions of each step's latents, in coding order (channel, row, column)."""
+    order = step_of(steps, *shape, device=device).flatten()
+    return [(order == k).nonzero()[:, 0] for k in range(steps)]
+
+
+class ReferenceWalk:
+    """`Walk` on `IntegerEntropyNet`: float64 that carries integers, on the net's device."""
+
+    def __init__(self, net: IntegerEntropyNet, quality: int, height: int, width: int):
+        config, device = net.config, net.step.device
+        self.segments = 1 + config.steps
+        self._net, self._quality, self._q = net, quality, torch.tensor([quality], device=device)
+        z_shape = (config.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE))
+        self._z_hat = torch.zeros(1, *z_shape, dtype=torch.float64, device=device)
+        self._y_hat = torch.zeros(1, config.latents, height, width, dtype=torch.float64, device=device)
+        self._order = [(call, k) for k in range(self.segments) for call in ("predict", "fill")]
+
+    def _expect(self, call: str, k: int) -> None:
+        if self._order[:1] != [(call, k)]:
+            raise ValueError(f"{call} segment {k} out of order")
+
+    def predict(self, k: int) -> Tensor:
+        self._expect("predict", k)
+        self._order.pop(0)
+        net, row = self._net, self._quality - 1
+        if k == 0:
+            self._target = self._z_hat
+            self._position = torch.arange(self._z_hat.numel(), device=self._q.device)
+            self._mean = torch.zeros_like(self._z_hat).flatten()
+            index, step = net.hyper_index[row].double()[self._channel()], net.hyper_step[row]
+        else:
+            if k == 1:
+                self._prior = net.prior(self._z_hat, self._q, *self._y_hat.shape[2:])
+            self._target, config = self._y_hat, net.config
+            self._position = _positions(config.steps, tuple(self._y_hat.shape[1:]), self._q.device)[k - 1]
+            mean, index = (t.flatten() for t in net.predict(k - 1, self._prior, self._y_hat, self._q))
+            self._mean, index, step = mean[self._position], index[self._position], net.step[row]
+        self._step = step.double()[self._channel()]
+        self._index = index
+        return index.to(torch.uint8)
+
+    def _channel(self) -> Tensor:
+        height, width = self._target.shape[2:]
+        return self._position // (height * width)
+
+    def choose(self, k: int, values: Tensor) -> Tensor:
+        self._expect("fill", k)
+        _check(values, torch.float32, self._target.shape[1:])
+        s = (to_fixed(values).flatten()[self._position] - self._mean) / self._step
+        s = s.round_().clamp_(-entropy.MAX_SYMBOL, entropy.MAX_SYMBOL) * (self._index > 0)
+        self._fill(s)
+        return s.to(torch.int16)
+
+    def accept(self, k: int, symbols: Tensor) -> None:
+        self._expect("fill", k)
+        _check(symbols, torch.int16, self._position.shape)
+        self._fill(symbols.double())
+
+    def _fill(self, symbols: Tensor) -> None:
+        self._order.pop(0)
+        self._target.view(-1)[self._position] = (self._mean + symbols * self._step).clamp_(LOW, HIGH)
+
+    def latents(self) -> Tensor:
+        if self._order:
+            raise ValueError(f"segments are left: {self._order}")
+        return to_float(self._y_hat[0])
+
+
+def cpu_nets(net: IntegerEntropyNet) -> _C.Nets:
+    """The net, packed for `CpuWalk`. Raises ValueError where `IntegerEntropyNet.check` does."""
+    c = net.config
+    arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in net.state_dict().items()}
+    return _C.Nets(arrays, latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps)
+
+
+class CpuWalk:
+    """`Walk` in csrc/nets_cpu.h, on as many threads as torch uses."""
+
+    def __init__(self, nets: _C.Nets, quality: int, height: int, width: int):
+        self._handle = _C.Walk(nets, quality, height, width, torch.get_num_threads())
+        self.segments = self._handle.segments
+
+    def predict(self, k: int) -> Tensor:
+        index = np.empty(self._handle.segment_size(k), np.uint8)
+        self._handle.predict(k, index)
+        return torch.from_numpy(index)
+
+    def choose(self, k: int, values: Tensor) -> Tensor:
+        symbols = np.empty(self._handle.segment_size(k), np.int16)
+        self._handle.choose(k, values.numpy(), symbols)
+        return torch.from_numpy(symbols)
+
+    def accept(self, k: int, symbols: Tensor) -> None:
+        self._handle.accept(k, symbols.numpy())
+
+    def latents(self) -> Tensor:
+        return torch.from_numpy(self._handle.latents()).permute(2, 0, 1)
+
+
+def _check(tensor: Tensor, dtype: torch.dtype, shape: torch.Size) -> None:
+    if tensor.dtype != dtype or tensor.shape != shape:
+        found = f"{str(tensor.dtype)} {list(tensor.shape)}"
+        raise ValueError(f"expected {dtype} {list(shape)}, not {found}")
