@@ -1,8 +1,8 @@
 """Builds codec._C through ninja: `pip install .`, or in place and incrementally `python setup.py build_ext --inplace`.
 
-Environment: AEC_CUDA=auto|0|1 (auto: if a working nvcc is found), AEC_CUDA_ARCHS="80 90" (and PTX of the newest),
-DEBUG=1, CXX, CXXFLAGS; nvcc itself reads NVCC_CCBIN, its host compiler. No torch here, no device is asked, no
--march=native: a wheel runs wherever it is copied to.
+Environment: AEC_CUDA=auto|0|1 (auto: if a working nvcc is found; and "emulate", for tests: kernels run on the CPU, see
+tests/cuda_emulation), AEC_CUDA_ARCHS="80 90" (and PTX of the newest), DEBUG=1, CXX, CXXFLAGS; nvcc itself reads
+NVCC_CCBIN, its host compiler. No torch here, no device is asked, no -march=native: a wheel runs wherever it is taken.
 """
 
 import os
@@ -29,6 +29,7 @@ ISA_FLAGS = {
 }
 ISA_FLAGS |= {"AMD64": ISA_FLAGS["x86_64"], "arm64": ISA_FLAGS["aarch64"]}
 ROOT = Path(__file__).parent.resolve()
+EMULATION = ROOT / "tests" / "cuda_emulation"
 NINJA_FILE = """\
 rule cxx
   command = {cxx} {cxxflags} $isaflags -MMD -MF $out.d -c $in -o $out
@@ -78,11 +79,12 @@ def why_not(nvcc: str, archs: list[str]) -> str | None:
 
 def choose_nvcc() -> str | None:
     wanted = os.environ.get("AEC_CUDA", "auto")
-    if wanted not in ("auto", "0", "1"):
-        raise SystemExit(f"AEC_CUDA={wanted}: expected auto, 0 or 1")
-    nvcc = None if wanted == "0" else find_nvcc()
+    if wanted not in ("auto", "0", "1", "emulate"):
+        raise SystemExit(f"AEC_CUDA={wanted}: expected auto, 0, 1 or emulate")
+    off = wanted in ("0", "emulate")
+    nvcc = None if off else find_nvcc()
     if nvcc is None:
-        reason = "switched off" if wanted == "0" else "nvcc not found (PATH, CUDA_HOME, /usr/local/cuda)"
+        reason = "switched off" if off else "nvcc not found (PATH, CUDA_HOME, /usr/local/cuda)"
     else:
         reason = why_not(nvcc, cuda_archs())
     if reason is None:
@@ -119,7 +121,7 @@ class NinjaBuildExt(build_ext):
     def build_extension(self, ext: Extension) -> None:
         import pybind11
 
-        nvcc, archs = choose_nvcc(), cuda_archs()
+        nvcc, archs, emulate = choose_nvcc(), cuda_archs(), os.environ.get("AEC_CUDA") == "emulate"
         debug = os.environ.get("DEBUG", "0") not in ("", "0")
         optimise = ["-O0", "-g"] if debug else ["-O3", "-DNDEBUG"]
         includes = [f"-I{sysconfig.get_path('include')}", f"-I{pybind11.get_include()}"]
@@ -133,6 +135,13 @@ class NinjaBuildExt(build_ext):
         cxx = shlex.split(os.environ.get("CXX", "c++"))
         # nvcc knows where its own static runtime lives.
         link = [nvcc, "-shared", "-cudart=static"] if nvcc else [*cxx, "-shared"]
+        cu_compiler, sources = [nvcc] if nvcc else [], list(map(Path, ext.sources))
+        if emulate:
+            cxxflags += ["-DAEC_WITH_CUDA", '-DAEC_CUDA_ARCHS="emulated"']
+            runtime = ["-include", str(EMULATION / "cuda_runtime_api.h"), "-I", str(EMULATION)]
+            cu_compiler, nvccflags = [*cxx, "-x", "c++", *runtime], cxxflags
+            sources.append(EMULATION / "runtime.cpp")
+            link += shlex.split(os.environ.get("CXXFLAGS", ""))  # sanitizers
         if sysconfig.get_platform().startswith("macosx"):
             link += ["-undefined", "dynamic_lookup"]
 
@@ -141,9 +150,9 @@ class NinjaBuildExt(build_ext):
         for folder in (build, target.parent):
             folder.mkdir(parents=True, exist_ok=True)
         lines, objects = [], []
-        for source in map(Path, ext.sources):
+        for source in sources:
             flags = isa_flags(source)
-            if (source.suffix == ".cu" and not nvcc) or flags is None:
+            if (source.suffix == ".cu" and not cu_compiler) or flags is None:
                 continue
             objects.append(escape(build / f"{source.name}.o"))
             rule = "nvcc" if source.suffix == ".cu" else "cxx"
@@ -152,7 +161,7 @@ class NinjaBuildExt(build_ext):
         quoted = {
             "cxx": shlex.join(cxx),
             "cxxflags": shlex.join(cxxflags),
-            "nvcc": shlex.quote(nvcc or ""),
+            "nvcc": shlex.join(cu_compiler),
             "nvccflags": shlex.join(nvccflags),
             "link": shlex.join(link),
         }
@@ -165,6 +174,6 @@ def csrc(*suffixes: str) -> list[str]:
 
 
 setup(
-    ext_modules=[Extension("codec._C", sources=csrc(".cpp", ".cu"), depends=csrc(".h"))],
+    ext_modules=[Extension("codec._C", sources=csrc(".cpp", ".cu"), depends=csrc(".h", ".cuh"))],
     cmdclass={"build_ext": NinjaBuildExt},
 )

@@ -2,13 +2,10 @@
 // each takes the word whose number is the count of voters below it, which is what a loop over the lanes hands out.
 #include "coder_cuda.h"
 #include "cuda_check.h"
+#include "warp.cuh"
 
 namespace aec {
 namespace {
-
-constexpr uint32_t kWarp = 0xFFFFFFFF;
-
-__device__ uint32_t lanes_below() { return (1u << threadIdx.x) - 1; }
 
 // False (to all lanes) if the stream has too few words left.
 __device__ bool take_words(State& x, bool wants, const uint8_t* payload, uint64_t& next, uint64_t end) {
@@ -153,24 +150,20 @@ void decode_cuda(const Tables* tables, const uint8_t* payload, int lanes_log2, S
                  const uint64_t* end, const uint8_t* indexes, uint64_t n, int16_t* symbols, Status* status,
                  Launch launch) {
     const DeviceGuard guard(launch.device);
-    decode_kernel<<<stream_count(lanes_log2), 32, 0, reinterpret_cast<cudaStream_t>(launch.stream)>>>(
-        tables, payload, lanes_log2, states, next, end, indexes, n, symbols, status);
-    AEC_CUDA_CHECK(cudaGetLastError());
+    run_kernel(decode_kernel, stream_count(lanes_log2), 32, 0, launch, tables, payload, lanes_log2, states, next, end,
+               indexes, n, symbols, status);
 }
 
 void encode_cuda(const Tables* tables, const int16_t* symbols, const uint8_t* indexes, const uint64_t* segments,
                  int n_segments, int lanes_log2, uint8_t* scratch, uint64_t scratch_bytes, uint64_t* lengths,
                  uint8_t* payload, uint64_t payload_capacity, uint64_t* payload_bytes, Status* status, Launch launch) {
     const DeviceGuard guard(launch.device);
-    const auto cuda_stream = reinterpret_cast<cudaStream_t>(launch.stream);
     const uint32_t n_streams = stream_count(lanes_log2);
     const uint64_t stride = scratch_bytes / n_streams;
-    encode_kernel<<<n_streams, 32, 0, cuda_stream>>>(tables, symbols, indexes, segments, n_segments, lanes_log2,
-                                                      scratch, stride, lengths, status);
-    AEC_CUDA_CHECK(cudaGetLastError());
-    pack_kernel<<<n_streams, 256, 0, cuda_stream>>>(scratch, stride, lengths, lanes_log2, payload, payload_capacity,
-                                                    payload_bytes, status);
-    AEC_CUDA_CHECK(cudaGetLastError());
+    run_kernel(encode_kernel, n_streams, 32, 0, launch, tables, symbols, indexes, segments, n_segments, lanes_log2,
+               scratch, stride, lengths, status);
+    run_kernel(pack_kernel, n_streams, 256, 0, launch, scratch, stride, lengths, lanes_log2, payload, payload_capacity,
+               payload_bytes, status);
 }
 
 }  // namespace aec

@@ -6,15 +6,11 @@
 // Correct and simple; not yet tuned.
 #pragma once
 
+#include "launch.h"
 #include "layout.h"
 #include "status.h"
 
 namespace aec {
-
-struct Launch {
-    int device;
-    uintptr_t stream;  // cudaStream_t
-};
 
 // One segment; call in order. states, next, end: `Lanes` of coder_cpu.h, on the device, kept between calls.
 void decode_cuda(const Tables* tables, const uint8_t* payload, int lanes_log2, State* states, uint64_t* next,

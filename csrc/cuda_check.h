@@ -1,10 +1,12 @@
-// The one throwing macro and the one device guard.
+// The one throwing macro, the one device guard and the one way to launch a kernel. For .cu files.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <stdexcept>
 #include <string>
+
+#include "launch.h"
 
 #define AEC_CUDA_CHECK(call)                                                                                  \
     do {                                                                                                      \
@@ -28,5 +30,22 @@ public:
 private:
     int previous_ = 0;
 };
+
+// kernel<<<grid, block, shared_bytes, stream>>>(arguments...), as a call that g++ can read too (tests/cuda_emulation).
+// An empty grid launches nothing. The caller holds a DeviceGuard.
+template <class... Parameters, class... Arguments>
+void run_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Launch where,
+                Arguments... arguments) {
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    if (shared_bytes > 48 * 1024)  // more than every kernel may have
+        AEC_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                            static_cast<int>(shared_bytes)));
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = reinterpret_cast<cudaStream_t>(where.stream);
+    AEC_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, arguments...));
+}
 
 }  // namespace aec

@@ -1,13 +1,25 @@
-"""Devices as parameters. With FAIL_WITHOUT_CUDA=1 a missing GPU is a failure, not a skip."""
+"""Devices as parameters. With FAIL_WITHOUT_CUDA=1 a missing GPU is a failure, not a skip.
 
+Tests marked `kernels` run CUDA kernels on the device that the fixture `device` names: a GPU; or, in the process that
+test_cuda_emulation.py starts, the CPU, with the extension that AEC_EMULATION names in the place of the installed one.
+"""
+
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from codec import weights
-from codec.model import Config, Model
+EMULATION = os.environ.get("AEC_EMULATION")
+if EMULATION:
+    spec = importlib.util.spec_from_file_location("codec._C", EMULATION)
+    sys.modules["codec._C"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["codec._C"])
+
+from codec import weights  # noqa: E402
+from codec.model import Config, Model  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -51,8 +63,15 @@ def all_devices() -> list:
     return ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)]
 
 
+@pytest.fixture(scope="session")
+def device() -> torch.device:
+    return torch.device("cpu" if EMULATION else "cuda")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("needs_cuda") and not _cuda_ready():
+    if item.get_closest_marker("kernels") and EMULATION:
+        return
+    if any(map(item.get_closest_marker, ("needs_cuda", "kernels"))) and not _cuda_ready():
         if os.environ.get("FAIL_WITHOUT_CUDA") == "1":
             pytest.fail("FAIL_WITHOUT_CUDA=1, but there is no CUDA build or no device")
         pytest.skip("no CUDA build or no device")

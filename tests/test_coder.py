@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import oracle
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -320,31 +321,26 @@ def test_lane_count_follows_the_size():
 class OnCuda:
     """The bound CUDA functions, given torch tensors. Symbols and indexes are compacted first, as coder_cuda.h asks."""
 
-    def __init__(self, tables):
+    def __init__(self, tables, device):
+        self.device = device
         self.tables = self.put(np.frombuffer(_C.tables_data(_C.Tables(*tables)), np.uint8))
 
-    @staticmethod
-    def put(array: np.ndarray):
-        import torch
-
+    def put(self, array: np.ndarray):
         padded = np.concatenate([array, np.zeros(1, array.dtype)])  # never a null pointer
-        return torch.from_numpy(padded.view(f"i{array.itemsize}") if array.itemsize > 1 else padded).cuda()
+        return torch.from_numpy(padded.view(f"i{array.itemsize}") if array.itemsize > 1 else padded).to(self.device)
 
-    @staticmethod
-    def where():
-        import torch
-
+    def where(self):
+        if self.device.type == "cpu":
+            return 0, 0
         return torch.cuda.current_device(), torch.cuda.current_stream().cuda_stream
 
     def encode(self, symbols, indexes, segments, lanes_log2) -> bytes:
-        import torch
-
         symbols, indexes = np.array(symbols, np.int16), np.array(indexes, np.uint8)
         lengths = oracle.coded_lengths(indexes.tolist(), segments)
         s, i, segs = (self.put(a) for a in (symbols[indexes > 0], indexes[indexes > 0], np.array(lengths, np.int64)))
         n_streams = max(1, (1 << lanes_log2) // 32)
-        scratch = torch.empty(_C.encode_scratch_bytes(lengths, lanes_log2), dtype=torch.uint8, device="cuda")
-        out = torch.empty(_C.max_payload_bytes(sum(lengths), lanes_log2), dtype=torch.uint8, device="cuda")
+        scratch = torch.empty(_C.encode_scratch_bytes(lengths, lanes_log2), dtype=torch.uint8, device=self.device)
+        out = torch.empty(_C.max_payload_bytes(sum(lengths), lanes_log2), dtype=torch.uint8, device=self.device)
         sizes, status = self.put(np.zeros(n_streams + 1, np.int64)), self.put(np.zeros(n_streams, np.int32))
         _C.encode_cuda(
             *(self.tables.data_ptr(), s.data_ptr(), i.data_ptr(), segs.data_ptr(), len(lengths), lanes_log2),
@@ -377,12 +373,12 @@ class OnCuda:
         return out
 
 
-@pytest.mark.needs_cuda
+@pytest.mark.kernels
 @pytest.mark.parametrize("lanes_log2", range(13))
-def test_cuda_bytes_equal_cpu(lanes_log2):
+def test_cuda_bytes_equal_cpu(lanes_log2, device):
     rng = random.Random(lanes_log2)
     tables = random_tables(rng)
-    cuda = OnCuda(tables)
+    cuda = OnCuda(tables, device)
     for n in sizes(lanes_log2):
         symbols, indexes = random_symbols(rng, tables, n, 63)
         segments = split(rng, n, 3)
@@ -391,11 +387,11 @@ def test_cuda_bytes_equal_cpu(lanes_log2):
         assert cuda.decode(payload, indexes, segments) == symbols
 
 
-@pytest.mark.needs_cuda
-def test_cuda_finds_the_damage_the_cpu_finds():
+@pytest.mark.kernels
+def test_cuda_finds_the_damage_the_cpu_finds(device):
     rng = random.Random(7)
     tables = random_tables(rng)
-    cuda = OnCuda(tables)
+    cuda = OnCuda(tables, device)
     symbols, indexes = random_symbols(rng, tables, 90, 20)
     payload = encode(tables, symbols, indexes, [40, 50], 3)
     for bit in range(8, 8 * len(payload)):
