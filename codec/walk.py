@@ -1,16 +1,17 @@
 """One tile's way through the entropy nets, segment by segment (FORMAT §8), in interchangeable arithmetics.
 
-`ReferenceWalk` is the text of the format in torch, on any device: the oracle and the fallback.
+`ReferenceWalk` is the text of the format in torch, on any device: the oracle and the fallback. `CpuWalk` is csrc.
 """
 
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from . import entropy
+from . import _C, entropy
 from .integer import HIGH, LOW, IntegerEntropyNet, to_fixed, to_float
 from .model import HYPER_STRIDE, step_of
 
@@ -50,6 +51,8 @@ Start = Callable[[int, int, int], Walk]
 
 def starter(net: IntegerEntropyNet, nets: str) -> Start:
     """The one place that decides which arithmetic runs a net; `nets` is one of NETS."""
+    if nets == "native" and net.step.device.type == "cpu":
+        return partial(CpuWalk, cpu_nets(net))
     return partial(ReferenceWalk, net)
 
 
@@ -120,6 +123,37 @@ class ReferenceWalk:
         if self._order:
             raise ValueError(f"segments are left: {self._order}")
         return to_float(self._y_hat[0])
+
+
+def cpu_nets(net: IntegerEntropyNet) -> _C.Nets:
+    """The net, packed for `CpuWalk`. Raises ValueError where `IntegerEntropyNet.check` does."""
+    c = net.config
+    arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in net.state_dict().items()}
+    return _C.Nets(arrays, latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps)
+
+
+class CpuWalk:
+    """`Walk` in csrc/nets_cpu.h, on as many threads as torch uses."""
+
+    def __init__(self, nets: _C.Nets, quality: int, height: int, width: int):
+        self._handle = _C.Walk(nets, quality, height, width, torch.get_num_threads())
+        self.segments = self._handle.segments
+
+    def predict(self, k: int) -> Tensor:
+        index = np.empty(self._handle.segment_size(k), np.uint8)
+        self._handle.predict(k, index)
+        return torch.from_numpy(index)
+
+    def choose(self, k: int, values: Tensor) -> Tensor:
+        symbols = np.empty(self._handle.segment_size(k), np.int16)
+        self._handle.choose(k, values.numpy(), symbols)
+        return torch.from_numpy(symbols)
+
+    def accept(self, k: int, symbols: Tensor) -> None:
+        self._handle.accept(k, symbols.numpy())
+
+    def latents(self) -> Tensor:
+        return torch.from_numpy(self._handle.latents()).permute(2, 0, 1)
 
 
 def _check(tensor: Tensor, dtype: torch.dtype, shape: torch.Size) -> None:

@@ -1,18 +1,11 @@
-// codec._C: the only file that knows Python. Checks arguments, lets go of the GIL, turns a Fault into an exception.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
-#include <string>
-
+// codec._C: the module and the coder.
+#include "bind.h"
 #include "coder_cpu.h"
 #include "isa.h"
 #include "tables.h"
 #ifdef AEC_WITH_CUDA
 #include "coder_cuda.h"
 #endif
-
-namespace py = pybind11;
 
 namespace aec {
 namespace {
@@ -28,19 +21,6 @@ void raise(const Fault& fault) {
     const std::string message = where + ": " + describe(fault.status) + " (found " + std::to_string(fault.found) + ")";
     if (corrupt) throw CorruptPayload(message);
     throw py::value_error(message);
-}
-
-template <class T>
-using Array = py::array_t<T, 0>;
-
-template <class T>
-const T* vector_of(const Array<T>& array, const char* name, py::ssize_t n) {
-    if (array.ndim() != 1 || !(array.flags() & py::array::c_style))
-        throw py::value_error(std::string(name) + " must be one-dimensional and contiguous");
-    if (array.size() != n)
-        throw py::value_error(std::string(name) + " has " + std::to_string(array.size()) + " elements, expected " +
-                              std::to_string(n));
-    return array.data();
 }
 
 // Any contiguous bytes-like object, for as long as this lives.
@@ -106,8 +86,7 @@ std::unique_ptr<Decoder> decoder_from(std::shared_ptr<Tables> tables, const py::
 void decode(Decoder& decoder, const Array<uint8_t>& indexes, Array<int16_t>& out, int threads) {
     check_threads(threads);
     const uint8_t* indexes_data = vector_of(indexes, "indexes", indexes.size());
-    vector_of(out, "out", indexes.size());
-    int16_t* out_data = out.mutable_data();  // ValueError if read-only
+    int16_t* out_data = writable_vector_of(out, "out", indexes.size());
     Fault fault;
     {
         const py::gil_scoped_release release;
@@ -226,6 +205,8 @@ PYBIND11_MODULE(_C, m) {
             if (name == name_of(static_cast<Isa>(i))) return set_isa(static_cast<Isa>(i));
         throw py::value_error("no instruction set is called " + name);
     });
+
+    bind_nets(m);
 
 #ifdef AEC_WITH_CUDA
     m.def("cuda_built", [] { return true; });
