@@ -32,5 +32,6 @@ T* writable_vector_of(Array<T>& array, const char* name, py::ssize_t n) {
 }
 
 void bind_nets(py::module_& m);
+void bind_nets_cuda(py::module_& m);  // only with AEC_WITH_CUDA
 
 }  // namespace aec

@@ -65,7 +65,7 @@ emulate_switch_stack:
 struct Context {
     void* stack_pointer = nullptr;
     void start(char* stack, void (*entry)()) {
-        void** top = reinterpret_cast<void**>(stack + kStackBytes) - 2;  // a return address where a call would put it
+        void** top = reinterpret_cast<void**>(stack + kStackBytes) - 1;  // a return address where a call would put it
         *top = nullptr;
         *--top = reinterpret_cast<void*>(entry);
         stack_pointer = std::fill_n(top - 6, 6, nullptr) - 6;
