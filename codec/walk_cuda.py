@@ -73,16 +73,16 @@ class CudaWalk:
         return self._indexes
 
     def choose(self, k: int, values: Tensor) -> Tensor:
-        self._expect("fill", k)
         self._check(values, torch.float32, self._latents.shape if k else torch.Size(self._hyper_shape))
+        self._expect("fill", k)
         symbols = self._empty(self._indexes.shape, torch.int16)
         pointers = self._indexes.data_ptr(), values.data_ptr(), values.stride(), symbols.data_ptr()
         self._handle.choose(k, *pointers, *self._where())
         return symbols
 
     def accept(self, k: int, symbols: Tensor) -> None:
-        self._expect("fill", k)
         self._check(symbols, torch.int16, self._indexes.shape)
+        self._expect("fill", k)
         self._handle.accept(k, symbols.contiguous().data_ptr(), *self._where())
 
     def latents(self) -> Tensor:
