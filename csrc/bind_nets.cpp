@@ -74,6 +74,13 @@ void bind_nets(py::module_& m) {
         .def("choose", &choose, py::arg("k"), py::arg("values").noconvert(), py::arg("symbols").noconvert())
         .def("accept", &accept, py::arg("k"), py::arg("symbols").noconvert())
         .def("latents", &latents);
+    m.def(
+        "multiply_add_loop",
+        [](uint64_t rounds) {
+            const Kernels& kernels = kernels_of(current_isa());
+            return kernels.multiply_add ? kernels.multiply_add(rounds) : 0;
+        },
+        py::arg("rounds"), py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace aec

@@ -1,7 +1,7 @@
 // The entropy nets' arithmetic (FORMAT §8): every rule that decides an integer, once, for g++ and for nvcc.
 //
-// Between the operations all is int16 in units of 2^-12. A sum of products may wrap on its way: an exporter proves that
-// the whole of it, bias and rounding included, fits 32 bits, and then the order of summation does not matter.
+// Between the operations all is int16 in units of 2^-12. Sums are int32 and added in any order: for every model that is
+// loaded it is proved that not even the sum of the magnitudes, bias and rounding included, reaches 2^31.
 #pragma once
 
 #include "rans.h"
@@ -37,6 +37,8 @@ AEC_HD uint8_t index_of(int16_t x) {
 AEC_HD int16_t reconstruct(int16_t mean, int16_t symbol, int16_t step) {
     return saturate(mean + static_cast<int32_t>(symbol) * step);
 }
+
+AEC_HD float to_float(int16_t latent) { return latent * (1.0f / (1 << kFractionBits)); }
 
 // In which step a latent is read: its channel's group, c mod steps, xor its position's phase. steps is 2 or 4.
 AEC_HD int phase_of(int y, int x, int steps) {

@@ -5,22 +5,10 @@
 #include <stdexcept>
 #include <string>
 
-#include "isa.h"
+#include "transpose.h"
 
 namespace aec {
 namespace {
-
-const Kernels& kernels_of(Isa isa) {
-    switch (isa) {
-#if defined(__x86_64__)
-        case Isa::kAvx2: return kAvx2Kernels;
-        case Isa::kAvx512: return kAvx512Kernels;
-#elif defined(__aarch64__)
-        case Isa::kNeon: return kNeonKernels;
-#endif
-        default: return kScalarKernels;
-    }
-}
 
 int in_range(int value, int low, int high, const char* name) {
     if (value < low || value > high)
@@ -48,9 +36,21 @@ int longest(const std::vector<Chunk>& chunks) {
 
 }  // namespace
 
+const Kernels& kernels_of(Isa isa) {
+    switch (isa) {
+#if defined(__x86_64__)
+        case Isa::kAvx2: return kAvx2Kernels;
+        case Isa::kAvx512: return kAvx512Kernels;
+#elif defined(__aarch64__)
+        case Isa::kNeon: return kNeonKernels;
+#endif
+        default: return kScalarKernels;
+    }
+}
+
 Walk::Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width, int threads)
     : nets_(std::move(nets)), quality_(in_range(quality, 1, kQualities, "quality")),
-      threads_(in_range(threads, 1, 1 << 16, "threads")), grid4_(coarse(height), coarse(width)),
+      threads_(in_range(threads, 1, 1 << 16, "threads")), kernels_(&kernels_of(current_isa())), grid4_(coarse(height), coarse(width)),
       grid2_(2 * coarse(height), 2 * coarse(width)), grid1_(4 * coarse(height), 4 * coarse(width)),
       grid_(height, width), z_hat_(grid4_.positions(), nets_->config.hyper),
       x4_(grid4_.positions(), nets_->config.context), space4_(grid4_.positions(), nets_->config.context),
@@ -83,9 +83,11 @@ Walk::Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width,
     std::fill_n(z_hat_.data.get(), static_cast<size_t>(grid4_.positions()) * z_hat_.channels, int16_t{0});
     zeros_.assign(x1_.channels, 0);
     const int n = std::max({longest(chunks4_), longest(chunks2_), longest(chunks1_), longest(chunks_)});
+    const size_t row_size = static_cast<size_t>(grid_.columns(0)) * nets_->group_size();
     for (int thread = 0; thread < threads_; ++thread)
         scratch_.push_back({Features(n, config.context), Features(n, 2 * config.context),
-                            std::vector<int16_t>(static_cast<size_t>(grid_.columns(0)) * nets_->group_size())});
+                            std::vector<uint8_t>(row_size), std::vector<int16_t>(row_size),
+                            std::vector<float>(nets_->group_size())});
 }
 
 int64_t Walk::segment_size(int k) const {
@@ -196,7 +198,7 @@ void Walk::run_step(Team& team, Scratch& scratch, int k, uint8_t* indexes) {
         PointwiseCall call = {x.at(chunk.first), x.channels, chunk.n, heads_.at(chunk.first), heads_.channels};
         call.vector = phase_of_chunk(chunk).heads_quality.row(quality_);
         kernels_->pointwise(phase_of_chunk(chunk).heads.view(), call);
-        write_indexes(k, chunk, indexes);
+        write_indexes(k, chunk, scratch, indexes);
     });
 }
 
@@ -208,7 +210,6 @@ void Walk::predict(int k, uint8_t* indexes) {
             std::fill_n(indexes + int64_t{c} * grid4_.positions(), grid4_.positions(), index[c]);
         return;
     }
-    kernels_ = &kernels_of(current_isa());
     parallel(threads_, [&](Team& team, int thread) {
         if (k == 1) run_prior(team, scratch_[thread]);
         run_step(team, scratch_[thread], k - 1, indexes);
@@ -225,37 +226,39 @@ Walk::Run Walk::run_of(int k, int plane, int row) const {
     return {offset, group, grid_.first(plane, row), grid_.columns(plane)};
 }
 
-void Walk::write_indexes(int k, const Chunk& chunk, uint8_t* indexes) const {
+void Walk::write_indexes(int k, const Chunk& chunk, Scratch& scratch, uint8_t* indexes) const {
     const int group_size = nets_->group_size();
-    for (int row = 0; row < chunk.n_rows; ++row) {
-        const Run run = run_of(k, chunk.plane, chunk.row + row);
-        for (int i = 0; i < group_size; ++i)
-            for (int t = 0; t < run.n; ++t)
-                indexes[run.offset + int64_t{i} * grid_.positions() + t] =
-                    index_of(heads_.at(run.first + t)[group_size + i]);
+    for (int row = chunk.row; row < chunk.row + chunk.n_rows; ++row) {
+        const Run run = run_of(k, chunk.plane, row);
+        for (int t = 0; t < run.n; ++t)
+            kernels_->index_row(heads_.at(run.first + t) + group_size, group_size, &scratch.indexes[t * group_size]);
+        transpose(scratch.indexes.data(), group_size, run.n, group_size, indexes + run.offset, grid_.positions());
     }
 }
 
-// row_symbols(run, plane, row, out): out[t * group_size + i] becomes symbol (i, t) of the run.
+// Copying symbols is quick: a thread must get many to be worth its start.
+int Walk::threads_for(int64_t values) const {
+    return static_cast<int>(std::clamp<int64_t>(values >> 16, 1, threads_));
+}
+
+// row_symbols(run, plane, row, step, scratch): scratch.symbols[t * group_size + i] becomes symbol (i, t) of the run.
 template <class RowSymbols>
 void Walk::fill_step(int k, RowSymbols row_symbols) {
     const int steps = nets_->config.steps, group_size = nets_->group_size();
     std::vector<int16_t> step_sizes[kMaxSteps];  // by group
     const int16_t* step = nets_->step.data() + (quality_ - 1) * nets_->config.latents;
     for (int c = 0; c < nets_->config.latents; ++c) step_sizes[c % steps].push_back(step[c]);
-    parallel(threads_, [&](Team& team, int thread) {
-        team.each(chunks_.size(), [&](int64_t i_chunk) {
-            const Chunk& chunk = chunks_[i_chunk];
+    parallel(threads_for(segment_size(k + 1)), [&](Team& team, int thread) {
+        Scratch& scratch = scratch_[thread];
+        team.each(chunks_.size(), [&](int64_t i) {
+            const Chunk& chunk = chunks_[i];
             for (int row = chunk.row; row < chunk.row + chunk.n_rows; ++row) {
                 const Run run = run_of(k, chunk.plane, row);
-                int16_t* symbols = scratch_[thread].symbols.data();
-                row_symbols(run, chunk.plane, row, step_sizes[run.group].data(), symbols);
-                for (int t = 0; t < run.n; ++t) {
-                    const int16_t* mean = heads_.at(run.first + t);
-                    int16_t* out = y_hat_.at(run.first + t) + k * group_size;
-                    for (int i = 0; i < group_size; ++i)
-                        out[i] = reconstruct(mean[i], symbols[t * group_size + i], step_sizes[run.group][i]);
-                }
+                row_symbols(run, chunk.plane, row, step_sizes[run.group].data(), scratch);
+                for (int t = 0; t < run.n; ++t)
+                    kernels_->reconstruct_row(heads_.at(run.first + t), &scratch.symbols[t * group_size],
+                                          step_sizes[run.group].data(), group_size,
+                                          y_hat_.at(run.first + t) + k * group_size);
             }
         });
     });
@@ -276,19 +279,17 @@ void Walk::choose(int k, const Floats& values, int16_t* symbols) {
         return;
     }
     const int steps = nets_->config.steps, group_size = nets_->group_size();
-    fill_step(k - 1, [&](const Run& run, int plane, int row, const int16_t* step, int16_t* out) {
+    fill_step(k - 1, [&](const Run& run, int plane, int row, const int16_t* step, Scratch& scratch) {
         const float* value = values.data + (2 * row + Grid::row_parity(plane)) * values.y +
                              Grid::column_parity(plane) * values.x + run.group * values.channel;
-        for (int t = 0; t < run.n; ++t) {
-            const int16_t* head = heads_.at(run.first + t);
-            for (int i = 0; i < group_size; ++i)
-                out[t * group_size + i] =
-                    nearest_symbol(to_fixed(value[2 * t * values.x + i * steps * values.channel]), head[i], step[i],
-                                   index_of(head[group_size + i]));
+        for (int t = 0; t < run.n; ++t, value += 2 * values.x) {
+            for (int i = 0; i < group_size; ++i) scratch.values[i] = value[i * steps * values.channel];
+            const int16_t* said = heads_.at(run.first + t);
+            kernels_->index_row(said + group_size, group_size, scratch.indexes.data());
+            kernels_->nearest_row(scratch.values.data(), said, step, scratch.indexes.data(), group_size,
+                                      &scratch.symbols[t * group_size]);
         }
-        for (int i = 0; i < group_size; ++i)
-            for (int t = 0; t < run.n; ++t)
-                symbols[run.offset + int64_t{i} * grid_.positions() + t] = out[t * group_size + i];
+        transpose(scratch.symbols.data(), group_size, run.n, group_size, symbols + run.offset, grid_.positions());
     });
 }
 
@@ -303,27 +304,22 @@ void Walk::accept(int k, const int16_t* symbols) {
         return;
     }
     const int group_size = nets_->group_size();
-    fill_step(k - 1, [&](const Run& run, int, int, const int16_t*, int16_t* out) {
-        for (int i = 0; i < group_size; ++i)
-            for (int t = 0; t < run.n; ++t)
-                out[t * group_size + i] = symbols[run.offset + int64_t{i} * grid_.positions() + t];
+    fill_step(k - 1, [&](const Run& run, int, int, const int16_t*, Scratch& scratch) {
+        transpose(symbols + run.offset, grid_.positions(), group_size, run.n, scratch.symbols.data(), group_size);
     });
 }
 
 void Walk::latents(float* out) const {
     if (next_ != segments()) throw std::invalid_argument("segment " + std::to_string(next_) + " is not there yet");
-    const int steps = nets_->config.steps, group_size = nets_->group_size();
-    parallel_for(threads_, chunks_.size(), [&](int64_t i_chunk) {
-        const Chunk& chunk = chunks_[i_chunk];
-        const int phase = Grid::phase_of_plane(chunk.plane, steps), columns = grid_.columns(chunk.plane);
-        for (int position = 0; position < chunk.n; ++position) {
-            const int y = 2 * (chunk.row + position / columns) + Grid::row_parity(chunk.plane);
-            const int x = 2 * (position % columns) + Grid::column_parity(chunk.plane);
-            float* to = out + (static_cast<ptrdiff_t>(y) * grid_.width() + x) * nets_->config.latents;
-            const int16_t* from = y_hat_.at(chunk.first + position);
-            for (int i = 0; i < group_size; ++i)
-                for (int group = 0; group < steps; ++group)
-                    *to++ = from[(group ^ phase) * group_size + i] * (1.0f / (1 << kFractionBits));
+    const NetsConfig& config = nets_->config;
+    parallel_for(threads_for(int64_t{config.latents} * grid_.positions()), chunks_.size(), [&](int64_t i) {
+        const Chunk& chunk = chunks_[i];
+        const int phase = Grid::phase_of_plane(chunk.plane, config.steps), columns = grid_.columns(chunk.plane);
+        for (int at = 0; at < chunk.n; ++at) {
+            const int y = 2 * (chunk.row + at / columns) + Grid::row_parity(chunk.plane);
+            const int x = 2 * (at % columns) + Grid::column_parity(chunk.plane);
+            kernels_->float_row(y_hat_.at(chunk.first + at), nets_->group_size(), config.steps, phase,
+                                out + (static_cast<ptrdiff_t>(y) * grid_.width() + x) * config.latents);
         }
     });
 }

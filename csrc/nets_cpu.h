@@ -42,7 +42,7 @@ struct Floats {
 };
 
 // Segments k = 0, the hyperlatents, to steps, in order: predict(k), then choose(k) or accept(k); in the end latents().
-// A call out of order throws invalid_argument. Not for two threads at once. The instruction set is isa.h's current one;
+// A call out of order throws invalid_argument. Not for two threads at once. The instruction set is the one that isa.h says at its start;
 // nothing depends on it, nor on `threads`.
 class Walk {
 public:
@@ -65,7 +65,9 @@ private:
     // What a thread hands from layer to layer within a chunk.
     struct Scratch {
         Features space, mix;
-        std::vector<int16_t> symbols;
+        std::vector<uint8_t> indexes;  // of one row of a plane, [columns][group_size]
+        std::vector<int16_t> symbols;  // the same
+        std::vector<float> values;     // of one position, [group_size]
     };
 
     void expect(bool symbols, int k);
@@ -75,8 +77,8 @@ private:
     void leave_block(const PackedBlock& block, const Features& x, const Features& space, const Grid& grid,
                      const Chunk& chunk, Scratch& scratch) const;
 
-    // The part of segment k + 1 that lies in one row of a plane: symbol (i, t), t < n, is at offset + i * plane_size + t
-    // and belongs to channel i * steps + group.
+    // The part of step k's segment that lies in one row of a plane: symbol (i, t), t < n, is number
+    // offset + i * positions() + t and belongs to channel i * steps + group.
     struct Run {
         int64_t offset;
         int group, first, n;
@@ -84,13 +86,14 @@ private:
     Run run_of(int k, int plane, int row) const;
     template <class RowSymbols>
     void fill_step(int k, RowSymbols row_symbols);
-    void write_indexes(int k, const Chunk& chunk, uint8_t* indexes) const;
+    void write_indexes(int k, const Chunk& chunk, Scratch& scratch, uint8_t* indexes) const;
+    int threads_for(int64_t values) const;
 
     std::shared_ptr<const Nets> nets_;
     int quality_, threads_;
     int next_ = 0;          // segment
     bool symbols_ = false;  // what comes next: its symbols, or first its indexes
-    const Kernels* kernels_ = nullptr;
+    const Kernels* kernels_;
 
     Grid grid4_, grid2_, grid1_, grid_;  // hyperlatents; twice, four times as fine; latents: the last, cropped
     std::vector<Chunk> chunks4_, chunks2_, chunks1_, chunks_;

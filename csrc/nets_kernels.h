@@ -1,9 +1,10 @@
-// The two kernels that the entropy nets are made of, one table of them for each instruction set.
+// What the entropy nets are made of, one table of kernels for each instruction set.
 //
 // Activations are int16 [position][channel], weights come packed for vectors: everything has a multiple of kBlock
 // channels, and the channels added to get there are zero.
 #pragma once
 
+#include "isa.h"
 #include "nets.h"
 
 namespace aec {
@@ -54,9 +55,21 @@ struct DepthwiseCall {
 struct Kernels {
     void (*pointwise)(const Pointwise&, const PointwiseCall&);
     void (*depthwise)(const Depthwise&, const DepthwiseCall&);
-    // Multiply-adds done by `rounds` rounds of a loop that only multiplies and adds, in registers: what there is to reach.
-    uint64_t (*multiply_add_peak)(uint64_t rounds);
+    // A loop that does nothing but multiply and add in registers, `rounds` times; says how many multiply-adds that were.
+    // Timed, it is what a thread could reach at most. Null for plain C++, where there is no one instruction to time.
+    uint64_t (*multiply_add)(uint64_t rounds) = nullptr;
+
+    // nets_rows.h, over n channels of one position.
+    void (*index_row)(const int16_t* said, int n, uint8_t* out) = nullptr;
+    void (*nearest_row)(const float* values, const int16_t* mean, const int16_t* step, const uint8_t* index, int n,
+                            int16_t* symbols) = nullptr;
+    void (*reconstruct_row)(const int16_t* mean, const int16_t* symbols, const int16_t* step, int n,
+                        int16_t* out) = nullptr;
+    // in: [steps][n], in the order of the steps at a position of this phase; out: [n][steps], in the order of channels.
+    void (*float_row)(const int16_t* in, int n, int steps, int phase, float* out) = nullptr;
 };
+
+const Kernels& kernels_of(Isa isa);
 
 extern const Kernels kScalarKernels;
 #if defined(__x86_64__)

@@ -11,12 +11,12 @@
 //   join(low, high)                        and which this, saturating, ends
 //   narrow(a, b)          int16, saturated, of two vectors of consecutive channels
 //   shift_right(sums, counts), add (saturating), leaky, zero, load, store
-//   keep(sums)            the compiler must believe that they are used
+//   keep(sums or factor)  the compiler must believe that it is read and changed
 //
 // In an anonymous namespace, and without the standard library: isa.h says why.
 #pragma once
 
-#include "nets_kernels.h"
+#include "nets_rows.h"
 
 namespace aec {
 namespace {
@@ -102,7 +102,7 @@ void depthwise(const Depthwise& conv, const DepthwiseCall& call) {
 }
 
 template <class Simd>
-uint64_t multiply_add_peak(uint64_t rounds) {
+uint64_t multiply_add(uint64_t rounds) {
     alignas(64) int16_t factors[2 * kBlock];
     for (int i = 0; i < 2 * kBlock; ++i) factors[i] = static_cast<int16_t>(i);
     typename Simd::Sums sums[Simd::kRows][Simd::kSums];
@@ -112,10 +112,11 @@ uint64_t multiply_add_peak(uint64_t rounds) {
         for (int v = 0; v < Simd::kSums; ++v) sums[r][v] = Simd::load(reinterpret_cast<const int32_t*>(factors));
     }
     const auto w = Simd::weights(factors);
-    const auto x = Simd::factor(factors + 2);
+    auto x = Simd::factor(factors + 2);
     for (uint64_t i = 0; i < rounds; ++i) {
         AEC_UNROLL
         for (int r = 0; r < Simd::kRows; ++r) {
+            Simd::keep(x);  // or products would be taken out of the loop
             Simd::multiply_add(sums[r], w, x);
             AEC_UNROLL
             for (int v = 0; v < Simd::kSums; ++v) Simd::keep(sums[r][v]);
@@ -126,7 +127,7 @@ uint64_t multiply_add_peak(uint64_t rounds) {
 
 template <class Simd>
 constexpr Kernels kernels_of() {
-    return {pointwise<Simd>, depthwise<Simd>, multiply_add_peak<Simd>};
+    return with_rows({pointwise<Simd>, depthwise<Simd>, multiply_add<Simd>});
 }
 
 #undef AEC_UNROLL

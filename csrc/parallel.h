@@ -44,7 +44,15 @@ private:
             return;
         }
         for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins)
-            if (spins > kSpins) std::this_thread::yield();
+            spins < kSpins ? pause() : std::this_thread::yield();
+    }
+
+    static void pause() {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        asm volatile("yield");
+#endif
     }
 
     void start(int size) { size_.store(size, std::memory_order_release); }
@@ -52,7 +60,7 @@ private:
         while (size_.load(std::memory_order_acquire) == 0) std::this_thread::yield();
     }
 
-    static constexpr int kSpins = 2000;
+    static constexpr int kSpins = 4000;  // some 60 us
     std::atomic<int> size_{0};
     std::atomic<int> arrived_{0};
     std::atomic<uint32_t> round_{0};

@@ -1,0 +1,123 @@
+"""Speed of the entropy nets: `python -m bench.nets [--model M] [--size 768x512] [--threads 1 2] [--runs 15]`.
+
+The nets of one image, as encoder (predict, choose) and decoder (predict, accept) walk through them, without the coder:
+the float64 reference beside csrc on every instruction set, medians of interleaved runs, and the best of the predictions:
+on a machine that does other things too, the medians say what those left. Rates are of the best and of the
+multiply-adds that the savings of csrc leave to do, padding not counted; `peak` is a loop of the same multiply-add
+instruction in registers, one on each thread at the same time, just before.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from codec import _C, walk, weights
+from codec.model import HYPER_STRIDE, LATENT_STRIDE, Config
+
+
+def multiply_adds(c: Config, height: int, width: int) -> tuple[int, int]:
+    """Multiply-adds of a tile with h x w latents: as FORMAT §8 is written, and of what can matter.
+
+    Of a position's latents one group is read in each step, so the heads can leave the others out, and the groups not
+    yet read are 0.
+    """
+    n, m = c.context, c.latents
+    block = n * n + 9 * n + n * n + 2 * (n * 2 * n)
+    coarse = -(-height // HYPER_STRIDE) * -(-width // HYPER_STRIDE)
+    prior = coarse * (c.hyper * n + block) + coarse * n * 4 * n + 4 * coarse * (block + n * 4 * n) + 16 * coarse * block
+    body = c.steps * (n * n + block)
+    written = body + (c.steps - 1) * m * n + c.steps * 2 * m * n
+    needed = body + sum(range(c.steps)) * m // c.steps * n + 2 * m * n
+    return prior + height * width * written, prior + height * width * needed
+
+
+def peak(threads: int) -> float:
+    """Multiply-adds a second of `threads` threads, each running the bare instruction; 0 for plain C++."""
+    rounds = 300_000
+
+    def run(_: int) -> tuple[int, float]:
+        start = time.perf_counter()
+        done = _C.multiply_add_loop(rounds)
+        return done, time.perf_counter() - start
+
+    with ThreadPoolExecutor(threads) as pool:
+        runs = [list(pool.map(run, range(threads))) for _ in range(15)]
+    return max(sum(done / seconds for done, seconds in results) for results in runs)
+
+
+def timed(times: list[float], call, *args):
+    start = time.perf_counter()
+    result = call(*args)
+    times[-1] += time.perf_counter() - start
+    return result
+
+
+def one_walk(start: walk.Start, shape: tuple[int, int, int], y, z) -> tuple[list[float], list]:
+    """Seconds of (start and predictions, choice, acceptance, latents), and what was said."""
+    times, said = [], []
+    times.append(0.0)
+    encoder = timed(times, start, *shape)
+    decoder = start(*shape)
+    spent = {"predict": times, "choose": [0.0], "accept": [0.0], "latents": [0.0]}
+    for k in range(encoder.segments):
+        said.append(timed(spent["predict"], encoder.predict, k))
+        said.append(timed(spent["choose"], encoder.choose, k, y if k else z))
+    for k in range(decoder.segments):
+        decoder.predict(k)
+        timed(spent["accept"], decoder.accept, k, said[2 * k + 1])
+    said.append(timed(spent["latents"], decoder.latents))
+    return [s[0] for s in spent.values()], said
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.nets", description=__doc__.splitlines()[0])
+    parser.add_argument("--model")
+    parser.add_argument("--size", default="768x512", help="of the image, WIDTHxHEIGHT")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--isas", nargs="+", default=[isa for isa in _C.isas() if isa != "scalar"], choices=_C.isas())
+    args = parser.parse_args(argv)
+
+    model = weights.load(weights.find(args.model), torch.device("cpu"))
+    width, height = (-(-int(side) // LATENT_STRIDE) for side in args.size.split("x"))
+    shape, c = (60, height, width), model.config
+    written, needed = multiply_adds(c, height, width)
+    print(f"{args.size}, {written / 1e6:.0f} million multiply-adds as written, {needed / 1e6:.0f} needed")
+    rng = torch.Generator().manual_seed(0)
+    y = torch.randn(height, width, c.latents, generator=rng).permute(2, 0, 1)
+    z = torch.randn(c.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE), generator=rng)
+    for threads in args.threads:
+        torch.set_num_threads(threads)
+        rows = {"reference": ("scalar", walk.starter(model.net, "reference"))}
+        rows |= {isa: (isa, walk.starter(model.net, "native")) for isa in args.isas}
+        times, peaks, said = {name: [] for name in rows}, {}, {}
+        for name, (isa, _) in rows.items():
+            _C.set_isa(isa)
+            peaks[name] = peak(threads)
+        with torch.inference_mode():
+            for _ in range(args.runs + 1):  # the first warms up
+                for name, (isa, start) in rows.items():
+                    _C.set_isa(isa)
+                    seconds, said[name] = one_walk(start, shape, y, z)
+                    times[name].append(seconds)
+        for name in rows:
+            if not all(map(torch.equal, said[name], said["reference"])):
+                raise RuntimeError(f"{name} differs from the reference")
+        print(f"{threads} threads    predict    choose    accept   latents   best [ms]   GMAC/s      peak  of peak")
+        for name in rows:
+            middle = [statistics.median(column) for column in zip(*times[name][1:], strict=True)]
+            best = min(predict for predict, *_ in times[name][1:])
+            rate = needed / best
+            line = f"{name:10}" + "".join(f"{1000 * s:10.2f}" for s in (*middle, best)) + f"{rate / 1e9:14.1f}"
+            if peaks[name]:
+                line += f"{peaks[name] / 1e9:10.1f}{rate / peaks[name]:9.0%}"
+            print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,317 @@
+"""The fast entropy nets against the float64 reference: every integer equal, whatever the machine can do."""
+
+import math
+
+import numpy as np
+import photos
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codec import _C, format, pipeline, walk, weights
+from codec.image import to_pixels
+from codec.integer import ACCUMULATOR_LIMIT, HIGH, LOW, IntegerConv, IntegerEntropyNet, IntegerQualityVector
+from codec.model import Config
+
+SMALLEST = dict(wide8=8, blocks8=1, wide16=8, blocks16=1)
+
+
+@pytest.fixture(autouse=True)
+def isa_and_threads_as_before():
+    isa, threads = _C.isa(), torch.get_num_threads()
+    yield
+    _C.set_isa(isa)
+    torch.set_num_threads(threads)
+
+
+def extreme_net(config: Config, seed: int) -> IntegerEntropyNet:
+    """Random integers as far as FORMAT §8 lets them go: sums up to the accumulator's bound, all shifts, saturation."""
+    rng = np.random.default_rng(seed)
+    net = IntegerEntropyNet(config)
+
+    def fill(buffer: torch.Tensor, values: np.ndarray) -> None:
+        buffer.copy_(torch.from_numpy(values.reshape(buffer.shape)))
+
+    for module in net.net.modules():
+        if isinstance(module, IntegerQualityVector):
+            fill(module.table, rng.integers(LOW, HIGH + 1, module.table.numel()))
+        elif isinstance(module, IntegerConv):
+            outputs, terms = len(module.weight), module.weight[0].numel()
+            shift = rng.choice([0, 1, 7, 12, 14, 15], outputs)
+            half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
+            room = ACCUMULATOR_LIMIT - 1 - half
+            bias = np.trunc(room * rng.choice([0, 0.001, -0.5, 0.5, 1, -1], outputs)).astype(np.int64)
+            # What the bias leaves is shared out between the weights, evenly, or nearly all of it for one or two.
+            share = rng.dirichlet(np.full(terms, rng.choice([0.05, 1.0])), outputs)
+            gain = rng.choice([1.0, 0.3, 2.0**-6], (outputs, 1))
+            weight = np.trunc(gain * share * (room - abs(bias))[:, None] / -LOW) * rng.choice([-1, 1], share.shape)
+            fill(module.weight, np.clip(weight, LOW, HIGH).astype(np.int64))
+            fill(module.bias, bias)
+            fill(module.shift, shift)
+    fill(net.step, rng.choice([1, 2, 3, 100, 4096, HIGH], net.step.numel()))
+    fill(net.hyper_step, rng.choice([1, 5, 1000, HIGH], net.hyper_step.numel()))
+    fill(net.hyper_index, rng.integers(0, 64, net.hyper_index.numel()))
+    net.check()
+    return net.eval().requires_grad_(False)
+
+
+def values_for(config: Config, height: int, width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """y and z, mostly in range; ties of to_fixed, both ends, infinities and NaN among them."""
+    rng = np.random.default_rng(seed)
+
+    def some(*shape: int) -> torch.Tensor:
+        x = rng.normal(0, rng.choice([0.01, 1, 5]), shape)
+        odd = rng.choice([0.5 / 4096, -1.5 / 4096, 8.0, -8.0, 1e30, -math.inf, math.inf, math.nan], shape)
+        return torch.from_numpy(np.where(rng.random(shape) < 0.05, odd, x).astype(np.float32))
+
+    return some(config.latents, height, width), some(config.hyper, -(-height // 4), -(-width // 4))
+
+
+def encode(at: walk.Walk, y: torch.Tensor, z: torch.Tensor) -> list[torch.Tensor]:
+    """All that a walk says: indexes and symbols of each segment, then the latents."""
+    said = []
+    for k in range(at.segments):
+        said += [at.predict(k), at.choose(k, y if k else z)]
+    return [*said, at.latents()]
+
+
+def decode(at: walk.Walk, symbols: list[torch.Tensor]) -> list[torch.Tensor]:
+    said = []
+    for k, s in enumerate(symbols):
+        said.append(at.predict(k))
+        at.accept(k, s)
+    return [*said, at.latents()]
+
+
+def assert_equal(got: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
+    assert len(got) == len(expected)
+    for a, b in zip(got, expected, strict=True):
+        assert a.dtype == b.dtype and torch.equal(a, b)
+
+
+def assert_same_as_reference(net: IntegerEntropyNet, quality: int, height: int, width: int, seed: int) -> None:
+    y, z = values_for(net.config, height, width, seed)
+    nets, shape = walk.cpu_nets(net), (quality, height, width)
+    expected = encode(walk.ReferenceWalk(net, *shape), y, z)
+    # What a decoder may read: any int16, also where no encoder would write it.
+    rng = torch.Generator().manual_seed(seed)
+    wild = [torch.randint(LOW, HIGH + 1, s.shape, generator=rng).to(torch.int16) for s in expected[1:-1:2]]
+    expected_wild = decode(walk.ReferenceWalk(net, *shape), wild)
+    layouts = [(y, z), tuple(t.permute(1, 2, 0).contiguous().permute(2, 0, 1) for t in (y, z))]
+    for isa in _C.isas():
+        _C.set_isa(isa)
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            assert_equal(encode(walk.CpuWalk(nets, *shape), *layouts[threads % 2]), expected)
+            assert_equal(decode(walk.CpuWalk(nets, *shape), wild), expected_wild)
+            assert_equal(decode(walk.CpuWalk(nets, *shape), expected[1:-1:2]), expected[:-1:2] + expected[-1:])
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    steps=st.sampled_from([2, 4]),
+    group=st.integers(1, 23),
+    hyper=st.integers(1, 40),
+    context=st.sampled_from([1, 2, 7, 8, 24, 33, 64]),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    quality=st.sampled_from([1, 2, 50, 99, 100]),
+    seed=st.integers(0, 2**31),
+)
+def test_every_integer_equals_the_reference(steps, group, hyper, context, height, width, quality, seed):
+    config = Config(latents=steps * group, hyper=hyper, context=context, steps=steps, **SMALLEST)
+    assert_same_as_reference(extreme_net(config, seed), quality, height, width, seed)
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+@pytest.mark.parametrize(("height", "width"), [(33, 48), (1, 130), (130, 1), (2, 97)])
+def test_larger_tiles_equal_the_reference(steps, height, width):
+    config = Config(latents=steps * 10, hyper=12, context=40, steps=steps, **SMALLEST)
+    assert_same_as_reference(extreme_net(config, height), 37, height, width, width)
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_widths_of_the_shipped_model_with_extreme_weights(steps):
+    config = Config(latents=320, hyper=64, context=128, steps=steps, **SMALLEST)
+    assert_same_as_reference(extreme_net(config, 5), 100, 10, 13, 6)
+
+
+def test_the_extremes_are_extreme():
+    """Or the tests above would show less than they say: saturation, every index, symbols at both ends."""
+    config = Config(latents=40, hyper=12, context=24, steps=4, **SMALLEST)
+    net = extreme_net(config, 1)
+    said = encode(walk.ReferenceWalk(net, 50, 20, 20), *values_for(config, 20, 20, 1))
+    indexes, symbols = torch.cat(said[:-1:2]), torch.cat(said[1:-1:2])
+    assert len(indexes.unique()) > 32 and indexes.min() == 0 and indexes.max() == 63
+    assert symbols.min() == -16383 and symbols.max() == 16383
+    assert said[-1].min() == -8 and said[-1].max() == HIGH / 4096
+
+
+@pytest.mark.parametrize("hyper", [3, 32, 127])
+def test_an_accumulator_one_below_its_limit(hyper):
+    """Sums of 2^31 - 1 and of 1 - 2^31: one more, and they would come out with the other sign."""
+    config = Config(latents=8, hyper=hyper, context=8, steps=2, **SMALLEST)
+    net = IntegerEntropyNet(config)
+    total = -LOW * 2 - 1  # of |weight|: 65535 * 32768 + 32767 = 2^31 - 1
+    weight = torch.tensor([total // hyper + (i < total % hyper) for i in range(hyper)])
+    signs = torch.tensor([-1, 1] * 4)  # weights of -1 and an input of -32768 make a positive sum
+    net.net.head.weight.copy_((signs[:, None] * weight)[:, :, None, None])
+    net.net.head.bias.copy_(-signs * HIGH)
+    for up in (net.net.up2, net.net.up1):  # from there on, the identity
+        up.weight.copy_(torch.eye(8, dtype=torch.int16).repeat_interleave(4, 0)[:, :, None, None])
+    for step in net.net.steps:
+        for conv in (step.from_hyper, step.mean):
+            conv.weight.copy_(torch.eye(8, dtype=torch.int16)[:, :, None, None])
+    net.check()
+    nets = walk.cpu_nets(net)
+    for isa in _C.isas():
+        _C.set_isa(isa)
+        for at in (walk.CpuWalk(nets, 1, 3, 5), walk.ReferenceWalk(net, 1, 3, 5)):
+            lowest = torch.full((hyper * 2,), LOW, dtype=torch.int16)
+            *_, latents = decode(at, [lowest, torch.zeros(60, dtype=torch.int16), torch.zeros(60, dtype=torch.int16)])
+            assert (latents[0::2] * 4096 == HIGH).all() and (latents[1::2] * 4096 == LOW >> 3).all()
+    net.net.head.bias.copy_(-signs * (HIGH + 1))
+    with pytest.raises(ValueError, match="overflow"):
+        net.check()
+    with pytest.raises(ValueError, match="net.head could overflow"):
+        walk.cpu_nets(net)
+
+
+@pytest.mark.parametrize("quality", [1, 30, 60, 100])
+def test_the_shipped_model_on_photos_equals_the_reference(shipped, quality):
+    for image in (photos.astronaut(), photos.photo(200, 312, seed=4), photos.gradient(75, 50)):
+        pixels = to_pixels(image)
+        (tile,) = format.Header(image.shape[1], image.shape[0], quality, shipped.id).tiles
+        y, z = pipeline.analyse(shipped, pixels, tile, quality)
+        expected = encode(walk.ReferenceWalk(shipped.net, quality, *y.shape[1:]), y, z)
+        for isa in _C.isas():
+            _C.set_isa(isa)
+            assert_equal(encode(shipped.walk(quality, *y.shape[1:]), y, z), expected)
+
+
+def test_files_do_not_depend_on_the_arithmetic(shipped):
+    reference = weights.load(shipped.path, torch.device("cpu"), nets="reference")
+    assert isinstance(reference.walk(1, 1, 1), walk.ReferenceWalk)
+    assert isinstance(shipped.walk(1, 1, 1), walk.CpuWalk)
+    pixels = to_pixels(photos.photo(150, 170, seed=8))
+    for quality in (1, 60, 100):
+        data = pipeline.encode(shipped, pixels, quality, 64)
+        assert data == pipeline.encode(reference, pixels, quality, 64)
+        ours, theirs = (list(pipeline.read_latents(m, format.read(data))) for m in (shipped, reference))
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+# ------------------------------------------------------------------ misuse
+
+TINY = Config(latents=8, hyper=4, context=8, steps=2, **SMALLEST)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    net = extreme_net(TINY, 0)
+    return [lambda: walk.ReferenceWalk(net, 50, 5, 6), lambda: walk.CpuWalk(walk.cpu_nets(net), 50, 5, 6)]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_calls_out_of_order_raise(tiny, which):
+    y, z = values_for(TINY, 5, 6, 0)
+    at = tiny[which]()
+    for call in (lambda: at.predict(1), lambda: at.choose(0, z), at.latents):
+        with pytest.raises(ValueError):
+            call()
+    index = at.predict(0)
+    for call in (lambda: at.predict(0), lambda: at.predict(1), lambda: at.choose(1, y), at.latents):
+        with pytest.raises(ValueError):
+            call()
+    at.accept(0, torch.zeros(len(index), dtype=torch.int16))
+    with pytest.raises(ValueError):
+        at.accept(0, torch.zeros(len(index), dtype=torch.int16))
+    for k in (1, 2):
+        at.predict(k)
+        at.choose(k, y)
+    at.latents()
+    for k in (-1, 0, 2, 3):
+        with pytest.raises(ValueError):
+            at.predict(k)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_tensors_of_another_shape_or_type_raise_and_leave_the_walk_as_it_was(tiny, which):
+    y, z = values_for(TINY, 5, 6, 0)
+    at, other = tiny[which](), tiny[which]()
+    n = len(at.predict(0))
+    wrong_symbols = [torch.zeros(n - 1, dtype=torch.int16), torch.zeros(n, dtype=torch.int32)]
+    wrong_symbols += [torch.zeros(n + 1, dtype=torch.int16), torch.zeros(1, n, dtype=torch.int16)]
+    for symbols in wrong_symbols:
+        with pytest.raises((ValueError, TypeError)):
+            at.accept(0, symbols)
+    for values in (z.double(), z[1:], z[:, :1], z[None], y):
+        with pytest.raises((ValueError, TypeError)):
+            at.choose(0, values)
+    other.predict(0)
+    assert_equal([at.choose(0, z)], [other.choose(0, z)])
+
+
+@pytest.mark.parametrize(
+    ("quality", "height", "width", "threads"),
+    [(0, 1, 1, 1), (101, 1, 1, 1), (1, 0, 1, 1), (1, 1, -1, 1), (1, 4097, 1, 1), (1, 1, 1, 0), (-5, 2**30, 2**30, 1)],
+)
+def test_a_walk_of_no_such_quality_or_size_raises(quality, height, width, threads):
+    nets = walk.cpu_nets(extreme_net(TINY, 0))
+    with pytest.raises(ValueError, match="allowed are"):
+        _C.Walk(nets, quality, height, width, threads)
+
+
+def _without(name):
+    return lambda arrays: arrays.pop(name)
+
+
+def _changed(name, change):
+    def apply(arrays):
+        arrays[name] = change(arrays[name].copy())
+
+    return apply
+
+
+def _filled(value):
+    def change(array):
+        array.flat[-1] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_without("net.head.bias"), "net.head.bias is missing"),
+        (_without("net.steps.1.from_latents.weight"), "from_latents.weight is missing"),
+        (_changed("net.up2.weight", lambda a: a[:-1]), "net.up2.weight is of another shape"),
+        (_changed("net.up2.weight", lambda a: a[..., None]), "net.up2.weight is of another shape"),
+        (_changed("step", lambda a: a.astype(np.int32)), "step is of another type"),
+        (_changed("step", lambda a: a.astype(np.float32)), "step must be int16"),
+        (_changed("step", _filled(0)), "step has a value out of range"),
+        (_changed("hyper_step", _filled(-1)), "hyper_step has a value out of range"),
+        (_changed("hyper_index", _filled(64)), "hyper_index has a value out of range"),
+        (_changed("net.body1.space.shift", _filled(16)), "net.body1.space has a shift above 15"),
+        (_changed("net.steps.0.index.bias", _filled(-(2**31))), "net.steps.0.index could overflow"),
+    ],
+)
+def test_a_model_that_breaks_a_rule_is_refused(change, words):
+    arrays = {name: t.numpy() for name, t in extreme_net(TINY, 0).state_dict().items()}
+    change(arrays)
+    with pytest.raises(ValueError, match=words):
+        _C.Nets(arrays, latents=8, hyper=4, context=8, steps=2)
+
+
+@pytest.mark.parametrize("change", [dict(steps=3), dict(latents=7), dict(hyper=0), dict(context=-1), dict(context=2**20)])
+def test_a_configuration_that_breaks_a_rule_is_refused(change):
+    arrays = {name: t.numpy() for name, t in extreme_net(TINY, 0).state_dict().items()}
+    with pytest.raises(ValueError):
+        _C.Nets(arrays, **(dict(latents=8, hyper=4, context=8, steps=2) | change))
+
+
+def test_only_known_nets_are_loaded(shipped):
+    with pytest.raises(ValueError, match="allowed are native and reference"):
+        weights.load(shipped.path, torch.device("cpu"), nets="fast")
