@@ -1,4 +1,4 @@
-"""The extension (csrc/bind*.cpp). Only codec.entropy and codec.walk import it."""
+"""The extension (csrc/bind*.cpp). Only codec.entropy, codec.walk and codec.walk_cuda import it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -63,6 +63,43 @@ def cuda_built() -> bool: ...
 def cuda_archs() -> str: ...
 
 # The rest exists only if cuda_built(). Pointers are tensor.data_ptr(), streams are cuda_stream: see coder_cuda.h.
+
+class NetImage:
+    """Entropy nets as the GPU reads them (csrc/nets_image.h)."""
+
+    def __init__(self, nets: Nets) -> None: ...
+    @property
+    def fits(self) -> bool: ...
+    def bytes(self) -> NDArray[np.uint8]: ...
+    def workspace_bytes(self, height: int, width: int) -> int: ...
+
+class CudaWalk:
+    """The state of one tile's walk is in device memory: this only remembers where (csrc/nets_cuda.h)."""
+
+    def __init__(
+        self,
+        image: NetImage,
+        quality: int,
+        height: int,
+        width: int,
+        large: int,
+        image_on_device: int,
+        workspace: int,
+        latents: int,
+    ) -> None: ...
+    def segment_size(self, k: int) -> int: ...
+    def predict(self, k: int, indexes: int, device: int, stream: int) -> None: ...
+    def choose(
+        self,
+        k: int,
+        indexes: int,
+        values: int,
+        strides: tuple[int, int, int],
+        symbols: int,
+        device: int,
+        stream: int,
+    ) -> None: ...
+    def accept(self, k: int, symbols: int, device: int, stream: int) -> None: ...
 
 def tables_data(tables: Tables) -> bytes: ...
 def open_payload(payload: Buffer) -> tuple[int, NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]: ...

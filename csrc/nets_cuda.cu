@@ -135,7 +135,7 @@ struct HyperArgs {
 
 template <int kTiles>
 __global__ void __launch_bounds__(kThreads) hyper_kernel(HyperArgs args) {
-    const int z_pitch = pitch_of(args.z.channels), pitch = pitch_of(args.out.t.channels);
+    const int z_pitch = pitch_of(args.z.channels);
     Fetched fetched;
     fetch_first(fetched, args.image, args.head);
     const Tile<kTiles> tile(args.z.height, args.z.width, z_pitch);
