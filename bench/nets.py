@@ -1,19 +1,20 @@
 """Speed of the entropy nets: `python -m bench.nets [--model M] [--size 768x512] [--threads 1 2] [--runs 15]`.
 
 The nets of one image, as encoder (predict, choose) and decoder (predict, accept) walk through them, without the coder:
-the float64 reference beside csrc on every instruction set, medians of interleaved runs, and the best of the predictions:
-on a machine that does other things too, the medians say what those left. Rates are of the best and of the
-multiply-adds that the savings of csrc leave to do, padding not counted; `peak` is a loop of the same multiply-add
-instruction in registers, one on each thread at the same time, just before.
+the float64 reference beside csrc on every instruction set, medians of interleaved runs. `cpu` is the processor time of
+the predictions on all threads, waiting included: what they take where nothing else runs. From it come the rate, of the
+multiply-adds that csrc's savings leave to do, padding not counted, and its part of `peak`: a loop of nothing but the
+same multiply-add instruction on one thread. Exit code 1 if any integer differs from the reference's.
 """
 
 import argparse
 import statistics
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from codec import _C, walk, weights
 from codec.model import HYPER_STRIDE, LATENT_STRIDE, Config
@@ -37,42 +38,40 @@ def multiply_adds(c: Config, height: int, width: int) -> tuple[int, int]:
     return prior + height * width * written, prior + height * width * needed
 
 
-def peak(threads: int) -> float:
-    """Multiply-adds a second of `threads` threads, each running the bare instruction; 0 for plain C++."""
-    rounds = 300_000
-
-    def run(_: int) -> tuple[int, float]:
-        start = time.perf_counter()
-        done = _C.multiply_add_loop(rounds)
-        return done, time.perf_counter() - start
-
-    with ThreadPoolExecutor(threads) as pool:
-        runs = [list(pool.map(run, range(threads))) for _ in range(15)]
-    return max(sum(done / seconds for done, seconds in results) for results in runs)
+def peak() -> float:
+    """Multiply-adds that a thread can do in a second of its time; 0 for plain C++."""
+    best = 0.0
+    for _ in range(25):
+        start = time.thread_time()
+        done = _C.multiply_add_loop(100_000)
+        best = max(best, done / (time.thread_time() - start))
+    return best
 
 
-def timed(times: list[float], call, *args):
-    start = time.perf_counter()
-    result = call(*args)
-    times[-1] += time.perf_counter() - start
-    return result
+COLUMNS = ("predict", "cpu", "choose", "accept", "latents")
 
 
-def one_walk(start: walk.Start, shape: tuple[int, int, int], y, z) -> tuple[list[float], list]:
-    """Seconds of (start and predictions, choice, acceptance, latents), and what was said."""
-    times, said = [], []
-    times.append(0.0)
-    encoder = timed(times, start, *shape)
-    decoder = start(*shape)
-    spent = {"predict": times, "choose": [0.0], "accept": [0.0], "latents": [0.0]}
+def one_walk(start: walk.Start, shape: tuple[int, int, int], y: Tensor, z: Tensor) -> tuple[dict[str, float], list]:
+    """Seconds of each of COLUMNS, and all that was said."""
+    times, said = dict.fromkeys(COLUMNS, 0.0), []
+
+    def timed(column: str, call: Callable, *args):
+        begin, begin_cpu = time.perf_counter(), time.process_time()
+        result = call(*args)
+        times[column] += time.perf_counter() - begin
+        if column == "predict":
+            times["cpu"] += time.process_time() - begin_cpu
+        return result
+
+    encoder = timed("predict", start, *shape)
     for k in range(encoder.segments):
-        said.append(timed(spent["predict"], encoder.predict, k))
-        said.append(timed(spent["choose"], encoder.choose, k, y if k else z))
+        said.append(timed("predict", encoder.predict, k))
+        said.append(timed("choose", encoder.choose, k, y if k else z))
+    decoder = start(*shape)
     for k in range(decoder.segments):
         decoder.predict(k)
-        timed(spent["accept"], decoder.accept, k, said[2 * k + 1])
-    said.append(timed(spent["latents"], decoder.latents))
-    return [s[0] for s in spent.values()], said
+        timed("accept", decoder.accept, k, said[2 * k + 1])
+    return times, [*said, timed("latents", decoder.latents)]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,25 +102,25 @@ def main(argv: list[str] | None = None) -> int:
         times, peaks, said = {name: [] for name in rows}, {}, {}
         for name, (isa, _) in rows.items():
             _C.set_isa(isa)
-            peaks[name] = peak(threads)
+            peaks[name] = peak()
         with torch.inference_mode():
             for _ in range(args.runs + 1):  # the first warms up
                 for name, (isa, start) in rows.items():
                     _C.set_isa(isa)
                     seconds, said[name] = one_walk(start, shape, y, z)
                     times[name].append(seconds)
+        print(f"{threads} threads " + "".join(f"{c:>9}" for c in COLUMNS) + " [ms]   GMAC/s     peak  of peak")
+        for name in rows:
+            middle = {c: statistics.median(t[c] for t in times[name][1:]) for c in COLUMNS}
+            rate = needed / middle["cpu"]
+            line = f"{name:10}" + "".join(f"{1000 * s:9.2f}" for s in middle.values()) + f"{rate / 1e9:14.1f}"
+            if peaks[name]:
+                line += f"{peaks[name] / 1e9:9.1f}{rate / peaks[name]:9.0%}"
+            print(line)
         for name in rows:
             if not all(map(torch.equal, said[name], said["reference"])):
-                raise RuntimeError(f"{name} differs from the reference")
-        print(f"{threads} threads    predict    choose    accept   latents   best [ms]   GMAC/s      peak  of peak")
-        for name in rows:
-            middle = [statistics.median(column) for column in zip(*times[name][1:], strict=True)]
-            best = min(predict for predict, *_ in times[name][1:])
-            rate = needed / best
-            line = f"{name:10}" + "".join(f"{1000 * s:10.2f}" for s in (*middle, best)) + f"{rate / 1e9:14.1f}"
-            if peaks[name]:
-                line += f"{peaks[name] / 1e9:10.1f}{rate / peaks[name]:9.0%}"
-            print(line)
+                print(f"{name} differs from the reference")
+                return 1
     return 0
 
 

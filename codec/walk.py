@@ -85,10 +85,10 @@ class ReferenceWalk:
     def _expect(self, call: str, k: int) -> None:
         if self._order[:1] != [(call, k)]:
             raise ValueError(f"{call} segment {k} out of order")
-        self._order.pop(0)
 
     def predict(self, k: int) -> Tensor:
         self._expect("predict", k)
+        self._order.pop(0)
         net, row = self._net, self._quality - 1
         if k == 0:
             self._target = self._z_hat
@@ -124,6 +124,7 @@ class ReferenceWalk:
         self._fill(symbols.double())
 
     def _fill(self, symbols: Tensor) -> None:
+        self._order.pop(0)
         self._target.view(-1)[self._position] = (self._mean + symbols * self._step).clamp_(LOW, HIGH)
 
     def latents(self) -> Tensor:

@@ -305,7 +305,7 @@ def test_a_model_that_breaks_a_rule_is_refused(change, words):
         _C.Nets(arrays, latents=8, hyper=4, context=8, steps=2)
 
 
-@pytest.mark.parametrize("change", [dict(steps=3), dict(latents=7), dict(hyper=0), dict(context=-1), dict(context=2**20)])
+@pytest.mark.parametrize("change", [{"steps": 3}, {"latents": 7}, {"hyper": 0}, {"context": -1}, {"context": 2**20}])
 def test_a_configuration_that_breaks_a_rule_is_refused(change):
     arrays = {name: t.numpy() for name, t in extreme_net(TINY, 0).state_dict().items()}
     with pytest.raises(ValueError):
