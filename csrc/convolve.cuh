@@ -152,15 +152,27 @@ __device__ inline Pair load(const int16_t* from) {
     return {static_cast<int16_t>(both & 0xFFFF), static_cast<int16_t>(both >> 16)};
 }
 
+__device__ inline Quad read(const Plane& plane, int place, int eighth) {
+    return place == kNowhere ? Quad() : *reinterpret_cast<const Quad*>(plane.at(place) + 8 * eighth);
+}
+
 // The first `channels` of a tile -> shared memory; zeros for rows that are nowhere.
 template <int kTiles>
 __device__ void gather(const Plane& plane, int channels, const int* places, int16_t* to, int pitch) {
-    const int eighths = channels / 8;
-    for (int i = threadIdx.x; i < kTiles * kMmaRows * eighths; i += kThreads) {
-        const int row = i / eighths, channel = i % eighths * 8;
-        Quad x = {};
-        if (places[row] != kNowhere) x = *reinterpret_cast<const Quad*>(plane.at(places[row]) + channel);
-        *reinterpret_cast<Quad*>(to + row * pitch + channel) = x;
+    constexpr int kAtOnce = 4;  // loads under way before the first is waited for
+    const int eighths = channels / 8, n = kTiles * kMmaRows * eighths;
+    for (int first = threadIdx.x; first < n; first += kAtOnce * kThreads) {
+        Quad values[kAtOnce];
+#pragma unroll
+        for (int j = 0; j < kAtOnce; ++j) {
+            const int i = first + j * kThreads, row = i / eighths;
+            values[j] = i < n ? read(plane, places[row], i % eighths) : Quad();
+        }
+#pragma unroll
+        for (int j = 0; j < kAtOnce; ++j) {
+            const int i = first + j * kThreads;
+            if (i < n) *reinterpret_cast<Quad*>(to + i / eighths * pitch + i % eighths * 8) = values[j];
+        }
     }
 }
 
@@ -168,16 +180,23 @@ __device__ inline int channel_of(const Quad& x, int i) {
     return static_cast<int16_t>(x.at[i / 2] >> (i % 2 * 16) & 0xFFFF);
 }
 
-// 3x3, each channel by itself, zeros beyond the plane -> shared memory.
+// 3x3, each channel by itself, zeros beyond the plane -> shared memory; and `beside`, as it is, to beside_to.
 template <int kTiles>
 __device__ void convolve_space(const uint8_t* __restrict__ image, const BodyLayout& body, const Plane& plane,
-                               const int* places, int16_t* to, int pitch) {
+                               const Plane& beside, const int* places, int16_t* to, int16_t* beside_to, int pitch) {
     const int eighths = plane.channels / 8;
     const Quad* const weights = reinterpret_cast<const Quad*>(image + body.space_weights);
-    const Constants* const constants = reinterpret_cast<const Constants*>(image + body.space_constants);
+    const Quad* const constants = reinterpret_cast<const Quad*>(image + body.space_constants);
     for (int i = threadIdx.x; i < kTiles * kMmaRows * eighths; i += kThreads) {
         const int row = i / eighths, eighth = i % eighths, place = places[row];
-        int32_t sums[8] = {};  // any part of the sum of FORMAT §8 is within int32
+        const Quad copied = read(beside, place, eighth);
+        int32_t sums[8], shifts[8];
+#pragma unroll
+        for (int c = 0; c < 8; c += 2) {
+            const Quad both = constants[4 * eighth + c / 2];
+            sums[c] = static_cast<int32_t>(both.at[0]), shifts[c] = static_cast<int32_t>(both.at[1]);
+            sums[c + 1] = static_cast<int32_t>(both.at[2]), shifts[c + 1] = static_cast<int32_t>(both.at[3]);
+        }
         if (place != kNowhere)
 #pragma unroll
             for (int tap = 0; tap < 9; ++tap) {
@@ -190,12 +209,10 @@ __device__ void convolve_space(const uint8_t* __restrict__ image, const BodyLayo
 #pragma unroll
                 for (int c = 0; c < 8; ++c) sums[c] += channel_of(values, c) * channel_of(w, c);
             }
+        *reinterpret_cast<Quad*>(beside_to + row * pitch + 8 * eighth) = copied;
 #pragma unroll
-        for (int c = 0; c < 8; c += 2) {
-            const Constants *a = constants + 8 * eighth + c, *b = a + 1;
-            store(to + row * pitch + 8 * eighth + c, rescale(sums[c] + a->start, a->shift),
-                  rescale(sums[c + 1] + b->start, b->shift));
-        }
+        for (int c = 0; c < 8; c += 2)
+            store(to + row * pitch + 8 * eighth + c, rescale(sums[c], shifts[c]), rescale(sums[c + 1], shifts[c + 1]));
     }
 }
 

@@ -34,18 +34,19 @@ int64_t tile_count(int height, int width, int rows) {
     return n;
 }
 
-// A block's tile in shared memory: its positions and two regions for channels.
+// A block's tile in shared memory: its positions, a quality's vector, and two regions for channels.
 template <int kTiles>
 struct Tile {
     static constexpr int kRows = kTiles * kMmaRows;
     int* places;
-    int16_t *x, *wide;
+    int16_t *vector, *x, *wide;
     int parity;  // which class
 
-    // Ends with a barrier.
-    __device__ Tile(int height, int width, int x_pitch) {
+    // What this writes is there after the next barrier.
+    __device__ Tile(int height, int width, int vector_channels, int x_pitch) {
         places = shared_memory<int>();
-        x = reinterpret_cast<int16_t*>(places + kRows);
+        vector = reinterpret_cast<int16_t*>(places + kRows);
+        x = vector + vector_channels;
         wide = x + kRows * x_pitch;
         int tile = blockIdx.x, size = 0;
         for (parity = 0;; ++parity) {
@@ -56,16 +57,19 @@ struct Tile {
         }
         if (threadIdx.x < kRows) {
             const int rank = tile * kRows + threadIdx.x, columns = parity_count(width, parity & 1);
-            const int y = 2 * (rank / columns) + (parity >> 1), x_ = 2 * (rank % columns) + (parity & 1);
-            places[threadIdx.x] = rank < size ? y << 16 | x_ : kNowhere;
+            const int row = 2 * (rank / columns) + (parity >> 1), column = 2 * (rank % columns) + (parity & 1);
+            places[threadIdx.x] = rank < size ? row << 16 | column : kNowhere;
         }
-        __syncthreads();
+    }
+    __device__ void set_vector(const int16_t* from, int channels) const {
+        for (int i = threadIdx.x; i < channels / 8; i += kThreads)
+            reinterpret_cast<Quad*>(vector)[i] = reinterpret_cast<const Quad*>(from)[i];
     }
     __device__ int phase(int steps) const { return phase_of(parity >> 1, parity & 1, steps); }
 };
 
-size_t shared_bytes(int rows, int x_pitch, int wide_pitch) {
-    return rows * (sizeof(int) + (x_pitch + wide_pitch) * sizeof(int16_t));
+size_t shared_bytes(int rows, int vector_channels, int x_pitch, int wide_pitch) {
+    return rows * (sizeof(int) + (x_pitch + wide_pitch) * sizeof(int16_t)) + vector_channels * sizeof(int16_t);
 }
 
 // -------------------------------------------------------------------------------------------------------------- blocks
@@ -109,8 +113,7 @@ __device__ void end_body(const uint8_t* __restrict__ image, const BodyLayout& bo
         const Pair before = load(x);
         store(x, add(before.first, a), add(before.second, b));
     };
-    gather<kTiles>(begun.t, width, tile.places, tile.x, pitch);
-    convolve_space<kTiles>(image, body, begun.s, tile.places, tile.wide, pitch);
+    convolve_space<kTiles>(image, body, begun.s, begun.t, tile.places, tile.wide, tile.x, pitch);
     __syncthreads();
     convolve<kTiles>(image, body.space_out, tile.wide, pitch, fetched, body.mix_in, add_to_x);
     __syncthreads();
@@ -138,12 +141,14 @@ __global__ void __launch_bounds__(kThreads) hyper_kernel(HyperArgs args) {
     const int z_pitch = pitch_of(args.z.channels);
     Fetched fetched;
     fetch_first(fetched, args.image, args.head);
-    const Tile<kTiles> tile(args.z.height, args.z.width, z_pitch);
+    const Tile<kTiles> tile(args.z.height, args.z.width, args.out.t.channels, z_pitch);
+    tile.set_vector(args.quality, args.out.t.channels);
+    __syncthreads();
     gather<kTiles>(args.z, args.z.channels, tile.places, tile.x, z_pitch);
     __syncthreads();
     convolve<kTiles>(args.image, args.head, tile.x, z_pitch, fetched, args.space_in,
                      [&](int row, int channel, int16_t a, int16_t b) {
-                         const Pair q = load(args.quality + channel);
+                         const Pair q = load(tile.vector + channel);
                          store_both(tile, row, channel, add(a, q.first), add(b, q.second), args.out.t, Same());
                      });
     begin_body(args.image, args.space_in, tile, fetched, args.out, Same());
@@ -164,7 +169,8 @@ __global__ void __launch_bounds__(kThreads) upsample_kernel(UpsampleArgs args) {
     const int pitch = pitch_of(args.in.t.channels), quarter = blockIdx.y;
     Fetched fetched;
     fetch_first(fetched, args.image, args.body.space_out);
-    const Tile<kTiles> tile(args.in.t.height, args.in.t.width, pitch);
+    const Tile<kTiles> tile(args.in.t.height, args.in.t.width, 0, pitch);
+    __syncthreads();
     end_body(args.image, args.body, args.in, tile, fetched, args.up[quarter]);
     const auto shuffled = [&](int place) { return 2 * place + ((quarter >> 1) << 16 | (quarter & 1)); };
     convolve<kTiles>(args.image, args.up[quarter], tile.x, pitch, fetched, args.space_in,
@@ -195,7 +201,9 @@ __global__ void __launch_bounds__(kThreads) prior_kernel(PriorArgs args) {
     const int width = args.in.t.channels, pitch = pitch_of(width);
     Fetched fetched;
     fetch_first(fetched, context.image, args.body.space_out);
-    const Tile<kTiles> tile(context.prior.height, context.prior.width, pitch);
+    const Tile<kTiles> tile(context.prior.height, context.prior.width, width, pitch);
+    tile.set_vector(context.quality, width);
+    __syncthreads();
     end_body(context.image, args.body, args.in, tile, fetched, context.from_hyper);
     for (int i = threadIdx.x; i < tile.kRows * width / 2; i += kThreads) {
         const int row = i / (width / 2), channel = i % (width / 2) * 2;
@@ -205,7 +213,7 @@ __global__ void __launch_bounds__(kThreads) prior_kernel(PriorArgs args) {
     }
     convolve<kTiles>(context.image, context.from_hyper, tile.x, pitch, fetched, context.space_in,
                      [&](int row, int channel, int16_t a, int16_t b) {
-                         const Pair q = load(context.quality + channel);
+                         const Pair q = load(tile.vector + channel);
                          store_both(tile, row, channel, leaky(add(a, q.first)), leaky(add(b, q.second)),
                                     context.out.t, Same());
                      });
@@ -225,7 +233,9 @@ __global__ void __launch_bounds__(kThreads) context_kernel(LaterContextArgs args
     const int width = context.prior.channels, pitch = pitch_of(width);
     Fetched fetched;
     fetch_first(fetched, context.image, context.from_hyper);
-    const Tile<kTiles> tile(context.prior.height, context.prior.width, pitch);
+    const Tile<kTiles> tile(context.prior.height, context.prior.width, width, pitch);
+    tile.set_vector(context.quality, width);
+    __syncthreads();
     const Conv& from_latents = args.from_latents[tile.phase(args.steps)];
     // The latents read so far come first. Padding may reach into those not yet written: its weights are 0.
     const int channels = from_latents.k_steps * kMmaDepth, latents_pitch = pitch_of(channels);
@@ -235,7 +245,7 @@ __global__ void __launch_bounds__(kThreads) context_kernel(LaterContextArgs args
     __syncthreads();
     convolve<kTiles>(context.image, context.from_hyper, tile.x, pitch, fetched, from_latents,
                      [&](int row, int channel, int16_t a, int16_t b) {
-                         const Pair q = load(context.quality + channel);
+                         const Pair q = load(tile.vector + channel);
                          store(tile.wide + row * pitch + channel, add(a, q.first), add(b, q.second));
                      });
     // No barrier: each thread goes on with what it has written itself.
@@ -254,7 +264,7 @@ struct HeadsArgs {
     Begun in;
     Conv heads[kMaxSteps];              // by phase
     const int16_t* quality[kMaxSteps];  // by phase
-    int steps, k, group_size;
+    int steps, k, group_size, channels;  // of the heads: group_size each, padded together
     int16_t* means;
     uint8_t* indexes;
 };
@@ -264,10 +274,11 @@ __global__ void __launch_bounds__(kThreads) heads_kernel(HeadsArgs args) {
     const int pitch = pitch_of(args.in.t.channels), height = args.in.t.height, width = args.in.t.width;
     Fetched fetched;
     fetch_first(fetched, args.image, args.body.space_out);
-    const Tile<kTiles> tile(height, width, pitch);
+    const Tile<kTiles> tile(height, width, args.channels, pitch);
     const int phase = tile.phase(args.steps);
     const Conv& heads = args.heads[phase];
-    const int16_t* const quality = args.quality[phase];
+    tile.set_vector(args.quality[phase], args.channels);
+    __syncthreads();
     end_body(args.image, args.body, args.in, tile, fetched, heads);
     const int64_t start = channel_start(args.steps, args.k, args.k ^ phase, height, width);
     const int64_t next_channel = static_cast<int64_t>(height) * width;  // of the same group
@@ -284,7 +295,7 @@ __global__ void __launch_bounds__(kThreads) heads_kernel(HeadsArgs args) {
                                  args.means[at + c * next_channel] = values[i];
                              else if (c < 2 * args.group_size)
                                  args.indexes[at + (c - args.group_size) * next_channel] =
-                                     index_of(add(values[i], quality[c]));
+                                     index_of(add(values[i], tile.vector[c]));
                          }
                      });
 }
@@ -386,12 +397,12 @@ constexpr size_t kMaxSharedBytes = 99 * 1024;  // what a block may have on the l
 // All tiles of a plane of height x width, `parts` blocks each.
 template <class Args>
 void run_tiles(void (*small)(Args), void (*large)(Args), const CudaWalk& walk, int height, int width, int parts,
-               int x_pitch, int wide_pitch, Launch where, const Args& args) {
+               int vector_channels, int x_pitch, int wide_pitch, Launch where, const Args& args) {
     const bool wants_large = static_cast<int64_t>(height) * width > walk.large;
-    const int rows =
-        wants_large && shared_bytes(kLargeRows, x_pitch, wide_pitch) <= kMaxSharedBytes ? kLargeRows : kSmallRows;
+    const size_t large_bytes = shared_bytes(kLargeRows, vector_channels, x_pitch, wide_pitch);
+    const int rows = wants_large && large_bytes <= kMaxSharedBytes ? kLargeRows : kSmallRows;
     run_kernel(rows == kSmallRows ? small : large, dim3(static_cast<unsigned>(tile_count(height, width, rows)), parts),
-               dim3(kThreads), shared_bytes(rows, x_pitch, wide_pitch), where, args);
+               dim3(kThreads), shared_bytes(rows, vector_channels, x_pitch, wide_pitch), where, args);
 }
 
 template <class T>
@@ -419,27 +430,28 @@ void run_prior(const CudaWalk& walk, const Workspace& space, Launch where) {
     const NetLayout& net = walk.layout;
     const int rows = space.z.height, columns = space.z.width, pitch = pitch_of(net.width);
     Begun in = sized(space.begun[0], rows, columns);
-    run_tiles(hyper_kernel<1>, hyper_kernel<2>, walk, rows, columns, 1, pitch_of(net.hyper), pitch, where,
+    run_tiles(hyper_kernel<1>, hyper_kernel<2>, walk, rows, columns, 1, net.width, pitch_of(net.hyper), pitch,
+              where,
               HyperArgs{walk.image, space.z, net.head, net.bodies[0].space_in,
                         row_of<int16_t>(walk, net.quality, net.width), in});
     for (int i = 0; i < 2; ++i) {
         const Begun out = sized(space.begun[1 - i], rows << (i + 1), columns << (i + 1));
         const auto& up = net.up[i];
-        run_tiles(upsample_kernel<1>, upsample_kernel<2>, walk, rows << i, columns << i, 4, pitch,
+        run_tiles(upsample_kernel<1>, upsample_kernel<2>, walk, rows << i, columns << i, 4, 0, pitch,
                   wide_pitch_of_body(net), where,
                   UpsampleArgs{walk.image, net.bodies[i], in, {up[0], up[1], up[2], up[3]},
                                net.bodies[i + 1].space_in, out});
         in = out;
     }
-    run_tiles(prior_kernel<1>, prior_kernel<2>, walk, walk.height, walk.width, 1, pitch, wide_pitch_of_body(net),
-              where, PriorArgs{net.bodies[2], in, context_args(walk, space, 0)});
+    run_tiles(prior_kernel<1>, prior_kernel<2>, walk, walk.height, walk.width, 1, net.width, pitch,
+              wide_pitch_of_body(net), where, PriorArgs{net.bodies[2], in, context_args(walk, space, 0)});
 }
 
 void run_context(const CudaWalk& walk, const Workspace& space, int k, Launch where) {
     const NetLayout& net = walk.layout;
     LaterContextArgs args = {context_args(walk, space, k), space.latents, {}, net.config.steps};
     std::copy_n(net.steps[k].from_latents, net.config.steps, args.from_latents);
-    run_tiles(context_kernel<1>, context_kernel<2>, walk, walk.height, walk.width, 1, pitch_of(net.width),
+    run_tiles(context_kernel<1>, context_kernel<2>, walk, walk.height, walk.width, 1, net.width, pitch_of(net.width),
               wide_pitch_of_context(net, k), where, args);
 }
 
@@ -448,12 +460,12 @@ void run_heads(const CudaWalk& walk, const Workspace& space, int k, uint8_t* ind
     const StepLayout& step = net.steps[k];
     const int steps = net.config.steps;
     HeadsArgs args = {walk.image, step.body, sized(space.begun[1], walk.height, walk.width), {}, {}, steps, k,
-                      net.config.latents / steps, space.means, indexes};
+                      net.config.latents / steps, net.heads, space.means, indexes};
     for (int phase = 0; phase < steps; ++phase) {
         args.heads[phase] = step.heads[phase];
         args.quality[phase] = row_of<int16_t>(walk, step.heads_quality[phase], net.heads);
     }
-    run_tiles(heads_kernel<1>, heads_kernel<2>, walk, walk.height, walk.width, 1, pitch_of(net.width),
+    run_tiles(heads_kernel<1>, heads_kernel<2>, walk, walk.height, walk.width, 1, net.heads, pitch_of(net.width),
               wide_pitch_of_body(net), where, args);
 }
 
@@ -478,10 +490,10 @@ void run_fill(const CudaWalk& walk, int k, FillArgs args, Launch where) {
 }  // namespace
 
 bool fits(const NetLayout& layout) {
-    const int pitch = pitch_of(layout.width);
-    return shared_bytes(kSmallRows, pitch_of(layout.hyper), pitch) <= kMaxSharedBytes &&
-           shared_bytes(kSmallRows, pitch, wide_pitch_of_body(layout)) <= kMaxSharedBytes &&
-           shared_bytes(kSmallRows, pitch, wide_pitch_of_context(layout, layout.config.steps - 1)) <= kMaxSharedBytes;
+    const int width = layout.width, pitch = pitch_of(width), last = layout.config.steps - 1;
+    return std::max({shared_bytes(kSmallRows, width, pitch_of(layout.hyper), pitch),
+                     shared_bytes(kSmallRows, std::max(width, layout.heads), pitch, wide_pitch_of_body(layout)),
+                     shared_bytes(kSmallRows, width, pitch, wide_pitch_of_context(layout, last))}) <= kMaxSharedBytes;
 }
 
 uint64_t workspace_bytes(const NetLayout& layout, int height, int width) {
