@@ -1,304 +1,27 @@
 // READ ME FIRST
 //  1. What limits these nets at the size of a photo is not arithmetic but latency: some 50 layers one after the other. So a
-//     block of threads takes a tile of positions and runs as many layers on it as it can without leaving shared memory.
-//     Only a 3x3 convolution needs other tiles' results; there one kernel ends and the next begins.
+//     block of threads takes a tile of positions and runs as many layers on it as it can without leaving shared memory
+//     (nets_tile.cuh). Only a 3x3 convolution needs other tiles' results; there one kernel ends and the next begins.
 //  2. So kernels are cut in the middle of a Block (FORMAT §8): one writes t, the Block's input, and s =
-//     Leaky(space_in(t)); the next goes on with space(s). The chain of a tile of latents:
-//       hyper_kernel     head                                              | begin body4
-//       upsample_kernel  end body4, up2, Shuffle                           | begin body2
-//       upsample_kernel  end body2, up1, Shuffle                           | begin body1
-//       prior_kernel     end body1; from_hyper of the first context step   | begin its body
-//       heads_kernel     end body, mean, index
-//     and for each further step context_kernel (from_hyper, from_latents | begin body) and heads_kernel.
+//     Leaky(space_in(t)); the next goes on with space(s). For the first step:
+//       head                                              | begin body4
+//       end body4, up2, Shuffle                           | begin body2
+//       end body2, up1, Shuffle                           | begin body1
+//       end body1; from_hyper of the first context step   | begin its body
+//       end body, mean, index
+//     and for each further step: from_hyper, from_latents | begin body; end body, mean, index.
 //  3. A tile's positions all have the same phase, so that in each step they ask the same 1 / steps of the heads, and have
 //     read the same channels of the latents. A position's latents lie in memory in the order of steps (PackedPhase).
-//  4. What decides a byte is in nets.h; convolve.cuh proves its sums exact.
+//  4. What decides a byte is in nets.h; mma.cuh proves its sums exact.
 #include "nets_cuda.h"
 
 #include <algorithm>
 
-#include "convolve.cuh"
 #include "cuda_check.h"
-#include "segment.h"
+#include "nets_tile.cuh"
 
 namespace aec {
 namespace {
-
-// --------------------------------------------------------------------------------------------------------------- tiles
-
-// Of the four classes of positions in 2x2 squares, one after the other, each in whole tiles.
-int64_t tile_count(int height, int width, int rows) {
-    int64_t n = 0;
-    for (int parity = 0; parity < 4; ++parity)
-        n += (static_cast<int64_t>(parity_count(height, parity >> 1)) * parity_count(width, parity & 1) + rows - 1) / rows;
-    return n;
-}
-
-// A block's tile in shared memory: its positions, a quality's vector, and two regions for channels.
-template <int kTiles>
-struct Tile {
-    static constexpr int kRows = kTiles * kMmaRows;
-    int* places;
-    int16_t *vector, *x, *wide;
-    int parity;  // which class
-
-    // What this writes is there after the next barrier.
-    __device__ Tile(int height, int width, int vector_channels, int x_pitch) {
-        places = shared_memory<int>();
-        vector = reinterpret_cast<int16_t*>(places + kRows);
-        x = vector + vector_channels;
-        wide = x + kRows * x_pitch;
-        int tile = blockIdx.x, size = 0;
-        for (parity = 0;; ++parity) {
-            size = parity_count(height, parity >> 1) * parity_count(width, parity & 1);
-            const int tiles = (size + kRows - 1) / kRows;
-            if (tile < tiles) break;
-            tile -= tiles;
-        }
-        if (threadIdx.x < kRows) {
-            const int rank = tile * kRows + threadIdx.x, columns = parity_count(width, parity & 1);
-            const int row = 2 * (rank / columns) + (parity >> 1), column = 2 * (rank % columns) + (parity & 1);
-            places[threadIdx.x] = rank < size ? row << 16 | column : kNowhere;
-        }
-    }
-    __device__ void set_vector(const int16_t* from, int channels) const {
-        for (int i = threadIdx.x; i < channels / 8; i += kThreads)
-            reinterpret_cast<Quad*>(vector)[i] = reinterpret_cast<const Quad*>(from)[i];
-    }
-    __device__ int phase(int steps) const { return phase_of(parity >> 1, parity & 1, steps); }
-};
-
-size_t shared_bytes(int rows, int vector_channels, int x_pitch, int wide_pitch) {
-    return rows * (sizeof(int) + (x_pitch + wide_pitch) * sizeof(int16_t)) + vector_channels * sizeof(int16_t);
-}
-
-// -------------------------------------------------------------------------------------------------------------- blocks
-
-struct Begun {  // a Block of which the first convolution is done
-    Plane t, s;
-};
-
-struct Same {
-    __device__ int operator()(int place) const { return place; }
-};
-
-// Of t: to the next layer, in tile.wide, and to the next kernel, at where(place).
-template <int kTiles, class Where>
-__device__ void store_both(const Tile<kTiles>& tile, int row, int channel, int16_t a, int16_t b, const Plane& t,
-                           const Where& where) {
-    store(tile.wide + row * pitch_of(t.channels) + channel, a, b);
-    if (tile.places[row] != kNowhere) store(t.at(where(tile.places[row])) + channel, a, b);
-}
-
-// tile.wide, [rows][pitch_of(channels)], holds t, and so does begun.t, or will: -> begun.s. fetched: space_in's.
-template <int kTiles, class Where>
-__device__ void begin_body(const uint8_t* __restrict__ image, const Conv& space_in, const Tile<kTiles>& tile,
-                           Fetched& fetched, const Begun& begun, const Where& where) {
-    __syncthreads();
-    convolve<kTiles>(image, space_in, tile.wide, pitch_of(begun.s.channels), fetched, Conv(),
-                     [&](int row, int channel, int16_t a, int16_t b) {
-                         if (tile.places[row] != kNowhere)
-                             store(begun.s.at(where(tile.places[row])) + channel, leaky(a), leaky(b));
-                     });
-}
-
-// -> tile.x, ready to be read. fetched: space_out's; afterwards next's.
-template <int kTiles>
-__device__ void end_body(const uint8_t* __restrict__ image, const BodyLayout& body, const Begun& begun,
-                         const Tile<kTiles>& tile, Fetched& fetched, const Conv& next) {
-    const int width = begun.t.channels, pitch = pitch_of(width);
-    const int wide_pitch = pitch_of(body.mix_out.k_steps * kMmaDepth);
-    const auto add_to_x = [&](int row, int channel, int16_t a, int16_t b) {
-        int16_t* const x = tile.x + row * pitch + channel;
-        const Pair before = load(x);
-        store(x, add(before.first, a), add(before.second, b));
-    };
-    convolve_space<kTiles>(image, body, begun.s, begun.t, tile.places, tile.wide, tile.x, pitch);
-    __syncthreads();
-    convolve<kTiles>(image, body.space_out, tile.wide, pitch, fetched, body.mix_in, add_to_x);
-    __syncthreads();
-    convolve<kTiles>(image, body.mix_in, tile.x, pitch, fetched, body.mix_out,
-                     [&](int row, int channel, int16_t a, int16_t b) {
-                         store(tile.wide + row * wide_pitch + channel, leaky(a), leaky(b));
-                     });
-    __syncthreads();
-    convolve<kTiles>(image, body.mix_out, tile.wide, wide_pitch, fetched, next, add_to_x);
-    __syncthreads();
-}
-
-// ------------------------------------------------------------------------------------------------------------- kernels
-
-struct HyperArgs {
-    const uint8_t* image;
-    Plane z;
-    Conv head, space_in;
-    const int16_t* quality;
-    Begun out;
-};
-
-template <int kTiles>
-__global__ void __launch_bounds__(kThreads) hyper_kernel(HyperArgs args) {
-    const int z_pitch = pitch_of(args.z.channels);
-    Fetched fetched;
-    fetch_first(fetched, args.image, args.head);
-    const Tile<kTiles> tile(args.z.height, args.z.width, args.out.t.channels, z_pitch);
-    tile.set_vector(args.quality, args.out.t.channels);
-    __syncthreads();
-    gather<kTiles>(args.z, args.z.channels, tile.places, tile.x, z_pitch);
-    __syncthreads();
-    convolve<kTiles>(args.image, args.head, tile.x, z_pitch, fetched, args.space_in,
-                     [&](int row, int channel, int16_t a, int16_t b) {
-                         const Pair q = load(tile.vector + channel);
-                         store_both(tile, row, channel, add(a, q.first), add(b, q.second), args.out.t, Same());
-                     });
-    begin_body(args.image, args.space_in, tile, fetched, args.out, Same());
-}
-
-struct UpsampleArgs {
-    const uint8_t* image;
-    BodyLayout body;
-    Begun in;
-    Conv up[4], space_in;
-    Begun out;  // twice as high and wide
-};
-
-// blockIdx.y: which quarter of the upsampling. Four blocks each end the same body, which is a fifth of the quarter's
-// time: at these resolutions a GPU has more multiprocessors than there are tiles.
-template <int kTiles>
-__global__ void __launch_bounds__(kThreads) upsample_kernel(UpsampleArgs args) {
-    const int pitch = pitch_of(args.in.t.channels), quarter = blockIdx.y;
-    Fetched fetched;
-    fetch_first(fetched, args.image, args.body.space_out);
-    const Tile<kTiles> tile(args.in.t.height, args.in.t.width, 0, pitch);
-    __syncthreads();
-    end_body(args.image, args.body, args.in, tile, fetched, args.up[quarter]);
-    const auto shuffled = [&](int place) { return 2 * place + ((quarter >> 1) << 16 | (quarter & 1)); };
-    convolve<kTiles>(args.image, args.up[quarter], tile.x, pitch, fetched, args.space_in,
-                     [&](int row, int channel, int16_t a, int16_t b) {
-                         store_both(tile, row, channel, a, b, args.out.t, shuffled);
-                     });
-    begin_body(args.image, args.space_in, tile, fetched, args.out, shuffled);
-}
-
-// t = Leaky(Add(from_hyper(prior), quality)), the beginning of a context step.
-struct ContextArgs {
-    const uint8_t* image;
-    Plane prior;
-    Conv from_hyper, space_in;
-    const int16_t* quality;
-    Begun out;
-};
-
-struct PriorArgs {
-    BodyLayout body;
-    Begun in;  // as large as whole hyperlatents; args.prior is cropped
-    ContextArgs first;
-};
-
-template <int kTiles>
-__global__ void __launch_bounds__(kThreads) prior_kernel(PriorArgs args) {
-    const ContextArgs& context = args.first;
-    const int width = args.in.t.channels, pitch = pitch_of(width);
-    Fetched fetched;
-    fetch_first(fetched, context.image, args.body.space_out);
-    const Tile<kTiles> tile(context.prior.height, context.prior.width, width, pitch);
-    tile.set_vector(context.quality, width);
-    __syncthreads();
-    end_body(context.image, args.body, args.in, tile, fetched, context.from_hyper);
-    for (int i = threadIdx.x; i < tile.kRows * width / 2; i += kThreads) {
-        const int row = i / (width / 2), channel = i % (width / 2) * 2;
-        const Pair x = load(tile.x + row * pitch + channel);
-        if (tile.places[row] != kNowhere)
-            store(context.prior.at(tile.places[row]) + channel, x.first, x.second);
-    }
-    convolve<kTiles>(context.image, context.from_hyper, tile.x, pitch, fetched, context.space_in,
-                     [&](int row, int channel, int16_t a, int16_t b) {
-                         const Pair q = load(tile.vector + channel);
-                         store_both(tile, row, channel, leaky(add(a, q.first)), leaky(add(b, q.second)),
-                                    context.out.t, Same());
-                     });
-    begin_body(context.image, context.space_in, tile, fetched, context.out, Same());
-}
-
-struct LaterContextArgs {
-    ContextArgs context;
-    Plane latents;
-    Conv from_latents[kMaxSteps];  // by phase
-    int steps;
-};
-
-template <int kTiles>
-__global__ void __launch_bounds__(kThreads) context_kernel(LaterContextArgs args) {
-    const ContextArgs& context = args.context;
-    const int width = context.prior.channels, pitch = pitch_of(width);
-    Fetched fetched;
-    fetch_first(fetched, context.image, context.from_hyper);
-    const Tile<kTiles> tile(context.prior.height, context.prior.width, width, pitch);
-    tile.set_vector(context.quality, width);
-    __syncthreads();
-    const Conv& from_latents = args.from_latents[tile.phase(args.steps)];
-    // The latents read so far come first. Padding may reach into those not yet written: its weights are 0.
-    const int channels = from_latents.k_steps * kMmaDepth, latents_pitch = pitch_of(channels);
-    int16_t* const latents = tile.wide + tile.kRows * pitch;
-    gather<kTiles>(context.prior, width, tile.places, tile.x, pitch);
-    gather<kTiles>(args.latents, channels, tile.places, latents, latents_pitch);
-    __syncthreads();
-    convolve<kTiles>(context.image, context.from_hyper, tile.x, pitch, fetched, from_latents,
-                     [&](int row, int channel, int16_t a, int16_t b) {
-                         const Pair q = load(tile.vector + channel);
-                         store(tile.wide + row * pitch + channel, add(a, q.first), add(b, q.second));
-                     });
-    // No barrier: each thread goes on with what it has written itself.
-    convolve<kTiles>(context.image, from_latents, latents, latents_pitch, fetched, context.space_in,
-                     [&](int row, int channel, int16_t a, int16_t b) {
-                         const Pair before = load(tile.wide + row * pitch + channel);
-                         store_both(tile, row, channel, leaky(add(before.first, a)), leaky(add(before.second, b)),
-                                    context.out.t, Same());
-                     });
-    begin_body(context.image, context.space_in, tile, fetched, context.out, Same());
-}
-
-struct HeadsArgs {
-    const uint8_t* image;
-    BodyLayout body;
-    Begun in;
-    Conv heads[kMaxSteps];              // by phase
-    const int16_t* quality[kMaxSteps];  // by phase
-    int steps, k, group_size, channels;  // of the heads: group_size each, padded together
-    int16_t* means;
-    uint8_t* indexes;
-};
-
-template <int kTiles>
-__global__ void __launch_bounds__(kThreads) heads_kernel(HeadsArgs args) {
-    const int pitch = pitch_of(args.in.t.channels), height = args.in.t.height, width = args.in.t.width;
-    Fetched fetched;
-    fetch_first(fetched, args.image, args.body.space_out);
-    const Tile<kTiles> tile(height, width, args.channels, pitch);
-    const int phase = tile.phase(args.steps);
-    const Conv& heads = args.heads[phase];
-    tile.set_vector(args.quality[phase], args.channels);
-    __syncthreads();
-    end_body(args.image, args.body, args.in, tile, fetched, heads);
-    const int64_t start = channel_start(args.steps, args.k, args.k ^ phase, height, width);
-    const int64_t next_channel = static_cast<int64_t>(height) * width;  // of the same group
-    convolve<kTiles>(args.image, heads, tile.x, pitch, fetched, Conv(),
-                     [&](int row, int channel, int16_t a, int16_t b) {
-                         const int place = tile.places[row];
-                         if (place == kNowhere) return;
-                         const int64_t at = start + rank_of(args.steps, phase, width, place >> 16, place & 0xFFFF);
-                         const int16_t values[2] = {a, b};
-#pragma unroll
-                         for (int i = 0; i < 2; ++i) {
-                             const int c = channel + i;
-                             if (c < args.group_size)
-                                 args.means[at + c * next_channel] = values[i];
-                             else if (c < 2 * args.group_size)
-                                 args.indexes[at + (c - args.group_size) * next_channel] =
-                                     index_of(add(values[i], tile.vector[c]));
-                         }
-                     });
-}
 
 // ------------------------------------------------------------------------------------------- symbols, one thread each
 
@@ -351,6 +74,10 @@ __global__ void __launch_bounds__(kThreads)
 
 // ----------------------------------------------------------------------------------------------------------- workspace
 
+struct Begun {  // a Block of which the first convolution is done
+    Plane t, s;
+};
+
 struct Workspace {
     Plane z, prior, latents;
     Begun begun[2];  // taken in turn: a kernel reads one's neighbours while it writes the other
@@ -389,84 +116,173 @@ Begun sized(const Begun& begun, int height, int width) {
     return out;
 }
 
+// ------------------------------------------------------------------------------------------------------------ programs
+
+template <class T>
+const T* row_of(const CudaWalk& walk, uint32_t table, int channels) {
+    const uint64_t row = static_cast<uint64_t>(walk.quality - 1) * channels * sizeof(T);
+    return reinterpret_cast<const T*>(reinterpret_cast<uintptr_t>(walk.image) + table + row);
+}
+
+// Writes the program of one kernel. Regions: `x`, and `wide` after it.
+class Writer {
+public:
+    Writer(const CudaWalk& walk, int height, int width, int x_channels)
+        : walk_(walk), x_{0, pitch_of(x_channels)}, wide_{x_.pitch, pitch_of(walk.layout.width)} {
+        program_.height = height;
+        program_.width = width;
+        program_.steps = walk.layout.config.steps;
+        program_.image = walk.image;
+    }
+
+    void vector(uint32_t table, int channels, uint32_t stride = 0) {
+        program_.vector = row_of<int16_t>(walk_, table, channels);
+        program_.vector_channels = channels;
+        program_.vector_stride = stride / sizeof(int16_t);
+    }
+
+    void source(const Plane& plane, int channels, Region to) { program_.sources[n_sources_++] = {plane, channels, to}; }
+
+    // -> x
+    void end_body(const BodyLayout& body, const Begun& begun, const Plane& memory = {}) {
+        const Region inner = {wide_.before, pitch_of(walk_.layout.wide)};
+        program_.body = body;
+        program_.t = begun.t;
+        program_.t_to = x_;
+        program_.s = begun.s;
+        program_.s_to = wide_;
+        add(body.space_out, wide_, x_).adds_to_out = true;
+        add(body.mix_in, x_, inner).is_leaky = true;
+        Layer& last = add(body.mix_out, inner, x_);
+        last.adds_to_out = true;
+        last.memory = memory;
+    }
+
+    // wide -> begun, the last layer's result being t
+    void begin_body(const Conv& space_in, const Begun& begun) {
+        program_.layers[program_.n_layers - 1].memory = begun.t;
+        Layer& layer = add(space_in, wide_, {});
+        layer.stays = false;
+        layer.is_leaky = true;
+        layer.memory = begun.s;
+    }
+
+    Layer& add(const Conv& conv, Region in, Region out) {
+        Layer& layer = program_.layers[program_.n_layers++];
+        layer.conv = conv;
+        layer.in = in;
+        layer.out = out;
+        layer.stays = true;
+        program_.pitch = std::max({program_.pitch, in.before + in.pitch, out.before + out.pitch});
+        return layer;
+    }
+
+    Region x() const { return x_; }
+    Region wide() const { return wide_; }
+    Region after_wide(int channels) const { return {wide_.before + wide_.pitch, pitch_of(channels)}; }
+    Program& program() { return program_; }
+
+private:
+    const CudaWalk& walk_;
+    const Region x_, wide_;
+    int n_sources_ = 0;
+    Program program_ = {};
+};
+
+Program hyper_program(const CudaWalk& walk, const Plane& z, const Begun& out) {
+    const NetLayout& net = walk.layout;
+    Writer write(walk, z.height, z.width, net.hyper);
+    write.vector(net.quality, net.width);
+    write.source(z, net.hyper, write.x());
+    write.add(net.head, write.x(), write.wide()).adds_vector = true;
+    write.begin_body(net.bodies[0].space_in, out);
+    return write.program();
+}
+
+// i = 0: body4, up2; 1: body2, up1. Each quarter of the upsampling has blocks of its own, which all end the same body.
+// That is more work in all, but done sooner: at these sizes a GPU has more multiprocessors than there are tiles.
+Program upsample_program(const CudaWalk& walk, int i, const Begun& in, const Begun& out) {
+    const NetLayout& net = walk.layout;
+    Writer write(walk, in.t.height, in.t.width, net.width);
+    write.program().steps = 0;
+    write.end_body(net.bodies[i], in);
+    write.add(net.up[i], write.x(), write.wide());
+    write.begin_body(net.bodies[i + 1].space_in, out);
+    return write.program();
+}
+
+// `in` is as large as whole hyperlatents; here it is cropped.
+Program prior_program(const CudaWalk& walk, const Begun& in, const Plane& prior, const Begun& out) {
+    const NetLayout& net = walk.layout;
+    const StepLayout& first = net.steps[0];
+    Writer write(walk, walk.height, walk.width, net.width);
+    write.vector(first.quality, net.width);
+    write.end_body(net.bodies[2], in, prior);
+    Layer& layer = write.add(first.from_hyper, write.x(), write.wide());
+    layer.adds_vector = layer.is_leaky = true;
+    write.begin_body(first.body.space_in, out);
+    return write.program();
+}
+
+// Step k > 0. The latents read so far come first in memory; padding may reach into the others, but its weights are 0.
+Program context_program(const CudaWalk& walk, int k, const Plane& prior, const Plane& latents, const Begun& out) {
+    const NetLayout& net = walk.layout;
+    const StepLayout& step = net.steps[k];
+    const int channels = step.from_latents.k_steps * kMmaDepth;
+    Writer write(walk, walk.height, walk.width, net.width);
+    write.vector(step.quality, net.width);
+    write.source(prior, net.width, write.x());
+    write.source(latents, channels, write.after_wide(channels));
+    write.add(step.from_hyper, write.x(), write.wide()).adds_vector = true;
+    Layer& layer = write.add(step.from_latents, write.after_wide(channels), write.wide());
+    layer.adds_to_out = layer.is_leaky = true;
+    write.begin_body(step.body.space_in, out);
+    return write.program();
+}
+
+Program heads_program(const CudaWalk& walk, int k, const Begun& in, int16_t* means, uint8_t* indexes) {
+    const NetLayout& net = walk.layout;
+    const StepLayout& step = net.steps[k];
+    Writer write(walk, walk.height, walk.width, net.width);
+    write.vector(step.heads_quality, net.heads, step.heads_quality_stride);
+    write.end_body(step.body, in);
+    Layer& layer = write.add(step.heads, write.x(), {});
+    layer.stays = false;
+    layer.adds_vector = layer.is_heads = true;
+    write.program().heads = {net.config.steps, k, net.config.latents / net.config.steps, means, indexes};
+    return write.program();
+}
+
 // ------------------------------------------------------------------------------------------------------------ launches
 
 constexpr int kSmallRows = kMmaRows, kLargeRows = 2 * kMmaRows;
 constexpr size_t kMaxSharedBytes = 99 * 1024;  // what a block may have on the least of sm_80 and later
 
-// All tiles of a plane of height x width, `parts` blocks each.
-template <class Args>
-void run_tiles(void (*small)(Args), void (*large)(Args), const CudaWalk& walk, int height, int width, int parts,
-               int vector_channels, int x_pitch, int wide_pitch, Launch where, const Args& args) {
-    const bool wants_large = static_cast<int64_t>(height) * width > walk.large;
-    const size_t large_bytes = shared_bytes(kLargeRows, vector_channels, x_pitch, wide_pitch);
-    const int rows = wants_large && large_bytes <= kMaxSharedBytes ? kLargeRows : kSmallRows;
-    run_kernel(rows == kSmallRows ? small : large, dim3(static_cast<unsigned>(tile_count(height, width, rows)), parts),
-               dim3(kThreads), shared_bytes(rows, vector_channels, x_pitch, wide_pitch), where, args);
+size_t bytes_of(const Program& program, int rows) {
+    return shared_bytes(rows, program.vector_channels, program.pitch);
 }
 
-template <class T>
-const T* row_of(const CudaWalk& walk, uint32_t table, int channels) {
-    return reinterpret_cast<const T*>(walk.image + table) + static_cast<size_t>(walk.quality - 1) * channels;
-}
-
-ContextArgs context_args(const CudaWalk& walk, const Workspace& space, int k) {
-    const StepLayout& step = walk.layout.steps[k];
-    return {walk.image, space.prior, step.from_hyper, step.body.space_in,
-            row_of<int16_t>(walk, step.quality, walk.layout.width), sized(space.begun[1], walk.height, walk.width)};
+void run(const CudaWalk& walk, const Program& program, Launch where) {
+    const bool wants_large = static_cast<int64_t>(program.height) * program.width > walk.large;
+    const bool is_large = wants_large && bytes_of(program, kLargeRows) <= kMaxSharedBytes;
+    const int rows = is_large ? kLargeRows : kSmallRows, quarters = program.steps == 0 ? 4 : 1;
+    const auto tiles = static_cast<unsigned>(tile_count(program.height, program.width, rows));
+    run_kernel(is_large ? tile_kernel<2> : tile_kernel<1>, dim3(tiles, quarters), dim3(kThreads),
+               bytes_of(program, rows), where, program);
 }
 
 dim3 grid_of(int64_t positions, int channels) {
     return dim3(static_cast<unsigned>((positions + kThreads - 1) / kThreads), channels);
 }
 
-int wide_pitch_of_body(const NetLayout& layout) { return pitch_of(layout.wide); }
-int wide_pitch_of_context(const NetLayout& layout, int k) {
-    return pitch_of(layout.width) + pitch_of(layout.steps[k].from_latents[0].k_steps * kMmaDepth);
-}
-
-// From the hyperlatents to the beginning of the first context step's body, in space.begun[1].
-void run_prior(const CudaWalk& walk, const Workspace& space, Launch where) {
-    const NetLayout& net = walk.layout;
-    const int rows = space.z.height, columns = space.z.width, pitch = pitch_of(net.width);
-    Begun in = sized(space.begun[0], rows, columns);
-    run_tiles(hyper_kernel<1>, hyper_kernel<2>, walk, rows, columns, 1, net.width, pitch_of(net.hyper), pitch,
-              where,
-              HyperArgs{walk.image, space.z, net.head, net.bodies[0].space_in,
-                        row_of<int16_t>(walk, net.quality, net.width), in});
-    for (int i = 0; i < 2; ++i) {
-        const Begun out = sized(space.begun[1 - i], rows << (i + 1), columns << (i + 1));
-        const auto& up = net.up[i];
-        run_tiles(upsample_kernel<1>, upsample_kernel<2>, walk, rows << i, columns << i, 4, 0, pitch,
-                  wide_pitch_of_body(net), where,
-                  UpsampleArgs{walk.image, net.bodies[i], in, {up[0], up[1], up[2], up[3]},
-                               net.bodies[i + 1].space_in, out});
-        in = out;
-    }
-    run_tiles(prior_kernel<1>, prior_kernel<2>, walk, walk.height, walk.width, 1, net.width, pitch,
-              wide_pitch_of_body(net), where, PriorArgs{net.bodies[2], in, context_args(walk, space, 0)});
-}
-
-void run_context(const CudaWalk& walk, const Workspace& space, int k, Launch where) {
-    const NetLayout& net = walk.layout;
-    LaterContextArgs args = {context_args(walk, space, k), space.latents, {}, net.config.steps};
-    std::copy_n(net.steps[k].from_latents, net.config.steps, args.from_latents);
-    run_tiles(context_kernel<1>, context_kernel<2>, walk, walk.height, walk.width, 1, net.width, pitch_of(net.width),
-              wide_pitch_of_context(net, k), where, args);
-}
-
-void run_heads(const CudaWalk& walk, const Workspace& space, int k, uint8_t* indexes, Launch where) {
-    const NetLayout& net = walk.layout;
-    const StepLayout& step = net.steps[k];
-    const int steps = net.config.steps;
-    HeadsArgs args = {walk.image, step.body, sized(space.begun[1], walk.height, walk.width), {}, {}, steps, k,
-                      net.config.latents / steps, net.heads, space.means, indexes};
-    for (int phase = 0; phase < steps; ++phase) {
-        args.heads[phase] = step.heads[phase];
-        args.quality[phase] = row_of<int16_t>(walk, step.heads_quality[phase], net.heads);
-    }
-    run_tiles(heads_kernel<1>, heads_kernel<2>, walk, walk.height, walk.width, 1, net.heads, pitch_of(net.width),
-              wide_pitch_of_body(net), where, args);
+void run_prior(const CudaWalk& walk, const Workspace& space, const Begun& out, Launch where) {
+    const int rows = space.z.height, columns = space.z.width;
+    const Begun at4 = sized(space.begun[0], rows, columns), at2 = sized(space.begun[1], 2 * rows, 2 * columns),
+                at1 = sized(space.begun[0], 4 * rows, 4 * columns);
+    run(walk, hyper_program(walk, space.z, at4), where);
+    run(walk, upsample_program(walk, 0, at4, at2), where);
+    run(walk, upsample_program(walk, 1, at2, at1), where);
+    run(walk, prior_program(walk, at1, space.prior, out), where);
 }
 
 void run_fill(const CudaWalk& walk, int k, FillArgs args, Launch where) {
@@ -490,10 +306,12 @@ void run_fill(const CudaWalk& walk, int k, FillArgs args, Launch where) {
 }  // namespace
 
 bool fits(const NetLayout& layout) {
-    const int width = layout.width, pitch = pitch_of(width), last = layout.config.steps - 1;
-    return std::max({shared_bytes(kSmallRows, width, pitch_of(layout.hyper), pitch),
-                     shared_bytes(kSmallRows, std::max(width, layout.heads), pitch, wide_pitch_of_body(layout)),
-                     shared_bytes(kSmallRows, width, pitch, wide_pitch_of_context(layout, last))}) <= kMaxSharedBytes;
+    const CudaWalk walk = {layout, 1, 1, 1, 0, nullptr, nullptr, nullptr};
+    const int last = layout.config.steps - 1;
+    const Program largest[] = {hyper_program(walk, {}, {}), prior_program(walk, {}, {}, {}),
+                               context_program(walk, last, {}, {}, {}), heads_program(walk, last, {}, nullptr, nullptr)};
+    return std::all_of(std::begin(largest), std::end(largest),
+                       [](const Program& p) { return bytes_of(p, kSmallRows) <= kMaxSharedBytes; });
 }
 
 uint64_t workspace_bytes(const NetLayout& layout, int height, int width) {
@@ -515,11 +333,12 @@ void predict_cuda(const CudaWalk& walk, int k, uint8_t* indexes, Launch where) {
                    row_of<uint8_t>(walk, net.hyper_index, net.config.hyper), positions, indexes);
         return;
     }
+    const Begun begun = sized(space.begun[1], walk.height, walk.width);
     if (k == 1)
-        run_prior(walk, space, where);
+        run_prior(walk, space, begun, where);
     else
-        run_context(walk, space, k - 1, where);
-    run_heads(walk, space, k - 1, indexes, where);
+        run(walk, context_program(walk, k - 1, space.prior, space.latents, begun), where);
+    run(walk, heads_program(walk, k - 1, begun, space.means, indexes), where);
 }
 
 void choose_cuda(const CudaWalk& walk, int k, const uint8_t* indexes, const float* values, Strides strides,

@@ -26,6 +26,16 @@ public:
         return conv;
     }
 
+    template <class Variants, class ConvOf>
+    Conv variants(const Variants& from, int n, const ConvOf& conv_of) {
+        const Conv first = conv(conv_of(from[0]));
+        Conv last = first;
+        for (int i = 1; i < n; ++i) last = conv(conv_of(from[i]));
+        Conv all = first;
+        all.stride = n > 1 ? (last.weights - first.weights) / (n - 1) : 0;
+        return all;
+    }
+
     BodyLayout body(const PackedBlock& from) {
         BodyLayout body;
         body.space_in = conv(from.space_in);
@@ -90,21 +100,23 @@ NetImage::NetImage(const Nets& nets) {
     layout.quality = write.table(nets.quality.values);
     const PackedBlock* bodies[] = {&nets.body4, &nets.body2, &nets.body1};
     for (int i = 0; i < 3; ++i) layout.bodies[i] = write.body(*bodies[i]);
-    for (int quarter = 0; quarter < 4; ++quarter) {
-        layout.up[0][quarter] = write.conv(nets.up2[quarter]);
-        layout.up[1][quarter] = write.conv(nets.up1[quarter]);
-    }
+    const auto itself = [](const PackedPointwise& conv) -> const PackedPointwise& { return conv; };
+    layout.up[0] = write.variants(nets.up2, 4, itself);
+    layout.up[1] = write.variants(nets.up1, 4, itself);
     for (int k = 0; k < c.steps; ++k) {
         const PackedStep& from = nets.steps[k];
         StepLayout& step = layout.steps[k];
         step.from_hyper = write.conv(from.from_hyper);
         step.quality = write.table(from.quality.values);
         step.body = write.body(from.body);
-        for (int phase = 0; phase < c.steps; ++phase) {
-            if (k > 0) step.from_latents[phase] = write.conv(from.phases[phase].from_latents);
-            step.heads[phase] = write.conv(from.phases[phase].heads);
-            step.heads_quality[phase] = write.table(from.phases[phase].heads_quality.values);
-        }
+        const auto from_latents = [](const PackedPhase& phase) -> const PackedPointwise& { return phase.from_latents; };
+        const auto heads = [](const PackedPhase& phase) -> const PackedPointwise& { return phase.heads; };
+        if (k > 0) step.from_latents = write.variants(from.phases, c.steps, from_latents);
+        step.heads = write.variants(from.phases, c.steps, heads);
+        step.heads_quality = write.table(from.phases[0].heads_quality.values);
+        uint32_t last = step.heads_quality;
+        for (int phase = 1; phase < c.steps; ++phase) last = write.table(from.phases[phase].heads_quality.values);
+        step.heads_quality_stride = (last - step.heads_quality) / (c.steps - 1);
     }
     layout.hyper_index = write.table(nets.hyper_index);
     layout.hyper_step = write.table(nets.hyper_step);
