@@ -78,6 +78,7 @@ struct Begun {  // a Block of which the first convolution is done
     Plane t, s;
 };
 
+// Padded channels of z and of the latents are never written: they meet weights of 0.
 struct Workspace {
     Plane z, prior, latents;
     Begun begun[2];  // taken in turn: a kernel reads one's neighbours while it writes the other
@@ -161,19 +162,26 @@ public:
     // wide -> begun, the last layer's result being t
     void begin_body(const Conv& space_in, const Begun& begun) {
         program_.layers[program_.n_layers - 1].memory = begun.t;
-        Layer& layer = add(space_in, wide_, {});
-        layer.stays = false;
+        Layer& layer = leave(space_in, wide_);
         layer.is_leaky = true;
         layer.memory = begun.s;
     }
 
+    // Its result stays in shared memory.
     Layer& add(const Conv& conv, Region in, Region out) {
+        Layer& layer = leave(conv, in);
+        layer.stays = true;
+        layer.out = out;
+        program_.pitch = std::max(program_.pitch, out.before + out.pitch);
+        return layer;
+    }
+
+    // It does not.
+    Layer& leave(const Conv& conv, Region in) {
         Layer& layer = program_.layers[program_.n_layers++];
         layer.conv = conv;
         layer.in = in;
-        layer.out = out;
-        layer.stays = true;
-        program_.pitch = std::max({program_.pitch, in.before + in.pitch, out.before + out.pitch});
+        program_.pitch = std::max(program_.pitch, in.before + in.pitch);
         return layer;
     }
 
@@ -246,8 +254,7 @@ Program heads_program(const CudaWalk& walk, int k, const Begun& in, int16_t* mea
     Writer write(walk, walk.height, walk.width, net.width);
     write.vector(step.heads_quality, net.heads, step.heads_quality_stride);
     write.end_body(step.body, in);
-    Layer& layer = write.add(step.heads, write.x(), {});
-    layer.stays = false;
+    Layer& layer = write.leave(step.heads, write.x());
     layer.adds_vector = layer.is_heads = true;
     write.program().heads = {net.config.steps, k, net.config.latents / net.config.steps, means, indexes};
     return write.program();
