@@ -3,6 +3,7 @@
 import photos
 import pytest
 import torch
+from conftest import EMULATION
 from test_nets import SMALLEST, assert_equal, decode, encode, extreme_net, values_for
 
 from codec import entropy, latents, pipeline, walk, weights
@@ -11,6 +12,11 @@ from codec.image import to_pixels
 from codec.integer import HIGH, LOW, IntegerEntropyNet
 from codec.model import Config
 from codec.walk_cuda import CudaNets, CudaWalk
+
+
+@pytest.fixture(scope="module")
+def device() -> torch.device:
+    return torch.device("cpu" if EMULATION else "cuda")
 
 
 def on(device: torch.device, net: IntegerEntropyNet) -> CudaNets:
