@@ -62,7 +62,7 @@ def decode(codec: Codec, layout: Layout) -> Tensor:
     """uint8 [3, H, W] or [1, H, W] on the codec's device."""
     header, s = layout.header, LATENT_STRIDE
     rows, columns = -(-header.height // s), -(-header.width // s)
-    y = torch.empty(codec.config.latents, rows, columns, device=codec.device)
+    y = torch.empty(rows, columns, codec.config.latents, device=codec.device).permute(2, 0, 1)  # as synthesis reads it
     for tile, part in zip(header.tiles, read_latents(codec, layout), strict=True):
         y[:, tile.y // s :, tile.x // s :][:, : part.shape[1], : part.shape[2]] = part
     out = torch.empty(1 if header.gray else 3, header.height, header.width, dtype=torch.uint8, device=codec.device)

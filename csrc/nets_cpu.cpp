@@ -17,7 +17,12 @@ int in_range(int value, int low, int high, const char* name) {
     return value;
 }
 
-int coarse(int side) { return (in_range(side, 1, Walk::kMaxSide, "height or width") + kHyperStride - 1) / kHyperStride; }
+// Below, a thread's start and the waiting for it cost more than it brings.
+constexpr int kPositionsPerThread = 64;
+
+int coarse(int side) {
+    return (in_range(side, 1, Walk::kMaxSide, "height or width") + kHyperStride - 1) / kHyperStride;
+}
 
 void fill_places(const Grid& from, const Grid& to, std::vector<int32_t> (&places)[4]) {
     for (int corner = 0; corner < 4; ++corner) {
@@ -50,15 +55,15 @@ const Kernels& kernels_of(Isa isa) {
 
 Walk::Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width, int threads)
     : nets_(std::move(nets)), quality_(in_range(quality, 1, kQualities, "quality")),
-      threads_(in_range(threads, 1, 1 << 16, "threads")), kernels_(&kernels_of(current_isa())), grid4_(coarse(height), coarse(width)),
-      grid2_(2 * coarse(height), 2 * coarse(width)), grid1_(4 * coarse(height), 4 * coarse(width)),
+      threads_(in_range(threads, 1, 1 << 16, "threads")), kernels_(&kernels_of(current_isa())),
+      grid4_(coarse(height), coarse(width)), grid2_(2 * coarse(height), 2 * coarse(width)), grid1_(4 * coarse(height), 4 * coarse(width)),
       grid_(height, width), z_hat_(grid4_.positions(), nets_->config.hyper),
       x4_(grid4_.positions(), nets_->config.context), space4_(grid4_.positions(), nets_->config.context),
       x2_(grid2_.positions(), nets_->config.context), space2_(grid2_.positions(), nets_->config.context),
       x1_(grid1_.positions(), nets_->config.context), space_(grid1_.positions(), nets_->config.context),
       heads_(grid_.positions(), 2 * nets_->group_size()), y_hat_(grid_.positions(), nets_->config.latents) {
     const NetsConfig& config = nets_->config;
-    threads_ = static_cast<int>(std::min<size_t>(threads_, chunks_of(grid1_, threads_).size()));
+    threads_ = std::clamp(grid1_.positions() / kPositionsPerThread, 1, threads_);
     chunks4_ = chunks_of(grid4_, threads_);
     chunks2_ = chunks_of(grid2_, threads_);
     chunks1_ = chunks_of(grid1_, threads_);

@@ -42,8 +42,8 @@ struct Floats {
 };
 
 // Segments k = 0, the hyperlatents, to steps, in order: predict(k), then choose(k) or accept(k); in the end latents().
-// A call out of order throws invalid_argument. Not for two threads at once. The instruction set is the one that isa.h says at its start;
-// nothing depends on it, nor on `threads`.
+// A call out of order throws invalid_argument. Not for two threads at once. The instruction set is isa.h's when the walk
+// starts; no result depends on it, nor on `threads`.
 class Walk {
 public:
     static constexpr int kMaxSide = 1 << 12;  // rows or columns of latents; FORMAT's largest tile has 256

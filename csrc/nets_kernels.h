@@ -23,7 +23,7 @@ struct Pointwise {
     const int32_t* shift;   // [outputs]
 };
 
-// out[place(i)] = Leaky(Add(Add(conv(in[i]), vector), out[place(i)])) for i below n, each of the three only if asked for.
+// out[place(i)] = Leaky(Add(Add(conv(in[i]), vector), out[place(i)])), i < n, each of the three only if asked for.
 struct PointwiseCall {
     const int16_t* in;
     ptrdiff_t in_stride;
@@ -55,7 +55,7 @@ struct DepthwiseCall {
 struct Kernels {
     void (*pointwise)(const Pointwise&, const PointwiseCall&);
     void (*depthwise)(const Depthwise&, const DepthwiseCall&);
-    // A loop that does nothing but multiply and add in registers, `rounds` times; says how many multiply-adds that were.
+    // A loop that does nothing but multiply and add in registers, `rounds` times; returns the number of multiply-adds.
     // Timed, it is what a thread could reach at most. Null for plain C++, where there is no one instruction to time.
     uint64_t (*multiply_add)(uint64_t rounds) = nullptr;
 

@@ -1,7 +1,7 @@
 #include "nets_pack.h"
 
 #include <cstdlib>
-#include <functional>
+#include <numeric>
 #include <stdexcept>
 
 namespace aec {
@@ -49,7 +49,7 @@ Conv read_conv(const Reader& reader, const std::string& name, int outputs, int i
     for (int o = 0; o < outputs; ++o) {
         if (conv.shift[o] > kMaxShift) fail(name, "has a shift above 15");
         int64_t bound = std::abs(static_cast<int64_t>(conv.bias[o])) + half_of(conv.shift[o]);
-        for (int t = 0; t < conv.terms; ++t) bound += 32768 * std::abs(static_cast<int64_t>(conv.weight[o * conv.terms + t]));
+        for (int t = 0; t < conv.terms; ++t) bound += int64_t{32768} * std::abs(int{conv.weight[o * conv.terms + t]});
         if (bound >= int64_t{1} << 31) fail(name, "could overflow its accumulator");
     }
     return conv;
@@ -61,38 +61,45 @@ void set_output(Packed& packed, int place, const Conv& conv, int output) {
     packed.shift[place] = conv.shift[output];
 }
 
-// One packed output or input: channel `channel` of `conv`, or of none.
+// A packed output: a channel of a convolution in the file.
 struct Output {
-    const Conv* conv = nullptr;
-    int channel = 0;
+    const Conv* conv;
+    int channel;
 };
-using OutputOf = std::function<Output(int)>;  // of a packed place
-using InputOf = std::function<int(int)>;
 
-PackedPointwise pack(int outputs, const OutputOf& output_of, int inputs, const InputOf& input_of) {
+// inputs: the file's column for each packed one.
+PackedPointwise pack(const std::vector<Output>& outputs, const std::vector<int>& inputs) {
     PackedPointwise packed;
-    packed.input_pairs = (inputs + 1) / 2;
-    const int padded = round_up(outputs, kBlock);
+    packed.input_pairs = static_cast<int>(inputs.size() + 1) / 2;
+    const int padded = round_up(static_cast<int>(outputs.size()), kBlock);
     packed.weight.assign(static_cast<size_t>(padded) * packed.input_pairs * 2, 0);
     packed.start.assign(padded, 0);
     packed.shift.assign(padded, 0);
-    for (int o = 0; o < outputs; ++o) {
-        const Output output = output_of(o);
-        set_output(packed, o, *output.conv, output.channel);
-        for (int i = 0; i < inputs; ++i) {
-            const size_t pair = static_cast<size_t>(o / kBlock) * packed.input_pairs + i / 2;
-            packed.weight[(pair * kBlock + o % kBlock) * 2 + i % 2] =
-                output.conv->weight[static_cast<size_t>(output.channel) * output.conv->terms + input_of(i)];
+    for (size_t o = 0; o < outputs.size(); ++o) {
+        const auto [conv, channel] = outputs[o];
+        set_output(packed, static_cast<int>(o), *conv, channel);
+        const int16_t* row = conv->weight + static_cast<size_t>(channel) * conv->terms;
+        for (size_t i = 0; i < inputs.size(); ++i) {
+            const size_t pair = o / kBlock * packed.input_pairs + i / 2;
+            packed.weight[(pair * kBlock + o % kBlock) * 2 + i % 2] = row[inputs[i]];
         }
     }
     return packed;
 }
 
-int same(int i) { return i; }
-
-PackedPointwise pack(const Conv& conv) {
-    return pack(conv.outputs, [&](int o) { return Output{&conv, o}; }, conv.terms, same);
+std::vector<int> numbers(int n) {
+    std::vector<int> all(n);
+    std::iota(all.begin(), all.end(), 0);
+    return all;
 }
+
+std::vector<Output> outputs_of(const Conv& conv, const std::vector<int>& channels) {
+    std::vector<Output> outputs;
+    for (const int channel : channels) outputs.push_back({&conv, channel});
+    return outputs;
+}
+
+PackedPointwise pack(const Conv& conv) { return pack(outputs_of(conv, numbers(conv.outputs)), numbers(conv.terms)); }
 
 PackedDepthwise pack_depthwise(const Conv& conv) {
     PackedDepthwise packed;
@@ -107,15 +114,14 @@ PackedDepthwise pack_depthwise(const Conv& conv) {
     return packed;
 }
 
-// `channel_of`: a packed channel's column in the file, negative for one that is 0 throughout.
-QualityTable pack_table(const int16_t* values, int file_channels, int channels, const InputOf& channel_of) {
+// columns: the file's column for each packed one, negative for one that is 0 throughout.
+QualityTable pack_table(const int16_t* values, int file_columns, const std::vector<int>& columns) {
     QualityTable table;
-    table.channels = round_up(channels, kBlock);
+    table.channels = round_up(static_cast<int>(columns.size()), kBlock);
     table.values.assign(static_cast<size_t>(kQualities) * table.channels, 0);
     for (int q = 0; q < kQualities; ++q)
-        for (int c = 0; c < channels; ++c)
-            if (const int from = channel_of(c); from >= 0)
-                table.values[q * table.channels + c] = values[q * file_channels + from];
+        for (size_t c = 0; c < columns.size(); ++c)
+            if (columns[c] >= 0) table.values[q * table.channels + c] = values[q * file_columns + columns[c]];
     return table;
 }
 
@@ -130,14 +136,17 @@ PackedBlock read_block(const Reader& reader, const std::string& name, int n) {
 }
 
 QualityTable read_table(const Reader& reader, const std::string& name, int n) {
-    return pack_table(reader.at<int16_t>(name + ".table", {kQualities, n}), n, n, same);
+    return pack_table(reader.at<int16_t>(name + ".table", {kQualities, n}), n, numbers(n));
 }
 
 std::array<PackedPointwise, 4> read_up(const Reader& reader, const std::string& name, int n) {
     const Conv conv = read_conv(reader, name, 4 * n, n, 1);
     std::array<PackedPointwise, 4> packed;
-    for (int corner = 0; corner < 4; ++corner)
-        packed[corner] = pack(n, [&](int c) { return Output{&conv, 4 * c + corner}; }, n, same);
+    for (int corner = 0; corner < 4; ++corner) {
+        std::vector<int> channels;
+        for (int c = 0; c < n; ++c) channels.push_back(4 * c + corner);
+        packed[corner] = pack(outputs_of(conv, channels), numbers(n));
+    }
     return packed;
 }
 
@@ -150,25 +159,24 @@ PackedStep read_step(const Reader& reader, const NetsConfig& config, int k) {
     step.body = read_block(reader, name + ".body", n);
     const Conv mean = read_conv(reader, name + ".mean", latents, n, 1);
     const Conv index = read_conv(reader, name + ".index", latents, n, 1);
+    const Conv from_latents = k > 0 ? read_conv(reader, name + ".from_latents", n, latents, 1) : Conv{};
     const int16_t* index_quality = reader.at<int16_t>(name + ".index_quality.table", {kQualities, latents});
     for (int phase = 0; phase < steps; ++phase) {
+        std::vector<int> before, now;  // latents of the steps before this one, and of this one
+        for (int j = 0; j <= k; ++j)
+            for (int i = 0; i < group_size; ++i) (j < k ? before : now).push_back(i * steps + (j ^ phase));
+
         PackedPhase& packed = step.phases[phase];
-        const auto channel_of = [=](int place) { return place % group_size * steps + ((place / group_size) ^ phase); };
-        if (k > 0) {
-            const Conv conv = read_conv(reader, name + ".from_latents", n, latents, 1);
-            packed.from_latents = pack(n, [&](int o) { return Output{&conv, o}; }, k * group_size, channel_of);
-        }
-        const int first = k * group_size;
-        packed.heads = pack(
-            2 * group_size,
-            [&](int o) {
-                return o < group_size ? Output{&mean, channel_of(first + o)}
-                                      : Output{&index, channel_of(first + o - group_size)};
-            },
-            n, same);
-        packed.heads_quality = pack_table(index_quality, latents, 2 * group_size, [&](int o) {
-            return o < group_size ? -1 : channel_of(first + o - group_size);
-        });
+        if (k > 0) packed.from_latents = pack(outputs_of(from_latents, numbers(n)), before);
+
+        std::vector<Output> heads = outputs_of(mean, now);
+        const std::vector<Output> index_heads = outputs_of(index, now);
+        heads.insert(heads.end(), index_heads.begin(), index_heads.end());
+        packed.heads = pack(heads, numbers(n));
+
+        std::vector<int> columns(group_size, -1);
+        columns.insert(columns.end(), now.begin(), now.end());
+        packed.heads_quality = pack_table(index_quality, latents, columns);
     }
     return step;
 }

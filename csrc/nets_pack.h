@@ -70,8 +70,8 @@ struct PackedStep {
 
 class Nets {
 public:
-    // tensors: those of FORMAT §7 named `entropy.*`, without that prefix. Throws invalid_argument, which names the tensor
-    // that is missing, of another type or shape, or out of range, an accumulator that could overflow included.
+    // tensors: those of FORMAT §7 named `entropy.*`, without that prefix. Throws invalid_argument, naming the tensor that
+    // is missing, of another type or shape, or out of range; so is one whose accumulator could overflow.
     Nets(const NetsConfig& config, const Tensors& tensors);
 
     int group_size() const { return config.latents / config.steps; }
@@ -82,7 +82,7 @@ public:
     PackedPointwise head;
     QualityTable quality;
     PackedBlock body4, body2, body1;
-    std::array<PackedPointwise, 4> up2, up1;  // Shuffle(2) is in them: number 2i + j makes the outputs at (2y + i, 2x + j)
+    std::array<PackedPointwise, 4> up2, up1;  // with their Shuffle: number 2i + j is what goes to (2y + i, 2x + j)
     std::array<PackedStep, kMaxSteps> steps;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -12,40 +13,46 @@
 
 namespace aec {
 
-// The threads of one `parallel`. All of them call `each` in the same order.
+// One thread's view of a `parallel`. All its threads call `each` in the same order, at most kMaxRounds times.
 class Team {
 public:
-    // body(i) for every i below n, shared out; returns on every thread when all are done. What one body throws, the
-    // call of `parallel` throws in the end; the bodies not yet begun are left out.
+    static constexpr int kMaxRounds = 16;
+
+    // body(i) for every i below n, shared out; returns when all are done. Work is counted, not threads: one that the
+    // system starts late finds the rounds before done, and nobody waited for it. What a body throws, `parallel` throws
+    // in the end; the bodies not yet begun are left out.
     template <class Body>
     void each(int64_t n, Body body) {
-        for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < n;) {
+        Round& round = shared_.rounds.at(round_++);
+        for (int64_t i; (i = round.next.fetch_add(1, std::memory_order_relaxed)) < n;) {
             try {
-                if (!failed_.load(std::memory_order_relaxed)) body(i);
+                if (!shared_.failed.load(std::memory_order_relaxed)) body(i);
             } catch (...) {
-                const std::lock_guard<std::mutex> lock(mutex_);
-                if (!failed_.exchange(true)) error_ = std::current_exception();
+                const std::lock_guard<std::mutex> lock(shared_.mutex);
+                if (!shared_.failed.exchange(true)) shared_.error = std::current_exception();
             }
+            round.done.fetch_add(1, std::memory_order_release);
         }
-        wait();
+        // Rounds are short: spin first, but let others run if it takes long.
+        for (int spins = 0; round.done.load(std::memory_order_acquire) < n; ++spins)
+            spins < kSpins ? pause() : std::this_thread::yield();
     }
 
 private:
     template <class Work>
     friend void parallel(int threads, Work work);
 
-    // The last to arrive opens the next round. Rounds are short: spin first, but let others run if it takes long.
-    void wait() {
-        const uint32_t round = round_.load(std::memory_order_acquire);
-        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_.load(std::memory_order_acquire)) {
-            arrived_.store(0, std::memory_order_relaxed);
-            next_.store(0, std::memory_order_relaxed);
-            round_.store(round + 1, std::memory_order_release);
-            return;
-        }
-        for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins)
-            spins < kSpins ? pause() : std::this_thread::yield();
-    }
+    struct Round {
+        std::atomic<int64_t> next{0}, done{0};
+    };
+    struct Shared {
+        std::array<Round, kMaxRounds> rounds;
+        std::atomic<bool> failed{false};
+        std::mutex mutex;
+        std::exception_ptr error;
+    };
+
+    explicit Team(Shared& shared) : shared_(shared) {}
 
     static void pause() {
 #if defined(__x86_64__)
@@ -55,39 +62,29 @@ private:
 #endif
     }
 
-    void start(int size) { size_.store(size, std::memory_order_release); }
-    void wait_for_start() const {
-        while (size_.load(std::memory_order_acquire) == 0) std::this_thread::yield();
-    }
-
     static constexpr int kSpins = 4000;  // some 60 us
-    std::atomic<int> size_{0};
-    std::atomic<int> arrived_{0};
-    std::atomic<uint32_t> round_{0};
-    std::atomic<int64_t> next_{0};
-    std::atomic<bool> failed_{false};
-    std::mutex mutex_;
-    std::exception_ptr error_;
+    Shared& shared_;
+    int round_ = 0;
 };
 
-// work(team, thread) on `threads` threads, this one among them, or on fewer where the system gives no more.
+// work(team, thread) on `threads` threads, this one among them, or on fewer where the system gives no more. What `work`
+// does outside of `each` must not throw.
 template <class Work>
 void parallel(int threads, Work work) {
-    Team team;
+    Team::Shared shared;
+    const auto run = [&shared, &work](int thread) {
+        Team team(shared);
+        work(team, thread);
+    };
     std::vector<std::thread> others;
     others.reserve(std::max(threads - 1, 0));
     try {
-        for (int thread = 1; thread < threads; ++thread)
-            others.emplace_back([&team, &work, thread] {
-                team.wait_for_start();
-                work(team, thread);
-            });
+        for (int thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
     } catch (const std::system_error&) {
     }
-    team.start(static_cast<int>(others.size()) + 1);
-    work(team, 0);
+    run(0);
     for (std::thread& other : others) other.join();
-    if (team.error_) std::rethrow_exception(team.error_);
+    if (shared.error) std::rethrow_exception(shared.error);
 }
 
 // body(i) for every i below n, on at most `threads` threads.

@@ -1,4 +1,4 @@
-// out[c][r] = in[r][c] for 1- and 2-byte elements: between the nets' [position][channel] and the segments' [channel][..].
+// out[c][r] = in[r][c] for 1- and 2-byte elements: the nets have the channel last, the segments first.
 //
 // Squares of 8 bytes a side, or 4 by 2 bytes, in 64-bit words: swap the off-diagonal quarters, then those of the
 // quarters (Hacker's Delight, 7-3).
@@ -44,7 +44,8 @@ void transpose(const T* in, ptrdiff_t in_stride, int rows, int columns, T* out, 
         for (int c = 0; c < whole_columns; c += kSide)
             transpose_square(in + r * in_stride + c, in_stride, out + c * out_stride + r, out_stride);
     for (int r = 0; r < rows; ++r)
-        for (int c = r < whole_rows ? whole_columns : 0; c < columns; ++c) out[c * out_stride + r] = in[r * in_stride + c];
+        for (int c = r < whole_rows ? whole_columns : 0; c < columns; ++c)
+            out[c * out_stride + r] = in[r * in_stride + c];
 }
 
 }  // namespace aec
