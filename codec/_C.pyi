@@ -1,4 +1,4 @@
-"""The extension (csrc/bind*.cpp). Only codec.entropy, codec.walk and codec.walk_cuda import it."""
+"""The extension (csrc/bind*.cpp). Only codec.entropy, codec.walk and their CUDA twins import it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -62,7 +62,66 @@ def set_isa(name: str) -> None: ...
 def cuda_built() -> bool: ...
 def cuda_archs() -> str: ...
 
-# The rest exists only if cuda_built(). Pointers are tensor.data_ptr(), streams are cuda_stream: see coder_cuda.h.
+# The rest exists only if cuda_built() and serves codec.entropy_cuda. Arguments that end in `_ptr` are what
+# tensor.data_ptr() says, `stream` is a cuda_stream: see csrc/coder_cuda.h.
+
+def tables_data(tables: Tables) -> bytes: ...
+def check_argument(position: int, symbol: int, index: int) -> None: ...
+def choose_lanes_log2(payload_bytes: int) -> int: ...
+def cost_cuda(tables_ptr: int, indexes_ptr: int, n: int, cost_ptr: int, device: int, stream: int, /) -> None: ...
+
+class DecodePlan:
+    data: bytes
+    n_tiles: int
+    def __init__(self, payloads: Sequence[Buffer], /) -> None: ...
+    def scratch_bytes(self, n: int, /) -> int: ...
+    def run(
+        self,
+        tables_ptr: int,
+        payloads_ptr: int,
+        state_ptr: int,
+        segment: int,
+        indexes_ptr: int,
+        firsts_ptr: int,
+        n: int,
+        symbols_ptr: int,
+        scratch_ptr: int,
+        tables_in_shared: bool,
+        device: int,
+        stream: int,
+        /,
+    ) -> None: ...
+    def check(self, state: Buffer, /) -> None: ...
+
+class EncodePlan:
+    data: bytes
+    n: int
+    words_bytes: int
+    capacity: int
+    scratch_bytes: int
+    result_bytes: int
+    def __init__(self, segments: Sequence[Sequence[int]], lanes_log2: Sequence[int], /) -> None: ...
+    def run(
+        self,
+        tables_ptr: int,
+        plan_ptr: int,
+        symbols_ptr: int,
+        indexes_ptr: int,
+        words_ptr: int,
+        words_bytes: int,
+        scratch_ptr: int,
+        payloads_ptr: int,
+        capacity: int,
+        result_ptr: int,
+        tables_in_shared: bool,
+        device: int,
+        stream: int,
+        /,
+    ) -> None: ...
+    def wrong_argument(self, result: Buffer, /) -> int: ...
+    def ends(self, result: Buffer, /) -> list[int]: ...
+
+# Of codec.walk_cuda; addresses as above, see csrc/nets_cuda.h.
 
 class NetImage:
     """Entropy nets as the GPU reads them (csrc/nets_image.h)."""
@@ -100,43 +159,3 @@ class CudaWalk:
         stream: int,
     ) -> None: ...
     def accept(self, k: int, symbols: int, device: int, stream: int) -> None: ...
-
-def tables_data(tables: Tables) -> bytes: ...
-def open_payload(payload: Buffer) -> tuple[int, NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]: ...
-def check_finished(lanes_log2: int, states: Sequence[int], next: Sequence[int], end: Sequence[int]) -> None: ...
-def check_status(status: Sequence[int]) -> None: ...
-def max_payload_bytes(n_symbols: int, lanes_log2: int) -> int: ...
-def encode_scratch_bytes(segments: Sequence[int], lanes_log2: int) -> int: ...
-def decode_cuda(
-    tables: int,
-    payload: int,
-    lanes_log2: int,
-    states: int,
-    next: int,
-    end: int,
-    indexes: int,
-    n: int,
-    symbols: int,
-    status: int,
-    device: int,
-    stream: int,
-    /,
-) -> None: ...
-def encode_cuda(
-    tables: int,
-    symbols: int,
-    indexes: int,
-    segments: int,
-    n_segments: int,
-    lanes_log2: int,
-    scratch: int,
-    scratch_bytes: int,
-    lengths: int,
-    payload: int,
-    payload_capacity: int,
-    payload_bytes: int,
-    status: int,
-    device: int,
-    stream: int,
-    /,
-) -> None: ...

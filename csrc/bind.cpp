@@ -3,41 +3,9 @@
 #include "coder_cpu.h"
 #include "isa.h"
 #include "tables.h"
-#ifdef AEC_WITH_CUDA
-#include "coder_cuda.h"
-#endif
 
 namespace aec {
 namespace {
-
-struct CorruptPayload : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
-void raise(const Fault& fault) {
-    if (!fault) return;
-    const bool corrupt = is_corruption(fault.status);
-    const std::string where = (corrupt ? "stream " : "position ") + std::to_string(fault.at);
-    const std::string message = where + ": " + describe(fault.status) + " (found " + std::to_string(fault.found) + ")";
-    if (corrupt) throw CorruptPayload(message);
-    throw py::value_error(message);
-}
-
-// Any contiguous bytes-like object, for as long as this lives.
-class Bytes {
-public:
-    explicit Bytes(const py::object& object) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_SIMPLE) != 0) throw py::error_already_set();
-    }
-    ~Bytes() { PyBuffer_Release(&view_); }
-    Bytes(const Bytes&) = delete;
-    Bytes& operator=(const Bytes&) = delete;
-    const uint8_t* data() const { return static_cast<const uint8_t*>(view_.buf); }
-    size_t size() const { return view_.len; }
-
-private:
-    Py_buffer view_;
-};
 
 std::shared_ptr<Tables> tables_from(const Array<uint16_t>& freqs, const Array<uint8_t>& limits,
                                     const Array<uint8_t>& raw_bits) {
@@ -94,80 +62,6 @@ void decode(Decoder& decoder, const Array<uint8_t>& indexes, Array<int16_t>& out
     }
     raise(fault);
 }
-
-#ifdef AEC_WITH_CUDA
-// Pointers travel as integers (tensor.data_ptr()); the caller has checked what they point to.
-template <class T>
-T* pointer(uintptr_t address) {
-    return reinterpret_cast<T*>(address);
-}
-
-void check_lanes(int lanes_log2) {
-    if (lanes_log2 < 0 || lanes_log2 > kMaxLanesLog2) throw py::value_error("lanes_log2 must be 0 to 12");
-}
-
-template <class T>
-Array<T> array_from(const std::vector<T>& values) {
-    return Array<T>(values.size(), values.data());
-}
-
-void bind_cuda(py::module_& m) {
-    m.def("tables_data", [](const Tables& tables) {
-        return py::bytes(reinterpret_cast<const char*>(&tables), sizeof tables);
-    });
-    m.def("open_payload", [](const py::object& payload) {
-        const Bytes bytes(payload);
-        Lanes lanes;
-        raise(open_payload(bytes.data(), bytes.size(), lanes));
-        return py::make_tuple(lanes.lanes_log2, array_from(lanes.states), array_from(lanes.next),
-                              array_from(lanes.end));
-    });
-    m.def("check_finished", [](int lanes_log2, const std::vector<State>& states, const std::vector<uint64_t>& next,
-                               const std::vector<uint64_t>& end) {
-        check_lanes(lanes_log2);
-        if (states.size() != lane_count(lanes_log2) || next.size() != stream_count(lanes_log2) ||
-            end.size() != next.size())
-            throw py::value_error("states, next or end do not fit lanes_log2");
-        raise(check_finished({lanes_log2, states, next, end}));
-    });
-    m.def("check_status", [](const std::vector<uint32_t>& status) {
-        for (size_t stream = 0; stream < status.size(); ++stream)
-            raise({static_cast<Status>(status[stream]), stream, status[stream]});
-    });
-    m.def("max_payload_bytes", [](uint64_t n_symbols, int lanes_log2) {
-        check_lanes(lanes_log2);
-        return max_payload_bytes(n_symbols, lanes_log2);
-    });
-    m.def("encode_scratch_bytes", [](const std::vector<uint64_t>& segments, int lanes_log2) {
-        check_lanes(lanes_log2);
-        uint64_t n_rows = 0;
-        for (const uint64_t length : segments) n_rows += row_count(length, lanes_log2);
-        return stream_count(lanes_log2) * max_stream_bytes(n_rows, lanes_log2);
-    });
-    m.def(
-        "decode_cuda",
-        [](uintptr_t tables, uintptr_t payload, int lanes_log2, uintptr_t states, uintptr_t next, uintptr_t end,
-           uintptr_t indexes, uint64_t n, uintptr_t symbols, uintptr_t status, int device, uintptr_t stream) {
-            check_lanes(lanes_log2);
-            decode_cuda(pointer<Tables>(tables), pointer<uint8_t>(payload), lanes_log2, pointer<State>(states),
-                        pointer<uint64_t>(next), pointer<uint64_t>(end), pointer<uint8_t>(indexes), n,
-                        pointer<int16_t>(symbols), pointer<Status>(status), {device, stream});
-        },
-        py::call_guard<py::gil_scoped_release>());
-    m.def(
-        "encode_cuda",
-        [](uintptr_t tables, uintptr_t symbols, uintptr_t indexes, uintptr_t segments, int n_segments, int lanes_log2,
-           uintptr_t scratch, uint64_t scratch_bytes, uintptr_t lengths, uintptr_t payload, uint64_t payload_capacity,
-           uintptr_t payload_bytes, uintptr_t status, int device, uintptr_t stream) {
-            check_lanes(lanes_log2);
-            encode_cuda(pointer<Tables>(tables), pointer<int16_t>(symbols), pointer<uint8_t>(indexes),
-                        pointer<uint64_t>(segments), n_segments, lanes_log2, pointer<uint8_t>(scratch), scratch_bytes,
-                        pointer<uint64_t>(lengths), pointer<uint8_t>(payload), payload_capacity,
-                        pointer<uint64_t>(payload_bytes), pointer<Status>(status), {device, stream});
-        },
-        py::call_guard<py::gil_scoped_release>());
-}
-#endif
 
 PYBIND11_MODULE(_C, m) {
     py::register_exception<CorruptPayload>(m, "CorruptError", PyExc_ValueError);

@@ -8,6 +8,8 @@
 
 #include <string>
 
+#include "status.h"
+
 namespace aec {
 
 namespace py = pybind11;
@@ -31,7 +33,43 @@ T* writable_vector_of(Array<T>& array, const char* name, py::ssize_t n) {
     return array.mutable_data();  // ValueError if read-only
 }
 
+struct CorruptPayload : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+inline void raise(const Fault& fault) {
+    if (!fault) return;
+    const bool corrupt = is_corruption(fault.status);
+    const std::string where = (corrupt ? "stream " : "position ") + std::to_string(fault.at);
+    const std::string message = where + ": " + describe(fault.status) + " (found " + std::to_string(fault.found) + ")";
+    if (corrupt) throw CorruptPayload(message);
+    throw py::value_error(message);
+}
+
+// Any contiguous bytes-like object, for as long as this lives.
+class Bytes {
+public:
+    explicit Bytes(const py::object& object) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_SIMPLE) != 0) throw py::error_already_set();
+    }
+    ~Bytes() { PyBuffer_Release(&view_); }
+    Bytes(const Bytes&) = delete;
+    Bytes& operator=(const Bytes&) = delete;
+    const uint8_t* data() const { return static_cast<const uint8_t*>(view_.buf); }
+    size_t size() const { return view_.len; }
+
+private:
+    Py_buffer view_;
+};
+
+// Addresses in device memory travel as integers: tensor.data_ptr().
+template <class T>
+T* pointer(uintptr_t address) {
+    return reinterpret_cast<T*>(address);
+}
+
 void bind_nets(py::module_& m);
-void bind_nets_cuda(py::module_& m);  // only with AEC_WITH_CUDA
+void bind_cuda(py::module_& m);  // only with AEC_WITH_CUDA, as the next
+void bind_nets_cuda(py::module_& m);
 
 }  // namespace aec

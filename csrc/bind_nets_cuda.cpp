@@ -1,15 +1,10 @@
+// The GPU's entropy nets. codec/walk_cuda.py is their one user and checks what the addresses point to.
 #ifdef AEC_WITH_CUDA
 #include "bind.h"
 #include "nets_cuda.h"
 
 namespace aec {
 namespace {
-
-// Addresses travel as integers (tensor.data_ptr()); the caller has checked what they point to.
-template <class T>
-T* pointer(uintptr_t address) {
-    return reinterpret_cast<T*>(address);
-}
 
 CudaWalk walk_of(const NetImage& image, int quality, int height, int width, int64_t large, uintptr_t image_on_device,
                  uintptr_t workspace, uintptr_t latents) {

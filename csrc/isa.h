@@ -1,4 +1,5 @@
-// Which instruction set the CPU code uses: the best that this machine has, unless told otherwise. One wheel runs everywhere.
+// Which instruction set the CPU code uses: the best that this machine has, unless told otherwise. One wheel runs
+// everywhere.
 //
 // Files named *_avx2.cpp, *_avx512.cpp and *_neon.cpp are compiled with the flags that setup.py gives their suffix, and
 // are called only where `has` says so. They include nothing of the standard library that has code: the linker keeps one

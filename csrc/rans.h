@@ -103,7 +103,7 @@ struct Partial {
 };
 
 // Which letter a slot belongs to is looked up by the slot's high bits. Most buckets hold at most one boundary between
-// letters: the first letter, plus one past the boundary, is the answer. The rest walk on; those are tails, which are rare.
+// letters: the first letter, plus one past the boundary, is the answer. The rest walk on; those are tails, and rare.
 constexpr int kBucketBits = 6;
 constexpr uint32_t kBucketSize = 1u << kBucketBits;
 constexpr int kBuckets = kScale >> kBucketBits;
@@ -116,9 +116,10 @@ struct Tables {
     uint32_t intervals[kIndexCount][kMaxAlphabet];   // start | freq << 16
     uint8_t limits[kIndexCount];
     uint8_t raw_bits[kIndexCount];
-    uint64_t reciprocals[kIndexCount][kMaxAlphabet]; // for put
-    uint32_t costs[kIndexCount][kMaxAlphabet];       // information in 1/16 bit, a little low; only chooses the lane count
+    uint64_t reciprocals[kIndexCount][kMaxAlphabet];  // for put
+    uint8_t costs[kIndexCount];                       // what a symbol is expected to take, in 1/16 bit
 };
+
 static_assert(offsetof(Tables, reciprocals) <= 48 * 1024 + 2 * kIndexCount, "see above");
 
 AEC_HD uint32_t start_of(uint32_t interval) { return interval & 0xFFFF; }
@@ -146,25 +147,25 @@ AEC_HD State decode_letter(State x, const Tables& tables, uint32_t index, Partia
     return get(x, start_of(interval), freq_of(interval));
 }
 
-// Phases 1 and 2: call while partial.bits > 0, which is at most twice. kBroken: no such escape.
+// Phase 1 of an escape read `head`: what it means. kBroken: no such escape.
+AEC_HD Partial after_escape_head(const Tables& tables, uint32_t index, int head) {
+    const int n = head >> 1;
+    if (n > kMaxEscapeClass) return {0, 0, kBroken};
+    const int limit = tables.limits[index], width = 1 << tables.raw_bits[index], first = (1 << n) - 1;
+    return {static_cast<int16_t>(head & 1 ? -limit * width - 1 - first : (limit + 1) * width + first),
+            static_cast<uint8_t>(n), head & 1 ? kSubtract : kAdd};
+}
+
+// Phases 1 and 2: call while partial.bits > 0, which is at most twice.
 AEC_HD State decode_more(State x, const Tables& tables, uint32_t index, Partial& partial) {
     const int r = static_cast<int>(peek_bits(x, partial.bits));
     x = get_bits(x, partial.bits);
-    if (partial.step != kEscape) {
+    if (partial.step == kEscape) {
+        partial = after_escape_head(tables, index, r);
+    } else {
         partial.value = static_cast<int16_t>(partial.step == kAdd ? partial.value + r : partial.value - r);
         partial.bits = 0;
-        return x;
     }
-    const int n = r >> 1;
-    if (n > kMaxEscapeClass) {
-        partial.step = kBroken;
-        partial.bits = 0;
-        return x;
-    }
-    const int limit = tables.limits[index], width = 1 << tables.raw_bits[index], first = (1 << n) - 1;
-    partial.step = r & 1 ? kSubtract : kAdd;
-    partial.value = static_cast<int16_t>(r & 1 ? -limit * width - 1 - first : (limit + 1) * width + first);
-    partial.bits = static_cast<uint8_t>(n);
     return x;
 }
 
@@ -189,10 +190,6 @@ AEC_HD Parts split(const Tables& tables, uint32_t index, int symbol) {
     return {static_cast<uint8_t>(2 * limit + 1),
             {kEscapeHeadBits, static_cast<uint8_t>(n)},
             {static_cast<uint16_t>(2 * n + sign), static_cast<uint16_t>(magnitude - (1 << n))}};
-}
-
-AEC_HD uint32_t cost_of(const Tables& tables, uint32_t index, const Parts& parts) {
-    return tables.costs[index][parts.letter] + 16u * (parts.bits[0] + parts.bits[1]);
 }
 
 }  // namespace aec

@@ -21,9 +21,10 @@ inline void fill_buckets(Tables& tables, int index) {
     uint32_t letter = 0;
     for (uint32_t bucket = 0; bucket < kBuckets; ++bucket) {
         const uint32_t first_slot = bucket << kBucketBits;
-        const auto end = [&] { return start_of(tables.intervals[index][letter]) + freq_of(tables.intervals[index][letter]); };
-        while (end() <= first_slot) ++letter;
-        tables.buckets[index][bucket] = static_cast<uint16_t>(letter | std::min(end() - first_slot, kBucketSize) << 8);
+        const auto end = [&](uint32_t interval) { return start_of(interval) + freq_of(interval); };
+        while (end(tables.intervals[index][letter]) <= first_slot) ++letter;
+        const uint32_t boundary = std::min(end(tables.intervals[index][letter]) - first_slot, kBucketSize);
+        tables.buckets[index][bucket] = static_cast<uint16_t>(letter | boundary << 8);
     }
 }
 
@@ -43,7 +44,7 @@ inline std::unique_ptr<Tables> make_tables(const uint16_t* freqs, const uint8_t*
         tables->limits[index] = limits[index];
         tables->raw_bits[index] = raw_bits[index];
 
-        uint32_t start = 0;
+        uint32_t start = 0, cost = 0;
         for (int a = 0; a < kMaxAlphabet; ++a) {
             const uint32_t freq = freqs[index * kMaxAlphabet + a];
             if (a > escape) {
@@ -54,11 +55,12 @@ inline std::unique_ptr<Tables> make_tables(const uint16_t* freqs, const uint8_t*
             if (start + freq > kScale) fail("frequencies sum to more than 16384");
             tables->intervals[index][a] = start | freq << 16;
             tables->reciprocals[index][a] = reciprocal_of(freq);
-            tables->costs[index][a] = 16 * kScaleBits - log2_16ths(freq);
+            cost += freq * (16 * (kScaleBits + (a == escape ? kEscapeHeadBits : raw)) - log2_16ths(freq));
             start += freq;
         }
         if (start != kScale) fail("frequencies sum to " + std::to_string(start) + ", not 16384");
         fill_buckets(*tables, index);
+        tables->costs[index] = static_cast<uint8_t>(std::min(255u, (cost + kScale / 2) >> kScaleBits));
     }
     return tables;
 }

@@ -1,7 +1,7 @@
 """Devices as parameters. With FAIL_WITHOUT_CUDA=1 a missing GPU is a failure, not a skip.
 
-Tests marked `kernels` run CUDA kernels on the device that the fixture `device` names: a GPU; or, in the process that
-test_cuda_emulation.py starts, the CPU, with the extension that AEC_EMULATION names in the place of the installed one.
+Tests marked `kernels` run CUDA kernels: on a GPU; or, in the process that test_cuda_emulation.py starts, on the CPU,
+with the extension that AEC_EMULATION names in the place of the installed one.
 """
 
 import importlib.util
@@ -61,11 +61,6 @@ def _cuda_ready() -> bool:
 def all_devices() -> list:
     """For `@pytest.mark.parametrize("device", all_devices())`."""
     return ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)]
-
-
-@pytest.fixture(scope="session")
-def device() -> torch.device:
-    return torch.device("cpu" if EMULATION else "cuda")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

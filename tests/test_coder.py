@@ -1,4 +1,4 @@
-"""Three coders, one sequence of bytes: the oracle, `_C` on the CPU, `_C` on the GPU."""
+"""Two coders, one sequence of bytes: the oracle and `_C` on the CPU. A third is in test_coder_cuda.py."""
 
 import random
 import zlib
@@ -6,7 +6,6 @@ import zlib
 import numpy as np
 import oracle
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,15 @@ from codec.errors import CorruptError
 from codec.tables import cost_bits, gaussian_tables, scales
 
 LIMITS = [0, 1, 2, 7, 31]
+
+
+@pytest.fixture(scope="module", autouse=True, params=_C.isas())
+def isa(request):
+    """Every test runs on every instruction set of this machine."""
+    before = _C.isa()
+    _C.set_isa(request.param)
+    yield request.param
+    _C.set_isa(before)
 
 
 def random_tables(rng: random.Random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,8 +115,9 @@ def test_every_symbol_survives_every_table_shape():
         assert decode(tables, payload, indexes, [len(symbols)]) == symbols.tolist()
 
 
-def test_frequencies_of_all_sizes_divide_exactly():
-    """The coder multiplies by a reciprocal: run many frequencies through states that many symbols have stirred."""
+@pytest.mark.parametrize("lanes_log2", [0, 3, 4, 5])
+def test_frequencies_of_all_sizes_divide_exactly(lanes_log2):
+    """The coder multiplies by a reciprocal, on vectors by a float's: run many frequencies through stirred states."""
     rng = random.Random(6)
     for first in range(1, 2**14, 63 * 37):
         freqs, limits, raw_bits = np.zeros((64, 64), np.uint16), np.zeros(64, np.uint8), np.zeros(64, np.uint8)
@@ -117,8 +126,8 @@ def test_frequencies_of_all_sizes_divide_exactly():
             freqs[i, :2] = freq, 2**14 - freq
         symbols, indexes = [], [rng.randrange(1, 64) for _ in range(400)]
         symbols = [rng.choice([0, 0, 0, 1]) for _ in indexes]
-        payload = encode((freqs, limits, raw_bits), symbols, indexes, [400], 0)
-        assert payload == oracle.encode(for_oracle((freqs, limits, raw_bits)), symbols, indexes, [400], 0)
+        payload = encode((freqs, limits, raw_bits), symbols, indexes, [400], lanes_log2)
+        assert payload == oracle.encode(for_oracle((freqs, limits, raw_bits)), symbols, indexes, [400], lanes_log2)
 
 
 # Index 1: L = 1, k = 0, frequencies 2^12, 2^13, 2^11, 2^11 (-1, 0, 1, escape). Index 2: L = 0, k = 2, 2^14 - 1 and 1.
@@ -239,6 +248,30 @@ def test_payload_may_be_any_contiguous_bytes_like():
         entropy.Decoder(entropy.Tables(*KNOWN), memoryview(payload)[::-1])
 
 
+@pytest.mark.parametrize("n", [*range(0, 70), 1000])
+def test_what_is_not_coded_costs_no_place(n):
+    """Index 0 in all patterns of neighbours: brought together before coding, put back after."""
+    rng = np.random.default_rng(n)
+    for share in (0.0, 0.05, 0.5, 0.95, 1.0):
+        indexes = (rng.random(n) >= share).astype(np.uint8)
+        symbols = (rng.integers(-3, 4, n) * indexes).astype(np.int16)
+        payload = encode(KNOWN, symbols, indexes, [n], 3)
+        assert payload == encode(KNOWN, symbols[indexes > 0], indexes[indexes > 0], [int(indexes.sum())], 3)
+        assert decode(KNOWN, payload, indexes, [n]) == symbols.tolist()
+
+
+@pytest.mark.parametrize("at", [0, 7, 8, 31, 63, 64, 69])
+def test_one_wrong_argument_among_many_is_found(at):
+    for change, message in (((0, 64), "index"), ((16384, 1), "symbol is beyond"), ((-32768, 1), "symbol is beyond")):
+        symbols, indexes = np.zeros(70, np.int16), np.ones(70, np.uint8)
+        symbols[at], indexes[at] = change
+        with pytest.raises(ValueError, match=f"position {at}: {message}"):
+            encode(KNOWN, symbols, indexes, [70])
+    with pytest.raises(ValueError, match=f"position {at}: symbol with index 0"):
+        symbols[at], indexes[at] = 1, 0
+        encode(KNOWN, symbols, indexes, [70])
+
+
 @pytest.mark.parametrize(
     ("symbols", "indexes", "segments", "message"),
     [
@@ -315,92 +348,45 @@ def test_lane_count_follows_the_size():
     assert lanes == sorted(lanes) and lanes[0] == 1 and lanes[-1] > 32
 
 
-# ------------------------------------------------------------------------------------------------------------------ GPU
+@pytest.mark.parametrize("lanes_log2", [3, 4, 5, 6, 9, -1])
+@pytest.mark.parametrize("threads", [1, 2, 3, 64])
+def test_bytes_are_those_of_one_thread_of_scalar_code(isa, lanes_log2, threads):
+    tables = entropy.Tables(*gaussian_tables())
+    symbols, indexes = realistic(200_000, seed=threads)
+    segments = [1000, 0, 149_001, 49_999]
+    _C.set_isa("scalar")
+    expected = entropy.encode(symbols, indexes, segments, tables, lanes_log2)
+    _C.set_isa(isa)
+    assert entropy.encode(symbols, indexes, segments, tables, lanes_log2, threads) == expected
+    decoder = entropy.Decoder(tables, expected)
+    decoded = [decoder.decode(part, threads) for part in np.split(indexes, np.cumsum(segments)[:-1])]
+    decoder.finish()
+    assert np.array_equal(np.concatenate(decoded), symbols)
 
 
-class OnCuda:
-    """The bound CUDA functions, given torch tensors. Symbols and indexes are compacted first, as coder_cuda.h asks."""
-
-    def __init__(self, tables, device):
-        self.device = device
-        self.tables = self.put(np.frombuffer(_C.tables_data(_C.Tables(*tables)), np.uint8))
-
-    def put(self, array: np.ndarray):
-        padded = np.concatenate([array, np.zeros(1, array.dtype)])  # never a null pointer
-        return torch.from_numpy(padded.view(f"i{array.itemsize}") if array.itemsize > 1 else padded).to(self.device)
-
-    def where(self):
-        if self.device.type == "cpu":
-            return 0, 0
-        return torch.cuda.current_device(), torch.cuda.current_stream().cuda_stream
-
-    def encode(self, symbols, indexes, segments, lanes_log2) -> bytes:
-        symbols, indexes = np.array(symbols, np.int16), np.array(indexes, np.uint8)
-        lengths = oracle.coded_lengths(indexes.tolist(), segments)
-        s, i, segs = (self.put(a) for a in (symbols[indexes > 0], indexes[indexes > 0], np.array(lengths, np.int64)))
-        n_streams = max(1, (1 << lanes_log2) // 32)
-        scratch = torch.empty(_C.encode_scratch_bytes(lengths, lanes_log2), dtype=torch.uint8, device=self.device)
-        out = torch.empty(_C.max_payload_bytes(sum(lengths), lanes_log2), dtype=torch.uint8, device=self.device)
-        sizes, status = self.put(np.zeros(n_streams + 1, np.int64)), self.put(np.zeros(n_streams, np.int32))
-        _C.encode_cuda(
-            *(self.tables.data_ptr(), s.data_ptr(), i.data_ptr(), segs.data_ptr(), len(lengths), lanes_log2),
-            *(scratch.data_ptr(), scratch.numel(), sizes.data_ptr(), out.data_ptr(), out.numel()),
-            *(sizes[n_streams:].data_ptr(), status.data_ptr(), *self.where()),
-        )
-        _C.check_status(status.tolist())
-        return out[: sizes[n_streams]].cpu().numpy().tobytes()
-
-    def decode(self, payload, indexes, segments) -> list[int]:
-        lanes_log2, *lanes = _C.open_payload(payload)
-        states, following, end = (self.put(a) for a in lanes)
-        data, status = self.put(np.frombuffer(payload, np.uint8)), self.put(np.zeros(len(lanes[1]), np.int32))
-        at, out = 0, []
-        for n in segments:
-            index = np.array(indexes[at : at + n], np.uint8)
-            rows, symbols = self.put(index[index > 0]), self.put(np.zeros((index > 0).sum(), np.int16))
-            _C.decode_cuda(
-                *(self.tables.data_ptr(), data.data_ptr(), lanes_log2, states.data_ptr(), following.data_ptr()),
-                *(end.data_ptr(), rows.data_ptr(), int((index > 0).sum()), symbols.data_ptr(), status.data_ptr()),
-                *self.where(),
-            )
-            _C.check_status(status.tolist())
-            whole = np.zeros(n, np.int16)
-            whole[index > 0] = symbols.cpu().numpy()[:-1]
-            out += whole.tolist()
-            at += n
-        unsigned = states[:-1].cpu().numpy().view(np.uint32)
-        _C.check_finished(lanes_log2, unsigned.tolist(), following[:-1].tolist(), lanes[2].tolist())
-        return out
+@pytest.mark.parametrize("threads", [1, 3])
+def test_damage_in_any_stream_is_found_by_any_thread(threads):
+    tables = entropy.Tables(*gaussian_tables())
+    symbols, indexes = realistic(50_000)
+    payload = entropy.encode(symbols, indexes, [len(symbols)], tables, lanes_log2=8)
+    found = set()
+    for at in range(100, len(payload), 997):
+        damaged = bytearray(payload)
+        damaged[at] ^= 0x55
+        decoder = entropy.Decoder(tables, damaged)
+        with pytest.raises(CorruptError) as error:
+            decoder.decode(indexes, threads)
+            decoder.finish()
+        found.add(str(error.value).split(":")[0])
+    assert found == {f"stream {i}" for i in range(8)}
 
 
-@pytest.mark.kernels
-@pytest.mark.parametrize("lanes_log2", range(13))
-def test_cuda_bytes_equal_cpu(lanes_log2, device):
-    rng = random.Random(lanes_log2)
-    tables = random_tables(rng)
-    cuda = OnCuda(tables, device)
-    for n in sizes(lanes_log2):
-        symbols, indexes = random_symbols(rng, tables, n, 63)
-        segments = split(rng, n, 3)
-        payload = encode(tables, symbols, indexes, segments, lanes_log2)
-        assert cuda.encode(symbols, indexes, segments, lanes_log2) == payload
-        assert cuda.decode(payload, indexes, segments) == symbols
-
-
-@pytest.mark.kernels
-def test_cuda_finds_the_damage_the_cpu_finds(device):
-    rng = random.Random(7)
-    tables = random_tables(rng)
-    cuda = OnCuda(tables, device)
-    symbols, indexes = random_symbols(rng, tables, 90, 20)
-    payload = encode(tables, symbols, indexes, [40, 50], 3)
-    for bit in range(8, 8 * len(payload)):
-        flipped = bytearray(payload)
-        flipped[bit // 8] ^= 1 << bit % 8
-        results = []
-        for run in (lambda d: decode(tables, d, indexes, [40, 50]), lambda d: cuda.decode(d, indexes, [40, 50])):
-            try:
-                results.append(run(bytes(flipped)))
-            except ValueError:
-                results.append("corrupt")
-        assert results[0] == results[1]
+def test_the_instruction_set_is_one_of_this_machine():
+    assert _C.isas()[0] == "scalar" and _C.isa() in _C.isas()
+    with pytest.raises(ValueError, match="no instruction set is called mmx"):
+        _C.set_isa("mmx")
+    for missing in {"neon", "avx2", "avx512"} - set(_C.isas()):
+        with pytest.raises(ValueError, match=f"no {missing}"):
+            _C.set_isa(missing)
+    with pytest.raises(ValueError, match="threads is 0, at least 1"):
+        entropy.encode(*realistic(10), [10], entropy.Tables(*gaussian_tables()), threads=0)

@@ -3,10 +3,10 @@
 import photos
 import pytest
 import torch
-from conftest import EMULATION
 from test_nets import SMALLEST, assert_equal, decode, encode, extreme_net, values_for
 
 from codec import entropy, latents, pipeline, walk, weights
+from codec.entropy_cuda import DEVICE_TYPE
 from codec.format import Header
 from codec.image import to_pixels
 from codec.integer import HIGH, LOW, IntegerEntropyNet
@@ -16,7 +16,7 @@ from codec.walk_cuda import CudaNets, CudaWalk
 
 @pytest.fixture(scope="module")
 def device() -> torch.device:
-    return torch.device("cpu" if EMULATION else "cuda")
+    return torch.device(DEVICE_TYPE)
 
 
 def on(device: torch.device, net: IntegerEntropyNet) -> CudaNets:

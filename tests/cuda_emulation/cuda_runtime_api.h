@@ -1,4 +1,4 @@
-// CUDA for g++: what kernels and launchers use, so that the *unmodified* .cu files run on the CPU, under its sanitizers.
+// CUDA for g++: what kernels and launchers use, so that the *unmodified* .cu files run on the CPU, under sanitizers.
 //
 // READ ME FIRST
 //  1. A CUDA thread is a fiber. It runs until it meets other threads: a warp collective or a __syncthreads. What lies
@@ -6,11 +6,11 @@
 //     forgets a __syncwarp, gives wrong results. Lanes that wait for each other at different places are an error.
 //  2. Device memory is the process's memory. Compiled with -fsanitize=address,undefined, any access outside of a
 //     buffer, to what dynamic shared memory was not asked for, or misaligned for its type ends the process.
-//  3. Dynamic shared memory (csrc/warp.cuh) is filled with rubbish before each block. Blocks run one after the other, in
-//     any order: a block that waits for another one never ends. Static shared memory keeps what the last block left.
+//  3. Dynamic shared memory (csrc/warp.cuh) is filled with rubbish before each block. Blocks run one after the other,
+//     in any order: a block that waits for another never ends. Static shared memory keeps what the last block left.
 //  4. A new instruction (mma ...) is a `collective`, as __ballot_sync and __shfl_sync below.
 //
-// tests/test_cuda_emulation.py builds the extension this way (AEC_CUDA=emulate, see setup.py) and runs the tests with it.
+// tests/test_cuda_emulation.py builds the extension this way (AEC_CUDA=emulate, see setup.py) and runs tests with it.
 #pragma once
 
 #include <algorithm>
@@ -180,7 +180,7 @@ T __shfl_down_sync(uint32_t mask, T value, unsigned delta, int width = 32, EMULA
 template <class T>
 T __shfl_xor_sync(uint32_t mask, T value, int bits, int width = 32, EMULATE_SITE) {
     const int lane = emulate::lane_index(), from = lane ^ bits;
-    return emulate::shuffle({"__shfl_xor_sync", file, line}, mask, value, from < (lane | (width - 1)) + 1 ? from : lane);
+    return emulate::shuffle({"__shfl_xor_sync", file, line}, mask, value, from <= (lane | (width - 1)) ? from : lane);
 }
 
 // ----------------------------------------------------------------------------------------------- what one thread does
@@ -235,7 +235,7 @@ T atomicCAS(T* p, T compare, T value) {
     return *p == compare ? std::exchange(*p, value) : *p;
 }
 
-// ---------------------------------------------------------------------------------------------------------- the runtime
+// --------------------------------------------------------------------------------------------------------- the runtime
 
 using cudaStream_t = void*;
 enum cudaError_t { cudaSuccess, cudaErrorInvalidConfiguration };

@@ -18,7 +18,8 @@ void expect(bool condition, const char* what) {
 }
 
 template <class... Parameters, class... Arguments>
-std::string error_of(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments... arguments) {
+std::string error_of(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                     Arguments... arguments) {
     try {
         run_kernel(kernel, grid, block, shared_bytes, Launch{0, 0}, arguments...);
     } catch (const std::runtime_error& error) {

@@ -1,0 +1,362 @@
+"""All figures of the entropy coder: `python -m bench.coder [--images DIR] [--symbols N] [--threads 1 2] [--runs 9]`.
+
+Symbols and indexes are those of the shipped model's latents of real pictures, at several qualities. They are handed
+over as the codec does, skipped symbols included; speeds count the symbols that are coded. Every coder's output is
+decoded and compared before anything is timed; then all take turns, and times are medians. `--lanes`: the table behind
+`choose_lanes_log2`, instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import importlib.metadata
+import importlib.util
+import os
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from codec import _C, entropy
+from codec.tables import allocate, gaussian_pmf, scales
+
+from .rd import machine_line, source_commit
+from .symbols import Model, Symbols, joined, of_pictures, pictures, sample
+
+LANE_SIZES = (1_000, 4_000, 16_000, 64_000, 256_000, 1_000_000, 4_000_000, 10_000_000)
+LANES_LOG2 = range(11)
+MIN_TIMED_S = 0.002  # what is shorter is repeated
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A coder with its data in place.
+
+    Args:
+        encode: -> what `decode` takes, and its size in bytes.
+        decode: -> the symbols, [n] of any integer type.
+        expected: what `decode` must give.
+        n_coded: symbols that count.
+        information_bits: of what is encoded, under the tables it is encoded with; for rivals, under aec's.
+        lanes: rANS states.
+    """
+
+    name: str
+    threads: int
+    encode: Callable[[], tuple[object, int]]
+    decode: Callable[[object], np.ndarray]
+    expected: np.ndarray
+    n_coded: int
+    information_bits: float
+    lanes: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; speeds in millions of coded symbols and millions of payload bytes a second."""
+
+    coder: str
+    threads: int
+    lanes: int
+    n_coded: int
+    payload_bytes: int
+    overhead_percent: float
+    overhead_bytes_per_lane: float
+    encode_msym_s: float
+    encode_mb_s: float
+    decode_msym_s: float
+    decode_mb_s: float
+
+    @classmethod
+    def of(cls, it: Contender, payload_bytes: int, encode_s: float, decode_s: float) -> Row:
+        over = payload_bytes - it.information_bits / 8
+        return cls(
+            *(it.name, it.threads, it.lanes, it.n_coded, payload_bytes),
+            *(100 * over / (it.information_bits / 8), over / it.lanes),
+            *(it.n_coded / encode_s / 1e6, payload_bytes / encode_s / 1e6),
+            *(it.n_coded / decode_s / 1e6, payload_bytes / decode_s / 1e6),
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------- contenders
+
+
+def aec(
+    name: str, model: Model, tiles: Sequence[Symbols], isa: str, threads: int = 1, lanes_log2: int = entropy.AUTO_LANES
+) -> Contender:
+    """Our coder on one instruction set; each tile is a payload."""
+    parts = [tile.parts() for tile in tiles]
+
+    def encode() -> tuple[list[bytes], int]:
+        _C.set_isa(isa)
+        payloads = [entropy.encode(t.symbols, t.indexes, t.segments, model.tables, lanes_log2, threads) for t in tiles]
+        return payloads, sum(map(len, payloads))
+
+    def decode(payloads: list[bytes]) -> np.ndarray:
+        _C.set_isa(isa)
+        out = []
+        for payload, indexes in zip(payloads, parts, strict=True):
+            decoder = entropy.Decoder(model.tables, payload)
+            out += [decoder.decode(segment, threads) for segment in indexes]
+            decoder.finish()
+        return out[0] if len(out) == 1 else np.concatenate(out)
+
+    return Contender(
+        name,
+        threads,
+        encode,
+        decode,
+        np.concatenate([t.symbols for t in tiles]),
+        sum(t.n_coded for t in tiles),
+        sum(model.information_bits(t) for t in tiles),
+        sum(1 << payload[0] for payload in encode()[0]),
+    )
+
+
+def one_table(data: Symbols) -> tuple[Model, Symbols]:
+    """The coded symbols as bytes, all with one index, and the table that fits them: what is left without a model."""
+    values = data.coded()[0].astype(np.int8).astype(np.int16)  # wraps around: plain bytes
+    limit = 31
+    letters = np.where(np.abs(values) <= limit, values + limit, 2 * limit + 1)
+    freqs = np.zeros((64, 64), np.uint16)
+    freqs[1:] = allocate(np.bincount(letters, minlength=2 * limit + 2) / len(letters))
+    model = Model.of(freqs, np.full(64, limit, np.uint8), np.zeros(64, np.uint8))
+    return model, Symbols(values, np.ones(len(values), np.uint8), (len(values),))
+
+
+def constriction_gaussians(data: Symbols, information_bits: float) -> Contender:
+    """constriction's stack coder with a Gaussian for each symbol; its arrays are made ready before the clock starts."""
+    import constriction
+
+    symbols, indexes = data.coded()
+    symbols, deviations, means = symbols.astype(np.int32), scales()[indexes], np.zeros(len(symbols))
+    family = constriction.stream.model.QuantizedGaussian(-entropy.MAX_SYMBOL, entropy.MAX_SYMBOL)
+
+    def encode() -> tuple[np.ndarray, int]:
+        coder = constriction.stream.stack.AnsCoder()
+        coder.encode_reverse(symbols, family, means, deviations)
+        words = coder.get_compressed()
+        return words, words.nbytes
+
+    def decode(words: np.ndarray) -> np.ndarray:
+        return constriction.stream.stack.AnsCoder(words).decode(family, means, deviations)
+
+    return Contender("constriction, a Gaussian a symbol", 1, encode, decode, symbols, len(symbols), information_bits)
+
+
+def constriction_tables(data: Symbols, information_bits: float) -> Contender:
+    """The same with a table for each index, and symbols sorted by index beforehand: the fastest that its Python has."""
+    import constriction
+
+    symbols, indexes = data.coded()
+    order = np.argsort(indexes, kind="stable")
+    symbols, counts = symbols[order].astype(np.int32), np.bincount(indexes, minlength=entropy.INDEX_COUNT)
+    groups = []
+    for index, part in enumerate(np.split(symbols, np.cumsum(counts)[:-1])):
+        if len(part) == 0:
+            continue
+        weights = gaussian_pmf(scales()[index])
+        reach = max(len(weights) // 2, int(np.abs(part).max()))
+        weights = np.pad(weights, reach - len(weights) // 2)
+        table = constriction.stream.model.Categorical(weights, perfect=False)
+        groups.append(((part + reach).astype(np.int32), table, reach))
+
+    def encode() -> tuple[np.ndarray, int]:
+        coder = constriction.stream.stack.AnsCoder()
+        for part, table, _ in reversed(groups):
+            coder.encode_reverse(part, table)
+        words = coder.get_compressed()
+        return words, words.nbytes
+
+    def decode(words: np.ndarray) -> np.ndarray:
+        coder = constriction.stream.stack.AnsCoder(words)
+        return np.concatenate([coder.decode(table, len(part)) - reach for part, table, reach in groups])
+
+    return Contender("constriction, tables, sorted", 1, encode, decode, symbols, len(symbols), information_bits)
+
+
+# -------------------------------------------------------------------------------------------------------------- timing
+
+
+def compare(contenders: Sequence[Contender], runs: int) -> list[Row]:
+    """Check all, then time all in turns: a slow minute of the machine hits everyone.
+
+    Raises:
+        AssertionError: a coder does not give back its symbols.
+    """
+    payloads, sizes = [], []
+    for it in contenders:
+        payload, size = it.encode()
+        if not np.array_equal(it.decode(payload), it.expected):
+            raise AssertionError(f"{it.name}: what was decoded is not what was encoded")
+        payloads.append(payload)
+        sizes.append(size)
+    calls = [call for it, payload in zip(contenders, payloads, strict=True) for call in _calls(it, payload)]
+    repeats = [max(1, int(MIN_TIMED_S / _seconds(call, 1))) for call in calls]
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(runs):
+        for call, n, seconds in zip(calls, repeats, times, strict=True):
+            seconds.append(_seconds(call, n))
+    medians = [statistics.median(seconds) for seconds in times]
+    return [
+        Row.of(it, size, *medians[2 * i : 2 * i + 2])
+        for i, (it, size) in enumerate(zip(contenders, sizes, strict=True))
+    ]
+
+
+def _calls(it: Contender, payload: object) -> tuple[Callable, Callable]:
+    return it.encode, lambda: it.decode(payload)
+
+
+def _seconds(call: Callable, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def chosen_lanes_log2(model: Model, data: Symbols) -> int:
+    return entropy.encode(data.symbols, data.indexes, data.segments, model.tables)[0]
+
+
+def lane_rows(model: Model, data: Symbols, runs: int, sizes: Sequence[int] = LANE_SIZES) -> list[tuple[Row, bool]]:
+    """For payloads of about each size, a row for each number of lanes, and whether the encoder would choose it.
+
+    Sizes beyond what the data holds come down to all of it.
+    """
+    bytes_a_symbol = model.information_bits(data) / 8 / data.n_coded
+    out = []
+    for size in sizes:
+        part = sample(data, round(size / bytes_a_symbol))
+        chosen = chosen_lanes_log2(model, part)
+        rows = compare([aec(_C.isa(), model, [part], _C.isa(), 1, k) for k in LANES_LOG2], runs)
+        out += [(row, k == chosen) for k, row in zip(LANES_LOG2, rows, strict=True)]
+    return out
+
+
+# -------------------------------------------------------------------------------------------------------------- output
+
+
+def describe(model: Model, tiles: Sequence[Symbols]) -> str:
+    n = sum(len(t.symbols) for t in tiles)
+    coded = sum(t.n_coded for t in tiles)
+    bits = sum(model.information_bits(t) for t in tiles)
+    escapes, raw = sum(model.escapes(t) for t in tiles), sum(model.raw_bits(t) for t in tiles)
+    return (
+        f"{n:,} symbols, {100 * (1 - coded / n):.1f} % skipped (index 0); {coded:,} coded "
+        f"at {bits / coded:.3f} bits, of which {raw / coded:.3f} raw; {escapes / coded:.1e} escapes a symbol"
+    )
+
+
+def table(rows: Sequence[Row], rival: str) -> str:
+    """Markdown; the last columns compare with the rival's row, if there is one."""
+    against = next((row for row in rows if row.coder == rival), None)
+    head = ["coder", "threads", "lanes", "bytes", "over", "bytes a lane"]
+    head += ["encode Msym/s", "MB/s", "decode Msym/s", "MB/s"] + (["encode x", "decode x"] if against else [])
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for row in rows:
+        line = [row.coder, row.threads, row.lanes, f"{row.payload_bytes:,}", f"{row.overhead_percent:+.3f} %"]
+        line += [f"{row.overhead_bytes_per_lane:.2f}"]
+        line += [f"{v:.1f}" for v in (row.encode_msym_s, row.encode_mb_s, row.decode_msym_s, row.decode_mb_s)]
+        if against:
+            ratios = row.encode_msym_s / against.encode_msym_s, row.decode_msym_s / against.decode_msym_s
+            line += [f"{v:.1f}" for v in ratios]
+        lines.append(list(map(str, line)))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def lane_table(rows: Sequence[tuple[Row, bool]]) -> str:
+    lines = [
+        "| bytes | lanes | over | bytes over | bytes a lane | encode Msym/s | decode Msym/s |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row, chosen in rows:
+        mark = "**" if chosen else ""
+        over = row.overhead_bytes_per_lane * row.lanes
+        lines.append(
+            f"| {row.payload_bytes:,} | {mark}{row.lanes}{mark} | {row.overhead_percent:.3f} % | {over:.0f} "
+            f"| {row.overhead_bytes_per_lane:.2f} | {row.encode_msym_s:.1f} | {row.decode_msym_s:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def write_csv(path: Path, rows: Sequence[Row], about: dict[str, str]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*(f.name for f in fields(Row)), *about])
+        writer.writeheader()
+        writer.writerows(asdict(row) | about for row in rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="python -m bench.coder", description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, help="default: the Kodak images if at hand, else synthetic pictures")
+    parser.add_argument("--qualities", type=int, nargs="+", default=[10, 30, 50, 70, 90])
+    parser.add_argument("--symbols", type=int, default=8_000_000, help="coded ones, at least (default: %(default)s)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument(
+        "--lanes", action="store_true", help="what the number of lanes costs and gives, by payload size"
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=LANE_SIZES, help="payloads' bytes, for --lanes")
+    parser.add_argument("--csv", type=Path)
+    args = parser.parse_args(argv)
+
+    model = Model.shipped()
+    found, source = pictures(args.images)
+    tiles = of_pictures(found, args.qualities, args.symbols)
+    source = f"{min(len(found), len(tiles) // len(args.qualities))} of {source}"
+    rivals = importlib.util.find_spec("constriction") is not None
+    about = {
+        "machine": machine_line(with_gpu=False),
+        "commit": source_commit(),
+        "date": datetime.date.today().isoformat(),
+        "command": f"python -m bench.coder {shlex.join(argv)}".strip(),
+    }
+    version = (
+        f"constriction {importlib.metadata.version('constriction')}"
+        if rivals
+        else "constriction is not installed: left out"
+    )
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(f"{about['command']}\n{about['date']}, commit {about['commit']}, {about['machine']}{load}; {version}")
+    print(f"{source}, qualities {' '.join(map(str, args.qualities))}: {describe(model, tiles)}\n")
+
+    before = _C.isa()
+    try:
+        if args.lanes:
+            marked = lane_rows(model, joined(tiles), args.runs, args.sizes)
+            rows, text = [row for row, _ in marked], lane_table(marked)
+        else:
+            rows = compare(contenders(model, tiles, args.threads, rivals), args.runs)
+            text = table(rows, "constriction, tables, sorted")
+    finally:
+        _C.set_isa(before)
+    print(text)
+    if args.csv:
+        write_csv(args.csv, rows, about)
+    return 0
+
+
+def contenders(model: Model, tiles: Sequence[Symbols], threads: Sequence[int], rivals: bool) -> list[Contender]:
+    """Every instruction set on one thread, the best on more; then other inputs; then other coders."""
+    whole, best = joined(tiles), _C.isa()
+    out = [aec(f"aec, {isa}", model, [whole], isa) for isa in _C.isas()]
+    out += [aec(f"aec, {best}", model, [whole], best, n) for n in threads if n > 1]
+    out.append(aec(f"aec, {best}, {len(tiles)} tiles", model, tiles, best))
+    plain_model, plain = one_table(whole)
+    out.append(aec(f"aec, {best}, bytes, one table", plain_model, [plain], best))
+    if rivals:
+        out += [make(whole, out[0].information_bits) for make in (constriction_gaussians, constriction_tables)]
+    return out
+
+
+if __name__ == "__main__":
+    sys.exit(main())

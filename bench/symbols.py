@@ -1,0 +1,170 @@
+"""Symbols as the codec really codes them: the shipped model's latents of real pictures, with their indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.numpy import load_file
+
+from codec import entropy, image, latents, pipeline, weights
+from codec.format import Header
+from codec.tables import cost_bits
+
+KODAK = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "test" / "kodak"
+TILE = 1024
+RUN = 256  # symbols that `sample` leaves together
+CHUNK = 1 << 20  # symbols whose information is summed at once
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """What `entropy.encode` takes, skipped symbols included.
+
+    Args:
+        symbols: [N] int16.
+        indexes: [N] uint8; 0: skipped.
+        segments: lengths, which sum to N.
+    """
+
+    symbols: np.ndarray
+    indexes: np.ndarray
+    segments: tuple[int, ...]
+
+    @property
+    def n_coded(self) -> int:
+        return int(np.count_nonzero(self.indexes))
+
+    def coded(self) -> tuple[np.ndarray, np.ndarray]:
+        """Symbols and indexes without the skipped ones."""
+        kept = self.indexes > 0
+        return self.symbols[kept], self.indexes[kept]
+
+    def parts(self) -> list[np.ndarray]:
+        """The indexes of each segment."""
+        return np.split(self.indexes, np.cumsum(self.segments)[:-1])
+
+
+@dataclass(frozen=True)
+class Model:
+    """Coding tables, for the coder and as arrays."""
+
+    tables: entropy.Tables
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray]  # freqs, limits, raw_bits
+
+    @classmethod
+    def of(cls, *arrays: np.ndarray) -> Model:
+        return cls(entropy.Tables(*arrays), arrays)
+
+    @classmethod
+    def shipped(cls) -> Model:
+        tensors = load_file(weights.find(None))
+        return cls.of(*(tensors[f"tables.{name}"] for name in ("freqs", "limits", "raw_bits")))
+
+    def information_bits(self, data: Symbols) -> float:
+        """What an ideal coder would write under these tables: FORMAT §5's frequencies, raw bits and escapes."""
+        starts = range(0, len(data.symbols), CHUNK)
+        return sum(cost_bits(*self.arrays, data.symbols[i : i + CHUNK], data.indexes[i : i + CHUNK]) for i in starts)
+
+    def escapes(self, data: Symbols) -> int:
+        """How many symbols lie outside their tables' alphabets."""
+        _, limits, raw_bits = self.arrays
+        symbols, indexes = data.coded()
+        limit, k = limits.astype(np.int32)[indexes], raw_bits.astype(np.int32)[indexes]
+        return int(np.count_nonzero(np.abs(symbols >> k) > limit))
+
+    def raw_bits(self, data: Symbols) -> int:
+        """Bits written as they are, those of escapes aside."""
+        _, limits, raw_bits = self.arrays
+        symbols, indexes = data.coded()
+        k = raw_bits.astype(np.int32)[indexes]
+        return int(k[np.abs(symbols >> k) <= limits.astype(np.int32)[indexes]].sum())
+
+
+def pictures(folder: Path | None) -> tuple[list[Image.Image], str]:
+    """(RGB pictures of at most one tile, where they come from). None: Kodak if it is at hand, else synthetic ones.
+
+    Raises:
+        FileNotFoundError: the folder holds no picture.
+    """
+    from .rd import SUFFIXES
+
+    if folder is None and not KODAK.is_dir():
+        return [_synthetic(seed) for seed in range(8)], "8 synthetic pictures of 768x512 (no Kodak images at hand)"
+    folder = folder or KODAK
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise FileNotFoundError(f"{folder}: no pictures")
+    found = [Image.open(path).convert("RGB") for path in paths]
+    return [
+        p.crop((0, 0, min(TILE, p.width), min(TILE, p.height))) for p in found
+    ], f"{len(paths)} pictures of {folder}"
+
+
+def _synthetic(seed: int) -> Image.Image:
+    """Noise with the falling spectrum of photographs, 768x512."""
+    rng = np.random.default_rng(seed)
+    total = np.full((512, 768, 3), 120.0)
+    for octave in range(1, 8):
+        grid = rng.normal(0, 60 / 2 ** (0.9 * octave), (2 << octave, 3 << octave, 3)).astype(np.float32)
+        for channel in range(3):
+            total[..., channel] += np.array(Image.fromarray(grid[..., channel]).resize((768, 512), Image.BICUBIC))
+    return Image.fromarray(total.clip(0, 255).astype(np.uint8))
+
+
+@torch.inference_mode()
+def quantised(codec: weights.Codec, picture: Image.Image, quality: int) -> Symbols:
+    """One picture's symbols; it must fit one tile."""
+    pixels = image.to_pixels(picture)
+    (tile,) = Header(*picture.size, quality, codec.id, tile=TILE).tiles
+    y, z = pipeline.analyse(codec, pixels, tile, quality)
+    symbols, indexes, segments, _ = latents.quantise(codec.net, y, z, quality)
+    return Symbols(symbols, indexes, tuple(segments))
+
+
+def of_pictures(found: Sequence[Image.Image], qualities: Sequence[int], n_coded: int) -> list[Symbols]:
+    """Tiles, picture by picture with all qualities of each, until at least `n_coded` symbols are coded.
+
+    Pictures are used over again if need be.
+
+    Raises:
+        ValueError: the model skips every symbol.
+    """
+    codec = weights.load(weights.find(None), torch.device("cpu"))
+    tiles: list[Symbols] = []
+    total = 0
+    while total < n_coded:
+        i = len(tiles) // len(qualities)
+        again = i - len(found)
+        if again < 0:
+            more = [quantised(codec, found[i], quality) for quality in qualities]
+        else:
+            more = tiles[again * len(qualities) :][: len(qualities)]
+        tiles += more
+        total += sum(t.n_coded for t in more)
+        if total == 0 and again == 0:
+            raise ValueError("the model skips every symbol of these pictures")
+    return tiles
+
+
+def joined(tiles: Sequence[Symbols]) -> Symbols:
+    """One long tile that has all segments of these, in a row."""
+    return Symbols(
+        np.concatenate([t.symbols for t in tiles]),
+        np.concatenate([t.indexes for t in tiles]),
+        tuple(n for t in tiles for n in t.segments),
+    )
+
+
+def sample(data: Symbols, n_coded: int) -> Symbols:
+    """About `n_coded` coded symbols from all over the data, in runs of 256 as they come, as one segment."""
+    rng = np.random.default_rng(1)
+    n_runs = -(-len(data.symbols) // RUN)
+    n_wanted = max(1, round(n_runs * n_coded / max(1, data.n_coded)))
+    at = (rng.permutation(n_runs)[:n_wanted, None] * RUN + np.arange(RUN)).ravel()
+    at = at[at < len(data.symbols)]
+    return Symbols(data.symbols[at], data.indexes[at], (len(at),))

@@ -1,0 +1,100 @@
+"""Builds fuzz targets: `python tests/fuzz/build.py decode tables [--cxx clang++ --engine libfuzzer] [-o FOLDER]`.
+
+The coder's sources and their flags are those of setup.py; the sanitizers see them all.
+"""
+
+import argparse
+import os
+import runpy
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from unittest import mock
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TARGETS = ("decode", "tables")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+
+
+def default_cxx() -> list[str]:
+    return shlex.split(os.environ.get("CXX", "c++"))
+
+
+def coder_sources() -> list[tuple[Path, list[str]]]:
+    """The torch-free, Python-free part of csrc/ for this machine: (source, flags of its instruction set)."""
+    with mock.patch("setuptools.setup"):
+        isa_flags = runpy.run_path(str(ROOT / "setup.py"))["isa_flags"]
+    sources = [p for p in sorted((ROOT / "csrc").glob("*.cpp")) if not p.name.startswith("bind")]
+    return [(p, flags.split()) for p in sources if (flags := isa_flags(p)) is not None]
+
+
+@dataclass(frozen=True)
+class Builder:
+    """One compiler, one folder; what does not depend on the target is compiled once.
+
+    Args:
+        folder: exists; gets objects and programs.
+        cxx: compiler command.
+        libfuzzer: clang's engine instead of driver.cpp.
+    """
+
+    folder: Path
+    cxx: list[str] = field(default_factory=default_cxx)
+    libfuzzer: bool = False
+
+    def _compiler(self, *arguments: str) -> None:
+        flags = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-pthread", f"-I{ROOT / 'csrc'}", *SANITIZERS]
+        command = [*self.cxx, *flags, *arguments]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+
+    def _compiled(self, source: Path, flags: list[str]) -> str:
+        out = self.folder / f"{source.name}.o"
+        engine = ["-fsanitize=fuzzer-no-link"] if self.libfuzzer else []
+        self._compiler(*flags, *engine, "-c", str(source), "-o", str(out))
+        return str(out)
+
+    @cached_property
+    def _common(self) -> list[str]:
+        sources = coder_sources() + ([] if self.libfuzzer else [(HERE / "driver.cpp", [])])
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(lambda source: self._compiled(*source), sources))
+
+    def build(self, target: str, defines: tuple[str, ...] = ()) -> Path:
+        """The program of one of TARGETS.
+
+        Raises:
+            subprocess.CalledProcessError: with the compiler's words in `stderr`.
+        """
+        out = self.folder / "-".join([f"fuzz-{target}", *defines])
+        harness = self._compiled(HERE / f"{target}.cpp", [f"-D{d}" for d in defines])
+        engine = ["-fsanitize=fuzzer"] if self.libfuzzer else []
+        self._compiler(*engine, *self._common, harness, "-o", str(out))
+        return out
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Builds fuzz targets.")
+    parser.add_argument("targets", nargs="+", choices=TARGETS)
+    parser.add_argument("--cxx", type=shlex.split, default=default_cxx(), help="default: $CXX or c++")
+    parser.add_argument("--engine", choices=("driver", "libfuzzer"), default="driver", help="libfuzzer needs clang")
+    parser.add_argument("--define", action="append", default=[], help="AEC_FUZZ_SELF_TEST: a build that must fail")
+    parser.add_argument("-o", dest="folder", type=Path, default=Path("fuzz-build"), help="default: %(default)s")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    builder = Builder(args.folder, args.cxx, args.engine == "libfuzzer")
+    try:
+        for target in args.targets:
+            print(builder.build(target, tuple(args.define)))
+    except subprocess.CalledProcessError as error:
+        print(error.stderr, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
