@@ -139,7 +139,7 @@ class NinjaBuildExt(build_ext):
         cu_compiler, sources = [nvcc] if nvcc else [], list(map(Path, ext.sources))
         if emulate:
             cxxflags += ["-DAEC_WITH_CUDA", '-DAEC_CUDA_ARCHS="emulated"']
-            runtime = ["-include", str(EMULATION / "cuda_runtime_api.h"), "-I", str(EMULATION)]
+            runtime = ["-include", str(EMULATION / "cuda_runtime_api.h"), "-I", str(EMULATION), "-Wno-unknown-pragmas"]
             cu_compiler, nvccflags = [*cxx, "-x", "c++", *runtime], cxxflags
             sources.append(EMULATION / "runtime.cpp")
             link += shlex.split(os.environ.get("CXXFLAGS", ""))  # sanitizers

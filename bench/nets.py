@@ -19,6 +19,8 @@ from torch import Tensor
 from codec import _C, walk, weights
 from codec.model import HYPER_STRIDE, LATENT_STRIDE, Config
 
+from . import nets_cuda
+
 
 def multiply_adds(c: Config, height: int, width: int) -> tuple[int, int]:
     """Multiply-adds of a tile with h x w latents: as FORMAT §8 is written, and of what can matter.
@@ -75,11 +77,15 @@ def one_walk(start: walk.Start, shape: tuple[int, int, int], y: Tensor, z: Tenso
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.nets", description=__doc__.splitlines()[0])
     parser.add_argument("--model")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--size", default="768x512", help="of the image, WIDTHxHEIGHT")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--isas", nargs="+", default=[isa for isa in _C.isas() if isa != "scalar"], choices=_C.isas())
     args = parser.parse_args(argv)
+    if args.device == "cuda":
+        nets_cuda.measure(args.model, args.size, args.runs, lambda *tile: multiply_adds(*tile)[1])
+        return 0
 
     model = weights.load(weights.find(args.model), torch.device("cpu"))
     width, height = (-(-int(side) // LATENT_STRIDE) for side in args.size.split("x"))

@@ -1,4 +1,4 @@
-"""The extension (csrc/bind*.cpp). Only codec.entropy, codec.entropy_cuda and codec.walk import it."""
+"""The extension (csrc/bind*.cpp). Only codec.entropy, codec.walk and their CUDA twins import it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -120,3 +120,42 @@ class EncodePlan:
     ) -> None: ...
     def wrong_argument(self, result: Buffer, /) -> int: ...
     def ends(self, result: Buffer, /) -> list[int]: ...
+
+# Of codec.walk_cuda; addresses as above, see csrc/nets_cuda.h.
+
+class NetImage:
+    """Entropy nets as the GPU reads them (csrc/nets_image.h)."""
+
+    def __init__(self, nets: Nets) -> None: ...
+    @property
+    def fits(self) -> bool: ...
+    def bytes(self) -> NDArray[np.uint8]: ...
+    def workspace_bytes(self, height: int, width: int) -> int: ...
+
+class CudaWalk:
+    """The state of one tile's walk is in device memory: this only remembers where (csrc/nets_cuda.h)."""
+
+    def __init__(
+        self,
+        image: NetImage,
+        quality: int,
+        height: int,
+        width: int,
+        large: int,
+        image_on_device: int,
+        workspace: int,
+        latents: int,
+    ) -> None: ...
+    def segment_size(self, k: int) -> int: ...
+    def predict(self, k: int, indexes: int, device: int, stream: int) -> None: ...
+    def choose(
+        self,
+        k: int,
+        indexes: int,
+        values: int,
+        strides: tuple[int, int, int],
+        symbols: int,
+        device: int,
+        stream: int,
+    ) -> None: ...
+    def accept(self, k: int, symbols: int, device: int, stream: int) -> None: ...

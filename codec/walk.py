@@ -1,6 +1,7 @@
 """One tile's way through the entropy nets, segment by segment (FORMAT §8), in interchangeable arithmetics.
 
-`ReferenceWalk` is the text of the format in torch, on any device: the oracle and the fallback. `CpuWalk` is csrc.
+`ReferenceWalk` is the text of the format in torch, on any device: the oracle and the fallback. `CpuWalk` is csrc, and
+so is `walk_cuda.CudaWalk`.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from torch import Tensor
 from . import _C, entropy
 from .integer import HIGH, LOW, IntegerEntropyNet, to_fixed, to_float
 from .model import HYPER_STRIDE, step_of
+from .walk_cuda import CudaNets, CudaWalk
 
 NETS = ("native", "reference")  # native: the fastest there is for the net's device
 
@@ -51,8 +53,13 @@ Start = Callable[[int, int, int], Walk]
 
 def starter(net: IntegerEntropyNet, nets: str) -> Start:
     """The one place that decides which arithmetic runs a net; `nets` is one of NETS."""
-    if nets == "native" and net.step.device.type == "cpu":
+    device = net.step.device
+    if nets == "native" and device.type == "cpu":
         return partial(CpuWalk, cpu_nets(net))
+    if nets == "native" and device.type == "cuda" and _C.cuda_built():
+        on_device = CudaNets(net.config, cpu_nets(net), device)
+        if on_device.fits:
+            return partial(CudaWalk, on_device)
     return partial(ReferenceWalk, net)
 
 

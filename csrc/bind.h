@@ -62,7 +62,14 @@ private:
     Py_buffer view_;
 };
 
+// Addresses in device memory travel as integers: tensor.data_ptr().
+template <class T>
+T* pointer(uintptr_t address) {
+    return reinterpret_cast<T*>(address);
+}
+
 void bind_nets(py::module_& m);
-void bind_cuda(py::module_& m);
+void bind_cuda(py::module_& m);  // only with AEC_WITH_CUDA, as the next
+void bind_nets_cuda(py::module_& m);
 
 }  // namespace aec

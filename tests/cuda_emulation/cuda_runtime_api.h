@@ -30,6 +30,7 @@
 #define __shared__ thread_local  // static storage inside a function, and goes with extern
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __align__(bytes) alignas(bytes)
 
 struct uint2 { uint32_t x, y; };

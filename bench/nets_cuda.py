@@ -1,0 +1,112 @@
+"""`python -m bench.nets --device cuda`: the entropy nets of a tile on a GPU, by CUDA events.
+
+Each figure is the median of many runs after a warm-up, all segments of a tile, without the coder: *eager*, as codec
+calls them, launch by launch from Python, and as a *graph*, which is what the GPU itself takes. The floor is arithmetic
+alone: the multiply-adds that matter (bench.nets), four of bytes for one of int16, at the tensor cores' peak.
+"""
+
+import statistics
+from collections.abc import Callable
+
+import torch
+
+from codec import walk, weights
+from codec.model import HYPER_STRIDE, LATENT_STRIDE, Config
+from codec.walk_cuda import CudaNets, CudaWalk
+
+WARM_UP = 10
+H200_BYTE_MULTIPLY_ADDS = 1979e12 / 2  # a second, dense int8, NVIDIA's data sheet
+
+
+def launches(config: Config) -> int:
+    """Kernels of one decoding: indexes and values of z; five for the first step, two for each other; one to accept."""
+    return 2 + 5 + 2 * (config.steps - 1) + config.steps
+
+
+def median_ms(run: Callable[[], object], runs: int) -> float:
+    times = []
+    for i in range(WARM_UP + runs):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run()
+        end.record()
+        end.synchronize()
+        if i >= WARM_UP:
+            times.append(start.elapsed_time(end))
+    return statistics.median(times)
+
+
+def captured(run: Callable[[], object]) -> Callable[[], None]:
+    """`run` as a CUDA graph."""
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        run()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
+
+
+def encode(start: walk.Start, shape: tuple[int, int, int], y: torch.Tensor, z: torch.Tensor) -> list[torch.Tensor]:
+    at, said = start(*shape), []
+    for k in range(at.segments):
+        said += [at.predict(k), at.choose(k, y if k else z)]
+    return [*said, at.latents()]
+
+
+def decode(start: walk.Start, shape: tuple[int, int, int], symbols: list[torch.Tensor]) -> torch.Tensor:
+    at = start(*shape)
+    for k, s in enumerate(symbols):
+        at.predict(k)
+        at.accept(k, s)
+    return at.latents()
+
+
+def stages(start: walk.Start, shape: tuple[int, int, int], symbols: list[torch.Tensor], runs: int) -> list[float]:
+    """Milliseconds of each predict(k), eager, between events in one stream."""
+    times = [[] for _ in symbols]
+    for i in range(WARM_UP + runs):
+        at, events = start(*shape), []
+        for k, s in enumerate(symbols):
+            events.append([torch.cuda.Event(enable_timing=True) for _ in range(2)])
+            events[k][0].record()
+            at.predict(k)
+            events[k][1].record()
+            at.accept(k, s)
+        torch.cuda.synchronize()
+        if i >= WARM_UP:
+            for k, (a, b) in enumerate(events):
+                times[k].append(a.elapsed_time(b))
+    return [statistics.median(t) for t in times]
+
+
+def measure(model: str | None, size: str, runs: int, needed: Callable[[Config, int, int], int]) -> None:
+    """Print one size's table. `needed`: multiply-adds of a tile, from latents' rows and columns."""
+    codec = weights.load(weights.find(model), torch.device("cpu"))
+    width, height = (-(-int(side) // LATENT_STRIDE) for side in size.split("x"))
+    shape, c = (60, height, width), codec.config
+    rng = torch.Generator().manual_seed(0)
+    y = torch.randn(height, width, c.latents, generator=rng).permute(2, 0, 1)
+    z = torch.randn(c.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE), generator=rng)
+    nets = CudaNets(c, walk.cpu_nets(codec.net), torch.device("cuda"))
+    expected = encode(codec.walk, shape, y, z)
+    y, z, symbols = y.cuda(), z.cuda(), [s.cuda() for s in expected[1:-1:2]]
+
+    def start(quality: int, height: int, width: int) -> CudaWalk:
+        return CudaWalk(nets, quality, height, width)
+
+    said = encode(start, shape, y, z)
+    if not all(torch.equal(a.cpu(), b) for a, b in zip(said, expected, strict=True)):
+        raise RuntimeError("the GPU differs from the CPU")
+    n = needed(c, height, width)
+    floor = 1000 * 4 * n / H200_BYTE_MULTIPLY_ADDS
+    print(f"{size}: {n / 1e6:.0f} million multiply-adds, floor {floor:.3f} ms (H200); {launches(c)} launches")
+    print("           eager [ms]    graph [ms]  of the floor")
+    for name, run in (
+        ("encoding", lambda: encode(start, shape, y, z)),
+        ("decoding", lambda: decode(start, shape, symbols)),
+    ):
+        eager, graph = median_ms(run, runs), median_ms(captured(run), runs)
+        print(f"{name:9}{eager:12.3f}{graph:14.3f}{floor / graph:14.0%}")
+    print("predict(k), eager [ms]:", " ".join(f"{ms:.3f}" for ms in stages(start, shape, symbols, runs)))

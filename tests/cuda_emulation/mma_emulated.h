@@ -1,0 +1,57 @@
+// mma.sync.m16n8k32 with 8-bit operands, as the PTX ISA describes it ("Matrix Fragments for mma.m16n8k32"): what
+// csrc/mma.cuh has in the place of the instruction when the kernels are emulated. It knows nothing of how they use it.
+#pragma once
+
+#include "cuda_runtime_api.h"
+
+namespace emulate {
+
+struct Operands {
+    uint32_t a[4], b[2];
+    int32_t c[4];
+};
+struct Accumulators {
+    int32_t at[4];
+};
+
+inline int byte_of(uint32_t word, int i, bool is_signed) {
+    const uint32_t byte = word >> 8 * i & 0xFF;
+    return is_signed ? static_cast<int8_t>(byte) : static_cast<int>(byte);
+}
+
+template <bool kSignedA, bool kSignedB>
+void multiply_add(uint32_t mask, const Operands* const* in, Accumulators* const* out) {
+    if (mask != 0xFFFFFFFF) fail("mma without all lanes of the warp");
+    int a[16][32], b[8][32];  // b by column
+    for (int lane = 0; lane < kWarpSize; ++lane) {
+        const int group = lane >> 2, member = lane % 4;
+        for (int i = 0; i < 16; ++i) {
+            const int row = i < 4 || (i >= 8 && i < 12) ? group : group + 8;
+            const int column = member * 4 + (i & 3) + (i >= 8 ? 16 : 0);
+            a[row][column] = byte_of(in[lane]->a[i / 4], i % 4, kSignedA);
+        }
+        for (int i = 0; i < 8; ++i)
+            b[group][member * 4 + (i & 3) + (i >= 4 ? 16 : 0)] = byte_of(in[lane]->b[i / 4], i % 4, kSignedB);
+    }
+    for (int lane = 0; lane < kWarpSize; ++lane)
+        for (int i = 0; i < 4; ++i) {
+            const int row = lane / 4 + (i < 2 ? 0 : 8), column = lane % 4 * 2 + (i & 1);
+            int sum = 0;  // of 32 products of bytes
+            for (int k = 0; k < 32; ++k) sum += a[row][k] * b[column][k];
+            out[lane]->at[i] = static_cast<int32_t>(static_cast<uint32_t>(in[lane]->c[i]) + static_cast<uint32_t>(sum));
+        }
+}
+
+}  // namespace emulate
+
+namespace aec {
+
+template <bool kSignedA, bool kSignedB>
+void mma(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], EMULATE_SITE) {
+    const emulate::Operands operands = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}, {c[0], c[1], c[2], c[3]}};
+    const auto result = emulate::collective<emulate::Accumulators, emulate::Operands>(
+        {"mma", file, line}, 0xFFFFFFFF, operands, emulate::multiply_add<kSignedA, kSignedB>);
+    for (int i = 0; i < 4; ++i) c[i] = result.at[i];
+}
+
+}  // namespace aec

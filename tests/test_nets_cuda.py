@@ -1,0 +1,146 @@
+"""The CUDA entropy nets against the other arithmetics, integer for integer: on a GPU, or emulated without one."""
+
+import photos
+import pytest
+import torch
+from test_nets import SMALLEST, assert_equal, decode, encode, extreme_net, values_for
+
+from codec import entropy, latents, pipeline, walk, weights
+from codec.entropy_cuda import DEVICE_TYPE
+from codec.format import Header
+from codec.image import to_pixels
+from codec.integer import HIGH, LOW, IntegerEntropyNet
+from codec.model import Config
+from codec.walk_cuda import CudaNets, CudaWalk
+
+
+@pytest.fixture(scope="module")
+def device() -> torch.device:
+    return torch.device(DEVICE_TYPE)
+
+
+def on(device: torch.device, net: IntegerEntropyNet) -> CudaNets:
+    return CudaNets(net.config, walk.cpu_nets(net), device)
+
+
+def cpu(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [t.cpu() for t in tensors]
+
+
+def assert_same_as_reference(net, nets, quality, height, width, large, seed, codes=("encode", "decode")):
+    """Encode what an encoder may see, and decode symbols that an encoder may not even write."""
+    shape, device = (quality, height, width), nets.device
+    if "encode" in codes:
+        y, z = values_for(net.config, height, width, seed)
+        y_strided = y.permute(1, 2, 0).contiguous().permute(2, 0, 1)  # as the analysis leaves it
+        said = encode(CudaWalk(nets, *shape, large), y_strided.to(device), z.to(device))
+        assert_equal(cpu(said), encode(walk.ReferenceWalk(net, *shape), y, z))
+    if "decode" in codes:
+        start = walk.CpuWalk(walk.cpu_nets(net), *shape)
+        sizes = [len(start.predict(0))] + [net.config.latents // net.config.steps * height * width] * net.config.steps
+        rng = torch.Generator().manual_seed(seed)
+        wild = [torch.randint(LOW, HIGH + 1, (n,), generator=rng).to(torch.int16) for n in sizes]
+        said = decode(CudaWalk(nets, *shape, large), [s.to(device) for s in wild])
+        assert_equal(cpu(said), decode(walk.ReferenceWalk(net, *shape), wild))
+
+
+ALL_LARGE, ALL_SMALL = 0, 10**6  # tiles
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("large", [ALL_LARGE, ALL_SMALL])
+@pytest.mark.parametrize(
+    ("widths", "sizes"),
+    [
+        ((8, 4, 8, 2), [(1, 1), (2, 1), (1, 3), (7, 9), (8, 8)]),
+        ((12, 6, 1, 4), [(1, 1), (1, 2), (3, 1), (5, 4), (9, 7)]),
+        ((74, 40, 33, 2), [(3, 5)]),  # an odd number of heads of a kind; not a multiple of anything
+        ((264, 72, 136, 4), [(1, 2)]),  # more column tiles than warps, k steps beyond a whole chunk
+    ],
+)
+def test_random_nets_give_the_integers_of_the_reference(widths, sizes, large, device):
+    config = Config(**dict(zip(("latents", "hyper", "context", "steps"), widths, strict=True)), **SMALLEST)
+    for seed, (height, width) in enumerate(sizes):
+        net = extreme_net(config, seed)
+        assert_same_as_reference(net, on(device, net), 1 + 24 * seed, height, width, large, seed)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("large", [ALL_LARGE, ALL_SMALL])
+def test_several_tiles_of_each_class_of_positions_give_the_integers_of_the_reference(large, device):
+    net = extreme_net(Config(latents=8, hyper=4, context=8, steps=4, **SMALLEST), 1)
+    assert_same_as_reference(net, on(device, net), 100, 13, 14, large, 5, ("encode",))
+
+
+def payload_of(shipped, at: walk.Walk, y: torch.Tensor, z: torch.Tensor) -> bytes:
+    symbols, indexes, segments, _ = latents.quantise(at, y, z)
+    return entropy.encode(symbols, indexes, segments, shipped.tables)
+
+
+def assert_photo_is_the_same_on_both(shipped, nets: CudaNets, quality: int, height: int, width: int, large: int):
+    """The same bytes written, and each read by the other."""
+    pixels = to_pixels(photos.photo(height, width, seed=quality))
+    tile = Header(width, height, quality, shipped.id, False, 4096).tiles[0]
+    y, z = pipeline.analyse(shipped, pixels, tile, quality)
+    shape = quality, *y.shape[1:]
+    payload = payload_of(shipped, shipped.walk(*shape), y, z)
+    on_device = CudaWalk(nets, *shape, large)
+    assert payload_of(shipped, on_device, y.to(nets.device), z.to(nets.device)) == payload
+    read = latents.read(CudaWalk(nets, *shape, large), shipped.tables, payload)
+    assert torch.equal(read.cpu(), latents.read(shipped.walk(*shape), shipped.tables, payload))
+    assert torch.equal(read, on_device.latents())
+
+
+@pytest.mark.kernels
+def test_a_small_photo_has_the_bytes_of_the_cpu(shipped, device):
+    assert_photo_is_the_same_on_both(shipped, on(device, shipped.net), 60, 34, 40, ALL_SMALL)
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("large", [ALL_LARGE, ALL_SMALL])
+@pytest.mark.parametrize(("quality", "height", "width"), [(5, 512, 768), (50, 700, 333), (95, 1024, 1024)])
+def test_photos_have_the_bytes_of_the_cpu(shipped, quality, height, width, large, device):
+    assert_photo_is_the_same_on_both(shipped, on(device, shipped.net), quality, height, width, large)
+
+
+@pytest.mark.needs_cuda
+def test_the_shipped_model_walks_in_cuda_on_a_gpu(shipped):
+    model, shape = weights.load(weights.find(None), torch.device("cuda")), (50, 17, 31)
+    assert isinstance(model.walk(*shape), CudaWalk)
+    y, z = values_for(model.config, *shape[1:], 0)
+    expected = encode(walk.ReferenceWalk(shipped.net, *shape), y, z)
+    assert_equal(cpu(encode(model.walk(*shape), y.cuda(), z.cuda())), expected)
+
+
+@pytest.mark.kernels
+def test_calls_out_of_order_and_wrong_tensors_raise(device):
+    net = extreme_net(Config(latents=8, hyper=4, context=8, steps=2, **SMALLEST), 0)
+    nets = on(device, net)
+    at = CudaWalk(nets, 50, 3, 5)
+    z = torch.zeros(4, 1, 2, device=device)
+    with pytest.raises(ValueError, match="out of order"):
+        at.predict(1)
+    with pytest.raises(ValueError, match="segments are left"):
+        at.latents()
+    at.predict(0)
+    for wrong in (z.double(), z[:2]):
+        with pytest.raises(ValueError, match="expected"):
+            at.choose(0, wrong)
+    with pytest.raises(ValueError, match="expected"):
+        at.accept(0, torch.zeros(7, dtype=torch.int16, device=device))
+    at.choose(0, z)
+    with pytest.raises(ValueError, match="out of order"):
+        at.choose(0, z)
+    for quality, height, width in ((0, 1, 1), (101, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1 << 13, 1)):
+        with pytest.raises(ValueError, match="out of range"):
+            CudaWalk(nets, quality, height, width)
+
+
+@pytest.mark.kernels
+def test_nets_too_wide_for_shared_memory_are_refused(device):
+    nets = on(device, IntegerEntropyNet(Config(latents=8, hyper=1504, context=8, steps=4, **SMALLEST)))
+    assert nets.fits
+    nets = on(device, IntegerEntropyNet(Config(latents=8, hyper=3200, context=8, steps=4, **SMALLEST)))
+    assert not nets.fits
+    with pytest.raises(ValueError, match="too wide for shared memory"):
+        CudaWalk(nets, 50, 1, 1)
