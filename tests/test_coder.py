@@ -6,11 +6,12 @@ import zlib
 import numpy as np
 import oracle
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import _C, entropy
-from codec.errors import CorruptError
+from codec import _C, entropy, entropy_cuda
+from codec.errors import BackendError, CorruptError
 from codec.tables import cost_bits, gaussian_tables, scales
 
 LIMITS = [0, 1, 2, 7, 31]
@@ -390,3 +391,12 @@ def test_the_instruction_set_is_one_of_this_machine():
             _C.set_isa(missing)
     with pytest.raises(ValueError, match="threads is 0, at least 1"):
         entropy.encode(*realistic(10), [10], entropy.Tables(*gaussian_tables()), threads=0)
+
+
+def test_the_cuda_coder_refuses_tensors_of_the_cpu():
+    tables, tensors = entropy.Tables(*KNOWN), (torch.zeros(1, dtype=torch.int16), torch.ones(1, dtype=torch.uint8))
+    expected = (ValueError, "expected cuda") if _C.cuda_built() else (BackendError, "no CUDA code")
+    with pytest.raises(expected[0], match=expected[1]):
+        entropy_cuda.encode(*tensors, [1], tables)
+    with pytest.raises(expected[0], match=expected[1]):
+        entropy_cuda.Decoder(tables, encode(KNOWN, [], [], []), torch.device("cpu"))
