@@ -104,14 +104,15 @@ def _integer(
     """Everything that must not differ."""
     import torch
 
-    from codec import entropy, integer, latents
+    from codec import integer, latents
     from codec.errors import CorruptError
     from codec.model import step_of
 
     net, q = codec.net, torch.tensor([quality])
     y, z = torch.from_numpy(image["y"]), torch.from_numpy(image["z"])
     symbols, indexes, segments, y_hat = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z)
-    payload = entropy.encode(symbols, indexes, segments, codec.tables)
+    payload = latents.encode(symbols, indexes, segments, codec.tables)
+    symbols, indexes = symbols.numpy(), indexes.numpy()
     order = step_of(net.config.steps, *y.shape)
     fixed = integer.to_fixed(torch.from_numpy(image["y_hat"]) if "y_hat" in image else y_hat)[None]
     z_hat = (

@@ -12,12 +12,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
 import codec
-from codec import entropy, format, image, latents, pipeline, weights
+from codec import format, image, latents, pipeline, weights
+from codec.layers import exact_convolutions
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 @torch.inference_mode()
+@exact_convolutions()  # as codec.decode
 def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str, float]:
     """Seconds of each stage, once. The picture must fit one tile."""
     times = {}
@@ -66,11 +67,11 @@ def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str
     y, z = timed("encode: analysis, hyper-analysis", lambda: pipeline.analyse(model, pixels, tile, quality))
     chosen = timed("encode: entropy nets, quantisation", lambda: latents.quantise(model.walk(quality, *size), y, z))
     symbols, indexes, segments, _ = chosen
-    payload = timed("encode: coder", lambda: entropy.encode(symbols, indexes, segments, model.tables))
+    payload = timed("encode: coder", lambda: latents.encode(symbols, indexes, segments, model.tables))
 
     def run_coder() -> None:
-        decoder = entropy.Decoder(model.tables, payload)
-        for part in np.split(indexes, np.cumsum(segments)[:-1]):
+        decoder = latents.decoder_for(model.tables, payload, indexes.device)
+        for part in indexes.split(segments):
             decoder.decode(part)
         decoder.finish()
 

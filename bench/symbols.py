@@ -122,8 +122,8 @@ def quantised(codec: weights.Codec, picture: Image.Image, quality: int) -> Symbo
     pixels = image.to_pixels(picture)
     (tile,) = Header(*picture.size, quality, codec.id, tile=TILE).tiles
     y, z = pipeline.analyse(codec, pixels, tile, quality)
-    symbols, indexes, segments, _ = latents.quantise(codec.net, y, z, quality)
-    return Symbols(symbols, indexes, tuple(segments))
+    symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z)
+    return Symbols(symbols.numpy(), indexes.numpy(), tuple(segments))
 
 
 def of_pictures(found: Sequence[Image.Image], qualities: Sequence[int], n_coded: int) -> list[Symbols]:

@@ -1,14 +1,16 @@
-"""One tile's latents <-> its symbols and payload: FORMAT §8, steps 1 to 3, on whatever walk is given."""
+"""One tile's latents <-> its symbols <-> its payload: FORMAT §8, steps 1 to 3, wherever the walk is.
 
-import numpy as np
+On a CUDA device symbols and indexes stay there; the finished payload is all that crosses the bus.
+"""
+
 import torch
 from torch import Tensor
 
-from . import entropy
+from . import _C, entropy, entropy_cuda
 from .walk import Walk
 
 
-def quantise(walk: Walk, y: Tensor, z: Tensor) -> tuple[np.ndarray, np.ndarray, list[int], Tensor]:
+def quantise(walk: Walk, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, list[int], Tensor]:
     """Choose one tile's symbols.
 
     Args:
@@ -17,13 +19,21 @@ def quantise(walk: Walk, y: Tensor, z: Tensor) -> tuple[np.ndarray, np.ndarray, 
         z: hyperlatents, float32 [Z, ceil(h/4), ceil(w/4)], there too.
 
     Returns:
-        (symbols int16 [N], indexes uint8 [N], segment lengths, the decoder's latents float32 [M, h, w]).
+        (symbols int16 [N], indexes uint8 [N], segment lengths, the decoder's latents float32 [M, h, w]), there too.
     """
     symbols, indexes = [], []
     for k in range(walk.segments):
-        indexes.append(walk.predict(k).cpu().numpy())
-        symbols.append(walk.choose(k, y if k else z).cpu().numpy())
-    return np.concatenate(symbols), np.concatenate(indexes), [len(s) for s in symbols], walk.latents()
+        indexes.append(walk.predict(k))
+        symbols.append(walk.choose(k, y if k else z))
+    return torch.cat(symbols), torch.cat(indexes), [len(s) for s in symbols], walk.latents()
+
+
+def encode(symbols: Tensor, indexes: Tensor, segments: list[int], tables: entropy.Tables) -> bytes:
+    """`entropy.encode` of what `quantise` gives, where it lies."""
+    if symbols.is_cuda and _C.cuda_built():
+        return entropy_cuda.encode(symbols, indexes, segments, tables)
+    threads = torch.get_num_threads()
+    return entropy.encode(symbols.cpu().numpy(), indexes.cpu().numpy(), segments, tables, threads=threads)
 
 
 def read(walk: Walk, tables: entropy.Tables, payload: bytes) -> Tensor:
@@ -37,10 +47,32 @@ def read(walk: Walk, tables: entropy.Tables, payload: bytes) -> Tensor:
     Raises:
         CorruptError: the payload is not one that an encoder with this model writes.
     """
-    decoder = entropy.Decoder(tables, payload)
+    decoder = None
     for k in range(walk.segments):
         index = walk.predict(k)
-        symbols = torch.from_numpy(decoder.decode(index.cpu().numpy()))
-        walk.accept(k, symbols.to(index.device))
+        if decoder is None:
+            decoder = decoder_for(tables, payload, index.device)
+        walk.accept(k, decoder.decode(index))
     decoder.finish()
     return walk.latents()
+
+
+class _OnCpu:
+    """`entropy.Decoder` for tensors of any device."""
+
+    def __init__(self, tables: entropy.Tables, payload: bytes):
+        self._decoder = entropy.Decoder(tables, payload)
+
+    def decode(self, indexes: Tensor) -> Tensor:
+        symbols = self._decoder.decode(indexes.cpu().numpy(), torch.get_num_threads())
+        return torch.from_numpy(symbols).to(indexes.device)
+
+    def finish(self) -> None:
+        self._decoder.finish()
+
+
+def decoder_for(tables: entropy.Tables, payload: bytes, device: torch.device) -> _OnCpu | entropy_cuda.Decoder:
+    """What decodes a payload given indexes on `device`, segment by segment, to symbols there."""
+    if device.type == "cuda" and _C.cuda_built():
+        return entropy_cuda.Decoder(tables, payload, device)
+    return _OnCpu(tables, payload)

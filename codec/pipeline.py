@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from . import entropy, format, latents
+from . import format, latents
 from .errors import CorruptError
 from .format import Header, Layout, Tile
 from .image import Pixels, tile_input, to_uint8, window
@@ -42,7 +42,7 @@ def encode(codec: Codec, pixels: Pixels, quality: int, tile_side: int) -> bytes:
     for tile in header.tiles:
         y, z = analyse(codec, pixels, tile, quality)
         symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z)
-        payloads.append(entropy.encode(symbols, indexes, segments, codec.tables))
+        payloads.append(latents.encode(symbols, indexes, segments, codec.tables))
     return format.write(header, payloads)
 
 

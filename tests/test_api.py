@@ -266,6 +266,7 @@ def test_file_size_is_what_the_tables_say_it_costs(shipped, quality, lanes_log2)
     header = codec.Header(312, 200, quality, shipped.id, tile=1024)
     y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality)
     symbols, indexes, segments, _ = latents.quantise(shipped.walk(quality, *y.shape[1:]), y, z)
+    symbols, indexes = symbols.numpy(), indexes.numpy()
     payload = entropy.encode(symbols, indexes, segments, shipped.tables, lanes_log2)
     data = format.write(header, [payload])
     if lanes_log2 == entropy.AUTO_LANES:
