@@ -18,7 +18,7 @@ AEC_HD int pitch_of(int channels) { return channels + (channels % 64 == 0 ? 32 :
 
 // ------------------------------------------------------------------------------------------------------------ weights
 
-// A tile is small, so the time of a layer is that of fetching its weights. A warp holds those of kChunk k steps in
+// A tile is small, so fetching a layer's weights would take most of its time. A warp holds those of kChunk k steps in
 // registers and fetches the next ones while it computes, across the end of a layer and the barrier that follows.
 constexpr int kChunk = 4;
 struct Fetched {
@@ -67,7 +67,7 @@ __device__ inline void split(const int16_t* row, int pitch, uint32_t (&high)[4],
 }
 
 // emit(row, channel, a, b): the results, saturated, of output channels `channel` (even) and channel + 1.
-// fetched: the beginning of conv's weights; afterwards of next's. in: visible to all threads; emit must not write to it.
+// fetched: the beginning of conv's weights; afterwards of next's. in: visible to all; emit must not write there.
 template <int kTiles, class Emit>
 __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, const int16_t* in, int pitch,
                          Fetched& fetched, const Conv& next, const Emit& emit) {

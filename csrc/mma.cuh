@@ -2,8 +2,9 @@
 //
 // x = 256 * high + low, high a signed and low an unsigned byte, and so is w. Their product takes four byte products:
 //   x * w = 2^16 * high * high + 2^8 * (high * low + low * high) + low * low,
-// so a sum of products is three sums of byte products, put together at the end. Every sum and shift may wrap around
-// modulo 2^32: FORMAT §8 proves that the whole lies within int32, so what is left after wrapping is that very number.
+// so a sum of products is three sums of byte products, put together at the end. Of n channels each is below 2^16 * n in
+// magnitude, far from 2^31. Shifting and adding them may wrap around modulo 2^32: FORMAT §8 proves that the whole lies
+// within int32, so what is left after wrapping is that very number.
 #pragma once
 
 #include "portable.h"
@@ -18,7 +19,7 @@ namespace aec {
 // All that a sum over k asks for is that A and B agree on which k is which. Here thread `member` owns the channels
 // 8 * member + 0..7 of every 32, so that it reads them in one piece: the first four stand for the hardware's
 // k = 4 * member + 0..3, the others for k + 16.
-constexpr int kMmaRows = 16, kMmaColumns = 8, kMmaDepth = 32;
+constexpr int kMmaRows = 16, kMmaDepth = 32;
 
 // Channels change their type on the way: two int16 are a Word, eight a Quad.
 using Word [[gnu::may_alias]] = uint32_t;

@@ -1,7 +1,7 @@
 // READ ME FIRST
-//  1. What limits these nets at the size of a photo is not arithmetic but latency: some 50 layers one after the other. So a
-//     block of threads takes a tile of positions and runs as many layers on it as it can without leaving shared memory
-//     (nets_tile.cuh). Only a 3x3 convolution needs other tiles' results; there one kernel ends and the next begins.
+//  1. What limits these nets at the size of a photo is not arithmetic but latency: some 50 layers one after the other.
+//     So a block of threads takes a tile of positions and runs as many layers on it as it can without leaving shared
+//     memory (nets_tile.cuh). Only a 3x3 convolution needs other tiles' results; there a kernel ends, the next begins.
 //  2. So kernels are cut in the middle of a Block (FORMAT §8): one writes t, the Block's input, and s =
 //     Leaky(space_in(t)); the next goes on with space(s). For the first step:
 //       head                                              | begin body4
@@ -10,8 +10,8 @@
 //       end body1; from_hyper of the first context step   | begin its body
 //       end body, mean, index
 //     and for each further step: from_hyper, from_latents | begin body; end body, mean, index.
-//  3. A tile's positions all have the same phase, so that in each step they ask the same 1 / steps of the heads, and have
-//     read the same channels of the latents. A position's latents lie in memory in the order of steps (PackedPhase).
+//  3. A tile's positions all have the same phase, so that in each step they ask the same 1 / steps of the heads, and
+//     have read the same channels of the latents. A position's latents lie in memory in the order of steps.
 //  4. What decides a byte is in nets.h; mma.cuh proves its sums exact.
 #include "nets_cuda.h"
 
@@ -45,7 +45,8 @@ struct FillArgs {
 __device__ int16_t fill(const FillArgs& args, int64_t n, int channel, int y, int x, int16_t mean) {
     const int16_t step = args.step[channel];
     if (args.values) {
-        const float value = args.values[channel * args.strides.channel + y * args.strides.row + x * args.strides.column];
+        const Strides& by = args.strides;
+        const float value = args.values[channel * by.channel + y * by.row + x * by.column];
         args.symbols[n] = nearest_symbol(to_fixed(value), mean, step, args.indexes[n]);
     }
     return reconstruct(mean, args.symbols[n], step);
@@ -60,7 +61,8 @@ __global__ void __launch_bounds__(kThreads) fill_hyper_kernel(FillArgs args, Pla
 }
 
 __global__ void __launch_bounds__(kThreads)
-    fill_latents_kernel(FillArgs args, const int16_t* means, Plane latents, int steps, int k, int group_size, float* out) {
+    fill_latents_kernel(FillArgs args, const int16_t* means, Plane latents, int steps, int k, int group_size,
+                        float* out) {
     const int channel = blockIdx.y, phase = k ^ channel % steps;
     const int height = latents.height, width = latents.width;
     const int64_t rank = position_in_channel();
@@ -316,7 +318,8 @@ bool fits(const NetLayout& layout) {
     const CudaWalk walk = {layout, 1, 1, 1, 0, nullptr, nullptr, nullptr};
     const int last = layout.config.steps - 1;
     const Program largest[] = {hyper_program(walk, {}, {}), prior_program(walk, {}, {}, {}),
-                               context_program(walk, last, {}, {}, {}), heads_program(walk, last, {}, nullptr, nullptr)};
+                               context_program(walk, last, {}, {}, {}),
+                               heads_program(walk, last, {}, nullptr, nullptr)};
     return std::all_of(std::begin(largest), std::end(largest),
                        [](const Program& p) { return bytes_of(p, kSmallRows) <= kMaxSharedBytes; });
 }

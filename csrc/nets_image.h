@@ -11,8 +11,8 @@ struct Constants {  // of one output channel
 };
 
 // A 1x1 convolution. weights: [pairs][k_steps][2][32] Quad, what the threads of a warp load (mma.cuh) for 2 times 8
-// output and 32 input channels; constants: [16 * pairs] Constants. Both are offsets in bytes. Variants for each phase, or
-// each quarter of an upsampling, follow `stride` bytes apart.
+// output and 32 input channels; constants: [16 * pairs] Constants. Both are offsets in bytes. Variants, for each phase
+// or for each quarter of an upsampling, follow `stride` bytes apart.
 struct Conv {
     uint32_t weights = 0, constants = 0, stride = 0;
     int k_steps = 0, pairs = 0;

@@ -34,7 +34,7 @@ constexpr int kMaxLayers = 6;
 
 struct Program {
     int height, width;  // of the plane whose tiles these are
-    int steps;          // a tile's phase is the variant of its convolutions; 0: blockIdx.y is, a quarter of an upsampling
+    int steps;          // variants of convolutions are by a tile's phase; 0: by blockIdx.y, a quarter of an upsampling
     const uint8_t* image;
     const int16_t* vector;  // [channels], a quality's; null: none
     int vector_channels;

@@ -10,7 +10,8 @@ AEC_HD int parity_count(int n, int parity) { return (n - parity + 1) / 2; }
 
 AEC_HD int phase_size(int steps, int phase, int height, int width) {
     if (steps == 2)
-        return parity_count(height, 0) * parity_count(width, phase) + parity_count(height, 1) * parity_count(width, phase ^ 1);
+        return parity_count(height, 0) * parity_count(width, phase) +
+               parity_count(height, 1) * parity_count(width, phase ^ 1);
     return parity_count(height, phase & 1) * parity_count(width, (phase >> 1 ^ phase) & 1);
 }
 
