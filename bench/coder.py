@@ -35,6 +35,13 @@ LANES_LOG2 = range(11)
 MIN_TIMED_S = 0.002  # what is shorter is repeated
 
 
+def wall_seconds(call: Callable, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
 @dataclass(frozen=True)
 class Contender:
     """A coder with its data in place.
@@ -46,6 +53,8 @@ class Contender:
         n_coded: symbols that count.
         information_bits: of what is encoded, under the tables it is encoded with; for rivals, under aec's.
         lanes: rANS states.
+        calls: payload -> the two calls to time, where these are not `encode` and `decode` themselves.
+        clock: (call, repeats) -> seconds of one.
     """
 
     name: str
@@ -56,6 +65,8 @@ class Contender:
     n_coded: int
     information_bits: float
     lanes: int = 1
+    calls: Callable[[object], tuple[Callable, Callable]] | None = None
+    clock: Callable[[Callable, int], float] = wall_seconds
 
 
 @dataclass(frozen=True)
@@ -198,12 +209,14 @@ def compare(contenders: Sequence[Contender], runs: int) -> list[Row]:
             raise AssertionError(f"{it.name}: what was decoded is not what was encoded")
         payloads.append(payload)
         sizes.append(size)
-    calls = [call for it, payload in zip(contenders, payloads, strict=True) for call in _calls(it, payload)]
-    repeats = [max(1, int(MIN_TIMED_S / _seconds(call, 1))) for call in calls]
+    calls = [
+        (it.clock, call) for it, payload in zip(contenders, payloads, strict=True) for call in _calls(it, payload)
+    ]
+    repeats = [max(1, int(MIN_TIMED_S / clock(call, 1))) for clock, call in calls]
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(runs):
-        for call, n, seconds in zip(calls, repeats, times, strict=True):
-            seconds.append(_seconds(call, n))
+        for (clock, call), n, seconds in zip(calls, repeats, times, strict=True):
+            seconds.append(clock(call, n))
     medians = [statistics.median(seconds) for seconds in times]
     return [
         Row.of(it, size, *medians[2 * i : 2 * i + 2])
@@ -212,14 +225,7 @@ def compare(contenders: Sequence[Contender], runs: int) -> list[Row]:
 
 
 def _calls(it: Contender, payload: object) -> tuple[Callable, Callable]:
-    return it.encode, lambda: it.decode(payload)
-
-
-def _seconds(call: Callable, repeats: int) -> float:
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - start) / repeats
+    return it.calls(payload) if it.calls else (it.encode, lambda: it.decode(payload))
 
 
 def chosen_lanes_log2(model: Model, data: Symbols) -> int:
@@ -306,6 +312,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--lanes", action="store_true", help="what the number of lanes costs and gives, by payload size"
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=LANE_SIZES, help="payloads' bytes, for --lanes")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the GPU's rows as well")
+    parser.add_argument("--batch", type=int, default=64_000_000, help="coded symbols of a GPU's batch, at least")
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args(argv)
 
@@ -315,7 +323,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = f"{min(len(found), len(tiles) // len(args.qualities))} of {source}"
     rivals = importlib.util.find_spec("constriction") is not None
     about = {
-        "machine": machine_line(with_gpu=False),
+        "machine": machine_line(with_gpu=args.device == "cuda"),
         "commit": source_commit(),
         "date": datetime.date.today().isoformat(),
         "command": f"python -m bench.coder {shlex.join(argv)}".strip(),
@@ -335,8 +343,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             marked = lane_rows(model, joined(tiles), args.runs, args.sizes)
             rows, text = [row for row, _ in marked], lane_table(marked)
         else:
-            rows = compare(contenders(model, tiles, args.threads, rivals), args.runs)
+            all_contenders = contenders(model, tiles, args.threads, rivals)
+            n_cpu = len(all_contenders)
+            if args.device == "cuda":
+                from . import coder_cuda
+
+                all_contenders += coder_cuda.contenders(model, tiles, args.batch)
+            rows = compare(all_contenders, args.runs)
             text = table(rows, "constriction, tables, sorted")
+            if args.device == "cuda":
+                numbers = [len(it.expected) for it in all_contenders[n_cpu:]]
+                speed = coder_cuda.copy_bytes_per_second()
+                text += f"\n\nFloor: 3 bytes a symbol and the payload, at {speed / 1e9:.0f} GB/s of a large copy\n\n"
+                text += coder_cuda.floor_table(rows[n_cpu:], numbers, speed)
     finally:
         _C.set_isa(before)
     print(text)

@@ -59,8 +59,8 @@ def _checked(device: torch.device) -> torch.device:
     return device
 
 
-def _where(device: torch.device) -> tuple[int, int]:
-    """Device number and stream of a launch."""
+def launch_site(device: torch.device) -> tuple[int, int]:
+    """Device number and current stream, as launchers take them; both 0 in the emulation."""
     return (device.index, torch.cuda.current_stream(device).cuda_stream) if device.type == "cuda" else (0, 0)
 
 
@@ -122,7 +122,7 @@ class Encoder:
             self._payloads.numel(),
             self._result.data_ptr(),
             self._in_shared,
-            *_where(device),
+            *launch_site(device),
         )
 
     def payloads(self) -> list[bytes]:
@@ -159,7 +159,7 @@ def encode(
     if lanes_log2 == AUTO_LANES:
         n, cost = symbols.numel(), torch.zeros(1, dtype=torch.int64, device=device)
         address = _pointer("indexes", indexes, torch.uint8, n, device)
-        _C.cost_cuda(_tables_on(device, tables), address, n, cost.data_ptr(), *_where(device))
+        _C.cost_cuda(_tables_on(device, tables), address, n, cost.data_ptr(), *launch_site(device))
         lanes_log2 = _C.choose_lanes_log2(int(cost) // (16 * 8))
     encoder = Encoder(tables, [segments], [lanes_log2], device)
     encoder.run(symbols, indexes)
@@ -225,7 +225,7 @@ class BatchDecoder:
             symbols.data_ptr(),
             scratch.data_ptr(),
             self._in_shared,
-            *_where(device),
+            *launch_site(device),
         )
         self._segment += 1
         return symbols

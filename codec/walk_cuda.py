@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from . import _C
+from .entropy_cuda import launch_site
 from .model import HYPER_STRIDE, Config
 
 # A plane with more positions than this keeps every multiprocessor of a large GPU (132 on an H100) busy in tiles of 32
@@ -55,12 +56,6 @@ class CudaWalk:
     def _empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=self._device)
 
-    def _where(self) -> tuple[int, int]:
-        if self._device.type == "cpu":
-            return 0, 0
-        stream = torch.cuda.current_stream(self._device)
-        return stream.device.index, stream.cuda_stream
-
     def _expect(self, call: str, k: int) -> None:
         if self._next != (call, k):
             raise ValueError(f"{call} segment {k} out of order")
@@ -69,7 +64,7 @@ class CudaWalk:
     def predict(self, k: int) -> Tensor:
         self._expect("predict", k)
         self._indexes = self._empty((self._handle.segment_size(k),), torch.uint8)
-        self._handle.predict(k, self._indexes.data_ptr(), *self._where())
+        self._handle.predict(k, self._indexes.data_ptr(), *launch_site(self._device))
         return self._indexes
 
     def choose(self, k: int, values: Tensor) -> Tensor:
@@ -77,13 +72,13 @@ class CudaWalk:
         self._expect("fill", k)
         symbols = self._empty(self._indexes.shape, torch.int16)
         pointers = self._indexes.data_ptr(), values.data_ptr(), values.stride(), symbols.data_ptr()
-        self._handle.choose(k, *pointers, *self._where())
+        self._handle.choose(k, *pointers, *launch_site(self._device))
         return symbols
 
     def accept(self, k: int, symbols: Tensor) -> None:
         self._check(symbols, torch.int16, self._indexes.shape)
         self._expect("fill", k)
-        self._handle.accept(k, symbols.contiguous().data_ptr(), *self._where())
+        self._handle.accept(k, symbols.contiguous().data_ptr(), *launch_site(self._device))
 
     def latents(self) -> Tensor:
         if self._next[1] < self.segments:

@@ -131,6 +131,24 @@ def test_a_missing_rival_is_named_and_left_out(folder, capsys, monkeypatch):
     assert "constriction is not installed: left out" in text and "constriction, " not in text
 
 
+@pytest.mark.kernels
+@pytest.mark.parametrize("lanes_log2", [entropy.AUTO_LANES, 3])
+def test_gpu_rows_code_the_same_payloads(model, lanes_log2):
+    on_gpu = importlib.import_module(f"{bench.__name__}.coder_cuda")
+    rng = np.random.default_rng(0)
+    tiles = []
+    for n in (300, 0, 77):
+        indexes = rng.integers(0, 3, n).astype(np.uint8)
+        tiles.append(data_of((rng.integers(-9, 10, n) * (indexes > 0)), indexes, (n // 3, 0, n - n // 3)))
+    it = on_gpu.contender("batch", model, tiles, lanes_log2, True, coder.wall_seconds)
+    payloads, size = it.encode()
+    assert payloads == [entropy.encode(t.symbols, t.indexes, t.segments, model.tables, lanes_log2) for t in tiles]
+    assert size == sum(map(len, payloads)) and it.lanes == sum(1 << p[0] for p in payloads)
+    (found,) = coder.compare([it], 1)
+    assert found.n_coded == sum(t.n_coded for t in tiles) and found.payload_bytes == size
+    assert f"| {1e6 * (3 * 377 + size) / 1e9:.1f} |" in on_gpu.floor_table([found], [377], 1e9)
+
+
 def test_lanes_marks_what_the_encoder_chooses(folder, capsys):
     model = symbols.Model.shipped()
     data = symbols.joined(symbols.of_pictures(symbols.pictures(folder)[0], [60], 1000))

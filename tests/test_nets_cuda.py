@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_nets import SMALLEST, assert_equal, decode, encode, extreme_net, values_for
 
-from codec import entropy, latents, pipeline, walk, weights
+from codec import latents, pipeline, walk, weights
 from codec.entropy_cuda import DEVICE_TYPE
 from codec.format import Header
 from codec.image import to_pixels
@@ -74,7 +74,7 @@ def test_several_tiles_of_each_class_of_positions_give_the_integers_of_the_refer
 
 def payload_of(shipped, at: walk.Walk, y: torch.Tensor, z: torch.Tensor) -> bytes:
     symbols, indexes, segments, _ = latents.quantise(at, y, z)
-    return entropy.encode(symbols, indexes, segments, shipped.tables)
+    return latents.encode(symbols, indexes, segments, shipped.tables)
 
 
 def assert_photo_is_the_same_on_both(shipped, nets: CudaNets, quality: int, height: int, width: int, large: int):
