@@ -52,9 +52,12 @@ Start = Callable[[int, int, int], Walk]
 
 
 def starter(net: IntegerEntropyNet, nets: str) -> Start:
-    """The one place that decides which arithmetic runs a net; `nets` is one of NETS."""
+    """The one place that decides which arithmetic runs a net; `nets` is one of NETS.
+
+    A processor without vectors is left to the reference, whose products are a BLAS's: plain C++ takes four times as long.
+    """
     device = net.step.device
-    if nets == "native" and device.type == "cpu":
+    if nets == "native" and device.type == "cpu" and _C.isa() != "scalar":
         return partial(CpuWalk, cpu_nets(net))
     if nets == "native" and device.type == "cuda" and _C.cuda_built():
         on_device = CudaNets(net.config, cpu_nets(net), device)
