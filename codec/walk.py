@@ -54,7 +54,8 @@ Start = Callable[[int, int, int], Walk]
 def starter(net: IntegerEntropyNet, nets: str) -> Start:
     """The one place that decides which arithmetic runs a net; `nets` is one of NETS.
 
-    A processor without vectors is left to the reference, whose products are a BLAS's: plain C++ takes four times as long.
+    A processor without vectors is left to the reference, whose products are a BLAS's: plain C++ takes four times as
+    long.
     """
     device = net.step.device
     if nets == "native" and device.type == "cpu" and _C.isa() != "scalar":
