@@ -28,7 +28,7 @@ void check_argument(ArgumentFault fault, int symbol) {
     if (fault == ~ArgumentFault{0}) return;
     const int16_t symbols[] = {static_cast<int16_t>(symbol)};
     const uint8_t indexes[] = {static_cast<uint8_t>(fault)};
-    Fault found = Compact().take(symbols, indexes, {1});
+    Fault found = Compact().take(symbols, indexes, {1}, 1);
     found.at = fault << 8 >> 16;
     raise(found);
 }

@@ -62,14 +62,14 @@ uint8_t* encode_streams(const Tables& tables, const StreamCoder& coder, const Co
 Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* indexes,
                  const std::vector<uint64_t>& segments, int lanes_log2, int threads, Payload& payload) {
     Compact in;
-    if (const Fault fault = in.take(symbols, indexes, segments)) return fault;
+    if (const Fault fault = in.take(symbols, indexes, segments, threads)) return fault;
     if (lanes_log2 == kAutoLanes) lanes_log2 = choose_lanes_log2(in.cost(tables) / (16 * 8));
 
     const uint32_t n_streams = stream_count(lanes_log2);
     const int n_parts = std::min<int>(threads, n_streams);
     // Each part writes backwards to the end of its own region; kReach: vectors write before they know.
     struct Region {
-        uint8_t *begin, *head, *end;
+        uint8_t *head, *end;
     };
     std::vector<Region> regions(n_parts);
     std::vector<uint32_t> lengths(n_streams);
@@ -82,10 +82,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
     for (int part = 0; part < n_parts; ++part) capacity += region_bytes(part);
     payload.buffer.reset(new uint8_t[capacity]);
     uint8_t* p = payload.buffer.get() + max_header_bytes(lanes_log2);
-    for (int part = 0; part < n_parts; ++part) {
-        regions[part].begin = p;
-        regions[part].end = p += region_bytes(part);
-    }
+    for (int part = 0; part < n_parts; ++part) regions[part].end = p += region_bytes(part);
     const StreamCoder coder = stream_coder(stream_width(lanes_log2));
     parallel_for(threads, n_parts, [&](int64_t part) {
         Region& region = regions[part];
@@ -166,12 +163,11 @@ Decoder::Decoder(std::shared_ptr<const Tables> tables, const uint8_t* payload, s
 Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* symbols) {
     if (fault_) return fault_;
     Compact out;
-    if (const Fault fault = out.take(nullptr, indexes, {n})) return fault;
+    if (const Fault fault = out.take(nullptr, indexes, {n}, threads)) return fault;
     const uint32_t n_streams = static_cast<uint32_t>(lanes_.next.size()), width = stream_width(lanes_.lanes_log2);
     const StreamCoder coder = stream_coder(width);
     std::vector<Fault> faults(n_streams);
-    parallel_for(threads, n_streams, [&](int64_t i) {
-        const uint32_t stream = static_cast<uint32_t>(i);
+    const auto decode_stream = [&](uint32_t stream) {
         const uint8_t* words = payload_.data() + lanes_.next[stream];
         const uint8_t* const end = payload_.data() + lanes_.end[stream];
         const Share share = {lanes_.lanes_log2, stream, out.n, out.indexes.get()};
@@ -180,10 +176,16 @@ Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* sy
         lanes_.next[stream] = words - payload_.data();
         if (status != Status::kOk)
             faults[stream] = {status, stream, status == Status::kPastEnd ? words - end : kMaxEscapeClass + 1};
+    };
+    // Neighbours in one part: what two streams write of a row may share a cache line.
+    const int n_parts = std::min<int>(threads, n_streams);
+    parallel_for(threads, n_parts, [&](int64_t part) {
+        const Range range = streams_of(part, n_parts, n_streams);
+        for (uint32_t stream = range.first; stream < range.last; ++stream) decode_stream(stream);
     });
     for (const Fault& fault : faults)
         if (fault) return fault_ = fault;
-    out.give(indexes, n, symbols);
+    out.give(indexes, symbols, threads);
     return {};
 }
 

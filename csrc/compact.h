@@ -9,18 +9,26 @@
 
 namespace aec {
 
-struct Compact {
-    std::unique_ptr<uint8_t[]> indexes;  // [n], and kReach bytes that vectors may touch
-    std::unique_ptr<int16_t[]> symbols;  // the same
+class Compact {
+public:
+    // Fills this; `from` may be null, for a decoder.
+    Fault take(const int16_t* from, const uint8_t* all_indexes, const std::vector<uint64_t>& all_segments, int threads);
+    // What the tables expect the symbols to take, in 1/16 bit. (Not what they do take: that would be a pass of coding.)
+    uint64_t cost(const Tables& tables) const;
+    // symbols -> their places among all. all_indexes: those that `take` saw.
+    void give(const uint8_t* all_indexes, int16_t* to, int threads) const;
+
+    std::unique_ptr<uint8_t[]> indexes;  // [n]
+    std::unique_ptr<int16_t[]> symbols;  // [n]
     std::vector<uint64_t> segments;      // lengths
     uint64_t n = 0;
 
-    // Fills this; `from` may be null, for a decoder.
-    Fault take(const int16_t* from, const uint8_t* all_indexes, const std::vector<uint64_t>& all_segments);
-    // What the tables expect the symbols to take, in 1/16 bit. (Not what they do take: that would be a pass of coding.)
-    uint64_t cost(const Tables& tables) const;
-    // symbols -> their places among all n.
-    void give(const uint8_t* all_indexes, uint64_t n_all, int16_t* to) const;
+private:
+    // What one thread does at a time: n of all, from `position` on; the first of them that is coded becomes number `at`.
+    struct Chunk {
+        uint64_t position, n, at;
+    };
+    std::vector<Chunk> chunks_;
 };
 
 }  // namespace aec

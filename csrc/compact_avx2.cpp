@@ -5,7 +5,7 @@
 namespace aec {
 namespace {
 
-// For each set of 8 elements of 16 bits: which byte goes where; 0x80 makes a zero.
+// For each set of 8 elements of 16 bits: which byte goes where; to `expand` 0x80 is a zero.
 struct Moves {
     uint8_t compress[256][16];
     uint8_t expand[256][16];
@@ -38,12 +38,23 @@ uint32_t coded_of(__m128i index) {  // 8 of 16 bits
     return ~static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(zero, zero))) & 0xFF;
 }
 
+uint64_t count(const uint8_t* indexes, uint64_t n) {
+    uint64_t zeros = 0, i = 0;
+    for (; i + 32 <= n; i += 32) {
+        const __m256i index = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(indexes + i));
+        const __m256i zero = _mm256_cmpeq_epi8(index, _mm256_setzero_si256());
+        zeros += __builtin_popcount(static_cast<uint32_t>(_mm256_movemask_epi8(zero)));
+    }
+    return i - zeros + compact_scalar().count(indexes + i, n - i);
+}
+
 uint64_t take(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* to_symbols, uint8_t* to_indexes,
-              bool& fine) {
+              uint64_t room, bool& fine) {
     const uint8_t* const begin = to_indexes;
+    const uint8_t* const end = begin + room;
     __m128i bad = _mm_setzero_si128();
     uint64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
+    for (; i + 8 <= n && end - to_indexes >= 8; i += 8) {
         const __m128i index = _mm_cvtepu8_epi16(load8(indexes + i));
         const uint32_t coded = coded_of(index);
         const __m128i compress = load(kMoves.compress[coded]);
@@ -61,8 +72,8 @@ uint64_t take(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* 
         to_symbols += __builtin_popcount(coded);
     }
     fine &= _mm_testz_si128(bad, bad) != 0;
-    const uint64_t rest =
-        compact_scalar().take(from ? from + i : nullptr, indexes + i, n - i, to_symbols, to_indexes, fine);
+    const uint64_t rest = compact_scalar().take(from ? from + i : nullptr, indexes + i, n - i, to_symbols, to_indexes,
+                                                static_cast<uint64_t>(end - to_indexes), fine);
     return static_cast<uint64_t>(to_indexes - begin) + rest;
 }
 
@@ -78,6 +89,6 @@ void give(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* to) 
 
 }  // namespace
 
-CompactKernels compact_avx2() { return {&take, compact_scalar().sum, &give}; }
+CompactKernels compact_avx2() { return {&count, &take, compact_scalar().sum, &give}; }
 
 }  // namespace aec

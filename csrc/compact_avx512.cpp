@@ -8,11 +8,22 @@ namespace {
 // 64 indexes at a time and their symbols, 32 in a vector; the last few with what is missing masked off.
 __mmask64 first_lanes(uint64_t n) { return n >= 64 ? ~0ull : (1ull << n) - 1; }
 
-uint64_t take(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* to_symbols, uint8_t* to_indexes,
-              bool& fine) {
-    const uint8_t* const begin = to_indexes;
-    __mmask64 bad = 0;
+uint64_t count(const uint8_t* indexes, uint64_t n) {
+    uint64_t count = 0;
     for (uint64_t i = 0; i < n; i += 64) {
+        const __m512i index = _mm512_maskz_loadu_epi8(first_lanes(n - i), indexes + i);
+        count += __builtin_popcountll(_mm512_test_epi8_mask(index, index));
+    }
+    return count;
+}
+
+uint64_t take(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* to_symbols, uint8_t* to_indexes,
+              uint64_t room, bool& fine) {
+    const uint8_t* const begin = to_indexes;
+    const uint8_t* const end = begin + room;
+    __mmask64 bad = 0;
+    uint64_t i = 0;
+    for (; i < n && end - to_indexes >= 64; i += 64) {
         const __mmask64 here = first_lanes(n - i);
         const __m512i index = _mm512_maskz_loadu_epi8(here, indexes + i);
         const __mmask64 coded = _mm512_test_epi8_mask(index, index);
@@ -31,7 +42,11 @@ uint64_t take(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* 
         }
     }
     fine &= bad == 0;
-    return static_cast<uint64_t>(to_indexes - begin);
+    uint64_t taken = static_cast<uint64_t>(to_indexes - begin);
+    if (i < n)
+        taken += compact_scalar().take(from ? from + i : nullptr, indexes + i, n - i, to_symbols, to_indexes,
+                                       static_cast<uint64_t>(end - to_indexes), fine);
+    return taken;
 }
 
 uint64_t sum(const uint8_t* costs, const uint8_t* indexes, uint64_t n) {
@@ -61,6 +76,6 @@ void give(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* to) 
 
 }  // namespace
 
-CompactKernels compact_avx512() { return {&take, &sum, &give}; }
+CompactKernels compact_avx512() { return {&count, &take, &sum, &give}; }
 
 }  // namespace aec
