@@ -5,6 +5,7 @@ tests/cuda_emulation), AEC_CUDA_ARCHS="80 90" (and PTX of the newest), DEBUG=1, 
 NVCC_CCBIN, its host compiler. No torch here, no device is asked, no -march=native: a wheel runs wherever it is taken.
 """
 
+import functools
 import os
 import platform
 import re
@@ -28,7 +29,7 @@ ISA_FLAGS = {
     },
     "aarch64": {"_neon": ""},
 }
-ISA_FLAGS |= {"AMD64": ISA_FLAGS["x86_64"], "arm64": ISA_FLAGS["aarch64"]}
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 ROOT = Path(__file__).parent.resolve()
 EMULATION = ROOT / "tests" / "cuda_emulation"
 NINJA_FILE = """\
@@ -109,9 +110,19 @@ def escape(path: Path) -> str:
     return re.sub(r"([$ :])", r"$\1", str(path))
 
 
+@functools.cache
+def target_machine() -> str:
+    """What the compiler compiles for; this machine, if it does not say."""
+    command = [*shlex.split(os.environ.get("CXX", "c++")), "-dumpmachine"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    name = run.stdout.split("-")[0].strip() if run.returncode == 0 else ""
+    name = name or platform.machine().lower()
+    return MACHINES.get(name, name)
+
+
 def isa_flags(source: Path) -> str | None:
     """Compiler flags of a source, from its name; None if it is for other machines."""
-    here = ISA_FLAGS.get(platform.machine(), {})
+    here = ISA_FLAGS.get(target_machine(), {})
     for suffix in {s for flags in ISA_FLAGS.values() for s in flags}:
         if source.stem.endswith(suffix):
             return here.get(suffix)
@@ -126,7 +137,8 @@ class NinjaBuildExt(build_ext):
         debug = os.environ.get("DEBUG", "0") not in ("", "0")
         optimise = ["-O0", "-g"] if debug else ["-O3", "-DNDEBUG"]
         includes = [f"-I{sysconfig.get_path('include')}", f"-I{pybind11.get_include()}"]
-        cxxflags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", *optimise, *includes]
+        cxxflags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-pthread", *optimise, *includes]
+        cxxflags.append("-ffp-contract=off")  # the encoder's choices are the same with and without fused multiply-add
         if nvcc:
             names = " ".join([*(f"sm_{a}" for a in archs), f"compute_{archs[-1]}"])
             cxxflags += ["-DAEC_WITH_CUDA", f'-DAEC_CUDA_ARCHS="{names}"']

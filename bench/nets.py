@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -95,10 +96,10 @@ def main(argv: list[str] | None = None) -> int:
     rng = torch.Generator().manual_seed(0)
     y = torch.randn(height, width, c.latents, generator=rng).permute(2, 0, 1)
     z = torch.randn(c.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE), generator=rng)
+    native = partial(walk.CpuWalk, walk.cpu_nets(model.net))
+    rows = {"reference": ("scalar", walk.starter(model.net, "reference"))} | {isa: (isa, native) for isa in args.isas}
     for threads in args.threads:
         torch.set_num_threads(threads)
-        rows = {"reference": ("scalar", walk.starter(model.net, "reference"))}
-        rows |= {isa: (isa, walk.starter(model.net, "native")) for isa in args.isas}
         times, peaks, said = {name: [] for name in rows}, {}, {}
         for name, (isa, _) in rows.items():
             _C.set_isa(isa)

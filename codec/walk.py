@@ -162,7 +162,7 @@ class CpuWalk:
         return torch.from_numpy(symbols)
 
     def accept(self, k: int, symbols: Tensor) -> None:
-        self._handle.accept(k, symbols.numpy())
+        self._handle.accept(k, symbols.contiguous().numpy())
 
     def latents(self) -> Tensor:
         return torch.from_numpy(self._handle.latents()).permute(2, 0, 1)

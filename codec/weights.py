@@ -26,6 +26,8 @@ from .model import Analysis, Config, HyperAnalysis, Model, Synthesis
 from .tables import gaussian_tables
 from .walk import NETS, Start, starter
 
+MAX_CHANNELS = 1 << 14  # of latents, hyperlatents and context (FORMAT §7): sums of the nets' integers stay provable
+
 MODELS = Path(__file__).parent / "models"
 SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
 DEFAULT = "small"
@@ -201,6 +203,11 @@ def _assemble(
     config = Config(**json.loads(metadata["aec_model"]))
     if config.steps not in (2, 4):
         raise ValueError(f"{config.steps} context steps: 2 or 4 are allowed")
+    if config.latents % config.steps:
+        raise ValueError(f"{config.latents} latents are not a multiple of {config.steps} context steps")
+    for name in ("latents", "hyper", "context"):
+        if not 1 <= getattr(config, name) <= MAX_CHANNELS:
+            raise ValueError(f"{name} is {getattr(config, name)}: 1 to {MAX_CHANNELS} channels are allowed")
 
     def fill(module: nn.Module, name: str) -> nn.Module:
         state = {k.removeprefix(name + "."): v for k, v in tensors.items() if k.startswith(name + ".")}

@@ -40,6 +40,7 @@ py::bytes encode(const Tables& tables, const Array<int16_t>& symbols, const Arra
         const py::gil_scoped_release release;
         fault = encode_cpu(tables, symbols_data, indexes_data, segments, lanes_log2, threads, payload);
     }
+    if (fault.status == Status::kTooLong) throw py::value_error(describe(fault.status));
     raise(fault);
     return py::bytes(reinterpret_cast<const char*>(payload.data), payload.size);
 }
@@ -83,7 +84,7 @@ PYBIND11_MODULE(_C, m) {
     m.def("encode", &encode, py::arg("tables"), py::arg("symbols").noconvert(), py::arg("indexes").noconvert(),
           py::arg("segments"), py::arg("lanes_log2") = kAutoLanes, py::arg("threads") = 1);
     py::class_<Decoder>(m, "Decoder")
-        .def(py::init(&decoder_from), py::arg("tables"), py::arg("payload"))
+        .def(py::init(&decoder_from), py::arg("tables").none(false), py::arg("payload"))
         .def("decode", &decode, py::arg("indexes").noconvert(), py::arg("out").noconvert(), py::arg("threads") = 1)
         .def("finish", [](const Decoder& decoder) { raise(decoder.finish()); });
 

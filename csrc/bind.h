@@ -18,12 +18,19 @@ template <class T>
 using Array = py::array_t<T, 0>;
 
 template <class T>
+void check_aligned(const Array<T>& array, const char* name) {
+    if (reinterpret_cast<uintptr_t>(array.data()) % alignof(T) != 0)
+        throw py::value_error(std::string(name) + " is not aligned");
+}
+
+template <class T>
 const T* vector_of(const Array<T>& array, const char* name, py::ssize_t n) {
     if (array.ndim() != 1 || !(array.flags() & py::array::c_style))
         throw py::value_error(std::string(name) + " must be one-dimensional and contiguous");
     if (array.size() != n)
         throw py::value_error(std::string(name) + " has " + std::to_string(array.size()) + " elements, expected " +
                               std::to_string(n));
+    check_aligned(array, name);
     return array.data();
 }
 

@@ -6,6 +6,8 @@ namespace {
 
 Tensor tensor_of(const py::array& array, const std::string& name) {
     if (!(array.flags() & py::array::c_style)) throw py::value_error(name + " must be contiguous");
+    if (reinterpret_cast<uintptr_t>(array.data()) % array.itemsize() != 0)
+        throw py::value_error(name + " is not aligned");
     const std::vector<int64_t> shape(array.shape(), array.shape() + array.ndim());
     if (py::isinstance<Array<int16_t>>(array)) return {Tensor::kInt16, shape, array.data()};
     if (py::isinstance<Array<int32_t>>(array)) return {Tensor::kInt32, shape, array.data()};
@@ -34,9 +36,10 @@ void choose(Walk& walk, int k, const Array<float>& values, Array<int16_t>& symbo
         throw py::value_error("values are of another shape than the segment's tensor");
     ptrdiff_t strides[3];
     for (int i = 0; i < 3; ++i) {
-        if (values.strides(i) % py::ssize_t{sizeof(float)} != 0) throw py::value_error("values are not aligned");
+        if (values.strides(i) % py::ssize_t{sizeof(float)} != 0) throw py::value_error("values are strided by parts of a number");
         strides[i] = values.strides(i) / py::ssize_t{sizeof(float)};
     }
+    check_aligned(values, "values");
     const Floats floats = {values.data(), strides[0], strides[1], strides[2]};
     const py::gil_scoped_release release;
     walk.choose(k, floats, out);
@@ -67,7 +70,7 @@ void bind_nets(py::module_& m) {
         .def(py::init([](std::shared_ptr<Nets> nets, int quality, int height, int width, int threads) {
                  return std::make_unique<Walk>(std::move(nets), quality, height, width, threads);
              }),
-             py::arg("nets"), py::arg("quality"), py::arg("height"), py::arg("width"), py::arg("threads") = 1)
+             py::arg("nets").none(false), py::arg("quality"), py::arg("height"), py::arg("width"), py::arg("threads") = 1)
         .def_property_readonly("segments", &Walk::segments)
         .def("segment_size", &Walk::segment_size, py::arg("k"))
         .def("predict", &predict, py::arg("k"), py::arg("indexes").noconvert())

@@ -1,4 +1,4 @@
-// The row of coder_cpu.cpp on vectors: written once, over a type V that names the instruction set's operations (see
+// The row of coder_scalar.cpp on vectors: written once, over a type V that names the instruction set's operations (see
 // coder_avx512.cpp). A vector holds the 32-bit states of V::kLanes lanes; a row is kWidth / V::kLanes vectors.
 //
 // READ ME FIRST
@@ -139,7 +139,7 @@ struct VectorCoder {
         return Status::kOk;
     }
 
-    // give_word and put of coder_cpu.cpp and rans.h.
+    // give_word and put of coder_scalar.cpp and rans.h.
     static Vec give_words(Vec x, Vec freq, uint8_t*& head) {
         return V::give_words(x, V::at_least(V::template shr<32 - kScaleBits>(x), freq), head);
     }

@@ -95,8 +95,9 @@ Fault Compact::take(const int16_t* from, const uint8_t* all_indexes, const std::
     const auto take_chunk = [&](int64_t i, uint64_t room) {
         const Chunk& chunk = chunks_[i];
         bool fine = true;
-        const uint64_t taken = run.take(from ? from + chunk.position : nullptr, all_indexes + chunk.position, chunk.n,
-                                        from ? symbols.get() + chunk.at : nullptr, indexes.get() + chunk.at, room, fine);
+        const uint64_t taken =
+            run.take(from ? from + chunk.position : nullptr, all_indexes + chunk.position, chunk.n,
+                     from ? symbols.get() + chunk.at : nullptr, indexes.get() + chunk.at, room, fine);
         if (!fine) all_fine.store(false, std::memory_order_relaxed);
         return taken;
     };

@@ -18,13 +18,13 @@ public:
     // symbols -> their places among all. all_indexes: those that `take` saw.
     void give(const uint8_t* all_indexes, int16_t* to, int threads) const;
 
-    std::unique_ptr<uint8_t[]> indexes;  // [n]
-    std::unique_ptr<int16_t[]> symbols;  // [n]
+    std::unique_ptr<uint8_t[]> indexes;  // [n] are in use, of as many as there are in all and kReach more
+    std::unique_ptr<int16_t[]> symbols;  // the same
     std::vector<uint64_t> segments;      // lengths
     uint64_t n = 0;
 
 private:
-    // What one thread does at a time: n of all, from `position` on; the first of them that is coded becomes number `at`.
+    // What one thread does at a time: n of all, from `position` on; the first that is coded becomes number `at`.
     struct Chunk {
         uint64_t position, n, at;
     };

@@ -8,8 +8,8 @@ namespace aec {
 struct CompactKernels {
     uint64_t (*count)(const uint8_t* indexes, uint64_t n);  // of those that are not 0
     // Takes those, and returns how many. from, to_symbols: both or neither null. room: elements that may be written, at
-    // least as many as are taken; loops are faster with kReach more. fine becomes false if an index is above 63, a symbol
-    // beyond kMaxSymbol, or not 0 where its index is 0.
+    // least as many as are taken; with kReach more all is done in vectors. fine becomes false if an index is above 63,
+    // a symbol beyond kMaxSymbol, or not 0 where its index is 0.
     uint64_t (*take)(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* to_symbols, uint8_t* to_indexes,
                      uint64_t room, bool& fine);
     uint64_t (*sum)(const uint8_t* costs, const uint8_t* indexes, uint64_t n);  // of costs[index]

@@ -43,9 +43,6 @@ AEC_HD uint64_t max_stream_bytes(uint64_t n_rows, int lanes_log2) {
     return kStateBytes * stream_width(lanes_log2) + n_rows * max_row_bytes(lanes_log2);
 }
 AEC_HD uint64_t max_header_bytes(int lanes_log2) { return 1 + kMaxVarintBytes * (stream_count(lanes_log2) - 1); }
-AEC_HD uint64_t max_payload_bytes(uint64_t n_symbols, int lanes_log2) {
-    return max_header_bytes(lanes_log2) + kStateBytes * lane_count(lanes_log2) + 2 * kMaxWordsPerSymbol * n_symbols;
-}
 
 AEC_HD int varint_bytes(uint32_t value) {
     int n = 1;

@@ -49,7 +49,8 @@ AEC_HD int step_of(int channel, int y, int x, int steps) { return (channel & (st
 
 // ------------------------------------------------------------------------------------------------ the encoder's choice
 
-// Halves to even, for |x| < 2^22: float's precision at 1.5 * 2^23 is 1.
+// Halves to even, for |x| < 2^22: float's precision at 1.5 * 2^23 is 1, and numbers are rounded to nearest (the mode that
+// every process starts in; only the encoder's choice depends on it).
 AEC_HD float round_even(float x) { return (x + 12582912.0f) - 12582912.0f; }
 
 // NaN, which no file can express, becomes 0. Scaling by a power of two is exact. Products with a condition instead of

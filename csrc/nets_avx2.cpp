@@ -49,6 +49,6 @@ struct Avx2 {
 
 }  // namespace
 
-const Kernels kAvx2Kernels = kernels_of<Avx2>();
+constexpr Kernels kAvx2Kernels = kernels_of<Avx2>();
 
 }  // namespace aec

@@ -1,5 +1,4 @@
 // AVX-512 with VNNI: one instruction multiplies, adds pairs and accumulates.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns of its own _mm512_undefined_epi32
 #include <immintrin.h>
 
 #include "nets_simd.h"
@@ -52,6 +51,6 @@ struct Avx512 {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = kernels_of<Avx512>();
+constexpr Kernels kAvx512Kernels = kernels_of<Avx512>();
 
 }  // namespace aec

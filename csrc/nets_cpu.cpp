@@ -2,6 +2,7 @@
 // depthwise convolutions look at the neighbours, so all threads wait for each other in front of them.
 #include "nets_cpu.h"
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -56,7 +57,8 @@ const Kernels& kernels_of(Isa isa) {
 Walk::Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width, int threads)
     : nets_(std::move(nets)), quality_(in_range(quality, 1, kQualities, "quality")),
       threads_(in_range(threads, 1, 1 << 16, "threads")), kernels_(&kernels_of(current_isa())),
-      grid4_(coarse(height), coarse(width)), grid2_(2 * coarse(height), 2 * coarse(width)), grid1_(4 * coarse(height), 4 * coarse(width)),
+      grid4_(coarse(height), coarse(width)), grid2_(2 * coarse(height), 2 * coarse(width)),
+      grid1_(4 * coarse(height), 4 * coarse(width)),
       grid_(height, width), z_hat_(grid4_.positions(), nets_->config.hyper),
       x4_(grid4_.positions(), nets_->config.context), space4_(grid4_.positions(), nets_->config.context),
       x2_(grid2_.positions(), nets_->config.context), space2_(grid2_.positions(), nets_->config.context),
@@ -100,14 +102,30 @@ int64_t Walk::segment_size(int k) const {
     return int64_t{grid(k).positions()} * (k == 0 ? nets_->config.hyper : nets_->group_size());
 }
 
-void Walk::expect(bool symbols, int k) {
-    if (k != next_ || symbols != symbols_)
-        throw std::invalid_argument("segment " + std::to_string(k) + " out of order: what comes next is the " +
-                                    (symbols_ ? "symbols" : "indexes") + " of segment " + std::to_string(next_));
-    in_range(k, 0, segments() - 1, "segment");
-    symbols_ = !symbols;
-    next_ += symbols;
-}
+class Walk::Turn {
+public:
+    Turn(Walk& walk, bool symbols, int k) : walk_(walk), symbols_(symbols), k_(k) {
+        if (walk.next_ == kFailed) throw std::invalid_argument("an earlier call has failed");
+        if (k != walk.next_ || symbols != walk.symbols_)
+            throw std::invalid_argument("segment " + std::to_string(k) + " out of order: what comes next is the " +
+                                        (walk.symbols_ ? "symbols" : "indexes") + " of segment " +
+                                        std::to_string(walk.next_));
+        in_range(k, 0, walk.segments() - 1, "segment");
+        walk.next_ = kFailed;
+    }
+    ~Turn() {
+        if (std::uncaught_exceptions() > exceptions_) return;
+        walk_.symbols_ = !symbols_;
+        walk_.next_ = k_ + symbols_;
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+private:
+    Walk& walk_;
+    const bool symbols_;
+    const int k_, exceptions_ = std::uncaught_exceptions();
+};
 
 // ------------------------------------------------------------------------------------------------------------- the nets
 
@@ -208,7 +226,7 @@ void Walk::run_step(Team& team, Scratch& scratch, int k, uint8_t* indexes) {
 }
 
 void Walk::predict(int k, uint8_t* indexes) {
-    expect(false, k);
+    const Turn turn(*this, false, k);
     if (k == 0) {
         const uint8_t* index = nets_->hyper_index.data() + (quality_ - 1) * nets_->config.hyper;
         for (int c = 0; c < nets_->config.hyper; ++c)
@@ -270,7 +288,7 @@ void Walk::fill_step(int k, RowSymbols row_symbols) {
 }
 
 void Walk::choose(int k, const Floats& values, int16_t* symbols) {
-    expect(true, k);
+    const Turn turn(*this, true, k);
     if (k == 0) {
         const int16_t* step = nets_->hyper_step.data() + (quality_ - 1) * nets_->config.hyper;
         const uint8_t* index = nets_->hyper_index.data() + (quality_ - 1) * nets_->config.hyper;
@@ -292,14 +310,14 @@ void Walk::choose(int k, const Floats& values, int16_t* symbols) {
             const int16_t* said = heads_.at(run.first + t);
             kernels_->index_row(said + group_size, group_size, scratch.indexes.data());
             kernels_->nearest_row(scratch.values.data(), said, step, scratch.indexes.data(), group_size,
-                                      &scratch.symbols[t * group_size]);
+                                  &scratch.symbols[t * group_size]);
         }
         transpose(scratch.symbols.data(), group_size, run.n, group_size, symbols + run.offset, grid_.positions());
     });
 }
 
 void Walk::accept(int k, const int16_t* symbols) {
-    expect(true, k);
+    const Turn turn(*this, true, k);
     if (k == 0) {
         const int16_t* step = nets_->hyper_step.data() + (quality_ - 1) * nets_->config.hyper;
         for (int c = 0; c < nets_->config.hyper; ++c)

@@ -70,7 +70,9 @@ private:
         std::vector<float> values;     // of one position, [group_size]
     };
 
-    void expect(bool symbols, int k);
+    // For as long as a call takes: it must be its turn, and the next one's comes if nothing is thrown.
+    class Turn;
+
     void run_prior(Team& team, Scratch& scratch);
     void run_step(Team& team, Scratch& scratch, int k, uint8_t* indexes);
     void enter_block(const PackedBlock& block, const Features& x, const Features& space, const Chunk& chunk) const;
@@ -90,8 +92,9 @@ private:
     int threads_for(int64_t values) const;
 
     std::shared_ptr<const Nets> nets_;
+    static constexpr int kFailed = -1;
     int quality_, threads_;
-    int next_ = 0;          // segment
+    int next_ = 0;          // segment; kFailed: a call has thrown, and what it left is half done
     bool symbols_ = false;  // what comes next: its symbols, or first its indexes
     const Kernels* kernels_;
 

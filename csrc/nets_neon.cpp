@@ -56,6 +56,6 @@ struct Neon {
 
 }  // namespace
 
-const Kernels kNeonKernels = kernels_of<Neon>();
+constexpr Kernels kNeonKernels = kernels_of<Neon>();
 
 }  // namespace aec

@@ -1,4 +1,4 @@
-// The kernels in plain C++: what the vector ones must equal, and what runs where there are none.
+// The kernels in plain C++: what the vector ones must equal. (Where there are none, walk.py runs the reference.)
 #include "nets_rows.h"
 
 namespace aec {
@@ -42,6 +42,6 @@ void depthwise(const Depthwise& conv, const DepthwiseCall& call) {
 
 }  // namespace
 
-const Kernels kScalarKernels = with_rows({pointwise, depthwise});
+constexpr Kernels kScalarKernels = with_rows({pointwise, depthwise});
 
 }  // namespace aec

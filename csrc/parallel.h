@@ -34,8 +34,8 @@ public:
             round.done.fetch_add(1, std::memory_order_release);
         }
         // Rounds are short: spin first, but let others run if it takes long.
-        for (int spins = 0; round.done.load(std::memory_order_acquire) < n; ++spins)
-            spins < kSpins ? pause() : std::this_thread::yield();
+        for (int spins = 0; round.done.load(std::memory_order_acquire) < n;)
+            spins < kSpins ? (++spins, pause()) : std::this_thread::yield();
     }
 
 private:
@@ -62,7 +62,7 @@ private:
 #endif
     }
 
-    static constexpr int kSpins = 4000;  // some 60 us
+    static constexpr int kSpins = 4000;
     Shared& shared_;
     int round_ = 0;
 };
@@ -80,7 +80,7 @@ void parallel(int threads, Work work) {
     others.reserve(std::max(threads - 1, 0));
     try {
         for (int thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
-    } catch (const std::system_error&) {
+    } catch (...) {  // no thread or no memory for one: those that are there do the work
     }
     run(0);
     for (std::thread& other : others) other.join();
