@@ -2,8 +2,8 @@
 
 Symbols and indexes are those of the shipped model's latents of real pictures, at several qualities. They are handed
 over as the codec does, skipped symbols included; speeds count the symbols that are coded. Every coder's output is
-decoded and compared before anything is timed; then all take turns, and times are medians. `--lanes`: the table behind
-`choose_lanes_log2`, instead.
+decoded and compared before anything is timed; then all take turns, and times are medians. Instead: `--lanes`, the
+table behind `choose_lanes_log2`; `--device cuda`, the GPU's rows (bench/coder_cuda.py).
 """
 
 from __future__ import annotations
@@ -209,9 +209,7 @@ def compare(contenders: Sequence[Contender], runs: int) -> list[Row]:
             raise AssertionError(f"{it.name}: what was decoded is not what was encoded")
         payloads.append(payload)
         sizes.append(size)
-    calls = [
-        (it.clock, call) for it, payload in zip(contenders, payloads, strict=True) for call in _calls(it, payload)
-    ]
+    calls = [(it.clock, call) for it, payload in zip(contenders, payloads, strict=True) for call in _calls(it, payload)]
     repeats = [max(1, int(MIN_TIMED_S / clock(call, 1))) for clock, call in calls]
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(runs):
@@ -312,29 +310,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--lanes", action="store_true", help="what the number of lanes costs and gives, by payload size"
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=LANE_SIZES, help="payloads' bytes, for --lanes")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the GPU's rows as well")
-    parser.add_argument("--batch", type=int, default=64_000_000, help="coded symbols of a GPU's batch, at least")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the GPU's rows instead")
+    parser.add_argument("--batch", type=int, default=64_000_000, help="symbols of a GPU's batch, skipped ones too")
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args(argv)
+    if args.lanes and args.device == "cuda":
+        parser.error("--lanes measures the CPU")
 
     model = Model.shipped()
     found, source = pictures(args.images)
     tiles = of_pictures(found, args.qualities, args.symbols)
     source = f"{min(len(found), len(tiles) // len(args.qualities))} of {source}"
-    rivals = importlib.util.find_spec("constriction") is not None
     about = {
         "machine": machine_line(with_gpu=args.device == "cuda"),
         "commit": source_commit(),
         "date": datetime.date.today().isoformat(),
         "command": f"python -m bench.coder {shlex.join(argv)}".strip(),
     }
-    version = (
-        f"constriction {importlib.metadata.version('constriction')}"
-        if rivals
-        else "constriction is not installed: left out"
-    )
+    rivals, version = False, ""
+    if args.device == "cpu":
+        rivals = importlib.util.find_spec("constriction") is not None
+        found_version = f"constriction {importlib.metadata.version('constriction')}" if rivals else None
+        version = f"; {found_version or 'constriction is not installed: left out'}"
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    print(f"{about['command']}\n{about['date']}, commit {about['commit']}, {about['machine']}{load}; {version}")
+    print(f"{about['command']}\n{about['date']}, commit {about['commit']}, {about['machine']}{load}{version}")
     print(f"{source}, qualities {' '.join(map(str, args.qualities))}: {describe(model, tiles)}\n")
 
     before = _C.isa()
@@ -342,20 +341,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.lanes:
             marked = lane_rows(model, joined(tiles), args.runs, args.sizes)
             rows, text = [row for row, _ in marked], lane_table(marked)
-        else:
-            all_contenders = contenders(model, tiles, args.threads, rivals)
-            n_cpu = len(all_contenders)
-            if args.device == "cuda":
-                from . import coder_cuda
+        elif args.device == "cuda":
+            from . import coder_cuda
 
-                all_contenders += coder_cuda.contenders(model, tiles, args.batch)
-            rows = compare(all_contenders, args.runs)
+            counted, speed = coder_cuda.measure(model, tiles, args.batch, args.runs), coder_cuda.copy_bytes_per_second()
+            rows = [row for row, _ in counted]
+            text = table(rows, "")
+            text += f"\n\nFloor: 3 bytes a symbol and the payload, at {speed / 1e9:.0f} GB/s of a large copy\n\n"
+            text += coder_cuda.floor_table(counted, speed)
+        else:
+            rows = compare(contenders(model, tiles, args.threads, rivals), args.runs)
             text = table(rows, "constriction, tables, sorted")
-            if args.device == "cuda":
-                numbers = [len(it.expected) for it in all_contenders[n_cpu:]]
-                speed = coder_cuda.copy_bytes_per_second()
-                text += f"\n\nFloor: 3 bytes a symbol and the payload, at {speed / 1e9:.0f} GB/s of a large copy\n\n"
-                text += coder_cuda.floor_table(rows[n_cpu:], numbers, speed)
     finally:
         _C.set_isa(before)
     print(text)

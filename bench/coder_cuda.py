@@ -1,99 +1,128 @@
-"""The GPU's rows of bench.coder: symbols, indexes and payloads stay on the device, CUDA events take the times.
+"""`python -m bench.coder --device cuda`: the entropy coder on a GPU, a batch of tiles at once or one.
 
-A launch codes a whole batch of tiles, or one. The floor is what moving each index, symbol and payload byte once would
-take at the memory speed that a large copy reaches.
+Symbols, indexes and payloads are on the device. Timed is a CUDA graph of all kernels of `Encoder.run`, and one of
+`BatchDecoder.rewind` (a copy of its states) and `decode` of every segment: what the GPU takes, without Python's
+launches, copies to and from the host, and `payloads` and `finish`, which wait. The floor is what moving each index,
+symbol and payload byte once would take at the memory speed that a large copy reaches.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from codec import entropy, entropy_cuda
 
-from .coder import Contender, Row
+from .coder import Contender, Row, chosen_lanes_log2, compare, wall_seconds
+from .cuda_time import captured, event_seconds
 from .symbols import Model, Symbols
 
 LANES_LOG2 = (entropy.AUTO_LANES, 8, 10, 12)
 COPY_BYTES = 1 << 30
+EMULATED = entropy_cuda.DEVICE_TYPE == "cpu"  # neither graphs nor events there
 
 
-def event_seconds(call: Callable, repeats: int) -> float:
-    """Mean time on the device; launches wait for each other, not for Python."""
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    for _ in range(repeats):
-        call()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end) / 1000 / repeats
-
-
-def contender(
-    name: str, model: Model, tiles: Sequence[Symbols], lanes_log2: int, in_shared: bool, clock: Callable
-) -> Contender:
-    """Tiles as one batch; all have equally many segments.
+@dataclass(frozen=True)
+class Batch:
+    """Tiles on the device, in whole copies of a few; all have equally many segments.
 
     Args:
-        lanes_log2: of each tile, or AUTO_LANES: what `entropy.encode` chooses.
-        in_shared: tables in shared memory, or read through the caches.
-        clock: as `Contender.clock`.
+        symbols, indexes: [N] int16 and uint8, tile after tile, as the encoder takes them.
+        by_segment: indexes of a segment of all tiles, and its length in each, as the decoder takes them.
+        segments: lengths, for each tile.
+        auto_lanes_log2: what `entropy.encode` chooses, for each tile.
+        expected: [N] int16, `symbols` on the host.
+        n_coded: symbols that are not skipped.
     """
-    device = torch.device(entropy_cuda.DEVICE_TYPE)
-    lanes = [lanes_log2] * len(tiles)
-    if lanes_log2 == entropy.AUTO_LANES:
-        lanes = [entropy.encode(t.symbols, t.indexes, t.segments, model.tables)[0] for t in tiles]
 
-    def upload(arrays: Sequence[np.ndarray]) -> torch.Tensor:
-        return torch.from_numpy(np.concatenate(arrays)).to(device)
+    symbols: torch.Tensor
+    indexes: torch.Tensor
+    by_segment: list[tuple[torch.Tensor, list[int]]]
+    segments: list[tuple[int, ...]]
+    auto_lanes_log2: list[int]
+    expected: np.ndarray
+    n_coded: int
+    information_bits: float
 
-    symbols, indexes = upload([t.symbols for t in tiles]), upload([t.indexes for t in tiles])
-    # The encoder takes tile after tile, the decoder segment after segment.
-    by_segment = list(zip(*(t.parts() for t in tiles), strict=True))
-    segments = [(upload(parts), [len(p) for p in parts]) for parts in by_segment]
-    encoder = entropy_cuda.Encoder(model.tables, [t.segments for t in tiles], lanes, device, in_shared)
+    @classmethod
+    def of(cls, model: Model, tiles: Sequence[Symbols], copies: int = 1) -> Batch:
+        def upload(arrays: Sequence[np.ndarray]) -> torch.Tensor:
+            return torch.from_numpy(np.concatenate(arrays)).to(entropy_cuda.DEVICE_TYPE).repeat(copies)
 
-    def encode() -> tuple[list[bytes], int]:
-        encoder.run(symbols, indexes)
-        payloads = encoder.payloads()
-        return payloads, sum(map(len, payloads))
+        by_segment = zip(*(t.parts() for t in tiles), strict=True)
+        return cls(
+            symbols=upload([t.symbols for t in tiles]),
+            indexes=upload([t.indexes for t in tiles]),
+            by_segment=[(upload(parts), [len(p) for p in parts] * copies) for parts in by_segment],
+            segments=[t.segments for t in tiles] * copies,
+            auto_lanes_log2=[chosen_lanes_log2(model, t) for t in tiles] * copies,
+            expected=np.tile(np.concatenate([t.symbols for t in tiles]), copies),
+            n_coded=copies * sum(t.n_coded for t in tiles),
+            information_bits=copies * sum(model.information_bits(t) for t in tiles),
+        )
+
+
+def contender(name: str, model: Model, batch: Batch, lanes_log2: int, in_shared: bool) -> Contender:
+    """Holds device memory for as long as it lives.
+
+    Args:
+        lanes_log2: of each tile, or AUTO_LANES.
+        in_shared: tables in shared memory, or read through the caches.
+    """
+    device = batch.symbols.device
+    lanes = batch.auto_lanes_log2 if lanes_log2 == entropy.AUTO_LANES else [lanes_log2] * len(batch.segments)
+    encoder = entropy_cuda.Encoder(model.tables, batch.segments, lanes, device, in_shared)
+
+    def run() -> None:
+        encoder.run(batch.symbols, batch.indexes)
 
     def read(decoder: entropy_cuda.BatchDecoder) -> list[torch.Tensor]:
         decoder.rewind()
-        return [decoder.decode(*segment) for segment in segments]
+        return [decoder.decode(*segment) for segment in batch.by_segment]
+
+    def encode() -> tuple[list[bytes], int]:
+        run()
+        payloads = encoder.payloads()
+        return payloads, sum(map(len, payloads))
 
     def decode(payloads: list[bytes]) -> np.ndarray:
         decoder = entropy_cuda.BatchDecoder(model.tables, payloads, device, in_shared)
-        parts = [out.cpu().split(lengths) for out, (_, lengths) in zip(read(decoder), segments, strict=True)]
+        parts = [out.cpu().split(lengths) for out, (_, lengths) in zip(read(decoder), batch.by_segment, strict=True)]
         decoder.finish()
         return torch.cat([part for tile in zip(*parts, strict=True) for part in tile]).numpy()
 
     def calls(payloads: list[bytes]) -> tuple[Callable, Callable]:
         decoder = entropy_cuda.BatchDecoder(model.tables, payloads, device, in_shared)
-        return lambda: encoder.run(symbols, indexes), lambda: read(decoder)
+        both = run, lambda: read(decoder)
+        return both if EMULATED else tuple(map(captured, both))
 
-    expected = np.concatenate([t.symbols for t in tiles])
-    n_coded, bits = sum(t.n_coded for t in tiles), sum(model.information_bits(t) for t in tiles)
-    return Contender(name, 0, encode, decode, expected, n_coded, bits, sum(1 << k for k in lanes), calls, clock)
+    return Contender(
+        *(name, 0, encode, decode, batch.expected, batch.n_coded, batch.information_bits, sum(1 << k for k in lanes)),
+        *(calls, wall_seconds if EMULATED else event_seconds),
+    )
 
 
-def contenders(model: Model, tiles: Sequence[Symbols], n_coded: int) -> list[Contender]:
-    """A batch of at least `n_coded` coded symbols, tiles repeated, and one tile, each with more and fewer lanes."""
-    batch: list[Symbols] = []
-    while sum(t.n_coded for t in batch) < n_coded:
-        batch += tiles
-    middle = tiles[len(tiles) // 2]
+def measure(model: Model, tiles: Sequence[Symbols], n_symbols: int, runs: int) -> list[tuple[Row, int]]:
+    """Rows and their numbers of symbols: all tiles, repeated to at least `n_symbols`, and one tile, each with more and
+    fewer lanes. Symbols are counted as kernels see them, skipped ones too. One contender after the other: each takes
+    some 13 bytes of device memory a symbol, and nobody else is on the GPU."""
+    copies = -(-n_symbols // sum(len(t.symbols) for t in tiles))
+    groups = [
+        (f"{copies * len(tiles)} tiles", Batch.of(model, tiles, copies)),
+        ("one tile", Batch.of(model, [tiles[len(tiles) // 2]])),
+    ]
     out = []
     for lanes_log2 in LANES_LOG2:
         lanes = "auto" if lanes_log2 == entropy.AUTO_LANES else f"2^{lanes_log2}"
-        for group in (batch, [middle]):
-            size = "one tile" if len(group) == 1 else f"{len(group)} tiles"
+        for size, batch in groups:
             for in_shared in (True, False):
                 name = f"cuda, {size}, {lanes} lanes each, tables {'shared' if in_shared else 'cached'}"
-                out.append(contender(name, model, group, lanes_log2, in_shared, event_seconds))
+                (row,) = compare([contender(name, model, batch, lanes_log2, in_shared)], runs)
+                out.append((row, len(batch.expected)))
     return out
 
 
@@ -105,14 +134,10 @@ def copy_bytes_per_second() -> float:
     return 2 * COPY_BYTES / statistics.median(event_seconds(lambda: target.copy_(source), 5) for _ in range(9))
 
 
-def floor_table(rows: Sequence[Row], expected: Sequence[int], bytes_per_second: float) -> str:
-    """Markdown: microseconds of each row, and how many times the floor that is.
-
-    Args:
-        expected: symbols of each row, skipped ones included.
-    """
+def floor_table(rows: Sequence[tuple[Row, int]], bytes_per_second: float) -> str:
+    """Markdown: microseconds of each row of `measure`, and how many times the floor that is."""
     lines = ["| coder | floor us | encode us | x floor | decode us | x floor |", "|---|---:|---:|---:|---:|---:|"]
-    for row, n in zip(rows, expected, strict=True):
+    for row, n in rows:
         floor = 1e6 * (3 * n + row.payload_bytes) / bytes_per_second
         encode, decode = row.n_coded / row.encode_msym_s, row.n_coded / row.decode_msym_s
         cells = f"{floor:.1f} | {encode:.1f} | {encode / floor:.1f} | {decode:.1f} | {decode / floor:.1f}"

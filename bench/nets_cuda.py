@@ -14,6 +14,8 @@ from codec import walk, weights
 from codec.model import HYPER_STRIDE, LATENT_STRIDE, Config
 from codec.walk_cuda import CudaNets, CudaWalk
 
+from .cuda_time import captured, event_seconds
+
 WARM_UP = 10
 H200_BYTE_MULTIPLY_ADDS = 1979e12 / 2  # a second, dense int8, NVIDIA's data sheet
 
@@ -24,28 +26,7 @@ def launches(config: Config) -> int:
 
 
 def median_ms(run: Callable[[], object], runs: int) -> float:
-    times = []
-    for i in range(WARM_UP + runs):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        run()
-        end.record()
-        end.synchronize()
-        if i >= WARM_UP:
-            times.append(start.elapsed_time(end))
-    return statistics.median(times)
-
-
-def captured(run: Callable[[], object]) -> Callable[[], None]:
-    """`run` as a CUDA graph."""
-    side = torch.cuda.Stream()
-    with torch.cuda.stream(side):
-        run()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
-    return graph.replay
+    return 1000 * statistics.median([event_seconds(run, 1) for _ in range(WARM_UP + runs)][WARM_UP:])
 
 
 def encode(start: walk.Start, shape: tuple[int, int, int], y: torch.Tensor, z: torch.Tensor) -> list[torch.Tensor]:

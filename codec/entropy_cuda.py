@@ -1,7 +1,8 @@
 """The entropy coder on tensors of a CUDA device (FORMAT §3-§6): the bytes of `entropy`, and they alone are copied.
 
-A batch of tiles is one launch after the other for all of them. Nothing waits for the device but `Encoder.payloads` and
-`finish`; so between two CUDA events `Encoder.run` and `BatchDecoder.decode` can be timed.
+A batch of tiles is one launch after the other for all of them. Once the tables are there and `decode` has seen its
+lengths, nothing waits for the device but `Encoder.payloads` and `finish`; so `Encoder.run`, `BatchDecoder.rewind` and
+`decode` can be captured as CUDA graphs.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ _copies: WeakKeyDictionary[Tables, dict[torch.device, Tensor]] = WeakKeyDictiona
 
 
 def _pointer(name: str, tensor: Tensor, dtype: torch.dtype, numel: int, device: torch.device) -> int:
-    """The one place a pointer is taken."""
+    """Address of a tensor of the caller's, checked; what is made here needs no check."""
     if not isinstance(tensor, Tensor) or tensor.dtype != dtype:
         found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
         raise TypeError(f"{name} must be a tensor of {dtype}, not {found}")
@@ -189,7 +190,7 @@ class BatchDecoder:
             raise CorruptError(str(error)) from None
         self._payloads = _upload(b"".join(payloads), device)
         self._start = _upload(self._plan.data, device)
-        self._lengths, self._firsts = None, None
+        self._firsts: dict[tuple[int, ...], Tensor] = {}  # by lengths
         self.rewind()
 
     def rewind(self) -> None:
@@ -197,11 +198,11 @@ class BatchDecoder:
         self._state, self._segment = self._start.clone(), 0
 
     def decode(self, indexes: Tensor, lengths: Sequence[int]) -> Tensor:
-        """The symbols, [N] int16, of every tile's next segment. Does not wait, so damage shows in `finish` alone.
+        """The symbols, [N] int16, of every tile's next segment. Damage shows in `finish` alone.
 
         Args:
             indexes: [N] uint8, on the decoder's device, tile after tile.
-            lengths: of each tile's segment; they sum to N. Uploaded once, unless they change.
+            lengths: of each tile's segment; they sum to N. Several tiles' are uploaded when first seen, which waits.
 
         Raises:
             ValueError: the lengths or the tensor do not fit.
@@ -209,9 +210,8 @@ class BatchDecoder:
         n, device, lengths = indexes.numel(), self._device, tuple(lengths)
         if len(lengths) != self._plan.n_tiles or min(lengths, default=0) < 0 or sum(lengths) != n:
             raise ValueError(f"lengths {lengths} are not those of {n} symbols in {self._plan.n_tiles} tiles")
-        if lengths != self._lengths:
-            firsts = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
-            self._lengths, self._firsts = lengths, firsts.to(device) if len(lengths) > 1 else None
+        if len(lengths) > 1 and lengths not in self._firsts:
+            self._firsts[lengths] = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32).to(device)
         symbols = torch.empty(n, dtype=torch.int16, device=device)
         scratch = _buffer(self._plan.scratch_bytes(n), device)
         self._plan.run(
@@ -220,7 +220,7 @@ class BatchDecoder:
             self._state.data_ptr(),
             self._segment,
             _pointer("indexes", indexes, torch.uint8, n, device),
-            0 if self._firsts is None else self._firsts.data_ptr(),
+            self._firsts[lengths].data_ptr() if len(lengths) > 1 else 0,
             n,
             symbols.data_ptr(),
             scratch.data_ptr(),

@@ -78,7 +78,8 @@ class CudaWalk:
     def accept(self, k: int, symbols: Tensor) -> None:
         self._check(symbols, torch.int16, self._indexes.shape)
         self._expect("fill", k)
-        self._handle.accept(k, symbols.contiguous().data_ptr(), *launch_site(self._device))
+        symbols = symbols.contiguous()  # a name: a copy must outlive the launch
+        self._handle.accept(k, symbols.data_ptr(), *launch_site(self._device))
 
     def latents(self) -> Tensor:
         if self._next[1] < self.segments:

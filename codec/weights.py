@@ -150,20 +150,22 @@ def find_id(model_id: bytes) -> Path:
 
 
 def resolve_device(device: str) -> torch.device:
-    """auto, cpu, cuda or cuda:N -> torch device.
+    """auto, cpu, cuda or cuda:N -> torch device; of CUDA with its number, as tensors name theirs.
 
     Raises:
         BackendError: CUDA was asked for and there is none.
         ValueError: another word.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     found = re.fullmatch(r"cpu|cuda(?::(\d+))?", device)
     if not found:
         raise ValueError(f"device {device!r}: allowed are auto, cpu, cuda and cuda:N")
-    if device != "cpu" and int(found[1] or 0) >= torch.cuda.device_count():
+    if device == "cpu":
+        return torch.device(device)
+    if int(found[1] or 0) >= torch.cuda.device_count():
         raise BackendError(f"device {device!r}: {torch.cuda.device_count()} CUDA devices answer")
-    return torch.device(device)
+    return torch.device("cuda", int(found[1]) if found[1] else torch.cuda.current_device())
 
 
 def load(path: Path, device: torch.device, nets: str = "native") -> Codec:

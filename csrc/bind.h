@@ -1,5 +1,6 @@
 // What the bind*.cpp share. They alone know Python: they check arguments, let go of the GIL and turn faults into
-// exceptions.
+// exceptions. bind_nets_cuda.cpp keeps the GIL: before a launch run_kernel sets how much shared memory the kernel may
+// have, by the model's size, and another thread could lower that between the two.
 #pragma once
 
 #include <pybind11/numpy.h>

@@ -1,6 +1,7 @@
 // The GPU's coder: plans that the host makes and Python copies to the device. Pointers travel as integers
 // (tensor.data_ptr()); codec/entropy_cuda.py is their one user and checks what they point to.
 #ifdef AEC_WITH_CUDA
+#include <algorithm>
 #include <cstring>
 
 #include "bind.h"
@@ -151,6 +152,7 @@ public:
             tiles.push_back({words_bytes_, max_stream_bytes(n_rows, lanes_log2[t]),
                              static_cast<uint32_t>(tile_of.size()), lanes_log2[t]});
             words_bytes_ += n_streams * tiles.back().stride;
+            max_stride_ = std::max(max_stride_, tiles.back().stride);
             capacity_ += max_header_bytes(lanes_log2[t]);
             tile_of.insert(tile_of.end(), n_streams, static_cast<uint32_t>(t));
         }
@@ -175,7 +177,8 @@ public:
         const uintptr_t tile_of = plan + n_tiles_ * sizeof(EncodeTile);
         const uintptr_t firsts = tile_of + n_streams_ * sizeof(uint32_t);
         const EncodeBatch batch = {pointer<Tables>(tables), pointer<EncodeTile>(plan), pointer<uint32_t>(tile_of),
-                                   pointer<uint32_t>(firsts), n_tiles_, n_segments_, n_streams_, tables_in_shared};
+                                   pointer<uint32_t>(firsts), n_tiles_, n_segments_, n_streams_, max_stride_,
+                                   tables_in_shared};
         encode_cuda(batch, pointer<int16_t>(symbols), pointer<uint8_t>(indexes), static_cast<uint32_t>(n_),
                     pointer<uint8_t>(words), words_bytes, pointer<uint8_t>(scratch),
                     {pointer<uint8_t>(payloads), capacity, pointer<uint64_t>(result + sizeof(ArgumentFault)),
@@ -218,7 +221,7 @@ private:
         data_.insert(data_.end(), bytes, bytes + values.size() * sizeof(T));
     }
 
-    uint64_t n_ = 0, words_bytes_ = 0, capacity_ = 0;
+    uint64_t n_ = 0, words_bytes_ = 0, capacity_ = 0, max_stride_ = 0;
     uint32_t n_tiles_, n_segments_, n_streams_;
     std::vector<uint8_t> data_;
 };
@@ -238,7 +241,7 @@ void bind_cuda(py::module_& m) {
         "cost_cuda",
         [](uintptr_t tables, uintptr_t indexes, uint64_t n, uintptr_t cost, int device, uintptr_t stream) {
             check_count(n);
-            cost_cuda(pointer<Tables>(tables), pointer<uint8_t>(indexes), nullptr, 1, 1, static_cast<uint32_t>(n),
+            cost_cuda(pointer<Tables>(tables), pointer<uint8_t>(indexes), static_cast<uint32_t>(n),
                       pointer<unsigned long long>(cost), {device, stream});
         },
         release());

@@ -2,7 +2,8 @@
 // batch, because what stays keeps its order, so that a segment's part of the result is found by counting.
 //
 // A block takes kChunk symbols, a thread kItems neighbours. The first kernel counts what each block will keep; the
-// others add up the counts of the blocks before theirs, instead of waiting for a scan: some cached kilobytes.
+// others add up the counts of the blocks before theirs, instead of waiting for a scan. A tile has some cached kilobytes
+// of them; at 64 M symbols a block reads 32 KB on average, from the second-level cache, and all of them 0.5 GB.
 #pragma once
 
 #include <cstring>

@@ -56,6 +56,11 @@ uint32_t block_count(uint32_t n_streams) {
     return (n_streams + warps_per_block(n_streams) - 1) / warps_per_block(n_streams);
 }
 
+// Blocks that move a stream's bytes: enough for the longest of a batch, and few where there are many short ones.
+uint32_t pack_blocks(uint64_t max_stride) {
+    return static_cast<uint32_t>(std::clamp<uint64_t>(max_stride / 16384, 1, 16));
+}
+
 }  // namespace
 
 uint64_t decode_scratch_bytes(uint64_t n, uint32_t n_tiles) {
@@ -78,11 +83,9 @@ void decode_cuda(const DecodeBatch& batch, uint32_t segment, const uint8_t* inde
                symbols);
 }
 
-void cost_cuda(const Tables* tables, const uint8_t* indexes, const uint32_t* firsts, uint32_t n_tiles,
-               uint32_t n_segments, uint32_t n, unsigned long long* costs, Launch launch) {
+void cost_cuda(const Tables* tables, const uint8_t* indexes, uint32_t n, unsigned long long* cost, Launch launch) {
     const DeviceGuard guard(launch.device);
-    run_kernel(cost_kernel, dim3(n_tiles, kCostBlocks), kCostThreads, 0, launch, tables, indexes, firsts, n_segments, n,
-               costs);
+    run_kernel(cost_kernel, kCostBlocks, kCostThreads, 0, launch, tables, indexes, n, cost);
 }
 
 uint64_t encode_scratch_bytes(uint64_t n, uint32_t n_tiles, uint32_t n_segments, uint32_t n_streams) {
@@ -109,8 +112,8 @@ void encode_cuda(const EncodeBatch& batch, const int16_t* symbols, const uint8_t
                batch, kept.indexes, kept.symbols, kept.firsts, result.fault, words, words_bytes, lengths,
                result.faults);
     run_kernel(layout_kernel, 1, kLayoutThreads, 0, launch, batch, lengths, result.fault, offsets, result);
-    run_kernel(pack_kernel, dim3(batch.n_streams, kPackBlocks), kPackThreads, 0, launch, batch, words, lengths, offsets,
-               result.fault, result);
+    run_kernel(pack_kernel, dim3(batch.n_streams, pack_blocks(batch.max_stride)), kPackThreads, 0, launch, batch, words,
+               lengths, offsets, result.fault, result);
 }
 
 }  // namespace aec

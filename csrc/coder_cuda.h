@@ -76,6 +76,7 @@ struct EncodeBatch {
     const uint32_t* tile_of;  // [n_streams]
     const uint32_t* firsts;   // [n_tiles * n_segments + 1] where each segment's symbols start, and n
     uint32_t n_tiles, n_segments, n_streams;
+    uint64_t max_stride;  // of the tiles
     bool tables_in_shared;
 };
 
@@ -88,9 +89,8 @@ struct EncodeResult {
     ArgumentFault* fault;
 };
 
-// 1/16 bits that the tables expect each tile to take, added to costs[n_tiles]: for choose_lanes_log2.
-void cost_cuda(const Tables* tables, const uint8_t* indexes, const uint32_t* firsts, uint32_t n_tiles,
-               uint32_t n_segments, uint32_t n, unsigned long long* costs, Launch launch);
+// 1/16 bits that the tables expect a tile to take, added to *cost: for choose_lanes_log2.
+void cost_cuda(const Tables* tables, const uint8_t* indexes, uint32_t n, unsigned long long* cost, Launch launch);
 
 // words: room for the streams, as EncodeTile says; words_bytes: how much. scratch: as for decoding, aligned to 16.
 uint64_t encode_scratch_bytes(uint64_t n, uint32_t n_tiles, uint32_t n_segments, uint32_t n_streams);

@@ -229,7 +229,8 @@ __global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize, kBlocksAtLeast)
         if (lane < width) flush(head + kStateBytes * lane, x);
     }
     if (lane == 0) {
-        lengths[stream] = has_room ? static_cast<uint32_t>(end - head) : 0;
+        const uint64_t length = has_room ? end - head : 0;
+        lengths[stream] = static_cast<uint32_t>(min(length, uint64_t{UINT32_MAX}));  // too long for a payload then
         faults[stream] = {has_room ? Status::kOk : Status::kNoRoom, 0, 0};
     }
 }
@@ -289,7 +290,7 @@ __global__ void __launch_bounds__(kLayoutThreads)
     }
 }
 
-constexpr int kPackThreads = 256, kPackBlocks = 16;  // of a stream
+constexpr int kPackThreads = 256;
 
 // Block (x, y) moves a part of stream x; a tile's first block writes its header.
 __global__ void __launch_bounds__(kPackThreads)
@@ -308,22 +309,19 @@ __global__ void __launch_bounds__(kPackThreads)
     }
     const uint8_t* const from = words + tile.scratch + (stream - tile.first_stream + 1) * tile.stride - length;
     uint8_t* const to = payload + offsets[stream];
-    for (uint32_t i = blockIdx.y * kPackThreads + threadIdx.x; i < length; i += kPackBlocks * kPackThreads)
+    for (uint32_t i = blockIdx.y * kPackThreads + threadIdx.x; i < length; i += gridDim.y * kPackThreads)
         to[i] = from[i];
 }
 
-constexpr int kCostThreads = 256, kCostBlocks = 16;  // of a tile
+constexpr int kCostThreads = 256, kCostBlocks = 16;
 
 __global__ void __launch_bounds__(kCostThreads)
-    cost_kernel(const Tables* tables, const uint8_t* indexes, const uint32_t* firsts, uint32_t n_segments, uint32_t n,
-                unsigned long long* costs) {
-    const uint32_t tile = blockIdx.x;
-    const uint32_t first = firsts ? firsts[tile * n_segments] : 0, end = firsts ? firsts[(tile + 1) * n_segments] : n;
-    uint32_t sum = 0;  // below 2^31 / 2^8 * 255
-    for (uint32_t i = first + blockIdx.y * kCostThreads + threadIdx.x; i < end; i += kCostBlocks * kCostThreads)
+    cost_kernel(const Tables* tables, const uint8_t* indexes, uint32_t n, unsigned long long* cost) {
+    uint32_t sum = 0;  // of a warp below 2^32: 16 * 8 = 128 warps share 2^31 symbols, each at most 255
+    for (uint32_t i = blockIdx.x * kCostThreads + threadIdx.x; i < n; i += kCostBlocks * kCostThreads)
         sum += tables->costs[indexes[i] % kIndexCount];
     sum = __reduce_add_sync(kWarp, sum);
-    if (lane_index() == 0 && sum > 0) atomicAdd(costs + tile, static_cast<unsigned long long>(sum));
+    if (lane_index() == 0 && sum > 0) atomicAdd(cost, static_cast<unsigned long long>(sum));
 }
 
 }  // namespace aec

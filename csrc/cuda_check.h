@@ -21,14 +21,19 @@ class DeviceGuard {
 public:
     explicit DeviceGuard(int device) {
         AEC_CUDA_CHECK(cudaGetDevice(&previous_));
-        if (device != previous_) AEC_CUDA_CHECK(cudaSetDevice(device));
+        if (device == previous_) return;
+        AEC_CUDA_CHECK(cudaSetDevice(device));
+        changed_ = true;
     }
-    ~DeviceGuard() { cudaSetDevice(previous_); }
+    ~DeviceGuard() {
+        if (changed_) cudaSetDevice(previous_);
+    }
     DeviceGuard(const DeviceGuard&) = delete;
     DeviceGuard& operator=(const DeviceGuard&) = delete;
 
 private:
     int previous_ = 0;
+    bool changed_ = false;
 };
 
 // kernel<<<grid, block, shared_bytes, stream>>>(arguments...), as a call that g++ can read too (tests/cuda_emulation).

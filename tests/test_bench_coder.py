@@ -140,13 +140,25 @@ def test_gpu_rows_code_the_same_payloads(model, lanes_log2):
     for n in (300, 0, 77):
         indexes = rng.integers(0, 3, n).astype(np.uint8)
         tiles.append(data_of((rng.integers(-9, 10, n) * (indexes > 0)), indexes, (n // 3, 0, n - n // 3)))
-    it = on_gpu.contender("batch", model, tiles, lanes_log2, True, coder.wall_seconds)
+    batch = on_gpu.Batch.of(model, tiles, 2)
+    it = on_gpu.contender("batch", model, batch, lanes_log2, True)
     payloads, size = it.encode()
-    assert payloads == [entropy.encode(t.symbols, t.indexes, t.segments, model.tables, lanes_log2) for t in tiles]
+    one = [entropy.encode(t.symbols, t.indexes, t.segments, model.tables, lanes_log2) for t in tiles]
+    assert payloads == 2 * one
     assert size == sum(map(len, payloads)) and it.lanes == sum(1 << p[0] for p in payloads)
     (found,) = coder.compare([it], 1)
-    assert found.n_coded == sum(t.n_coded for t in tiles) and found.payload_bytes == size
-    assert f"| {1e6 * (3 * 377 + size) / 1e9:.1f} |" in on_gpu.floor_table([found], [377], 1e9)
+    assert found.n_coded == 2 * sum(t.n_coded for t in tiles) and found.payload_bytes == size
+    assert it.information_bits == pytest.approx(2 * sum(map(model.information_bits, tiles)))
+    assert f"| {1e6 * (3 * 754 + size) / 1e9:.1f} |" in on_gpu.floor_table([(found, 754)], 1e9)
+
+
+@pytest.mark.kernels
+def test_gpu_batches_count_skipped_symbols(model, monkeypatch):
+    on_gpu = importlib.import_module(f"{bench.__name__}.coder_cuda")
+    monkeypatch.setattr(on_gpu, "LANES_LOG2", (3,))
+    tile = data_of([0, 1, 0, -1] * 10, [0, 1, 0, 1] * 10, (15, 25))
+    rows = on_gpu.measure(model, [tile, tile], 200, 1)
+    assert [n for _, n in rows] == [240, 240, 40, 40] and [r.n_coded for r, _ in rows] == [120, 120, 20, 20]
 
 
 def test_lanes_marks_what_the_encoder_chooses(folder, capsys):

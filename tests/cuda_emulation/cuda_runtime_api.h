@@ -26,14 +26,11 @@
 #define __global__
 #define __device__
 #define __host__
-#define __constant__
 #define __shared__ thread_local  // static storage inside a function, and goes with extern
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __grid_constant__
-#define __align__(bytes) alignas(bytes)
 
-struct uint2 { uint32_t x, y; };
 struct alignas(16) uint4 { uint32_t x, y, z, w; };
 struct uint3 { unsigned x, y, z; };
 struct dim3 {
@@ -134,8 +131,6 @@ inline void __syncthreads(EMULATE_SITE) { emulate::meet_block({"__syncthreads", 
 inline void __syncwarp(uint32_t mask = 0xFFFFFFFF, EMULATE_SITE) {
     emulate::meet_warp({"__syncwarp", file, line}, mask, nullptr, [](uint32_t, void* const*) {});
 }
-inline void __threadfence() {}
-inline void __threadfence_block() {}
 
 inline uint32_t __ballot_sync(uint32_t mask, int predicate, EMULATE_SITE) {
     return emulate::reduce<uint32_t, int>(
@@ -154,11 +149,6 @@ template <class T>
 T __reduce_add_sync(uint32_t mask, T value, EMULATE_SITE) {
     return emulate::reduce<T, T>({"__reduce_add_sync", file, line}, mask, value,
                                  [](T a, T b, int) { return static_cast<T>(a + b); }, T());
-}
-template <class T>
-T __reduce_max_sync(uint32_t mask, T value, EMULATE_SITE) {
-    return emulate::reduce<T, T>({"__reduce_max_sync", file, line}, mask, value,
-                                 [](T a, T b, int) { return std::max(a, b); }, value);
 }
 
 // width: the warp in parts of so many lanes; a lane that would look outside of its part sees itself.
@@ -185,54 +175,22 @@ T __shfl_xor_sync(uint32_t mask, T value, int bits, int width = 32, EMULATE_SITE
 
 // ----------------------------------------------------------------------------------------------- what one thread does
 
-using std::max;
 using std::min;
 
 inline int __popc(uint32_t x) { return __builtin_popcount(x); }
-inline int __clz(int x) { return x ? __builtin_clz(static_cast<uint32_t>(x)) : 32; }
-inline int __ffs(int x) { return __builtin_ffs(x); }
-inline uint32_t __umulhi(uint32_t a, uint32_t b) { return static_cast<uint64_t>(a) * b >> 32; }
-inline uint64_t __umul64hi(uint64_t a, uint64_t b) { return static_cast<unsigned __int128>(a) * b >> 64; }
-inline uint32_t __funnelshift_r(uint32_t low, uint32_t high, uint32_t shift) {
-    return static_cast<uint32_t>((static_cast<uint64_t>(high) << 32 | low) >> (shift & 31));
-}
 inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t selectors) {
     const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
     uint32_t out = 0;
     for (int i = 0; i < 4; ++i) out |= static_cast<uint32_t>(bytes >> (selectors >> 4 * i & 7) * 8 & 0xFF) << 8 * i;
     return out;
 }
-inline int __dp4a(int a, int b, int sum) {
-    for (int i = 0; i < 4; ++i) sum += static_cast<int8_t>(a >> 8 * i) * static_cast<int8_t>(b >> 8 * i);
-    return sum;
-}
-template <class T>
-T __ldg(const T* p) {
-    return *p;
-}
 template <class T>
 T atomicAdd(T* p, T value) {
     return std::exchange(*p, static_cast<T>(*p + value));
 }
 template <class T>
-T atomicMax(T* p, T value) {
-    return std::exchange(*p, std::max(*p, value));
-}
-template <class T>
 T atomicMin(T* p, T value) {
     return std::exchange(*p, std::min(*p, value));
-}
-template <class T>
-T atomicOr(T* p, T value) {
-    return std::exchange(*p, static_cast<T>(*p | value));
-}
-template <class T>
-T atomicExch(T* p, T value) {
-    return std::exchange(*p, value);
-}
-template <class T>
-T atomicCAS(T* p, T compare, T value) {
-    return *p == compare ? std::exchange(*p, value) : *p;
 }
 
 // --------------------------------------------------------------------------------------------------------- the runtime
@@ -247,7 +205,6 @@ struct cudaLaunchConfig_t {
 };
 
 inline const char* cudaGetErrorString(cudaError_t error) { return error ? "invalid configuration" : "no error"; }
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 inline cudaError_t cudaGetDevice(int* device) {
     *device = 0;
