@@ -147,7 +147,7 @@ class NinjaBuildExt(build_ext):
         nvccflags += ["-O0", "-g", "-G"] if debug else ["-O3", "-DNDEBUG", "-lineinfo"]
         cxx = shlex.split(os.environ.get("CXX", "c++"))
         # nvcc knows where its own static runtime lives.
-        link = [nvcc, "-shared", "-cudart=static"] if nvcc else [*cxx, "-shared"]
+        link = [nvcc, "-shared", "-cudart=static", "-Xcompiler=-pthread"] if nvcc else [*cxx, "-shared", "-pthread"]
         cu_compiler, sources = [nvcc] if nvcc else [], list(map(Path, ext.sources))
         if emulate:
             cxxflags += ["-DAEC_WITH_CUDA", '-DAEC_CUDA_ARCHS="emulated"']

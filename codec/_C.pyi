@@ -1,4 +1,4 @@
-"""The extension (csrc/bind*.cpp). Only codec.entropy, codec.walk and their CUDA twins import it."""
+"""The extension (csrc/bind*.cpp). codec.entropy, codec.walk and their CUDA twins are what uses it."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The one door to `_C`, the entropy coder (FORMAT §3-§6). numpy arrays on the CPU; callers convert their tensors."""
+"""The CPU's entropy coder in `_C` (FORMAT §3-§6), on numpy arrays; `entropy_cuda` is the GPU's, on tensors."""
 
 from collections.abc import Sequence
 

@@ -60,6 +60,11 @@ def _checked(device: torch.device) -> torch.device:
     return device
 
 
+def serves(device: torch.device) -> bool:
+    """Whether tensors of this device are for this build's CUDA code."""
+    return device.type == "cuda" and _C.cuda_built()
+
+
 def launch_site(device: torch.device) -> tuple[int, int]:
     """Device number and current stream, as launchers take them; both 0 in the emulation."""
     return (device.index, torch.cuda.current_stream(device).cuda_stream) if device.type == "cuda" else (0, 0)

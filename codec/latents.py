@@ -6,7 +6,7 @@ On a CUDA device symbols and indexes stay there; the finished payload is all tha
 import torch
 from torch import Tensor
 
-from . import _C, entropy, entropy_cuda
+from . import entropy, entropy_cuda
 from .walk import Walk
 
 
@@ -30,7 +30,7 @@ def quantise(walk: Walk, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, list[int
 
 def encode(symbols: Tensor, indexes: Tensor, segments: list[int], tables: entropy.Tables) -> bytes:
     """`entropy.encode` of what `quantise` gives, where it lies."""
-    if symbols.is_cuda and _C.cuda_built():
+    if entropy_cuda.serves(symbols.device):
         return entropy_cuda.encode(symbols, indexes, segments, tables)
     threads = torch.get_num_threads()
     return entropy.encode(symbols.cpu().numpy(), indexes.cpu().numpy(), segments, tables, threads=threads)
@@ -47,12 +47,9 @@ def read(walk: Walk, tables: entropy.Tables, payload: bytes) -> Tensor:
     Raises:
         CorruptError: the payload is not one that an encoder with this model writes.
     """
-    decoder = None
+    decoder = decoder_for(tables, payload, walk.device)
     for k in range(walk.segments):
-        index = walk.predict(k)
-        if decoder is None:
-            decoder = decoder_for(tables, payload, index.device)
-        walk.accept(k, decoder.decode(index))
+        walk.accept(k, decoder.decode(walk.predict(k)))
     decoder.finish()
     return walk.latents()
 
@@ -73,6 +70,6 @@ class _OnCpu:
 
 def decoder_for(tables: entropy.Tables, payload: bytes, device: torch.device) -> _OnCpu | entropy_cuda.Decoder:
     """What decodes a payload given indexes on `device`, segment by segment, to symbols there."""
-    if device.type == "cuda" and _C.cuda_built():
+    if entropy_cuda.serves(device):
         return entropy_cuda.Decoder(tables, payload, device)
     return _OnCpu(tables, payload)

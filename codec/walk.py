@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import _C, entropy
+from . import _C, entropy, entropy_cuda
 from .integer import HIGH, LOW, IntegerEntropyNet, to_fixed, to_float
 from .model import HYPER_STRIDE, step_of
 from .walk_cuda import CudaNets, CudaWalk
@@ -28,6 +28,7 @@ class Walk(Protocol):
     """
 
     segments: int  # 1 + steps
+    device: torch.device
 
     def predict(self, k: int) -> Tensor:
         """Table indexes of segment k: uint8 [n_k]."""
@@ -60,7 +61,7 @@ def starter(net: IntegerEntropyNet, nets: str) -> Start:
     device = net.step.device
     if nets == "native" and device.type == "cpu" and _C.isa() != "scalar":
         return partial(CpuWalk, cpu_nets(net))
-    if nets == "native" and device.type == "cuda" and _C.cuda_built():
+    if nets == "native" and entropy_cuda.serves(device):
         on_device = CudaNets(net.config, cpu_nets(net), device)
         if on_device.fits:
             return partial(CudaWalk, on_device)
@@ -79,7 +80,7 @@ class ReferenceWalk:
 
     def __init__(self, net: IntegerEntropyNet, quality: int, height: int, width: int):
         config, device = net.config, net.step.device
-        self.segments = 1 + config.steps
+        self.segments, self.device = 1 + config.steps, device
         self._net, self._quality, self._q = net, quality, torch.tensor([quality], device=device)
         z_shape = (config.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE))
         self._z_hat = torch.zeros(1, *z_shape, dtype=torch.float64, device=device)
@@ -149,7 +150,7 @@ class CpuWalk:
 
     def __init__(self, nets: _C.Nets, quality: int, height: int, width: int):
         self._handle = _C.Walk(nets, quality, height, width, torch.get_num_threads())
-        self.segments = self._handle.segments
+        self.segments, self.device = self._handle.segments, torch.device("cpu")
 
     def predict(self, k: int) -> Tensor:
         index = np.empty(self._handle.segment_size(k), np.uint8)

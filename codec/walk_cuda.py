@@ -44,7 +44,7 @@ class CudaWalk:
     """
 
     def __init__(self, nets: CudaNets, quality: int, height: int, width: int, large: int = LARGE):
-        self._image, self._device = nets.image, nets.device
+        self._image, self.device = nets.image, nets.device
         self.segments = 1 + nets.config.steps
         self._hyper_shape = nets.config.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE)
         self._workspace = self._empty((nets.handle.workspace_bytes(height, width),), torch.uint8)
@@ -54,7 +54,7 @@ class CudaWalk:
         self._next = "predict", 0
 
     def _empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        return torch.empty(shape, dtype=dtype, device=self._device)
+        return torch.empty(shape, dtype=dtype, device=self.device)
 
     def _expect(self, call: str, k: int) -> None:
         if self._next != (call, k):
@@ -64,7 +64,7 @@ class CudaWalk:
     def predict(self, k: int) -> Tensor:
         self._expect("predict", k)
         self._indexes = self._empty((self._handle.segment_size(k),), torch.uint8)
-        self._handle.predict(k, self._indexes.data_ptr(), *launch_site(self._device))
+        self._handle.predict(k, self._indexes.data_ptr(), *launch_site(self.device))
         return self._indexes
 
     def choose(self, k: int, values: Tensor) -> Tensor:
@@ -72,14 +72,14 @@ class CudaWalk:
         self._expect("fill", k)
         symbols = self._empty(self._indexes.shape, torch.int16)
         pointers = self._indexes.data_ptr(), values.data_ptr(), values.stride(), symbols.data_ptr()
-        self._handle.choose(k, *pointers, *launch_site(self._device))
+        self._handle.choose(k, *pointers, *launch_site(self.device))
         return symbols
 
     def accept(self, k: int, symbols: Tensor) -> None:
         self._check(symbols, torch.int16, self._indexes.shape)
         self._expect("fill", k)
         symbols = symbols.contiguous()  # a name: a copy must outlive the launch
-        self._handle.accept(k, symbols.data_ptr(), *launch_site(self._device))
+        self._handle.accept(k, symbols.data_ptr(), *launch_site(self.device))
 
     def latents(self) -> Tensor:
         if self._next[1] < self.segments:
@@ -87,6 +87,6 @@ class CudaWalk:
         return self._latents
 
     def _check(self, tensor: Tensor, dtype: torch.dtype, shape: torch.Size) -> None:
-        if tensor.dtype != dtype or tensor.shape != shape or tensor.device != self._device:
+        if tensor.dtype != dtype or tensor.shape != shape or tensor.device != self.device:
             found = f"{tensor.dtype} {list(tensor.shape)} on {tensor.device}"
-            raise ValueError(f"expected {dtype} {list(shape)} on {self._device}, not {found}")
+            raise ValueError(f"expected {dtype} {list(shape)} on {self.device}, not {found}")

@@ -5,7 +5,7 @@
 //  1. rANS is a stack: what is put last is got first. The decoder walks forwards; the encoder does exactly the same
 //     steps backwards (segments, rows, phases, lanes) and writes its words from the end of the buffer to the front.
 //  2. put and get do not touch memory. A state that got may `want_word`; before a put it may be `full` and must give
-//     one up. Handing words out, in lane order, is scheduling: a loop in coder_cpu.cpp, a ballot in coder_kernels.cuh.
+//     one up. Handing words out, in lane order, is scheduling: a loop in coder_scalar.cpp, a ballot in coder_kernels.cuh.
 //  3. One word is always enough, on both sides; the proofs stand beside the code.
 //
 // Source: Duda 2013 (arXiv:1311.2540); interleaved lanes, Giesen 2014 (arXiv:1402.3392).
