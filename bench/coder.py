@@ -19,6 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -102,22 +103,30 @@ class Row:
 def aec(
     name: str, model: Model, tiles: Sequence[Symbols], isa: str, threads: int = 1, lanes_log2: int = entropy.AUTO_LANES
 ) -> Contender:
-    """Our coder on one instruction set; each tile is a payload."""
+    """Our coder on one instruction set; each tile is a payload. Threads share out tiles, or the lanes of a single one."""
     parts = [tile.parts() for tile in tiles]
+    lane_threads = threads if len(tiles) == 1 else 1
+    pool = ThreadPoolExecutor(threads) if threads > lane_threads else None
+
+    def of_all(work: Callable, *arguments: Sequence) -> list:
+        _C.set_isa(isa)
+        return list((pool.map if pool else map)(work, *arguments))
+
+    def encode_tile(t: Symbols) -> bytes:
+        return entropy.encode(t.symbols, t.indexes, t.segments, model.tables, lanes_log2, lane_threads)
 
     def encode() -> tuple[list[bytes], int]:
-        _C.set_isa(isa)
-        payloads = [entropy.encode(t.symbols, t.indexes, t.segments, model.tables, lanes_log2, threads) for t in tiles]
+        payloads = of_all(encode_tile, tiles)
         return payloads, sum(map(len, payloads))
 
+    def decode_tile(payload: bytes, indexes: list[np.ndarray]) -> list[np.ndarray]:
+        decoder = entropy.Decoder(model.tables, payload)
+        out = [decoder.decode(segment, lane_threads) for segment in indexes]
+        decoder.finish()
+        return out
+
     def decode(payloads: list[bytes]) -> np.ndarray:
-        _C.set_isa(isa)
-        out = []
-        for payload, indexes in zip(payloads, parts, strict=True):
-            decoder = entropy.Decoder(model.tables, payload)
-            out += [decoder.decode(segment, threads) for segment in indexes]
-            decoder.finish()
-        return out[0] if len(out) == 1 else np.concatenate(out)
+        return np.concatenate([part for tile in of_all(decode_tile, payloads, parts) for part in tile])
 
     return Contender(
         name,
@@ -128,6 +137,7 @@ def aec(
         sum(t.n_coded for t in tiles),
         sum(model.information_bits(t) for t in tiles),
         sum(1 << payload[0] for payload in encode()[0]),
+        lambda payloads: (encode, lambda: of_all(decode_tile, payloads, parts)),
     )
 
 
@@ -365,7 +375,7 @@ def contenders(model: Model, tiles: Sequence[Symbols], threads: Sequence[int], r
     whole, best = joined(tiles), _C.isa()
     out = [aec(f"aec, {isa}", model, [whole], isa) for isa in _C.isas()]
     out += [aec(f"aec, {best}", model, [whole], best, n) for n in threads if n > 1]
-    out.append(aec(f"aec, {best}, {len(tiles)} tiles", model, tiles, best))
+    out += [aec(f"aec, {best}, {len(tiles)} tiles", model, tiles, best, n) for n in threads]
     plain_model, plain = one_table(whole)
     out.append(aec(f"aec, {best}, bytes, one table", plain_model, [plain], best))
     if rivals:
