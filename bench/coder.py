@@ -2,14 +2,17 @@
 
 Symbols and indexes are those of the shipped model's latents of real pictures, at several qualities. They are handed
 over as the codec does, skipped symbols included; speeds count the symbols that are coded. Every coder's output is
-decoded and compared before anything is timed; then all take turns, and times are medians. Instead: `--lanes`, the
-table behind `choose_lanes_log2`; `--device cuda`, the GPU's rows (bench/coder_cuda.py).
+decoded and compared before anything is timed; then all take turns, and times are medians. Freed memory
+stays with the process, as where one tile follows the other: fresh pages for millions of symbols would take the kernel
+as long as the coding takes. `--lanes`: the table behind `choose_lanes_log2`, instead. `--device cuda`: the GPU's rows,
+instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
 import datetime
 import importlib.metadata
 import importlib.util
@@ -103,7 +106,7 @@ class Row:
 def aec(
     name: str, model: Model, tiles: Sequence[Symbols], isa: str, threads: int = 1, lanes_log2: int = entropy.AUTO_LANES
 ) -> Contender:
-    """Our coder on one instruction set; each tile is a payload. Threads share out tiles, or the lanes of a single one."""
+    """Our coder on one instruction set; each tile is a payload. Threads share out tiles, or the lanes of just one."""
     parts = [tile.parts() for tile in tiles]
     lane_threads = threads if len(tiles) == 1 else 1
     pool = ThreadPoolExecutor(threads) if threads > lane_threads else None
@@ -308,6 +311,14 @@ def write_csv(path: Path, rows: Sequence[Row], about: dict[str, str]) -> None:
         writer.writerows(asdict(row) | about for row in rows)
 
 
+def keep_memory() -> None:
+    """Tell glibc's malloc not to give memory back; elsewhere do nothing."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt:
+        for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+            mallopt(parameter, 2**30)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="python -m bench.coder", description=__doc__.splitlines()[0])
@@ -327,6 +338,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.lanes and args.device == "cuda":
         parser.error("--lanes measures the CPU")
 
+    keep_memory()
     model = Model.shipped()
     found, source = pictures(args.images)
     tiles = of_pictures(found, args.qualities, args.symbols)

@@ -66,7 +66,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
     if (lanes_log2 == kAutoLanes) lanes_log2 = choose_lanes_log2(in.cost(tables) / (16 * 8));
 
     const uint32_t n_streams = stream_count(lanes_log2);
-    const int n_parts = std::min<int>(threads, n_streams);
+    const int n_parts = std::min<int>(threads_for(in.n, threads), n_streams);
     // Each part writes backwards to the end of its own region; kReach: vectors write before they know.
     struct Region {
         uint8_t *head, *end;
@@ -84,7 +84,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
     uint8_t* p = payload.buffer.get() + max_header_bytes(lanes_log2);
     for (int part = 0; part < n_parts; ++part) regions[part].end = p += region_bytes(part);
     const StreamCoder coder = stream_coder(stream_width(lanes_log2));
-    parallel_for(threads, n_parts, [&](int64_t part) {
+    parallel_for(n_parts, n_parts, [&](int64_t part) {
         Region& region = regions[part];
         region.head = encode_streams(tables, coder, in, lanes_log2, streams_of(part, n_parts, n_streams), region.end,
                                      lengths.data());
@@ -178,8 +178,8 @@ Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* sy
             faults[stream] = {status, stream, status == Status::kPastEnd ? words - end : kMaxEscapeClass + 1};
     };
     // Neighbours in one part: what two streams write of a row may share a cache line.
-    const int n_parts = std::min<int>(threads, n_streams);
-    parallel_for(threads, n_parts, [&](int64_t part) {
+    const int n_parts = std::min<int>(threads_for(out.n, threads), n_streams);
+    parallel_for(n_parts, n_parts, [&](int64_t part) {
         const Range range = streams_of(part, n_parts, n_streams);
         for (uint32_t stream = range.first; stream < range.last; ++stream) decode_stream(stream);
     });

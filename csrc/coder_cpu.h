@@ -18,7 +18,7 @@ struct Payload {
 };
 
 // segments: lengths that sum to the number of symbols. lanes_log2: 0..12 or kAutoLanes. threads: at most; streams are
-// shared out between them, so fewer than 64 lanes never use two.
+// shared out between them, so fewer than 64 lanes, or few symbols (threads_for), never use two.
 Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* indexes,
                  const std::vector<uint64_t>& segments, int lanes_log2, int threads, Payload& payload);
 

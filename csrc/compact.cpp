@@ -1,6 +1,5 @@
 #include "compact.h"
 
-#include <algorithm>
 #include <atomic>
 
 #include "compact_kernels.h"
@@ -10,7 +9,7 @@
 namespace aec {
 namespace {
 
-constexpr uint64_t kChunk = 1 << 16;  // symbols; a thread costs more than fewer of them
+constexpr uint64_t kChunk = 1 << 16;  // symbols
 
 Fault check_symbol(int symbol, int index, uint64_t position) {
     if (index >= kIndexCount) return {Status::kIndex, position, index};
@@ -75,7 +74,7 @@ Fault Compact::take(const int16_t* from, const uint8_t* all_indexes, const std::
     symbols.reset(new int16_t[n_all + kReach]);
     const CompactKernels run = kernels();
     // One thread goes from front to back, and writes beyond what it has. Several must know where each chunk's begin.
-    const bool alone = threads == 1 || n_all < 2 * kChunk;
+    const bool alone = threads_for(n_all, threads) == 1;
     std::vector<uint64_t> counts;
     chunks_.clear();
     uint64_t position = 0;

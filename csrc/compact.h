@@ -2,12 +2,20 @@
 // in their places after.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "coder_stream.h"
 
 namespace aec {
+
+// A second thread costs 20 us, but milliseconds where the process has others that spin for more work, as OpenMP's do
+// after each of torch's operations. Coding this many symbols takes about 3 ms.
+constexpr uint64_t kSymbolsPerThread = 1 << 21;
+inline int threads_for(uint64_t n_symbols, int threads) {
+    return static_cast<int>(std::min<uint64_t>(threads, 1 + n_symbols / kSymbolsPerThread));
+}
 
 class Compact {
 public:

@@ -350,11 +350,12 @@ def test_lane_count_follows_the_size():
 
 
 @pytest.mark.parametrize("lanes_log2", [3, 4, 5, 6, 9, -1])
-@pytest.mark.parametrize("threads", [1, 2, 3, 64])
+@pytest.mark.parametrize("threads", [1, 2, 64])
 def test_bytes_are_those_of_one_thread_of_scalar_code(isa, lanes_log2, threads):
     tables = entropy.Tables(*gaussian_tables())
-    symbols, indexes = realistic(200_000, seed=threads)
-    segments = [1000, 0, 149_001, 49_999]
+    n = 200_000 if threads == 1 else 2_200_000  # as many as make threads worth it
+    symbols, indexes = realistic(n, seed=threads)
+    segments = [1000, 0, n - 51_000, 50_000]
     _C.set_isa("scalar")
     expected = entropy.encode(symbols, indexes, segments, tables, lanes_log2)
     _C.set_isa(isa)
@@ -368,10 +369,10 @@ def test_bytes_are_those_of_one_thread_of_scalar_code(isa, lanes_log2, threads):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_damage_in_any_stream_is_found_by_any_thread(threads):
     tables = entropy.Tables(*gaussian_tables())
-    symbols, indexes = realistic(50_000)
+    symbols, indexes = realistic(50_000 if threads == 1 else 2_200_000)
     payload = entropy.encode(symbols, indexes, [len(symbols)], tables, lanes_log2=8)
     found = set()
-    for at in range(100, len(payload), 997):
+    for at in range(100, len(payload), len(payload) // 30):
         damaged = bytearray(payload)
         damaged[at] ^= 0x55
         decoder = entropy.Decoder(tables, damaged)
