@@ -152,11 +152,11 @@ def of_pictures(found: Sequence[Image.Image], qualities: Sequence[int], n_coded:
 
 
 def joined(tiles: Sequence[Symbols]) -> Symbols:
-    """One long tile that has all segments of these, in a row."""
+    """All of these as one long segment."""
     return Symbols(
         np.concatenate([t.symbols for t in tiles]),
         np.concatenate([t.indexes for t in tiles]),
-        tuple(n for t in tiles for n in t.segments),
+        (sum(len(t.symbols) for t in tiles),),
     )
 
 
