@@ -3,13 +3,6 @@
 
 namespace aec {
 
-StreamCoder avx2_coder(uint32_t width) {
-    switch (width) {
-        case 8: return VectorCoder<Avx2, 8>::functions();
-        case 16: return VectorCoder<Avx2, 16>::functions();
-        case 32: return VectorCoder<Avx2, 32>::functions();
-        default: return {};
-    }
-}
+StreamCoder avx2_coder(uint32_t width) { return vector_coder<Avx2, Avx2, Avx2>(width); }
 
 }  // namespace aec

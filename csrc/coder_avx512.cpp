@@ -76,13 +76,6 @@ struct Avx512 {
 
 }  // namespace
 
-StreamCoder avx512_coder(uint32_t width) {
-    switch (width) {
-        case 8: return VectorCoder<Avx2, 8>::functions();
-        case 16: return VectorCoder<Avx512, 16>::functions();
-        case 32: return VectorCoder<Avx512, 32>::functions();
-        default: return {};
-    }
-}
+StreamCoder avx512_coder(uint32_t width) { return vector_coder<Avx2, Avx512, Avx512>(width); }
 
 }  // namespace aec

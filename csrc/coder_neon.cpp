@@ -115,13 +115,6 @@ struct Neon {
 
 }  // namespace
 
-StreamCoder neon_coder(uint32_t width) {
-    switch (width) {
-        case 8: return VectorCoder<Neon, 8>::functions();
-        case 16: return VectorCoder<Neon, 16>::functions();
-        case 32: return VectorCoder<Neon, 32>::functions();
-        default: return {};
-    }
-}
+StreamCoder neon_coder(uint32_t width) { return vector_coder<Neon, Neon, Neon>(width); }
 
 }  // namespace aec

@@ -252,5 +252,16 @@ struct VectorCoder {
     static StreamCoder functions() { return {&decode, &encode}; }
 };
 
+// The coder for streams of `width` lanes, if there is one, with the vectors that serve each width.
+template <class For8, class For16, class For32>
+StreamCoder vector_coder(uint32_t width) {
+    switch (width) {
+        case 8: return VectorCoder<For8, 8>::functions();
+        case 16: return VectorCoder<For16, 16>::functions();
+        case 32: return VectorCoder<For32, 32>::functions();
+        default: return {};
+    }
+}
+
 }  // namespace
 }  // namespace aec

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "segment.h"
 #include "transpose.h"
 
 namespace aec {
@@ -75,14 +76,6 @@ Walk::Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width,
     crop_.assign(grid1_.positions(), -1);
     for (int y = 0; y < height; ++y)
         for (int x = 0; x < width; ++x) crop_[grid1_.at(y, x)] = grid_.at(y, x);
-
-    for (int y = 0, phase_counts[kMaxSteps] = {}; y < height; ++y)
-        for (int x = 0; x < std::min(width, 2); ++x) {
-            const int plane = Grid::plane_of(y, x);
-            int& count = phase_counts[Grid::phase_of_plane(plane, config.steps)];
-            numbers_[plane].push_back(count);
-            count += grid_.columns(plane);
-        }
 
     for (int k = 0; k < config.steps; ++k) x_.emplace_back(grid_.positions(), config.context);
     // A pair of inputs may have one that is not read yet: its weight is 0, but it must be a number.
@@ -243,9 +236,9 @@ void Walk::predict(int k, uint8_t* indexes) {
 
 Walk::Run Walk::run_of(int k, int plane, int row) const {
     const int steps = nets_->config.steps, group = k ^ Grid::phase_of_plane(plane, steps);
-    int64_t offset = numbers_[plane][row];
-    for (int before = 0; before < Grid::kPlanes; ++before)  // groups of a lower number come first
-        if ((k ^ Grid::phase_of_plane(before, steps)) < group) offset += grid_.rows(before) * grid_.columns(before);
+    const int64_t offset =
+        channel_start(steps, k, group, grid_.height(), grid_.width()) +
+        rank_of(steps, k ^ group, grid_.width(), 2 * row + Grid::row_parity(plane), Grid::column_parity(plane));
     return {offset, group, grid_.first(plane, row), grid_.columns(plane)};
 }
 

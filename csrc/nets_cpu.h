@@ -102,7 +102,6 @@ private:
     std::vector<Chunk> chunks4_, chunks2_, chunks1_, chunks_;
     std::vector<int32_t> up2_[4], up1_[4];  // by corner: where a position's output lies in the finer grid
     std::vector<int32_t> crop_;             // of grid1_ to grid_; -1: nowhere
-    std::vector<int32_t> numbers_[Grid::kPlanes];  // of a row's first symbol among those of its channel
 
     Features z_hat_, x4_, space4_, x2_, space2_, x1_, space_;
     std::vector<Features> x_;  // of each step
