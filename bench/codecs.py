@@ -36,6 +36,7 @@ def make_codecs(device: str = "auto", model: str | None = None) -> dict[str, Cod
     """All codecs by name; `device` and `model` are aec's. Imports neither torch nor codec."""
     return {
         "aec": aec(device, model),
+        **{f"aec-e{effort}": aec(device, model, effort) for effort in (1,)},
         "jpeg": jpeg(),
         "jpeg-opt": jpeg_opt(),
         "jpeg-444": jpeg_444(),
@@ -45,11 +46,14 @@ def make_codecs(device: str = "auto", model: str | None = None) -> dict[str, Cod
     }
 
 
-def aec(device: str, model: str | None) -> Codec:
+def aec(device: str, model: str | None, effort: int | None = None) -> Codec:
+    """`effort`: None is the default one."""
+    options = {} if effort is None else {"effort": effort}
+
     def encode(image: np.ndarray, quality: int) -> bytes:
         import codec
 
-        return codec.encode(image, quality=quality, device=device, model=model)
+        return codec.encode(image, quality=quality, device=device, model=model, **options)
 
     def decode(data: bytes) -> np.ndarray:
         import codec
@@ -75,9 +79,9 @@ def aec(device: str, model: str | None) -> Codec:
         return None
 
     return Codec(
-        name="aec",
+        name="aec" if effort is None else f"aec-e{effort}",
         qualities=(1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100),
-        settings=f"device={device} model={model or 'default'}",
+        settings=f"device={device} model={model or 'default'} effort={effort or 'default'}",
         encode=encode,
         decode=decode,
         version=version,

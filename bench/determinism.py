@@ -110,7 +110,8 @@ def _integer(
 
     net, q = codec.net, torch.tensor([quality])
     y, z = torch.from_numpy(image["y"]), torch.from_numpy(image["z"])
-    symbols, indexes, segments, y_hat = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z)
+    walk = codec.walk(quality, *y.shape[1:])
+    symbols, indexes, segments, y_hat = latents.quantise(walk, y, z, codec.dead_zones)
     payload = latents.encode(symbols, indexes, segments, codec.tables)
     symbols, indexes = symbols.numpy(), indexes.numpy()
     order = step_of(net.config.steps, *y.shape)

@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
                 with torch.no_grad():
                     x_hat, bits = model(x, torch.tensor([float(quality)]))
                 floats = to_uint8(x_hat[0, :, :height, :width], gray=False)
-                data = pipeline.encode(exported, pixels, quality, api.TILE)
+                data = pipeline.encode(exported, pixels, quality, api.TILE, effort=1)  # as the float pass rounds
                 decoded = pipeline.decode(exported, format.read(data))
                 area = height * width
                 quality_of = [psnr(image, p.permute(1, 2, 0).numpy()) for p in (floats, decoded)]

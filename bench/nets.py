@@ -52,7 +52,9 @@ def peak() -> float:
 COLUMNS = ("predict", "cpu", "choose", "accept", "latents")
 
 
-def one_walk(start: walk.Start, shape: tuple[int, int, int], y: Tensor, z: Tensor) -> tuple[dict[str, float], list]:
+def one_walk(
+    start: walk.Start, shape: tuple[int, int, int], y: Tensor, z: Tensor, dead_zones: Tensor
+) -> tuple[dict[str, float], list]:
     """Seconds of each of COLUMNS, and all that was said."""
     times, said = dict.fromkeys(COLUMNS, 0.0), []
 
@@ -67,7 +69,7 @@ def one_walk(start: walk.Start, shape: tuple[int, int, int], y: Tensor, z: Tenso
     encoder = timed("predict", start, *shape)
     for k in range(encoder.segments):
         said.append(timed("predict", encoder.predict, k))
-        said.append(timed("choose", encoder.choose, k, y if k else z))
+        said.append(timed("choose", encoder.choose, k, y if k else z, dead_zones))
     decoder = start(*shape)
     for k in range(decoder.segments):
         decoder.predict(k)
@@ -108,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
             for _ in range(args.runs + 1):  # the first warms up
                 for name, (isa, start) in rows.items():
                     _C.set_isa(isa)
-                    seconds, said[name] = one_walk(start, shape, y, z)
+                    seconds, said[name] = one_walk(start, shape, y, z, model.dead_zones)
                     times[name].append(seconds)
         print(f"{threads} threads " + "".join(f"{c:>9}" for c in COLUMNS) + " [ms]   GMAC/s     peak  of peak")
         for name in rows:

@@ -29,10 +29,12 @@ def median_ms(run: Callable[[], object], runs: int) -> float:
     return 1000 * statistics.median([event_seconds(run, 1) for _ in range(WARM_UP + runs)][WARM_UP:])
 
 
-def encode(start: walk.Start, shape: tuple[int, int, int], y: torch.Tensor, z: torch.Tensor) -> list[torch.Tensor]:
+def encode(
+    start: walk.Start, shape: tuple[int, int, int], y: torch.Tensor, z: torch.Tensor, dead_zones: torch.Tensor
+) -> list[torch.Tensor]:
     at, said = start(*shape), []
     for k in range(at.segments):
-        said += [at.predict(k), at.choose(k, y if k else z)]
+        said += [at.predict(k), at.choose(k, y if k else z, dead_zones)]
     return [*said, at.latents()]
 
 
@@ -71,13 +73,14 @@ def measure(model: str | None, size: str, runs: int, needed: Callable[[Config, i
     y = torch.randn(height, width, c.latents, generator=rng).permute(2, 0, 1)
     z = torch.randn(c.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE), generator=rng)
     nets = CudaNets(c, walk.cpu_nets(codec.net), torch.device("cuda"))
-    expected = encode(codec.walk, shape, y, z)
-    y, z, symbols = y.cuda(), z.cuda(), [s.cuda() for s in expected[1:-1:2]]
+    given = y, z, codec.dead_zones
+    expected = encode(codec.walk, shape, *given)
+    given, symbols = [t.cuda() for t in given], [s.cuda() for s in expected[1:-1:2]]
 
     def start(quality: int, height: int, width: int) -> CudaWalk:
         return CudaWalk(nets, quality, height, width)
 
-    said = encode(start, shape, y, z)
+    said = encode(start, shape, *given)
     if not all(torch.equal(a.cpu(), b) for a, b in zip(said, expected, strict=True)):
         raise RuntimeError("the GPU differs from the CPU")
     n = needed(c, height, width)
@@ -85,7 +88,7 @@ def measure(model: str | None, size: str, runs: int, needed: Callable[[Config, i
     print(f"{size}: {n / 1e6:.0f} million multiply-adds, floor {floor:.3f} ms (H200); {launches(c)} launches")
     print("           eager [ms]    graph [ms]  of the floor")
     for name, run in (
-        ("encoding", lambda: encode(start, shape, y, z)),
+        ("encoding", lambda: encode(start, shape, *given)),
         ("decoding", lambda: decode(start, shape, symbols)),
     ):
         eager, graph = median_ms(run, runs), median_ms(captured(run), runs)

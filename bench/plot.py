@@ -13,6 +13,7 @@ from .summary import mean_curves, read_rows
 # aec in the one strong colour; the JPEGs are shades of one hue, because they are one format.
 STYLES = {
     "aec": {"color": "#d6336c", "marker": "o", "linewidth": 2.4, "zorder": 5},
+    "aec-e1": {"color": "#e893af", "marker": "o"},
     "jpeg": {"color": "#1c5d99", "marker": "s"},
     "jpeg-opt": {"color": "#4f94cd", "marker": "v"},
     "jpeg-444": {"color": "#8fbce0", "marker": "^"},

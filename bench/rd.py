@@ -324,7 +324,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
             say(notes[-1])
             problems += 1
             continue
-        plan.append((codec, args.qualities if name == "aec" and args.qualities else codec.qualities))
+        plan.append((codec, args.qualities if _is_aec(codec) and args.qualities else codec.qualities))
     metrics = list(args.metrics)
     if "ms-ssim" in metrics and importlib.util.find_spec("pytorch_msssim") is None:
         metrics.remove("ms-ssim")
@@ -335,7 +335,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         say("nothing to measure")
         return 1
 
-    with_gpu = args.device != "cpu" and any(codec.name == "aec" for codec, _ in plan)
+    with_gpu = args.device != "cpu" and any(_is_aec(codec) for codec, _ in plan)
     machine = machine_line(with_gpu)
     args.out.mkdir(parents=True, exist_ok=True)
     interrupted = False
@@ -362,6 +362,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     draw(csv_path, args.out / "rd.png", args.anchors, anchor_names)
     print(text, end="")
     return 130 if interrupted else int(problems > 0)
+
+
+def _is_aec(codec: Codec) -> bool:
+    return codec.name.split("-")[0] == "aec"
 
 
 def _find_images(inputs: Sequence[str]) -> tuple[list[Path], list[Path]]:

@@ -65,7 +65,10 @@ def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str
     (tile,) = format.Header(*picture.size, quality, model.id).tiles
     size = pipeline.latent_size(tile)
     y, z = timed("encode: analysis, hyper-analysis", lambda: pipeline.analyse(model, pixels, tile, quality))
-    chosen = timed("encode: entropy nets, quantisation", lambda: latents.quantise(model.walk(quality, *size), y, z))
+    chosen = timed(
+        "encode: entropy nets, quantisation",
+        lambda: latents.quantise(model.walk(quality, *size), y, z, model.dead_zones),
+    )
     symbols, indexes, segments, _ = chosen
     payload = timed("encode: coder", lambda: latents.encode(symbols, indexes, segments, model.tables))
 

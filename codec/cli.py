@@ -207,7 +207,7 @@ def compress(args: argparse.Namespace) -> int:
     def work(job: Job) -> str:
         refuse_existing(job.target, args.force)
         picture, before = _open_picture(job.source)
-        data = api.encode(picture, args.quality, args.device, args.model)
+        data = api.encode(picture, args.quality, args.device, args.model, effort=args.effort)
         write_bytes(job.target, data, args.force)
         width, height = picture.size
         return (
@@ -325,9 +325,17 @@ class _Version(argparse.Action):
 
 
 def quality(text: str) -> int:
+    return _int_of(text, api.QUALITIES)
+
+
+def effort(text: str) -> int:
+    return _int_of(text, api.EFFORTS)
+
+
+def _int_of(text: str, allowed: range) -> int:
     value = int(text)
-    if not 1 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{value}: allowed are 1..100")
+    if value not in allowed:
+        raise argparse.ArgumentTypeError(f"{value}: allowed are {allowed[0]}..{allowed[-1]}")
     return value
 
 
@@ -378,6 +386,15 @@ def make_parser() -> argparse.ArgumentParser:
     p = commands.add_parser("compress", parents=[files, model, talk], help="pictures -> .aec files")
     p.add_argument(
         "-q", "--quality", type=quality, default=75, metavar="1..100", help="1 smallest, 100 best (default: 75)"
+    )
+    p.add_argument(
+        "-e",
+        "--effort",
+        type=effort,
+        default=2,
+        metavar=f"{api.EFFORTS[0]}..{api.EFFORTS[-1]}",
+        help="1: every latent to its nearest symbol; 2: zeros where they save more bits than they cost in error: files "
+        "6 %% smaller at equal PSNR (default: 2)",
     )
     p.set_defaults(run=compress, parser=p)
 

@@ -10,21 +10,22 @@ from . import entropy, entropy_cuda
 from .walk import Walk
 
 
-def quantise(walk: Walk, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, list[int], Tensor]:
+def quantise(walk: Walk, y: Tensor, z: Tensor, dead_zones: Tensor) -> tuple[Tensor, Tensor, list[int], Tensor]:
     """Choose one tile's symbols.
 
     Args:
         walk: at its start; of the tile's quality and size.
         y: latents, float32 [M, h, w], on the walk's device.
-        z: hyperlatents, float32 [Z, ceil(h/4), ceil(w/4)], there too.
+        z: hyperlatents, float32 [Z, ceil(h/4), ceil(w/4)], there too. Their symbols are the nearest.
+        dead_zones: of the latents, int16 [64], there too; `tables.dead_zones`, or zeros for the nearest symbols.
 
     Returns:
         (symbols int16 [N], indexes uint8 [N], segment lengths, the decoder's latents float32 [M, h, w]), there too.
     """
-    symbols, indexes = [], []
+    symbols, indexes, none = [], [], torch.zeros_like(dead_zones)
     for k in range(walk.segments):
         indexes.append(walk.predict(k))
-        symbols.append(walk.choose(k, y if k else z))
+        symbols.append(walk.choose(k, y, dead_zones) if k else walk.choose(k, z, none))
     return torch.cat(symbols), torch.cat(indexes), [len(s) for s in symbols], walk.latents()
 
 

@@ -34,14 +34,15 @@ def analyse(codec: Codec, pixels: Pixels, tile: Tile, quality: int) -> tuple[Ten
 
 
 @torch.inference_mode()
-def encode(codec: Codec, pixels: Pixels, quality: int, tile_side: int) -> bytes:
-    """An .aec file. The arguments are checked by api.encode."""
+def encode(codec: Codec, pixels: Pixels, quality: int, tile_side: int, effort: int) -> bytes:
+    """An .aec file. The arguments are checked by api.encode, which says what effort is."""
     height, width = pixels.data.shape[1:]
     header = Header(width, height, quality, codec.id, pixels.gray, tile_side)
+    dead_zones = codec.dead_zones if effort > 1 else torch.zeros_like(codec.dead_zones)
     payloads = []
     for tile in header.tiles:
         y, z = analyse(codec, pixels, tile, quality)
-        symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z)
+        symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, dead_zones)
         payloads.append(latents.encode(symbols, indexes, segments, codec.tables))
     return format.write(header, payloads)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import _C, entropy, entropy_cuda
 from .integer import HIGH, LOW, IntegerEntropyNet, to_fixed, to_float
+from .layers import FRACTION_BITS
 from .model import HYPER_STRIDE, step_of
 from .walk_cuda import CudaNets, CudaWalk
 
@@ -33,12 +34,15 @@ class Walk(Protocol):
     def predict(self, k: int) -> Tensor:
         """Table indexes of segment k: uint8 [n_k]."""
 
-    def choose(self, k: int, values: Tensor) -> Tensor:
-        """Encoder: the symbols nearest to `values`, int16 [n_k], which are accepted.
+    def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
+        """Encoder: symbols for `values`, int16 [n_k], which are accepted.
+
+        With v = (value - mean) / step: the integer nearest to v, but 0 up to |v| = 0.5 + dead zone.
 
         Args:
             k: the segment.
             values: float32, z [Z, ceil(h/4), ceil(w/4)] for k = 0, else y [M, h, w]. A NaN counts as 0.
+            dead_zones: by index, int16 [64], at least 0, in units of 2^-12; all 0: the nearest.
         """
 
     def accept(self, k: int, symbols: Tensor) -> None:
@@ -115,11 +119,15 @@ class ReferenceWalk:
         height, width = self._target.shape[2:]
         return self._position // (height * width)
 
-    def choose(self, k: int, values: Tensor) -> Tensor:
+    def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
         self._expect("fill", k)
         _check(values, torch.float32, self._target.shape[1:])
-        s = (to_fixed(values).flatten()[self._position] - self._mean) / self._step
-        s = s.round_().clamp_(-entropy.MAX_SYMBOL, entropy.MAX_SYMBOL) * (self._index > 0)
+        _check(dead_zones, torch.int16, torch.Size([entropy.INDEX_COUNT]))
+        difference = to_fixed(values).flatten()[self._position] - self._mean
+        s = (difference / self._step).round_().clamp_(-entropy.MAX_SYMBOL, entropy.MAX_SYMBOL)
+        # No quotient here: at the edge of a zone its rounding would decide.
+        zone = self._step * (2**FRACTION_BITS // 2 + dead_zones.double()[self._index.long()])
+        s *= (self._index > 0) & (difference.abs() * 2**FRACTION_BITS > zone)
         self._fill(s)
         return s.to(torch.int16)
 
@@ -157,9 +165,9 @@ class CpuWalk:
         self._handle.predict(k, index)
         return torch.from_numpy(index)
 
-    def choose(self, k: int, values: Tensor) -> Tensor:
+    def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
         symbols = np.empty(self._handle.segment_size(k), np.int16)
-        self._handle.choose(k, values.numpy(), symbols)
+        self._handle.choose(k, values.numpy(), dead_zones.numpy(), symbols)
         return torch.from_numpy(symbols)
 
     def accept(self, k: int, symbols: Tensor) -> None:

@@ -67,12 +67,14 @@ class CudaWalk:
         self._handle.predict(k, self._indexes.data_ptr(), *launch_site(self.device))
         return self._indexes
 
-    def choose(self, k: int, values: Tensor) -> Tensor:
+    def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
         self._check(values, torch.float32, self._latents.shape if k else torch.Size(self._hyper_shape))
+        self._check(dead_zones, torch.int16, torch.Size([_C.INDEX_COUNT]))
         self._expect("fill", k)
         symbols = self._empty(self._indexes.shape, torch.int16)
-        pointers = self._indexes.data_ptr(), values.data_ptr(), values.stride(), symbols.data_ptr()
-        self._handle.choose(k, *pointers, *launch_site(self.device))
+        dead_zones = dead_zones.contiguous()  # a name: a copy must outlive the launch
+        given = self._indexes.data_ptr(), values.data_ptr(), values.stride(), dead_zones.data_ptr()
+        self._handle.choose(k, *given, symbols.data_ptr(), *launch_site(self.device))
         return symbols
 
     def accept(self, k: int, symbols: Tensor) -> None:

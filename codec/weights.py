@@ -23,7 +23,7 @@ from .errors import BackendError, ModelError
 from .format import MODEL_ID_BYTES
 from .integer import IntegerEntropyNet
 from .model import Analysis, Config, HyperAnalysis, Model, Synthesis
-from .tables import gaussian_tables
+from .tables import dead_zones, gaussian_tables
 from .walk import NETS, Start, starter
 
 MAX_CHANNELS = 1 << 14  # of latents, hyperlatents and context (FORMAT §7): sums of the nets' integers stay provable
@@ -47,6 +47,7 @@ class Codec:
     net: IntegerEntropyNet
     walk: Start
     tables: entropy.Tables
+    dead_zones: Tensor  # int16 [64], tables.dead_zones
     device: torch.device
 
 
@@ -222,6 +223,7 @@ def _assemble(
     with torch.device("meta"):
         analysis, hyper_analysis, synthesis = Analysis(config), HyperAnalysis(config), Synthesis(config)
     net = fill(IntegerEntropyNet(config), "entropy")
+    tables = [tensors[f"tables.{n}"].numpy() for n in ("freqs", "limits", "raw_bits")]
     return Codec(
         config=config,
         id=bytes.fromhex(metadata["decoder_sha256"])[:MODEL_ID_BYTES],
@@ -231,6 +233,7 @@ def _assemble(
         synthesis=fill(synthesis, "synthesis").to(memory_format=torch.channels_last),
         net=net,
         walk=starter(net, nets),
-        tables=entropy.Tables(*(tensors[f"tables.{n}"].numpy() for n in ("freqs", "limits", "raw_bits"))),
+        tables=entropy.Tables(*tables),
+        dead_zones=torch.from_numpy(dead_zones(*tables)).to(device),
         device=device,
     )

@@ -29,7 +29,8 @@ void predict(Walk& walk, int k, Array<uint8_t>& indexes) {
     walk.predict(k, out);
 }
 
-void choose(Walk& walk, int k, const Array<float>& values, Array<int16_t>& symbols) {
+void choose(Walk& walk, int k, const Array<float>& values, const Array<int16_t>& dead_zones,
+            Array<int16_t>& symbols) {
     int16_t* out = writable_vector_of(symbols, "symbols", walk.segment_size(k));
     if (values.ndim() != 3 || values.shape(0) != walk.channels(k) || values.shape(1) != walk.grid(k).height() ||
         values.shape(2) != walk.grid(k).width())
@@ -40,9 +41,10 @@ void choose(Walk& walk, int k, const Array<float>& values, Array<int16_t>& symbo
         strides[i] = values.strides(i) / py::ssize_t{sizeof(float)};
     }
     check_aligned(values, "values");
+    const int16_t* zones = vector_of(dead_zones, "dead_zones", kIndexCount);
     const Floats floats = {values.data(), strides[0], strides[1], strides[2]};
     const py::gil_scoped_release release;
-    walk.choose(k, floats, out);
+    walk.choose(k, floats, zones, out);
 }
 
 void accept(Walk& walk, int k, const Array<int16_t>& symbols) {
@@ -74,7 +76,8 @@ void bind_nets(py::module_& m) {
         .def_property_readonly("segments", &Walk::segments)
         .def("segment_size", &Walk::segment_size, py::arg("k"))
         .def("predict", &predict, py::arg("k"), py::arg("indexes").noconvert())
-        .def("choose", &choose, py::arg("k"), py::arg("values").noconvert(), py::arg("symbols").noconvert())
+        .def("choose", &choose, py::arg("k"), py::arg("values").noconvert(), py::arg("dead_zones").noconvert(),
+             py::arg("symbols").noconvert())
         .def("accept", &accept, py::arg("k"), py::arg("symbols").noconvert())
         .def("latents", &latents);
     m.def(

@@ -47,12 +47,12 @@ void bind_nets_cuda(py::module_& m) {
              })
         .def("choose",
              [](const CudaWalk& walk, int k, uintptr_t indexes, uintptr_t values,
-                const std::tuple<int64_t, int64_t, int64_t>& strides, uintptr_t symbols, int device,
-                uintptr_t stream) {
+                const std::tuple<int64_t, int64_t, int64_t>& strides, uintptr_t dead_zones, uintptr_t symbols,
+                int device, uintptr_t stream) {
                  check_segment(walk, k);
                  const auto [channel, row, column] = strides;
                  choose_cuda(walk, k, pointer<uint8_t>(indexes), pointer<float>(values), {channel, row, column},
-                             pointer<int16_t>(symbols), {device, stream});
+                             pointer<int16_t>(dead_zones), pointer<int16_t>(symbols), {device, stream});
              })
         .def("accept", [](const CudaWalk& walk, int k, uintptr_t symbols, int device, uintptr_t stream) {
             check_segment(walk, k);

@@ -62,13 +62,17 @@ AEC_HD int16_t to_fixed(float x) {
     return static_cast<int16_t>(static_cast<int32_t>(round_even(scaled)) * (x == x));
 }
 
-// (fixed - mean) / step, rounded, halves to even. Exact in float: the quotient is below 2^17 / step, so its rounding
-// error is below 2^-7 / step, but a quotient that is no half is at least 1 / (2 * step) away from the nearest.
-AEC_HD int16_t nearest_symbol(int16_t fixed, int16_t mean, int16_t step, uint8_t index) {
-    const float quotient = static_cast<float>(fixed - mean) / static_cast<float>(step);
-    const int32_t rounded = static_cast<int32_t>(round_even(quotient));
+// The integer nearest to v = (fixed - mean) / step, halves to even; but 0 up to |v| = 0.5 + dead_zone, which is in units
+// of 2^-12, 0 or more. A dead zone of 0 changes nothing: what it makes 0 is 0 already.
+// The division is exact in float: the quotient is below 2^17 / step, so its rounding error is below 2^-7 / step, but a
+// quotient that is no half is at least 1 / (2 * step) away from the nearest. The comparison is of integers below 2^31.
+AEC_HD int16_t choose_symbol(int16_t fixed, int16_t mean, int16_t step, uint8_t index, int16_t dead_zone) {
+    const int32_t difference = fixed - mean, magnitude = difference < 0 ? -difference : difference;
+    const int32_t rounded =
+        static_cast<int32_t>(round_even(static_cast<float>(difference) / static_cast<float>(step)));
     const int32_t symbol = rounded < -kMaxSymbol ? -kMaxSymbol : rounded > kMaxSymbol ? kMaxSymbol : rounded;
-    return static_cast<int16_t>(symbol * (index > 0));
+    constexpr int32_t kUnit = 1 << kFractionBits;
+    return static_cast<int16_t>(symbol * ((index > 0) & (magnitude * kUnit > step * (kUnit / 2 + dead_zone))));
 }
 
 }  // namespace aec

@@ -87,7 +87,7 @@ Walk::Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width,
     for (int thread = 0; thread < threads_; ++thread)
         scratch_.push_back({Features(n, config.context), Features(n, 2 * config.context),
                             std::vector<uint8_t>(row_size), std::vector<int16_t>(row_size),
-                            std::vector<float>(nets_->group_size())});
+                            std::vector<float>(nets_->group_size()), std::vector<int16_t>(nets_->group_size())});
 }
 
 int64_t Walk::segment_size(int k) const {
@@ -280,7 +280,7 @@ void Walk::fill_step(int k, RowSymbols row_symbols) {
     });
 }
 
-void Walk::choose(int k, const Floats& values, int16_t* symbols) {
+void Walk::choose(int k, const Floats& values, const int16_t* dead_zones, int16_t* symbols) {
     const Turn turn(*this, true, k);
     if (k == 0) {
         const int16_t* step = nets_->hyper_step.data() + (quality_ - 1) * nets_->config.hyper;
@@ -289,7 +289,7 @@ void Walk::choose(int k, const Floats& values, int16_t* symbols) {
             for (int y = 0; y < grid4_.height(); ++y)
                 for (int x = 0; x < grid4_.width(); ++x) {
                     const int16_t fixed = to_fixed(values.data[c * values.channel + y * values.y + x * values.x]);
-                    *symbols = nearest_symbol(fixed, 0, step[c], index[c]);
+                    *symbols = choose_symbol(fixed, 0, step[c], index[c], dead_zones[index[c]]);
                     z_hat_.at(grid4_.at(y, x))[c] = reconstruct(0, *symbols++, step[c]);
                 }
         return;
@@ -302,8 +302,9 @@ void Walk::choose(int k, const Floats& values, int16_t* symbols) {
             for (int i = 0; i < group_size; ++i) scratch.values[i] = value[i * steps * values.channel];
             const int16_t* said = heads_.at(run.first + t);
             kernels_->index_row(said + group_size, group_size, scratch.indexes.data());
-            kernels_->nearest_row(scratch.values.data(), said, step, scratch.indexes.data(), group_size,
-                                  &scratch.symbols[t * group_size]);
+            for (int i = 0; i < group_size; ++i) scratch.dead_zones[i] = dead_zones[scratch.indexes[i]];
+            kernels_->choose_row(scratch.values.data(), said, step, scratch.indexes.data(), scratch.dead_zones.data(),
+                                 group_size, &scratch.symbols[t * group_size]);
         }
         transpose(scratch.symbols.data(), group_size, run.n, group_size, symbols + run.offset, grid_.positions());
     });

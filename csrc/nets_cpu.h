@@ -57,7 +57,7 @@ public:
     int64_t segment_size(int k) const;
 
     void predict(int k, uint8_t* indexes);
-    void choose(int k, const Floats& values, int16_t* symbols);
+    void choose(int k, const Floats& values, const int16_t* dead_zones, int16_t* symbols);  // dead_zones: by index
     void accept(int k, const int16_t* symbols);
     void latents(float* out) const;  // [y][x][channel], in units of 1
 
@@ -65,9 +65,10 @@ private:
     // What a thread hands from layer to layer within a chunk.
     struct Scratch {
         Features space, mix;
-        std::vector<uint8_t> indexes;  // of one row of a plane, [columns][group_size]
-        std::vector<int16_t> symbols;  // the same
-        std::vector<float> values;     // of one position, [group_size]
+        std::vector<uint8_t> indexes;     // of one row of a plane, [columns][group_size]
+        std::vector<int16_t> symbols;     // the same
+        std::vector<float> values;        // of one position, [group_size]
+        std::vector<int16_t> dead_zones;  // the same
     };
 
     // For as long as a call takes: it must be its turn, and the next one's comes if nothing is thrown.

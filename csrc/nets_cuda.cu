@@ -38,6 +38,7 @@ struct FillArgs {
     const uint8_t* indexes;
     const float* values;  // null: the symbols are given
     Strides strides;
+    const int16_t* dead_zones;  // by index
     int16_t* symbols;
 };
 
@@ -47,7 +48,8 @@ __device__ int16_t fill(const FillArgs& args, int64_t n, int channel, int y, int
     if (args.values) {
         const Strides& by = args.strides;
         const float value = args.values[channel * by.channel + y * by.row + x * by.column];
-        args.symbols[n] = nearest_symbol(to_fixed(value), mean, step, args.indexes[n]);
+        const uint8_t index = args.indexes[n];
+        args.symbols[n] = choose_symbol(to_fixed(value), mean, step, index, args.dead_zones[index]);
     }
     return reconstruct(mean, args.symbols[n], step);
 }
@@ -352,15 +354,15 @@ void predict_cuda(const CudaWalk& walk, int k, uint8_t* indexes, Launch where) {
 }
 
 void choose_cuda(const CudaWalk& walk, int k, const uint8_t* indexes, const float* values, Strides strides,
-                 int16_t* symbols, Launch where) {
+                 const int16_t* dead_zones, int16_t* symbols, Launch where) {
     const DeviceGuard guard(where.device);
-    run_fill(walk, k, {nullptr, indexes, values, strides, symbols}, where);
+    run_fill(walk, k, {nullptr, indexes, values, strides, dead_zones, symbols}, where);
 }
 
 void accept_cuda(const CudaWalk& walk, int k, const int16_t* symbols, Launch where) {
     const DeviceGuard guard(where.device);
     // Only read: without values nothing is chosen.
-    run_fill(walk, k, {nullptr, nullptr, nullptr, {}, const_cast<int16_t*>(symbols)}, where);
+    run_fill(walk, k, {nullptr, nullptr, nullptr, {}, nullptr, const_cast<int16_t*>(symbols)}, where);
 }
 
 }  // namespace aec

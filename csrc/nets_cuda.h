@@ -27,10 +27,10 @@ struct Strides {  // in elements
     int64_t channel, row, column;
 };
 
-// indexes, symbols: [segment_size]. values: z or y, [channels, rows, columns].
+// indexes, symbols: [segment_size]. values: z or y, [channels, rows, columns]. dead_zones: [kIndexCount], 0 or more.
 void predict_cuda(const CudaWalk& walk, int k, uint8_t* indexes, Launch where);
 void choose_cuda(const CudaWalk& walk, int k, const uint8_t* indexes, const float* values, Strides strides,
-                 int16_t* symbols, Launch where);
+                 const int16_t* dead_zones, int16_t* symbols, Launch where);
 void accept_cuda(const CudaWalk& walk, int k, const int16_t* symbols, Launch where);
 
 }  // namespace aec

@@ -61,8 +61,8 @@ struct Kernels {
 
     // nets_rows.h, over n channels of one position.
     void (*index_row)(const int16_t* said, int n, uint8_t* out) = nullptr;
-    void (*nearest_row)(const float* values, const int16_t* mean, const int16_t* step, const uint8_t* index, int n,
-                            int16_t* symbols) = nullptr;
+    void (*choose_row)(const float* values, const int16_t* mean, const int16_t* step, const uint8_t* index,
+                       const int16_t* dead_zone, int n, int16_t* symbols) = nullptr;
     void (*reconstruct_row)(const int16_t* mean, const int16_t* symbols, const int16_t* step, int n,
                         int16_t* out) = nullptr;
     // in: [steps][n], in the order of the steps at a position of this phase; out: [n][steps], in the order of channels.

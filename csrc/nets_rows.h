@@ -11,9 +11,10 @@ void index_row(const int16_t* said, int n, uint8_t* out) {
     for (int i = 0; i < n; ++i) out[i] = index_of(said[i]);
 }
 
-void nearest_row(const float* values, const int16_t* mean, const int16_t* step, const uint8_t* index, int n,
-                     int16_t* symbols) {
-    for (int i = 0; i < n; ++i) symbols[i] = nearest_symbol(to_fixed(values[i]), mean[i], step[i], index[i]);
+void choose_row(const float* values, const int16_t* mean, const int16_t* step, const uint8_t* index,
+                const int16_t* dead_zone, int n, int16_t* symbols) {
+    for (int i = 0; i < n; ++i)
+        symbols[i] = choose_symbol(to_fixed(values[i]), mean[i], step[i], index[i], dead_zone[i]);
 }
 
 void reconstruct_row(const int16_t* mean, const int16_t* symbols, const int16_t* step, int n, int16_t* out) {
@@ -37,7 +38,7 @@ void float_row(const int16_t* in, int n, int steps, int phase, float* out) {
 
 constexpr Kernels with_rows(Kernels kernels) {
     kernels.index_row = index_row;
-    kernels.nearest_row = nearest_row;
+    kernels.choose_row = choose_row;
     kernels.reconstruct_row = reconstruct_row;
     kernels.float_row = float_row;
     return kernels;

@@ -1,5 +1,6 @@
 """The fast entropy nets against the float64 reference: every integer equal, whatever the machine can do."""
 
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from codec import _C, format, pipeline, walk, weights
 from codec.image import to_pixels
 from codec.integer import ACCUMULATOR_LIMIT, HIGH, LOW, IntegerConv, IntegerEntropyNet, IntegerQualityVector
-from codec.model import Config
+from codec.model import Config, step_of
 
 SMALLEST = dict(wide8=8, blocks8=1, wide16=8, blocks16=1)
 
@@ -56,8 +57,8 @@ def extreme_net(config: Config, seed: int) -> IntegerEntropyNet:
     return net.eval().requires_grad_(False)
 
 
-def values_for(config: Config, height: int, width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """y and z, mostly in range; ties of to_fixed, both ends, infinities and NaN among them."""
+def values_for(config: Config, height: int, width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """y and z, mostly in range; ties of to_fixed, both ends, infinities and NaN among them. And dead zones, or none."""
     rng = np.random.default_rng(seed)
 
     def some(*shape: int) -> torch.Tensor:
@@ -65,14 +66,16 @@ def values_for(config: Config, height: int, width: int, seed: int) -> tuple[torc
         odd = rng.choice([0.5 / 4096, -1.5 / 4096, 8.0, -8.0, 1e30, -math.inf, math.inf, math.nan], shape)
         return torch.from_numpy(np.where(rng.random(shape) < 0.05, odd, x).astype(np.float32))
 
-    return some(config.latents, height, width), some(config.hyper, -(-height // 4), -(-width // 4))
+    zones = rng.choice([0, 1, 1024, HIGH], 64) if rng.random() < 0.5 else rng.integers(0, rng.choice([1, 4096]), 64)
+    y, z = some(config.latents, height, width), some(config.hyper, -(-height // 4), -(-width // 4))
+    return y, z, torch.from_numpy(zones.astype(np.int16))
 
 
-def encode(at: walk.Walk, y: torch.Tensor, z: torch.Tensor) -> list[torch.Tensor]:
+def encode(at: walk.Walk, y: torch.Tensor, z: torch.Tensor, dead_zones: torch.Tensor) -> list[torch.Tensor]:
     """All that a walk says: indexes and symbols of each segment, then the latents."""
     said = []
     for k in range(at.segments):
-        said += [at.predict(k), at.choose(k, y if k else z)]
+        said += [at.predict(k), at.choose(k, y if k else z, dead_zones)]
     return [*said, at.latents()]
 
 
@@ -91,9 +94,9 @@ def assert_equal(got: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
 
 
 def assert_same_as_reference(net: IntegerEntropyNet, quality: int, height: int, width: int, seed: int) -> None:
-    y, z = values_for(net.config, height, width, seed)
+    y, z, dead_zones = values_for(net.config, height, width, seed)
     nets, shape = walk.cpu_nets(net), (quality, height, width)
-    expected = encode(walk.ReferenceWalk(net, *shape), y, z)
+    expected = encode(walk.ReferenceWalk(net, *shape), y, z, dead_zones)
     # What a decoder may read: any int16, also where no encoder would write it.
     rng = torch.Generator().manual_seed(seed)
     wild = [torch.randint(LOW, HIGH + 1, s.shape, generator=rng).to(torch.int16) for s in expected[1:-1:2]]
@@ -103,7 +106,7 @@ def assert_same_as_reference(net: IntegerEntropyNet, quality: int, height: int, 
         _C.set_isa(isa)
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            assert_equal(encode(walk.CpuWalk(nets, *shape), *layouts[threads % 2]), expected)
+            assert_equal(encode(walk.CpuWalk(nets, *shape), *layouts[threads % 2], dead_zones), expected)
             assert_equal(decode(walk.CpuWalk(nets, *shape), wild), expected_wild)
             assert_equal(decode(walk.CpuWalk(nets, *shape), expected[1:-1:2]), expected[:-1:2] + expected[-1:])
 
@@ -148,6 +151,37 @@ def test_the_extremes_are_extreme():
     assert said[-1].min() == -8 and said[-1].max() == HIGH / 4096
 
 
+def nearest_outside_zone(fixed: np.ndarray, step: int, zone: int) -> np.ndarray:
+    """The rule of `Walk.choose` for a mean of 0, in integers and by no division's rounding."""
+    whole, rest = np.divmod(abs(fixed), step)
+    nearest = whole + (2 * rest + whole % 2 > step)  # halves to even
+    nearest[8192 * abs(fixed) <= step * (4096 + 2 * zone)] = 0
+    return np.sign(fixed) * np.minimum(nearest, 16383)
+
+
+def test_every_latent_becomes_the_nearest_symbol_or_the_zero_of_its_zone():
+    """All int16, steps and zones at both ends and between, edges of zones and ties among them."""
+    choices = list(itertools.product([1, 2, 3, 1000, 4096, HIGH], [0, 1, 184, 1024, 2048, HIGH]))
+    config = Config(latents=len(choices), hyper=1, context=8, steps=2, **SMALLEST)
+    net = IntegerEntropyNet(config)  # all means are 0
+    net.step.copy_(torch.tensor([step for step, _ in choices]))
+    for step in net.net.steps:
+        step.index.bias.copy_(torch.arange(1, 1 + len(choices)) * (4096 // 8))  # channel c has index c + 1
+    dead_zones = torch.zeros(64, dtype=torch.int16)
+    dead_zones[1 : 1 + len(choices)] = torch.tensor([zone for _, zone in choices])
+    fixed = np.arange(LOW, HIGH + 1).reshape(256, 256)
+    y = torch.from_numpy(fixed / 4096).float().expand(len(choices), -1, -1)
+    symbols = torch.from_numpy(np.stack([nearest_outside_zone(fixed, *choice) for choice in choices])).to(torch.int16)
+    order = step_of(2, *y.shape)
+    nets, starts = walk.cpu_nets(net), [walk.ReferenceWalk(net, 50, 256, 256)]
+    for isa in _C.isas():
+        _C.set_isa(isa)
+        starts.append(walk.CpuWalk(nets, 50, 256, 256))
+    for at in starts:
+        said = encode(at, y, torch.zeros(1, 64, 64), dead_zones)
+        assert_equal(said[3:-1:2], [symbols[order == k] for k in range(2)])
+
+
 @pytest.mark.parametrize("hyper", [3, 32, 127])
 def test_an_accumulator_one_below_its_limit(hyper):
     """Sums of 2^31 - 1 and of 1 - 2^31: one more, and they would come out with the other sign."""
@@ -185,10 +219,10 @@ def test_the_shipped_model_on_photos_equals_the_reference(shipped, quality):
         pixels = to_pixels(image)
         (tile,) = format.Header(image.shape[1], image.shape[0], quality, shipped.id).tiles
         y, z = pipeline.analyse(shipped, pixels, tile, quality)
-        expected = encode(walk.ReferenceWalk(shipped.net, quality, *y.shape[1:]), y, z)
+        expected = encode(walk.ReferenceWalk(shipped.net, quality, *y.shape[1:]), y, z, shipped.dead_zones)
         for isa in _C.isas():
             _C.set_isa(isa)
-            assert_equal(encode(walk.CpuWalk(nets, quality, *y.shape[1:]), y, z), expected)
+            assert_equal(encode(walk.CpuWalk(nets, quality, *y.shape[1:]), y, z, shipped.dead_zones), expected)
 
 
 def test_without_vectors_the_reference_runs(shipped):
@@ -203,8 +237,8 @@ def test_files_do_not_depend_on_the_arithmetic(shipped):
     assert isinstance(reference.walk(1, 1, 1), walk.ReferenceWalk)
     pixels = to_pixels(photos.photo(100, 70, seed=8))
     for quality in (1, 60, 100):
-        data = pipeline.encode(shipped, pixels, quality, 64)
-        assert data == pipeline.encode(reference, pixels, quality, 64)
+        data = pipeline.encode(shipped, pixels, quality, 64, effort=2)
+        assert data == pipeline.encode(reference, pixels, quality, 64, effort=2)
         ours, theirs = (list(pipeline.read_latents(m, format.read(data))) for m in (shipped, reference))
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
@@ -222,13 +256,13 @@ def tiny():
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_calls_out_of_order_raise(tiny, which):
-    y, z = values_for(TINY, 5, 6, 0)
+    y, z, zones = values_for(TINY, 5, 6, 0)
     at = tiny[which]()
-    for call in (lambda: at.predict(1), lambda: at.choose(0, z), at.latents):
+    for call in (lambda: at.predict(1), lambda: at.choose(0, z, zones), at.latents):
         with pytest.raises(ValueError):
             call()
     index = at.predict(0)
-    for call in (lambda: at.predict(0), lambda: at.predict(1), lambda: at.choose(1, y), at.latents):
+    for call in (lambda: at.predict(0), lambda: at.predict(1), lambda: at.choose(1, y, zones), at.latents):
         with pytest.raises(ValueError):
             call()
     at.accept(0, torch.zeros(len(index), dtype=torch.int16))
@@ -236,7 +270,7 @@ def test_calls_out_of_order_raise(tiny, which):
         at.accept(0, torch.zeros(len(index), dtype=torch.int16))
     for k in (1, 2):
         at.predict(k)
-        at.choose(k, y)
+        at.choose(k, y, zones)
     at.latents()
     for k in (-1, 0, 2, 3):
         with pytest.raises(ValueError):
@@ -245,7 +279,7 @@ def test_calls_out_of_order_raise(tiny, which):
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_tensors_of_another_shape_or_type_raise_and_leave_the_walk_as_it_was(tiny, which):
-    y, z = values_for(TINY, 5, 6, 0)
+    y, z, zones = values_for(TINY, 5, 6, 0)
     at, other = tiny[which](), tiny[which]()
     n = len(at.predict(0))
     wrong_symbols = [torch.zeros(n - 1, dtype=torch.int16), torch.zeros(n, dtype=torch.int32)]
@@ -255,9 +289,12 @@ def test_tensors_of_another_shape_or_type_raise_and_leave_the_walk_as_it_was(tin
             at.accept(0, symbols)
     for values in (z.double(), z[1:], z[:, :1], z[None], y):
         with pytest.raises((ValueError, TypeError)):
-            at.choose(0, values)
+            at.choose(0, values, zones)
+    for wrong in (zones.int(), zones[1:], zones[None]):
+        with pytest.raises((ValueError, TypeError)):
+            at.choose(0, z, wrong)
     other.predict(0)
-    assert_equal([at.choose(0, z)], [other.choose(0, z)])
+    assert_equal([at.choose(0, z, zones)], [other.choose(0, z, zones)])
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,10 @@ def assert_same_as_reference(net, nets, quality, height, width, large, seed, cod
     """Encode what an encoder may see, and decode symbols that an encoder may not even write."""
     shape, device = (quality, height, width), nets.device
     if "encode" in codes:
-        y, z = values_for(net.config, height, width, seed)
+        y, z, zones = values_for(net.config, height, width, seed)
         y_strided = y.permute(1, 2, 0).contiguous().permute(2, 0, 1)  # as the analysis leaves it
-        said = encode(CudaWalk(nets, *shape, large), y_strided.to(device), z.to(device))
-        assert_equal(cpu(said), encode(walk.ReferenceWalk(net, *shape), y, z))
+        said = encode(CudaWalk(nets, *shape, large), y_strided.to(device), z.to(device), zones.to(device))
+        assert_equal(cpu(said), encode(walk.ReferenceWalk(net, *shape), y, z, zones))
     if "decode" in codes:
         start = walk.CpuWalk(walk.cpu_nets(net), *shape)
         sizes = [len(start.predict(0))] + [net.config.latents // net.config.steps * height * width] * net.config.steps
@@ -73,7 +73,7 @@ def test_several_tiles_of_each_class_of_positions_give_the_integers_of_the_refer
 
 
 def payload_of(shipped, at: walk.Walk, y: torch.Tensor, z: torch.Tensor) -> bytes:
-    symbols, indexes, segments, _ = latents.quantise(at, y, z)
+    symbols, indexes, segments, _ = latents.quantise(at, y, z, shipped.dead_zones.to(at.device))
     return latents.encode(symbols, indexes, segments, shipped.tables)
 
 
@@ -107,9 +107,9 @@ def test_photos_have_the_bytes_of_the_cpu(shipped, quality, height, width, large
 def test_the_shipped_model_walks_in_cuda_on_a_gpu(shipped):
     model, shape = weights.load(weights.find(None), torch.device("cuda")), (50, 17, 31)
     assert isinstance(model.walk(*shape), CudaWalk)
-    y, z = values_for(model.config, *shape[1:], 0)
-    expected = encode(walk.ReferenceWalk(shipped.net, *shape), y, z)
-    assert_equal(cpu(encode(model.walk(*shape), y.cuda(), z.cuda())), expected)
+    given = values_for(model.config, *shape[1:], 0)
+    expected = encode(walk.ReferenceWalk(shipped.net, *shape), *given)
+    assert_equal(cpu(encode(model.walk(*shape), *(t.cuda() for t in given))), expected)
 
 
 @pytest.mark.kernels
@@ -117,7 +117,7 @@ def test_calls_out_of_order_and_wrong_tensors_raise(device):
     net = extreme_net(Config(latents=8, hyper=4, context=8, steps=2, **SMALLEST), 0)
     nets = on(device, net)
     at = CudaWalk(nets, 50, 3, 5)
-    z = torch.zeros(4, 1, 2, device=device)
+    z, zones = torch.zeros(4, 1, 2, device=device), torch.zeros(64, dtype=torch.int16, device=device)
     with pytest.raises(ValueError, match="out of order"):
         at.predict(1)
     with pytest.raises(ValueError, match="segments are left"):
@@ -125,12 +125,15 @@ def test_calls_out_of_order_and_wrong_tensors_raise(device):
     at.predict(0)
     for wrong in (z.double(), z[:2]):
         with pytest.raises(ValueError, match="expected"):
-            at.choose(0, wrong)
+            at.choose(0, wrong, zones)
+    for wrong in (zones.int(), zones[1:]):
+        with pytest.raises(ValueError, match="expected"):
+            at.choose(0, z, wrong)
     with pytest.raises(ValueError, match="expected"):
         at.accept(0, torch.zeros(7, dtype=torch.int16, device=device))
-    at.choose(0, z)
+    at.choose(0, z, zones)
     with pytest.raises(ValueError, match="out of order"):
-        at.choose(0, z)
+        at.choose(0, z, zones)
     for quality, height, width in ((0, 1, 1), (101, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1 << 13, 1)):
         with pytest.raises(ValueError, match="out of range"):
             CudaWalk(nets, quality, height, width)

@@ -70,7 +70,7 @@ def base_files() -> list[Parts]:
         noisy = ramp[..., None] * (1, 2, 3) + rng.normal(0, 20, (height, width, 3)) + 60
         pixels = noisy.clip(0, 255).astype(np.uint8)
         pixels = image.to_pixels(pixels[..., 0] if gray else pixels)
-        data = pipeline.encode(model, pixels, quality, 64 << tile_log2)
+        data = pipeline.encode(model, pixels, quality, 64 << tile_log2, effort=2)
         layout = codec.format.read(data)
         payloads = tuple(bytes(p) for p in layout.payloads)
         parts = Parts(width, height, quality, gray | tile_log2 << 4, model.id, payloads)

@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
         tiny = weights.load(path, torch.device("cpu"))
         for name, shape in SHAPES.items():
             side = 64 if name.startswith("tiles") else 1024
-            data = pipeline.encode(tiny, to_pixels(picture(shape)), quality, side)
+            data = pipeline.encode(tiny, to_pixels(picture(shape)), quality, side, effort=1)
             target = folder / f"v{format.VERSION}-tiny{steps}-{name}.aec"
             target.write_bytes(data)
             latents = pipeline.read_latents(tiny, format.read(data))
