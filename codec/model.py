@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import Add, Block, Leaky, QualityVector, blocks, exact_convolutions, saturate
-from .tables import INDEX_COUNT, SCALE_MAX, SCALE_MIN
+from .tables import DEAD_ZONE_PER_BIT, INDEX_COUNT, MAX_DEAD_ZONE, SCALE_MAX, SCALE_MIN
 
 LATENT_STRIDE = 16  # pixels per latent, each way
 HYPER_STRIDE = 4  # latents per hyperlatent, each way
 # The index head works in units of 8 indices, so that 0..63 fits the nets' range of +-8.
 INDEX_UNIT = 8
 LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (INDEX_COUNT - 1)
-LAMBDA_RANGE = (0.0005, 0.4)  # q = 1 .. q = 100; loss = bits per pixel + lambda * 255^2 * MSE
+LAMBDA_RANGE = (0.0007, 0.6)  # q = 1 .. q = 100; loss = bits per pixel + lambda * 255^2 * MSE
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,13 @@ def bits_of(symbols: Tensor, index: Tensor) -> Tensor:
     return -torch.log2(_Bound.apply(p, 2.0**-24, 1.0))
 
 
+def dead_zones() -> Tensor:
+    """`tables.dead_zones` of ideal tables, in steps: float [64]."""
+    index = torch.arange(float(INDEX_COUNT))
+    saved = bits_of(torch.ones_like(index), index) - bits_of(torch.zeros_like(index), index)
+    return (DEAD_ZONE_PER_BIT * saved).clamp(0, MAX_DEAD_ZONE)
+
+
 def _round_error(v: Tensor) -> Tensor:
     """round(v) - v, without a gradient: adding it is the straight-through estimator."""
     return (v.round() - v).detach()
@@ -236,6 +243,7 @@ class Model(nn.Module):
         self.log_step = QualityVector(config.latents)
         self.hyper_log_step = QualityVector(config.hyper, math.log(0.25))
         self.hyper_index = QualityVector(config.hyper, math.log(2 / SCALE_MIN) / LOG_SCALE_STEP / INDEX_UNIT)
+        self.register_buffer("dead_zones", dead_zones(), persistent=False)
 
     @torch.no_grad()
     def init_from_patches(self, patches: Tensor) -> None:
@@ -270,38 +278,47 @@ class Model(nn.Module):
             s.index_quality.knots.copy_(index.clamp(1, INDEX_COUNT - 2) / INDEX_UNIT)
 
     def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Training pass; in eval mode the rate is of hard-rounded symbols instead of noisy ones.
+        """Training pass.
+
+        The reconstruction is from the symbols that an encoder would choose, dead zones included, with a
+        straight-through gradient. Scales learn from the rate of those symbols; latents and means, in training, from
+        the rate under uniform noise (arXiv:2007.08739), for around 0 that of symbols has no gradient.
 
         Args:
             x: float [B, 3, H, W] in [0, 1], H and W multiples of 64.
             q: float [B], 1..100.
 
         Returns:
-            (x_hat float [B, 3, H, W], bits float32 [B]): the reconstruction from hard-rounded latents (straight-through
-            gradient) and the rate, in training under uniform noise.
+            (x_hat float [B, 3, H, W], bits float32 [B] of the hyperlatents and latents).
         """
         y = saturate(self.analysis(x - 0.5).float())
         z = saturate(self.hyper_analysis(y, q).float())
         z_step = self.hyper_log_step(q).exp()
         z_hat = z + z_step * _round_error(z / z_step)
-        bits = bits_of(self._perturb(z / z_step), INDEX_UNIT * self.hyper_index(q)).sum((1, 2, 3))
+        z_noise = torch.rand_like(z) - 0.5 if self.training else _round_error(z / z_step)
+        bits = bits_of(z / z_step + z_noise, INDEX_UNIT * self.hyper_index(q)).sum((1, 2, 3))
 
         step = self.log_step(q).exp()
         prior = self.entropy.prior(z_hat, q, *y.shape[2:])
         order = step_of(self.config.steps, *y.shape[1:], device=y.device)
-        y_hat, v, index = torch.zeros_like(y), torch.zeros_like(y), torch.zeros_like(y)
+        y_hat, v, s, index = (torch.zeros_like(y) for _ in range(4))
         for k in range(self.config.steps):
             now = order == k
             mean_k, index_k = self.entropy.step(k, prior, y_hat, q)
-            v_k = (y - saturate(mean_k.float())) / step
-            y_hat = torch.where(now, y + step * _round_error(v_k), y_hat)
-            v = torch.where(now, v_k, v)
-            index = torch.where(now, index_k.float(), index)
-        bits = bits + bits_of(self._perturb(v), INDEX_UNIT * index).sum((1, 2, 3))
-        return self.synthesis(y_hat) + 0.5, bits
+            v_k, index_k = (y - saturate(mean_k.float())) / step, INDEX_UNIT * index_k.float()
+            s_k = self._quantise(v_k.detach(), index_k.detach())
+            y_hat = torch.where(now, y + step * (s_k - v_k.detach()), y_hat)
+            v, s, index = (torch.where(now, new, old) for new, old in ((v_k, v), (s_k, s), (index_k, index)))
+        rate = bits_of(s, index)
+        if self.training:
+            noisy = bits_of(v + torch.rand_like(v) - 0.5, index.detach())
+            rate = rate + noisy - noisy.detach()
+        return self.synthesis(y_hat) + 0.5, bits + rate.sum((1, 2, 3))
 
-    def _perturb(self, v: Tensor) -> Tensor:
-        return v + (torch.rand_like(v) - 0.5 if self.training else _round_error(v))
+    def _quantise(self, v: Tensor, index: Tensor) -> Tensor:
+        """The symbols of latents at `v` steps from their means: the nearest, or 0 in a dead zone."""
+        zone = self.dead_zones[index.round().clamp(0, INDEX_COUNT - 1).long()]
+        return v.round().masked_fill_(v.abs() <= 0.5 + zone, 0.0)
 
 
 def quality_lambda(q: Tensor) -> Tensor:

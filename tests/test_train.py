@@ -18,7 +18,7 @@ from PIL import Image
 from codec.data import Crops, load_images
 from codec.errors import ModelError
 from codec.model import CONFIGS, LAMBDA_RANGE, Config, Model, bits_of, quality_lambda, step_of
-from codec.tables import INDEX_COUNT, cost_bits, gaussian_tables
+from codec.tables import INDEX_COUNT, cost_bits, dead_zones, gaussian_tables
 from codec.train import DECAY_FROM, WARM_UP, Options, Run, learning_rate_at, loss_of, train
 
 CPU = torch.device("cpu")
@@ -70,6 +70,18 @@ def test_trained_rate_is_the_rate_of_the_tables():
         trained = bits_of(torch.from_numpy(symbols), torch.full(symbols.shape, float(index))).sum().item()
         real = cost_bits(*tables, symbols, np.full(symbols.shape, index))
         assert trained == pytest.approx(real, rel=0.02, abs=20), index
+
+
+def test_training_chooses_the_encoders_symbols():
+    """The nets must meet in training the zeros that the encoder's dead zones make."""
+    zones = torch.from_numpy(dead_zones(*gaussian_tables())) / 4096
+    model = Model(TINY)
+    assert torch.allclose(model.dead_zones[1:], zones[1:], atol=2e-3)  # from Gaussians; the tables' have 14 bits
+    assert model.dead_zones.max() == 0.25 and (model.dead_zones.diff() <= 1e-5).all()
+    index = torch.tensor([0.0, 9.4, 9.6, 63.0, 99.0]).repeat_interleave(4)
+    v = torch.tensor([0.5, -0.76, 1.49, -2.51]).repeat(5)
+    inside = v.abs() <= 0.5 + model.dead_zones[[0, 9, 10, 63, 63]].repeat_interleave(4)
+    assert torch.equal(model._quantise(v, index), torch.where(inside, 0.0, v.round()))
 
 
 # ------------------------------------------------------------------ order of coding

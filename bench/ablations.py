@@ -1,0 +1,254 @@
+"""One choice at a time at one small budget: `python -m bench.ablations DATA.. --holdout TAR --only base soap`.
+
+Every variant trains from scratch for the same processor time (on a GPU: wall time), one thread, with the whole
+schedule laid out over it, and is then measured on held-out images: the float nets' estimated rate of hard-rounded
+symbols and the PSNR at five qualities. Results go to a JSON file as they come; the table is made from that file, with
+BD-rates against the variant `base`, so variants may be run one by one, two at a time on two cores.
+"""
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codec import layers, train
+from codec import model as model_module
+from codec.data import Crops, load_images
+from codec.metrics import bd_rate
+from codec.model import CONFIGS, Model
+from codec.train import SIDE, Options, Run, learning_rate_at
+from codec.weights import resolve_device
+
+from .soap import Soap
+
+QUALITIES = (10, 30, 50, 70, 90)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the base.
+
+    Args:
+        what: for the table.
+        config: fields of model.Config.
+        options: fields of train.Options.
+        patch: called before the model is made; changes the code.
+        start: called with the run after its initialisation, before it is placed.
+        place: called with the run after it is placed.
+        sides: crop side and batch of the first and the last part.
+    """
+
+    what: str
+    config: dict = field(default_factory=dict)
+    options: dict = field(default_factory=dict)
+    patch: Callable[[], None] = lambda: None
+    start: Callable[[Run], None] = lambda run: None
+    place: Callable[[Run], None] = lambda run: None
+    sides: tuple[tuple[int, int], tuple[int, int]] = ((SIDE, 16), (2 * SIDE, 4))
+
+
+def soap(**settings) -> Callable[[Run], None]:
+    def place(run: Run) -> None:
+        run.optimiser = Soap(run.model.parameters(), run.options.learning_rate, **settings)
+
+    return place
+
+
+def random_start(run: Run) -> None:
+    """torch's own initialisation and zeros instead of PCA and spectrum."""
+    torch.manual_seed(run.options.seed)
+    run.model = Model(run.config)
+
+
+def no_shortcut(run: Run) -> None:
+    """The transforms are their blocks alone; the spectrum still sets steps and scales."""
+    for net, last in ((run.model.analysis, run.model.analysis.tail), (run.model.synthesis, run.model.synthesis.tail8)):
+        nn.init.zeros_(net.shortcut.weight)
+        net.shortcut.requires_grad_(False)
+        last.reset_parameters()
+
+
+# Patches hold for the variant's own process.
+def activation(f: Callable[[Tensor], Tensor]) -> Callable[[], None]:
+    def patch() -> None:
+        layers.Leaky.forward = lambda self, x: f(x)
+
+    return patch
+
+
+def order(f: Callable[..., Tensor]) -> Callable[[], None]:
+    def patch() -> None:
+        model_module.step_of = f
+
+    return patch
+
+
+def one_step(steps: int, channels: int, height: int, width: int, device=None) -> Tensor:
+    return torch.zeros(channels, height, width, dtype=torch.long, device=device)
+
+
+def by_channels(steps: int, channels: int, height: int, width: int, device=None) -> Tensor:
+    group = torch.arange(channels, device=device) * steps // channels
+    return group[:, None, None].expand(channels, height, width)
+
+
+def by_positions(steps: int, channels: int, height: int, width: int, device=None) -> Tensor:
+    i, j = torch.arange(height, device=device)[:, None] & 1, torch.arange(width, device=device)[None, :] & 1
+    return ((i ^ j) if steps == 2 else 2 * (i ^ j) + i).expand(channels, height, width)
+
+
+def nearest(run: Run) -> None:
+    """Training without dead zones, as for an encoder that rounds."""
+    run.model.dead_zones.zero_()
+
+
+def noisy_latents() -> None:
+    """Noise, not symbols, in what the synthesis and the context see."""
+    quantise = Model._quantise
+
+    def noisy(self: Model, v: Tensor, index: Tensor) -> Tensor:
+        return v + torch.rand_like(v) - 0.5 if self.training else quantise(self, v, index)
+
+    Model._quantise = noisy
+
+
+def no_quality_in_nets(run: Run) -> None:
+    """Gain vectors alone: the nets are not told q, except the scale index."""
+    nets = [run.model.hyper_analysis, run.model.entropy, *run.model.entropy.steps]
+    for net in nets:
+        net.quality.knots.requires_grad_(False)
+
+
+VARIANTS = {
+    "base": Variant("`small`"),
+    "seed": Variant("another seed", options={"seed": 1}),
+    "rate-7e-4": Variant("learning rate 7e-4", options={"learning_rate": 7e-4}),
+    "rate-3e-3": Variant("learning rate 3e-3", options={"learning_rate": 3e-3}),
+    "soap": Variant("SOAP, learning rate 3e-3", options={"learning_rate": 3e-3}, place=soap()),
+    "soap-25": Variant("SOAP 3e-3, turned every 25", options={"learning_rate": 3e-3}, place=soap(every=25)),
+    "batch-8": Variant("batch 8 (2)", sides=((SIDE, 8), (2 * SIDE, 2))),
+    "batch-32": Variant("batch 32 (8)", sides=((SIDE, 32), (2 * SIDE, 8))),
+    "crops-64": Variant("64 crops of 64x64 first", sides=((64, 64), (2 * SIDE, 4))),
+    "crops-256": Variant("crops of 256x256 throughout", sides=((2 * SIDE, 4), (2 * SIDE, 4))),
+    "random": Variant("random start", start=random_start),
+    "no-shortcut": Variant("no linear shortcut", start=no_shortcut),
+    "one-step": Variant("1 step: hyperprior alone", {"steps": 1}, patch=order(one_step)),
+    "two-steps": Variant("2 steps", {"steps": 2}),
+    "channels": Variant("4 steps by channels alone", patch=order(by_channels)),
+    "positions": Variant("4 steps by positions alone", patch=order(by_positions)),
+    "relu": Variant("ReLU", patch=activation(F.relu)),
+    "leak-4": Variant("leaky ReLU of slope 1/4", patch=activation(lambda x: F.leaky_relu(x, 0.25))),
+    "nearest": Variant("no dead zones in training", start=nearest),
+    "noise": Variant("noise instead of symbols in the latents", patch=noisy_latents),
+    "gains": Variant("gain vectors only: nets not told q", start=no_quality_in_nets),
+    "shallow8": Variant("2 blocks at 1/8", {"blocks8": 2}),
+    "deep8": Variant("6 blocks at 1/8", {"blocks8": 6}),
+    "shallow16": Variant("2 blocks at 1/16", {"blocks16": 2}),
+    "deep16": Variant("6 blocks at 1/16", {"blocks16": 6}),
+    "narrow": Variant("64 and 128 wide", {"wide8": 64, "wide16": 128}),
+    "wide": Variant("128 and 256 wide", {"wide8": 128, "wide16": 256}),
+    "context-64": Variant("context 64 wide", {"context": 64}),
+    "latents-192": Variant("192 latents", {"latents": 192}),
+}
+
+
+def run_variant(variant: Variant, data: list[np.ndarray], minutes: float, device: torch.device) -> Run:
+    variant.patch()
+    config = CONFIGS["small"]
+    config = type(config)(**{**vars(config), **variant.config})
+    run = Run(Options(minutes=minutes, device=str(device), **variant.options), config)
+    run.start(data)
+    variant.start(run)
+    run.place()
+    variant.place(run)
+    crops = Crops(data, device, run.options.seed)
+    run.model.train()
+    clock = time.process_time if device.type == "cpu" else time.monotonic
+    start, spent = clock(), 0.0
+    while spent < 60 * minutes:
+        progress = spent / 60 / minutes
+        side, batch = variant.sides[progress >= train.LARGE_CROPS_FROM]
+        run.update(crops.draw(batch, side), run.options.learning_rate * learning_rate_at(progress))
+        spent = clock() - start
+    return run
+
+
+@torch.no_grad()
+def curve(run: Run, images: list[np.ndarray]) -> list[tuple[float, float]]:
+    """(bits per pixel, PSNR), means over the images, at each of QUALITIES; estimated rate, hard rounding."""
+    net, device, points = run.averaged_model().to(run.options.device), torch.device(run.options.device), []
+    for quality in QUALITIES:
+        bpp, psnr = 0.0, 0.0
+        for image in images:
+            side = [n - n % 64 for n in image.shape[:2]]
+            x = torch.from_numpy(image[: side[0], : side[1]]).to(device).permute(2, 0, 1)[None].float() / 255
+            x_hat, bits = net(x, torch.tensor([float(quality)], device=device))
+            mse = (x_hat.clamp(0, 1) - x).square().mean()
+            bpp += float(bits) / (side[0] * side[1]) / len(images)
+            psnr += float(-10 * mse.log10()) / len(images)
+        points.append((bpp, psnr))
+    return points
+
+
+def table(results: dict[str, dict]) -> str:
+    """Markdown; BD-rate over the PSNR that a variant shares with the base."""
+    lines = ["| variant | what | steps | M parameters | bits at equal PSNR |", "|---|---|---|---|---|"]
+    base = results.get("base")
+    for name, r in results.items():
+        curves = [] if base is None or name == "base" else [base["curve"], r["curve"]]
+        change = f"{bd_rate(*(numbers for c in curves for numbers in zip(*c, strict=True))):+.1f} %" if curves else ""
+        lines.append(f"| {name} | {r['what']} | {r['steps']} | {r['parameters'] / 1e6:.2f} | {change} |")
+    return "\n".join(lines)
+
+
+def measure(name: str, data: list, held: list, minutes: float, device: str, output: Path) -> None:
+    """Train one variant and add its figures to the file."""
+    run = run_variant(VARIANTS[name], data, minutes, resolve_device(device))
+    result = {
+        "what": VARIANTS[name].what,
+        "minutes": minutes,
+        "steps": run.step,
+        "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
+        "curve": curve(run, held),
+    }
+    results = json.loads(output.read_text()) if output.exists() else {}
+    output.write_text(json.dumps(results | {name: result}, indent=1))
+    print(name, result, flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.ablations", description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("--holdout", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--images", type=int, default=24, help="held-out images to measure (default: 24)")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("-o", "--output", type=Path, default=Path("ablations.json"))
+    args = parser.parse_args(argv)
+
+    torch.set_num_threads(1)
+    images, _ = load_images(args.data, 2 * SIDE)
+    held, _ = load_images([args.holdout], 1)
+    for name in args.only:
+        # A process each: patches end with it, and the images are shared.
+        child = multiprocessing.get_context("fork").Process(
+            target=measure, args=(name, images, held[: args.images], args.minutes, args.device, args.output)
+        )
+        child.start()
+        child.join()
+    print(table(json.loads(args.output.read_text())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
