@@ -1,4 +1,4 @@
-"""rd.csv -> curves of bits per pixel and PSNR, and published ones from JSON beside them.
+"""rd.csv -> curves of bits per pixel and PSNR. Reads nothing but the CSV.
 
 Means are over the images of a set (of bits per pixel, of PSNR), always over the same images for every codec.
 """
@@ -6,7 +6,6 @@ Means are over the images of a set (of bits per pixel, of PSNR), always over the
 from __future__ import annotations
 
 import csv
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -30,18 +29,6 @@ class Measured(Point):
     ms_ssim: float | None  # None: not measured for every image
     encode_s_per_mpx: float
     decode_s_per_mpx: float
-
-
-@dataclass(frozen=True)
-class Published:
-    """Curves that others measured on one of our sets."""
-
-    image_set: str
-    curves: dict[str, list[Point]]
-
-    def on(self, image_set: str) -> dict[str, list[Point]]:
-        """The curves to compare with those of a set: none, if it is another set's."""
-        return self.curves if image_set == self.image_set else {}
 
 
 def read_rows(csv_path: Path) -> list[dict]:
@@ -108,29 +95,3 @@ def mean_curves(rows: Sequence[dict]) -> tuple[dict[str, list[Measured]], list[s
             )
         )
     return curves, images, notes
-
-
-def read_published(path: Path, names: Sequence[str], image_set: str) -> Published:
-    """Published curves: {name: {"bpp": [...], "psnr": [...]}} as JSON.
-
-    Args:
-        names: which to take; each must be there and have PSNRs.
-        image_set: what they were measured on.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: not JSON of that form, or a name is not in it.
-    """
-    found = json.loads(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: expected an object of curves, found {type(found).__name__}")
-    curves = {}
-    for name in names:
-        entry = found.get(name)
-        if not isinstance(entry, dict) or "bpp" not in entry or "psnr" not in entry:
-            known = ", ".join(k for k, v in found.items() if isinstance(v, dict) and "psnr" in v)
-            raise ValueError(f"{path}: no PSNR curve {name!r}; there are: {known}")
-        if len(entry["bpp"]) != len(entry["psnr"]):
-            raise ValueError(f"{path}: {name}: {len(entry['bpp'])} rates but {len(entry['psnr'])} PSNRs")
-        curves[name] = [Point(*pair) for pair in zip(entry["bpp"], entry["psnr"], strict=True)]
-    return Published(image_set, curves)

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .curves import Measured, Point, Published, by_set, mean_curves, read_published, read_rows
+from .curves import Measured, Point, by_set, mean_curves, read_rows
+from .published import Published, add_published_arguments, published_of
 
 # aec in the one strong colour; the JPEGs are shades of one hue, because they are one format.
 STYLES = {
@@ -66,14 +67,17 @@ def _draw_set(axes, measured: dict[str, list[Measured]], published: dict[str, li
     for name, points in measured.items():
         style = {"linewidth": 1.6, "markersize": 4, **STYLES.get(name, {})}
         axes.plot([p.bpp for p in points], [p.psnr for p in points], label=name, **style)
+    legend = {"frameon": False, "fontsize": 9}
+    axes.add_artist(axes.legend(loc="upper left", **legend))
 
     # Published curves often run far past ours; they must not squeeze the part that is compared.
     x_low, x_high = axes.get_xlim()
     x_low = max(x_low, min(p.bpp for points in measured.values() for p in points) / 1.1)
     y_low, y_high = axes.get_ylim()
+    drawn = []
     for i, (name, points) in enumerate(published.items()):
         style = {"color": PUBLISHED_COLORS[i % len(PUBLISHED_COLORS)], "linewidth": 1.0, "zorder": 1}
-        axes.plot([p.bpp for p in points], [p.psnr for p in points], "--", label=f"{name} (published)", **style)
+        drawn += axes.plot([p.bpp for p in points], [p.psnr for p in points], "--", label=name, **style)
 
     axes.set_xscale("log")
     axes.set_xlim(x_low, x_high)
@@ -89,31 +93,7 @@ def _draw_set(axes, measured: dict[str, list[Measured]], published: dict[str, li
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#adb5bd")
     axes.tick_params(color="#adb5bd", labelsize=9)
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
-
-
-def add_published_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that `published_of` reads."""
-    parser.add_argument("--anchors", type=Path, metavar="FILE", help="JSON of published curves to compare with too")
-    parser.add_argument("--anchor-names", default="", metavar="LIST", help="which of them")
-    parser.add_argument("--anchor-set", metavar="SET", help="which set they were measured on (default: the only one)")
-
-
-def published_of(args: argparse.Namespace, sets: Sequence[str]) -> Published | None:
-    """The published curves that were asked for, if any.
-
-    Args:
-        sets: the names of those at hand.
-
-    Raises:
-        OSError, ValueError: as `read_published`; ValueError too if it is not clear which set they belong to.
-    """
-    if args.anchors is None:
-        return None
-    image_set = args.anchor_set or (sets[0] if len(sets) == 1 else None)
-    if image_set not in sets:
-        raise ValueError(f"--anchor-set must say which of the sets they belong to: {', '.join(sets)}")
-    return read_published(args.anchors, [name for name in args.anchor_names.split(",") if name], image_set)
+    axes.legend(handles=drawn, loc="lower right", title="published" if drawn else None, alignment="left", **legend)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

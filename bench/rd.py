@@ -27,7 +27,7 @@ from PIL import Image
 
 from .codecs import Codec, make_codecs
 from .curves import read_rows
-from .plot import add_published_arguments, draw, published_of
+from .published import add_published_arguments, published_of
 from .summary import summarise
 
 COLUMNS = (
@@ -362,6 +362,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     load = f", load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
     text = summarise(rows, f"{prog} {shlex.join(argv)}", machine + load, notes, published)
     (args.out / "summary.md").write_text(text, encoding="utf-8")
+    from .plot import draw  # not above: `python -m bench.plot` would find it imported before it runs
+
     draw(csv_path, args.out / "rd.png", published)
     print(text, end="")
     return 130 if interrupted else int(problems > 0)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .curves import Measured, Point, Published, by_set, mean_curves
+from .curves import Measured, Point, by_set, mean_curves
+from .published import Published
 
 ANCHOR = "jpeg"  # the promise's: what Pillow writes by default
 MORE_ANCHORS = ("jpeg-opt", "jpeg-444", "webp", "avif", "avif-speed0", "heic")  # a column each, if measured
@@ -110,7 +111,9 @@ def summarise(
         "Negative: fewer bits at equal PSNR. PCHIP of log-rate over PSNR, on the mean curves.",
     ]
     if published:
-        lines.append("Published curves are as their authors gave them; nothing of them was run here.")
+        lines.append(
+            f"Published curves are as their authors gave them, for all of {published.image_set}; none was run here."
+        )
     lines += ["", *_bullets(notes)]
     for name, rows_of_set in by_set(rows).items():
         lines += _set_section(name, rows_of_set, published.on(name) if published else {})

@@ -21,6 +21,7 @@ except ImportError:
 codecs = importlib.import_module(f"{bench.__name__}.codecs")
 curves = importlib.import_module(f"{bench.__name__}.curves")
 plot = importlib.import_module(f"{bench.__name__}.plot")
+publications = importlib.import_module(f"{bench.__name__}.published")
 rd = importlib.import_module(f"{bench.__name__}.rd")
 summary = importlib.import_module(f"{bench.__name__}.summary")
 
@@ -290,7 +291,7 @@ def test_sets_have_means_and_tables_of_their_own():
 
 def test_published_curves_are_compared_on_their_own_set_only():
     rows = rows_with_rates("kodak", {"jpeg": 1, "webp": 0.5}) + rows_with_rates("clic", {"jpeg": 1})
-    published = curves.Published("kodak", {"vtm": points([(bpp / 4, psnr) for bpp, psnr in JPEG])})
+    published = publications.Published("kodak", {"vtm": points([(bpp / 4, psnr) for bpp, psnr in JPEG])})
     kodak, clic = summary.summarise(rows, "", "", published=published).split("## clic: ")
     against_jpeg, against_webp = lines_of(kodak, "| vtm (published)")
     assert against_jpeg == "| vtm (published) | -75.0 | 29.50-37.30 | 0.050-0.750 | - | - |"
