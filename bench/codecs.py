@@ -121,7 +121,7 @@ def avif_psnr() -> Codec:
 
 
 def avif_speed0() -> Codec:
-    """All that libaom can search for. It takes up to half a minute a megapixel, so only what a BD-rate here needs."""
+    """All that libaom can search for. It takes up to a minute a megapixel, so only what a BD-rate here needs."""
     return _avif("avif-speed0", (10, 20, 35, 50, 60, 70), speed=0)
 
 
