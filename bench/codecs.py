@@ -16,6 +16,7 @@ from PIL import Image, features
 from PIL import __version__ as pillow_version
 
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95)
+AVIF_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ def make_codecs(device: str = "auto", model: str | None = None) -> dict[str, Cod
         "webp": webp(),
         "avif": avif(),
         "avif-psnr": avif_psnr(),
+        "avif-speed0": avif_speed0(),
+        "heic": heic(),
+        "heic-psnr": heic_psnr(),
     }
 
 
@@ -112,19 +116,23 @@ def webp() -> Codec:
 
 def avif() -> Codec:
     """libavif's own tuning, which is for the eye rather than for PSNR."""
-    return _avif("avif", {})
+    return _avif("avif", AVIF_QUALITIES, speed=6)
 
 
 def avif_psnr() -> Codec:
     """AVIF tuned for what this bench measures: the fair rival in a plot of PSNR."""
-    return _avif("avif-psnr", {"advanced": {"tune": "psnr"}})
+    return _avif("avif-psnr", AVIF_QUALITIES, speed=6, advanced={"tune": "psnr"})
 
 
-def _avif(name: str, extra: dict) -> Codec:
-    qualities = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+def avif_speed0() -> Codec:
+    """All that libaom can search for. It takes up to a minute a megapixel, so only what a BD-rate here needs."""
+    return _avif("avif-speed0", (10, 20, 35, 50, 60, 70), speed=0)
+
+
+def _avif(name: str, qualities: tuple[int, ...], speed: int, **extra) -> Codec:
     threads = os.cpu_count() or 1
     # libavif's autotiling cuts by the number of threads: bytes would depend on the machine.
-    options = {"codec": "aom", "speed": 6, "subsampling": "4:4:4", "autotiling": False, "max_threads": threads}
+    options = {"codec": "aom", "speed": speed, "subsampling": "4:4:4", "autotiling": False, "max_threads": threads}
     return _pillow(name, "AVIF", qualities, options | extra, feature="avif", threads=threads)
 
 
@@ -161,6 +169,62 @@ def _pillow(
         decode=decode,
         version=version,
         threads=lambda: threads,
+        missing=missing,
+    )
+
+
+def heic() -> Codec:
+    """What libheif makes of x265 by default, which is for the eye, but 4:4:4."""
+    return _heic("heic", tune="ssim")
+
+
+def heic_psnr() -> Codec:
+    """HEIC tuned for what this bench measures, as `avif_psnr` is."""
+    return _heic("heic-psnr", tune="psnr")
+
+
+def _heic(name: str, tune: str) -> Codec:
+    # The package is in the extra `bench` only: its wheels carry x265, which is under the GPL.
+    # 8 bits; libheif's own matrix and range, BT.601 and full, are JPEG's, and lose nothing that PSNR would show.
+    options = {"subsampling": "4:4:4", "matrix_coefficients": 6, "full_range_flag": 1}
+    encoder_options = {"preset": "slow", "tune": tune}
+
+    def encode(image: np.ndarray, quality: int) -> bytes:
+        import pillow_heif
+
+        height, width = image.shape[:2]
+        out = io.BytesIO()
+        # A copy of the encoder's options: pillow-heif adds to them.
+        options_here = {**options, "quality": quality, "enc_params": dict(encoder_options)}
+        pillow_heif.encode("RGB", (width, height), image.tobytes(), out, **options_here)
+        return out.getvalue()
+
+    def decode(data: bytes) -> np.ndarray:
+        import pillow_heif
+
+        return np.array(pillow_heif.open_heif(io.BytesIO(data)))
+
+    def version() -> str:
+        import pillow_heif
+
+        about = pillow_heif.libheif_info()
+        return f"pillow-heif {pillow_heif.__version__}, libheif {about['libheif']}, {about['HEIF']}"
+
+    def missing() -> str | None:
+        try:
+            import pillow_heif
+        except ImportError as error:
+            return f"pillow-heif does not import: {error}"
+        return None if "x265" in pillow_heif.libheif_info()["encoders"] else "this pillow-heif is built without x265"
+
+    return Codec(
+        name=name,
+        qualities=(10, 20, 30, 40, 50, 60, 70, 80),
+        settings="HEIC " + " ".join(f"{key}={value}" for key, value in (options | encoder_options).items()),
+        encode=encode,
+        decode=decode,
+        version=version,
+        threads=lambda: os.cpu_count() or 1,  # x265's own choice; its bytes do not depend on it
         missing=missing,
     )
 

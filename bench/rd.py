@@ -1,8 +1,8 @@
-"""Rate and distortion: images x codecs x qualities -> rd.csv, and from that file alone rd.png and summary.md.
+"""Rate and distortion: sets of images x codecs x qualities -> rd.csv, and from that alone rd.png and summary.md.
 
 Every rate is the size of a file on disk, and the pixels compared are decoded from that file. Times are of
 encode(pixels) -> bytes and decode(bytes) -> pixels, without the disk, after one untimed call per codec and image.
-Means are over images (of bits per pixel, of PSNR), always over the same images for every codec.
+Each folder is a set with means and curves of its own, always over the same images for every codec.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from .codecs import Codec, make_codecs
-from .summary import read_rows, summarise
+from .curves import read_rows
+from .published import add_published_arguments, published_of
+from .summary import summarise
 
 COLUMNS = (
-    *("image", "width", "height", "codec", "quality", "bytes", "bpp", "psnr", "ms_ssim", "encode_s", "decode_s"),
+    *("set", "image", "width", "height", "codec", "quality"),
+    *("bytes", "bpp", "psnr", "ms_ssim", "encode_s", "decode_s"),
     *("runs", "machine", "threads", "commit", "version", "settings"),
 )
 METRICS = ("psnr", "ms-ssim")
@@ -98,7 +101,7 @@ def measure(
 
 
 def run(
-    images: Sequence[Path],
+    sets: Mapping[str, Sequence[Path]],
     plan: Sequence[tuple[Codec, Sequence[int]]],
     csv_path: Path,
     *,
@@ -110,7 +113,7 @@ def run(
     """Measure everything and write a CSV row as soon as it is known.
 
     Args:
-        images: paths, distinct.
+        sets: name -> images, distinct.
         plan: codecs, each with its qualities.
         csv_path: replaced.
         machine: text for the column of that name.
@@ -122,7 +125,11 @@ def run(
     from tqdm import tqdm
 
     report = report or (lambda line: tqdm.write(f"aec: bench: {line}", file=sys.stderr))
-    names = _image_names(images)
+    images = [
+        (image_set, path, name)
+        for image_set, paths in sets.items()
+        for path, name in zip(paths, _names(paths), strict=True)
+    ]
     commit = source_commit()
     about = {c.name: {"version": c.version(), "settings": c.settings, "threads": c.threads()} for c, _ in plan}
     per_image = sum(len(qualities) for _, qualities in plan)
@@ -134,7 +141,7 @@ def run(
     ):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        for path, name in zip(images, names, strict=True):
+        for image_set, path, name in images:
             done_before = bar.n
             try:
                 original = load_image(path)
@@ -151,7 +158,7 @@ def run(
                     codec.decode(codec.encode(original, qualities[0]))  # warm-up
                     for quality in qualities:
                         row = measure(original, codec, quality, Path(folder), runs, metrics)
-                        row |= {"image": name, "width": width, "height": height}
+                        row |= {"set": image_set, "image": name, "width": width, "height": height}
                         row |= {"codec": codec.name, "quality": quality, "runs": runs}
                         row |= {"machine": machine, "commit": commit, **about[codec.name]}
                         writer.writerow(row)
@@ -173,9 +180,9 @@ def _timed(call: Callable[[], object], runs: int):
     return result, statistics.median(seconds)
 
 
-def _image_names(images: Sequence[Path]) -> list[str]:
-    short = [path.name for path in images]
-    return short if len(set(short)) == len(short) else [path.as_posix() for path in images]
+def _names(paths: Sequence[Path]) -> list[str]:
+    short = [path.absolute().name for path in paths]
+    return short if len(set(short)) == len(short) else [path.as_posix() for path in paths]
 
 
 def _describe(error: Exception) -> str:
@@ -239,7 +246,9 @@ def _cpu_model() -> str:
 def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
     names = ",".join(make_codecs())
     p = argparse.ArgumentParser(prog=prog, description="Compare aec with other codecs on your images.")
-    p.add_argument("inputs", nargs="+", metavar="DIR|FILE", help=f"images, or folders of {' '.join(SUFFIXES)}")
+    p.add_argument(
+        "inputs", nargs="+", metavar="DIR|FILE", help=f"images, or folders of {' '.join(SUFFIXES)}: a set each"
+    )
     p.add_argument(
         "--codecs",
         type=_codec_names,
@@ -254,8 +263,7 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
     p.add_argument("--runs", type=_positive, default=1, metavar="N", help="times are medians over N runs (default: 1)")
     p.add_argument("--device", default="auto", help="aec's: auto, cpu, cuda or cuda:N (default: auto)")
     p.add_argument("--model", default=None, metavar="NAME|FILE", help="aec's model (default: the one it encodes with)")
-    p.add_argument("--anchors", type=Path, default=None, metavar="FILE", help="JSON of published curves to draw too")
-    p.add_argument("--anchor-names", default="", metavar="LIST", help="which of them")
+    add_published_arguments(p)
     p.add_argument(
         "-o",
         dest="out",
@@ -288,14 +296,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     csv_path = args.out / "rd.csv"
     if csv_path.exists() and not args.force:
         arguments.error(f"{csv_path} exists; -f replaces it")
-    anchor_names = [name for name in args.anchor_names.split(",") if name]
-    if args.anchors is not None:
-        from .plot import read_anchors
-
-        try:
-            read_anchors(args.anchors, anchor_names)
-        except (OSError, ValueError) as error:
-            arguments.error(f"--anchors: {error}")
+    sets, missing_inputs = _find_sets(args.inputs)
+    try:
+        published = published_of(args, list(sets))
+    except (OSError, ValueError) as error:
+        arguments.error(f"--anchors: {error}")
 
     problems = 0
     notes = []
@@ -303,10 +308,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     def say(line: str) -> None:
         print(f"aec: bench: {line}", file=sys.stderr)
 
-    images, missing_inputs = _find_images(args.inputs)
     for path in missing_inputs:
         say(f"{path}: no such file, or a folder without images")
         problems += 1
+    images = [path for paths in sets.values() for path in paths]
     n_lossy = sum(path.suffix.lower() in LOSSY_SUFFIXES for path in images)
     if n_lossy:
         notes.append(
@@ -340,7 +345,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     interrupted = False
     try:
-        failures = run(images, plan, csv_path, runs=args.runs, metrics=metrics, machine=machine)
+        failures = run(sets, plan, csv_path, runs=args.runs, metrics=metrics, machine=machine)
     except KeyboardInterrupt:
         interrupted, failures = True, 0
         notes.append("interrupted: not every image was measured")
@@ -355,11 +360,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         return 130 if interrupted else 1
     # With more jobs than cores the times are the machine's, not the codec's.
     load = f", load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
-    text = summarise(rows, f"{prog} {shlex.join(argv)}", machine + load, notes)
+    text = summarise(rows, f"{prog} {shlex.join(argv)}", machine + load, notes, published)
     (args.out / "summary.md").write_text(text, encoding="utf-8")
-    from .plot import draw
+    from .plot import draw  # not above: `python -m bench.plot` would find it imported before it runs
 
-    draw(csv_path, args.out / "rd.png", args.anchors, anchor_names)
+    draw(csv_path, args.out / "rd.png", published)
     print(text, end="")
     return 130 if interrupted else int(problems > 0)
 
@@ -368,20 +373,24 @@ def _is_aec(codec: Codec) -> bool:
     return codec.name.split("-")[0] == "aec"
 
 
-def _find_images(inputs: Sequence[str]) -> tuple[list[Path], list[Path]]:
-    """(images, inputs that gave none). A named file is taken whatever its suffix; folders are not descended into."""
-    found: dict[Path, None] = {}
+def _find_sets(inputs: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]:
+    """({set: its images}, inputs that gave none).
+
+    A folder is a set of its own, without the folders inside it. Files that are named, whatever their suffixes, are
+    together the set "files".
+    """
+    found: dict[Path, list[Path]] = {}
     empty = []
-    for text in inputs:
-        path = Path(text)
+    for path in dict.fromkeys(map(Path, inputs)):
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
         else:
             inside = [path] if path.is_file() else []
-        if not inside:
+        if inside:
+            found.setdefault(path if path.is_dir() else Path("files"), []).extend(inside)
+        else:
             empty.append(path)
-        found |= dict.fromkeys(inside)
-    return list(found), empty
+    return dict(zip(_names(list(found)), found.values(), strict=True)), empty
 
 
 def _codec_names(text: str) -> list[str]:

@@ -1,90 +1,20 @@
-"""rd.csv -> mean curves, BD-rates and the tables of summary.md. Reads nothing but the CSV.
-
-Means are over images (of bits per pixel, of PSNR), always over the same images for every codec.
-"""
+"""rd.csv -> BD-rates, checks and the tables of summary.md, a section for each set of images."""
 
 from __future__ import annotations
 
-import csv
-import math
+import itertools
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from .curves import Measured, Point, by_set, mean_curves
+from .published import Published
+
 ANCHOR = "jpeg"  # the promise's: what Pillow writes by default
-MORE_ANCHORS = ("jpeg-opt", "jpeg-444")  # a column each, where they were measured
+MORE_ANCHORS = ("jpeg-opt", "jpeg-444", "webp", "avif", "avif-speed0", "heic")  # a column each, if measured
 BD_RANGE = (29.5, 37.3)  # dB; on Kodak Pillow's default JPEG spends about 0.56 to 2.1 bpp there
 CHECK_RATES = (0.15, 1.0)  # bpp; the promise of the README is checked at every hundredth between
-
-
-@dataclass(frozen=True)
-class Point:
-    """One codec at one quality: means over the images."""
-
-    quality: int
-    bpp: float
-    psnr: float  # dB, finite
-    ms_ssim: float | None  # None: not measured for every image
-    encode_s_per_mpx: float
-    decode_s_per_mpx: float
-
-
-def read_rows(csv_path: Path) -> list[dict]:
-    """Rows of an rd.csv with numbers as numbers; an empty ms_ssim is None, a lossless psnr `math.inf`."""
-    with open(csv_path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        for key in ("width", "height", "quality", "bytes", "runs", "threads"):
-            row[key] = int(row[key])
-        for key in ("bpp", "psnr", "encode_s", "decode_s"):
-            row[key] = float(row[key])
-        row["ms_ssim"] = float(row["ms_ssim"]) if row["ms_ssim"] else None
-    return rows
-
-
-def mean_curves(rows: Sequence[dict]) -> tuple[dict[str, list[Point]], list[str], list[str]]:
-    """Mean curve of each codec over the images that every codec finished.
-
-    Returns:
-        (codec -> points by rising quality; the images averaged; notes on everything left out).
-    """
-    wanted = {(row["codec"], row["quality"]) for row in rows}
-    finished: dict[str, set] = {}
-    for row in rows:
-        finished.setdefault(row["image"], set()).add((row["codec"], row["quality"]))
-    images = [image for image, pairs in finished.items() if pairs == wanted]
-    notes = [
-        f"{image} is in no mean: {len(wanted) - len(pairs)} of {len(wanted)} measurements are missing"
-        for image, pairs in finished.items()
-        if pairs != wanted
-    ]
-    curves: dict[str, list[Point]] = {name: [] for name in dict.fromkeys(row["codec"] for row in rows)}
-    kept = set(images)
-    groups: dict[tuple[str, int], list[dict]] = {}
-    for row in rows:
-        if row["image"] in kept:
-            groups.setdefault((row["codec"], row["quality"]), []).append(row)
-    for (name, quality), group in sorted(groups.items()):
-        lossless = [row["image"] for row in group if math.isinf(row["psnr"])]
-        if lossless:
-            notes.append(f"{name} at quality {quality} is in no curve: lossless on {', '.join(lossless)}")
-            continue
-        mpx = sum(row["width"] * row["height"] for row in group) / 1e6
-        similarities = [row["ms_ssim"] for row in group]
-        curves[name].append(
-            Point(
-                quality=quality,
-                bpp=statistics.fmean(row["bpp"] for row in group),
-                psnr=statistics.fmean(row["psnr"] for row in group),
-                ms_ssim=None if None in similarities else statistics.fmean(similarities),
-                encode_s_per_mpx=sum(row["encode_s"] for row in group) / mpx,
-                decode_s_per_mpx=sum(row["decode_s"] for row in group) / mpx,
-            )
-        )
-    return curves, images, notes
 
 
 def bd_rate_text(anchor: Sequence[Point], curve: Sequence[Point]) -> tuple[str, str]:
@@ -138,63 +68,84 @@ def smaller_at_every_rate(anchor: Sequence[Point], curve: Sequence[Point]) -> st
     return f"yes (least saving: {100 * saving[i]:.1f} % at {grid[i]:.2f} bpp)"
 
 
-def summarise(rows: Sequence[dict], command: str, machine: str, notes: Sequence[str] = ()) -> str:
+def rises_with_quality(rows: Sequence[dict], curve: Sequence[Measured]) -> str:
+    """Do rate and PSNR rise with every step of the quality, on every image, and by how much on their mean?
+
+    Args:
+        rows: of one codec on one set.
+        curve: their mean.
+
+    Returns:
+        "yes (...)" with the largest steps of the mean, where a cliff would show; "no (...)" with the first offender.
+    """
+    images: dict[str, list[dict]] = {}
+    for row in sorted(rows, key=lambda row: row["quality"]):
+        images.setdefault(row["image"], []).append(row)
+    for image, points in images.items():
+        for low, high in itertools.pairwise(points):
+            for key, unit in (("bpp", "bpp"), ("psnr", "dB")):
+                if not high[key] > low[key]:
+                    step = f"from quality {low['quality']} to {high['quality']}"
+                    return f"no ({image} goes {step} from {low[key]:.4f} to {high[key]:.4f} {unit})"
+    steps = list(itertools.pairwise(curve))
+    if not steps:
+        return "not shown (fewer than two qualities)"
+    dearest = max(steps, key=lambda step: step[1].bpp / step[0].bpp)
+    tallest = max(steps, key=lambda step: step[1].psnr - step[0].psnr)
+    return (
+        f"yes (largest steps of the mean: {dearest[1].bpp / dearest[0].bpp:.2f} times the bits "
+        f"from quality {dearest[0].quality} to {dearest[1].quality}, "
+        f"{tallest[1].psnr - tallest[0].psnr:.2f} dB from {tallest[0].quality} to {tallest[1].quality})"
+    )
+
+
+def summarise(
+    rows: Sequence[dict], command: str, machine: str, notes: Sequence[str] = (), published: Published | None = None
+) -> str:
     """The tables as Markdown that is also readable as text."""
-    curves, images, left_out = mean_curves(rows)
     lines = ["# aec bench", "", f"Command: `{command}`", f"Machine: {machine}", f"Commit: {rows[0]['commit'] or '-'}"]
     lines += [
-        f"Images: {len(images)}. bpp: file bytes * 8 / pixels; PSNR: RGB, per image; both are means over the images.",
+        "bpp: file bytes * 8 / pixels; PSNR: RGB, per image; both are means over the images of a set.",
         "Times: median of the runs of each image, summed, per megapixel; memory to memory.",
-        "",
+        f"BD-rates: {BD_RANGE[0]}-{BD_RANGE[1]} dB, or the part of it that both curves reach, which is stated. "
+        "Negative: fewer bits at equal PSNR. PCHIP of log-rate over PSNR, on the mean curves.",
     ]
-    for note in (*notes, *left_out):
-        lines.append(f"- {note}")
-    if notes or left_out:
-        lines.append("")
+    if published:
+        lines.append(
+            f"Published curves are as their authors gave them, for all of {published.image_set}; none was run here."
+        )
+    lines += ["", *_bullets(notes)]
+    for name, rows_of_set in by_set(rows).items():
+        lines += _set_section(name, rows_of_set, published.on(name) if published else {})
+    lines += ["## Settings", ""]
+    seen = dict.fromkeys((row["codec"], row["version"], row["settings"], str(row["threads"])) for row in rows)
+    lines += _table(("codec", "version", "settings", "threads"), list(seen))
+    return "\n".join(lines) + "\n"
 
-    anchor = curves.get(ANCHOR)
-    more = [name for name in MORE_ANCHORS if curves.get(name)]
-    table = []
-    reasons = []
-    for name, curve in curves.items():
-        if not curve:
-            continue
-        bd, where = ("-", "-") if not anchor else bd_rate_text(anchor, curve)
-        if anchor and bd == "-":
-            reasons.append(f"- BD-rate of {name} is undefined: {where}")
-            where = "-"
-        span = f"{min(p.bpp for p in curve):.3f}-{max(p.bpp for p in curve):.3f}"
-        encode = statistics.fmean(p.encode_s_per_mpx for p in curve)
-        decode = statistics.fmean(p.decode_s_per_mpx for p in curve)
-        against = [bd_rate_text(curves[other], curve)[0] for other in more]
-        table.append((name, bd, where, *against, span, f"{encode:.3f}", f"{decode:.3f}"))
-    lines += [
-        f"## BD-rate against {ANCHOR}",
-        "",
-        f"Range: {BD_RANGE[0]}-{BD_RANGE[1]} dB where both curves reach it (overlap in the table). "
-        f"Negative: fewer bits at equal PSNR. PCHIP of log-rate over PSNR, on the mean curves.",
-        "",
-        *_table(
-            (
-                *("codec", "BD-rate %", "overlap dB", *(f"vs {name} %" for name in more)),
-                *("bpp", "encode s/Mpx", "decode s/Mpx"),
-            ),
-            table,
-        ),
-        "",
-    ]
-    if reasons:
-        lines += [*reasons, ""]
-    if not anchor:
-        lines += [f"No BD-rates: {ANCHOR} was not measured.", ""]
-    if anchor and curves.get("aec"):
-        low, high = CHECK_RATES
-        verdict = smaller_at_every_rate(anchor, curves["aec"])
-        lines += [f"Smaller than JPEG at equal PSNR at every rate from {low} to {high} bpp: {verdict}", ""]
 
-    table = [
+def _set_section(name: str, rows: Sequence[dict], published: dict[str, list[Point]]) -> list[str]:
+    curves, images, left_out = mean_curves(rows)
+    measured = {codec: curve for codec, curve in curves.items() if curve}
+    compared = measured | {f"{codec} (published)": curve for codec, curve in published.items()}
+    lines = [f"## {name}: {len(images)} image{'s' if len(images) != 1 else ''}", "", *_bullets(left_out)]
+    anchor = measured.get(ANCHOR)
+    if anchor:
+        lines += _against_the_anchor(anchor, compared)
+    else:
+        lines += [f"No BD-rates against {ANCHOR}: it was not measured.", ""]
+    lines += _against_others({other: measured[other] for other in MORE_ANCHORS if other in measured}, compared)
+    if "aec" in measured:
+        if anchor:
+            low, high = CHECK_RATES
+            verdict = smaller_at_every_rate(anchor, measured["aec"])
+            lines += [f"Smaller than JPEG at equal PSNR at every rate from {low} to {high} bpp: {verdict}", ""]
+        verdict = rises_with_quality([row for row in rows if row["codec"] == "aec"], measured["aec"])
+        lines += [f"Bits and PSNR of aec rise with every step of its quality on every image: {verdict}", ""]
+    lines += ["### Mean curves", ""]
+    head = ("codec", "quality", "bpp", "PSNR dB", "MS-SSIM", "encode s/Mpx", "decode s/Mpx")
+    body = [
         (
-            name,
+            codec,
             str(p.quality),
             f"{p.bpp:.4f}",
             f"{p.psnr:.3f}",
@@ -202,15 +153,48 @@ def summarise(rows: Sequence[dict], command: str, machine: str, notes: Sequence[
             f"{p.encode_s_per_mpx:.3f}",
             f"{p.decode_s_per_mpx:.3f}",
         )
-        for name, curve in curves.items()
+        for codec, curve in measured.items()
         for p in curve
     ]
-    lines += ["## Mean curves", ""]
-    lines += _table(("codec", "quality", "bpp", "PSNR dB", "MS-SSIM", "encode s/Mpx", "decode s/Mpx"), table)
-    lines += ["", "## Settings", ""]
-    seen = dict.fromkeys((row["codec"], row["version"], row["settings"], str(row["threads"])) for row in rows)
-    lines += _table(("codec", "version", "settings", "threads"), list(seen))
-    return "\n".join(lines) + "\n"
+    return [*lines, *_table(head, body), ""]
+
+
+def _against_the_anchor(anchor: Sequence[Point], compared: dict[str, Sequence[Point]]) -> list[str]:
+    body, reasons = [], []
+    for name, curve in compared.items():
+        bd, overlap = bd_rate_text(anchor, curve)
+        if bd == "-":
+            reasons.append(f"BD-rate of {name} is undefined: {overlap}")
+            overlap = "-"
+        span = f"{min(p.bpp for p in curve):.3f}-{max(p.bpp for p in curve):.3f}"
+        times = ("-", "-")
+        if all(isinstance(p, Measured) for p in curve):
+            encode = statistics.fmean(p.encode_s_per_mpx for p in curve)
+            decode = statistics.fmean(p.decode_s_per_mpx for p in curve)
+            times = (f"{encode:.3f}", f"{decode:.3f}")
+        body.append((name, bd, overlap, span, *times))
+    head = ("codec", "BD-rate %", "overlap dB", "bpp", "encode s/Mpx", "decode s/Mpx")
+    return [f"### BD-rate against {ANCHOR}", "", *_table(head, body), "", *_bullets(reasons)]
+
+
+def _against_others(anchors: dict[str, Sequence[Point]], compared: dict[str, Sequence[Point]]) -> list[str]:
+    """A column for each anchor; the overlap stands beside a BD-rate wherever it is not the whole range."""
+    if not anchors:
+        return []
+    whole = f"{BD_RANGE[0]:.2f}-{BD_RANGE[1]:.2f}"
+
+    def cell(anchor: Sequence[Point], curve: Sequence[Point]) -> str:
+        bd, overlap = bd_rate_text(anchor, curve)
+        return bd if bd == "-" or overlap == whole else f"{bd} ({overlap})"
+
+    body = [(name, *(cell(anchor, curve) for anchor in anchors.values())) for name, curve in compared.items()]
+    head = ("BD-rate %", *(f"vs {anchor}" for anchor in anchors))
+    lines = [f"### BD-rate against {', '.join(anchors)}", "", *_table(head, body), ""]
+    return [*lines, f"In parentheses: the overlap in dB, where it is not all of {whole}.", ""]
+
+
+def _bullets(texts: Sequence[str]) -> list[str]:
+    return [*(f"- {text}" for text in texts), ""] if texts else []
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""bench against Pillow called directly, and against codecs that misbehave. JPEG only: needs no aec model."""
+"""bench against Pillow called directly, and against codecs that misbehave. Needs no aec model."""
 
 import csv
 import importlib
@@ -19,7 +19,9 @@ except ImportError:
     from codec import bench  # the wheel
 
 codecs = importlib.import_module(f"{bench.__name__}.codecs")
+curves = importlib.import_module(f"{bench.__name__}.curves")
 plot = importlib.import_module(f"{bench.__name__}.plot")
+publications = importlib.import_module(f"{bench.__name__}.published")
 rd = importlib.import_module(f"{bench.__name__}.rd")
 summary = importlib.import_module(f"{bench.__name__}.summary")
 
@@ -32,13 +34,22 @@ def picture(height, width, seed=0):
     return np.clip(np.stack(waves, -1) + rng.normal(0, 8, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    path = tmp_path / "images"
+def make_folder(path, seed=0):
     path.mkdir()
     for i, (height, width) in enumerate([(41, 60), (64, 33)]):
-        Image.fromarray(picture(height, width, i)).save(path / f"{i}.png")
+        Image.fromarray(picture(height, width, seed + i)).save(path / f"{i}.png")
     return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path / "images")
+
+
+@pytest.fixture
+def other_folder(tmp_path):
+    """Other pictures, under the same names."""
+    return make_folder(tmp_path / "other", seed=7)
 
 
 def bench_main(*arguments):
@@ -139,8 +150,9 @@ def run_plan(folder, tmp_path, *made, qualities=(20, 80)):
     lines = []
     path = tmp_path / "rd.csv"
     images = sorted(folder.glob("*.png"))
-    failures = rd.run(images, [(codec, qualities) for codec in made], path, metrics=("psnr",), report=lines.append)
-    return failures, lines, summary.read_rows(path)
+    plan = [(codec, qualities) for codec in made]
+    failures = rd.run({"images": images}, plan, path, metrics=("psnr",), report=lines.append)
+    return failures, lines, curves.read_rows(path)
 
 
 def test_a_codec_that_lies_about_the_size_is_caught(folder, tmp_path):
@@ -168,16 +180,16 @@ def test_means_are_over_the_images_every_codec_finished(folder, tmp_path):
         return jpeg.encode(image, quality)
 
     failures, _, rows = run_plan(folder, tmp_path, jpeg, replace(jpeg, name="picky", encode=encode))
-    curves, images, notes = summary.mean_curves(rows)
+    means, images, notes = curves.mean_curves(rows)
     assert failures == 1
     assert images == ["0.png"]
     assert "1.png is in no mean" in notes[0]
-    assert [p.bpp for p in curves["jpeg"]] == [p.bpp for p in curves["picky"]]
+    assert [p.bpp for p in means["jpeg"]] == [p.bpp for p in means["picky"]]
 
 
 def test_mean_curve_is_the_mean_of_per_image_values(folder, tmp_path):
     _, _, rows = run_plan(folder, tmp_path, codecs.jpeg(), qualities=(50,))
-    point = summary.mean_curves(rows)[0]["jpeg"][0]
+    point = curves.mean_curves(rows)[0]["jpeg"][0]
     assert point.psnr == pytest.approx((rows[0]["psnr"] + rows[1]["psnr"]) / 2)
     assert point.bpp == pytest.approx((rows[0]["bpp"] + rows[1]["bpp"]) / 2)
     assert point.ms_ssim is None
@@ -192,8 +204,8 @@ def test_a_lossless_point_is_left_out_of_the_curve_and_said(folder, tmp_path):
     )
     _, _, rows = run_plan(folder, tmp_path, lossless, qualities=(1,))
     assert rows[0]["psnr"] == math.inf
-    curves, _, notes = summary.mean_curves(rows)
-    assert curves == {"png": []}
+    means, _, notes = curves.mean_curves(rows)
+    assert means == {"png": []}
     assert "lossless on 0.png, 1.png" in notes[0]
 
 
@@ -214,7 +226,7 @@ def test_interrupt_keeps_and_summarises_what_was_measured(folder, tmp_path, monk
 
 
 def points(pairs):
-    return [summary.Point(i, bpp, psnr, None, 0, 0) for i, (bpp, psnr) in enumerate(pairs)]
+    return [curves.Point(*pair) for pair in pairs]
 
 
 JPEG = [(0.2, 24), (0.5, 29), (1, 32.5), (2, 37), (3, 39)]
@@ -235,17 +247,77 @@ def test_smaller_at_every_rate(curve, answer):
     assert summary.smaller_at_every_rate(points(JPEG), points(curve)).startswith(answer)
 
 
-def test_summary_has_the_check_and_the_bd_rates():
-    base = {"image": "a", "width": 1000, "height": 1000, "ms_ssim": None, "encode_s": 1.0, "decode_s": 2.0}
-    base |= {"threads": 1, "commit": "", "version": "v", "settings": "s"}
-    rows = [
+def rows_with_rates(image_set, factors, curve=JPEG):
+    """Of each codec: the curve at so many times the rate."""
+    base = {"set": image_set, "image": "a", "width": 1000, "height": 1000, "ms_ssim": None}
+    base |= {"encode_s": 1.0, "decode_s": 2.0, "threads": 1, "commit": "", "version": "v", "settings": "s"}
+    return [
         base | {"codec": name, "quality": i, "bpp": bpp * factor, "psnr": psnr}
-        for name, factor in (("aec", 0.5), ("jpeg", 1))
-        for i, (bpp, psnr) in enumerate(JPEG)
+        for name, factor in factors.items()
+        for i, (bpp, psnr) in enumerate(curve)
     ]
-    text = summary.summarise(rows, "aec bench x", "a machine")
+
+
+def lines_of(text, start):
+    """The lines of a summary that begin so, without the spaces that align tables."""
+    return [" ".join(line.split()) for line in text.splitlines() if line.startswith(start)]
+
+
+def test_summary_has_the_checks_and_the_bd_rates():
+    text = summary.summarise(rows_with_rates("x", {"aec": 0.5, "jpeg": 1}), "aec bench x", "a machine")
     assert "| aec   | -50.0     | 29.50-37.30" in text
     assert "from 0.15 to 1.0 bpp: yes (least saving: 50.0 %" in text
+    assert "rise with every step of its quality on every image: yes (" in text
+
+
+def test_bd_rates_are_against_the_other_rivals_too_and_state_a_short_overlap():
+    straight = [(0.2, 25), (0.4, 29), (0.8, 33), (1.6, 37), (3.2, 41)]  # so that the overlap changes no BD-rate
+    rows = rows_with_rates("x", {"aec": 0.5, "jpeg": 1, "webp": 0.8}, straight)
+    rows += rows_with_rates("x", {"avif": 0.4}, straight[:4])
+    text = summary.summarise(rows, "", "")
+    assert lines_of(text, "| BD-rate %") == ["| BD-rate % | vs webp | vs avif |"]
+    assert lines_of(text, "| aec ")[1] == "| aec | -37.5 | +25.0 (29.50-37.00) |"
+    assert lines_of(text, "| webp ")[1] == "| webp | +0.0 | +100.0 (29.50-37.00) |"
+
+
+def test_sets_have_means_and_tables_of_their_own():
+    rows = rows_with_rates("kodak", {"aec": 0.5, "jpeg": 1}) + rows_with_rates("clic", {"aec": 0.25, "jpeg": 1})
+    text = summary.summarise(rows, "", "")
+    kodak, clic = text.split("## clic: 1 image\n")
+    assert "## kodak: 1 image\n" in kodak
+    assert lines_of(kodak, "| aec ")[0].startswith("| aec | -50.0 |")
+    assert lines_of(clic, "| aec ")[0].startswith("| aec | -75.0 |")
+
+
+def test_published_curves_are_compared_on_their_own_set_only():
+    rows = rows_with_rates("kodak", {"jpeg": 1, "webp": 0.5}) + rows_with_rates("clic", {"jpeg": 1})
+    published = publications.Published("kodak", {"vtm": points([(bpp / 4, psnr) for bpp, psnr in JPEG])})
+    kodak, clic = summary.summarise(rows, "", "", published=published).split("## clic: ")
+    against_jpeg, against_webp = lines_of(kodak, "| vtm (published)")
+    assert against_jpeg == "| vtm (published) | -75.0 | 29.50-37.30 | 0.050-0.750 | - | - |"
+    assert against_webp == "| vtm (published) | -50.0 |"
+    assert "vtm" not in clic
+
+
+@pytest.mark.parametrize(
+    ("pairs", "answer"),
+    [
+        (JPEG, "yes (largest steps of the mean: 2.50 times the bits from quality 0 to 1, 5.00 dB from 0 to 1)"),
+        ([(0.2, 24), (0.2, 29)], "no (a goes from quality 0 to 1 from 0.2000 to 0.2000 bpp)"),
+        ([(0.2, 24), (0.5, 29), (1, 28)], "no (a goes from quality 1 to 2 from 29.0000 to 28.0000 dB)"),
+        ([(0.2, 24)], "not shown (fewer than two qualities)"),
+    ],
+)
+def test_rises_with_quality(pairs, answer):
+    rows = rows_with_rates("x", {"aec": 1}, pairs)
+    assert summary.rises_with_quality(rows[::-1], curves.mean_curves(rows)[0]["aec"]) == answer
+
+
+def test_one_image_that_does_not_rise_is_named_though_the_mean_does():
+    rows = rows_with_rates("x", {"aec": 1})
+    rows += [row | {"image": "odd", "psnr": 30 - row["quality"] / 10} for row in rows]
+    answer = summary.rises_with_quality(rows, curves.mean_curves(rows)[0]["aec"])
+    assert answer == "no (odd goes from quality 0 to 1 from 30.0000 to 29.9000 dB)"
 
 
 def test_aec_is_called_through_the_public_api(folder, tmp_path, monkeypatch):
@@ -279,15 +351,60 @@ def test_avif_missing_from_pillow_is_a_message(folder, tmp_path, monkeypatch, ca
     assert {row["codec"] for row in rows_of(tmp_path / "rd.csv")} == {"jpeg"}
 
 
-@pytest.mark.parametrize("name", ["webp", "avif", "avif-psnr"])
-def test_other_pillow_codecs_round_trip(name):
+def test_heic_without_pillow_heif_is_a_message(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what makes an import fail
+    assert bench_main(folder, "--codecs", "jpeg,heic,heic-psnr", "-o", tmp_path) == 1
+    errors = capsys.readouterr().err
+    assert "heic is left out: pillow-heif does not import" in errors
+    assert "heic-psnr is left out: pillow-heif does not import" in errors
+    assert {row["codec"] for row in rows_of(tmp_path / "rd.csv")} == {"jpeg"}
+    assert "heic is left out" in (tmp_path / "summary.md").read_text()
+
+
+def codec_or_skip(name):
     codec = codecs.make_codecs()[name]
     if codec.missing():
         pytest.skip(codec.missing())
-    image = picture(40, 50)
+    return codec
+
+
+@pytest.mark.parametrize("name", ["webp", "avif", "avif-psnr", "avif-speed0", "heic", "heic-psnr"])
+def test_other_codecs_round_trip(name):
+    codec = codec_or_skip(name)
+    image = picture(41, 50)
     small, large = (codec.encode(image, quality) for quality in (codec.qualities[0], codec.qualities[-1]))
     assert len(small) < len(large)
     assert codec.decode(large).shape == image.shape and codec.decode(large).dtype == np.uint8
+
+
+def test_settings_tell_rivals_of_one_format_apart():
+    made = codecs.make_codecs()
+    assert "speed=0 subsampling=4:4:4" in made["avif-speed0"].settings
+    assert "speed=6 subsampling=4:4:4" in made["avif"].settings
+    heic = "HEIC subsampling=4:4:4 matrix_coefficients=6 full_range_flag=1 preset=slow tune="
+    assert (made["heic"].settings, made["heic-psnr"].settings) == (heic + "ssim", heic + "psnr")
+    assert len({codec.settings for codec in made.values()}) == len(made)
+
+
+def test_heic_is_444_of_8_bits_in_jpegs_colours_and_what_libheif_does_by_default():
+    heic = codec_or_skip("heic")
+    import pillow_heif
+
+    image = picture(64, 80)
+    data = heic.encode(image, 50)
+    info = pillow_heif.open_heif(io.BytesIO(data)).info
+    assert (info["chroma"], info["bit_depth"]) == (444, 8)
+    assert (info["nclx_profile"]["matrix_coefficients"], info["nclx_profile"]["full_range_flag"]) == (6, 1)
+    default = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(image)).save(default, quality=50, chroma=444)
+    assert data == default.getvalue()
+
+
+def test_heics_colour_conversion_does_not_limit_the_psnr():
+    heic = codec_or_skip("heic")
+    image = picture(64, 80)
+    decoded = heic.decode(heic.encode(image, 100)).astype(float)
+    assert 10 * math.log10(255**2 / ((image - decoded) ** 2).mean()) > 45
 
 
 def test_plot_draws_published_curves_and_names_unknown_ones(folder, tmp_path):
@@ -299,6 +416,39 @@ def test_plot_draws_published_curves_and_names_unknown_ones(folder, tmp_path):
     assert (tmp_path / "b.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert (tmp_path / "b.png").read_bytes() != (tmp_path / "rd.png").read_bytes()
     assert plot.main([str(tmp_path / "rd.csv"), *draw, "hm"]) == 1
+    assert plot.main([str(tmp_path / "rd.csv"), *draw, "vtm", "--anchor-set", "elsewhere"]) == 1
+
+
+def test_each_folder_is_a_set_and_named_files_are_one_together(folder, other_folder, tmp_path):
+    arguments = (folder, other_folder / "1.png", other_folder, folder / "0.png", "--codecs", "jpeg")
+    assert bench_main(*arguments, "--metrics", "psnr", "-o", tmp_path / "out") == 0
+    seen = {(row["set"], row["image"]): int(row["bytes"]) for row in rows_of(tmp_path / "out" / "rd.csv")}
+    names = [("images", "0.png"), ("images", "1.png"), ("files", "1.png"), ("files", "0.png")]
+    assert list(seen) == [*names, ("other", "0.png"), ("other", "1.png")]
+    assert seen["files", "0.png"] == seen["images", "0.png"] != seen["other", "0.png"]
+    with Image.open(tmp_path / "out" / "rd.png") as image:
+        assert image.size == (1200, 3 * 810)  # a panel each
+
+
+def test_folders_of_one_name_are_sets_by_their_paths(tmp_path):
+    for parent in ("a", "b"):
+        (tmp_path / parent).mkdir()
+        make_folder(tmp_path / parent / "images")
+    assert bench_main(tmp_path / "a/images", tmp_path / "b/images", "--codecs", "jpeg", "-o", tmp_path / "out") == 0
+    sets = {row["set"] for row in rows_of(tmp_path / "out" / "rd.csv")}
+    assert sets == {(tmp_path / "a/images").as_posix(), (tmp_path / "b/images").as_posix()}
+
+
+def test_published_curves_need_their_set_said_where_there_are_several(folder, other_folder, tmp_path, capsys):
+    anchors = tmp_path / "anchors.json"
+    anchors.write_text('{"vtm": {"bpp": [0.1, 1, 9], "psnr": [20, 30, 40]}}')
+    arguments = (folder, other_folder, "--codecs", "jpeg", "--anchors", anchors, "--anchor-names", "vtm")
+    with pytest.raises(SystemExit) as caught:
+        bench_main(*arguments, "-o", tmp_path / "out")
+    assert caught.value.code == 2 and "which of the sets they belong to: images, other" in capsys.readouterr().err
+    assert bench_main(*arguments, "--anchor-set", "other", "-o", tmp_path / "out") == 0
+    images, other = capsys.readouterr().out.split("## other: ")
+    assert "vtm (published)" in other and "vtm (published)" not in images
 
 
 def test_parsing_imports_no_torch():
