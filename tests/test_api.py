@@ -13,15 +13,16 @@ from PIL import Image
 
 import codec
 from codec import entropy, format, latents, pipeline, weights
-from codec.api import TILE
+from codec.api import EFFORTS, TILE
 from codec.image import to_pixels
+from codec.model import quality_lambda
 from codec.tables import cost_bits
 
 CPU = torch.device("cpu")
 
 
 def encode_tiled(shipped, image, quality, side):
-    return pipeline.encode(shipped, to_pixels(image), quality, side)
+    return pipeline.encode(shipped, to_pixels(image), quality, side, effort=2)
 
 
 # ------------------------------------------------------------------ containers of pixels
@@ -216,7 +217,7 @@ def test_even_small_tiles_have_hardly_a_seam(kind, quality):
 def test_the_same_latents_give_the_same_pixels_however_they_are_tiled(shipped):
     """Synthesis sees as much of the neighbours as its receptive field: seams are not small, they are absent."""
     image = to_pixels(photos.photo(256, 192, seed=3))
-    layout = format.read(pipeline.encode(shipped, image, 70, 64))
+    layout = format.read(pipeline.encode(shipped, image, 70, 64, effort=2))
     header = layout.header
     y = torch.empty(shipped.config.latents, 16, 12)
     for tile, part in zip(header.tiles, pipeline.read_latents(shipped, layout), strict=True):
@@ -265,7 +266,8 @@ def test_file_size_is_what_the_tables_say_it_costs(shipped, quality, lanes_log2)
     pixels = to_pixels(photos.photo(200, 312, seed=4))
     header = codec.Header(312, 200, quality, shipped.id, tile=1024)
     y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality)
-    symbols, indexes, segments, _ = latents.quantise(shipped.walk(quality, *y.shape[1:]), y, z)
+    walk = shipped.walk(quality, *y.shape[1:])
+    symbols, indexes, segments, _ = latents.quantise(walk, y, z, shipped.dead_zones)
     symbols, indexes = symbols.numpy(), indexes.numpy()
     payload = entropy.encode(symbols, indexes, segments, shipped.tables, lanes_log2)
     data = format.write(header, [payload])
@@ -292,15 +294,53 @@ def test_encoding_is_repeatable():
     assert np.array_equal(*(codec.decode(data, output="numpy") for _ in range(2)))
 
 
-def test_every_quality_decodes_to_what_the_encoder_meant(shipped):
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_every_quality_decodes_to_what_the_encoder_meant(shipped, effort):
     """Latents out of the file are bit for bit the latents that the encoder saw, at all 100 qualities."""
+    dead_zones = shipped.dead_zones if effort > 1 else torch.zeros_like(shipped.dead_zones)
     pixels = to_pixels(photos.photo(33, 47, seed=6))
     for quality in range(1, 101):
         header = codec.Header(47, 33, quality, shipped.id)
         y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality)
-        *_, meant = latents.quantise(shipped.walk(quality, *y.shape[1:]), y, z)
-        (got,) = pipeline.read_latents(shipped, format.read(pipeline.encode(shipped, pixels, quality, 1024)))
+        *_, meant = latents.quantise(shipped.walk(quality, *y.shape[1:]), y, z, dead_zones)
+        (got,) = pipeline.read_latents(shipped, format.read(pipeline.encode(shipped, pixels, quality, 1024, effort)))
         assert torch.equal(got, meant), quality
+
+
+# ------------------------------------------------------------------ effort
+
+
+@pytest.mark.parametrize("quality", [5, 50, 95])
+@pytest.mark.parametrize("picture", ["synthetic", "astronaut"])
+def test_dead_zones_save_more_bits_than_their_error_is_worth(picture, quality):
+    image = photos.photo(192, 256) if picture == "synthetic" else photos.astronaut()[:256, 128:384]
+    worth = float(quality_lambda(torch.tensor(float(quality))))  # of squared error in bits, as the model was trained
+    bits, loss = {}, {}
+    for effort in EFFORTS:
+        data = codec.encode(image, quality, effort=effort)
+        error = np.square(codec.decode(data, output="numpy").astype(float) - image).mean()
+        bits[effort] = 8 * len(data) / image[..., 0].size
+        loss[effort] = bits[effort] + worth * error
+    assert bits[2] < 0.95 * bits[1] and loss[2] < 0.99 * loss[1]
+
+
+def test_dead_zones_are_for_latents_not_for_hyperlatents(shipped):
+    pixels = to_pixels(photos.photo(100, 120, seed=9))
+    (tile,) = codec.Header(120, 100, 50, shipped.id).tiles
+    y, z = pipeline.analyse(shipped, pixels, tile, 50)
+    of_no_zone, of_widest = (
+        latents.quantise(shipped.walk(50, *y.shape[1:]), y, z, torch.full((64,), width, dtype=torch.int16))
+        for width in (0, 2**15 - 1)
+    )
+    n = of_no_zone[2][0]  # hyperlatents
+    assert of_no_zone[0][:n].any() and torch.equal(of_no_zone[0][:n], of_widest[0][:n])
+    small, none = ((symbols[n:].abs().clamp(0, 9) % 9 > 0).sum() for symbols in (of_no_zone[0], of_widest[0]))
+    assert small > 0 and none == 0  # of 1 to 8: the widest zone reaches to 8.5
+
+
+def test_two_is_the_default_effort():
+    image = photos.photo(60, 70)
+    assert codec.encode(image, 50) == codec.encode(image, 50, effort=2) != codec.encode(image, 50, effort=1)
 
 
 # ------------------------------------------------------------------ wrong arguments
@@ -367,6 +407,15 @@ def test_a_palette_with_a_transparent_entry_is_refused():
 def test_quality_other_than_1_to_100_is_refused(quality, error):
     with pytest.raises(error, match=f"{quality}.*1..100"):
         codec.encode(photos.photo(8, 8), quality)
+
+
+@pytest.mark.parametrize(
+    ("effort", "error"),
+    [(0, ValueError), (EFFORTS[-1] + 1, ValueError), (2.0, TypeError), (True, TypeError), (None, TypeError)],
+)
+def test_effort_out_of_its_range_is_refused(effort, error):
+    with pytest.raises(error, match=f"effort {effort}: .*1..{EFFORTS[-1]}"):
+        codec.encode(photos.photo(8, 8), effort=effort)
 
 
 def test_pictures_over_the_size_limits_are_refused_before_any_work():

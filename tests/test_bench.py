@@ -326,8 +326,8 @@ def test_aec_is_called_through_the_public_api(folder, tmp_path, monkeypatch):
     jpeg = codecs.jpeg()
     calls = set()
 
-    def encode(image, *, quality, device, model):
-        calls.add((quality, device, model))
+    def encode(image, *, quality, device, model, effort="default"):
+        calls.add((quality, device, model, effort))
         return jpeg.encode(image, quality)
 
     def decode(data, *, device, model):
@@ -336,11 +336,13 @@ def test_aec_is_called_through_the_public_api(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(codec, "encode", encode, raising=False)
     monkeypatch.setattr(codec, "decode", decode, raising=False)
-    arguments = ("--codecs", "aec,jpeg", "--qualities", "90,30", "--device", "cpu", "--model", "m.safetensors")
+    arguments = ("--codecs", "aec,aec-e1,jpeg", "--qualities", "90,30", "--device", "cpu", "--model", "m.safetensors")
     assert bench_main(folder, *arguments, "--metrics", "psnr", "-o", tmp_path) == 0
-    assert calls == {(30, "cpu", "m.safetensors"), (90, "cpu", "m.safetensors"), ("cpu", "m.safetensors")}
+    encoded = {(quality, "cpu", "m.safetensors", effort) for quality in (30, 90) for effort in ("default", 1)}
+    assert calls == encoded | {("cpu", "m.safetensors")}
     rows = rows_of(tmp_path / "rd.csv")
-    assert [int(row["quality"]) for row in rows if row["codec"] == "aec"] == [30, 90] * 2
+    for name in ("aec", "aec-e1"):
+        assert [int(row["quality"]) for row in rows if row["codec"] == name] == [30, 90] * 2
     assert "Smaller than JPEG at equal PSNR at every rate from 0.15" in (tmp_path / "summary.md").read_text()
 
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import codec
-from codec import cli, format, weights
+from codec import api, cli, format, weights
 
 INSTALLED = shutil.which("aec", path=Path(sys.executable).parent)  # beside this Python, not just anywhere on the path
 AEC = [INSTALLED] if INSTALLED else [sys.executable, "-m", "codec.cli"]
@@ -92,6 +92,15 @@ def test_default_names_lie_beside_the_input(tmp_path, picture, packed):
     assert here("compress", picture) == 0 and here("decompress", packed) == 0
     assert files(tmp_path) == {"photo.png", "photo.aec", "packed.aec", "packed.png"}
     assert codec.inspect((tmp_path / "photo.aec").read_bytes()).quality == 75
+
+
+def test_effort_is_passed_on(tmp_path, picture):
+    for effort in (1, 2):
+        assert here("compress", "-q", 40, "-e", effort, picture, "-o", tmp_path / f"{effort}.aec") == 0
+        expected = codec.encode(Image.open(picture), 40, effort=effort)
+        assert (tmp_path / f"{effort}.aec").read_bytes() == expected
+    assert here("compress", "-q", 40, picture, "-o", tmp_path / "default.aec") == 0
+    assert (tmp_path / "default.aec").read_bytes() == expected
 
 
 def test_output_may_be_a_file_a_folder_or_a_dash(tmp_path, picture, capfdbinary):
@@ -196,6 +205,9 @@ def test_existing_output_is_refused_and_kept_unless_forced(tmp_path, picture):
         ["compress", "-q", "101", "x.png"],
         ["compress", "-q", "7.5", "x.png"],
         ["compress", "-q", "best", "x.png"],
+        ["compress", "-e", "0", "x.png"],
+        ["compress", "-e", str(api.EFFORTS[-1] + 1), "x.png"],
+        ["compress", "--effort", "high", "x.png"],
         ["compress"],
         ["compress", "x.png", "--no-such-option"],
         ["compress", "x.png", "y.png", "-o", "one.aec"],

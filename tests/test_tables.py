@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from codec import entropy
-from codec.tables import TOTAL, allocate, cost_bits, gaussian_pmf, gaussian_tables, scales
+from codec.tables import TOTAL, allocate, cost_bits, dead_zones, gaussian_pmf, gaussian_tables, scales
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +52,13 @@ def test_code_lengths_satisfy_kraft_with_equality_but_for_unused_escapes(tables)
     for index in (1, 20, 63):
         total = sum(2.0 ** -cost_bits(*tables, np.array([s]), np.array([index])) for s in range(-16383, 16384))
         assert 1 - 2 * 2**-10 < total <= 1 + 1e-9
+
+
+def test_dead_zones_are_in_proportion_to_what_a_one_costs_more_than_a_zero(tables):
+    zones = dead_zones(*tables)
+    assert zones.dtype == np.int16 and zones.shape == (64,) and zones[0] == 0
+    assert zones[1:].max() == 4096 // 4 and (np.diff(zones[1:]) <= 0).all() and zones.min() >= 0
+    for index in (8, 12, 20, 30):  # of the Gaussian itself; its tables are within 2^-14 of it
+        pmf = gaussian_pmf(scales()[index])
+        zero = len(pmf) // 2
+        assert abs(zones[index] - 4096 * 0.045 * math.log2(pmf[zero] / pmf[zero + 1])) < 2
