@@ -1,6 +1,6 @@
 """Pixels -> tiles -> latents -> payloads, and back. The transforms see a tile's neighbours, so no seam shows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from .format import Header, Layout, Tile
 from .image import Pixels, tile_input, to_uint8, window
 from .layers import exact_convolutions, saturate
 from .model import HYPER_STRIDE, LATENT_STRIDE
+from .refine import refine
 from .weights import Codec
 
 
@@ -21,27 +22,39 @@ def latent_size(tile: Tile) -> tuple[int, int]:
 
 @torch.inference_mode()
 @exact_convolutions()
-def analyse(codec: Codec, pixels: Pixels, tile: Tile, quality: int) -> tuple[Tensor, Tensor]:
-    """Float latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile."""
+def analyse(
+    codec: Codec,
+    pixels: Pixels,
+    tile: Tile,
+    quality: int,
+    refinement: int = 0,
+    progress: Callable[[], None] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Float latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile, after `refinement` iterations."""
     x, top, left = tile_input(pixels, tile, codec.config.halo * LATENT_STRIDE, LATENT_STRIDE, codec.device)
     x = x.contiguous(memory_format=torch.channels_last)
     height, width = latent_size(tile)
+    real = x[
+        0, : 1 if pixels.gray else 3, : pixels.data.shape[1] - tile.y + top, : pixels.data.shape[2] - tile.x + left
+    ]
     top, left = top // LATENT_STRIDE, left // LATENT_STRIDE
-    y = saturate(codec.analysis(x - 0.5)[:, :, top : top + height, left : left + width])
+    inside = slice(top, top + height), slice(left, left + width)
+    around = saturate(codec.analysis(x - 0.5))
+    y = around[:, :, inside[0], inside[1]]
     whole = torch.nn.functional.pad(y, (0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE), mode="replicate")
     z = codec.hyper_analysis(whole, torch.tensor([float(quality)], device=codec.device))
-    return y[0], z[0]
+    return refine(codec, real, around[0], z[0], inside, quality, refinement, progress), z[0]
 
 
 @torch.inference_mode()
-def encode(codec: Codec, pixels: Pixels, quality: int, tile_side: int, effort: int) -> bytes:
-    """An .aec file. The arguments are checked by api.encode, which says what effort is."""
+def encode(codec: Codec, pixels: Pixels, quality: int, tile_side: int, effort: int, *, refinement: int = 0) -> bytes:
+    """An .aec file. The arguments are checked by api.encode, which says what effort is; refinement: `refine.refine`."""
     height, width = pixels.data.shape[1:]
     header = Header(width, height, quality, codec.id, pixels.gray, tile_side)
     dead_zones = codec.dead_zones if effort > 1 else torch.zeros_like(codec.dead_zones)
     payloads = []
     for tile in header.tiles:
-        y, z = analyse(codec, pixels, tile, quality)
+        y, z = analyse(codec, pixels, tile, quality, refinement)
         symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, dead_zones)
         payloads.append(latents.encode(symbols, indexes, segments, codec.tables))
     return format.write(header, payloads)
