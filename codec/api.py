@@ -2,6 +2,7 @@
 
 import operator
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 from . import format
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TILE = 1024
-QUALITIES, EFFORTS = range(1, 101), range(1, 3)
+QUALITIES, EFFORTS = range(1, 101), range(1, 10)
 
 
 def encode(
@@ -23,6 +24,7 @@ def encode(
     model: str | os.PathLike | None = None,
     *,
     effort: int = 2,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> bytes:
     """Compress a picture.
 
@@ -33,7 +35,9 @@ def encode(
         device: "auto", "cpu", "cuda" or "cuda:N".
         model: name of a shipped model or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
-            more bits than its error is worth, `codec.tables.dead_zones`; 6 % smaller files at equal PSNR.
+            more bits than its error is worth, `codec.tables.dead_zones`; 6 % smaller files at equal PSNR. 3..9: symbols
+            tried out in the decoder's synthesis, more often the higher, `codec.refine`.
+        progress: called now and then from effort 3 on, with the share of the work that is done, up to 1.
 
     Returns:
         The bytes of an .aec file (codec/FORMAT.md).
@@ -50,7 +54,7 @@ def encode(
     pixels = to_pixels(image)
     format.check_size(pixels.data.shape[2], pixels.data.shape[1])
     codec = weights.load(weights.find(model), weights.resolve_device(device))
-    return pipeline.encode(codec, pixels, quality, TILE, effort)
+    return pipeline.encode(codec, pixels, quality, TILE, effort, progress)
 
 
 def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:

@@ -1,5 +1,6 @@
 """Pixels -> tiles -> latents -> payloads, and back. The transforms see a tile's neighbours, so no seam shows."""
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -11,7 +12,7 @@ from .format import Header, Layout, Tile
 from .image import Pixels, tile_input, to_uint8, window
 from .layers import exact_convolutions, saturate
 from .model import HYPER_STRIDE, LATENT_STRIDE
-from .refine import refine
+from .refine import ITERATIONS, refine
 from .weights import Codec
 
 
@@ -27,10 +28,10 @@ def analyse(
     pixels: Pixels,
     tile: Tile,
     quality: int,
-    refinement: int = 0,
-    progress: Callable[[], None] | None = None,
+    iterations: int = 0,
+    progress: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
-    """Float latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile, after `refinement` iterations."""
+    """Float latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile, after `refine`."""
     x, top, left = tile_input(pixels, tile, codec.config.halo * LATENT_STRIDE, LATENT_STRIDE, codec.device)
     x = x.contiguous(memory_format=torch.channels_last)
     height, width = latent_size(tile)
@@ -43,18 +44,31 @@ def analyse(
     y = around[:, :, inside[0], inside[1]]
     whole = torch.nn.functional.pad(y, (0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE), mode="replicate")
     z = codec.hyper_analysis(whole, torch.tensor([float(quality)], device=codec.device))
-    return refine(codec, real, around[0], z[0], inside, quality, refinement, progress), z[0]
+    return refine(codec, real, around[0], z[0], inside, quality, iterations, progress), z[0]
 
 
 @torch.inference_mode()
-def encode(codec: Codec, pixels: Pixels, quality: int, tile_side: int, effort: int, *, refinement: int = 0) -> bytes:
-    """An .aec file. The arguments are checked by api.encode, which says what effort is; refinement: `refine.refine`."""
+def encode(
+    codec: Codec,
+    pixels: Pixels,
+    quality: int,
+    tile_side: int,
+    effort: int,
+    progress: Callable[[float], None] = lambda share: None,
+) -> bytes:
+    """An .aec file. The arguments are checked by api.encode, which says what they are."""
     height, width = pixels.data.shape[1:]
     header = Header(width, height, quality, codec.id, pixels.gray, tile_side)
     dead_zones = codec.dead_zones if effort > 1 else torch.zeros_like(codec.dead_zones)
+    iterations = ITERATIONS.get(effort, 0)
+    done = itertools.count(1)
+
+    def tell() -> None:
+        progress(next(done) / (iterations * len(header.tiles)))
+
     payloads = []
     for tile in header.tiles:
-        y, z = analyse(codec, pixels, tile, quality, refinement)
+        y, z = analyse(codec, pixels, tile, quality, iterations, tell)
         symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, dead_zones)
         payloads.append(latents.encode(symbols, indexes, segments, codec.tables))
     return format.write(header, payloads)

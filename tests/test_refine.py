@@ -8,10 +8,12 @@ from photos import astronaut, gradient, photo
 from codec import format, pipeline
 from codec.image import to_pixels
 from codec.model import quality_lambda
+from codec.refine import ITERATIONS
 
 
 def compress(codec, image, quality, iterations, tile=1024):
-    return pipeline.encode(codec, to_pixels(image), quality, tile, 2, refinement=iterations)
+    effort = {0: 2, **{n: effort for effort, n in ITERATIONS.items()}}[iterations]
+    return pipeline.encode(codec, to_pixels(image), quality, tile, effort)
 
 
 def decompress(codec, data):
@@ -66,6 +68,14 @@ def test_progress_is_called_after_each_iteration(shipped):
     tile = format.Header(64, 48, 50, shipped.id).tiles[0]
     pipeline.analyse(shipped, pixels, tile, 50, 5, lambda: calls.append(1))
     assert len(calls) == 5
+
+
+@pytest.mark.parametrize("effort", [1, 2, 3, 5])
+def test_encode_tells_how_far_it_is_over_all_tiles(shipped, effort):
+    shares = []
+    pipeline.encode(shipped, to_pixels(photo(64, 100)), 50, 64, effort, shares.append)
+    n = 2 * ITERATIONS.get(effort, 0)
+    assert shares == [(i + 1) / n for i in range(n)]
 
 
 def test_steps_at_tile_borders_grow_by_less_than_a_tenth(shipped):
