@@ -294,6 +294,8 @@ def train(args: argparse.Namespace) -> int:
     output = Path(args.output)
     if output.suffix != ".safetensors":
         args.parser.error(f"-o {output}: a model's name ends in .safetensors")
+    if args.anew and args.init is None:
+        args.parser.error("--anew needs --init: it begins nets of that checkpoint again")
     refuse_existing(output, args.force or args.resume is not None)
     if args.resume is None:
         checkpoint = training.checkpoint_path(output)
@@ -306,10 +308,12 @@ def train(args: argparse.Namespace) -> int:
         learning_rate=args.learning_rate,
         device=args.device,
         seed=args.seed,
+        only=tuple(args.only),
     )
     report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
     holdout = Path(args.holdout) if args.holdout else None
-    training.main([Path(p) for p in args.data], output, options, args.resume and Path(args.resume), holdout, report)
+    resume, init = (path and Path(path) for path in (args.resume, args.init))
+    training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, holdout, report)
     return 0
 
 
@@ -439,7 +443,16 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--minutes", type=positive, required=True, help="budget in all, that of --resume's checkpoint included"
     )
-    p.add_argument("--resume", metavar="CHECKPOINT", help="go on from here")
+    start = p.add_mutually_exclusive_group()
+    start.add_argument("--resume", metavar="CHECKPOINT", help="go on from here")
+    start.add_argument("--init", metavar="CHECKPOINT", help="a new run that begins with these weights")
+    transforms = ("analysis", "synthesis")
+    p.add_argument(
+        "--anew", nargs="+", choices=transforms, default=[], help="of --init's, begin the blocks of these nets again"
+    )
+    p.add_argument(
+        "--only", nargs="+", choices=(*transforms, "hyper_analysis", "entropy"), default=[], help="train no other nets"
+    )
     p.add_argument(
         "--config", choices=("small", "base"), default="base", help="default: base; --resume keeps the checkpoint's"
     )

@@ -78,6 +78,11 @@ class Analysis(nn.Module):
         self.body16 = blocks(c.wide16, c.blocks16)
         self.tail = nn.Conv2d(c.wide16, c.latents, 1)
 
+    def silence_blocks(self) -> None:
+        """Leave the linear shortcut alone to speak, until the blocks have learned to."""
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)
+
     def forward(self, x: Tensor) -> Tensor:
         h = self.body8(self.head8(F.pixel_unshuffle(x, 8)))
         h = self.body16(self.head16(F.pixel_unshuffle(h, 2)))
@@ -95,6 +100,11 @@ class Synthesis(nn.Module):
         self.tail16 = nn.Conv2d(c.wide16, 4 * c.wide8, 1)
         self.body8 = blocks(c.wide8, c.blocks8)
         self.tail8 = nn.Conv2d(c.wide8, 3 * 64, 1)
+
+    def silence_blocks(self) -> None:
+        """As in `Analysis`."""
+        nn.init.zeros_(self.tail8.weight)
+        nn.init.zeros_(self.tail8.bias)
 
     def forward(self, y: Tensor) -> Tensor:
         h = F.pixel_shuffle(self.tail16(self.body16(self.head16(y))), 2)
@@ -263,10 +273,10 @@ class Model(nn.Module):
         scale = deviation.rsqrt()
         self.analysis.shortcut.weight.copy_((basis * scale).T[:, :, None, None])
         self.synthesis.shortcut.weight.copy_((basis / scale)[:, :, None, None])
-        for conv in (self.analysis.shortcut, self.synthesis.shortcut, self.analysis.tail, self.synthesis.tail8):
+        for conv in (self.analysis.shortcut, self.synthesis.shortcut):
             nn.init.zeros_(conv.bias)
-        for conv in (self.analysis.tail, self.synthesis.tail8):
-            nn.init.zeros_(conv.weight)
+        for net in (self.analysis, self.synthesis):
+            net.silence_blocks()
         # At high rate d(bits) = -lambda d(distortion) where step^2 = 18 log2(e) / (lambda 255^2), in orthonormal units.
         low, high = (math.log(v) for v in LAMBDA_RANGE)
         knots = QualityVector.KNOTS

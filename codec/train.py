@@ -7,7 +7,8 @@ model. `--minutes` is the total: resuming a finished run with a larger budget go
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Options:
         device: torch device.
         checkpoint_every: seconds between checkpoints.
         seed: of weights, crops and noise.
+        only: the nets to train, attributes of Model; the others stay as they are. None named: all are trained.
     """
 
     minutes: float
@@ -52,6 +54,7 @@ class Options:
     device: str = "cpu"
     checkpoint_every: float = 60
     seed: int = 0
+    only: tuple[str, ...] = ()
 
 
 def learning_rate_at(progress: float) -> float:
@@ -95,9 +98,15 @@ class Run:
         device = torch.device(self.options.device)
         self.model.to(device, memory_format=torch.channels_last)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        only = self.options.only
+        for name, p in self.model.named_parameters():
+            p.requires_grad_(not only or name.split(".")[0] in only)
         self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=self.options.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+            self._trained().values(), lr=self.options.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
         )
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def update(self, pixels: Tensor, learning_rate: float) -> Tensor:
         """One step on uint8 [B, 3, H, W]; returns (loss, mean bits per pixel, mean PSNR), still on the device."""
@@ -111,10 +120,11 @@ class Run:
             loss, bpp, mse = loss_of(self.model, x, q)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        trained = self._trained().values()
+        nn.utils.clip_grad_norm_(trained, 1.0)
         # A gradient that is not finite would poison weights and moments for ever; take it as zero, without asking the
         # device (the step is then momentum alone).
-        for p in self.model.parameters():
+        for p in trained:
             p.grad.nan_to_num_(0.0, 0.0, 0.0)
         self.optimiser.step()
         self.step += 1
@@ -135,7 +145,7 @@ class Run:
     def save(self, path: Path) -> None:
         if not self.optimiser.state_dict()["state"]:
             return  # not one step was made: nothing is worth keeping, and what is there may be
-        names = [n for n, _ in self.model.named_parameters()]
+        names = list(self._trained())
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
         for i, state in self.optimiser.state_dict()["state"].items():
@@ -145,32 +155,57 @@ class Run:
 
     @classmethod
     def load(cls, path: Path, options: Options) -> "Run":
-        """Raises ModelError if the file is not a checkpoint of aec."""
-        try:
-            with safe_open(path, "pt") as f:
-                meta = json.loads((f.metadata() or {})["aec_checkpoint"])
-                tensors = {k: f.get_tensor(k) for k in f.keys()}
-            return cls._restore(meta, tensors, options)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as e:
-            raise ModelError(f"{path}: not an aec training checkpoint ({e})") from e
+        """Go on where a checkpoint was written. Raises ModelError if the file is not a checkpoint of aec."""
+        with _checkpoint(path) as (meta, tensors):
+            run = cls(options, Config(**meta["config"]))
+            run.model.load_state_dict(_part(tensors, "model."))
+            run.place()
+            run.step, run.seconds = meta["step"], meta["seconds"]
+            run.ema = {k: v.to(options.device) for k, v in _part(tensors, "ema.").items()}
+            state = run.optimiser.state_dict()
+            state["state"] = {
+                i: {key: tensors[f"{key}.{n}"] for key in ("exp_avg", "exp_avg_sq", "step")}
+                for i, n in enumerate(run._trained())
+            }
+            run.optimiser.load_state_dict(state)
+            return run
 
     @classmethod
-    def _restore(cls, meta: dict, tensors: dict[str, Tensor], options: Options) -> "Run":
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    def start_from(cls, path: Path, options: Options, anew: Iterable[str] = ()) -> "Run":
+        """A new run that begins with the averaged weights of a checkpoint.
 
-        run = cls(options, Config(**meta["config"]))
-        run.model.load_state_dict(part("model."))
+        Args:
+            path: the checkpoint.
+            options: of the new run; the configuration is the checkpoint's.
+            anew: "analysis", "synthesis" or both: their blocks begin again, beside the linear shortcuts they have.
+
+        Raises:
+            ModelError: the file is not a checkpoint of aec.
+        """
+        with _checkpoint(path) as (meta, tensors):
+            run = cls(options, Config(**meta["config"]))
+            weights = _part(tensors, "ema.")
+            kept = {k: v for k, v in weights.items() if k.split(".")[0] not in anew or ".shortcut." in k}
+            run.model.load_state_dict(run.model.state_dict() | kept)
+        for net in anew:
+            getattr(run.model, net).silence_blocks()
         run.place()
-        run.step, run.seconds = meta["step"], meta["seconds"]
-        run.ema = {k: v.to(options.device) for k, v in part("ema.").items()}
-        state = run.optimiser.state_dict()
-        names = [n for n, _ in run.model.named_parameters()]
-        state["state"] = {
-            i: {key: tensors[f"{key}.{n}"] for key in ("exp_avg", "exp_avg_sq", "step")} for i, n in enumerate(names)
-        }
-        run.optimiser.load_state_dict(state)
         return run
+
+
+@contextmanager
+def _checkpoint(path: Path) -> Iterator[tuple[dict, dict[str, Tensor]]]:
+    """(metadata, tensors). Whatever goes wrong, in reading it or in using it, is a ModelError."""
+    try:
+        with safe_open(path, "pt") as f:
+            meta = json.loads((f.metadata() or {})["aec_checkpoint"])
+            yield meta, {k: f.get_tensor(k) for k in f.keys()}
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as e:
+        raise ModelError(f"{path}: not an aec training checkpoint ({e})") from e
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def checkpoint_path(output: Path) -> Path:
@@ -240,6 +275,8 @@ def main(
     output: Path,
     options: Options,
     resume: Path | None,
+    init: Path | None,
+    anew: Iterable[str],
     holdout: Path | None,
     report: Callable[[str], None],
 ) -> None:
@@ -250,6 +287,7 @@ def main(
         output: model file to write; checkpoints go to `checkpoint_path(output)`.
         options: resuming keeps the checkpoint's config.
         resume: checkpoint to go on from.
+        init, anew: checkpoint whose weights a new run begins with, and the nets that do not (`Run.start_from`).
         holdout: images for the figures at the end; None: every fiftieth of data, which is then not trained on.
         report: takes lines of progress.
 
@@ -275,7 +313,9 @@ def main(
         held = images[::50]
         images = [im for i, im in enumerate(images) if i % 50]
     report(f"{len(images)} images, {sum(im[..., 0].size for im in images) / 1e6:.0f} Mpixel; {len(held)} held out")
-    if resume is None:
+    if init is not None:
+        run = Run.start_from(init, options, anew)
+    elif resume is None:
         run = Run(options, CONFIGS[options.config])
         run.start(images)
         run.place()

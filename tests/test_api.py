@@ -16,6 +16,7 @@ from codec import entropy, format, latents, pipeline, weights
 from codec.api import EFFORTS, TILE
 from codec.image import to_pixels
 from codec.model import quality_lambda
+from codec.refine import ITERATIONS
 from codec.tables import cost_bits
 
 CPU = torch.device("cpu")
@@ -294,14 +295,14 @@ def test_encoding_is_repeatable():
     assert np.array_equal(*(codec.decode(data, output="numpy") for _ in range(2)))
 
 
-@pytest.mark.parametrize("effort", EFFORTS)
+@pytest.mark.parametrize("effort", [1, 2, 4])
 def test_every_quality_decodes_to_what_the_encoder_meant(shipped, effort):
     """Latents out of the file are bit for bit the latents that the encoder saw, at all 100 qualities."""
     dead_zones = shipped.dead_zones if effort > 1 else torch.zeros_like(shipped.dead_zones)
     pixels = to_pixels(photos.photo(33, 47, seed=6))
     for quality in range(1, 101):
         header = codec.Header(47, 33, quality, shipped.id)
-        y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality)
+        y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality, ITERATIONS.get(effort, 0))
         *_, meant = latents.quantise(shipped.walk(quality, *y.shape[1:]), y, z, dead_zones)
         (got,) = pipeline.read_latents(shipped, format.read(pipeline.encode(shipped, pixels, quality, 1024, effort)))
         assert torch.equal(got, meant), quality
@@ -316,7 +317,7 @@ def test_dead_zones_save_more_bits_than_their_error_is_worth(picture, quality):
     image = photos.photo(192, 256) if picture == "synthetic" else photos.astronaut()[:256, 128:384]
     worth = float(quality_lambda(torch.tensor(float(quality))))  # of squared error in bits, as the model was trained
     bits, loss = {}, {}
-    for effort in EFFORTS:
+    for effort in (1, 2):
         data = codec.encode(image, quality, effort=effort)
         error = np.square(codec.decode(data, output="numpy").astype(float) - image).mean()
         bits[effort] = 8 * len(data) / image[..., 0].size

@@ -269,8 +269,8 @@ def test_a_shard_cut_short_is_an_error_that_names_it(tmp_path):
 # ------------------------------------------------------------------ a run and its checkpoint
 
 
-def started(seed=0, minutes=1.0) -> Run:
-    run = Run(Options(minutes=minutes, batch=2, seed=seed), TINY)
+def started(seed=0, minutes=1.0, only=()) -> Run:
+    run = Run(Options(minutes=minutes, batch=2, seed=seed, only=only), TINY)
     run.start([photos.photo(256, 256, seed=seed), photos.photo(270, 256, seed=seed + 1)])
     run.place()
     return run
@@ -304,6 +304,39 @@ def test_a_checkpoint_holds_everything_exactly_and_training_goes_on_as_if_never_
     before, after = state_of(run), state_of(loaded)
     assert [k for k in before if not torch.equal(before[k], after[k])] == []
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_a_new_run_begins_with_the_average_and_with_the_nets_asked_for_anew(tmp_path):
+    run = started()
+    for i in range(3):
+        run.update(pixels(i), 1e-3)
+    run.save(tmp_path / "c.safetensors")
+    new = Run.start_from(tmp_path / "c.safetensors", Options(minutes=1.0, batch=2, seed=9), anew=["synthesis"])
+    assert (new.step, new.seconds, new.config) == (0, 0.0, TINY)
+    weights, kept = new.model.state_dict(), {k for k in run.ema if not k.startswith("synthesis.") or "shortcut" in k}
+    assert all(torch.equal(weights[k], run.ema[k]) for k in kept) and 0 < len(kept) < len(weights)
+    assert not any(weights[f"synthesis.tail8.{k}"].any() for k in ("weight", "bias"))
+    y = torch.randn(1, TINY.latents, 4, 4)
+    linear = torch.nn.functional.pixel_shuffle(new.model.synthesis.shortcut(y), 16)
+    assert torch.equal(new.model.synthesis(y), linear)  # the blocks are silent
+    new.update(pixels(5), 1e-3)
+
+
+def test_only_the_nets_named_are_trained_and_their_checkpoints_resume(tmp_path):
+    run = started(only=("synthesis",))
+    before = state_of(run)
+    for i in range(3):
+        run.update(pixels(i), 1e-3)
+    after = state_of(run)
+    moved = {k for k in before if k.startswith("model.") and not torch.equal(before[k], after[k])}
+    assert moved and all(k.startswith("model.synthesis.") for k in moved)
+    run.save(tmp_path / "c.safetensors")
+    loaded = Run.load(tmp_path / "c.safetensors", run.options)
+    for each in (run, loaded):
+        torch.manual_seed(7)
+        each.update(pixels(9), 5e-4)
+    before, after = state_of(run), state_of(loaded)
+    assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
 
 
 def test_the_checkpoint_is_safetensors_with_the_clock_in_its_metadata(tmp_path):
