@@ -37,7 +37,7 @@ def make_codecs(device: str = "auto", model: str | None = None) -> dict[str, Cod
     """All codecs by name; `device` and `model` are aec's. Imports neither torch nor codec."""
     return {
         "aec": aec(device, model),
-        **{f"aec-e{effort}": aec(device, model, effort) for effort in (1,)},
+        **{f"aec-e{effort}": aec(device, model, effort) for effort in (1, 3, 5, 7, 9)},
         "jpeg": jpeg(),
         "jpeg-opt": jpeg_opt(),
         "jpeg-444": jpeg_444(),

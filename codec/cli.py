@@ -414,7 +414,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=2,
         metavar=f"{api.EFFORTS[0]}..{api.EFFORTS[-1]}",
         help="1: every latent to its nearest symbol; 2: zeros where they save more bits than they cost in error: files "
-        "6 %% smaller at equal PSNR; 3..9: try symbols out, 1 to 16 decodings, a little smaller still (default: 2)",
+        "10 %% smaller at equal PSNR; 3..9: try symbols out, 1 to 16 decodings, a little smaller still (default: 2)",
     )
     p.set_defaults(run=compress, parser=p)
 
