@@ -35,6 +35,9 @@ MOVING = 0.7
 ITERATIONS = {3: 1, 4: 2, 5: 3, 6: 4, 7: 6, 8: 8, 9: 16}
 
 
+@torch.inference_mode(False)  # whose tensors the caller may hand in
+@torch.enable_grad()
+@exact_convolutions()
 def refine(
     codec: Codec,
     x: Tensor,
@@ -63,24 +66,9 @@ def refine(
         The tile's latents, float32 [M, h, w], for `latents.quantise` with the codec's dead zones. A function of the
         arguments alone on one machine. For 0 iterations those of y.
     """
-    target = y[:, inside[0], inside[1]].contiguous()
     if iterations == 0:
-        return target
-    with torch.inference_mode(False), torch.enable_grad(), exact_convolutions():
-        return _descend(codec, x.clone(), y.clone(), z.clone(), inside, quality, iterations, progress)
-
-
-def _descend(
-    codec: Codec,
-    x: Tensor,
-    y: Tensor,
-    z: Tensor,
-    inside: tuple[slice, slice],
-    quality: int,
-    iterations: int,
-    progress: Callable[[], None],
-) -> Tensor:
-    """`refine` for at least one iteration, with gradients on."""
+        return y[:, inside[0], inside[1]]
+    x, y, z = x.clone(), y.clone(), z.clone()  # autograd takes no inference tensors
     generator = torch.Generator(codec.device).manual_seed(0)
     weight = quality_lambda(quality) * 255**2
     step = to_float(codec.net.step[quality - 1])[:, None, None]
