@@ -1,0 +1,116 @@
+// The plots: data -> what Plotly draws. Colours come from the style sheet, so that they follow the colour scheme.
+
+const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star", "hexagon", "bowtie"];
+const DASHES = ["dot", "dash", "dashdot", "longdash"];
+const COLOURS = 10;
+
+/** The library travels compressed: a quarter of its size. */
+async function loadPlotly() {
+  const bytes = Uint8Array.from(atob(textOf("plotly")), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(stream).text();
+  document.head.append(script);
+}
+
+function cssColour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+/** Plotly takes some markup in texts. */
+function plain(text) {
+  return String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+function layoutOf(x, y, revision) {
+  const line = cssColour("--line");
+  const axis = { gridcolor: line, linecolor: line, zeroline: false, ticks: "outside", tickcolor: line, automargin: true };
+  const titled = (given) => ({ ...axis, ...given, title: { text: plain(given.title), standoff: 8 } });
+  return {
+    xaxis: titled(x),
+    yaxis: titled(y),
+    uirevision: revision, // a zoom stays for as long as this does
+    showlegend: false,
+    hovermode: "closest",
+    // A finger that drags scrolls the page; the plot's buttons zoom.
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+    margin: { l: 8, r: 12, t: 8, b: 8 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: cssColour("--text") },
+    hoverlabel: { bgcolor: cssColour("--raised"), bordercolor: line, font: { color: cssColour("--text") }, align: "left" },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: cssColour("--muted"), activecolor: cssColour("--text") },
+  };
+}
+
+const CONFIG = {
+  responsive: true,
+  displaylogo: false,
+  doubleClick: "reset",
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+};
+
+function draw(node, traces, layout) {
+  return Plotly.react(node, traces, layout, CONFIG);
+}
+
+function isPoint(metric) {
+  return (point) => Number.isFinite(point[metric]) && point.bpp > 0;
+}
+
+/** curves: [{name, points, style: {colour, symbol, dash or null if measured, wide}}], those to be seen. */
+function drawRateDistortion(node, curves, metric, logarithmic, revision) {
+  const drawn = curves.map((curve) => ({ ...curve, points: curve.points.filter(isPoint(metric.key)) }));
+  const digits = digitsFor(drawn.flatMap((curve) => curve.points.map((point) => point[metric.key])));
+  const unit = metric.unit ? ` ${metric.unit}` : "";
+  const traces = drawn.map(({ name, points, style }) => ({
+    name: plain(name),
+    x: points.map((point) => point.bpp),
+    y: points.map((point) => point[metric.key]),
+    customdata: points.map((point) => (point.quality === undefined ? "" : ` · quality ${point.quality}`)),
+    hovertemplate: `<b>%{fullData.name}</b>%{customdata}<br>%{x:.3f} bpp · %{y:.${digits}f}${plain(unit)}<extra></extra>`,
+    mode: style.dash ? "lines" : "lines+markers",
+    line: { color: cssColour(style.colour), width: style.dash ? 1.2 : style.wide ? 3 : 1.8, dash: style.dash ?? "solid" },
+    marker: { symbol: style.symbol, size: style.wide ? 9 : 7 },
+  }));
+  const measured = drawn.filter((curve) => !curve.style.dash).flatMap((curve) => curve.points);
+  const x = { title: "bits per pixel", type: logarithmic ? "log" : "linear", range: rateRange(measured, logarithmic) };
+  const y = { title: metric.name + (metric.unit ? `, ${metric.unit}` : ""), range: padded(measured.map((p) => p[metric.key])) };
+  return draw(node, traces, layoutOf(x, y, revision));
+}
+
+/** Published curves must not stretch the axes: what was measured says where to look. */
+function rateRange(points, logarithmic) {
+  const rates = points.map((point) => point.bpp);
+  if (!rates.length) return undefined;
+  return logarithmic ? padded(rates.map(Math.log10)) : [0, 1.04 * Math.max(...rates)];
+}
+
+function padded(values) {
+  if (!values.length) return undefined;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const room = 0.05 * (high - low) || 0.5;
+  return [low - room, high + room];
+}
+
+/** spots: [{name, speed in MP/s, rate in percent, style}]. Up and to the right is better. */
+function drawSpeed(node, spots, what, anchor, revision) {
+  const traces = spots.map(({ name, speed, rate, style }) => ({
+    name: plain(name),
+    x: [speed],
+    y: [rate],
+    mode: "markers+text",
+    text: [plain(name)],
+    textposition: "top center",
+    cliponaxis: false,
+    hovertemplate: `<b>%{fullData.name}</b><br>${what} %{x:.3~g} MP/s<br>BD-rate %{y:+.1f} %<extra></extra>`,
+    marker: { symbol: style.symbol, size: style.wide ? 13 : 10, color: cssColour(style.colour) },
+  }));
+  const x = { title: `${what}, MP/s`, type: "log", range: padded(spots.map((spot) => Math.log10(spot.speed))), dtick: "D2" };
+  const y = { title: `BD-rate against ${anchor}, %`, range: padded(spots.map((spot) => spot.rate))?.reverse() };
+  // Room for the names over and beside the marks.
+  for (const axis of [x, y]) {
+    if (axis.range) axis.range = [axis.range[0] - 0.12 * (axis.range[1] - axis.range[0]), axis.range[1] + 0.12 * (axis.range[1] - axis.range[0])];
+  }
+  return draw(node, traces, layoutOf(x, y, revision));
+}
