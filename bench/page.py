@@ -21,7 +21,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-from codec.cli import write_bytes
+from codec.files import write_bytes
 
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 WEBP_MAX_SIDE = 16383
@@ -74,7 +74,7 @@ def write_page(report: dict, pictures: Sequence[Picture], path: Path) -> None:
     Raises:
         ImportError: plotly is not installed.
         ValueError: a version's pixels are not of its original's size.
-        codec.cli.OutputError: the file cannot be written.
+        codec.files.OutputError: the file cannot be written.
     """
     scripts = {"plotly": base64.b64encode(gzip.compress(_plotly().encode(), mtime=0)).decode()}
     page = _page(f"aec bench, {report['date'][:10]}", report, pictures, (*VIEWER, "plots.js", "report.js"), scripts)

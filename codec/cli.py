@@ -1,16 +1,18 @@
 """The `aec` command: arguments, files and messages. No codec logic; torch comes in when a network first runs."""
 
 import argparse
+import importlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from . import api, errors, format
+from .files import InputError, OutputError, open_picture, read_bytes, refuse_existing, write_bytes
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INPUT, EXIT_CORRUPT, EXIT_LIMIT, EXIT_MODEL, EXIT_OUTPUT = range(1, 8)
 EXIT_INTERRUPTED = 130
@@ -24,16 +26,9 @@ EXAMPLES = """examples:
   aec info photo.aec
   aec train my-photos/ -o my.safetensors --minutes 60
   aec bench my-photos/ -o report/
+  aec compare photo.png photo.aec photo.jpg -o compare.html
 exit codes: 0 done, 1 some files failed, 2 usage, 3 unreadable input, 4 corrupt or truncated file,
   5 over a limit, 6 model missing or another one, 7 output exists or cannot be written, 130 interrupted"""
-
-
-class OutputError(Exception):
-    """The output exists already, or cannot be written."""
-
-
-class InputError(Exception):
-    """The input cannot be read as what it should be."""
 
 
 # What a file or a machine can bring about (torch says RuntimeError when memory runs out). The rest is a bug of ours.
@@ -64,46 +59,6 @@ def exit_code(error: Exception) -> int:
         if isinstance(error, kinds):
             return code
     return EXIT_INPUT
-
-
-def read_bytes(path: Path | None) -> bytes:
-    return sys.stdin.buffer.read() if path is None else path.read_bytes()
-
-
-def write_bytes(path: Path | None, data: bytes, force: bool) -> None:
-    """Write through a temporary file beside the target, so that no half-written file is ever seen."""
-    try:
-        if path is None:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-            return
-        refuse_existing(path, force)
-        path = path.resolve()  # a symbolic link stays, its target is replaced
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)  # a device or a pipe is written to, never replaced
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as f:
-                f.write(data)
-                f.flush()
-                os.fsync(f.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
-    except OSError as e:
-        raise OutputError(f"cannot write {path or 'standard output'}: {e.strerror or e}") from e
-
-
-def refuse_existing(path: Path | None, force: bool) -> None:
-    if path is not None and path.exists() and not force:
-        raise OutputError(f"{path} exists already: -f overwrites it")
 
 
 def expand(inputs: list[str], suffixes: set[str], recursive: bool) -> list[tuple[Path | None, Path]]:
@@ -196,39 +151,18 @@ def _share_done(args: argparse.Namespace, job: Job) -> Iterator[Callable[[float]
         yield lambda share: bar.update(share - bar.n)
 
 
-def _open_picture(path: Path | None):
-    """A still 8-bit picture, decoded, and the bytes it took; its size is checked before its pixels are touched."""
-    import io
-
-    from PIL import Image, UnidentifiedImageError
-
-    from .image import open_checked
-
-    Image.MAX_IMAGE_PIXELS = None  # the format's own limit is the one that is checked
-    data = read_bytes(path)
-    try:
-        picture = Image.open(io.BytesIO(data))
-        open_checked(picture)
-    except UnidentifiedImageError as e:
-        raise InputError("not a picture that Pillow can read") from e
-    except (errors.LimitError, MemoryError):
-        raise
-    except Exception as e:  # Pillow's readers raise all kinds on damaged files: struct.error, OverflowError ..
-        raise InputError(f"cannot read the picture: {e}") from e
-    return picture, len(data)
-
-
 def compress(args: argparse.Namespace) -> int:
     def work(job: Job) -> str:
         refuse_existing(job.target, args.force)
-        picture, before = _open_picture(job.source)
+        source = read_bytes(job.source)
+        picture = open_picture(source)
         with _share_done(args, job) as progress:
             data = api.encode(picture, args.quality, args.device, args.model, effort=args.effort, progress=progress)
         write_bytes(job.target, data, args.force)
         width, height = picture.size
         return (
-            f"{job.name}: {width}x{height}, {before} -> {len(data)} bytes "
-            f"({len(data) / before:.1%}, {8 * len(data) / (width * height):.3f} bits per pixel) "
+            f"{job.name}: {width}x{height}, {len(source)} -> {len(data)} bytes "
+            f"({len(data) / len(source):.1%}, {8 * len(data) / (width * height):.3f} bits per pixel) "
             f"-> {job.target or 'standard output'}"
         )
 
@@ -318,11 +252,34 @@ def train(args: argparse.Namespace) -> int:
 
 
 def bench(args: argparse.Namespace) -> int:
+    return _bench_module(".bench").main(args.rest)
+
+
+def compare(args: argparse.Namespace) -> int:
+    comparison = _bench_module(".bench.compare")
+    target = None if args.output == "-" else Path(args.output)
+    original, *others = (Job(Path(name), target) for name in (args.original, *args.files))
+    if target is not None and target.resolve() in [job.source.resolve() for job in (original, *others)]:
+        args.parser.error(f"{target} would be replaced by the page: choose another output with -o")
+    refuse_existing(target, args.force)
+    files = []
+
+    def work(job: Job) -> str:
+        file = comparison.read(job.source, args.device, args.model, files[0] if files else None)
+        files.append(file)
+        return f"{job.name}: {file.n_bytes} bytes"
+
+    code = run(args, [original], work) or run(args, others, work)
+    if not code:
+        write_bytes(target, comparison.page(files[0], files[1:]), args.force)
+    return code
+
+
+def _bench_module(name: str) -> ModuleType:
     try:
-        from . import bench
+        return importlib.import_module(name, __package__)
     except ImportError as e:  # built in place
         raise InputError("the bench is part of an installed aec only; in the tree, run python -m bench") from e
-    return bench.main(args.rest)
 
 
 def version() -> str:
@@ -472,6 +429,15 @@ def make_parser() -> argparse.ArgumentParser:
         "bench", help="rate-distortion and speed against JPEG and others (aec bench --help)", add_help=False
     )
     p.set_defaults(run=bench, parser=p, debug=False)
+
+    p = commands.add_parser(
+        "compare", parents=[model, talk], help="a picture and files made of it -> a page to look at them side by side"
+    )
+    p.add_argument("original", metavar="ORIGINAL", help="picture")
+    p.add_argument("files", nargs="+", metavar="FILE", help=".aec, JPEG, WebP, AVIF or what else Pillow can read")
+    p.add_argument("-o", "--output", metavar="HTML", default="compare.html", help="default: compare.html; - for stdout")
+    p.add_argument("-f", "--force", action="store_true", help="overwrite")
+    p.set_defaults(run=compare, parser=p)
     return parser
 
 

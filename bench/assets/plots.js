@@ -13,6 +13,10 @@ async function loadPlotly() {
   document.head.append(script);
 }
 
+// Plotly labels what lies between powers of ten with a digit alone, or not at all.
+const TICKS = [-3, -2, -1, 0, 1, 2, 3, 4].flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)));
+const LOGARITHMIC = { type: "log", tickvals: TICKS, ticktext: TICKS.map(String) };
+
 function cssColour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
@@ -25,7 +29,8 @@ function plain(text) {
 function layoutOf(x, y, revision) {
   const line = cssColour("--line");
   const axis = { gridcolor: line, linecolor: line, zeroline: false, ticks: "outside", tickcolor: line, automargin: true };
-  const titled = (given) => ({ ...axis, ...given, title: { text: plain(given.title), standoff: 8 } });
+  const titled = (given) => ({ ...axis, ...given, title: { text: plain(given.title), standoff: 8, font: { size: 13 } } });
+  const fingers = matchMedia("(pointer: coarse)").matches;
   return {
     xaxis: titled(x),
     yaxis: titled(y),
@@ -33,8 +38,8 @@ function layoutOf(x, y, revision) {
     showlegend: false,
     hovermode: "closest",
     // A finger that drags scrolls the page; the plot's buttons zoom.
-    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-    margin: { l: 8, r: 12, t: 8, b: 8 },
+    dragmode: fingers ? false : "zoom",
+    margin: { l: 8, r: 12, t: fingers ? 36 : 8, b: 8 }, // the buttons are always in sight then
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: cssColour("--text") },
@@ -74,7 +79,7 @@ function drawRateDistortion(node, curves, metric, logarithmic, revision) {
     marker: { symbol: style.symbol, size: style.wide ? 9 : 7 },
   }));
   const measured = drawn.filter((curve) => !curve.style.dash).flatMap((curve) => curve.points);
-  const x = { title: "bits per pixel", type: logarithmic ? "log" : "linear", range: rateRange(measured, logarithmic) };
+  const x = { title: "bits per pixel", ...(logarithmic ? LOGARITHMIC : {}), range: rateRange(measured, logarithmic) };
   const y = { title: metric.name + (metric.unit ? `, ${metric.unit}` : ""), range: padded(measured.map((p) => p[metric.key])) };
   return draw(node, traces, layoutOf(x, y, revision));
 }
@@ -86,10 +91,11 @@ function rateRange(points, logarithmic) {
   return logarithmic ? padded(rates.map(Math.log10)) : [0, 1.04 * Math.max(...rates)];
 }
 
-function padded(values) {
+/** The values' range, widened by a share of it; none: Plotly's own choice. */
+function padded(values, share = 0.05) {
   if (!values.length) return undefined;
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const room = 0.05 * (high - low) || 0.5;
+  const room = share * (high - low) || 0.5;
   return [low - room, high + room];
 }
 
@@ -106,11 +112,7 @@ function drawSpeed(node, spots, what, anchor, revision) {
     hovertemplate: `<b>%{fullData.name}</b><br>${what} %{x:.3~g} MP/s<br>BD-rate %{y:+.1f} %<extra></extra>`,
     marker: { symbol: style.symbol, size: style.wide ? 13 : 10, color: cssColour(style.colour) },
   }));
-  const x = { title: `${what}, MP/s`, type: "log", range: padded(spots.map((spot) => Math.log10(spot.speed))), dtick: "D2" };
-  const y = { title: `BD-rate against ${anchor}, %`, range: padded(spots.map((spot) => spot.rate))?.reverse() };
-  // Room for the names over and beside the marks.
-  for (const axis of [x, y]) {
-    if (axis.range) axis.range = [axis.range[0] - 0.12 * (axis.range[1] - axis.range[0]), axis.range[1] + 0.12 * (axis.range[1] - axis.range[0])];
-  }
+  const x = { title: `${what}, MP/s`, ...LOGARITHMIC, range: padded(spots.map((spot) => Math.log10(spot.speed)), 0.15) };
+  const y = { title: `BD-rate against ${anchor}, %`, range: padded(spots.map((spot) => spot.rate), 0.15)?.reverse() };
   return draw(node, traces, layoutOf(x, y, revision));
 }

@@ -56,7 +56,7 @@ function verdict(set) {
     `${number(Math.abs(value), 1)} % ${value < 0 ? "fewer" : "more"}${i ? "" : " bits"} than ${name}${short ? "*" : ""}`);
   const list = [clauses.slice(0, -1).join(", "), clauses.at(-1)].filter(Boolean).join(" and ");
   const star = found.some((bd) => bd.short) ? " * The curves share a short range only." : "";
-  return `On ${set.name}, at equal ${metric.name}, ${subject} needs ${list}.${star}`;
+  return `On ${set.name}, at equal ${metric.name.split(",")[0]}, ${subject} needs ${list}.${star}`;
 }
 
 function head() {
@@ -338,7 +338,7 @@ function page() {
     sets.length > 1 ? radios("Set of images", sets, state.set.name, setSet) : null,
     places.notes,
     section("quality", "Rate and quality", controls(), chips, rdPlot,
-      el("p", { class: "muted" }, "Drag to zoom, double click to see all; published curves are thin and dashed.")),
+      el("p", { class: "muted" }, "Drag to zoom, double click to see all; published curves are thin and dashed and may reach beyond the axes.")),
     section("pictures", "Pictures", el("p", { class: "muted" }, "aec on the left, on the right the rival whose file is nearest in size."), viewerPlace),
     section("speed", "Speed against BD-rate",
       choice("Against", anchors.map((name) => [name, name]), state.anchor, setAnchor),

@@ -1,0 +1,106 @@
+"""`aec compare`: a picture and files that were made of it -> the page with the viewer."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from codec import api, metrics
+from codec.files import InputError, open_picture
+from codec.format import MAGIC
+
+from .page import Picture, Version, comparison_page
+
+METRICS = ({"key": "psnr", "name": "PSNR, RGB", "unit": "dB"}, {"key": "ms-ssim", "name": "MS-SSIM", "unit": ""})
+
+READERS = {
+    ".heic": ("pillow_heif", "pillow-heif"),
+    ".heif": ("pillow_heif", "pillow-heif"),
+    ".jxl": ("pillow_jxl", "pillow-jxl-plugin"),
+}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it was read.
+
+    Args:
+        quality: None: the format does not say.
+        pixels: uint8 [H, W, 3].
+    """
+
+    path: Path
+    n_bytes: int
+    quality: int | None
+    pixels: np.ndarray
+
+
+def read(path: Path, device: str, model: str | None, original: File | None) -> File:
+    """Decode a file: by `codec.decode` if it is one of aec's, and else by Pillow and what of its plugins is installed.
+
+    Args:
+        device, model: as `codec.decode`.
+        original: what the file must be of the size of; None: nothing.
+
+    Raises:
+        OSError: it cannot be opened.
+        AecError, InputError: it cannot be decoded.
+        InputError: it is of another size.
+        ValueError: as `codec.image.to_pixels`.
+    """
+    data = path.read_bytes()
+    quality = None
+    if data.startswith(MAGIC) or path.suffix.lower() == ".aec":
+        picture = api.decode(data, device, model)
+        quality = api.inspect(data).quality
+    else:
+        _register_reader(path.suffix.lower())
+        picture = open_picture(data)
+    from codec.image import to_numpy, to_pixels  # imports torch
+
+    pixels = to_numpy(to_pixels(picture).data.expand(3, -1, -1))  # turned as its EXIF says, gray spread
+    if original is not None and pixels.shape != original.pixels.shape:
+        (height, width), (its_height, its_width) = pixels.shape[:2], original.pixels.shape[:2]
+        raise InputError(
+            f"{width}x{height} pixels, but {original.path} has {its_width}x{its_height}: sizes must be equal"
+        )
+    return File(path, len(data), quality, pixels)
+
+
+def _register_reader(suffix: str) -> None:
+    """Let Pillow read what it leaves to a package of its own."""
+    if suffix not in READERS:
+        return
+    module, package = READERS[suffix]
+    if not importlib.util.find_spec(module):
+        raise InputError(f"{suffix} files need {package}; try: pip install 'aec-codec[bench]'")
+    reader = importlib.import_module(module)
+    if hasattr(reader, "register_heif_opener"):  # pillow_jxl registers itself
+        reader.register_heif_opener()
+
+
+def page(original: File, files: Sequence[File]) -> bytes:
+    """The HTML, in UTF-8.
+
+    Args:
+        files: at least one, each of the original's size.
+    """
+    notes = []
+    if not importlib.util.find_spec("pytorch_msssim"):
+        notes.append("MS-SSIM is left out: it needs pytorch-msssim; try: pip install 'aec-codec[bench]'")
+    names = [file.path.name for file in files]
+    if len(set(names)) < len(names):
+        names = [str(file.path) for file in files]
+    versions = []
+    for name, file in zip(names, files, strict=True):
+        figures = {"psnr": metrics.psnr(original.pixels, file.pixels)}
+        if not notes:
+            figures["ms-ssim"] = metrics.ms_ssim(original.pixels, file.pixels)
+        versions.append(Version(name, file.quality, file.n_bytes, file.pixels, figures))
+    title = f"{original.path.name}: {len(files)} file{'s' if len(files) > 1 else ''} compared"
+    return comparison_page(title, notes, METRICS, Picture("", original.path.name, original.pixels, versions))

@@ -1,0 +1,87 @@
+"""Files as the commands treat them: written whole or not at all, never replaced by accident. Only pictures need torch."""
+
+import io
+import os
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import errors
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class OutputError(Exception):
+    """The output exists already, or cannot be written."""
+
+
+class InputError(Exception):
+    """The input cannot be read as what it should be."""
+
+
+def read_bytes(path: Path | None) -> bytes:
+    return sys.stdin.buffer.read() if path is None else path.read_bytes()
+
+
+def write_bytes(path: Path | None, data: bytes, force: bool) -> None:
+    """Write through a temporary file beside the target, so that no half-written file is ever seen."""
+    try:
+        if path is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            return
+        refuse_existing(path, force)
+        path = path.resolve()  # a symbolic link stays, its target is replaced
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)  # a device or a pipe is written to, never replaced
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+    except OSError as e:
+        raise OutputError(f"cannot write {path or 'standard output'}: {e.strerror or e}") from e
+
+
+def refuse_existing(path: Path | None, force: bool) -> None:
+    if path is not None and path.exists() and not force:
+        raise OutputError(f"{path} exists already: -f overwrites it")
+
+
+def open_picture(data: bytes) -> "Image.Image":
+    """A still 8-bit picture, decoded; its size is checked before its pixels are touched.
+
+    Raises:
+        LimitError: too large.
+        InputError: not a picture, a damaged one, or one that is neither still nor of 8 bits.
+        MemoryError: too large for this machine.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    from .image import open_checked
+
+    Image.MAX_IMAGE_PIXELS = None  # the format's own limit is the one that is checked
+    try:
+        picture = Image.open(io.BytesIO(data))
+        open_checked(picture)
+    except UnidentifiedImageError as e:
+        raise InputError("not a picture that Pillow can read") from e
+    except (errors.LimitError, MemoryError):
+        raise
+    except Exception as e:  # Pillow's readers raise all kinds on damaged files: struct.error, OverflowError ..
+        raise InputError(f"cannot read the picture: {e}") from e
+    return picture
