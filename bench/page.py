@@ -23,7 +23,10 @@ from PIL import Image
 
 from codec.files import write_bytes
 
-POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; "
+    "img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
 WEBP_MAX_SIDE = 16383
 VIEWER = ("dom.js", "table.js", "view.js", "viewer.js")  # in the order in which they need each other
 

@@ -53,7 +53,7 @@ function verdict(set) {
   found.sort((a, b) => a.value - b.value);
   if (!found.length) return `On ${set.name} there is no rival to compare ${subject} with.`;
   const clauses = found.map(({ name, value, short }, i) =>
-    `${number(Math.abs(value), 1)} % ${value < 0 ? "fewer" : "more"}${i ? "" : " bits"} than ${name}${short ? "*" : ""}`);
+    `${number(Math.abs(value), 1)}\u00a0% ${value < 0 ? "fewer" : "more"}${i ? "" : " bits"} than ${name}${short ? "*" : ""}`);
   const list = [clauses.slice(0, -1).join(", "), clauses.at(-1)].filter(Boolean).join(" and ");
   const star = found.some((bd) => bd.short) ? " * The curves share a short range only." : "";
   return `On ${set.name}, at equal ${metric.name.split(",")[0]}, ${subject} needs ${list}.${star}`;
