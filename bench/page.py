@@ -142,7 +142,7 @@ def _described(picture: Picture, index: int, images: dict[str, str]) -> dict:
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """uint8 [H, W, 3] as a lossless WebP or a PNG, whichever is smaller; without a profile, which browsers read as sRGB."""
+    """uint8 [H, W, 3] as a lossless WebP or a PNG, whichever is smaller. No profile: browsers take that for sRGB."""
     image = Image.fromarray(pixels)
     encoded = {"png": io.BytesIO()}
     image.save(encoded["png"], "PNG", compress_level=6)

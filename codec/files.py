@@ -1,4 +1,4 @@
-"""Files as the commands treat them: written whole or not at all, never replaced by accident. Only pictures need torch."""
+"""Files as the commands treat them: written whole or not at all, not replaced by accident. Pictures need torch."""
 
 import io
 import os

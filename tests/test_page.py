@@ -1,4 +1,4 @@
-"""The report's page and the comparison viewer in a real browser, from disk: what is drawn, what the keys do, which pixels.
+"""The report's page and the viewer in a real browser, from disk: what is drawn, what keys do, which pixels.
 
 Every page that a test opens is watched: an error on the console or a request for anything but the file fails it.
 """
@@ -122,7 +122,9 @@ def page(shared):
     page.evaluate("""() => {
         document.querySelector(".chips button").click();
         for (const details of document.querySelectorAll("details")) details.open = false;
-        for (const input of document.querySelectorAll("input")) if (input.defaultChecked && !input.checked) input.click();
+        for (const input of document.querySelectorAll("input")) {
+            if (input.defaultChecked && !input.checked) input.click();
+        }
         for (const select of document.querySelectorAll("select")) {
             const first = [...select.options].findIndex((option) => option.defaultSelected);
             if (select.selectedIndex === first) continue;
@@ -188,8 +190,8 @@ def test_published_curves_do_not_stretch_the_axes(page):
 def test_hovering_shows_quality_rate_and_value(page):
     page.locator("#rd").scroll_into_view_if_needed()
     x, y = page.evaluate("""() => {
-        const plot = document.getElementById('rd'), box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
-        const {x, y} = plot._fullData[1];
+        const plot = document.getElementById("rd"), box = plot.getBoundingClientRect();
+        const {xaxis, yaxis} = plot._fullLayout, {x, y} = plot._fullData[1];
         return [box.x + xaxis._offset + xaxis.d2p(x[2]), box.y + yaxis._offset + yaxis.d2p(y[2])];
     }""")
     page.mouse.move(x - 5, y)
