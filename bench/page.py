@@ -28,7 +28,10 @@ POLICY = (
     "img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 )
 WEBP_MAX_SIDE = 16383
-VIEWER = ("dom.js", "table.js", "view.js", "viewer.js")  # in the order in which they need each other
+# They are joined into one module, in which each sees the others' functions; classes must come before their use.
+VIEWER = ("dom.js", "table.js", "view.js", "viewer.js")
+REPORT = (*VIEWER, "plots.js", "report_tables.js", "report.js")
+COMPARE = (*VIEWER, "compare.js")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def write_page(report: dict, pictures: Sequence[Picture], path: Path) -> None:
         codec.files.OutputError: the file cannot be written.
     """
     scripts = {"plotly": base64.b64encode(gzip.compress(_plotly().encode(), mtime=0)).decode()}
-    page = _page(f"aec bench, {report['date'][:10]}", report, pictures, (*VIEWER, "plots.js", "report.js"), scripts)
+    page = _page(f"aec bench, {report['date'][:10]}", report, pictures, REPORT, scripts)
     write_bytes(path, page, force=True)
 
 
@@ -95,7 +98,7 @@ def comparison_page(title: str, notes: Sequence[str], metrics: Sequence[dict], p
         ValueError: as `write_page`.
     """
     facts = {"title": title, "notes": list(notes), "metrics": list(metrics)}
-    return _page(title, facts, [picture], (*VIEWER, "compare.js"), {})
+    return _page(title, facts, [picture], COMPARE, {})
 
 
 def _plotly() -> str:

@@ -1,4 +1,4 @@
-"""Devices as parameters. With FAIL_WITHOUT_CUDA=1 a missing GPU is a failure, not a skip.
+"""Devices as parameters, and a browser. With FAIL_WITHOUT_CUDA=1 a missing GPU is a failure, not a skip.
 
 Tests marked `kernels` run CUDA kernels: on a GPU; or, in the process that test_cuda_emulation.py starts, on the CPU,
 with the extension that AEC_EMULATION names in the place of the installed one.
@@ -6,6 +6,7 @@ with the extension that AEC_EMULATION names in the place of the installed one.
 
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -70,3 +71,64 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("FAIL_WITHOUT_CUDA") == "1":
             pytest.fail("FAIL_WITHOUT_CUDA=1, but there is no CUDA build or no device")
         pytest.skip("no CUDA build or no device")
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Watched:
+    """Opens pages and remembers what they complain of and ask for."""
+
+    def __init__(self, browser):
+        self.browser, self.complaints, self.requests, self.files = browser, [], [], []
+
+    def open(self, path, **options):
+        """A page, once its viewer shows a picture."""
+        page = self.browser.new_page(**{"viewport": {"width": 1280, "height": 900}, "device_scale_factor": 1} | options)
+        page.set_default_timeout(20_000)
+        page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda e: self.complaints.append(str(e)))
+        page.on("dialog", lambda d: self.complaints.append(f"dialog: {d.message}"))
+        page.on("request", lambda r: self.requests.append(r.url[:200]))
+        self.files.append(path.as_uri())
+        page.goto(path.as_uri())
+        page.wait_for_selector(".zoom:has-text('%')")
+        return page
+
+    def check(self):
+        assert self.complaints == []
+        assert [url for url in self.requests if not url.startswith(("data:", "blob:", *self.files))] == []
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as p:
+        # Containers have no user namespaces for the sandbox; the colour profile would otherwise be the screen's.
+        arguments = ["--headless=new", "--no-sandbox", "--force-color-profile=srgb"]
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def watch(browser):
+    """watch() -> what opens pages, and tells afterwards whether they were content."""
+    return lambda: Watched(browser)
+
+
+@pytest.fixture
+def open_page(watch):
+    """open_page(path, **options of the window): closed after the test, which fails if they were not content."""
+    watched, opened = watch(), []
+
+    def open_one(path, **options):
+        opened.append(watched.open(path, **options))
+        return opened[-1]
+
+    yield open_one
+    for page in opened:
+        page.close()
+    watched.check()

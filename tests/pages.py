@@ -1,10 +1,18 @@
-"""A small report with everything in it that a page must cope with."""
+"""A small report with everything in it that a page must cope with, and pictures for the viewer."""
 
+import importlib
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import photos
+
+try:
+    import bench  # the tree
+except ImportError:
+    from codec import bench  # the wheel
+
+page_module = importlib.import_module(f"{bench.__name__}.page")
 
 HOSTILE = '<img src=x onerror="document.title=1">&amp;</script><script>alert(1)</script>.png'
 CODECS = {"aec": 0.6, "jpeg": 1.0, "webp": 0.75, "avif": 0.55}  # bits that each needs, beside jpeg
@@ -83,11 +91,34 @@ def _bd(codec: str, anchor: str) -> dict | None:
     return {"value": value, "low": 29.5, "high": 36.0, "short": "vtm" in codec or codec == "webp"}
 
 
-def noisy(pixels: np.ndarray, seed: int) -> np.ndarray:
+def _noisy(pixels: np.ndarray, seed: int) -> np.ndarray:
     """Another picture of the same size that no one takes for it."""
     noise = np.random.default_rng(seed).integers(-40, 41, pixels.shape)
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
 
-def original(height: int = 64, width: int = 96) -> np.ndarray:
-    return photos.photo(height, width, seed=3)
+HEIGHT, WIDTH = 240, 320
+PICTURE = photos.photo(HEIGHT, WIDTH, seed=3)
+VERSIONS = {  # (codec, quality): bytes; aec at 30 and webp at 40 are of nearly one size, and so are aec and jpeg at 60
+    ("aec", 30): 1000,
+    ("jpeg", 20): 900,
+    ("webp", 40): 1010,
+    ("aec", 60): 2000,
+    ("jpeg", 60): 2010,
+    ("webp", 80): 2100,
+}
+PIXELS = {key: _noisy(PICTURE, seed) for seed, key in enumerate(VERSIONS)}
+
+
+def pictures():
+    versions = [
+        page_module.Version(name, quality, n_bytes, PIXELS[name, quality], {"psnr": 31.25, "ssimulacra2": None})
+        for (name, quality), n_bytes in VERSIONS.items()
+    ]
+    flat = np.full((50, 40, 3), 99, np.uint8)
+    lossless = [page_module.Version("aec", 100, 400, flat, {"psnr": math.inf})]
+    return [
+        page_module.Picture("kodak", "small", PICTURE, versions),
+        page_module.Picture("kodak", HOSTILE, flat, lossless),
+        page_module.Picture("second", "small", PICTURE, versions[:2]),
+    ]

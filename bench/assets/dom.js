@@ -5,7 +5,8 @@ function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false)
+      node.setAttribute(key, value === true ? "" : value);
   }
   node.append(...children.flat().filter((child) => child !== null && child !== undefined));
   return node;
@@ -30,6 +31,10 @@ function number(value, digits = 2, sign = false) {
   return NUMBERS.get(key).format(value).replace("-", "−");
 }
 
+function plural(count, what) {
+  return `${number(count, 0)} ${what}${count === 1 ? "" : "s"}`;
+}
+
 /** Decimals that tell values apart: 4 for a metric that ends at 1, 2 for one in dB or percent. */
 function digitsFor(values) {
   return values.every((value) => !Number.isFinite(value) || Math.abs(value) <= 1) ? 4 : 2;
@@ -48,7 +53,13 @@ let radioGroups = 0;
 function radios(label, options, value, onchange) {
   const name = `radio-${radioGroups++}`;
   const items = options.map(([key, text]) => {
-    const input = el("input", { type: "radio", name, value: key, checked: key === value, onchange: () => onchange(key) });
+    const input = el("input", {
+      type: "radio",
+      name,
+      value: key,
+      checked: key === value,
+      onchange: () => onchange(key),
+    });
     return el("label", {}, input, el("span", {}, text));
   });
   return el("fieldset", { class: "radios" }, el("legend", {}, label), items);

@@ -1,6 +1,17 @@
 // The plots: data -> what Plotly draws. Colours come from the style sheet, so that they follow the colour scheme.
 
-const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star", "hexagon", "bowtie"];
+const SYMBOLS = [
+  "circle",
+  "square",
+  "diamond",
+  "triangle-up",
+  "cross",
+  "x",
+  "triangle-down",
+  "star",
+  "hexagon",
+  "bowtie",
+];
 const DASHES = ["dot", "dash", "dashdot", "longdash"];
 const COLOURS = 10;
 
@@ -28,8 +39,19 @@ function plain(text) {
 
 function layoutOf(x, y, revision) {
   const line = cssColour("--line");
-  const axis = { gridcolor: line, linecolor: line, zeroline: false, ticks: "outside", tickcolor: line, automargin: true };
-  const titled = (given) => ({ ...axis, ...given, title: { text: plain(given.title), standoff: 8, font: { size: 13 } } });
+  const axis = {
+    gridcolor: line,
+    linecolor: line,
+    zeroline: false,
+    ticks: "outside",
+    tickcolor: line,
+    automargin: true,
+  };
+  const titled = (given) => ({
+    ...axis,
+    ...given,
+    title: { text: plain(given.title), standoff: 8, font: { size: 13 } },
+  });
   const fingers = matchMedia("(pointer: coarse)").matches;
   return {
     xaxis: titled(x),
@@ -43,7 +65,12 @@ function layoutOf(x, y, revision) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: cssColour("--text") },
-    hoverlabel: { bgcolor: cssColour("--raised"), bordercolor: line, font: { color: cssColour("--text") }, align: "left" },
+    hoverlabel: {
+      bgcolor: cssColour("--raised"),
+      bordercolor: line,
+      font: { color: cssColour("--text") },
+      align: "left",
+    },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: cssColour("--muted"), activecolor: cssColour("--text") },
   };
 }
@@ -69,19 +96,27 @@ function drawRateDistortion(node, curves, metric, logarithmic, revision) {
   const drawn = curves.map((curve) => ({ ...curve, points: curve.points.filter(isPoint(metric.key)) }));
   const digits = digitsFor(drawn.flatMap((curve) => curve.points.map((point) => point[metric.key])));
   const unit = metric.unit ? ` ${metric.unit}` : "";
+  const figures = `%{x:.3f} bpp · %{y:.${digits}f}${plain(unit)}`;
   const traces = drawn.map(({ name, points, style }) => ({
     name: plain(name),
     x: points.map((point) => point.bpp),
     y: points.map((point) => point[metric.key]),
     customdata: points.map((point) => (point.quality === undefined ? "" : ` · quality ${point.quality}`)),
-    hovertemplate: `<b>%{fullData.name}</b>%{customdata}<br>%{x:.3f} bpp · %{y:.${digits}f}${plain(unit)}<extra></extra>`,
+    hovertemplate: `<b>%{fullData.name}</b>%{customdata}<br>${figures}<extra></extra>`,
     mode: style.dash ? "lines" : "lines+markers",
-    line: { color: cssColour(style.colour), width: style.dash ? 1.2 : style.wide ? 3 : 1.8, dash: style.dash ?? "solid" },
+    line: {
+      color: cssColour(style.colour),
+      width: style.dash ? 1.2 : style.wide ? 3 : 1.8,
+      dash: style.dash ?? "solid",
+    },
     marker: { symbol: style.symbol, size: style.wide ? 9 : 7 },
   }));
   const measured = drawn.filter((curve) => !curve.style.dash).flatMap((curve) => curve.points);
   const x = { title: "bits per pixel", ...(logarithmic ? LOGARITHMIC : {}), range: rateRange(measured, logarithmic) };
-  const y = { title: metric.name + (metric.unit ? `, ${metric.unit}` : ""), range: padded(measured.map((p) => p[metric.key])) };
+  const y = {
+    title: metric.name + (metric.unit ? `, ${metric.unit}` : ""),
+    range: padded(measured.map((p) => p[metric.key])),
+  };
   return draw(node, traces, layoutOf(x, y, revision));
 }
 
@@ -102,18 +137,56 @@ function padded(values, share = 0.05) {
 
 /** spots: [{name, speed in MP/s, rate in percent, style}]. Up and to the right is better. */
 function drawSpeed(node, spots, what, anchor, revision) {
-  const traces = spots.map(({ name, speed, rate, style }) => ({
+  const speeds = padded(
+    spots.map((spot) => Math.log10(spot.speed)),
+    0.15,
+  );
+  const rates = padded(
+    spots.map((spot) => spot.rate),
+    0.15,
+  )?.reverse();
+  const along = (value, [low, high], length) => ((value - low) / (high - low)) * length;
+  const centres = spots.map(({ name, speed, rate }) => ({
+    x: along(Math.log10(speed), speeds, node.clientWidth - 80), // less the room for the axes, about
+    y: along(rate, rates, node.clientHeight - 60),
+    width: 7.5 * name.length,
+  }));
+  const places = placeNames(centres);
+  const traces = spots.map(({ name, speed, rate, style }, i) => ({
     name: plain(name),
     x: [speed],
     y: [rate],
     mode: "markers+text",
     text: [plain(name)],
-    textposition: "top center",
+    textposition: places[i],
     cliponaxis: false,
     hovertemplate: `<b>%{fullData.name}</b><br>${what} %{x:.3~g} MP/s<br>BD-rate %{y:+.1f} %<extra></extra>`,
     marker: { symbol: style.symbol, size: style.wide ? 13 : 10, color: cssColour(style.colour) },
   }));
-  const x = { title: `${what}, MP/s`, ...LOGARITHMIC, range: padded(spots.map((spot) => Math.log10(spot.speed)), 0.15) };
-  const y = { title: `BD-rate against ${anchor}, %`, range: padded(spots.map((spot) => spot.rate), 0.15)?.reverse() };
+  const x = { title: `${what}, MP/s`, ...LOGARITHMIC, range: speeds };
+  const y = { title: `BD-rate against ${anchor}, %`, range: rates };
   return draw(node, traces, layoutOf(x, y, revision));
+}
+
+const NAME_PLACES = {
+  "top center": [-0.5, 14],
+  "bottom center": [-0.5, -14],
+  "middle right": [0.1, 0],
+  "middle left": [-1.1, 0],
+};
+
+/** Plotly writes names over each other. centres: [{x, y, width of the name}] in pixels -> a textposition for each. */
+function placeNames(centres) {
+  const taken = centres.map(({ x, y }) => ({ left: x - 6, right: x + 6, y }));
+  return centres.map(({ x, y, width }, i) => {
+    const boxes = Object.entries(NAME_PLACES).map(([place, [shift, up]]) => {
+      const gap = 8 * Math.sign(shift + 0.5); // beside the mark, not on it
+      return { place, left: x + shift * width + gap, right: x + (shift + 1) * width + gap, y: y + up };
+    });
+    const meets = (a, b) => a.left < b.right && b.left < a.right && Math.abs(a.y - b.y) < 13;
+    const hit = (box) => (box.left < 0) + taken.filter((other, k) => k !== i && meets(box, other)).length;
+    const best = boxes.reduce((a, b) => (hit(b) < hit(a) ? b : a));
+    taken.push(best);
+    return best.place;
+  });
 }

@@ -4,7 +4,9 @@ const report = JSON.parse(textOf("report"));
 const pictures = JSON.parse(textOf("pictures"));
 const PUBLISHED = " (published)";
 const STYLES = stylesOf(report);
-const anchors = report.codecs.map((codec) => codec.name).filter((name) => report.sets.some((set) => set.curves[name]?.length));
+const anchors = report.codecs
+  .map((codec) => codec.name)
+  .filter((name) => report.sets.some((set) => set.curves[name]?.length));
 const state = {
   set: report.sets[0],
   metric: report.metrics[0],
@@ -17,8 +19,15 @@ const state = {
 /** {codec or published curve: how it is drawn}; the same in every set. */
 function stylesOf({ codecs, sets }) {
   const styles = {};
-  codecs.forEach(({ name }, i) => {
-    styles[name] = { colour: `--c${i % COLOURS}`, symbol: SYMBOLS[i % SYMBOLS.length], dash: null, wide: name === "aec" };
+  // aec keeps its colour whatever it is measured with.
+  const names = codecs.map((codec) => codec.name).sort((a, b) => isAec(b) - isAec(a));
+  names.forEach((name, i) => {
+    styles[name] = {
+      colour: `--c${i % COLOURS}`,
+      symbol: SYMBOLS[i % SYMBOLS.length],
+      dash: null,
+      wide: name === "aec",
+    };
   });
   [...new Set(sets.flatMap((set) => Object.keys(set.published)))].forEach((name, i) => {
     styles[name + PUBLISHED] = { colour: "--muted", symbol: "circle", dash: DASHES[i % DASHES.length], wide: false };
@@ -28,7 +37,9 @@ function stylesOf({ codecs, sets }) {
 
 /** Everything of the set that has a curve, measured before published. */
 function curvesOf(set) {
-  const measured = report.codecs.filter(({ name }) => set.curves[name]?.length).map(({ name }) => [name, set.curves[name]]);
+  const measured = report.codecs
+    .filter(({ name }) => set.curves[name]?.length)
+    .map(({ name }) => [name, set.curves[name]]);
   const published = Object.entries(set.published).map(([name, points]) => [name + PUBLISHED, points]);
   return [...measured, ...published].map(([name, points]) => ({ name, points, style: STYLES[name] }));
 }
@@ -41,7 +52,9 @@ function isAec(name) {
 
 /** A sentence for a set: the first aec (or else the first codec) against every other that was measured. */
 function verdict(set) {
-  const names = curvesOf(set).filter((curve) => !curve.style.dash).map((curve) => curve.name);
+  const names = curvesOf(set)
+    .filter((curve) => !curve.style.dash)
+    .map((curve) => curve.name);
   const subject = names.find((name) => name === "aec") ?? names.find(isAec) ?? names[0];
   const metric = report.metrics.find(({ key }) => Object.values(set.bd[key]?.rate[subject] ?? {}).some(Boolean));
   if (!metric) return `On ${set.name} no two curves overlap: there is nothing to compare.`;
@@ -52,8 +65,10 @@ function verdict(set) {
   });
   found.sort((a, b) => a.value - b.value);
   if (!found.length) return `On ${set.name} there is no rival to compare ${subject} with.`;
-  const clauses = found.map(({ name, value, short }, i) =>
-    `${number(Math.abs(value), 1)}\u00a0% ${value < 0 ? "fewer" : "more"}${i ? "" : " bits"} than ${name}${short ? "*" : ""}`);
+  const clauses = found.map(({ name, value, short }, i) => {
+    const more = `${value < 0 ? "fewer" : "more"}${i ? "" : " bits"}`;
+    return `${number(Math.abs(value), 1)}\u00a0% ${more} than ${name}${short ? "*" : ""}`;
+  });
   const list = [clauses.slice(0, -1).join(", "), clauses.at(-1)].filter(Boolean).join(" and ");
   const star = found.some((bd) => bd.short) ? " * The curves share a short range only." : "";
   return `On ${set.name}, at equal ${metric.name.split(",")[0]}, ${subject} needs ${list}.${star}`;
@@ -62,14 +77,27 @@ function verdict(set) {
 function head() {
   const { sets, codecs } = report;
   const images = sets.reduce((sum, set) => sum + set.images.length, 0);
-  const plural = (count, what) => `${number(count, 0)} ${what}${count === 1 ? "" : "s"}`;
-  return el("header", {},
+  return el(
+    "header",
+    {},
     el("h1", {}, "aec bench"),
     sets.map((set) => el("p", { class: "verdict" }, verdict(set))),
-    el("p", { class: "muted" },
+    el(
+      "p",
+      { class: "muted" },
       `${plural(codecs.length, "codec")}, ${plural(images, "image")} in ${plural(sets.length, "set")}: `,
-      sets.map((set) => set.name).join(", "), ". ", dateText(report.date), "."),
-    report.notes.length ? el("ul", { class: "notes" }, report.notes.map((note) => el("li", {}, note))) : null,
+      sets.map((set) => set.name).join(", "),
+      ". ",
+      dateText(report.date),
+      ".",
+    ),
+    report.notes.length
+      ? el(
+          "ul",
+          { class: "notes" },
+          report.notes.map((note) => el("li", {}, note)),
+        )
+      : null,
   );
 }
 
@@ -99,10 +127,31 @@ function showChips() {
   };
   const items = curvesOf(state.set).map(({ name, style }) => {
     const swatch = el("i", { style: `--colour: var(${style.colour})`, class: style.dash ? "dashed" : null });
-    const input = el("input", { type: "checkbox", checked: !state.hidden.has(name), onchange: () => toggle(name, input.checked) });
-    return el("label", { ondblclick: () => only(name), title: "double click: only this one" }, input, swatch, el("span", {}, name));
+    const input = el("input", {
+      type: "checkbox",
+      checked: !state.hidden.has(name),
+      onchange: () => toggle(name, input.checked),
+    });
+    return el(
+      "label",
+      { ondblclick: () => only(name), title: "double click: only this one" },
+      input,
+      swatch,
+      el("span", {}, name),
+    );
   });
-  const all = el("button", { type: "button", onclick: () => { state.hidden.clear(); showChips(); showPlots(); } }, "all");
+  const all = el(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        state.hidden.clear();
+        showChips();
+        showPlots();
+      },
+    },
+    "all",
+  );
   chips.replaceChildren(el("legend", {}, "Curves"), ...items, all);
 }
 
@@ -112,7 +161,10 @@ function showPlots() {
   const revision = `${set.name} ${metric.key} ${state.logarithmic}`;
   drawRateDistortion(rdPlot, curves, metric, state.logarithmic, revision);
   rdPlot.setAttribute("aria-label", `${metric.name} over bits per pixel on ${set.name}; the numbers are in the tables`);
-  for (const [node, key, what] of [[encodePlot, "encode_mpx_per_s", "encode"], [decodePlot, "decode_mpx_per_s", "decode"]]) {
+  for (const [node, key, what] of [
+    [encodePlot, "encode_mpx_per_s", "encode"],
+    [decodePlot, "decode_mpx_per_s", "decode"],
+  ]) {
     const spots = curves.flatMap(({ name, points, style }) => {
       const speed = harmonicMean(points.map((point) => point[key]).filter((value) => value > 0));
       const rate = name === anchor ? 0 : set.bd[metric.key]?.rate[name]?.[anchor]?.value;
@@ -128,152 +180,26 @@ function harmonicMean(values) {
   return values.length && values.length / values.reduce((sum, value) => sum + 1 / value, 0);
 }
 
-// ------------------------------------------------------------------ tables
-
-/** Columns for what curves and points have in common. */
-function metricColumns(points) {
-  return report.metrics
-    .map(({ key, name, unit }) => ({ key, name: unit ? `${name}, ${unit}` : name, points: points.filter((p) => p[key] !== null && p[key] !== undefined) }))
-    .filter((column) => column.points.length)
-    .map(({ key, name, points: known }) => numberColumn(name, key, digitsFor(known.map((point) => point[key]))));
-}
-
-function numberColumn(name, key, digits, scale = 1) {
-  const value = (row) => (typeof row[key] === "number" ? row[key] * scale : row[key]);
-  return { name, value, show: (row) => number(value(row), digits) };
-}
-
-function peakColumns(points) {
-  return [["peak encode, MB", "encode_peak_bytes"], ["peak decode, MB", "decode_peak_bytes"]]
-    .filter(([, key]) => points.some((point) => point[key]))
-    .map(([name, key]) => numberColumn(name, key, 0, 1e-6));
-}
-
-function bdTable() {
-  const { set, metric, quantity } = state;
-  const bd = set.bd[metric.key];
-  const names = curvesOf(set).map((curve) => curve.name);
-  const columns = anchorsOf(set).map((anchor) => ({
-    name: `vs ${anchor}`,
-    value: (name) => bd?.[quantity][name]?.[anchor]?.value ?? null,
-    show: (name) => bdCell(bd?.[quantity][name]?.[anchor], name === anchor),
-    cell: (name) => bdLook(bd?.[quantity][name]?.[anchor]),
-  }));
-  const first = { name: quantity === "rate" ? "BD-rate, %" : `BD-${metric.name}${metric.unit ? `, ${metric.unit}` : ""}`, text: true, value: (name) => name, show: (name) => name };
-  return sortableTable(`BD matrix of ${set.name}`, [first, ...columns], names);
-}
-
-function anchorsOf(set) {
-  return curvesOf(set).filter((curve) => !curve.style.dash).map((curve) => curve.name);
-}
-
-function bdCell(bd, self) {
-  if (!bd) return self ? "·" : "–";
-  const digits = state.quantity === "rate" ? 1 : digitsFor([bd.value, bd.high]);
-  const range = bd.low === undefined ? null : el("small", {}, `${number(bd.low, digitsFor([bd.high]))}–${number(bd.high, digitsFor([bd.high]))}`);
-  const warning = bd.short ? el("span", { class: "warn", role: "img", "aria-label": "short overlap" }, "⚠ ") : null;
-  return el("span", {}, warning, number(bd.value, digits, true), range);
-}
-
-function bdLook(bd) {
-  if (!bd) return { class: "bd" };
-  const better = state.quantity === "rate" ? bd.value < 0 : bd.value > 0;
-  const full = state.quantity === "rate" ? 60 : largestQuality();
-  const strength = Math.round(45 * Math.min(1, Math.abs(bd.value) / full));
-  const title = `the curves share ${number(bd.low)} to ${number(bd.high)} ${state.metric.unit}${bd.short ? ": a short range, read with care" : ""}`;
-  return { class: "bd", style: `--strength: ${strength}%; --tint: var(${better ? "--better" : "--worse"})`, title };
-}
-
-function largestQuality() {
-  const all = Object.values(state.set.bd[state.metric.key].quality).flatMap((row) => Object.values(row));
-  return Math.max(1e-9, ...all.map((bd) => Math.abs(bd?.value ?? 0)));
-}
-
-function sizeTable() {
-  const { set, metric } = state;
-  const rows = set.size_at[metric.key] ?? [];
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row.bpp)))];
-  const best = (row) => Math.min(...Object.values(row.bpp).filter(Number.isFinite));
-  const targets = rows.map((row) => row.target);
-  const first = { name: metric.name + (metric.unit ? `, ${metric.unit}` : ""), value: (row) => row.target, show: (row) => number(row.target, digitsFor(targets)) };
-  const columns = names.map((name) => ({
-    name,
-    value: (row) => row.bpp[name] ?? null,
-    show: (row) => number(row.bpp[name], 3),
-    cell: (row) => ({ class: row.bpp[name] === best(row) ? "best" : null }),
-  }));
-  return rows.length ? sortableTable(`size at a target quality on ${set.name}`, [first, ...columns], rows) : el("p", {}, "Not computed for this metric.");
-}
-
-function curveTable() {
-  const rows = curvesOf(state.set).flatMap(({ name, points }) => points.map((point) => ({ codec: name, ...point })));
-  return sortableTable(`mean curves of ${state.set.name}`, [
-    { name: "codec", text: true, value: (row) => row.codec, show: (row) => row.codec },
-    numberColumn("quality", "quality", 0),
-    numberColumn("bpp", "bpp", 4),
-    ...metricColumns(rows),
-    numberColumn("encode, MP/s", "encode_mpx_per_s", 2),
-    numberColumn("decode, MP/s", "decode_mpx_per_s", 2),
-    ...peakColumns(rows),
-  ], rows);
-}
-
-function pointTable(image) {
-  const rows = state.set.points.filter((point) => image === "" || point.image === image);
-  return sortableTable(`every file of ${state.set.name}`, [
-    { name: "image", text: true, value: (row) => row.image, show: (row) => row.image },
-    { name: "codec", text: true, value: (row) => row.codec, show: (row) => row.codec },
-    numberColumn("quality", "quality", 0),
-    numberColumn("bytes", "bytes", 0),
-    numberColumn("bpp", "bpp", 4),
-    ...metricColumns(rows),
-    numberColumn("encode, ms", "encode_s", 1, 1000),
-    numberColumn("decode, ms", "decode_s", 1, 1000),
-    ...peakColumns(rows),
-  ], rows);
-}
-
-/** What is long is built when it is first looked at. */
-function folded(summary, build) {
-  const box = el("div");
-  const details = el("details", {
-    ontoggle: () => { if (details.open && !box.hasChildNodes()) box.append(...build()); },
-  }, el("summary", {}, summary), box);
-  return details;
-}
-
-function points() {
-  const { set } = state;
-  const place = el("div");
-  const show = (image) => place.replaceChildren(pointTable(image));
-  const options = [["", "all"], ...set.images.map(({ name, width, height }) => [name, `${name} (${width} × ${height})`])];
-  return folded(`Every file: ${number(set.points.length, 0)} of ${number(set.images.length, 0)} image${set.images.length === 1 ? "" : "s"}`, () => {
-    show(options[1]?.[0] ?? "");
-    return [choice("image", options, options[1]?.[0] ?? "", show), place];
-  });
-}
-
-function extraTable({ title, note, columns, rows }) {
-  const made = columns.map((name, i) => {
-    const values = rows.map((row) => row[i]).filter((value) => typeof value === "number");
-    const digits = values.every(Number.isInteger) ? 0 : values.every((value) => Math.abs(value) < 10) ? 3 : 1;
-    return { name, text: !values.length, value: (row) => row[i], show: (row) => number(row[i], digits) };
-  });
-  return [el("h3", {}, title), note ? el("p", { class: "muted" }, note) : null, sortableTable(title, made, rows)];
-}
-
 // ------------------------------------------------------------------ the page
 
 function section(id, title, ...children) {
   return el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), ...children);
 }
 
-const places = Object.fromEntries(["bd", "size", "curves", "points", "notes"].map((name) => [name, el("div")]));
+const places = Object.fromEntries(
+  ["bd", "range", "size", "curves", "points", "notes"].map((name) => [name, el("div")]),
+);
 const viewer = pictures.length ? new Viewer(pictures, report.metrics) : null;
 const viewerPlace = el("div");
 
 function showTables() {
   places.bd.replaceChildren(bdTable());
+  const range = state.set.bd[state.metric.key]?.range;
+  const unit = state.metric.unit && ` ${state.metric.unit}`;
+  const over = range
+    ? `, over ${rangeText(...range)}${unit}, or the part of it that both curves reach, which is written small`
+    : "; small: what both curves reach";
+  places.range.replaceChildren(el("p", { class: "muted" }, `Rows against columns${over}; ⚠: that is a short part.`));
   places.size.replaceChildren(sizeTable());
 }
 
@@ -286,7 +212,9 @@ function showSet() {
   places.curves.replaceChildren(folded(`Mean curves: ${n} points`, () => [curveTable()]));
   places.points.replaceChildren(points());
   const has = pictures.some((picture) => picture.set === state.set.name);
-  viewerPlace.replaceChildren(has ? viewer.element : el("p", { class: "muted" }, "No pictures of this set are in this report."));
+  viewerPlace.replaceChildren(
+    has ? viewer.element : el("p", { class: "muted" }, "No pictures of this set are in this report."),
+  );
   if (has) viewer.showSet(state.set.name);
 }
 
@@ -301,24 +229,73 @@ function controls() {
     state.logarithmic = kind === "log";
     showPlots();
   };
-  return el("div", { class: "controls" },
+  return el(
+    "div",
+    { class: "controls" },
     choice("Metric", metrics, state.metric.key, setMetric),
-    radios("Rate axis", [["linear", "linear"], ["log", "log"]], "linear", setAxis));
+    radios(
+      "Rate axis",
+      [
+        ["linear", "linear"],
+        ["log", "log"],
+      ],
+      "linear",
+      setAxis,
+    ),
+  );
 }
 
 function provenance() {
-  const facts = [["Command", el("code", {}, report.command)], ["Machine", report.machine], ["Commit", report.commit || "–"], ["Date", dateText(report.date)]];
-  const words = (name, key) => ({ name, text: true, value: (codec) => codec[key], show: (codec) => codec[key] || "–" });
-  return section("how", "How it was measured",
-    el("dl", { class: "facts" }, facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
-    el("p", {}, "Every rate is the size of a file on disk, decoded again and compared with the original. Curves are means over the images of a set. " +
-      "BD-rate: mean difference in bits at equal quality over the range that both curves reach (PCHIP of the logarithm of the rate); negative is smaller. " +
-      "Published curves are as their authors gave them and were not measured here."),
-    sortableTable("codecs and their settings", [words("codec", "name"), words("version", "version"), words("settings", "settings"), numberColumn("threads", "threads", 0)], report.codecs));
+  const facts = [
+    ["Command", el("code", {}, report.command)],
+    ["Machine", report.machine],
+    ["Commit", report.commit || "–"],
+    ["Date", dateText(report.date)],
+  ];
+  const words = (name, key) => ({
+    name,
+    text: true,
+    value: (codec) => codec[key],
+    show: (codec) => codec[key] || "–",
+  });
+  return section(
+    "how",
+    "How it was measured",
+    el(
+      "dl",
+      { class: "facts" },
+      facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+    ),
+    el(
+      "p",
+      {},
+      "Every rate is the size of a file on disk, decoded again and compared with the original. " +
+        "Curves are means over the images of a set. BD-rate: mean difference in bits at equal quality over the range " +
+        "that both curves reach (PCHIP of the logarithm of the rate); negative is smaller. " +
+        "Published curves are as their authors gave them and were not measured here.",
+    ),
+    sortableTable(
+      "codecs and their settings",
+      [
+        words("codec", "name"),
+        words("version", "version"),
+        words("settings", "settings"),
+        numberColumn("threads", "threads", 0),
+      ],
+      report.codecs,
+    ),
+  );
 }
 
 function page() {
-  const contents = [["quality", "Rate and quality"], ["pictures", "Pictures"], ["speed", "Speed"], ["savings", "BD matrix"], ["numbers", "Numbers"], ["how", "How it was measured"]];
+  const contents = [
+    ["quality", "Rate and quality"],
+    ["pictures", "Pictures"],
+    ["speed", "Speed"],
+    ["savings", "BD matrix"],
+    ["numbers", "Numbers"],
+    ["how", "How it was measured"],
+  ];
   const sets = report.sets.map((set) => [set.name, set.name]);
   const setSet = (name) => {
     state.set = report.sets.find((set) => set.name === name);
@@ -334,22 +311,71 @@ function page() {
   };
   return [
     head(),
-    el("nav", { "aria-label": "sections" }, contents.map(([id, title]) => el("a", { href: `#${id}` }, title))),
+    el(
+      "nav",
+      { "aria-label": "sections" },
+      contents.map(([id, title]) => el("a", { href: `#${id}` }, title)),
+    ),
     sets.length > 1 ? radios("Set of images", sets, state.set.name, setSet) : null,
     places.notes,
-    section("quality", "Rate and quality", controls(), chips, rdPlot,
-      el("p", { class: "muted" }, "Drag to zoom, double click to see all; published curves are thin and dashed and may reach beyond the axes.")),
-    section("pictures", "Pictures", el("p", { class: "muted" }, "aec on the left, on the right the rival whose file is nearest in size."), viewerPlace),
-    section("speed", "Speed against BD-rate",
-      choice("Against", anchors.map((name) => [name, name]), state.anchor, setAnchor),
+    section(
+      "quality",
+      "Rate and quality",
+      controls(),
+      chips,
+      rdPlot,
+      el(
+        "p",
+        { class: "muted" },
+        "Drag to zoom, double click to see all; published curves are thin and dashed and may reach beyond the axes.",
+      ),
+    ),
+    section(
+      "pictures",
+      "Pictures",
+      el("p", { class: "muted" }, "aec on the left, on the right the rival whose file is nearest in size."),
+      viewerPlace,
+    ),
+    section(
+      "speed",
+      "Speed against BD-rate",
+      choice(
+        "Against",
+        anchors.map((name) => [name, name]),
+        state.anchor,
+        setAnchor,
+      ),
       el("div", { class: "pair" }, encodePlot, decodePlot),
-      el("p", { class: "muted" }, "Up: smaller files at equal quality; right: faster. Megapixels in all over seconds in all, memory to memory.")),
-    section("savings", "Each against each",
-      radios("Show", [["rate", "bits at equal quality"], ["quality", "quality at equal bits"]], "rate", setQuantity),
+      el(
+        "p",
+        { class: "muted" },
+        "Up: smaller files at equal quality; right: faster. Megapixels in all over seconds in all, memory to memory.",
+      ),
+    ),
+    section(
+      "savings",
+      "BD-rate, each against each",
+      radios(
+        "Show",
+        [
+          ["rate", "bits at equal quality"],
+          ["quality", "quality at equal bits"],
+        ],
+        "rate",
+        setQuantity,
+      ),
       places.bd,
-      el("p", { class: "muted" }, "Rows against columns; small: the range of quality that both curves reach; ⚠: it is short.")),
-    section("numbers", "Numbers", el("h3", {}, "Bits per pixel at a target quality"), places.size, places.curves, places.points,
-      report.tables.flatMap(extraTable)),
+      places.range,
+    ),
+    section(
+      "numbers",
+      "Numbers",
+      el("h3", {}, "Bits per pixel at a target quality"),
+      places.size,
+      places.curves,
+      places.points,
+      report.tables.flatMap(extraTable),
+    ),
     provenance(),
   ];
 }

@@ -16,11 +16,15 @@ function sortableTable(label, columns, rows) {
   function fill(order) {
     body.replaceChildren(
       ...order.map((row) =>
-        el("tr", {}, columns.map((column, i) => {
-          const attributes = { class: column.text ? "text" : null, ...(column.cell ? column.cell(row) : {}) };
-          if (i === 0) attributes.scope = "row";
-          return el(i === 0 ? "th" : "td", attributes, column.show ? column.show(row) : number(column.value(row)));
-        })),
+        el(
+          "tr",
+          {},
+          columns.map((column, i) => {
+            const attributes = { class: column.text ? "text" : null, ...(column.cell ? column.cell(row) : {}) };
+            if (i === 0) attributes.scope = "row";
+            return el(i === 0 ? "th" : "td", attributes, column.show ? column.show(row) : number(column.value(row)));
+          }),
+        ),
       ),
     );
   }
@@ -28,7 +32,9 @@ function sortableTable(label, columns, rows) {
   function sortBy(i) {
     descending = sorted === i ? !descending : false;
     sorted = i;
-    heads.forEach((head, k) => head.setAttribute("aria-sort", k !== i ? "none" : descending ? "descending" : "ascending"));
+    heads.forEach((head, k) =>
+      head.setAttribute("aria-sort", k !== i ? "none" : descending ? "descending" : "ascending"),
+    );
     fill([...rows].sort((a, b) => compareValues(columns[i].value(a), columns[i].value(b), descending)));
   }
 

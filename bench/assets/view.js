@@ -5,7 +5,7 @@ const NEAR_DIVIDER = 24; // CSS pixels that a finger may miss it by
 
 /**
  * All lengths are device pixels, so that at scale 1 a pixel of the picture is one of the screen. `scale` and the
- * picture's left and top edge (x, y) say where it lies; `split` is where the divider stands in what is seen of it, 0..1.
+ * picture's left and top edge (x, y) say where it lies; `split`, 0..1, where the divider is in what is seen of it.
  */
 class View {
   constructor(onchange) {
@@ -108,9 +108,13 @@ class View {
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingEnabled = this.scale < 2;
     context.imageSmoothingQuality = "high";
-    const parts = this.gain === null
-      ? [[this.left, 0, at], [this.right, at, canvas.width]]
-      : [[(this.difference ??= differenceOf(this.left, this.right, this.gain)).canvas, 0, canvas.width]];
+    const parts =
+      this.gain === null
+        ? [
+            [this.left, 0, at],
+            [this.right, at, canvas.width],
+          ]
+        : [[(this.difference ??= differenceOf(this.left, this.right, this.gain)).canvas, 0, canvas.width]];
     for (const [picture, from, to] of parts) {
       context.save();
       context.beginPath();

@@ -1,7 +1,7 @@
 // The comparison viewer: a View (view.js) with its choices, figures and keys.
 //
-// pictures: [{set, name, width, height, versions: [{codec, quality, bytes, bpp, figures, image}]}]; the first version is
-// the original (bytes is null), and `image` the id of the element that holds its data URI.
+// pictures: [{set, name, width, height, versions: [{codec, quality, bytes, bpp, figures, image}]}]; the first version
+// is the original (bytes is null), and `image` the id of the element that holds its data URI.
 
 const GAINS = [1, 2, 4, 8, 16, 32];
 const KEYS = [
@@ -24,7 +24,7 @@ class Viewer {
     this.sides = [el("div", { class: "side" }), el("div", { class: "side" })];
     this.rivals = el("div", { class: "rivals", role: "group", "aria-label": "rival at the same file size" });
     this.status = el("output", { class: "zoom" });
-    this.captions = [el("figcaption"), el("figcaption")];
+    this.captions = [el("div", { class: "caption" }), el("div", { class: "caption" })];
     this.differ = this.button("Difference", () => this.toggleDifference(), { "aria-pressed": "false" });
     const gains = GAINS.map((gain) => [String(gain), `× ${gain}`]);
     this.element = el(
@@ -33,25 +33,53 @@ class Viewer {
       this.picker,
       el("div", { class: "sides" }, this.sides),
       this.view.stage,
-      el("div", { class: "tools" },
-        el("div", { class: "group" },
+      el(
+        "div",
+        { class: "tools" },
+        el(
+          "div",
+          { class: "group" },
           this.button("−", () => this.view.step(-1), { "aria-label": "zoom out" }),
           this.status,
           this.button("+", () => this.view.step(1), { "aria-label": "zoom in" }),
           this.button("All", () => this.view.fit(), { title: "show all of the picture" }),
-          this.button("1:1", () => this.view.zoom(1), { title: "a pixel of the picture is one of the screen" })),
-        el("div", { class: "group" },
+          this.button("1:1", () => this.view.zoom(1), { title: "a pixel of the picture is one of the screen" }),
+        ),
+        el(
+          "div",
+          { class: "group" },
           this.button("Flip", () => this.flip(), { title: "left and right change places" }),
           this.differ,
-          choice("amplified", gains, String(this.gain), (gain) => this.setGain(Number(gain)))),
+          choice("amplified", gains, String(this.gain), (gain) => this.setGain(Number(gain))),
+        ),
       ),
       this.rivals,
       el("div", { class: "captions" }, this.captions),
-      el("details", { class: "keys" }, el("summary", {}, "Keys, mouse and touch"),
-        el("dl", {}, KEYS.flatMap(([keys, what]) => [el("dt", {}, keys.split(" ").map((k) => el("kbd", {}, k))), el("dd", {}, what)])),
-        el("p", {}, "The keys work once the picture was clicked on or tabbed to; so does the wheel, which zooms (before that, with Ctrl). " +
-          "Drag the divider; drag the picture to pan when it is larger than its frame; pinch to zoom. At 200 % and more, pixels are squares. " +
-          "100 % is one pixel of the picture on one of the screen.")),
+      el(
+        "details",
+        { class: "keys" },
+        el("summary", {}, "Keys, mouse and touch"),
+        el(
+          "dl",
+          {},
+          KEYS.flatMap(([keys, what]) => [
+            el(
+              "dt",
+              {},
+              keys.split(" ").map((k) => el("kbd", {}, k)),
+            ),
+            el("dd", {}, what),
+          ]),
+        ),
+        el(
+          "p",
+          {},
+          "The keys work once the picture was clicked on or tabbed to; so does the wheel, which zooms (before that, " +
+            "with Ctrl). Drag the divider; drag the picture to pan when it is larger than its frame; pinch to zoom. " +
+            "At 200 % and more, pixels are squares. " +
+            "100 % is one pixel of the picture on one of the screen.",
+        ),
+      ),
     );
   }
 
@@ -71,16 +99,28 @@ class Viewer {
     this.bitmaps.clear();
     const versions = this.picture.versions;
     this.left = versions.find((v) => v.bytes !== null && v.codec.startsWith("aec")) ?? versions[1] ?? versions[0];
-    this.right = nearestInSize(this.left, versions.filter((v) => this.isRival(v))) ?? versions[0];
+    this.right =
+      nearestInSize(
+        this.left,
+        versions.filter((v) => this.isRival(v)),
+      ) ?? versions[0];
     const several = this.list.length > 1;
     this.picker.replaceChildren(
-      el("div", { class: "picker" },
+      el(
+        "div",
+        { class: "picker" },
         several ? this.button("‹", () => this.open(this.at - 1), { "aria-label": "previous picture" }) : null,
         several
-          ? choice("Picture", this.list.map((p, i) => [String(i), p.name]), String(this.at), (i) => this.open(Number(i)))
+          ? choice(
+              "Picture",
+              this.list.map((p, i) => [String(i), p.name]),
+              String(this.at),
+              (i) => this.open(Number(i)),
+            )
           : el("strong", {}, this.picture.name),
         several ? this.button("›", () => this.open(this.at + 1), { "aria-label": "next picture" }) : null,
-        el("span", { class: "muted" }, `${this.picture.width} × ${this.picture.height}`)),
+        el("span", { class: "muted" }, `${this.picture.width} × ${this.picture.height}`),
+      ),
     );
     return this.update();
   }
@@ -130,15 +170,16 @@ class Viewer {
   async update() {
     const { versions } = this.picture;
     const options = versions.map((version, i) => [String(i), labelOf(version)]);
-    [["Left", this.left, (v) => this.setLeft(v)], ["Right", this.right, (v) => this.setRight(v)]].forEach(
-      ([label, shown, set], i) => {
-        const chosen = String(versions.indexOf(shown));
-        const focused = this.sides[i].contains(document.activeElement);
-        this.sides[i].replaceChildren(choice(label, options, chosen, (k) => set(versions[Number(k)])));
-        if (focused) this.sides[i].querySelector("select").focus();
-        this.captions[i].replaceChildren(...this.figuresOf(shown, i === 1 ? this.left : null));
-      },
-    );
+    [
+      ["Left", this.left, (v) => this.setLeft(v)],
+      ["Right", this.right, (v) => this.setRight(v)],
+    ].forEach(([label, shown, set], i) => {
+      const chosen = String(versions.indexOf(shown));
+      const focused = this.sides[i].contains(document.activeElement);
+      this.sides[i].replaceChildren(choice(label, options, chosen, (k) => set(versions[Number(k)])));
+      if (focused) this.sides[i].querySelector("select").focus();
+      this.captions[i].replaceChildren(...this.figuresOf(shown, i === 1 ? this.left : null));
+    });
     this.showRivals();
     // A later choice may have its pixels first: then this one is of no interest any more.
     const request = ++this.request;
@@ -171,12 +212,23 @@ class Viewer {
   figuresOf(version, other) {
     if (version.bytes === null) return [el("strong", {}, labelOf(version)), el("p", {}, "uncompressed")];
     const more = other?.bytes ? ` (${number(100 * (version.bytes / other.bytes - 1), 1, true)} %)` : "";
-    const rows = [["bytes", number(version.bytes, 0) + more], ["bits per pixel", number(version.bpp, 3)]];
+    const rows = [
+      ["bytes", number(version.bytes, 0) + more],
+      ["bits per pixel", number(version.bpp, 3)],
+    ];
     for (const { key, name, unit } of this.metrics) {
       const value = version.figures[key];
-      if (value !== null && value !== undefined) rows.push([name, number(value, digitsFor([value])) + (unit ? ` ${unit}` : "")]);
+      if (value !== null && value !== undefined)
+        rows.push([name, number(value, digitsFor([value])) + (unit ? ` ${unit}` : "")]);
     }
-    return [el("strong", {}, labelOf(version)), el("dl", {}, rows.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)]))];
+    return [
+      el("strong", {}, labelOf(version)),
+      el(
+        "dl",
+        {},
+        rows.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)]),
+      ),
+    ];
   }
 
   /** The view has changed. */
@@ -187,8 +239,10 @@ class Viewer {
     stage.setAttribute("aria-valuenow", Math.round(100 * split));
     stage.setAttribute("aria-valuetext", gain === null ? `${Math.round(100 * split)} %: ${names}` : "difference");
     this.differ.setAttribute("aria-pressed", String(gain !== null));
-    const found = difference && gain !== null
-      ? ` · largest difference ${difference.largest} of 255, ${number(100 * difference.share, 1)} % of pixels differ` : "";
+    const found =
+      difference && gain !== null
+        ? ` · largest difference ${difference.largest} of 255, ${number(100 * difference.share, 1)} % of pixels differ`
+        : "";
     this.status.value = `${number(100 * scale, scale < 1 ? 1 : 0)} %${found}`;
   }
 
@@ -209,7 +263,8 @@ class Viewer {
       p: () => this.open(this.at - 1),
       o: () => this.setRight(this.picture.versions[0]),
     };
-    if (aside && event.shiftKey) view.place(view.x + (aside[0] * view.canvas.width) / 8, view.y + (aside[1] * view.canvas.height) / 8);
+    if (aside && event.shiftKey)
+      view.place(view.x + (aside[0] * view.canvas.width) / 8, view.y + (aside[1] * view.canvas.height) / 8);
     else if (aside && aside[0]) view.slide(view.split - 0.02 * aside[0]);
     else if (/^[1-9]$/.test(event.key)) this.setRival(this.rivalCodecs()[Number(event.key) - 1]);
     else if (Object.hasOwn(actions, event.key)) actions[event.key]();
@@ -224,7 +279,10 @@ function labelOf(version) {
 
 function nearestInSize(version, others) {
   const distance = (other) => Math.abs(Math.log(other.bytes / version.bytes));
-  return others.reduce((best, other) => (best === undefined || distance(other) < distance(best) ? other : best), undefined);
+  return others.reduce(
+    (best, other) => (best === undefined || distance(other) < distance(best) ? other : best),
+    undefined,
+  );
 }
 
 async function decodeImage(uri) {
