@@ -60,7 +60,7 @@ class Picture:
     Args:
         set: name of the report's set that it is of.
         name: its name there.
-        original: uint8 [H, W, 3].
+        original: uint8 [H, W, 3]; it and the versions may be scaled down from the report's size, which is said then.
         versions: at least one.
     """
 
@@ -109,7 +109,8 @@ def _plotly() -> str:
 
 def _page(title: str, report: dict, pictures: Sequence[Picture], code: Sequence[str], scripts: dict[str, str]) -> bytes:
     images: dict[str, str] = {}
-    described = [_described(picture, i, images) for i, picture in enumerate(pictures)]
+    sizes = {(s["name"], i["name"]): (i["width"], i["height"]) for s in report.get("sets", ()) for i in s["images"]}
+    described = [_described(p, i, sizes.get((p.set, p.name)), images) for i, p in enumerate(pictures)]
     data = {"report": _json(report), "pictures": _json(described), **images, **scripts}
     page = Template(_asset("page.html")).substitute(
         policy=POLICY,
@@ -121,9 +122,14 @@ def _page(title: str, report: dict, pictures: Sequence[Picture], code: Sequence[
     return page.encode()
 
 
-def _described(picture: Picture, index: int, images: dict[str, str]) -> dict:
-    """The picture without its pixels, which join `images` as data URIs: each is decoded when it is first looked at."""
+def _described(picture: Picture, index: int, measured: tuple[int, int] | None, images: dict[str, str]) -> dict:
+    """The picture without its pixels, which join `images` as data URIs: each is decoded when it is first looked at.
+
+    Args:
+        measured: width and height of what was encoded, of which these pixels may be a smaller copy; None: it is these.
+    """
     height, width = picture.original.shape[:2]
+    measured = measured or (width, height)
     versions = []
     for version in (None, *picture.versions):
         pixels = picture.original if version is None else version.pixels
@@ -137,11 +143,12 @@ def _described(picture: Picture, index: int, images: dict[str, str]) -> dict:
         if version is None:
             about = {"codec": "original", "quality": None, "bytes": None, "bpp": None, "figures": {}}
         else:
-            bpp = 8 * version.n_bytes / (width * height)
+            bpp = 8 * version.n_bytes / math.prod(measured)
             about = {"codec": version.codec, "quality": version.quality, "bytes": version.n_bytes, "bpp": bpp}
             about["figures"] = dict(version.figures)
         versions.append(about | {"image": key})
-    return {"set": picture.set, "name": picture.name, "width": width, "height": height, "versions": versions}
+    size = {"width": width, "height": height, "measured": measured}
+    return {"set": picture.set, "name": picture.name, **size, "versions": versions}
 
 
 def data_uri(pixels: np.ndarray) -> str:

@@ -14,6 +14,8 @@ except ImportError:
 
 page_module = importlib.import_module(f"{bench.__name__}.page")
 
+HEIGHT, WIDTH = 240, 320
+LARGER = {"width": 80, "height": 100}  # twice what the viewer has of it
 HOSTILE = '<img src=x onerror="document.title=1">&amp;</script><script>alert(1)</script>.png'
 CODECS = {"aec": 0.6, "jpeg": 1.0, "webp": 0.75, "avif": 0.55}  # bits that each needs, beside jpeg
 
@@ -47,7 +49,10 @@ def _set(name: str, images: Sequence[str]) -> dict:
     rows = [*CODECS, "vtm (published)"]
     return {
         "name": name,
-        "images": [{"name": image, "width": 96, "height": 64} for image in images],
+        "images": [
+            {"name": image, "width": WIDTH, "height": HEIGHT} if image == "small" else {"name": image, **LARGER}
+            for image in images
+        ],
         "notes": [],
         "curves": curves,
         "published": published,
@@ -55,7 +60,7 @@ def _set(name: str, images: Sequence[str]) -> dict:
             "psnr": {
                 "range": [29.5, 37.3],
                 "rate": {a: {b: _bd(a, b) for b in CODECS} for a in rows},
-                "quality": {a: {b: None for b in CODECS} for a in rows},
+                "quality": {a: {b: _bd_quality(a, b) for b in CODECS} for a in rows},
             }
         },
         "size_at": {
@@ -85,10 +90,14 @@ def _point(codec: str, i: int) -> dict:
 
 
 def _bd(codec: str, anchor: str) -> dict | None:
-    if codec == anchor:
-        return None
     value = 100 * (CODECS.get(codec, 0.5) / CODECS[anchor] - 1)
     return {"value": value, "low": 29.5, "high": 36.0, "short": "vtm" in codec or codec == "webp"}
+
+
+def _bd_quality(codec: str, anchor: str) -> dict | None:
+    if "vtm" in codec:
+        return None
+    return {"value": 4 * math.log2(CODECS[anchor] / CODECS[codec]), "low": 0.4, "high": 1.42, "short": False}
 
 
 def _noisy(pixels: np.ndarray, seed: int) -> np.ndarray:
@@ -97,7 +106,6 @@ def _noisy(pixels: np.ndarray, seed: int) -> np.ndarray:
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
 
-HEIGHT, WIDTH = 240, 320
 PICTURE = photos.photo(HEIGHT, WIDTH, seed=3)
 VERSIONS = {  # (codec, quality): bytes; aec at 30 and webp at 40 are of nearly one size, and so are aec and jpeg at 60
     ("aec", 30): 1000,

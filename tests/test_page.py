@@ -191,12 +191,13 @@ def test_tables_sort_by_click_and_by_key(page):
 
 def test_the_bd_matrix_warns_of_short_overlaps_and_has_both_quantities(page):
     rows = page.get_by_role("region", name="BD matrix of kodak").locator("tbody tr").all_text_contents()
-    assert rows[0] == "aec·−40.029.5–36.0−20.029.5–36.0+9.129.5–36.0"
+    assert rows[0] == "aec·−40.029.5–36.0 dB−20.029.5–36.0 dB+9.129.5–36.0 dB"
     assert rows[2].startswith("webp⚠ +25.0") and len(rows) == 5
     assert "short range" in page.locator("td.bd[title]").nth(7).get_attribute("title")
     page.get_by_label("quality at equal bits").check()
     rows = page.get_by_role("region", name="BD matrix of kodak").locator("tbody tr").all_text_contents()
-    assert rows[0] == "aec·–––"
+    assert rows[0] == "aec·+2.950.40–1.42 bpp+1.290.40–1.42 bpp−0.500.40–1.42 bpp"
+    assert rows[4] == "vtm (published)––––"
     best = page.locator("td.best").all_text_contents()
     assert best == ["0.424", "0.600", "0.849"]
 
@@ -207,7 +208,8 @@ def test_keys_turn_over_the_pictures_of_the_set(page):
         page.keyboard.press(key)
         assert page.locator(".picker :checked").text_content() == name
     assert "PSNR, RGB∞ dB" in page.locator(".caption").first.text_content()
-    page.keyboard.press("p")
+    assert "bits per pixel0.400" in page.locator(".caption").first.text_content()  # of the picture that was encoded
+    assert page.locator(".picker .muted").text_content() == "80 × 100, shown at 40 × 50"
 
 
 # ------------------------------------------------------------------ light, dark, small

@@ -26,21 +26,12 @@ function filesTable({ versions }) {
 }
 
 const viewer = new Viewer(pictures, metrics);
-document.getElementById("main").replaceChildren(
-  el(
-    "header",
-    {},
-    el("h1", {}, title),
-    notes.length
-      ? el(
-          "ul",
-          { class: "notes" },
-          notes.map((note) => el("li", {}, note)),
-        )
-      : "",
-  ),
-  viewer.element,
-  el("section", {}, filesTable(pictures[0])),
-);
+document
+  .getElementById("main")
+  .replaceChildren(
+    el("header", {}, el("h1", {}, title), notes.length ? notesList(notes) : ""),
+    viewer.element,
+    el("section", {}, filesTable(pictures[0])),
+  );
 viewer.showSet(pictures[0].set);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => viewer.view.draw());

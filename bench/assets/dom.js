@@ -31,6 +31,16 @@ function number(value, digits = 2, sign = false) {
   return NUMBERS.get(key).format(value).replace("-", "−");
 }
 
+/** Remarks, folded where they are many. */
+function notesList(notes) {
+  const list = el(
+    "ul",
+    { class: "notes" },
+    notes.map((note) => el("li", {}, note)),
+  );
+  return notes.length > 3 ? el("details", { class: "notes" }, el("summary", {}, `${notes.length} notes`), list) : list;
+}
+
 function plural(count, what) {
   return `${number(count, 0)} ${what}${count === 1 ? "" : "s"}`;
 }

@@ -45,7 +45,7 @@ function curvesOf(set) {
 }
 
 function isAec(name) {
-  return name === "aec" || name.startsWith("aec-");
+  return name.startsWith("aec");
 }
 
 // ------------------------------------------------------------------ what it comes to
@@ -91,13 +91,7 @@ function head() {
       dateText(report.date),
       ".",
     ),
-    report.notes.length
-      ? el(
-          "ul",
-          { class: "notes" },
-          report.notes.map((note) => el("li", {}, note)),
-        )
-      : null,
+    report.notes.length ? notesList(report.notes) : null,
   );
 }
 
@@ -194,11 +188,10 @@ const viewerPlace = el("div");
 
 function showTables() {
   places.bd.replaceChildren(bdTable());
-  const range = state.set.bd[state.metric.key]?.range;
-  const unit = state.metric.unit && ` ${state.metric.unit}`;
+  const range = wholeRange();
   const over = range
-    ? `, over ${rangeText(...range)}${unit}, or the part of it that both curves reach, which is written small`
-    : "; small: what both curves reach";
+    ? `, over ${rangeText(...range)}, or the part of it that both curves reach, which is written small`
+    : `; small: the ${state.quantity === "rate" ? "qualities" : "rates"} that both curves reach`;
   places.range.replaceChildren(el("p", { class: "muted" }, `Rows against columns${over}; ⚠: that is a short part.`));
   places.size.replaceChildren(sizeTable());
 }
@@ -207,7 +200,11 @@ function showSet() {
   showChips();
   showPlots();
   showTables();
-  places.notes.replaceChildren(...state.set.notes.map((note) => el("p", { class: "note" }, note)));
+  const { notes, verdicts = [] } = state.set;
+  places.notes.replaceChildren(
+    ...verdicts.map((sentence) => el("p", { class: "muted" }, sentence)),
+    ...(notes.length ? [notesList(notes)] : []),
+  );
   const n = curvesOf(state.set).reduce((sum, curve) => sum + curve.points.length, 0);
   places.curves.replaceChildren(folded(`Mean curves: ${n} points`, () => [curveTable()]));
   places.points.replaceChildren(points());

@@ -28,16 +28,22 @@ function peakColumns(points) {
 
 function bdTable() {
   const { set, metric, quantity } = state;
-  const bd = set.bd[metric.key];
+  const matrix = set.bd[metric.key]?.[quantity] ?? {};
   const names = curvesOf(set).map((curve) => curve.name);
-  const columns = anchorsOf(set).map((anchor) => ({
-    name: `vs ${anchor}`,
-    value: (name) => bd?.[quantity][name]?.[anchor]?.value ?? null,
-    show: (name) => bdCell(bd?.[quantity][name]?.[anchor], name === anchor),
-    cell: (name) => bdLook(bd?.[quantity][name]?.[anchor]),
-  }));
+  const columns = names
+    .filter((anchor) => Object.values(matrix).some((row) => row[anchor] !== undefined))
+    .map((anchor) => {
+      const found = (name) => (name === anchor ? null : (matrix[name]?.[anchor] ?? null));
+      return {
+        name: `vs ${anchor}`,
+        value: (name) => found(name)?.value ?? null,
+        show: (name) => (name === anchor ? "·" : bdCell(found(name))),
+        cell: (name) => bdLook(found(name)),
+      };
+    });
+  const unit = metric.unit ? `, ${metric.unit}` : "";
   const first = {
-    name: quantity === "rate" ? "BD-rate, %" : `BD-${metric.name}${metric.unit ? `, ${metric.unit}` : ""}`,
+    name: quantity === "rate" ? "BD-rate, %" : `BD-${metric.name}${unit}`,
     text: true,
     value: (name) => name,
     show: (name) => name,
@@ -45,25 +51,29 @@ function bdTable() {
   return sortableTable(`BD matrix of ${set.name}`, [first, ...columns], names);
 }
 
-function anchorsOf(set) {
-  return curvesOf(set)
-    .filter((curve) => !curve.style.dash)
-    .map((curve) => curve.name);
+/** The range of qualities that a BD-rate is to be taken over, if there is one: [low, high] or null. */
+function wholeRange() {
+  return state.quantity === "rate" ? (state.set.bd[state.metric.key]?.range ?? null) : null;
 }
 
-function bdCell(bd, self) {
-  if (!bd) return self ? "·" : "–";
-  const digits = state.quantity === "rate" ? 1 : digitsFor([bd.value, bd.high]);
-  const [low, high] = state.set.bd[state.metric.key].range ?? [];
-  const whole = Math.abs(bd.low - low) < 1e-6 && Math.abs(bd.high - high) < 1e-6;
+/** A BD-rate is taken over qualities, a BD-quality over rates. */
+function rangeText(low, high) {
+  const { metric, quantity } = state;
+  const [digits, unit] = quantity === "quality" ? [2, "bpp"] : [Math.abs(high) <= 1 ? 3 : 1, metric.unit];
+  return `${number(low, digits)}–${number(high, digits)}${unit && ` ${unit}`}`;
+}
+
+function digitsOf(metric) {
+  return digitsFor(curvesOf(state.set).flatMap((curve) => curve.points.map((point) => point[metric.key])));
+}
+
+function bdCell(bd) {
+  if (!bd) return "–";
+  const digits = state.quantity === "rate" ? 1 : digitsOf(state.metric);
+  const whole = wholeRange()?.every((end, i) => Math.abs(end - [bd.low, bd.high][i]) < 1e-6);
   const range = whole ? null : el("small", {}, rangeText(bd.low, bd.high));
   const warning = bd.short ? el("span", { class: "warn", role: "img", "aria-label": "short overlap" }, "⚠ ") : null;
   return el("span", {}, warning, number(bd.value, digits, true), range);
-}
-
-function rangeText(low, high) {
-  const digits = Math.abs(high) <= 1 ? 3 : 1;
-  return `${number(low, digits)}–${number(high, digits)}`;
 }
 
 function bdLook(bd) {
@@ -71,9 +81,9 @@ function bdLook(bd) {
   const better = state.quantity === "rate" ? bd.value < 0 : bd.value > 0;
   const full = state.quantity === "rate" ? 60 : largestQuality();
   const strength = Math.round(45 * Math.min(1, Math.abs(bd.value) / full));
-  const care = bd.short ? ": a short range, read with care" : "";
-  const title = `the curves share ${rangeText(bd.low, bd.high)} ${state.metric.unit}${care}`;
-  return { class: "bd", style: `--strength: ${strength}%; --tint: var(${better ? "--better" : "--worse"})`, title };
+  const title = `the curves share ${rangeText(bd.low, bd.high)}${bd.short ? ": a short range, read with care" : ""}`;
+  const style = `--strength: ${strength}%; --tint: var(${better ? "--better" : "--worse"})`;
+  return { class: "bd", style, title };
 }
 
 function largestQuality() {

@@ -1,7 +1,8 @@
 // The comparison viewer: a View (view.js) with its choices, figures and keys.
 //
-// pictures: [{set, name, width, height, versions: [{codec, quality, bytes, bpp, figures, image}]}]; the first version
-// is the original (bytes is null), and `image` the id of the element that holds its data URI.
+// pictures: [{set, name, width, height, measured: [width, height],
+//   versions: [{codec, quality, bytes, bpp, figures, image}]}]
+// The first version is the original (bytes is null); `image` is the id of the element that holds its data URI.
 
 const GAINS = [1, 2, 4, 8, 16, 32];
 const KEYS = [
@@ -119,7 +120,7 @@ class Viewer {
             )
           : el("strong", {}, this.picture.name),
         several ? this.button("›", () => this.open(this.at + 1), { "aria-label": "next picture" }) : null,
-        el("span", { class: "muted" }, `${this.picture.width} × ${this.picture.height}`),
+        el("span", { class: "muted" }, sizeOf(this.picture)),
       ),
     );
     return this.update();
@@ -271,6 +272,12 @@ class Viewer {
     else return;
     event.preventDefault();
   }
+}
+
+/** Figures are those of the picture that was encoded, even where a smaller copy is shown. */
+function sizeOf({ width, height, measured: [fullWidth, fullHeight] }) {
+  const full = `${fullWidth} × ${fullHeight}`;
+  return width === fullWidth && height === fullHeight ? full : `${full}, shown at ${width} × ${height}`;
 }
 
 function labelOf(version) {
