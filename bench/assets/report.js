@@ -330,7 +330,11 @@ function page() {
     section(
       "pictures",
       "Pictures",
-      el("p", { class: "muted" }, "aec on the left, on the right the rival whose file is nearest in size."),
+      el(
+        "p",
+        { class: "muted" },
+        "It opens with aec on the left and, on the right, the rival whose file is nearest in size.",
+      ),
       viewerPlace,
     ),
     section(
