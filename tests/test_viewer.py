@@ -105,12 +105,13 @@ def test_the_difference_is_amplified_and_said_in_numbers(viewer):
     far = np.abs(PIXELS["aec", 30].astype(int) - PIXELS["webp", 40])
     assert np.array_equal(picture_at_1(viewer), np.minimum(255, 8 * far))
     differing = 100 * np.mean(far.max(2) > 0)
-    assert viewer.locator(".zoom").text_content() == (
-        f"100 % · largest difference {far.max()} of 255, {differing:.1f} % of pixels differ"
+    assert viewer.locator(".distance").text_content() == (
+        f"largest difference {far.max()} of 255; {differing:.1f} % of the pixels differ"
     )
     select(viewer, "amplified").select_option("2")
     assert np.array_equal(picture_at_1(viewer), np.minimum(255, 2 * far))
     viewer.get_by_role("button", name="Difference").click()
+    assert viewer.locator(".distance").text_content() == ""
     check_halves(picture_at_1(viewer), PIXELS["aec", 30], PIXELS["webp", 40], WIDTH // 2)
 
 

@@ -25,6 +25,7 @@ class Viewer {
     this.sides = [el("div", { class: "side" }), el("div", { class: "side" })];
     this.rivals = el("div", { class: "rivals", role: "group", "aria-label": "rival at the same file size" });
     this.status = el("output", { class: "zoom" });
+    this.distance = el("output", { class: "distance muted" });
     this.captions = [el("div", { class: "caption" }), el("div", { class: "caption" })];
     this.differ = this.button("Difference", () => this.toggleDifference(), { "aria-pressed": "false" });
     const gains = GAINS.map((gain) => [String(gain), `× ${gain}`]);
@@ -54,6 +55,7 @@ class Viewer {
           choice("amplified", gains, String(this.gain), (gain) => this.setGain(Number(gain))),
         ),
       ),
+      this.distance,
       this.rivals,
       el("div", { class: "captions" }, this.captions),
       el(
@@ -240,11 +242,12 @@ class Viewer {
     stage.setAttribute("aria-valuenow", Math.round(100 * split));
     stage.setAttribute("aria-valuetext", gain === null ? `${Math.round(100 * split)} %: ${names}` : "difference");
     this.differ.setAttribute("aria-pressed", String(gain !== null));
-    const found =
-      difference && gain !== null
-        ? ` · largest difference ${difference.largest} of 255, ${number(100 * difference.share, 1)} % of pixels differ`
-        : "";
-    this.status.value = `${number(100 * scale, scale < 1 ? 1 : 0)} %${found}`;
+    this.status.value = `${number(100 * scale, scale < 1 ? 1 : 0)} %`;
+    const { largest, share } = (gain !== null && difference) || {};
+    this.distance.value =
+      share === undefined
+        ? ""
+        : `largest difference ${largest} of 255; ${number(100 * share, 1)} % of the pixels differ`;
   }
 
   key(event) {
