@@ -56,23 +56,17 @@ class Variant:
 
 def adam_alone(run: Run) -> None:
     """AdamW for the matrices of the branches too."""
-    (adam, names), (muon, matrices) = run.optimisers
+    (adam, others, share), shortcuts, (muon, matrices, _) = run.optimisers
     adam.add_param_group({"params": muon.param_groups[0]["params"]})
-    run.optimisers = [(adam, names + matrices)]
+    run.optimisers = [(adam, others + matrices, share), shortcuts]
 
 
-def branch_rate(factor: float) -> Callable[[Run], None]:
-    """Another learning rate for the matrices of the branches."""
+def share(which: int, value: float) -> Callable[[Run], None]:
+    """Another share of the learning rate: of the shortcuts, 1, or of the branches' matrices, 2."""
 
     def place(run: Run) -> None:
-        muon, _ = run.optimisers[1]
-        step = muon.step
-
-        def scaled() -> None:
-            muon.param_groups[0]["lr"] *= factor  # `update` sets it anew each time
-            step()
-
-        muon.step = scaled
+        optimiser, names, _ = run.optimisers[which]
+        run.optimisers[which] = optimiser, names, value
 
     return place
 
@@ -155,8 +149,10 @@ VARIANTS = {
     "rate-5e-4": Variant("learning rate 5e-4", options={"learning_rate": 5e-4}),
     "rate-2e-3": Variant("learning rate 2e-3", options={"learning_rate": 2e-3}),
     "adam": Variant("AdamW alone", place=adam_alone),
-    "branch-3e-4": Variant("branches' matrices at 3e-4", place=branch_rate(0.3)),
-    "branch-3e-3": Variant("branches' matrices at 3e-3", place=branch_rate(3)),
+    "branch-3e-4": Variant("branches' matrices at 3e-4", place=share(2, 0.3)),
+    "branch-3e-3": Variant("branches' matrices at 3e-3", place=share(2, 3)),
+    "shortcut-1": Variant("shortcuts at the rate of the rest", place=share(1, 1.0)),
+    "shortcut-3e-2": Variant("shortcuts at 0.03 of it", place=share(1, 0.03)),
     "no-gain": Variant("branches without gains", start=no_gain),
     "batch-8": Variant("batch 8 (2)", sides=((SIDE, 8), (2 * SIDE, 2))),
     "batch-32": Variant("batch 32 (8)", sides=((SIDE, 32), (2 * SIDE, 8))),

@@ -33,6 +33,8 @@ DECAY_FROM = 0.45
 EMA_HORIZON = 0.005  # of the steps so far, at most 2000: early weights are forgotten quickly
 STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum",)}  # of each parameter
 TRANSFORMS = ("analysis", "synthesis")
+# Of the learning rate: a step of a shortcut changes all pixels, and PCA is not far from where it ends.
+SHORTCUT_SHARE = 0.1
 
 
 @dataclass
@@ -106,11 +108,15 @@ class Run:
             p.requires_grad_(not only or name.split(".")[0] in only)
         rate, trained = self.options.learning_rate, self._trained()
         matrices = {name: p for name, p in trained.items() if _in_branch(name) and p.shape[2:] == (1, 1)}
-        rest = {name: p for name, p in trained.items() if name not in matrices}
-        adam = dict(lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-        # Each with the names of its parameters.
-        self.optimisers = [(torch.optim.AdamW(rest.values(), **adam), list(rest))] if rest else []
-        self.optimisers += [(Muon(matrices.values(), lr=rate), list(matrices))] if matrices else []
+        shortcuts = {name: p for name, p in trained.items() if ".shortcut." in name}
+        rest = {name: p for name, p in trained.items() if name not in matrices | shortcuts}
+
+        def adam(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+            return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+
+        # (optimiser, its parameters' names, its share of the learning rate)
+        kinds = ((adam, rest, 1.0), (adam, shortcuts, SHORTCUT_SHARE), (Muon, matrices, 1.0))
+        self.optimisers = [(make(ps.values(), rate), list(ps), share) for make, ps, share in kinds if ps]
 
     def _trained(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
@@ -121,9 +127,9 @@ class Run:
         batch = len(x)
         # Stratified: every step sees all rates.
         q = 1 + 99 * (torch.randperm(batch, device=x.device) + torch.rand(batch, device=x.device)) / batch
-        for optimiser, _ in self.optimisers:
+        for optimiser, _, share in self.optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = share * learning_rate
         with torch.autocast(x.device.type, torch.bfloat16):
             loss, bpp, mse = loss_of(self.model, x, q)
         trained = self._trained().values()
@@ -135,7 +141,7 @@ class Run:
         # device (the step is then momentum alone).
         for p in trained:
             p.grad.nan_to_num_(0.0, 0.0, 0.0)
-        for optimiser, _ in self.optimisers:
+        for optimiser, _, _ in self.optimisers:
             optimiser.step()
         self.step += 1
         self._average()
@@ -154,7 +160,7 @@ class Run:
 
     def save(self, path: Path) -> None:
         tensors = {}
-        for optimiser, names in self.optimisers:
+        for optimiser, names, _ in self.optimisers:
             for i, state in optimiser.state_dict()["state"].items():
                 tensors |= {f"{key}.{names[i]}": value for key, value in state.items()}
         if not tensors:
@@ -173,7 +179,7 @@ class Run:
             run.place()
             run.step, run.seconds = meta["step"], meta["seconds"]
             run.ema = {k: v.to(options.device) for k, v in _part(tensors, "ema.").items()}
-            for optimiser, names in run.optimisers:
+            for optimiser, names, _ in run.optimisers:
                 state = optimiser.state_dict()
                 keys = STATES[type(optimiser)]
                 state["state"] = {i: {key: tensors[f"{key}.{n}"] for key in keys} for i, n in enumerate(names)}

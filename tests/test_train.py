@@ -283,7 +283,7 @@ def pixels(seed=0):
 
 def state_of(run: Run) -> dict[str, torch.Tensor]:
     out = {f"model.{k}": v for k, v in run.model.state_dict().items()} | {f"ema.{k}": v for k, v in run.ema.items()}
-    for optimiser, names in run.optimisers:
+    for optimiser, names, _ in run.optimisers:
         for i, state in optimiser.state_dict()["state"].items():
             out |= {f"{key}.{names[i]}": v for key, v in state.items()}
     return {k: v.detach().clone() for k, v in out.items()}
@@ -343,13 +343,17 @@ def test_only_the_nets_named_are_trained_and_their_checkpoints_resume(tmp_path):
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
 
 
-def test_branches_learn_by_muon_and_nothing_else_does():
-    (adam, others), (muon, matrices) = started().optimisers
-    assert isinstance(adam, torch.optim.AdamW) and isinstance(muon, Muon)
+def test_branches_learn_by_muon_and_shortcuts_slowly():
+    run = started()
+    (adam, others, _), (slow, shortcuts, _), (muon, matrices, _) = run.optimisers
+    assert all(isinstance(o, torch.optim.AdamW) for o in (adam, slow)) and isinstance(muon, Muon)
+    run.update(pixels(), 1e-3)
+    assert [o.param_groups[0]["lr"] for o in (adam, slow, muon)] == pytest.approx([1e-3, 1e-4, 1e-3])
     assert all(n.startswith(("analysis.", "synthesis.")) and "shortcut" not in n for n in matrices)
     assert {"analysis.head8.weight", "synthesis.tail8.weight", "synthesis.body16.0.mix_in.weight"} <= set(matrices)
-    assert {"analysis.shortcut.weight", "synthesis.body8.0.space.weight", "entropy.up2.weight"} <= set(others)
-    assert sorted(others + matrices) == sorted(name for name, _ in Model(TINY).named_parameters())
+    assert sorted(shortcuts) == [f"{t}.shortcut.{k}" for t in ("analysis", "synthesis") for k in ("bias", "weight")]
+    assert {"analysis.body8.0.space.weight", "synthesis.log_gain.knots", "entropy.up2.weight"} <= set(others)
+    assert sorted(others + shortcuts + matrices) == sorted(name for name, _ in Model(TINY).named_parameters())
 
 
 @settings(deadline=None)  # the first call of a kernel is slow
