@@ -31,7 +31,7 @@ import numpy as np
 from codec import _C, entropy
 from codec.tables import allocate, gaussian_pmf, scales
 
-from .rd import machine_line, source_commit
+from .machine import machine_line, source_commit
 from .symbols import Model, Symbols, joined, of_pictures, pictures, sample
 
 LANE_SIZES = (1_000, 4_000, 16_000, 64_000, 256_000, 1_000_000, 4_000_000, 10_000_000)
