@@ -102,7 +102,8 @@ def _avif(qualities: tuple[int, ...], speed: int, **extra) -> Rival:
 
 # ---------------------------------------------------------------------------------------------------- JPEG 2000
 
-JPEG2000_OPTIONS = {"irreversible": True, "quality_mode": "dB"}
+# Pillow's own default is to code R, G and B apart (mct=0), which takes 80 % more bits at equal PSNR.
+JPEG2000_OPTIONS = {"irreversible": True, "mct": 1, "quality_mode": "dB"}
 
 
 def _jpeg2000() -> Rival:

@@ -30,15 +30,14 @@ def _set_section(image_set: dict, metrics: Sequence[dict]) -> list[str]:
     lines = [f"## {image_set['name']}: {n} image{'s' if n != 1 else ''}", ""]
     lines += _main_table(image_set, metrics)
     lines += [f"{verdict}\n" for verdict in image_set["verdicts"]]
-    for metric in metrics:
-        lines += _matrix(image_set, metric) + _sizes(image_set, metric)
+    lines += _matrix(image_set, metrics[0]) + _sizes(image_set, metrics[0])  # the page has them by all metrics
     return [*lines, *_bullets(image_set["notes"])]
 
 
 def _main_table(image_set: dict, metrics: Sequence[dict]) -> list[str]:
     """BD-rates against JPEG and speeds, a line for each codec."""
     names = [*image_set["curves"], *(f"{name} (published)" for name in image_set["published"])]
-    head = ["codec", *(f"BD-rate by {m['name']}, %" for m in metrics), "bpp", "encode MP/s", "decode MP/s", "peak MB"]
+    head = ["codec", *(f"{m['key']}, %" for m in metrics), "bpp", "encode MP/s", "decode MP/s", "peak MB"]
     body = []
     for name in names:
         rates = [_cell(image_set["bd"][m["key"]]["rate"].get(name, {}).get(ANCHOR), 1) for m in metrics]
@@ -46,7 +45,7 @@ def _main_table(image_set: dict, metrics: Sequence[dict]) -> list[str]:
         span = f"{min(p['bpp'] for p in curve):.3f}-{max(p['bpp'] for p in curve):.3f}"
         speeds = [_speed(curve, f"{way}_mpx_per_s") for way in ("encode", "decode")]
         body.append([name, *rates, span, *speeds, _peaks(curve)])
-    about = f"BD-rates against {ANCHOR}; * where the curves share too little. Peak: encode / decode."
+    about = f"%: BD-rate against {ANCHOR}; * where the curves share too little. Peak: encode / decode."
     return [*_table(head, body), "", about, ""]
 
 
@@ -95,7 +94,7 @@ def _speed(curve: Sequence[dict], key: str) -> str:
 
 def _peaks(curve: Sequence[dict]) -> str:
     peaks = [max((p.get(f"{way}_peak_bytes") or 0 for p in curve), default=0) for way in ("encode", "decode")]
-    return f"{peaks[0] / 1e6:.0f} / {peaks[1] / 1e6:.0f}" if any(peaks) else "-"
+    return f"{peaks[0] / 1e6:.1f} / {peaks[1] / 1e6:.1f}" if any(peaks) else "-"
 
 
 def _bullets(texts: Sequence[str]) -> list[str]:
