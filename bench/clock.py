@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import statistics
 import sys
@@ -52,7 +51,6 @@ def peak_bytes(call: Callable[[], T]) -> tuple[T, int | None]:
     Of the CPU's memory, Python's and the libraries' together; what the result itself takes counts.
     """
     try:
-        gc.collect()
         if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
             libc.malloc_trim(0)  # or the call would take what earlier ones left, for nothing
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark comes down to what there is now

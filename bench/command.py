@@ -177,8 +177,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     problems += failures
     points = [result for result in results if isinstance(result, Point)]
     if not points:
+        if interrupted:
+            _say("no image is complete yet" + (", what was measured of them is kept" if conditions.cache else ""))
+            return 130
         _say("no measurement succeeded")
-        return 130 if interrupted else 1
+        return 1
     notes += _on_the_cache(points)
     # With more work than cores the times are the machine's, not the codecs'.
     if hasattr(os, "getloadavg"):

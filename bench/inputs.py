@@ -58,7 +58,7 @@ def default_set() -> tuple[str, list[Path]]:
         paths = [Path(spec.origin).parent / "data" / name for name in SCIKIT_IMAGE]
         if all(path.is_file() for path in paths):
             return "scikit-image", paths
-    return "aec", sorted((Path(__file__).parent / "pictures").glob("*.png"))
+    return "aec", sorted((Path(__file__).parent / "samples").glob("*.png"))
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

@@ -222,6 +222,17 @@ def test_tables_of_other_benches_are_read_and_shown(tmp_path):
             tables.read_table(path)
 
 
+def test_stages_write_such_a_table(tmp_path, capsys):
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (64, 48), (90, 120, 60)).save(picture)
+    made = ["--runs", "1", "--device", "cpu", "--json", str(tmp_path / "t.json")]
+    assert module("stages").main([str(picture), *made]) == 0
+    table = tables.read_table(tmp_path / "t.json")
+    printed = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[0] for row in table["rows"]] == printed and "encode: total" in printed
+    assert all(row[1] > 0 for row in table["rows"]) and "python -m bench.stages" in table["note"]
+
+
 def test_files_are_drawn_again_from_the_report_alone(tmp_path):
     rows = rows_of("x", {"aec": 0.5, "aec+e=1": 0.6, "jpeg": 1}) + rows_of("y", {"aec": 0.5, "jpeg": 1})
     rows = [row | {"psnr-y": row["psnr"] + 1, "ssimulacra2": None} for row in rows]
