@@ -40,24 +40,27 @@ def _main_table(image_set: dict, metrics: Sequence[dict]) -> list[str]:
     head = ["codec", *(f"{m['key']}, %" for m in metrics), "bpp", "encode MP/s", "decode MP/s", "peak MB"]
     body = []
     for name in names:
-        rates = [_cell(image_set["bd"][m["key"]]["rate"].get(name, {}).get(ANCHOR), 1) for m in metrics]
+        rates = [_cell(image_set["bd"][m["key"]], name, ANCHOR) for m in metrics]
         curve = image_set["curves"].get(name) or image_set["published"][name.removesuffix(" (published)")]
         span = f"{min(p['bpp'] for p in curve):.3f}-{max(p['bpp'] for p in curve):.3f}"
         speeds = [_speed(curve, f"{way}_mpx_per_s") for way in ("encode", "decode")]
         body.append([name, *rates, span, *speeds, _peaks(curve)])
-    about = f"%: BD-rate against {ANCHOR}; * where the curves share too little. Peak: encode / decode."
+    about = (
+        f"%: BD-rate against {ANCHOR}; in parentheses the overlap, where it is not all of the metric's range; * where "
+        "that is short. Peak: encode / decode."
+    )
     return [*_table(head, body), "", about, ""]
 
 
 def _matrix(image_set: dict, metric: dict) -> list[str]:
     """Every codec that was measured against every other."""
-    rates = image_set["bd"][metric["key"]]["rate"]
-    names = [name for name in image_set["curves"] if name in rates]
+    found = image_set["bd"][metric["key"]]
+    names = [name for name in image_set["curves"] if name in found["rate"]]
     if len(names) < 2:
         return []
     head = ["BD-rate, %", *(f"vs {name}" for name in names)]
-    body = [[name, *(_cell(rates[name][anchor], 1) for anchor in names)] for name in names]
-    limits = image_set["bd"][metric["key"]]["range"]
+    body = [[name, *(_cell(found, name, anchor) for anchor in names)] for name in names]
+    limits = found["range"]
     unit = f" {metric['unit']}" if metric["unit"] else ""
     where = f"within {limits[0]}-{limits[1]}{unit}" if limits else "over all that two curves share"
     return [f"### {metric['name']}, {where}", "", *_table(head, body), ""]
@@ -82,8 +85,14 @@ def _sizes(image_set: dict, metric: dict) -> list[str]:
     return [*_table(head, body), ""]
 
 
-def _cell(entry: dict | None, digits: int) -> str:
-    return "-" if entry is None else f"{entry['value']:+.{digits}f}" + ("*" if entry["short"] else "")
+def _cell(found: dict, name: str, anchor: str) -> str:
+    """A BD-rate, with its overlap where that is not all of the metric's range."""
+    entry = found["rate"].get(name, {}).get(anchor)
+    if entry is None:
+        return "-"
+    part = found["range"] and [entry["low"], entry["high"]] != list(found["range"])
+    where = f" ({entry['low']:.2f}-{entry['high']:.2f})" if part else ""
+    return f"{entry['value']:+.1f}{'*' if entry['short'] else ''}{where}"
 
 
 def _speed(curve: Sequence[dict], key: str) -> str:

@@ -14,6 +14,7 @@ from bench_package import bench, module, picture
 from PIL import Image
 
 codecs, command, inputs = map(module, ("codecs", "command", "inputs"))
+WRITE_PAGE = command._write_page
 FILES = ["rd.csv", "rd.png", "rd.svg", "report.json", "summary.md"]
 
 
@@ -223,6 +224,14 @@ def test_published_curves_need_their_set_said_where_there_are_several(folder, ot
     assert bench_main(*arguments, "--anchor-set", "other", "--anchor-names", "vtm") == 0
     images, other = capsys.readouterr().out.split("## other: ")
     assert "vtm (published)" in other and "vtm (published)" not in images
+
+
+def test_a_page_that_cannot_be_written_costs_only_itself(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "_write_page", WRITE_PAGE)
+    monkeypatch.setitem(sys.modules, f"{bench.__name__}.page", None)  # what makes an import fail, as of plotly
+    assert bench_main(folder, "--codecs", "jpeg", "-o", tmp_path / "out") == 1
+    assert "index.html is left out: " in capsys.readouterr().err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == FILES
 
 
 def test_parsing_imports_no_torch():

@@ -190,6 +190,14 @@ def test_summary_has_the_bd_rates_the_sizes_and_the_verdicts():
     assert "| aec | v1 | of aec | 1 |" in [" ".join(line.split()) for line in text.splitlines()]
 
 
+def test_summary_states_an_overlap_that_is_not_the_whole_range():
+    rows = rows_of("x", {"aec": 0.5, "jpeg": 1}, STRAIGHT) + rows_of("x", {"avif": 0.4}, STRAIGHT[:4])
+    rows += rows_of("x", {"webp": 0.4}, [(0.4, 29), (0.45, 30)])
+    main = summary.summarise(report_of(rows)).split("###")[0]
+    assert lines_starting(main, "| avif ")[0].startswith("| avif | -60.0 (29.50-37.00) |")
+    assert lines_starting(main, "| webp ")[0].startswith("| webp | -6") and "* (29.50-30.00) |" in main
+
+
 def test_sets_have_means_and_tables_of_their_own():
     rows = rows_of("kodak", {"aec": 0.5, "jpeg": 1}) + rows_of("clic", {"aec": 0.25, "jpeg": 1})
     kodak, clic = summary.summarise(report_of(rows)).split("## clic: 1 image\n")
