@@ -23,7 +23,7 @@ from .published import Published
 from .summary import summarise
 from .verdicts import verdicts
 
-NOTES = (
+METHOD = (
     "bits per pixel: bytes of the file on disk * 8 / pixels. Metrics are of each image, decoded from that file in "
     "another process; both are averaged over the images of a set.",
     "BD-rate: mean difference of bits at equal quality, in percent, negative is smaller; PCHIP of log-rate over "
@@ -64,7 +64,8 @@ def make_report(
         "machine": conditions.machine,
         "runs": conditions.runs,
         "jobs": conditions.jobs,
-        "notes": [*notes, *NOTES],
+        "notes": list(notes),
+        "method": list(METHOD),
         "metrics": [{"key": m.key, "name": m.name, "unit": m.unit, "digits": m.digits} for m in metrics],
         "codecs": [
             {

@@ -18,7 +18,7 @@ def summarise(report: dict) -> str:
     for table in report["tables"]:
         lines += [f"## {table['title']}", "", table["note"], ""]
         lines += [*_table(table["columns"], [[str(cell) for cell in row] for row in table["rows"]]), ""]
-    lines += ["## How it was measured", "", *_bullets(report["notes"])]
+    lines += ["## How it was measured", "", *_bullets([*report["notes"], *report["method"]])]
     runs, jobs = report["runs"], report["jobs"]
     lines += [f"Runs: {runs}. Processes that measured at the same time: {jobs}.", ""]
     body = [[c["name"], c["version"], c["settings"], str(c["threads"])] for c in report["codecs"]]
