@@ -4,6 +4,6 @@ In the tree this is the package `bench` (`python -m bench DIR`); installed, it i
 So siblings are imported relatively and the core as `codec`.
 """
 
-from .rd import main
+from .command import main
 
 __all__ = ["main"]

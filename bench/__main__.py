@@ -4,4 +4,5 @@ import sys
 
 from . import main
 
-sys.exit(main(sys.argv[1:], prog="python -m bench"))
+if __name__ == "__main__":  # the processes that decode import this again
+    sys.exit(main(sys.argv[1:], prog="python -m bench"))

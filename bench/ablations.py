@@ -1,4 +1,4 @@
-"""One choice at a time at one small budget: `python -m bench.ablations DATA.. --holdout TAR --only base soap`.
+"""One choice at a time at one small budget: `python -m bench.ablations DATA.. --holdout TAR --only base adam`.
 
 Every variant trains from scratch for the same processor time (on a GPU: wall time), one thread, with the whole
 schedule laid out over it, and is then measured on held-out images: the float nets' estimated rate of hard-rounded
@@ -28,8 +28,6 @@ from codec.model import CONFIGS, Model
 from codec.train import SIDE, Options, Run, learning_rate_at
 from codec.weights import resolve_device
 
-from .soap import Soap
-
 QUALITIES = (10, 30, 50, 70, 90)
 
 
@@ -56,11 +54,28 @@ class Variant:
     sides: tuple[tuple[int, int], tuple[int, int]] = ((SIDE, 16), (2 * SIDE, 4))
 
 
-def soap(**settings) -> Callable[[Run], None]:
+def adam_alone(run: Run) -> None:
+    """AdamW for the matrices of the branches too."""
+    (adam, others, share), shortcuts, (muon, matrices, _) = run.optimisers
+    adam.add_param_group({"params": muon.param_groups[0]["params"]})
+    run.optimisers = [(adam, others + matrices, share), shortcuts]
+
+
+def share(which: int, value: float) -> Callable[[Run], None]:
+    """Another share of the learning rate: of the shortcuts, 1, or of the branches' matrices, 2."""
+
     def place(run: Run) -> None:
-        run.optimiser = Soap(run.model.parameters(), run.options.learning_rate, **settings)
+        optimiser, names, _ = run.optimisers[which]
+        run.optimisers[which] = optimiser, names, value
 
     return place
+
+
+def no_gain(run: Run) -> None:
+    """What the branches add is not scaled by quality."""
+    for net in (run.model.analysis, run.model.synthesis):
+        nn.init.zeros_(net.log_gain.knots)
+        net.log_gain.knots.requires_grad_(False)
 
 
 def random_start(run: Run) -> None:
@@ -70,7 +85,7 @@ def random_start(run: Run) -> None:
 
 
 def no_shortcut(run: Run) -> None:
-    """The transforms are their blocks alone; the spectrum still sets steps and scales."""
+    """The transforms are their branches alone; the spectrum still sets steps and scales."""
     for net, last in ((run.model.analysis, run.model.analysis.tail), (run.model.synthesis, run.model.synthesis.tail8)):
         nn.init.zeros_(net.shortcut.weight)
         net.shortcut.requires_grad_(False)
@@ -131,10 +146,14 @@ def no_quality_in_nets(run: Run) -> None:
 VARIANTS = {
     "base": Variant("`small`"),
     "seed": Variant("another seed", options={"seed": 1}),
-    "rate-7e-4": Variant("learning rate 7e-4", options={"learning_rate": 7e-4}),
-    "rate-3e-3": Variant("learning rate 3e-3", options={"learning_rate": 3e-3}),
-    "soap": Variant("SOAP, learning rate 3e-3", options={"learning_rate": 3e-3}, place=soap()),
-    "soap-25": Variant("SOAP 3e-3, turned every 25", options={"learning_rate": 3e-3}, place=soap(every=25)),
+    "rate-5e-4": Variant("learning rate 5e-4", options={"learning_rate": 5e-4}),
+    "rate-2e-3": Variant("learning rate 2e-3", options={"learning_rate": 2e-3}),
+    "adam": Variant("AdamW alone", place=adam_alone),
+    "branch-3e-4": Variant("branches' matrices at 3e-4", place=share(2, 0.3)),
+    "branch-3e-3": Variant("branches' matrices at 3e-3", place=share(2, 3)),
+    "shortcut-1": Variant("shortcuts at the rate of the rest", place=share(1, 1.0)),
+    "shortcut-3e-2": Variant("shortcuts at 0.03 of it", place=share(1, 0.03)),
+    "no-gain": Variant("branches without gains", start=no_gain),
     "batch-8": Variant("batch 8 (2)", sides=((SIDE, 8), (2 * SIDE, 2))),
     "batch-32": Variant("batch 32 (8)", sides=((SIDE, 32), (2 * SIDE, 8))),
     "crops-64": Variant("64 crops of 64x64 first", sides=((64, 64), (2 * SIDE, 4))),

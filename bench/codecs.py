@@ -1,22 +1,34 @@
-"""The codecs that `bench` compares, with every setting spelled out.
+"""The codecs that `bench` compares: what one is, and how it is named on the command line.
 
-One function per codec makes a `Codec`; `make_codecs` lists them. `encode` takes pixels and returns the whole file.
+A codec can be pickled, because it decodes in another process. aec takes options, so that several of it can compete:
+`aec`, `aec+e=7`, `aec+model=mine.safetensors`, `aec+device=cuda+e=1`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
-import io
-import os
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, features
-from PIL import __version__ as pillow_version
 
-JPEG_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95)
-AVIF_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+from .rivals import RIVALS, About, rgb
+
+AEC_KEYS = {"e": "effort", "effort": "effort", "model": "model", "device": "device"}
+AEC_QUALITIES = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+
+
+@dataclass(frozen=True)
+class Resident:
+    """How to time a codec whose pixels begin and end on the GPU."""
+
+    upload: Callable[[np.ndarray], object]  # [H, W, 3] uint8 -> what `encode` takes too
+    decode: Callable[[bytes], object]  # leaves the pixels there
+    wait: Callable[[], None]  # until the GPU is done
 
 
 @dataclass(frozen=True)
@@ -25,210 +37,152 @@ class Codec:
 
     name: str
     qualities: tuple[int, ...]  # in rising order; what is measured unless the user says otherwise
-    settings: str  # goes into the CSV: enough to repeat the run
     encode: Callable[[np.ndarray, int], bytes]  # ([H, W, 3] uint8, quality) -> the file's bytes
     decode: Callable[[bytes], np.ndarray]  # -> [H, W, 3] uint8
-    version: Callable[[], str]
-    threads: Callable[[], int]  # how many the codec may use
+    about: Callable[[], About]  # may raise what `missing` would have told
     missing: Callable[[], str | None]  # why it cannot run here, or None
+    resident: Callable[[], Resident | None] = lambda: None
 
 
-def make_codecs(device: str = "auto", model: str | None = None) -> dict[str, Codec]:
-    """All codecs by name; `device` and `model` are aec's. Imports neither torch nor codec."""
-    return {
-        "aec": aec(device, model),
-        **{f"aec-e{effort}": aec(device, model, effort) for effort in (1, 3, 5, 7, 9)},
-        "jpeg": jpeg(),
-        "jpeg-opt": jpeg_opt(),
-        "jpeg-444": jpeg_444(),
-        "webp": webp(),
-        "avif": avif(),
-        "avif-psnr": avif_psnr(),
-        "avif-speed0": avif_speed0(),
-        "heic": heic(),
-        "heic-psnr": heic_psnr(),
-    }
+def names() -> str:
+    """The allowed names, for messages."""
+    return f"aec[+e=1..9][+model=NAME|FILE][+device=cpu|cuda|cuda:N], {', '.join(RIVALS)}"
 
 
-def aec(device: str, model: str | None, effort: int | None = None) -> Codec:
-    """`effort`: None is the default one."""
-    options = {} if effort is None else {"effort": effort}
+def make_codec(name: str) -> Codec:
+    """The codec of that name. Imports no torch.
 
-    def encode(image: np.ndarray, quality: int) -> bytes:
-        import codec
+    Raises:
+        ValueError: no such codec, or an option that it does not take.
+    """
+    kind, *options = name.split("+")
+    if kind == "aec":
+        return _aec(name, options)
+    if kind not in RIVALS:
+        raise ValueError(f"unknown codec {name!r}; allowed: {names()}")
+    if options:
+        raise ValueError(f"{name}: {kind} takes no options; only aec does")
+    rival = RIVALS[kind]
+    return Codec(name, rival.qualities, rival.encode, rival.decode, rival.about, rival.missing, _not_resident)
 
-        return codec.encode(image, quality=quality, device=device, model=model, **options)
 
-    def decode(data: bytes) -> np.ndarray:
-        import codec
+def is_aec(name: str) -> bool:
+    return name.split("+")[0] == "aec"
 
-        return _rgb(codec.decode(data, device=device, model=model))
 
-    def version() -> str:
-        try:
-            return f"aec {importlib.metadata.version('aec-codec')}"
-        except importlib.metadata.PackageNotFoundError:
-            return "aec, not installed"  # run from the tree: the commit column says which
+def _not_resident() -> None:
+    return None
 
-    def threads() -> int:
-        import torch
 
-        return torch.get_num_threads()
+# ---------------------------------------------------------------------------------------------------------- aec
 
-    def missing() -> str | None:
-        try:
-            from codec import decode, encode  # noqa: F401
-        except ImportError as error:
-            return f"aec does not import: {error}"
+
+@dataclass(frozen=True)
+class _Options:
+    effort: int | None = None  # None: the default one
+    model: str | None = None
+    device: str = "auto"
+
+
+def _aec(name: str, options: list[str]) -> Codec:
+    from codec.api import EFFORTS
+
+    found: dict[str, object] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key not in AEC_KEYS or not value:
+            raise ValueError(f"{name}: {option!r} is not KEY=VALUE of aec; keys: e (effort), model, device")
+        key = AEC_KEYS[key]
+        if key in found:
+            raise ValueError(f"{name}: {key} is given twice")
+        if key == "effort":
+            if not value.isdecimal() or int(value) not in EFFORTS:
+                raise ValueError(f"{name}: effort {value!r}: allowed are {EFFORTS[0]}..{EFFORTS[-1]}")
+            found[key] = int(value)
+        else:
+            found[key] = value
+    chosen = _Options(**found)
+    return Codec(
+        name=name,
+        qualities=AEC_QUALITIES,
+        encode=partial(_aec_encode, chosen),
+        decode=partial(_aec_decode, chosen),
+        about=partial(_aec_about, chosen),
+        missing=partial(_aec_missing, chosen),
+        resident=partial(_aec_resident, chosen),
+    )
+
+
+def _aec_encode(options: _Options, image: np.ndarray, quality: int) -> bytes:
+    import codec
+
+    effort = {} if options.effort is None else {"effort": options.effort}
+    return codec.encode(image, quality=quality, device=options.device, model=options.model, **effort)
+
+
+def _aec_decode(options: _Options, data: bytes) -> np.ndarray:
+    import codec
+
+    return rgb(codec.decode(data, device=options.device, model=options.model))
+
+
+def _aec_about(options: _Options) -> About:
+    """The code and the model go by their contents: what was measured with others is another codec's."""
+    import torch
+
+    from codec import weights
+
+    try:
+        number = importlib.metadata.version("aec-codec")
+    except importlib.metadata.PackageNotFoundError:
+        number = "(not installed)"
+    model = weights.find(options.model)
+    device = weights.resolve_device(options.device)
+    where = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"
+    model_hash = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+    return About(
+        version=f"aec {number}, code {_code_hash()}, torch {torch.__version__}",
+        settings=f"device={where} model={model.stem} ({model_hash}) effort={options.effort or 'default'}",
+        threads=torch.get_num_threads(),
+    )
+
+
+@cache
+def _code_hash() -> str:
+    """Of the package's sources and extension: encoders change from commit to commit while the version stays."""
+    import codec
+
+    digest = hashlib.sha256(platform.python_version().encode())
+    folder = Path(codec.__file__).parent
+    for path in sorted([*folder.glob("*.py"), *folder.glob("_C*")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _aec_missing(options: _Options) -> str | None:
+    try:
+        from codec import errors, weights
+    except ImportError as error:
+        return f"aec does not import: {error}"
+    try:
+        weights.find(options.model)
+        weights.resolve_device(options.device)
+    except (errors.AecError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _aec_resident(options: _Options) -> Resident | None:
+    import torch
+
+    import codec
+    from codec import weights
+
+    device = weights.resolve_device(options.device)
+    if device.type != "cuda":
         return None
-
-    return Codec(
-        name="aec" if effort is None else f"aec-e{effort}",
-        qualities=(1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100),
-        settings=f"device={device} model={model or 'default'} effort={effort or 'default'}",
-        encode=encode,
-        decode=decode,
-        version=version,
-        threads=threads,
-        missing=missing,
+    return Resident(
+        upload=lambda image: torch.from_numpy(image.copy()).permute(2, 0, 1).to(device),
+        decode=lambda data: codec.decode(data, device=str(device), model=options.model, output="torch"),
+        wait=lambda: torch.cuda.synchronize(device),
     )
-
-
-def jpeg() -> Codec:
-    """What `image.save("x.jpg", quality=q)` does."""
-    return _pillow("jpeg", "JPEG", JPEG_QUALITIES, {"subsampling": "4:2:0"}, feature="jpg")
-
-
-def jpeg_opt() -> Codec:
-    """The same pixels in fewer bytes: Huffman tables fitted to the image, progressive scans."""
-    options = {"subsampling": "4:2:0", "optimize": True, "progressive": True}
-    return _pillow("jpeg-opt", "JPEG", JPEG_QUALITIES, options, feature="jpg")
-
-
-def jpeg_444() -> Codec:
-    return _pillow("jpeg-444", "JPEG", JPEG_QUALITIES, {"subsampling": "4:4:4"}, feature="jpg")
-
-
-def webp() -> Codec:
-    qualities = (1, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95)
-    return _pillow("webp", "WEBP", qualities, {"method": 6}, feature="webp")
-
-
-def avif() -> Codec:
-    """libavif's own tuning, which is for the eye rather than for PSNR."""
-    return _avif("avif", AVIF_QUALITIES, speed=6)
-
-
-def avif_psnr() -> Codec:
-    """AVIF tuned for what this bench measures: the fair rival in a plot of PSNR."""
-    return _avif("avif-psnr", AVIF_QUALITIES, speed=6, advanced={"tune": "psnr"})
-
-
-def avif_speed0() -> Codec:
-    """All that libaom can search for. It takes up to a minute a megapixel, so only what a BD-rate here needs."""
-    return _avif("avif-speed0", (10, 20, 35, 50, 60, 70), speed=0)
-
-
-def _avif(name: str, qualities: tuple[int, ...], speed: int, **extra) -> Codec:
-    threads = os.cpu_count() or 1
-    # libavif's autotiling cuts by the number of threads: bytes would depend on the machine.
-    options = {"codec": "aom", "speed": speed, "subsampling": "4:4:4", "autotiling": False, "max_threads": threads}
-    return _pillow(name, "AVIF", qualities, options | extra, feature="avif", threads=threads)
-
-
-def _pillow(
-    name: str, form: str, qualities: tuple[int, ...], options: dict, *, feature: str, threads: int = 1
-) -> Codec:
-    def encode(image: np.ndarray, quality: int) -> bytes:
-        out = io.BytesIO()
-        Image.fromarray(image).save(out, form, quality=quality, **options)
-        return out.getvalue()
-
-    def decode(data: bytes) -> np.ndarray:
-        # The format is named, so a file of another kind is an error and not quietly read.
-        with Image.open(io.BytesIO(data), formats=[form]) as image:
-            return _rgb(image)
-
-    def version() -> str:
-        library = features.version("libjpeg_turbo") if feature == "jpg" else features.version(feature)
-        library_name = {"jpg": "libjpeg-turbo", "webp": "libwebp", "avif": "libavif"}[feature]
-        return f"Pillow {pillow_version}, {library_name} {library or 'unknown'}"
-
-    def missing() -> str | None:
-        # A Pillow that does not know a feature (avif before 11.3) warns and answers False; ask only for known ones.
-        if feature in features.get_supported():
-            return None
-        hint = " (11.3 or newer has it)" if feature == "avif" else ""
-        return f"this Pillow ({pillow_version}) is built without {form}{hint}"
-
-    return Codec(
-        name=name,
-        qualities=qualities,
-        settings=f"{form} " + " ".join(f"{key}={value}" for key, value in options.items()),
-        encode=encode,
-        decode=decode,
-        version=version,
-        threads=lambda: threads,
-        missing=missing,
-    )
-
-
-def heic() -> Codec:
-    """What libheif makes of x265 by default, which is for the eye, but 4:4:4."""
-    return _heic("heic", tune="ssim")
-
-
-def heic_psnr() -> Codec:
-    """HEIC tuned for what this bench measures, as `avif_psnr` is."""
-    return _heic("heic-psnr", tune="psnr")
-
-
-def _heic(name: str, tune: str) -> Codec:
-    # The package is in the extra `bench` only: its wheels carry x265, which is under the GPL.
-    # 8 bits; libheif's own matrix and range, BT.601 and full, are JPEG's, and lose nothing that PSNR would show.
-    options = {"subsampling": "4:4:4", "matrix_coefficients": 6, "full_range_flag": 1}
-    encoder_options = {"preset": "slow", "tune": tune}
-
-    def encode(image: np.ndarray, quality: int) -> bytes:
-        import pillow_heif
-
-        height, width = image.shape[:2]
-        out = io.BytesIO()
-        # A copy of the encoder's options: pillow-heif adds to them.
-        options_here = {**options, "quality": quality, "enc_params": dict(encoder_options)}
-        pillow_heif.encode("RGB", (width, height), image.tobytes(), out, **options_here)
-        return out.getvalue()
-
-    def decode(data: bytes) -> np.ndarray:
-        import pillow_heif
-
-        return np.array(pillow_heif.open_heif(io.BytesIO(data)))
-
-    def version() -> str:
-        import pillow_heif
-
-        about = pillow_heif.libheif_info()
-        return f"pillow-heif {pillow_heif.__version__}, libheif {about['libheif']}, {about['HEIF']}"
-
-    def missing() -> str | None:
-        try:
-            import pillow_heif
-        except ImportError as error:
-            return f"pillow-heif does not import: {error}"
-        return None if "x265" in pillow_heif.libheif_info()["encoders"] else "this pillow-heif is built without x265"
-
-    return Codec(
-        name=name,
-        qualities=(10, 20, 30, 40, 50, 60, 70, 80),
-        settings="HEIC " + " ".join(f"{key}={value}" for key, value in (options | encoder_options).items()),
-        encode=encode,
-        decode=decode,
-        version=version,
-        threads=lambda: os.cpu_count() or 1,  # x265's own choice; its bytes do not depend on it
-        missing=missing,
-    )
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    """[H, W, 3] uint8 pixels of a decoded image; gray is spread over the three channels."""
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))

@@ -31,8 +31,9 @@ import numpy as np
 from codec import _C, entropy
 from codec.tables import allocate, gaussian_pmf, scales
 
-from .rd import machine_line, source_commit
+from .machine import machine_line, source_commit
 from .symbols import Model, Symbols, joined, of_pictures, pictures, sample
+from .tables import write_table
 
 LANE_SIZES = (1_000, 4_000, 16_000, 64_000, 256_000, 1_000_000, 4_000_000, 10_000_000)
 LANES_LOG2 = range(11)
@@ -311,6 +312,18 @@ def write_csv(path: Path, rows: Sequence[Row], about: dict[str, str]) -> None:
         writer.writerows(asdict(row) | about for row in rows)
 
 
+def json_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str | float]]]:
+    """(columns, rows) of what `table` shows, speeds in millions of symbols a second."""
+    columns = ["coder", "threads", "lanes", "bytes", "over the information, %", "encode Msym/s", "decode Msym/s"]
+    return columns, [
+        [
+            *(row.coder, row.threads, row.lanes, row.payload_bytes, round(row.overhead_percent, 3)),
+            *(round(row.encode_msym_s, 1), round(row.decode_msym_s, 1)),
+        ]
+        for row in rows
+    ]
+
+
 def keep_memory() -> None:
     """Tell glibc's malloc not to give memory back; elsewhere do nothing."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
@@ -334,6 +347,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the GPU's rows instead")
     parser.add_argument("--batch", type=int, default=64_000_000, help="symbols of a GPU's batch, skipped ones too")
     parser.add_argument("--csv", type=Path)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the table for aec bench --tables")
     args = parser.parse_args(argv)
     if args.lanes and args.device == "cuda":
         parser.error("--lanes measures the CPU")
@@ -379,6 +393,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text)
     if args.csv:
         write_csv(args.csv, rows, about)
+    if args.json:
+        note = f"{source}; {about['machine']}{load}, commit {about['commit'] or 'unknown'}, {about['date']}; "
+        write_table(args.json, "Entropy coder", note + about["command"], *json_table(rows))
     return 0
 
 

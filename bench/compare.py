@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from codec import api, metrics
+from codec import api
 from codec.files import InputError, open_picture
 from codec.format import MAGIC
 
+from .metrics import METRICS
 from .page import Picture, Version, comparison_page
 
-METRICS = ({"key": "psnr", "name": "PSNR, RGB", "unit": "dB"}, {"key": "ms-ssim", "name": "MS-SSIM", "unit": ""})
+SHOWN = ("psnr", "ms-ssim")
 
 READERS = {
     ".heic": ("pillow_heif", "pillow-heif"),
@@ -90,17 +91,20 @@ def page(original: File, files: Sequence[File]) -> bytes:
     Args:
         files: at least one, each of the original's size.
     """
-    notes = []
-    if not importlib.util.find_spec("pytorch_msssim"):
-        notes.append("MS-SSIM is left out: it needs pytorch-msssim; try: pip install 'aec-codec[bench]'")
+    missing = {key: METRICS[key].missing() for key in SHOWN}
+    notes = [
+        f"{METRICS[key].name} is left out: {reason}; try: pip install 'aec-codec[bench]'"
+        for key, reason in missing.items()
+        if reason
+    ]
+    shown = [METRICS[key] for key, reason in missing.items() if not reason]
     names = [file.path.name for file in files]
     if len(set(names)) < len(names):
         names = [str(file.path) for file in files]
     versions = []
     for name, file in zip(names, files, strict=True):
-        figures = {"psnr": metrics.psnr(original.pixels, file.pixels)}
-        if not notes:
-            figures["ms-ssim"] = metrics.ms_ssim(original.pixels, file.pixels)
+        figures = {metric.key: metric.measure(original.pixels, file.pixels) for metric in shown}
         versions.append(Version(name, file.quality, file.n_bytes, file.pixels, figures))
     title = f"{original.path.name}: {len(files)} file{'s' if len(files) > 1 else ''} compared"
-    return comparison_page(title, notes, METRICS, Picture("", original.path.name, original.pixels, versions))
+    described = [{"key": m.key, "name": m.name, "unit": m.unit, "digits": m.digits} for m in shown]
+    return comparison_page(title, notes, described, Picture("", original.path.name, original.pixels, versions))

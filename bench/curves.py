@@ -1,47 +1,12 @@
-"""rd.csv -> curves of bits per pixel and PSNR. Reads nothing but the CSV.
-
-Means are over the images of a set (of bits per pixel, of PSNR), always over the same images for every codec.
-"""
+"""Points -> mean curves, always over the same images for every codec of a set."""
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-
-@dataclass(frozen=True)
-class Point:
-    """Of a curve: means over the images of a set."""
-
-    bpp: float
-    psnr: float  # dB, finite
-
-
-@dataclass(frozen=True)
-class Measured(Point):
-    """One codec at one quality."""
-
-    quality: int
-    ms_ssim: float | None  # None: not measured for every image
-    encode_s_per_mpx: float
-    decode_s_per_mpx: float
-
-
-def read_rows(csv_path: Path) -> list[dict]:
-    """Rows of an rd.csv with numbers as numbers; an empty ms_ssim is None, a lossless psnr `math.inf`."""
-    with open(csv_path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        for key in ("width", "height", "quality", "bytes", "runs", "threads"):
-            row[key] = int(row[key])
-        for key in ("bpp", "psnr", "encode_s", "decode_s"):
-            row[key] = float(row[key])
-        row["ms_ssim"] = float(row["ms_ssim"]) if row["ms_ssim"] else None
-    return rows
+Curve = list[dict[str, float]]  # means by rising quality: "quality", "bpp", metrics by key, speeds, peaks
 
 
 def by_set(rows: Sequence[dict]) -> dict[str, list[dict]]:
@@ -52,14 +17,18 @@ def by_set(rows: Sequence[dict]) -> dict[str, list[dict]]:
     return sets
 
 
-def mean_curves(rows: Sequence[dict]) -> tuple[dict[str, list[Measured]], list[str], list[str]]:
+def mean_curves(rows: Sequence[dict], metrics: Sequence[str]) -> tuple[dict[str, Curve], list[str], list[str]]:
     """Mean curve of each codec over the images that every codec finished.
 
+    A mean is of the images' values: bits per pixel, metrics. Speeds are all their pixels over all their seconds, peaks
+    the largest. A metric that is undefined for one of the images is None.
+
     Args:
-        rows: of one set.
+        rows: points of one set, as `measure.Point.row`.
+        metrics: keys; a point at which one of them is infinite (lossless on some image) is in no curve.
 
     Returns:
-        (codec -> points by rising quality; the images averaged; notes on everything left out).
+        (codec -> curve; the images averaged; notes on everything left out).
     """
     wanted = {(row["codec"], row["quality"]) for row in rows}
     finished: dict[str, set] = {}
@@ -71,27 +40,37 @@ def mean_curves(rows: Sequence[dict]) -> tuple[dict[str, list[Measured]], list[s
         for image, pairs in finished.items()
         if pairs != wanted
     ]
-    curves: dict[str, list[Measured]] = {name: [] for name in dict.fromkeys(row["codec"] for row in rows)}
+    curves: dict[str, Curve] = {name: [] for name in dict.fromkeys(row["codec"] for row in rows)}
     kept = set(images)
     groups: dict[tuple[str, int], list[dict]] = {}
     for row in rows:
         if row["image"] in kept:
             groups.setdefault((row["codec"], row["quality"]), []).append(row)
     for (name, quality), group in sorted(groups.items()):
-        lossless = [row["image"] for row in group if math.isinf(row["psnr"])]
+        lossless = [row["image"] for row in group if any(row[m] is not None and math.isinf(row[m]) for m in metrics)]
         if lossless:
             notes.append(f"{name} at quality {quality} is in no curve: lossless on {', '.join(lossless)}")
-            continue
-        mpx = sum(row["width"] * row["height"] for row in group) / 1e6
-        similarities = [row["ms_ssim"] for row in group]
-        curves[name].append(
-            Measured(
-                bpp=statistics.fmean(row["bpp"] for row in group),
-                psnr=statistics.fmean(row["psnr"] for row in group),
-                quality=quality,
-                ms_ssim=None if None in similarities else statistics.fmean(similarities),
-                encode_s_per_mpx=sum(row["encode_s"] for row in group) / mpx,
-                decode_s_per_mpx=sum(row["decode_s"] for row in group) / mpx,
-            )
-        )
+        else:
+            curves[name].append(_mean_point(group, quality, metrics))
     return curves, images, notes
+
+
+def _mean_point(group: Sequence[dict], quality: int, metrics: Sequence[str]) -> dict[str, float]:
+    def mean(key: str) -> float | None:
+        values = [row[key] for row in group]
+        return None if None in values else statistics.fmean(values)
+
+    def speed(key: str) -> float | None:
+        seconds = [row[key] for row in group]
+        return None if None in seconds else sum(row["width"] * row["height"] for row in group) / 1e6 / sum(seconds)
+
+    def most(key: str) -> int | None:
+        return max((row[key] for row in group if row[key] is not None), default=None)
+
+    return {
+        "quality": quality,
+        "bpp": mean("bpp"),
+        **{metric: mean(metric) for metric in metrics},
+        **{f"{way}_mpx_per_s": speed(f"{way}_s") for way in ("encode", "decode", "encode_resident", "decode_resident")},
+        **{f"{way}_peak_bytes": most(f"{way}_peak_bytes") for way in ("encode", "decode")},
+    }

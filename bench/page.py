@@ -92,7 +92,7 @@ def comparison_page(title: str, notes: Sequence[str], metrics: Sequence[dict], p
 
     Args:
         notes: what else there is to know, a line each.
-        metrics: as in a report: {"key", "name", "unit"}.
+        metrics: as in a report: {"key", "name", "unit", "digits"}.
 
     Raises:
         ValueError: as `write_page`.

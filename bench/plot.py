@@ -1,26 +1,19 @@
-"""rd.csv -> rd.png: mean PSNR over mean bits per pixel, a panel for each set of images.
-
-Reads nothing but the CSV and, if asked, published curves.
-"""
+"""The report's curves for papers and READMEs: quality over bits per pixel, a row for each set, a column a metric."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .curves import Measured, Point, by_set, mean_curves, read_rows
-from .published import Published, add_published_arguments, published_of
-
 # aec in the one strong colour; the JPEGs are shades of one hue, because they are one format.
+AEC_COLORS = ("#d6336c", "#e893af", "#a61e4d", "#f06595", "#ffa8c5")
 STYLES = {
-    "aec": {"color": "#d6336c", "marker": "o", "linewidth": 2.4, "zorder": 5},
-    "aec-e1": {"color": "#e893af", "marker": "o"},
     "jpeg": {"color": "#1c5d99", "marker": "s"},
     "jpeg-opt": {"color": "#4f94cd", "marker": "v"},
     "jpeg-444": {"color": "#8fbce0", "marker": "^"},
+    "jpeg2000": {"color": "#7a5c3e", "marker": "h"},
     "webp": {"color": "#2f9e44", "marker": "D"},
+    "jxl": {"color": "#0b7285", "marker": "*"},
     "avif": {"color": "#e8890c", "marker": "P"},
     "avif-psnr": {"color": "#f2b84b", "marker": "X"},
     "avif-speed0": {"color": "#b35c00", "marker": "p"},
@@ -30,55 +23,63 @@ STYLES = {
 PUBLISHED_COLORS = ("#495057", "#868e96", "#7048a8", "#8a6d3b", "#0b7285", "#a61e4d", "#5c940d")
 
 
-def draw(csv_path: Path, png_path: Path, published: Published | None = None) -> None:
-    """Draw the mean curves of an rd.csv, a panel for each set, and published ones dashed and thin.
+def draw(report: dict, path: Path) -> None:
+    """Draw the mean curves of a report, and published ones dashed and thin.
 
     Args:
-        csv_path: written by rd.py.
-        png_path: replaced.
+        path: replaced; its suffix says PNG or SVG.
 
     Raises:
-        OSError: a file cannot be read or written.
-        ValueError: the CSV has no point to draw.
+        OSError: the file cannot be written.
     """
     # Figure without pyplot: no global state, no display, and the caller's backend stays as it is.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    import matplotlib
     from matplotlib.figure import Figure
 
-    panels = []
-    for name, rows in by_set(read_rows(csv_path)).items():
-        curves, images, _ = mean_curves(rows)
-        measured = {codec: points for codec, points in curves.items() if points}
-        if measured:
-            panels.append((name, len(images), measured))
-    if not panels:
-        raise ValueError(f"{csv_path}: no mean point to draw")
-
-    figure = Figure(figsize=(8, 5.4 * len(panels)), dpi=150, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    for axes, (name, n_images, measured) in zip(figure.subplots(len(panels), squeeze=False).flat, panels, strict=True):
-        axes.set_title(f"{name}: mean of {n_images} image{'s' if n_images != 1 else ''}", loc="left", fontsize=11)
-        _draw_set(axes, measured, published.on(name) if published else {})
-    figure.savefig(png_path, format="png", dpi=150)
+    sets, metrics = report["sets"], report["metrics"]
+    size = 8 * len(metrics), 5.4 * len(sets)
+    with matplotlib.rc_context({"svg.hashsalt": "aec", "svg.fonttype": "none"}):  # text stays text, ids stay the same
+        figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="white")
+        panels = figure.subplots(len(sets), len(metrics), squeeze=False)
+        for row, image_set in zip(panels, sets, strict=True):
+            n = len(image_set["averaged"])
+            row[0].set_title(f"{image_set['name']}: mean of {n} image{'s' if n != 1 else ''}", loc="left", fontsize=11)
+            for axes, metric in zip(row, metrics, strict=True):
+                _draw_panel(axes, image_set, metric)
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _draw_set(axes, measured: dict[str, list[Measured]], published: dict[str, list[Point]]) -> None:
+def _draw_panel(axes, image_set: dict, metric: dict) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+    axes.set_xlabel("bits per pixel (bytes of the file, log scale)")
+    axes.set_ylabel(f"{metric['name']} ({metric['unit']})" if metric["unit"] else metric["name"])
+    key = metric["key"]
+    ours = [name for name in image_set["curves"] if name.split("+")[0] == "aec"]
+    measured = {name: _points(curve, key) for name, curve in image_set["curves"].items()}
+    measured = {name: points for name, points in measured.items() if points}
+    if not measured:
+        axes.text(0.5, 0.5, "not defined for these images", ha="center", transform=axes.transAxes)
+        return
     for name, points in measured.items():
         style = {"linewidth": 1.6, "markersize": 4, **STYLES.get(name, {})}
-        axes.plot([p.bpp for p in points], [p.psnr for p in points], label=name, **style)
+        if name in ours:
+            i = ours.index(name)
+            style |= {"color": AEC_COLORS[i % len(AEC_COLORS)], "marker": "o"}
+            style |= {"linewidth": 2.4, "zorder": 5} if i == 0 else {}
+        axes.plot(*zip(*points, strict=True), label=name, **style)
     legend = {"frameon": False, "fontsize": 9}
     axes.add_artist(axes.legend(loc="upper left", **legend))
 
     # Published curves often run far past ours; they must not squeeze the part that is compared.
     x_low, x_high = axes.get_xlim()
-    x_low = max(x_low, min(p.bpp for points in measured.values() for p in points) / 1.1)
+    x_low = max(x_low, min(bpp for points in measured.values() for bpp, _ in points) / 1.1)
     y_low, y_high = axes.get_ylim()
     drawn = []
-    for i, (name, points) in enumerate(published.items()):
-        style = {"color": PUBLISHED_COLORS[i % len(PUBLISHED_COLORS)], "linewidth": 1.0, "zorder": 1}
-        drawn += axes.plot([p.bpp for p in points], [p.psnr for p in points], "--", label=name, **style)
+    for i, (name, curve) in enumerate(image_set["published"].items()):
+        if points := _points(curve, key):
+            style = {"color": PUBLISHED_COLORS[i % len(PUBLISHED_COLORS)], "linewidth": 1.0, "zorder": 1}
+            drawn += axes.plot(*zip(*points, strict=True), "--", label=name, **style)
 
     axes.set_xscale("log")
     axes.set_xlim(x_low, x_high)
@@ -87,8 +88,6 @@ def _draw_set(axes, measured: dict[str, list[Measured]], published: dict[str, li
     axes.xaxis.set_major_locator(FixedLocator([t for t in ticks if x_low <= t <= x_high]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("bits per pixel (bytes of the file, log scale)")
-    axes.set_ylabel("PSNR, RGB (dB)")
     axes.grid(True, color="#e9ecef", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -97,21 +96,5 @@ def _draw_set(axes, measured: dict[str, list[Measured]], published: dict[str, li
     axes.legend(handles=drawn, loc="lower right", title="published" if drawn else None, alignment="left", **legend)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m bench.plot rd.csv -o rd.png`: draw again without measuring again."""
-    p = argparse.ArgumentParser(prog="python -m bench.plot", description="Draw the curves of an rd.csv.")
-    p.add_argument("csv", type=Path)
-    p.add_argument("-o", dest="out", type=Path, required=True, metavar="PNG")
-    add_published_arguments(p)
-    args = p.parse_args(argv)
-    try:
-        sets = list(by_set(read_rows(args.csv)))
-        draw(args.csv, args.out, published_of(args, sets))
-    except (OSError, ValueError, KeyError) as error:
-        print(f"aec: {args.csv}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _points(curve: Sequence[dict], key: str) -> list[tuple[float, float]]:
+    return [(point["bpp"], point[key]) for point in curve if point.get(key) is not None]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .curves import Point
+from .curves import Curve
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class Published:
     """Curves that others measured on one of our sets."""
 
     image_set: str
-    curves: dict[str, list[Point]]
+    curves: dict[str, Curve]  # of bpp and psnr
 
-    def on(self, image_set: str) -> dict[str, list[Point]]:
+    def on(self, image_set: str) -> dict[str, Curve]:
         """The curves to compare with those of a set: none, if it is another set's."""
         return self.curves if image_set == self.image_set else {}
 
@@ -45,7 +45,7 @@ def read_published(path: Path, names: Sequence[str], image_set: str) -> Publishe
             raise ValueError(f"{path}: no PSNR curve {name!r}; there are: {known}")
         if len(entry["bpp"]) != len(entry["psnr"]):
             raise ValueError(f"{path}: {name}: {len(entry['bpp'])} rates but {len(entry['psnr'])} PSNRs")
-        curves[name] = [Point(*pair) for pair in zip(entry["bpp"], entry["psnr"], strict=True)]
+        curves[name] = [{"bpp": bpp, "psnr": psnr} for bpp, psnr in zip(entry["bpp"], entry["psnr"], strict=True)]
     return Published(image_set, curves)
 
 

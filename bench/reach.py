@@ -1,8 +1,8 @@
 """Do the transforms look beyond their block? `python -m bench.reach MODEL|CHECKPOINT IMAGE..`.
 
-Without its blocks, each transform of aec is one linear map of 16x16 pixels. This measures what the blocks add: how much
-of a picture's decoded energy they make, how far a latent reaches outside its own 16x16 pixels, and whether errors are
-larger along the borders of the 16x16 squares than inside them, as they are in every codec of separate blocks.
+Without its branch, each transform of aec is one linear map of 16x16 pixels. This measures what the branch adds: how
+much of a picture's decoded energy it makes, how far a latent reaches outside its own 16x16 pixels, and whether errors
+are larger along the borders of the 16x16 squares than inside them, as they are in every codec of separate blocks.
 """
 
 import argparse
@@ -30,12 +30,12 @@ def by_block(error: Tensor) -> Tensor:
     return error.mean((0, 1)).unflatten(1, (-1, s)).unflatten(0, (-1, s)).mean((0, 2))
 
 
-def reach(synthesis: Synthesis, y: Tensor) -> float:
+def reach(synthesis: Synthesis, y: Tensor, q: Tensor) -> float:
     """Share of the squared change of pixels that lies outside the block of the latents that were set to 0."""
     row, column = (n // 2 for n in y.shape[2:])
     without = y.clone()
     without[:, :, row, column] = 0
-    change = (synthesis(without) - synthesis(y)).square().sum((0, 1))
+    change = (synthesis(without, q) - synthesis(y, q)).square().sum((0, 1))
     s = LATENT_STRIDE
     own = change[row * s :, column * s :][:s, :s].sum()
     return 1 - float(own / change.sum())
@@ -57,18 +57,18 @@ def main(argv: list[str] | None = None) -> int:
         steps = [codec.net.step[q - 1].double()[:, None, None].float() / 2**12 for q in QUALITIES]
     images, _ = load_images(args.images, SIDE)
     x = torch.stack([torch.from_numpy(im[:SIDE, :SIDE].copy()).permute(2, 0, 1) for im in images]).float() / 255 - 0.5
-    y = saturate(analysis(x))
-    print("quality  blocks' share of energy  reach beyond the block  error at borders / inside  PSNR  without blocks")
+    print("quality  branch's share of energy  reach beyond the block  error at borders / inside  PSNR  without branch")
     for quality, step in zip(QUALITIES, steps, strict=True):
-        y_hat = step * (y / step).round()
-        whole = synthesis(y_hat)
+        q = torch.tensor([float(quality)])
+        y_hat = step * (saturate(analysis(x, q)) / step).round()
+        whole = synthesis(y_hat, q)
         alone = F.pixel_shuffle(linear(synthesis.shortcut, y_hat), LATENT_STRIDE)
         error = by_block((whole - x).square())
         border = torch.cat([error[0], error[-1], error[1:-1, 0], error[1:-1, -1]]).mean()
         psnr = [float(-10 * (v - x).square().mean((1, 2, 3)).log10().mean()) for v in (whole, alone)]
         share = float((whole - alone).square().mean() / whole.square().mean())
         print(
-            f"{quality:7} {share:24.4f} {reach(synthesis, y_hat):23.1e} {border / error[4:12, 4:12].mean():26.3f} "
+            f"{quality:7} {share:24.4f} {reach(synthesis, y_hat, q):23.1e} {border / error[4:12, 4:12].mean():26.3f} "
             f"{psnr[0]:5.2f} {psnr[1]:15.2f}"
         )
     return 0

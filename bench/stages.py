@@ -1,15 +1,18 @@
-"""Where the time of one picture goes: `python -m bench.stages IMAGE.. [-q 60] [--runs 9]`.
+"""Where the time of one picture goes: `python -m bench.stages IMAGE.. [-q 60] [--runs 9] [--json FILE]`.
 
 Each stage is timed by itself, in the order in which `codec.pipeline` runs them, on pictures of one tile; medians over
 all runs and pictures. The totals are `codec.encode` and `codec.decode` as a user calls them, the model being loaded.
+`aec bench --tables FILE` shows them in its report.
 """
 
 import argparse
+import shlex
 import statistics
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -19,6 +22,9 @@ import codec
 from codec import format, image, latents, pipeline, weights
 from codec.layers import exact_convolutions
 
+from .machine import machine_line, source_commit
+from .tables import write_table
+
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.stages", description=__doc__.splitlines()[0])
@@ -27,6 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--model")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the table for aec bench --tables")
+    argv = sys.argv[1:] if argv is None else argv
     args = parser.parse_args(argv)
 
     device = weights.resolve_device(args.device)
@@ -37,13 +45,23 @@ def main(argv: list[str] | None = None) -> int:
         for _ in range(args.runs + 1):
             for stage, seconds in stages(model, picture, args.quality).items():
                 times[stage].append(seconds)
-    print(
+    about = (
         f"{len(args.images)} images, quality {args.quality}, {device}, "
         f"{torch.get_num_threads()} threads, {args.runs} runs"
     )
-    for stage, seconds in sorted(times.items()):
-        counted = [s for i, s in enumerate(seconds) if i % (args.runs + 1)]  # the first run of each picture warms up
-        print(f"{stage:34} {1000 * statistics.median(counted):8.1f} ms")
+    # The first run of each picture warms up.
+    rows = [
+        [stage, 1000 * statistics.median(s for i, s in enumerate(seconds) if i % (args.runs + 1))]
+        for stage, seconds in sorted(times.items())
+    ]
+    print(about)
+    for stage, milliseconds in rows:
+        print(f"{stage:34} {milliseconds:8.1f} ms")
+    if args.json:
+        where = f"{machine_line(device.type == 'cuda')}, commit {source_commit() or 'unknown'}, {date.today()}"
+        command = f"python -m bench.stages {shlex.join(argv)}"
+        rounded = [[stage, round(milliseconds, 2)] for stage, milliseconds in rows]
+        write_table(args.json, "Stages of aec", f"{about}; {where}; {command}", ["stage", "ms"], rounded)
     return 0
 
 
@@ -83,7 +101,8 @@ def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str
         "decode: entropy nets and coder", lambda: latents.read(model.walk(quality, *size), model.tables, payload)
     )
     y_hat = y_hat[None].contiguous(memory_format=torch.channels_last)
-    timed("decode: synthesis", lambda: model.synthesis(y_hat))
+    q = torch.tensor([float(quality)], device=model.device)
+    timed("decode: synthesis", lambda: model.synthesis(y_hat, q))
     data = timed("encode: total", lambda: codec.encode(picture, quality, str(model.device), model.path))
     timed("decode: total", lambda: codec.decode(data, str(model.device), model.path))
     return times

@@ -91,7 +91,7 @@ def pictures(folder: Path | None) -> tuple[list[Image.Image], str]:
     Raises:
         FileNotFoundError: the folder holds no picture.
     """
-    from .rd import SUFFIXES
+    from .inputs import SUFFIXES
 
     if folder is None and not KODAK.is_dir():
         return [_synthetic(seed) for seed in range(8)], "8 synthetic pictures of 768x512 (no Kodak images at hand)"

@@ -418,7 +418,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--device", type=device, default="auto", help="auto, cpu or cuda:N")
     p.add_argument("--batch", type=count, default=16, help="crops per step (default: 16)")
-    p.add_argument("--learning-rate", type=positive, default=1.5e-3, help="peak (default: 1.5e-3)")
+    p.add_argument("--learning-rate", type=positive, default=1e-3, help="peak (default: 1e-3)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("-f", "--force", action="store_true", help="overwrite the model")
     p.add_argument("--quiet", action="store_true", help="no progress")

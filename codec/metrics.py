@@ -1,4 +1,4 @@
-"""Distortion and rate metrics: PSNR, MS-SSIM, BD-rate.
+"""Distortion of pictures, and differences of rate-distortion curves: PSNR, MS-SSIM, BD-rate, BD-quality.
 
 Needs numpy only; torch (MS-SSIM) and scipy (curves) are imported by the functions that use them.
 """
@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 MS_SSIM_MIN_SIDE = 161  # five scales with an 11-tap window: (11 - 1) * 2^4 < side
+LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def psnr(original: np.ndarray, decoded: np.ndarray) -> float:
@@ -37,6 +38,21 @@ def psnr(original: np.ndarray, decoded: np.ndarray) -> float:
     return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
 
 
+def psnr_y(original: np.ndarray, decoded: np.ndarray) -> float:
+    """PSNR of the luma alone, in dB: BT.601's Y' = 0.299 R' + 0.587 G' + 0.114 B', full range, not rounded.
+
+    BT.601 and not 709, because that is the luma that JPEG (JFIF), JPEG 2000, and WebP, AVIF and HEIC as the bench sets
+    them, code.
+
+    Args, Returns, Raises: as `psnr`, but [H, W, 3] only.
+    """
+    _check_pair(original, decoded)
+    _check_rgb(original)
+    diff = (original.astype(np.float64) - decoded) @ LUMA
+    mse = float(np.mean(np.square(diff)))
+    return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
+
+
 def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> float | None:
     """Multi-scale structural similarity of one RGB image, mean of the three channels.
 
@@ -55,8 +71,7 @@ def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> float | None:
     Source: Wang, Simoncelli, Bovik 2003; pytorch-msssim 1.0 with its defaults, as the learned-codec papers use.
     """
     _check_pair(original, decoded)
-    if original.ndim != 3 or original.shape[2] != 3:
-        raise ValueError(f"expected [H, W, 3], got {list(original.shape)}")
+    _check_rgb(original)
     if min(original.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
     import torch
@@ -70,73 +85,90 @@ def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> float | None:
 
 def bd_rate(
     anchor_rates: Sequence[float],
-    anchor_psnr: Sequence[float],
+    anchor_quality: Sequence[float],
     rates: Sequence[float],
-    psnr: Sequence[float],
+    quality: Sequence[float],
     lo: float | None = None,
     hi: float | None = None,
 ) -> float:
-    """Mean rate difference at equal PSNR, in percent: -40 means 40 % fewer bits than the anchor.
+    """Mean rate difference at equal quality, in percent: -40 means 40 % fewer bits than the anchor.
 
-    The mean of log(rate) - log(anchor rate) over the PSNRs that both curves reach, or over the part of
-    `lo`..`hi` that both reach (`psnr_overlap` tells which: state it beside the number). Each log-rate is a
-    monotone piecewise cubic (PCHIP) of PSNR, which does not overshoot between points as VCEG-M33's single cubic does.
+    The mean of log(rate) - log(anchor rate) over the qualities that both curves reach, or over the part of
+    `lo`..`hi` that both reach (`overlap` tells which: state it beside the number). Each log-rate is a monotone
+    piecewise cubic (PCHIP) of quality, which does not overshoot between points as VCEG-M33's single cubic does.
 
     Args:
-        anchor_rates, anchor_psnr: [N] float, N >= 2, any order; rates > 0 in any unit, PSNR in dB.
-        rates, psnr: [M] float, M >= 2, same units.
-        lo, hi: dB; None: no limit.
+        anchor_rates, anchor_quality: [N] float, N >= 2, any order; rates > 0 in any unit, quality in any unit that
+            rises with it, such as PSNR in dB.
+        rates, quality: [M] float, M >= 2, same units.
+        lo, hi: in the unit of quality; None: no limit.
 
     Returns:
         Percent, above -100.
 
     Raises:
         ValueError: fewer than two points, lengths differ, a rate is not positive, a value is not finite, a curve is
-            not monotone (more bits without more dB), or there is no overlap.
+            not monotone (more bits without more quality), or there is no overlap.
 
     Source: Bjontegaard, VCEG-M33 (2001) and VCEG-AI11 (2008); PCHIP: Fritsch and Butland 1984, scipy.
     """
-    lo, hi = psnr_overlap(anchor_psnr, psnr, lo, hi)
-    anchor_log = _log_rate_of_psnr(anchor_rates, anchor_psnr, "anchor curve")
-    log = _log_rate_of_psnr(rates, psnr, "curve")
+    lo, hi = overlap(anchor_quality, quality, lo, hi)
+    anchor_log = _log_rate_of_quality(anchor_rates, anchor_quality, "anchor curve")
+    log = _log_rate_of_quality(rates, quality, "curve")
     mean = float(log.integrate(lo, hi) - anchor_log.integrate(lo, hi)) / (hi - lo)
     return 100 * math.expm1(mean)
 
 
-def psnr_overlap(
-    anchor_psnr: Sequence[float], psnr: Sequence[float], lo: float | None = None, hi: float | None = None
-) -> tuple[float, float]:
-    """The PSNR range both curves reach, cut to `lo`..`hi`.
+def bd_quality(
+    anchor_rates: Sequence[float], anchor_quality: Sequence[float], rates: Sequence[float], quality: Sequence[float]
+) -> float:
+    """Mean quality difference at equal rate (BD-PSNR), over the logarithms of the rates that both curves spend.
 
-    Args:
-        anchor_psnr, psnr: [N], [M] float, dB, not empty.
-        lo, hi: dB; None: no limit.
+    Args, Raises: as `bd_rate`.
 
     Returns:
-        (low, high) in dB, low < high.
+        In the unit of quality; above 0 is better than the anchor.
+    """
+    lo, hi = (math.log(rate) for rate in overlap(anchor_rates, rates))
+    anchor_curve = _quality_of_log_rate(anchor_rates, anchor_quality, "anchor curve")
+    curve = _quality_of_log_rate(rates, quality, "curve")
+    return float(curve.integrate(lo, hi) - anchor_curve.integrate(lo, hi)) / (hi - lo)
+
+
+def overlap(
+    anchor: Sequence[float], values: Sequence[float], lo: float | None = None, hi: float | None = None
+) -> tuple[float, float]:
+    """The range that two curves both reach, in quality or in rate, cut to `lo`..`hi`.
+
+    Args:
+        anchor, values: [N], [M] float, not empty, in one unit.
+        lo, hi: in that unit; None: no limit.
+
+    Returns:
+        (low, high), low < high.
 
     Raises:
         ValueError: the range is empty; the message has both curves' ranges.
     """
-    if not len(anchor_psnr) or not len(psnr):
+    if not len(anchor) or not len(values):
         raise ValueError("a curve has no points")
-    low = max(min(anchor_psnr), min(psnr), -math.inf if lo is None else lo)
-    high = min(max(anchor_psnr), max(psnr), math.inf if hi is None else hi)
+    low = max(min(anchor), min(values), -math.inf if lo is None else lo)
+    high = min(max(anchor), max(values), math.inf if hi is None else hi)
     if not low < high:
-        within = "" if lo is None and hi is None else f" within {lo}..{hi} dB"
+        within = "" if lo is None and hi is None else f" within {lo}..{hi}"
         raise ValueError(
-            f"no overlap{within}: the anchor spans {min(anchor_psnr):.2f}..{max(anchor_psnr):.2f} dB, "
-            f"the curve {min(psnr):.2f}..{max(psnr):.2f} dB"
+            f"no overlap{within}: the anchor spans {min(anchor):.2f}..{max(anchor):.2f}, "
+            f"the curve {min(values):.2f}..{max(values):.2f}"
         )
     return float(low), float(high)
 
 
-def rate_at(rates: Sequence[float], psnr: Sequence[float], at: Sequence[float]) -> np.ndarray:
-    """Rate of a curve at given PSNRs, by the interpolation `bd_rate` uses.
+def rate_at(rates: Sequence[float], quality: Sequence[float], at: Sequence[float]) -> np.ndarray:
+    """Rate of a curve at given qualities, by the interpolation `bd_rate` uses.
 
     Args:
-        rates, psnr: [N] float, as in `bd_rate`.
-        at: [K] float, dB.
+        rates, quality: [N] float, as in `bd_rate`.
+        at: [K] float, in the unit of quality.
 
     Returns:
         [K] float64, NaN outside the curve.
@@ -144,51 +176,65 @@ def rate_at(rates: Sequence[float], psnr: Sequence[float], at: Sequence[float]) 
     Raises:
         ValueError: as `bd_rate`, but for the overlap.
     """
-    return np.exp(_log_rate_of_psnr(rates, psnr, "curve")(np.asarray(at, np.float64)))
+    return np.exp(_log_rate_of_quality(rates, quality, "curve")(np.asarray(at, np.float64)))
 
 
-def psnr_at(rates: Sequence[float], psnr: Sequence[float], at: Sequence[float]) -> np.ndarray:
-    """PSNR of a curve at given rates: the inverse of `rate_at`.
+def quality_at(rates: Sequence[float], quality: Sequence[float], at: Sequence[float]) -> np.ndarray:
+    """Quality of a curve at given rates: the inverse of `rate_at`.
 
     Args:
-        rates, psnr: [N] float, as in `bd_rate`.
+        rates, quality: [N] float, as in `bd_rate`.
         at: [K] float, rates > 0.
 
     Returns:
-        [K] float64 dB, NaN outside the curve; within 1e-4 dB of the exact inverse.
+        [K] float64 in the unit of quality, NaN outside the curve; within 1e-4 dB of the exact inverse.
 
     Raises:
         ValueError: as `bd_rate`, but for the overlap.
     """
-    log_rate = _log_rate_of_psnr(rates, psnr, "curve")
-    # PCHIP is monotone, so a fine table inverts it. PCHIP of PSNR over log-rate would be another curve.
+    log_rate = _log_rate_of_quality(rates, quality, "curve")
+    # PCHIP is monotone, so a fine table inverts it. PCHIP of quality over log-rate would be another curve.
     knots = log_rate.x
     table = np.concatenate([np.linspace(a, b, 1000, endpoint=False) for a, b in pairwise(knots)] + [knots[-1:]])
     return np.interp(np.log(np.asarray(at, np.float64)), log_rate(table), table, left=np.nan, right=np.nan)
 
 
-def _log_rate_of_psnr(rates: Sequence[float], psnr: Sequence[float], what: str):
+def _log_rate_of_quality(rates: Sequence[float], quality: Sequence[float], what: str):
     from scipy.interpolate import PchipInterpolator
 
-    r, p = _sorted_curve(rates, psnr, what)
-    return PchipInterpolator(p, np.log(r), extrapolate=False)
+    r, q = sorted_curve(rates, quality, what)
+    return PchipInterpolator(q, np.log(r), extrapolate=False)
 
 
-def _sorted_curve(rates: Sequence[float], psnr: Sequence[float], what: str) -> tuple[np.ndarray, np.ndarray]:
-    r, p = np.asarray(rates, np.float64), np.asarray(psnr, np.float64)
-    if r.ndim != 1 or r.shape != p.shape or len(r) < 2:
-        raise ValueError(f"{what}: needs two lists of one length, at least 2 points; got {r.shape} and {p.shape}")
-    if not (np.isfinite(r).all() and np.isfinite(p).all() and (r > 0).all()):
-        raise ValueError(f"{what}: every rate must be finite and positive, every PSNR finite")
+def _quality_of_log_rate(rates: Sequence[float], quality: Sequence[float], what: str):
+    from scipy.interpolate import PchipInterpolator
+
+    r, q = sorted_curve(rates, quality, what)
+    return PchipInterpolator(np.log(r), q, extrapolate=False)
+
+
+def sorted_curve(
+    rates: Sequence[float], quality: Sequence[float], what: str = "curve"
+) -> tuple[np.ndarray, np.ndarray]:
+    """(rates, qualities) by rising rate, float64.
+
+    Raises:
+        ValueError: as `bd_rate`, but for the overlap; `what` begins the message.
+    """
+    r, q = np.asarray(rates, np.float64), np.asarray(quality, np.float64)
+    if r.ndim != 1 or r.shape != q.shape or len(r) < 2:
+        raise ValueError(f"{what}: needs two lists of one length, at least 2 points; got {r.shape} and {q.shape}")
+    if not (np.isfinite(r).all() and np.isfinite(q).all() and (r > 0).all()):
+        raise ValueError(f"{what}: every rate must be finite and positive, every quality finite")
     order = np.argsort(r, kind="stable")
-    r, p = r[order], p[order]
-    bad = np.flatnonzero((np.diff(r) <= 0) | (np.diff(p) <= 0))
+    r, q = r[order], q[order]
+    bad = np.flatnonzero((np.diff(r) <= 0) | (np.diff(q) <= 0))
     if len(bad):
         i = bad[0]
         raise ValueError(
-            f"{what} is not monotone: {p[i]:.3f} dB at rate {r[i]:.5g}, then {p[i + 1]:.3f} dB at rate {r[i + 1]:.5g}"
+            f"{what} is not monotone: {q[i]:.3f} at rate {r[i]:.5g}, then {q[i + 1]:.3f} at rate {r[i + 1]:.5g}"
         )
-    return r, p
+    return r, q
 
 
 def _check_pair(original: np.ndarray, decoded: np.ndarray) -> None:
@@ -199,3 +245,8 @@ def _check_pair(original: np.ndarray, decoded: np.ndarray) -> None:
         raise ValueError(f"shapes differ: original {list(original.shape)}, decoded {list(decoded.shape)}")
     if original.size == 0:
         raise ValueError("empty image")
+
+
+def _check_rgb(image: np.ndarray) -> None:
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected [H, W, 3], got {list(image.shape)}")

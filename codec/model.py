@@ -19,6 +19,7 @@ from .layers import Add, Block, Leaky, QualityVector, blocks, exact_convolutions
 from .tables import DEAD_ZONE_PER_BIT, INDEX_COUNT, MAX_DEAD_ZONE, SCALE_MAX, SCALE_MIN
 
 LATENT_STRIDE = 16  # pixels per latent, each way
+BRANCH_GAIN = 0.3  # where the transforms' gains begin, in units of what there is to mend
 HYPER_STRIDE = 4  # latents per hyperlatent, each way
 # The index head works in units of 8 indices, so that 0..63 fits the nets' range of +-8.
 INDEX_UNIT = 8
@@ -67,7 +68,12 @@ def linear(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 class Analysis(nn.Module):
-    """Pixels [B, 3, H, W] in [-0.5, 0.5], H and W multiples of 16 -> latents [B, M, H/16, W/16]."""
+    """Pixels [B, 3, H, W] in [-0.5, 0.5], H and W multiples of 16, and q float [B] -> latents [B, M, H/16, W/16].
+
+    A linear transform of 16x16 blocks, and beside it a branch of depthwise blocks that sees further. What the branch
+    adds is scaled, for each channel and quality, by a gain that begins in proportion to the quantisation step. Without
+    it the best quality, which bears the least noise, silences the branch for all (bench/ablations.md).
+    """
 
     def __init__(self, c: Config):
         super().__init__()
@@ -77,20 +83,26 @@ class Analysis(nn.Module):
         self.head16 = nn.Conv2d(4 * c.wide8, c.wide16, 1)
         self.body16 = blocks(c.wide16, c.blocks16)
         self.tail = nn.Conv2d(c.wide16, c.latents, 1)
+        self.quality8, self.quality16 = QualityVector(c.wide8), QualityVector(c.wide16)
+        self.log_gain = QualityVector(c.latents)
 
-    def silence_blocks(self) -> None:
-        """Leave the linear shortcut alone to speak, until the blocks have learned to."""
+    def silence_branch(self) -> None:
+        """Leave the linear shortcut alone to speak, until the branch has learned to."""
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.body8(self.head8(F.pixel_unshuffle(x, 8)))
-        h = self.body16(self.head16(F.pixel_unshuffle(h, 2)))
-        return linear(self.shortcut, F.pixel_unshuffle(x, LATENT_STRIDE)) + self.tail(h)
+    def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        h = self.body8(self.head8(F.pixel_unshuffle(x, 8)) + self.quality8(q))
+        h = self.body16(self.head16(F.pixel_unshuffle(h, 2)) + self.quality16(q))
+        return linear(self.shortcut, F.pixel_unshuffle(x, LATENT_STRIDE)) + self.log_gain(q).exp() * self.tail(h)
 
 
 class Synthesis(nn.Module):
-    """The mirror of `Analysis`."""
+    """The mirror of `Analysis`: latents and q -> pixels. Its gain begins in proportion to the error at each quality.
+
+    `whiten` [M] brings the latents, as the branch sees them, to a deviation of 1 each: the strongest would drown the
+    others.
+    """
 
     def __init__(self, c: Config):
         super().__init__()
@@ -100,15 +112,19 @@ class Synthesis(nn.Module):
         self.tail16 = nn.Conv2d(c.wide16, 4 * c.wide8, 1)
         self.body8 = blocks(c.wide8, c.blocks8)
         self.tail8 = nn.Conv2d(c.wide8, 3 * 64, 1)
+        self.quality16, self.quality8 = QualityVector(c.wide16), QualityVector(c.wide8)
+        self.log_gain = QualityVector(3 * 64)
+        self.register_buffer("whiten", torch.ones(c.latents))
 
-    def silence_blocks(self) -> None:
+    def silence_branch(self) -> None:
         """As in `Analysis`."""
         nn.init.zeros_(self.tail8.weight)
         nn.init.zeros_(self.tail8.bias)
 
-    def forward(self, y: Tensor) -> Tensor:
-        h = F.pixel_shuffle(self.tail16(self.body16(self.head16(y))), 2)
-        h = F.pixel_shuffle(self.tail8(self.body8(h)), 8)
+    def forward(self, y: Tensor, q: Tensor) -> Tensor:
+        h = self.body16(self.head16(self.whiten[:, None, None] * y) + self.quality16(q))
+        h = self.body8(F.pixel_shuffle(self.tail16(h), 2) + self.quality8(q))
+        h = F.pixel_shuffle(self.log_gain(q).exp() * self.tail8(h), 8)
         return F.pixel_shuffle(linear(self.shortcut, y), LATENT_STRIDE) + h
 
 
@@ -276,13 +292,18 @@ class Model(nn.Module):
         for conv in (self.analysis.shortcut, self.synthesis.shortcut):
             nn.init.zeros_(conv.bias)
         for net in (self.analysis, self.synthesis):
-            net.silence_blocks()
+            net.silence_branch()
+        self.analysis.head8.weight.mul_(4)  # pixels, -0.5..0.5, deviate by about a quarter
+        self.synthesis.whiten.copy_(deviation.rsqrt())
         # At high rate d(bits) = -lambda d(distortion) where step^2 = 18 log2(e) / (lambda 255^2), in orthonormal units.
         low, high = (math.log(v) for v in LAMBDA_RANGE)
         knots = QualityVector.KNOTS
         lam = torch.linspace(low, high, knots, dtype=torch.float64).exp()
         step = (18 * math.log2(math.e) / lam).sqrt()[:, None] / 255 * scale
         self.log_step.knots.copy_(step.log())
+        self.analysis.log_gain.knots.copy_((BRANCH_GAIN * step).log())
+        # Error of trained models: 26.5 dB at the lowest lambda to 41.5 dB at the highest.
+        self.synthesis.log_gain.knots.copy_((BRANCH_GAIN * 0.0077 * lam**-0.25).log()[:, None].expand(-1, 3 * 64))
         index = ((deviation * scale / step).log() - math.log(SCALE_MIN)) / LOG_SCALE_STEP
         for s in self.entropy.steps:
             s.index_quality.knots.copy_(index.clamp(1, INDEX_COUNT - 2) / INDEX_UNIT)
@@ -301,7 +322,7 @@ class Model(nn.Module):
         Returns:
             (x_hat float [B, 3, H, W], bits float32 [B] of the hyperlatents and latents).
         """
-        y = saturate(self.analysis(x - 0.5).float())
+        y = saturate(self.analysis(x - 0.5, q).float())
         z = saturate(self.hyper_analysis(y, q).float())
         z_step = self.hyper_log_step(q).exp()
         z_hat = z + z_step * _round_error(z / z_step)
@@ -323,7 +344,7 @@ class Model(nn.Module):
         if self.training:
             noisy = bits_of(v + torch.rand_like(v) - 0.5, index.detach())
             rate = rate + noisy - noisy.detach()
-        return self.synthesis(y_hat) + 0.5, bits + rate.sum((1, 2, 3))
+        return self.synthesis(y_hat, q) + 0.5, bits + rate.sum((1, 2, 3))
 
     def _quantise(self, v: Tensor, index: Tensor) -> Tensor:
         """The symbols of latents at `v` steps from their means: the nearest, or 0 in a dead zone."""

@@ -40,10 +40,11 @@ def analyse(
     ]
     top, left = top // LATENT_STRIDE, left // LATENT_STRIDE
     inside = slice(top, top + height), slice(left, left + width)
-    around = saturate(codec.analysis(x - 0.5))
+    q = torch.tensor([float(quality)], device=codec.device)
+    around = saturate(codec.analysis(x - 0.5, q))
     y = around[:, :, inside[0], inside[1]]
     whole = torch.nn.functional.pad(y, (0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE), mode="replicate")
-    z = codec.hyper_analysis(whole, torch.tensor([float(quality)], device=codec.device))
+    z = codec.hyper_analysis(whole, q)
     return refine(codec, real, around[0], z[0], inside, quality, iterations, progress), z[0]
 
 
@@ -93,12 +94,13 @@ def decode(codec: Codec, layout: Layout) -> Tensor:
     y = torch.empty(rows, columns, codec.config.latents, device=codec.device).permute(2, 0, 1)  # as synthesis reads it
     for tile, part in zip(header.tiles, read_latents(codec, layout), strict=True):
         y[:, tile.y // s :, tile.x // s :][:, : part.shape[1], : part.shape[2]] = part
+    q = torch.tensor([float(header.quality)], device=codec.device)
     out = torch.empty(1 if header.gray else 3, header.height, header.width, dtype=torch.uint8, device=codec.device)
     for tile in header.tiles:
         height, width = latent_size(tile)
         y0, y1, top = window(tile.y // s, height, rows, codec.config.halo)
         x0, x1, left = window(tile.x // s, width, columns, codec.config.halo)
         part = y[None, :, y0:y1, x0:x1].contiguous(memory_format=torch.channels_last)
-        x = codec.synthesis(part)[0, :, top * s :, left * s :][:, : tile.height, : tile.width] + 0.5
+        x = codec.synthesis(part, q)[0, :, top * s :, left * s :][:, : tile.height, : tile.width] + 0.5
         out[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = to_uint8(x, header.gray)
     return out

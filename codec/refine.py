@@ -71,6 +71,7 @@ def refine(
     x, y, z = x.clone(), y.clone(), z.clone()  # autograd takes no inference tensors
     generator = torch.Generator(codec.device).manual_seed(0)
     weight = quality_lambda(quality) * 255**2
+    q = torch.tensor([float(quality)], device=codec.device)
     step = to_float(codec.net.step[quality - 1])[:, None, None]
     target = best = y[:, inside[0], inside[1]].clone()
     lowest = math.inf
@@ -80,7 +81,7 @@ def refine(
         bits = 8 * len(latents.encode(symbols, indexes, segments, codec.tables))
         whole = y.clone()
         whole[:, inside[0], inside[1]] = decoded
-        distortion = weight * _squared_error(codec, whole.requires_grad_(), x)
+        distortion = weight * _squared_error(codec, whole.requires_grad_(), q, x)
         loss = bits + float(distortion.detach())
         if loss < lowest:
             lowest, best = loss, target
@@ -113,9 +114,9 @@ def _cheapest(wanted: Tensor, index: Tensor) -> Tensor:
     return cheapest * wanted.sign() * (index > 0)
 
 
-def _squared_error(codec: Codec, y: Tensor, x: Tensor) -> Tensor:
+def _squared_error(codec: Codec, y: Tensor, q: Tensor, x: Tensor) -> Tensor:
     """Sum over pixels of the channels' mean squared error of what y decodes to."""
-    decoded = codec.synthesis(y[None].contiguous(memory_format=torch.channels_last))[0] + 0.5
+    decoded = codec.synthesis(y[None].contiguous(memory_format=torch.channels_last), q)[0] + 0.5
     decoded = decoded[:, : x.shape[1], : x.shape[2]]
     if len(x) == 1:
         decoded = decoded.mean(0, keepdim=True)

@@ -24,12 +24,17 @@ from .errors import ModelError
 from .format import read
 from .image import to_pixels
 from .model import CONFIGS, LATENT_STRIDE, Config, Model, quality_lambda
+from .muon import Muon
 
 SIDE = 128  # crop while the learning rate is high; twice that, a quarter as many, in the last part
 LARGE_CROPS_FROM = 0.7
 WARM_UP = 0.01
 DECAY_FROM = 0.45
 EMA_HORIZON = 0.005  # of the steps so far, at most 2000: early weights are forgotten quickly
+STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum",)}  # of each parameter
+TRANSFORMS = ("analysis", "synthesis")
+# Of the learning rate: a step of a shortcut changes all pixels, and PCA is not far from where it ends.
+SHORTCUT_SHARE = 0.1
 
 
 @dataclass
@@ -50,7 +55,7 @@ class Options:
     minutes: float
     config: str = "base"
     batch: int = 16
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1e-3
     device: str = "cpu"
     checkpoint_every: float = 60
     seed: int = 0
@@ -101,9 +106,17 @@ class Run:
         only = self.options.only
         for name, p in self.model.named_parameters():
             p.requires_grad_(not only or name.split(".")[0] in only)
-        self.optimiser = torch.optim.AdamW(
-            self._trained().values(), lr=self.options.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
-        )
+        rate, trained = self.options.learning_rate, self._trained()
+        matrices = {name: p for name, p in trained.items() if _in_branch(name) and p.shape[2:] == (1, 1)}
+        shortcuts = {name: p for name, p in trained.items() if ".shortcut." in name}
+        rest = {name: p for name, p in trained.items() if name not in matrices | shortcuts}
+
+        def adam(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+            return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+
+        # (optimiser, its parameters' names, its share of the learning rate)
+        kinds = ((adam, rest, 1.0), (adam, shortcuts, SHORTCUT_SHARE), (Muon, matrices, 1.0))
+        self.optimisers = [(make(ps.values(), rate), list(ps), share) for make, ps, share in kinds if ps]
 
     def _trained(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
@@ -114,19 +127,22 @@ class Run:
         batch = len(x)
         # Stratified: every step sees all rates.
         q = 1 + 99 * (torch.randperm(batch, device=x.device) + torch.rand(batch, device=x.device)) / batch
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+        for optimiser, _, share in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = share * learning_rate
         with torch.autocast(x.device.type, torch.bfloat16):
             loss, bpp, mse = loss_of(self.model, x, q)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
         trained = self._trained().values()
+        for p in trained:
+            p.grad = None
+        loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         # A gradient that is not finite would poison weights and moments for ever; take it as zero, without asking the
         # device (the step is then momentum alone).
         for p in trained:
             p.grad.nan_to_num_(0.0, 0.0, 0.0)
-        self.optimiser.step()
+        for optimiser, _, _ in self.optimisers:
+            optimiser.step()
         self.step += 1
         self._average()
         return torch.stack([loss.detach(), bpp.mean(), -10 * mse.log10().mean()])
@@ -143,13 +159,14 @@ class Run:
         return model.eval()
 
     def save(self, path: Path) -> None:
-        if not self.optimiser.state_dict()["state"]:
+        tensors = {}
+        for optimiser, names, _ in self.optimisers:
+            for i, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"{key}.{names[i]}": value for key, value in state.items()}
+        if not tensors:
             return  # not one step was made: nothing is worth keeping, and what is there may be
-        names = list(self._trained())
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
-        for i, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"{key}.{names[i]}": state[key] for key in ("exp_avg", "exp_avg_sq", "step")}
         meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config)}
         weights.write_tensors(path, tensors, {"aec_checkpoint": json.dumps(meta)})
 
@@ -162,12 +179,11 @@ class Run:
             run.place()
             run.step, run.seconds = meta["step"], meta["seconds"]
             run.ema = {k: v.to(options.device) for k, v in _part(tensors, "ema.").items()}
-            state = run.optimiser.state_dict()
-            state["state"] = {
-                i: {key: tensors[f"{key}.{n}"] for key in ("exp_avg", "exp_avg_sq", "step")}
-                for i, n in enumerate(run._trained())
-            }
-            run.optimiser.load_state_dict(state)
+            for optimiser, names, _ in run.optimisers:
+                state = optimiser.state_dict()
+                keys = STATES[type(optimiser)]
+                state["state"] = {i: {key: tensors[f"{key}.{n}"] for key in keys} for i, n in enumerate(names)}
+                optimiser.load_state_dict(state)
             return run
 
     @classmethod
@@ -177,7 +193,7 @@ class Run:
         Args:
             path: the checkpoint.
             options: of the new run; the configuration is the checkpoint's.
-            anew: "analysis", "synthesis" or both: their blocks begin again, beside the linear shortcuts they have.
+            anew: of TRANSFORMS: their branches begin again, beside the linear shortcuts they have.
 
         Raises:
             ModelError: the file is not a checkpoint of aec.
@@ -185,12 +201,18 @@ class Run:
         with _checkpoint(path) as (meta, tensors):
             run = cls(options, Config(**meta["config"]))
             weights = _part(tensors, "ema.")
-            kept = {k: v for k, v in weights.items() if k.split(".")[0] not in anew or ".shortcut." in k}
+            kept = {k: v for k, v in weights.items() if k.split(".")[0] not in anew or not _in_branch(k)}
             run.model.load_state_dict(run.model.state_dict() | kept)
         for net in anew:
-            getattr(run.model, net).silence_blocks()
+            getattr(run.model, net).silence_branch()
         run.place()
         return run
+
+
+def _in_branch(name: str) -> bool:
+    """Does a tensor of the model belong to what a transform learns beside its shortcut? Its scales do not."""
+    net, part = name.split(".")[:2]
+    return net in TRANSFORMS and part not in ("shortcut", "log_gain", "whiten")
 
 
 @contextmanager

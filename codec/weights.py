@@ -200,6 +200,13 @@ def _load(path: Path, modified: float, device: torch.device, nets: str) -> Codec
         raise ModelError(f"{path}: not a model this aec can run: {e}") from e
 
 
+def _neutral(module: nn.Module) -> dict[str, Tensor]:
+    """What the transforms of older models lack, at values that change nothing (FORMAT §8)."""
+    values = {"quality8.knots": 0.0, "quality16.knots": 0.0, "log_gain.knots": 0.0, "whiten": 1.0}
+    shapes = {k: v.shape for k, v in module.state_dict().items() if k in values}
+    return {k: torch.full(shape, values[k]) for k, shape in shapes.items()}
+
+
 def _assemble(
     path: Path, metadata: dict[str, str], tensors: dict[str, Tensor], device: torch.device, nets: str
 ) -> Codec:
@@ -215,6 +222,7 @@ def _assemble(
     def fill(module: nn.Module, name: str) -> nn.Module:
         state = {k.removeprefix(name + "."): v for k, v in tensors.items() if k.startswith(name + ".")}
         state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        state = _neutral(module) | state
         module.load_state_dict(state, assign=True)
         if isinstance(module, IntegerEntropyNet):
             module.check()

@@ -228,7 +228,8 @@ def test_the_same_latents_give_the_same_pixels_however_they_are_tiled(shipped):
     for tile, part in zip(header.tiles, pipeline.read_latents(shipped, layout), strict=True):
         y[:, tile.y // 16 :, tile.x // 16 :][:, : part.shape[1], : part.shape[2]] = part
     with torch.inference_mode():
-        x = shipped.synthesis(y[None].contiguous(memory_format=torch.channels_last))[0] + 0.5
+        q = torch.tensor([float(header.quality)])
+        x = shipped.synthesis(y[None].contiguous(memory_format=torch.channels_last), q)[0] + 0.5
     whole = (x * 255).round().clamp(0, 255).to(torch.uint8)
     tiled = pipeline.decode(shipped, layout)
     difference = (whole.int() - tiled.int()).abs()

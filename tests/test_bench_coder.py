@@ -16,6 +16,7 @@ except ImportError:
     from codec import bench  # the wheel
 
 coder = importlib.import_module(f"{bench.__name__}.coder")
+KEYS = ("lanes", "payload_bytes")
 symbols = importlib.import_module(f"{bench.__name__}.symbols")
 
 
@@ -97,11 +98,15 @@ def folder(tmp_path_factory):
 def test_main_measures_every_instruction_set(folder, tmp_path, capsys):
     before = _C.isa()
     arguments = ["--images", str(folder), "--symbols", "20000", "--runs", "1", "--qualities", "40", "80"]
-    assert coder.main([*arguments, "--csv", str(tmp_path / "rows.csv")]) == 0
+    made = ["--csv", str(tmp_path / "rows.csv"), "--json", str(tmp_path / "rows.json")]
+    assert coder.main([*arguments, *made]) == 0
     assert _C.isa() == before
     with open(tmp_path / "rows.csv", newline="") as file:
         rows = {(r["coder"], int(r["threads"])): r for r in csv.DictReader(file)}
     text = capsys.readouterr().out
+    table = importlib.import_module(f"{bench.__name__}.tables").read_table(tmp_path / "rows.json")
+    assert table["rows"][0][:4] == [f"aec, {_C.isas()[0]}", 1, *(int(rows[f"aec, {_C.isas()[0]}", 1][k]) for k in KEYS)]
+    assert len(table["rows"]) == len(rows) and "--symbols 20000" in table["note"]
 
     model = symbols.Model.shipped()
     tiles = symbols.of_pictures(*[symbols.pictures(folder)[0], [40, 80], 20_000])

@@ -62,8 +62,9 @@ def test_every_file_is_there_with_its_size_figures_and_pixels(tmp_path, capsys):
         assert version["bytes"] == len(data) and version["bpp"] == 8 * len(data) / (170 * 200)
         if version["codec"] != "e.png":
             assert version["figures"]["psnr"] == metrics.psnr(picture, version["pixels"])
-        assert version["figures"]["ms-ssim"] == metrics.ms_ssim(picture, version["pixels"])
-    assert versions[4]["figures"] == {"psnr": "∞", "ms-ssim": 1}
+            similarity = metrics.ms_ssim(picture, version["pixels"])
+            assert version["figures"]["ms-ssim"] == pytest.approx(-10 * np.log10(1 - similarity))
+    assert versions[4]["figures"] == {"psnr": "∞", "ms-ssim": "∞"}
 
 
 def test_pictures_are_turned_as_their_exif_says_and_gray_is_spread(tmp_path):
@@ -119,7 +120,9 @@ def test_without_pytorch_msssim_the_page_says_what_is_missing(folder, monkeypatc
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pytorch_msssim" else find(name))
     assert compare(folder / "photo.png", folder / "photo.jpg", "-o", folder / "out.html") == 0
-    assert "MS-SSIM is left out: it needs pytorch-msssim" in data_of(folder / "out.html", "report")
+    assert "MS-SSIM, -10 log10(1 - m) is left out: pytorch-msssim is not installed; try: " in data_of(
+        folder / "out.html", "report"
+    )
     assert list(versions_in(folder / "out.html")[1]["figures"]) == ["psnr"]
 
 

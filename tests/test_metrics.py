@@ -1,5 +1,6 @@
-"""codec.metrics against hand values, the published curves, and algebra."""
+"""The metrics against hand values, other implementations, published curves, and algebra."""
 
+import importlib
 import json
 import math
 from pathlib import Path
@@ -8,8 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photos import astronaut
 
-from codec.metrics import bd_rate, ms_ssim, psnr, psnr_at, psnr_overlap, rate_at
+from codec.metrics import bd_quality, bd_rate, ms_ssim, overlap, psnr, psnr_y, quality_at, rate_at
+
+try:
+    import bench  # the tree
+except ImportError:
+    from codec import bench  # the wheel
+
+METRICS = importlib.import_module(f"{bench.__name__}.metrics").METRICS
 
 ANCHORS = Path(__file__).resolve().parents[2] / "shared/anchors/kodak_curves.json"
 
@@ -44,6 +53,78 @@ def test_psnr_refuses_other_shapes_and_types():
         psnr(noise(4, 5), noise(4, 5) / 255)
     with pytest.raises(ValueError, match="empty"):
         psnr(noise(0, 5), noise(0, 5))
+
+
+def test_psnr_y_of_hand_values():
+    original = np.full((2, 2, 3), 100, np.uint8)
+    for channel, weight in enumerate((0.299, 0.587, 0.114)):  # BT.601, as in JFIF
+        decoded = original.copy()
+        decoded[..., channel] += 10
+        assert psnr_y(original, decoded) == pytest.approx(20 * math.log10(255 / (10 * weight)), abs=1e-9)
+    gray = original + np.uint8(7)
+    assert psnr_y(original, gray) == pytest.approx(psnr(original, gray), abs=1e-9)
+
+
+def test_psnr_y_is_that_of_pillows_luma():
+    from PIL import Image
+
+    original, decoded = noise(64, 80), noise(64, 80, seed=1)
+    luma = [np.array(Image.fromarray(x).convert("L")) for x in (original, decoded)]  # BT.601 too, but rounded
+    assert psnr_y(original, decoded) == pytest.approx(psnr(*luma), abs=0.01)
+
+
+def test_psnr_y_of_equal_images_is_infinite_and_gray_ones_are_refused():
+    assert psnr_y(noise(4, 5), noise(4, 5)) == math.inf
+    with pytest.raises(ValueError, match=r"\[4, 5\]"):
+        psnr_y(noise(4, 5)[..., 0], noise(4, 5)[..., 0])
+
+
+def distorted(kind, image):
+    if kind == "levels":
+        return image // 32 * 32 + 16
+    if kind == "noise":
+        return np.clip(image + np.random.RandomState(0).randint(-8, 9, image.shape), 0, 255).astype(np.uint8)
+    if kind == "shift":
+        return np.roll(image, 1, 1)
+    if kind == "gray":
+        return np.repeat(image[..., 1:2], 3, 2)
+    height, width = (side // 4 * 4 for side in image.shape[:2])
+    means = image[:height, :width].reshape(height // 4, 4, width // 4, 4, 3).mean((1, 3)).astype(np.uint8)
+    blocks = image.copy()
+    blocks[:height, :width] = means.repeat(4, 0).repeat(4, 1)
+    return blocks
+
+
+# Answers of Debian's `ssimulacra2` (libjxl-devtools 0.11.2-0.1~deb13u2): top, left, height, width of the astronaut.
+LIBJXL = [
+    ((0, 0, 256, 256), {"levels": 16.933, "noise": 76.808, "shift": 22.692, "gray": -13.470, "blocks": 46.025}),
+    ((60, 100, 171, 257), {"levels": 21.591, "noise": 74.884, "shift": 28.569, "gray": 35.440, "blocks": 44.608}),
+    ((100, 60, 30, 61), {"levels": 1.304, "noise": 10.778, "shift": 59.188, "gray": 67.845, "blocks": 70.413}),
+]
+
+
+@pytest.mark.parametrize(("box", "answers"), LIBJXL)
+def test_ssimulacra2_is_libjxls(box, answers):
+    top, left, height, width = box
+    image = astronaut()[top : top + height, left : left + width]
+    for kind, answer in answers.items():
+        # libjxl sums its blur recursively in float32, and takes cube roots by approximation.
+        assert METRICS["ssimulacra2"].measure(image, distorted(kind, image)) == pytest.approx(answer, abs=0.1)
+    assert METRICS["ssimulacra2"].measure(image, image) == 100
+
+
+def test_a_metric_is_absent_where_it_is_not_defined():
+    small = noise(7, 200)
+    assert METRICS["ssimulacra2"].measure(small, small) is None
+    assert METRICS["ms-ssim"].measure(small, small) is None
+
+
+def test_ms_ssim_of_the_bench_is_in_decibels():
+    pytest.importorskip("pytorch_msssim")
+    image = astronaut()[:180, :200]
+    worse = distorted("levels", image)
+    measured = METRICS["ms-ssim"].measure(image, worse)
+    assert measured == pytest.approx(-10 * math.log10(1 - ms_ssim(image, worse)), abs=1e-9) and 5 < measured < 40
 
 
 def test_ms_ssim_of_equal_images_is_one():
@@ -110,10 +191,30 @@ def test_bd_rate_of_published_curves(name, percent):
     assert value == pytest.approx(percent, abs=0.6)  # published rounded to whole percents
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_bd_rate_and_quality_are_those_of_the_package_bjontegaard(seed):
+    bjontegaard = pytest.importorskip("bjontegaard")  # its PCHIP is checked against the sheets of JCT-VC and JVET
+    rng = np.random.default_rng(seed)
+    (anchor_rates, anchor_quality), (rates, quality) = (
+        (np.cumsum(rng.uniform(0.1, 1, n)), 28 + np.cumsum(rng.uniform(0.5, 3, n))) for n in (4, 6)
+    )
+    curves = (list(anchor_rates), list(anchor_quality), list(rates), list(quality))
+    loose = {"method": "pchip", "require_matching_points": False, "min_overlap": 0}
+    assert bd_rate(*curves) == pytest.approx(bjontegaard.bd_rate(*curves, **loose), rel=1e-9)
+    assert bd_quality(*curves) == pytest.approx(bjontegaard.bd_psnr(*curves, **loose), rel=1e-9)
+
+
+def test_bd_quality_of_one_decibel_more_at_every_rate_is_one():
+    assert bd_quality(RATES, PSNR, RATES, [p + 1 for p in PSNR]) == pytest.approx(1, abs=1e-9)
+    assert bd_quality(RATES, PSNR, [r * 2 for r in RATES], PSNR) < 0
+    with pytest.raises(ValueError, match="no overlap"):
+        bd_quality(RATES, PSNR, [r * 100 for r in RATES], PSNR)
+
+
 def test_bd_rate_without_overlap_says_both_ranges():
     with pytest.raises(ValueError, match=r"27\.00\.\.40\.00.*47\.00\.\.60\.00"):
         bd_rate(RATES, PSNR, RATES, [p + 20 for p in PSNR])
-    with pytest.raises(ValueError, match=r"within 41\.\.None dB"):
+    with pytest.raises(ValueError, match=r"within 41\.\.None"):
         bd_rate(RATES, PSNR, RATES, PSNR, lo=41)
 
 
@@ -142,18 +243,18 @@ def test_bd_rate_refuses_what_is_no_curve(rates, psnr_points):
 
 
 def test_overlap_is_cut_to_the_range():
-    assert psnr_overlap(PSNR, [29, 38]) == (29, 38)
-    assert psnr_overlap(PSNR, [29, 38], 29.5, 37.3) == (29.5, 37.3)
-    assert psnr_overlap(PSNR, [32, 35], 29.5, 37.3) == (32, 35)
+    assert overlap(PSNR, [29, 38]) == (29, 38)
+    assert overlap(PSNR, [29, 38], 29.5, 37.3) == (29.5, 37.3)
+    assert overlap(PSNR, [32, 35], 29.5, 37.3) == (32, 35)
 
 
 def test_interpolation_goes_through_the_points_and_ends_with_them():
     assert rate_at(RATES, PSNR, PSNR) == pytest.approx(RATES)
-    assert psnr_at(RATES, PSNR, RATES) == pytest.approx(PSNR, abs=1e-9)
+    assert quality_at(RATES, PSNR, RATES) == pytest.approx(PSNR, abs=1e-9)
     between = np.linspace(0.11, 1.9, 50)
-    assert rate_at(RATES, PSNR, psnr_at(RATES, PSNR, between)) == pytest.approx(between, rel=1e-5)
+    assert rate_at(RATES, PSNR, quality_at(RATES, PSNR, between)) == pytest.approx(between, rel=1e-5)
     assert np.isnan(rate_at(RATES, PSNR, [26.9, 40.1])).all()
-    assert np.isnan(psnr_at(RATES, PSNR, [0.09, 2.1])).all()
+    assert np.isnan(quality_at(RATES, PSNR, [0.09, 2.1])).all()
 
 
 steps = st.lists(st.tuples(st.floats(0.05, 2), st.floats(0.1, 4)), min_size=2, max_size=8)

@@ -159,6 +159,11 @@ def test_the_verdict_says_what_the_bd_rates_are(page):
         "and 9.1 % more than avif."
         for name in ("kodak", "second")
     ]
+    expected = pages.report()
+    assert expected["sets"][0]["verdicts"][0] in page.locator("main").text_content()
+    how = page.locator("#how").text_content()
+    for fact in (expected["command"], expected["machine"], expected["commit"], *expected["method"], "Runs: 3."):
+        assert fact in how
 
 
 def test_names_are_text_whatever_they_are(page, report_path):

@@ -18,6 +18,7 @@ from PIL import Image
 from codec.data import Crops, load_images
 from codec.errors import ModelError
 from codec.model import CONFIGS, LAMBDA_RANGE, Config, Model, bits_of, quality_lambda, step_of
+from codec.muon import Muon, orthogonal
 from codec.tables import INDEX_COUNT, cost_bits, dead_zones, gaussian_tables
 from codec.train import DECAY_FROM, WARM_UP, Options, Run, learning_rate_at, loss_of, train
 
@@ -282,8 +283,9 @@ def pixels(seed=0):
 
 def state_of(run: Run) -> dict[str, torch.Tensor]:
     out = {f"model.{k}": v for k, v in run.model.state_dict().items()} | {f"ema.{k}": v for k, v in run.ema.items()}
-    for i, state in run.optimiser.state_dict()["state"].items():
-        out |= {f"{key}.{i}": v for key, v in state.items()}
+    for optimiser, names, _ in run.optimisers:
+        for i, state in optimiser.state_dict()["state"].items():
+            out |= {f"{key}.{names[i]}": v for key, v in state.items()}
     return {k: v.detach().clone() for k, v in out.items()}
 
 
@@ -313,12 +315,14 @@ def test_a_new_run_begins_with_the_average_and_with_the_nets_asked_for_anew(tmp_
     run.save(tmp_path / "c.safetensors")
     new = Run.start_from(tmp_path / "c.safetensors", Options(minutes=1.0, batch=2, seed=9), anew=["synthesis"])
     assert (new.step, new.seconds, new.config) == (0, 0.0, TINY)
-    weights, kept = new.model.state_dict(), {k for k in run.ema if not k.startswith("synthesis.") or "shortcut" in k}
+    scales = ("shortcut", "log_gain", "whiten")
+    weights = new.model.state_dict()
+    kept = {k for k in run.ema if not k.startswith("synthesis.") or k.split(".")[1] in scales}
     assert all(torch.equal(weights[k], run.ema[k]) for k in kept) and 0 < len(kept) < len(weights)
     assert not any(weights[f"synthesis.tail8.{k}"].any() for k in ("weight", "bias"))
     y = torch.randn(1, TINY.latents, 4, 4)
     linear = torch.nn.functional.pixel_shuffle(new.model.synthesis.shortcut(y), 16)
-    assert torch.equal(new.model.synthesis(y), linear)  # the blocks are silent
+    assert torch.equal(new.model.synthesis(y, torch.tensor([50.0])), linear)  # the branch is silent
     new.update(pixels(5), 1e-3)
 
 
@@ -337,6 +341,51 @@ def test_only_the_nets_named_are_trained_and_their_checkpoints_resume(tmp_path):
         each.update(pixels(9), 5e-4)
     before, after = state_of(run), state_of(loaded)
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_branches_learn_by_muon_and_shortcuts_slowly():
+    run = started()
+    (adam, others, _), (slow, shortcuts, _), (muon, matrices, _) = run.optimisers
+    assert all(isinstance(o, torch.optim.AdamW) for o in (adam, slow)) and isinstance(muon, Muon)
+    run.update(pixels(), 1e-3)
+    assert [o.param_groups[0]["lr"] for o in (adam, slow, muon)] == pytest.approx([1e-3, 1e-4, 1e-3])
+    assert all(n.startswith(("analysis.", "synthesis.")) and "shortcut" not in n for n in matrices)
+    assert {"analysis.head8.weight", "synthesis.tail8.weight", "synthesis.body16.0.mix_in.weight"} <= set(matrices)
+    assert sorted(shortcuts) == [f"{t}.shortcut.{k}" for t in ("analysis", "synthesis") for k in ("bias", "weight")]
+    assert {"analysis.body8.0.space.weight", "synthesis.log_gain.knots", "entropy.up2.weight"} <= set(others)
+    assert sorted(others + shortcuts + matrices) == sorted(name for name, _ in Model(TINY).named_parameters())
+
+
+@settings(deadline=None)  # the first call of a kernel is slow
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 5))
+def test_steps_of_muon_move_all_directions_of_a_matrix_alike(rows, columns, seed):
+    x = torch.randn(3, rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    u, _, v = torch.linalg.svd(x, full_matrices=False)
+    spectrum = torch.linspace(1, 0.05, min(rows, columns), dtype=torch.float64)
+    found = orthogonal((u * spectrum @ v).float()).double()
+    assert found.shape == x.shape
+    along = (u.mT @ found @ v.mT).diagonal(dim1=1, dim2=2)
+    assert along.min() > 0.5 and along.max() < 1.3  # Jordan's polynomial trades exactness for speed
+    assert torch.equal(orthogonal(torch.zeros(1, rows, columns)), torch.zeros(1, rows, columns))
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch.optim.Muon came with torch 2.9")
+def test_muon_takes_the_steps_of_torchs_own():
+    shapes = [(12, 20), (12, 20), (20, 12), (7, 7)]
+    torch.manual_seed(0)
+    flat = [torch.nn.Parameter(torch.randn(s)) for s in shapes]
+    ours = [torch.nn.Parameter(p.detach().clone()[..., None, None]) for p in flat]
+    oracle = torch.optim.Muon(flat, lr=0.01, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    optimiser = Muon(ours, lr=0.01)
+    for _ in range(5):
+        for p, o in zip(flat, ours, strict=True):
+            p.grad = torch.randn(p.shape)
+            o.grad = p.grad[..., None, None]
+        oracle.step()
+        optimiser.step()
+    for p, o in zip(flat, ours, strict=True):
+        assert torch.allclose(p, o[..., 0, 0], atol=2e-3)  # both in bf16, in another order
+        assert not torch.equal(o[..., 0, 0], torch.zeros(p.shape))
 
 
 def test_the_checkpoint_is_safetensors_with_the_clock_in_its_metadata(tmp_path):
@@ -403,22 +452,14 @@ def test_training_stops_at_its_budget_and_leaves_a_checkpoint(tmp_path):
 
 def test_an_interrupted_training_leaves_a_checkpoint(tmp_path, monkeypatch):
     run = started()
-    calls = []
+    step = run.update
 
     def update(pixels, rate):
-        calls.append(rate)
-        if len(calls) == 3:
+        if run.step == 2:
             raise KeyboardInterrupt
-        run.step += 1
-        return torch.zeros(3)
+        return step(pixels, rate)
 
     monkeypatch.setattr(run, "update", update)
-    for p in run.model.parameters():  # as after a first step
-        run.optimiser.state[p] = {
-            "step": torch.tensor(1.0),
-            "exp_avg": torch.zeros_like(p),
-            "exp_avg_sq": torch.zeros_like(p),
-        }
     with pytest.raises(KeyboardInterrupt):
         train(run, [photos.photo(256, 256)], tmp_path / "c.safetensors", lambda line: None)
     assert Run.load(tmp_path / "c.safetensors", Options(minutes=1.0)).step == 2

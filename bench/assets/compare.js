@@ -4,22 +4,16 @@ const { title, notes, metrics } = JSON.parse(textOf("report"));
 const pictures = JSON.parse(textOf("pictures"));
 
 function filesTable({ versions }) {
-  const files = versions.filter((version) => version.bytes !== null);
-  const measured = metrics
-    .map(({ key, name, unit }) => ({
-      name: unit ? `${name}, ${unit}` : name,
-      value: (file) => file.figures[key] ?? null,
-    }))
-    .map((column) => ({ ...column, known: files.map(column.value).filter((value) => value !== null) }))
-    .filter((column) => column.known.length)
-    .map(({ name, value, known }) => ({ name, value, show: (file) => number(value(file), digitsFor(known)) }));
+  const files = versions
+    .filter((version) => version.bytes !== null)
+    .map((version) => ({ file: labelOf(version), ...version, ...version.figures }));
   return sortableTable(
     "files",
     [
-      { name: "file", text: true, value: (file) => file.codec, show: labelOf },
-      { name: "bytes", value: (file) => file.bytes, show: (file) => number(file.bytes, 0) },
-      { name: "bpp", value: (file) => file.bpp, show: (file) => number(file.bpp, 3) },
-      ...measured,
+      { name: "file", text: true, value: (row) => row.file, show: (row) => row.file },
+      numberColumn("bytes", "bytes", 0),
+      numberColumn("bpp", "bpp", 3),
+      ...metricColumns(metrics, files),
     ],
     files,
   );

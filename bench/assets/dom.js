@@ -45,11 +45,6 @@ function plural(count, what) {
   return `${number(count, 0)} ${what}${count === 1 ? "" : "s"}`;
 }
 
-/** Decimals that tell values apart: 4 for a metric that ends at 1, 2 for one in dB or percent. */
-function digitsFor(values) {
-  return values.every((value) => !Number.isFinite(value) || Math.abs(value) <= 1) ? 4 : 2;
-}
-
 /** A labelled drop-down; options: [value, text] pairs. */
 function choice(label, options, value, onchange) {
   const items = options.map(([key, text]) => el("option", { value: key, selected: key === value }, text));

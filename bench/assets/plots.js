@@ -94,9 +94,8 @@ function isPoint(metric) {
 /** curves: [{name, points, style: {colour, symbol, dash or null if measured, wide}}], those to be seen. */
 function drawRateDistortion(node, curves, metric, logarithmic, revision) {
   const drawn = curves.map((curve) => ({ ...curve, points: curve.points.filter(isPoint(metric.key)) }));
-  const digits = digitsFor(drawn.flatMap((curve) => curve.points.map((point) => point[metric.key])));
   const unit = metric.unit ? ` ${metric.unit}` : "";
-  const figures = `%{x:.3f} bpp · %{y:.${digits}f}${plain(unit)}`;
+  const figures = `%{x:.3f} bpp · %{y:.${metric.digits}f}${plain(unit)}`;
   const traces = drawn.map(({ name, points, style }) => ({
     name: plain(name),
     x: points.map((point) => point.bpp),
@@ -114,7 +113,7 @@ function drawRateDistortion(node, curves, metric, logarithmic, revision) {
   const measured = drawn.filter((curve) => !curve.style.dash).flatMap((curve) => curve.points);
   const x = { title: "bits per pixel", ...(logarithmic ? LOGARITHMIC : {}), range: rateRange(measured, logarithmic) };
   const y = {
-    title: metric.name + (metric.unit ? `, ${metric.unit}` : ""),
+    title: withUnit(metric),
     range: padded(measured.map((p) => p[metric.key])),
   };
   return draw(node, traces, layoutOf(x, y, revision));

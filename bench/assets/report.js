@@ -200,7 +200,7 @@ function showSet() {
   showChips();
   showPlots();
   showTables();
-  const { notes, verdicts = [] } = state.set;
+  const { notes, verdicts } = state.set;
   places.notes.replaceChildren(
     ...verdicts.map((sentence) => el("p", { class: "muted" }, sentence)),
     ...(notes.length ? [notesList(notes)] : []),
@@ -263,14 +263,8 @@ function provenance() {
       { class: "facts" },
       facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
     ),
-    el(
-      "p",
-      {},
-      "Every rate is the size of a file on disk, decoded again and compared with the original. " +
-        "Curves are means over the images of a set. BD-rate: mean difference in bits at equal quality over the range " +
-        "that both curves reach (PCHIP of the logarithm of the rate); negative is smaller. " +
-        "Published curves are as their authors gave them and were not measured here.",
-    ),
+    ...report.method.map((sentence) => el("p", { class: "muted" }, sentence)),
+    el("p", { class: "muted" }, `Runs: ${report.runs}. Processes that measured at the same time: ${report.jobs}.`),
     sortableTable(
       "codecs and their settings",
       [
@@ -324,7 +318,7 @@ function page() {
       el(
         "p",
         { class: "muted" },
-        "Drag to zoom, double click to see all; published curves are thin and dashed and may reach beyond the axes.",
+        "Drag to zoom, double click to see all; published curves, thin and dashed, are as their authors gave them.",
       ),
     ),
     section(

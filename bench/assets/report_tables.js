@@ -1,22 +1,5 @@
 // The tables of the report, of the set and metric that `state` (report.js) names.
 
-/** Columns for what curves and points have in common. */
-function metricColumns(points) {
-  return report.metrics
-    .map(({ key, name, unit }) => ({
-      key,
-      name: unit ? `${name}, ${unit}` : name,
-      points: points.filter((p) => p[key] !== null && p[key] !== undefined),
-    }))
-    .filter((column) => column.points.length)
-    .map(({ key, name, points: known }) => numberColumn(name, key, digitsFor(known.map((point) => point[key]))));
-}
-
-function numberColumn(name, key, digits, scale = 1) {
-  const value = (row) => (typeof row[key] === "number" ? row[key] * scale : row[key]);
-  return { name, value, show: (row) => number(value(row), digits) };
-}
-
 function peakColumns(points) {
   return [
     ["peak encode, MB", "encode_peak_bytes"],
@@ -41,9 +24,8 @@ function bdTable() {
         cell: (name) => bdLook(found(name)),
       };
     });
-  const unit = metric.unit ? `, ${metric.unit}` : "";
   const first = {
-    name: quantity === "rate" ? "BD-rate, %" : `BD-${metric.name}${unit}`,
+    name: quantity === "rate" ? "BD-rate, %" : `BD-${withUnit(metric)}`,
     text: true,
     value: (name) => name,
     show: (name) => name,
@@ -59,17 +41,13 @@ function wholeRange() {
 /** A BD-rate is taken over qualities, a BD-quality over rates. */
 function rangeText(low, high) {
   const { metric, quantity } = state;
-  const [digits, unit] = quantity === "quality" ? [2, "bpp"] : [Math.abs(high) <= 1 ? 3 : 1, metric.unit];
+  const [digits, unit] = quantity === "quality" ? [2, "bpp"] : [Math.max(0, metric.digits - 1), metric.unit];
   return `${number(low, digits)}–${number(high, digits)}${unit && ` ${unit}`}`;
-}
-
-function digitsOf(metric) {
-  return digitsFor(curvesOf(state.set).flatMap((curve) => curve.points.map((point) => point[metric.key])));
 }
 
 function bdCell(bd) {
   if (!bd) return "–";
-  const digits = state.quantity === "rate" ? 1 : digitsOf(state.metric);
+  const digits = state.quantity === "rate" ? 1 : state.metric.digits;
   const whole = wholeRange()?.every((end, i) => Math.abs(end - [bd.low, bd.high][i]) < 1e-6);
   const range = whole ? null : el("small", {}, rangeText(bd.low, bd.high));
   const warning = bd.short ? el("span", { class: "warn", role: "img", "aria-label": "short overlap" }, "⚠ ") : null;
@@ -96,11 +74,10 @@ function sizeTable() {
   const rows = set.size_at[metric.key] ?? [];
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.bpp)))];
   const best = (row) => Math.min(...Object.values(row.bpp).filter(Number.isFinite));
-  const targets = rows.map((row) => row.target);
   const first = {
-    name: metric.name + (metric.unit ? `, ${metric.unit}` : ""),
+    name: withUnit(metric),
     value: (row) => row.target,
-    show: (row) => number(row.target, digitsFor(targets)),
+    show: (row) => number(row.target, metric.digits),
   };
   const columns = names.map((name) => ({
     name,
@@ -121,7 +98,7 @@ function curveTable() {
       { name: "codec", text: true, value: (row) => row.codec, show: (row) => row.codec },
       numberColumn("quality", "quality", 0),
       numberColumn("bpp", "bpp", 4),
-      ...metricColumns(rows),
+      ...metricColumns(report.metrics, rows),
       numberColumn("encode, MP/s", "encode_mpx_per_s", 2),
       numberColumn("decode, MP/s", "decode_mpx_per_s", 2),
       ...peakColumns(rows),
@@ -140,7 +117,7 @@ function pointTable(image) {
       numberColumn("quality", "quality", 0),
       numberColumn("bytes", "bytes", 0),
       numberColumn("bpp", "bpp", 4),
-      ...metricColumns(rows),
+      ...metricColumns(report.metrics, rows),
       numberColumn("encode, ms", "encode_s", 1, 1000),
       numberColumn("decode, ms", "decode_s", 1, 1000),
       ...peakColumns(rows),

@@ -52,3 +52,21 @@ function compareValues(a, b, descending) {
   const order = numbers ? (x > y) - (x < y) : String(x).localeCompare(String(y), "en", { numeric: true });
   return descending ? -order : order;
 }
+
+/** A column of row[key], times a scale. */
+function numberColumn(name, key, digits, scale = 1) {
+  const value = (row) => (typeof row[key] === "number" ? row[key] * scale : row[key]);
+  return { name, value, show: (row) => number(value(row), digits) };
+}
+
+/** A column for each metric that some row has a figure of. */
+function metricColumns(metrics, rows) {
+  const isKnown = (key) => rows.some((row) => row[key] !== null && row[key] !== undefined);
+  return metrics
+    .filter(({ key }) => isKnown(key))
+    .map((metric) => numberColumn(withUnit(metric), metric.key, metric.digits));
+}
+
+function withUnit({ name, unit }) {
+  return unit ? `${name}, ${unit}` : name;
+}

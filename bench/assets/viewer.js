@@ -219,10 +219,9 @@ class Viewer {
       ["bytes", number(version.bytes, 0) + more],
       ["bits per pixel", number(version.bpp, 3)],
     ];
-    for (const { key, name, unit } of this.metrics) {
+    for (const { key, name, unit, digits } of this.metrics) {
       const value = version.figures[key];
-      if (value !== null && value !== undefined)
-        rows.push([name, number(value, digitsFor([value])) + (unit ? ` ${unit}` : "")]);
+      if (value !== null && value !== undefined) rows.push([name, number(value, digits) + (unit ? ` ${unit}` : "")]);
     }
     return [
       el("strong", {}, labelOf(version)),

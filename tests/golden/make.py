@@ -1,7 +1,8 @@
 """How the golden files were made: `python tests/golden/make.py FOLDER`. Files are only ever added, never made again.
 
 A tiny model with random weights stands in for a trained one, so that it can stay in the repository for ever: what is
-golden is the format, the integer nets' arithmetic and the coder.
+golden is the format, the integer nets' arithmetic and the coder. `tiny2` and `tiny4` were made when the synthesis was
+not yet told the quality, `told2` and `told4` by what stands here.
 """
 
 import hashlib
@@ -39,13 +40,13 @@ def main(folder: Path) -> None:
             for name, p in model.named_parameters():
                 if "shortcut" not in name and "log_step" not in name:
                     p.add_(0.1 * torch.randn_like(p))
-        path = folder / f"tiny{steps}.safetensors"
+        path = folder / f"told{steps}.safetensors"
         weights.save(path, model)
         tiny = weights.load(path, torch.device("cpu"))
         for name, shape in SHAPES.items():
             side = 64 if name.startswith("tiles") else 1024
             data = pipeline.encode(tiny, to_pixels(picture(shape)), quality, side, effort=1)
-            target = folder / f"v{format.VERSION}-tiny{steps}-{name}.aec"
+            target = folder / f"v{format.VERSION}-told{steps}-{name}.aec"
             target.write_bytes(data)
             latents = pipeline.read_latents(tiny, format.read(data))
             digest = hashlib.sha256(b"".join(t.numpy().tobytes() for t in latents)).hexdigest()

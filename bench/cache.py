@@ -1,0 +1,54 @@
+"""Measurements kept on disk, a small JSON file each, so that none is made twice.
+
+The key has everything that a measurement depends on, so nothing is ever stale, and a time is only ever taken for one
+of the same machine. Files are replaced at one stroke: an interrupted run leaves no half of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+
+def default_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aec" / "bench"
+
+
+def hash_of_pixels(image: np.ndarray) -> str:
+    """Of [H, W, 3] uint8, shape included."""
+    return hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+class Cache:
+    """Mappings that JSON can hold, by others. Without a folder it is always empty."""
+
+    def __init__(self, folder: Path | None):
+        self._folder = folder
+
+    def get(self, key: dict) -> dict | None:
+        """What was put under an equal key, or None."""
+        if self._folder is None:
+            return None
+        try:
+            entry = json.loads(self._path(key).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # not there, or damaged: it is measured again
+            return None
+        return entry["value"] if isinstance(entry, dict) and entry.get("key") == key and "value" in entry else None
+
+    def put(self, key: dict, value: dict) -> None:
+        if self._folder is None:
+            return
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
+            json.dump({"key": key, "value": value}, file)
+        os.replace(file.name, path)
+
+    def _path(self, key: dict) -> Path:
+        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        return self._folder / name[:2] / f"{name}.json"

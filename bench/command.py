@@ -1,0 +1,310 @@
+"""`aec bench`: its arguments, and what it says; what it does is in the files it calls."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .cache import default_folder
+from .codecs import Codec, is_aec, make_codec, names
+from .inputs import LOSSY_SUFFIXES, SUFFIXES, default_set, find_sets, short_names
+from .machine import machine_line, source_commit
+from .measure import Conditions, Entrant, Failure, Picture, Point
+from .metrics import METRICS
+from .published import add_published_arguments, published_of
+from .tables import read_table
+
+NEEDS = ("scipy", "matplotlib", "tqdm")
+EXAMPLES = """examples:
+  aec bench                                                   on pictures that are at hand
+  aec bench holiday/ --codecs aec,jpeg,webp,avif,jxl,heic -o report/
+  aec bench a.png b.png --codecs aec,aec+e=7,aec+model=mine.safetensors --metrics psnr,ssimulacra2
+  aec bench holiday/ --codecs aec+device=cpu,aec+device=cuda
+
+Several aec are told apart by what follows a +: e (effort), model, device; their rows carry that name. A model's
+name can hold neither a comma nor a plus. What was measured is kept: after Ctrl-C, the same command with -f goes on."""
+
+
+def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog=prog,
+        description="Compare aec with other codecs on your images.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="DIR|FILE",
+        help=f"images, or folders of {' '.join(SUFFIXES)}: a set each (default: scikit-image's pictures, or aec's own)",
+    )
+    p.add_argument(
+        "--codecs",
+        type=_codecs,
+        default="aec,jpeg,jpeg-opt,jpeg-444",
+        metavar="LIST",
+        help=f"of {names()} (default: %(default)s)",
+    )
+    p.add_argument(
+        "--qualities", type=_qualities, default=None, metavar="LIST", help="aec's qualities, 1..100, such as 10,50,90"
+    )
+    p.add_argument(
+        "--metrics",
+        type=_metrics,
+        default="psnr,ms-ssim",
+        metavar="LIST",
+        help=f"of {','.join(METRICS)} (default: %(default)s)",
+    )
+    p.add_argument(
+        *("--runs",),
+        type=_positive,
+        default=3,
+        metavar="N",
+        help="times are medians over N runs after a warm-up; what takes more than a second is timed once (default: 3)",
+    )
+    p.add_argument(
+        "-j", dest="jobs", type=_positive, default=1, metavar="N", help="images measured at the same time (default: 1)"
+    )
+    p.add_argument("--no-cache", action="store_true", help=f"measure all again (else see {default_folder()})")
+    p.add_argument(
+        "--pictures", type=_count, default=8, metavar="N", help="of each set, for the page's viewer (default: 8)"
+    )
+    p.add_argument(
+        "--picture-side",
+        type=_count,
+        default=768,
+        metavar="PX",
+        help="larger ones are scaled down for it; 0: none is (default: 768)",
+    )
+    p.add_argument(
+        "--tables", nargs="+", type=Path, default=[], metavar="FILE", help="of python -m bench.stages|coder --json FILE"
+    )
+    add_published_arguments(p)
+    p.add_argument(
+        "-o",
+        dest="out",
+        type=Path,
+        default=Path("aec-bench"),
+        metavar="OUTDIR",
+        help="gets index.html, summary.md, rd.png, rd.svg, rd.csv and report.json (default: %(default)s)",
+    )
+    p.add_argument("-f", "--force", action="store_true", help="replace a report that is there")
+    return p
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
+    """Run `aec bench`.
+
+    Args:
+        argv: arguments after the command's name; None: sys.argv.
+        prog: the command as the user typed it, for messages and the summary.
+
+    Returns:
+        Exit code: 0, 1 if anything asked for is not in the results (each was reported on stderr), 2 for usage,
+        130 after Ctrl-C (what was measured is in the report, and in the cache).
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser(prog)
+    args = arguments.parse_args(argv)
+    absent = [package for package in NEEDS if importlib.util.find_spec(package) is None]
+    if absent:
+        arguments.error(f"not installed: {', '.join(absent)}; try: pip install 'aec-codec[bench]'")
+    if (args.out / "report.json").exists() and not args.force:
+        arguments.error(f"{args.out / 'report.json'} exists; -f replaces it")
+    sets, missing_inputs = find_sets(args.inputs) if args.inputs else (dict([default_set()]), [])
+    try:
+        published = published_of(args, list(sets))
+    except (OSError, ValueError) as error:
+        arguments.error(f"--anchors: {error}")
+    try:
+        tables = [read_table(path) for path in args.tables]
+    except (OSError, ValueError) as error:
+        arguments.error(f"--tables: {error}")
+
+    notes: list[str] = []
+    for path in missing_inputs:
+        _say(f"{path}: no such file, or a folder without images")
+    problems = len(missing_inputs)
+    pictures = [
+        Picture(image_set, name, path)
+        for image_set, paths in sets.items()
+        for name, path in zip(short_names(paths), paths, strict=True)
+    ]
+    if not args.inputs and pictures:
+        _note(notes, f"no image was named: these are {pictures[0].path.parent}'s")
+    n_lossy = sum(picture.path.suffix.lower() in LOSSY_SUFFIXES for picture in pictures)
+    if n_lossy:
+        text = f"{n_lossy} of {len(pictures)} images come from JPEG, WebP or AVIF files"
+        _note(notes, f"{text}; their artifacts favour that codec")
+    entrants, left_out = _entrants(args.codecs, args.qualities)
+    metrics, unmeasured = _present_metrics(args.metrics)
+    for line in left_out + unmeasured:
+        _note(notes, line)
+    problems += len(left_out) + len(unmeasured)
+    if not pictures or not entrants or not metrics:
+        _say("nothing to measure")
+        return 1
+
+    conditions = Conditions(
+        entrants=entrants,
+        metrics=metrics,
+        runs=args.runs,
+        jobs=args.jobs,
+        machine=machine_line(with_gpu=any("cuda" in entrant.about.settings for entrant in entrants)),
+        commit=source_commit(),
+        cache=None if args.no_cache else default_folder(),
+    )
+    if args.jobs > 1:
+        notes.append(f"times were taken under the load of {args.jobs} images measured at the same time")
+    results: list[Point | Failure] = []
+    interrupted = False
+    from .run import run
+
+    try:
+        run(pictures, conditions, results)
+    except KeyboardInterrupt:
+        interrupted = True
+        _note(notes, "interrupted: not every image was measured")
+    failures = sum(isinstance(result, Failure) for result in results)
+    if failures:
+        notes.append(f"{failures} failures were reported on stderr; what failed is not in the results")
+    problems += failures
+    points = [result for result in results if isinstance(result, Point)]
+    if not points:
+        if interrupted:
+            _say("no image is complete yet" + (", what was measured of them is kept" if conditions.cache else ""))
+            return 130
+        _say("no measurement succeeded")
+        return 1
+    notes += _on_the_cache(points)
+    # With more work than cores the times are the machine's, not the codecs'.
+    if hasattr(os, "getloadavg"):
+        notes.append(f"load of the machine at the end: {os.getloadavg()[0]:.1f}")
+
+    rows = [point.row for point in points]
+    from .report import make_report, write_report  # not above: `python -m bench.report` would find it imported
+
+    report = make_report(
+        rows,
+        conditions,
+        command=f"{prog} {shlex.join(argv)}".strip(),
+        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        notes=notes,
+        published=published,
+        tables=tables,
+    )
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_report(report, args.out)
+    try:
+        page = _write_page(report, pictures, conditions, rows, args, interrupted)
+    except KeyboardInterrupt:
+        interrupted, page = True, False
+        _say("interrupted: index.html is not written; all else is")
+    print((args.out / "summary.md").read_text(encoding="utf-8"), end="")
+    return 130 if interrupted else int(problems > 0 or not page)
+
+
+def _write_page(
+    report: dict,
+    pictures: Sequence[Picture],
+    conditions: Conditions,
+    rows: Sequence[dict],
+    args: argparse.Namespace,
+    interrupted: bool,
+) -> bool:
+    from .pictures import make_pictures
+
+    try:
+        from .page import write_page
+
+        per_set = 0 if interrupted else args.pictures
+        shown = make_pictures(pictures, conditions, rows, per_set, args.picture_side) if per_set else []
+        write_page(report, shown, args.out / "index.html")
+    except ImportError as error:
+        _say(f"index.html is left out: {error}; try: pip install 'aec-codec[bench]'")
+        return False
+    return True
+
+
+def _entrants(codecs: Sequence[Codec], aec_qualities: Sequence[int] | None) -> tuple[tuple[Entrant, ...], list[str]]:
+    """The codecs that can run, and why the others cannot."""
+    entrants, left_out = [], []
+    for codec in codecs:
+        reason = codec.missing()
+        if reason:
+            left_out.append(f"{codec.name} is left out: {reason}")
+            continue
+        qualities = aec_qualities if aec_qualities and is_aec(codec.name) else codec.qualities
+        entrants.append(Entrant(codec, codec.about(), tuple(qualities)))
+    return tuple(entrants), left_out
+
+
+def _present_metrics(wanted: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    reasons = {key: METRICS[key].missing() for key in wanted}
+    left_out = [f"{METRICS[key].name} is left out: {reason}" for key, reason in reasons.items() if reason]
+    return tuple(key for key, reason in reasons.items() if not reason), left_out
+
+
+def _on_the_cache(points: Sequence[Point]) -> list[str]:
+    old = [point.row for point in points if not point.fresh]
+    if not old:
+        return []
+    first, last = min(row["measured"] for row in old), max(row["measured"] for row in old)
+    commits = ", ".join(dict.fromkeys(row["commit"] or "unknown" for row in old))
+    return [
+        f"{len(old)} of {len(points)} points come from the cache: measured on this machine, with the same codecs, "
+        f"from {first} to {last}, at commit {commits}"
+    ]
+
+
+def _say(line: str) -> None:
+    print(f"aec: bench: {line}", file=sys.stderr)
+
+
+def _note(notes: list[str], line: str) -> None:
+    notes.append(line)
+    _say(line)
+
+
+def _codecs(text: str) -> list[Codec]:
+    try:
+        return [make_codec(name) for name in dict.fromkeys(text.split(","))]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _metrics(text: str) -> list[str]:
+    keys = list(dict.fromkeys(text.split(",")))
+    unknown = [key for key in keys if key not in METRICS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(map(repr, unknown))}; known: {', '.join(METRICS)}")
+    return keys
+
+
+def _qualities(text: str) -> list[int]:
+    try:
+        values = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers") from None
+    if values[0] < 1 or values[-1] > 100:
+        raise argparse.ArgumentTypeError(f"{text!r}: qualities are 1..100")
+    return values
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    value = _count(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value

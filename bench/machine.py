@@ -1,0 +1,57 @@
+"""Where and with what code something was measured."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+
+def machine_line(with_gpu: bool) -> str:
+    """CPU, cores, GPU, versions: what a time means nothing without.
+
+    Args:
+        with_gpu: name the GPU; imports torch.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = [f"{_cpu_model()}, {cores} cores"]
+    if with_gpu:
+        import torch
+
+        if torch.cuda.is_available():
+            parts.append(torch.cuda.get_device_name())
+    parts.append(f"Python {platform.python_version()}")
+    for package in ("torch", "pillow"):
+        try:
+            parts.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            parts.append(f"no {package}")
+    return ", ".join(parts)
+
+
+def source_commit() -> str:
+    """Commit of the tree this file is in, "+" if it has changes; "" outside a repository."""
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    try:
+        # Installed inside someone else's repository, HEAD would be theirs: this very file must be tracked.
+        git("ls-files", "--error-unmatch", here.name)
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()

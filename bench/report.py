@@ -1,0 +1,159 @@
+"""Everything that was measured as one dict, and the files that are drawn from it.
+
+`python -m bench.report OUT/report.json` writes those again beside it, without measuring; all but index.html, whose
+pictures are not in the dict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .curves import by_set, mean_curves
+from .deltas import bd_matrix, lines_of, sizes_at
+from .measure import Conditions
+from .metrics import METRICS, Metric
+from .plot import draw
+from .published import Published
+from .summary import summarise
+from .verdicts import verdicts
+
+METHOD = (
+    "bits per pixel: bytes of the file on disk * 8 / pixels. Metrics are of each image, decoded from that file in "
+    "another process; both are averaged over the images of a set.",
+    "BD-rate: mean difference of bits at equal quality, in percent, negative is smaller; PCHIP of log-rate over "
+    "quality, on the mean curves, over what both reach (within the metric's range). BD-quality: the same with the "
+    "roles of the two exchanged, over all rates that both spend. Short: they share less than half of the narrower "
+    "curve, or too little for a mean to mean much.",
+    "Times: wall clock, pixels in memory to bytes in memory and back; the median of the runs after a warm-up; what "
+    "takes more than a second is timed once. Megapixels a second: of all images together.",
+    "Peak memory: the most that one call added to its process, on the CPU, its result included; of all images the "
+    "largest.",
+)
+
+
+def make_report(
+    rows: Sequence[dict],
+    conditions: Conditions,
+    *,
+    command: str,
+    date: str,
+    notes: Sequence[str] = (),
+    published: Published | None = None,
+    tables: Sequence[dict] = (),
+) -> dict:
+    """The report, of what JSON can hold.
+
+    Args:
+        rows: points, as `measure.Point.row`.
+        command: as it was typed.
+        date: ISO 8601, with its offset.
+        notes: on this run: what is left out, what came from the cache.
+        tables: of other benches, as `tables.read_table`.
+    """
+    metrics = [METRICS[key] for key in conditions.metrics]
+    out = {
+        "command": command,
+        "date": date,
+        "commit": conditions.commit,
+        "machine": conditions.machine,
+        "runs": conditions.runs,
+        "jobs": conditions.jobs,
+        "notes": list(notes),
+        "method": list(METHOD),
+        "metrics": [{"key": m.key, "name": m.name, "unit": m.unit, "digits": m.digits} for m in metrics],
+        "codecs": [
+            {
+                "name": entrant.codec.name,
+                "version": entrant.about.version,
+                "settings": entrant.about.settings,
+                "threads": entrant.about.threads,
+            }
+            for entrant in conditions.entrants
+        ],
+        "sets": [
+            _set(name, rows_of_set, metrics, published.on(name) if published else {})
+            for name, rows_of_set in by_set(rows).items()
+        ],
+        "tables": list(tables),
+    }
+    return _finite(out)
+
+
+def write_report(report: dict, folder: Path) -> None:
+    """report.json and what is drawn from it: rd.csv, summary.md, rd.png, rd.svg."""
+    (folder / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    _write_csv(report, folder / "rd.csv")
+    (folder / "summary.md").write_text(summarise(report), encoding="utf-8")
+    for name in ("rd.png", "rd.svg"):
+        draw(report, folder / name)
+
+
+def _set(name: str, rows: Sequence[dict], metrics: Sequence[Metric], published: dict[str, list[dict]]) -> dict:
+    curves, images, notes = mean_curves(rows, [m.key for m in metrics])
+    curves = {codec: curve for codec, curve in curves.items() if curve}
+    compared = curves | {f"{codec} (published)": curve for codec, curve in published.items()}
+    lines = {}
+    for metric in metrics:
+        lines[metric.key], reasons = lines_of(compared, metric.key)
+        notes += reasons
+    sizes = {row["image"]: (row["width"], row["height"]) for row in rows}
+    return {
+        "name": name,
+        "images": [{"name": image, "width": w, "height": h} for image, (w, h) in sizes.items()],
+        "averaged": images,
+        "notes": notes,
+        "verdicts": verdicts(rows, curves),
+        "curves": curves,
+        "published": published,
+        "bd": {m.key: bd_matrix(lines[m.key], m) for m in metrics},
+        "size_at": {m.key: sizes_at(lines[m.key], m.targets) for m in metrics},
+        "points": [{key: value for key, value in row.items() if key != "set"} for row in rows],
+    }
+
+
+def _finite(value: object) -> object:
+    """With None in the place of numbers that JSON has not: of equal pictures a PSNR is infinite."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_csv(report: dict, path: Path) -> None:
+    """A row for each point, with all that a row needs to be understood alone."""
+    codecs = {
+        codec["name"]: {key: codec[key] for key in ("version", "settings", "threads")} for codec in report["codecs"]
+    }
+    run = {key: report[key] for key in ("runs", "jobs", "machine")}
+    rows = [
+        {"set": image_set["name"]} | point | run | codecs[point["codec"]]
+        for image_set in report["sets"]
+        for point in image_set["points"]
+    ]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    p = argparse.ArgumentParser(prog="python -m bench.report", description="Draw a report again.")
+    p.add_argument("report", type=Path, metavar="report.json")
+    args = p.parse_args(argv)
+    try:
+        write_report(json.loads(args.report.read_text(encoding="utf-8")), args.report.parent)
+    except (OSError, ValueError, KeyError) as error:
+        print(f"aec: {args.report}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

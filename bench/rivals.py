@@ -1,0 +1,229 @@
+"""What aec is compared with, through Pillow and its plugins, with every setting spelled out.
+
+CompressAI is not among them: its codecs are its pretrained weights, which it downloads when first used.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from PIL import Image, features
+from PIL import __version__ as pillow_version
+
+JPEG_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95)
+AVIF_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+LIBRARIES = {"jpg": "libjpeg-turbo", "webp": "libwebp", "avif": "libavif", "jpg_2000": "OpenJPEG"}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a measurement depends on beside the picture, the quality and the machine."""
+
+    version: str
+    settings: str  # enough to repeat the run
+    threads: int  # how many the codec may use
+
+
+@dataclass(frozen=True)
+class Rival:
+    """As `codecs.Codec`, not yet named."""
+
+    qualities: tuple[int, ...]
+    encode: Callable[[np.ndarray, int], bytes]
+    decode: Callable[[bytes], np.ndarray]
+    about: Callable[[], About]
+    missing: Callable[[], str | None]
+
+
+def rgb(image: Image.Image) -> np.ndarray:
+    """[H, W, 3] uint8 pixels of a decoded image; gray is spread over the three channels."""
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _spell(form: str, options: dict) -> str:
+    return f"{form} " + " ".join(f"{key}={value}" for key, value in options.items())
+
+
+# ------------------------------------------------------------------------------------------------------- Pillow
+
+
+def _pillow(form: str, feature: str, qualities: tuple[int, ...], options: dict, threads: int = 1) -> Rival:
+    return Rival(
+        qualities,
+        partial(_pillow_encode, form, options),
+        partial(_pillow_decode, form),
+        partial(_pillow_about, form, feature, options, threads),
+        partial(_pillow_missing, form, feature),
+    )
+
+
+def _pillow_encode(form: str, options: dict, image: np.ndarray, quality: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, form, quality=quality, **options)
+    return out.getvalue()
+
+
+def _pillow_decode(form: str, data: bytes) -> np.ndarray:
+    # The format is named, so a file of another kind is an error and not quietly read.
+    with Image.open(io.BytesIO(data), formats=[form]) as image:
+        return rgb(image)
+
+
+def _pillow_about(form: str, feature: str, options: dict, threads: int) -> About:
+    library = features.version("libjpeg_turbo") if feature == "jpg" else features.version(feature)
+    version = f"Pillow {pillow_version}, {LIBRARIES[feature]} {library or 'unknown'}"
+    return About(version, _spell(form, options), threads)
+
+
+def _pillow_missing(form: str, feature: str) -> str | None:
+    # A Pillow that does not know a feature (avif before 11.3) warns and answers False; ask only for known ones.
+    if feature in features.get_supported():
+        return None
+    hint = " (11.3 or newer has it)" if feature == "avif" else ""
+    return f"this Pillow ({pillow_version}) is built without {form}{hint}"
+
+
+def _jpeg(**options) -> Rival:
+    return _pillow("JPEG", "jpg", JPEG_QUALITIES, options)
+
+
+def _avif(qualities: tuple[int, ...], speed: int, **extra) -> Rival:
+    threads = os.cpu_count() or 1
+    # libavif's autotiling cuts by the number of threads: bytes would depend on the machine.
+    options = {"codec": "aom", "speed": speed, "subsampling": "4:4:4", "autotiling": False, "max_threads": threads}
+    return _pillow("AVIF", "avif", qualities, options | extra, threads)
+
+
+# ---------------------------------------------------------------------------------------------------- JPEG 2000
+
+# Pillow's own default is to code R, G and B apart (mct=0), which takes 80 % more bits at equal PSNR.
+JPEG2000_OPTIONS = {"irreversible": True, "mct": 1, "quality_mode": "dB"}
+
+
+def _jpeg2000() -> Rival:
+    """Its quality is the PSNR that OpenJPEG aims at, in dB: even steps along the curve, on every picture."""
+    pillow = _pillow("JPEG2000", "jpg_2000", tuple(range(22, 49, 2)), {**JPEG2000_OPTIONS, "quality_layers": "[dB]"})
+    return Rival(pillow.qualities, _jpeg2000_encode, pillow.decode, pillow.about, pillow.missing)
+
+
+def _jpeg2000_encode(image: np.ndarray, quality: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "JPEG2000", quality_layers=[quality], **JPEG2000_OPTIONS)
+    return out.getvalue()
+
+
+# ------------------------------------------------------------------------------------------------------ JPEG XL
+
+JXL_OPTIONS = {"effort": 7, "decoding_speed": 0}  # libjxl's own defaults
+
+
+def _jxl() -> Rival:
+    """libjxl's qualities, which it turns into Butteraugli distances: 90 is 1, 30 is 6.4, 5 about 20."""
+    qualities = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+    return Rival(qualities, _jxl_encode, _jxl_decode, _jxl_about, _jxl_missing)
+
+
+def _jxl_encode(image: np.ndarray, quality: int) -> bytes:
+    import pillow_jxl
+
+    height, width = image.shape[:2]
+    encoder = pillow_jxl.Encoder(mode="RGB", quality=quality, num_threads=-1, **JXL_OPTIONS)
+    return encoder(image.tobytes(), width, height, jpeg_encode=False)
+
+
+def _jxl_decode(data: bytes) -> np.ndarray:
+    import pillow_jxl  # noqa: F401  (registers the format)
+
+    return _pillow_decode("JXL", data)
+
+
+def _jxl_about() -> About:
+    version = importlib.metadata.version("pillow-jxl-plugin")
+    return About(f"pillow-jxl-plugin {version}", _spell("JXL", JXL_OPTIONS), os.cpu_count() or 1)
+
+
+def _jxl_missing() -> str | None:
+    try:
+        import pillow_jxl  # noqa: F401
+    except ImportError as error:
+        return f"pillow-jxl-plugin does not import: {error}"
+    return None
+
+
+# --------------------------------------------------------------------------------------------------------- HEIC
+
+# 8 bits; libheif's own matrix and range, BT.601 and full, are JPEG's, and lose nothing that PSNR would show.
+HEIC_OPTIONS = {"subsampling": "4:4:4", "matrix_coefficients": 6, "full_range_flag": 1}
+
+
+def _heic(tune: str) -> Rival:
+    # The package is in the extra `bench` only: its wheels carry x265, which is under the GPL.
+    encoder_options = {"preset": "slow", "tune": tune}
+    return Rival(
+        (10, 20, 30, 40, 50, 60, 70, 80),
+        partial(_heic_encode, encoder_options),
+        _heic_decode,
+        partial(_heic_about, encoder_options),
+        _heic_missing,
+    )
+
+
+def _heic_encode(encoder_options: dict, image: np.ndarray, quality: int) -> bytes:
+    import pillow_heif
+
+    height, width = image.shape[:2]
+    out = io.BytesIO()
+    # A copy of the encoder's options: pillow-heif adds to them.
+    options = {**HEIC_OPTIONS, "quality": quality, "enc_params": dict(encoder_options)}
+    pillow_heif.encode("RGB", (width, height), image.tobytes(), out, **options)
+    return out.getvalue()
+
+
+def _heic_decode(data: bytes) -> np.ndarray:
+    import pillow_heif
+
+    return np.array(pillow_heif.open_heif(io.BytesIO(data)))
+
+
+def _heic_about(encoder_options: dict) -> About:
+    import pillow_heif
+
+    found = pillow_heif.libheif_info()
+    version = f"pillow-heif {pillow_heif.__version__}, libheif {found['libheif']}, {found['HEIF']}"
+    # x265 takes all processors by itself; its bytes do not depend on how many.
+    return About(version, _spell("HEIC", HEIC_OPTIONS | encoder_options), os.cpu_count() or 1)
+
+
+def _heic_missing() -> str | None:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        return f"pillow-heif does not import: {error}"
+    return None if "x265" in pillow_heif.libheif_info()["encoders"] else "this pillow-heif is built without x265"
+
+
+RIVALS = {
+    # What `image.save("x.jpg", quality=q)` does.
+    "jpeg": _jpeg(subsampling="4:2:0"),
+    # The same pixels in fewer bytes: Huffman tables fitted to the image, progressive scans.
+    "jpeg-opt": _jpeg(subsampling="4:2:0", optimize=True, progressive=True),
+    "jpeg-444": _jpeg(subsampling="4:4:4"),
+    "jpeg2000": _jpeg2000(),
+    "webp": _pillow("WEBP", "webp", (1, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95), {"method": 6}),
+    "jxl": _jxl(),
+    # libavif's own tuning, which is for the eye rather than for PSNR.
+    "avif": _avif(AVIF_QUALITIES, speed=6),
+    # Tuned for PSNR: the fair rival in a plot of it.
+    "avif-psnr": _avif(AVIF_QUALITIES, speed=6, advanced={"tune": "psnr"}),
+    # All that libaom can search for. It takes up to a minute a megapixel, so only what a BD-rate here needs.
+    "avif-speed0": _avif((10, 20, 35, 50, 60, 70), speed=0),
+    # What libheif makes of x265 by default, which is for the eye, but 4:4:4.
+    "heic": _heic("ssim"),
+    "heic-psnr": _heic("psnr"),
+}

@@ -1,0 +1,81 @@
+"""All pictures, in this process or in several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from .measure import Bench, Conditions, Failure, Picture, Point, describe
+
+
+def run(pictures: Sequence[Picture], conditions: Conditions, results: list[Point | Failure]) -> None:
+    """Measure everything under a progress bar; failures are told on stderr as they come.
+
+    Args:
+        results: takes what is measured, as soon as it is known: KeyboardInterrupt leaves it with what there is. Then
+            sorted: by pictures, codecs and qualities as given.
+    """
+    from tqdm import tqdm
+
+    per_picture = sum(len(entrant.qualities) for entrant in conditions.entrants)
+    with (
+        tempfile.TemporaryDirectory(prefix="aec-bench-", ignore_cleanup_errors=True) as folder,
+        tqdm(total=per_picture * len(pictures), unit="point", file=sys.stderr, dynamic_ncols=True, disable=None) as bar,
+    ):
+        measure = _here if conditions.jobs == 1 else _in_processes
+        for result in measure(pictures, conditions, Path(folder)):
+            results.append(result)
+            if isinstance(result, Failure):
+                bar.update(result.n_points)
+                tqdm.write(f"aec: bench: {result.message}", file=sys.stderr)
+            else:
+                bar.update(result.fresh)
+                bar.total -= not result.fresh  # what the cache has says nothing about the time that is left
+                bar.set_postfix_str(f"{result.row['image']} {result.row['codec']}", refresh=False)
+    if conditions.jobs > 1:
+        order = {(p.image_set, p.name): i for i, p in enumerate(pictures)}
+        results.sort(key=lambda r: order[r.row["set"], r.row["image"]] if isinstance(r, Point) else -1)
+
+
+def _here(pictures: Sequence[Picture], conditions: Conditions, folder: Path) -> Iterator[Point | Failure]:
+    bench = Bench(conditions, folder)
+    try:
+        for picture in pictures:
+            yield from bench.measure(picture)
+    finally:
+        bench.close()
+
+
+def _in_processes(pictures: Sequence[Picture], conditions: Conditions, folder: Path) -> Iterator[Point | Failure]:
+    """A picture at a time for each process."""
+    context = multiprocessing.get_context("spawn")
+    per_picture = sum(len(entrant.qualities) for entrant in conditions.entrants)
+    with ProcessPoolExecutor(conditions.jobs, context, _begin, (conditions, folder)) as pool:
+        pictures_of = {pool.submit(_all_points, picture): picture for picture in pictures}
+        try:
+            for future in as_completed(pictures_of):
+                try:
+                    yield from future.result()
+                except BrokenExecutor as error:  # a codec killed the process, and with it the pool
+                    yield Failure(f"{pictures_of[future].path}: {describe(error)}", per_picture)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_bench: Bench | None = None  # of a process that measures, for all its pictures
+
+
+def _begin(conditions: Conditions, folder: Path) -> None:
+    global _bench
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C goes to all processes: die without a traceback
+    _bench = Bench(conditions, Path(tempfile.mkdtemp(dir=folder)))
+
+
+def _all_points(picture: Picture) -> list[Point | Failure]:
+    return list(_bench.measure(picture))

@@ -1,0 +1,34 @@
+"""Tables of other benches, to stand in the report beside what `aec bench` measures: written as JSON, read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def write_table(
+    path: Path, title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence[str | float]]
+) -> None:
+    """`note`: machine, commit, date and command, which the report does not have of it."""
+    table = {"title": title, "note": note, "columns": list(columns), "rows": [list(row) for row in rows]}
+    path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+def read_table(path: Path) -> dict[str, object]:
+    """A table as `write_table` writes it.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not such a table.
+    """
+    table = json.loads(path.read_text(encoding="utf-8"))
+    columns, rows = (table.get("columns"), table.get("rows")) if isinstance(table, dict) else (None, None)
+    if not (
+        isinstance(columns, list)
+        and isinstance(rows, list)
+        and all(isinstance(table.get(key), str) for key in ("title", "note"))
+        and all(isinstance(row, list) and len(row) == len(columns) for row in rows)
+    ):
+        raise ValueError(f"{path}: not a table: expected title, note, columns, and rows of as many cells as columns")
+    return {key: table[key] for key in ("title", "note", "columns", "rows")}
