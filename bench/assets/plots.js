@@ -162,7 +162,8 @@ function drawSpeed(node, spots, what, anchor, revision) {
     hovertemplate: `<b>%{fullData.name}</b><br>${what} %{x:.3~g} MP/s<br>BD-rate %{y:+.1f} %<extra></extra>`,
     marker: { symbol: style.symbol, size: style.wide ? 13 : 10, color: cssColour(style.colour) },
   }));
-  const x = { title: `${what}, MP/s`, ...LOGARITHMIC, range: speeds };
+  // Over several decades the digits between 5 and 10 would run into each other.
+  const x = { title: `${what}, MP/s`, ...LOGARITHMIC, dtick: "D2", range: speeds };
   const y = { title: `BD-rate against ${anchor}, %`, range: rates };
   return draw(node, traces, layoutOf(x, y, revision));
 }
