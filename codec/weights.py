@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
@@ -23,7 +24,7 @@ from .errors import BackendError, ModelError
 from .format import MODEL_ID_BYTES
 from .integer import IntegerEntropyNet
 from .model import Analysis, Config, HyperAnalysis, Model, Synthesis
-from .tables import dead_zones, gaussian_tables
+from .tables import dead_zones, fitted_tables, gaussian_tables
 from .walk import NETS, Start, starter
 
 MAX_CHANNELS = 1 << 14  # of latents, hyperlatents and context (FORMAT §7): sums of the nets' integers stay provable
@@ -75,8 +76,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     os.replace(temporary, path)
 
 
-def save(path: Path, model: Model) -> bytes:
+def save(path: Path, model: Model, counts: np.ndarray | None = None) -> bytes:
     """Export a trained model to integers and write its file; returns the model id.
+
+    Args:
+        counts: of its symbols (`fit.symbol_counts`), to fit the coding tables to; None: they are Gaussians'.
 
     Raises:
         ValueError: weights too large for the integer arithmetic (`IntegerConv.from_float`).
@@ -88,7 +92,8 @@ def save(path: Path, model: Model) -> bytes:
     }
     tensors = {f"{name}.{k}": v.half() for name, m in parts.items() for k, v in m.state_dict().items()}
     tensors |= {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model).state_dict().items()}
-    for name, table in zip(("freqs", "limits", "raw_bits"), gaussian_tables(), strict=True):
+    tables = gaussian_tables() if counts is None else fitted_tables(counts)
+    for name, table in zip(("freqs", "limits", "raw_bits"), tables, strict=True):
         tensors[f"tables.{name}"] = torch.from_numpy(table)
     config = json.dumps(asdict(model.config), sort_keys=True)
     metadata = {"aec_model": config} | _hashes(tensors, config)

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from codec import entropy
-from codec.tables import TOTAL, allocate, cost_bits, dead_zones, gaussian_pmf, gaussian_tables, scales
+from codec.tables import (
+    INDEX_COUNT,
+    TOTAL,
+    allocate,
+    cost_bits,
+    dead_zones,
+    fitted_tables,
+    gaussian_pmf,
+    gaussian_tables,
+    scales,
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +72,29 @@ def test_dead_zones_are_in_proportion_to_what_a_one_costs_more_than_a_zero(table
         pmf = gaussian_pmf(scales()[index])
         zero = len(pmf) // 2
         assert abs(zones[index] - 4096 * 0.045 * math.log2(pmf[zero] / pmf[zero + 1])) < 2
+
+
+def test_fitted_tables_cost_what_the_symbols_are_worth():
+    """Zeros beyond a Gaussian's, long tails: the tables follow, up to the counts' own entropy."""
+    rng, n = np.random.default_rng(0), 300
+    counts = np.zeros((INDEX_COUNT, 2 * n + 1), np.int64)
+    indexes = (8, 16, 24)
+    for index in indexes:
+        s = np.rint(rng.laplace(0, scales()[index], 200_000)).astype(int) * (rng.random(200_000) < 0.8)
+        np.add.at(counts[index], s[np.abs(s) <= n] + n, 1)
+    gaussian, fitted = gaussian_tables(), fitted_tables(counts)
+    for index in indexes:
+        s = np.repeat(np.arange(-n, n + 1), counts[index]).astype(np.int16)
+        i = np.full(s.shape, index)
+        p = counts[index][counts[index] > 0] / len(s)
+        entropy = -len(s) * (p * np.log2(p)).sum()
+        assert entropy < cost_bits(*fitted, s, i) < 1.01 * entropy < cost_bits(*gaussian, s, i)
+
+
+def test_tables_of_indexes_that_were_not_seen_are_gaussians(tables):
+    counts = np.zeros((INDEX_COUNT, 9), np.int64)
+    counts[12, 4] = 5000
+    fitted = fitted_tables(counts)
+    for index in range(INDEX_COUNT):
+        same = all(np.array_equal(a[index], b[index]) for a, b in zip(fitted, tables, strict=True))
+        assert same == (index != 12)

@@ -14,12 +14,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file
 
+from codec import weights
 from codec.data import Crops, load_images
 from codec.errors import ModelError
+from codec.fit import LARGEST, symbol_counts
 from codec.model import CONFIGS, LAMBDA_RANGE, Config, Model, bits_of, quality_lambda, step_of
 from codec.muon import Muon, orthogonal
-from codec.tables import INDEX_COUNT, cost_bits, dead_zones, gaussian_tables
+from codec.tables import INDEX_COUNT, cost_bits, dead_zones, fitted_tables, gaussian_tables
 from codec.train import DECAY_FROM, WARM_UP, Options, Run, learning_rate_at, loss_of, train
 
 CPU = torch.device("cpu")
@@ -316,10 +319,10 @@ def test_a_new_run_begins_with_the_average_and_with_the_nets_asked_for_anew(tmp_
     new = Run.start_from(tmp_path / "c.safetensors", Options(minutes=1.0, batch=2, seed=9), anew=["synthesis"])
     assert (new.step, new.seconds, new.config) == (0, 0.0, TINY)
     scales = ("shortcut", "log_gain", "whiten")
-    weights = new.model.state_dict()
+    tensors = new.model.state_dict()
     kept = {k for k in run.ema if not k.startswith("synthesis.") or k.split(".")[1] in scales}
-    assert all(torch.equal(weights[k], run.ema[k]) for k in kept) and 0 < len(kept) < len(weights)
-    assert not any(weights[f"synthesis.tail8.{k}"].any() for k in ("weight", "bias"))
+    assert all(torch.equal(tensors[k], run.ema[k]) for k in kept) and 0 < len(kept) < len(tensors)
+    assert not any(tensors[f"synthesis.tail8.{k}"].any() for k in ("weight", "bias"))
     y = torch.randn(1, TINY.latents, 4, 4)
     linear = torch.nn.functional.pixel_shuffle(new.model.synthesis.shortcut(y), 16)
     assert torch.equal(new.model.synthesis(y, torch.tensor([50.0])), linear)  # the branch is silent
@@ -489,3 +492,20 @@ def test_every_configuration_has_what_the_networks_need(name):
     assert 1e6 < parameters < 1e8
     assert model.entropy.steps[0].from_latents is None and len(model.entropy.steps) == config.steps
     assert INDEX_COUNT == 64
+
+
+def test_counts_are_of_the_symbols_that_the_encoder_writes(tmp_path):
+    model = Model(TINY)
+    model.init_from_patches(torch.randn(2000, 768).cumsum(1) / 100)
+    weights.save(tmp_path / "m.safetensors", model)
+    codec = weights.load(tmp_path / "m.safetensors", CPU)
+    images = [photos.photo(256, 300, seed=i) for i in range(2)]
+    counts = symbol_counts(codec, images, crops=3)
+    per_crop = 16 * 16 * TINY.latents + 4 * 4 * TINY.hyper
+    assert counts.sum() == 3 * per_crop and counts.shape == (INDEX_COUNT, 2 * LARGEST + 1)
+    assert np.array_equal(counts, symbol_counts(codec, images, crops=3))
+    assert counts[0, LARGEST] == counts[0].sum()  # index 0 is surely zero: no other symbol is ever chosen
+    weights.save(tmp_path / "fitted.safetensors", model, counts)
+    fitted = load_file(tmp_path / "fitted.safetensors")
+    assert torch.equal(fitted["tables.freqs"], torch.from_numpy(fitted_tables(counts)[0]))
+    assert weights.load(tmp_path / "fitted.safetensors", CPU).id != codec.id  # other tables, another model
