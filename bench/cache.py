@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
+
+from codec.files import write_bytes
 
 
 def default_folder() -> Path:
@@ -43,11 +44,7 @@ class Cache:
     def put(self, key: dict, value: dict) -> None:
         if self._folder is None:
             return
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
-            json.dump({"key": key, "value": value}, file)
-        os.replace(file.name, path)
+        write_bytes(self._path(key), json.dumps({"key": key, "value": value}).encode(), force=True)
 
     def _path(self, key: dict) -> Path:
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from .metrics import METRICS
 from .published import add_published_arguments, published_of
 from .tables import read_table
 
-NEEDS = ("scipy", "matplotlib", "tqdm")
+PAGE = "index.html"
+NEEDS = ("matplotlib", "scipy", "tqdm")
+INSTALL = "try: pip install 'aec-codec[bench]'"
 EXAMPLES = """examples:
   aec bench                                                   on pictures that are at hand
   aec bench holiday/ --codecs aec,jpeg,webp,avif,jxl,heic -o report/
@@ -62,7 +65,7 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
         help=f"of {','.join(METRICS)} (default: %(default)s)",
     )
     p.add_argument(
-        *("--runs",),
+        "--runs",
         type=_positive,
         default=3,
         metavar="N",
@@ -73,7 +76,15 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
     )
     p.add_argument("--no-cache", action="store_true", help=f"measure all again (else see {default_folder()})")
     p.add_argument(
-        "--pictures", type=_count, default=8, metavar="N", help="of each set, for the page's viewer (default: 8)"
+        "--pictures", type=_count, default=4, metavar="N", help="of each set, for the page's viewer (default: 4)"
+    )
+    p.add_argument(
+        "--picture-rates",
+        type=_rates,
+        default="0.5",
+        metavar="LIST",
+        help="bits per pixel, about, of the files that the viewer shows; each file adds its pixels to the page, some "
+        "0.4 MB at 768x512 (default: %(default)s)",
     )
     p.add_argument(
         "--picture-side",
@@ -109,14 +120,19 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         Exit code: 0, 1 if anything asked for is not in the results (each was reported on stderr), 2 for usage,
         130 after Ctrl-C (what was measured is in the report, and in the cache).
     """
+    from .report import FILES, make_report, write_report  # not above: `python -m bench.report` would find it imported
+
     argv = list(sys.argv[1:] if argv is None else argv)
     arguments = parser(prog)
     args = arguments.parse_args(argv)
     absent = [package for package in NEEDS if importlib.util.find_spec(package) is None]
     if absent:
-        arguments.error(f"not installed: {', '.join(absent)}; try: pip install 'aec-codec[bench]'")
-    if (args.out / "report.json").exists() and not args.force:
-        arguments.error(f"{args.out / 'report.json'} exists; -f replaces it")
+        arguments.error(f"not installed: {', '.join(absent)}; {INSTALL}")
+    if args.out.exists() and not args.out.is_dir():
+        arguments.error(f"{args.out} is not a folder; -o takes one")
+    there = [name for name in (*FILES, PAGE) if (args.out / name).exists()]
+    if there and not args.force:
+        arguments.error(f"{args.out / there[0]} exists; -f replaces it")
     sets, missing_inputs = find_sets(args.inputs) if args.inputs else (dict([default_set()]), [])
     try:
         published = published_of(args, list(sets))
@@ -128,9 +144,12 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         arguments.error(f"--tables: {error}")
 
     notes: list[str] = []
+    has_plotly = importlib.util.find_spec("plotly") is not None
+    if not has_plotly:
+        _note(notes, f"{PAGE} is left out: plotly is not installed; {INSTALL}")
     for path in missing_inputs:
-        _say(f"{path}: no such file, or a folder without images")
-    problems = len(missing_inputs)
+        _note(notes, f"{path}: no such file, or a folder without images")
+    problems = len(missing_inputs) + (not has_plotly)
     pictures = [
         Picture(image_set, name, path)
         for image_set, paths in sets.items()
@@ -158,7 +177,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         jobs=args.jobs,
         machine=machine_line(with_gpu=any("cuda" in entrant.about.settings for entrant in entrants)),
         commit=source_commit(),
-        cache=None if args.no_cache else default_folder(),
+        cache=None if args.no_cache else _cache_folder(notes),
     )
     if args.jobs > 1:
         notes.append(f"times were taken under the load of {args.jobs} images measured at the same time")
@@ -171,10 +190,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     except KeyboardInterrupt:
         interrupted = True
         _note(notes, "interrupted: not every image was measured")
-    failures = sum(isinstance(result, Failure) for result in results)
-    if failures:
-        notes.append(f"{failures} failures were reported on stderr; what failed is not in the results")
-    problems += failures
+    failures = [result.message for result in results if isinstance(result, Failure)]  # each was told on stderr
+    notes += failures
+    problems += len(failures)
     points = [result for result in results if isinstance(result, Point)]
     if not points:
         if interrupted:
@@ -188,8 +206,6 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         notes.append(f"load of the machine at the end: {os.getloadavg()[0]:.1f}")
 
     rows = [point.row for point in points]
-    from .report import make_report, write_report  # not above: `python -m bench.report` would find it imported
-
     report = make_report(
         rows,
         conditions,
@@ -200,36 +216,40 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         tables=tables,
     )
     args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / PAGE).unlink(missing_ok=True)  # of another run, it must not stand beside this one's figures
     write_report(report, args.out)
-    try:
-        page = _write_page(report, pictures, conditions, rows, args, interrupted)
-    except KeyboardInterrupt:
-        interrupted, page = True, False
-        _say("interrupted: index.html is not written; all else is")
+    if has_plotly:
+        interrupted |= not _write_page(report, [] if interrupted else pictures, conditions, rows, args)
     print((args.out / "summary.md").read_text(encoding="utf-8"), end="")
-    return 130 if interrupted else int(problems > 0 or not page)
+    return 130 if interrupted else int(problems > 0)
 
 
 def _write_page(
-    report: dict,
-    pictures: Sequence[Picture],
-    conditions: Conditions,
-    rows: Sequence[dict],
-    args: argparse.Namespace,
-    interrupted: bool,
+    report: dict, pictures: Sequence[Picture], conditions: Conditions, rows: Sequence[dict], args: argparse.Namespace
 ) -> bool:
+    """False: without its pictures, because of Ctrl-C."""
+    from .page import write_page
     from .pictures import make_pictures
 
+    shown, whole = [], True
     try:
-        from .page import write_page
+        shown = make_pictures(pictures, conditions, rows, args.pictures, args.picture_rates, args.picture_side)
+    except KeyboardInterrupt:
+        whole = False
+        _say(f"interrupted: {PAGE} has no pictures")
+    write_page(report, shown, args.out / PAGE)
+    return whole
 
-        per_set = 0 if interrupted else args.pictures
-        shown = make_pictures(pictures, conditions, rows, per_set, args.picture_side) if per_set else []
-        write_page(report, shown, args.out / "index.html")
-    except ImportError as error:
-        _say(f"index.html is left out: {error}; try: pip install 'aec-codec[bench]'")
-        return False
-    return True
+
+def _cache_folder(notes: list[str]) -> Path | None:
+    folder = default_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        _note(notes, f"nothing is kept for another run: {error}")
+        return None
 
 
 def _entrants(codecs: Sequence[Codec], aec_qualities: Sequence[int] | None) -> tuple[tuple[Entrant, ...], list[str]]:
@@ -294,6 +314,16 @@ def _qualities(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers") from None
     if values[0] < 1 or values[-1] > 100:
         raise argparse.ArgumentTypeError(f"{text!r}: qualities are 1..100")
+    return values
+
+
+def _rates(text: str) -> list[float]:
+    try:
+        values = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers") from None
+    if not all(0 < value < 100 for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r}: rates are above 0 and below 100")
     return values
 
 

@@ -14,6 +14,7 @@ from codec import api
 from codec.files import InputError, open_picture
 from codec.format import MAGIC
 
+from .inputs import rgb_pixels
 from .metrics import METRICS
 from .page import Picture, Version, comparison_page
 
@@ -62,9 +63,7 @@ def read(path: Path, device: str, model: str | None, original: File | None) -> F
     else:
         _register_reader(path.suffix.lower())
         picture = open_picture(data)
-    from codec.image import to_numpy, to_pixels  # imports torch
-
-    pixels = to_numpy(to_pixels(picture).data.expand(3, -1, -1))  # turned as its EXIF says, gray spread
+    pixels = rgb_pixels(picture)
     if original is not None and pixels.shape != original.pixels.shape:
         (height, width), (its_height, its_width) = pixels.shape[:2], original.pixels.shape[:2]
         raise InputError(

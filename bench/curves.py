@@ -25,7 +25,7 @@ def mean_curves(rows: Sequence[dict], metrics: Sequence[str]) -> tuple[dict[str,
 
     Args:
         rows: points of one set, as `measure.Point.row`.
-        metrics: keys; a point at which one of them is infinite (lossless on some image) is in no curve.
+        metrics: keys; a point at which one of them is infinite (on some image) is in no curve.
 
     Returns:
         (codec -> curve; the images averaged; notes on everything left out).
@@ -47,12 +47,21 @@ def mean_curves(rows: Sequence[dict], metrics: Sequence[str]) -> tuple[dict[str,
         if row["image"] in kept:
             groups.setdefault((row["codec"], row["quality"]), []).append(row)
     for (name, quality), group in sorted(groups.items()):
-        lossless = [row["image"] for row in group if any(row[m] is not None and math.isinf(row[m]) for m in metrics)]
-        if lossless:
-            notes.append(f"{name} at quality {quality} is in no curve: lossless on {', '.join(lossless)}")
+        infinite = {m: [row["image"] for row in group if row[m] is not None and math.isinf(row[m])] for m in metrics}
+        found = [f"its {metric} is infinite on {_few(of)}" for metric, of in infinite.items() if of]
+        if found:
+            notes.append(f"{name} at quality {quality} is in no curve: {' and '.join(found)}")
         else:
             curves[name].append(_mean_point(group, quality, metrics))
+    for metric in metrics:
+        undefined = dict.fromkeys(row["image"] for group in groups.values() for row in group if row[metric] is None)
+        if undefined:
+            notes.append(f"{metric} has no curves: it is not defined for {_few(list(undefined))}")
     return curves, images, notes
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _mean_point(group: Sequence[dict], quality: int, metrics: Sequence[str]) -> dict[str, float]:

@@ -34,7 +34,7 @@ class DecodeError(Exception):
 
 
 class Decoder:
-    """A codec's process; begun when first needed, and again after it died."""
+    """A codec's process; begun when first needed."""
 
     def __init__(self, decode: Callable[[bytes], np.ndarray], resident: Callable[[], Resident | None], folder: Path):
         """Both must be picklable; `folder` is for the pixels."""

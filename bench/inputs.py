@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+
+from codec.files import open_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = (".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jpg", ".jpeg")
 LOSSY_SUFFIXES = (".webp", ".avif", ".jpg", ".jpeg")
@@ -16,28 +21,30 @@ SCIKIT_IMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.p
 
 
 def load_image(path: Path) -> np.ndarray:
-    """Pixels of an 8-bit image as [H, W, 3] uint8, as stored (no EXIF turn); alpha is dropped, gray spread.
+    """[H, W, 3] uint8: the pixels that `aec compress` takes, turned as the EXIF says; gray is spread.
 
     Raises:
-        ValueError: more than 8 bits a sample, or an animation.
-        Exception: whatever Pillow raises for a bad file.
+        OSError: it cannot be read.
+        InputError, LimitError, ValueError: as `codec.files.open_picture` and `codec.image.to_pixels`, such as for
+            transparency, an animation, or more than 8 bits a sample.
     """
-    from codec.image import open_checked
+    return rgb_pixels(open_picture(path.read_bytes()))
 
-    with Image.open(path) as image:
-        open_checked(image)
-        if image.mode in ("I", "F") or image.mode.startswith("I;"):
-            raise ValueError(f"mode {image.mode}: more than 8 bits a sample")
-        return np.array(image.convert("RGB"))
+
+def rgb_pixels(picture: Image.Image) -> np.ndarray:
+    """[H, W, 3] uint8 of a picture, as `load_image`."""
+    from codec.image import to_numpy, to_pixels  # imports torch
+
+    return to_numpy(to_pixels(picture).data.expand(3, -1, -1))
 
 
 def find_sets(inputs: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]:
     """({set: its images}, inputs that gave none).
 
     A folder is a set of its own, without the folders inside it. Files that are named, whatever their suffixes, are
-    together the set "files".
+    together the set "files" ("named files" beside a folder of that name).
     """
-    found: dict[Path, list[Path]] = {}
+    found: dict[Path | None, list[Path]] = {}  # None: the named files
     empty = []
     for path in dict.fromkeys(map(Path, inputs)):
         if path.is_dir():
@@ -45,10 +52,13 @@ def find_sets(inputs: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]
         else:
             inside = [path] if path.is_file() else []
         if inside:
-            found.setdefault(path if path.is_dir() else Path("files"), []).extend(inside)
+            found.setdefault(path if path.is_dir() else None, []).extend(inside)
         else:
             empty.append(path)
-    return dict(zip(short_names(list(found)), found.values(), strict=True)), empty
+    folders = [path for path in found if path]
+    names: dict[Path | None, str] = dict(zip(folders, short_names(folders), strict=True))
+    names[None] = "named files" if "files" in names.values() else "files"
+    return {names[path]: inside for path, inside in found.items()}, empty
 
 
 def default_set() -> tuple[str, list[Path]]:

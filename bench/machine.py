@@ -9,14 +9,18 @@ import subprocess
 from pathlib import Path
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine_line(with_gpu: bool) -> str:
     """CPU, cores, GPU, versions: what a time means nothing without.
 
     Args:
         with_gpu: name the GPU; imports torch.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parts = [f"{_cpu_model()}, {cores} cores"]
+    parts = [f"{_cpu_model()}, {cores()} cores"]
     if with_gpu:
         import torch
 

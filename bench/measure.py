@@ -123,6 +123,15 @@ class Bench:
             cache.put(key, found)
         return found["row"] | {m: found["metrics"][identity] for m, identity in wanted.items()}, fresh
 
+    def _warm_decoder(self, codec: Codec, original: np.ndarray, quality: int) -> Decoder:
+        """Its process. What happens once in one, such as loading a library or a model, is nobody's time: it is done."""
+        if codec.name not in self._decoders:
+            decoder = self._decoders[codec.name] = Decoder(codec.decode, codec.resident, self.folder)
+            path = self.folder / "encoded"
+            path.write_bytes(codec.encode(original[:WARM_UP_SIDE, :WARM_UP_SIDE], quality))
+            decoder.decode(path, 1)
+        return self._decoders[codec.name]
+
     def encode_and_decode(
         self, original: np.ndarray, codec: Codec, quality: int, runs: int | None = None
     ) -> tuple[dict[str, object], Decoded]:
@@ -139,14 +148,21 @@ class Bench:
             DecodeError: as `Decoder.decode`, or what was decoded is not uint8 of the original's shape.
             Exception: whatever the codec's encoder raises.
         """
-        runs = runs or self.conditions.runs
-        decoder = self._decoders.get(codec.name)
+        try:
+            return self._encode_and_decode(original, codec, quality, runs or self.conditions.runs)
+        except Exception:
+            # A process that failed may be dead, or half warm: the next file has a new one.
+            if codec.name in self._decoders:
+                self._decoders.pop(codec.name).close()
+            raise
+
+    def _encode_and_decode(
+        self, original: np.ndarray, codec: Codec, quality: int, runs: int
+    ) -> tuple[dict[str, object], Decoded]:
+        original = original.view()
+        original.setflags(write=False)  # an encoder that changed it would be compared with what it made of it
+        decoder = self._warm_decoder(codec, original, quality)
         path = self.folder / "encoded"
-        if decoder is None:
-            decoder = self._decoders[codec.name] = Decoder(codec.decode, codec.resident, self.folder)
-            # What happens once in a process, such as loading a library or a model, is nobody's encoding time.
-            path.write_bytes(codec.encode(original[:WARM_UP_SIDE, :WARM_UP_SIDE], quality))
-            decoder.decode(path, 1)
         data, encode_s, encode_peak = timed(lambda: codec.encode(original, quality), runs)
         path.write_bytes(data)
         n_bytes = os.stat(path).st_size

@@ -23,6 +23,8 @@ from PIL import Image
 
 from codec.files import write_bytes
 
+from .jsonable import finite
+
 POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; "
     "img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -74,7 +76,7 @@ def write_page(report: dict, pictures: Sequence[Picture], path: Path) -> None:
     """Write the page of `aec bench`, replacing the file.
 
     Args:
-        report: as bench/report.py makes it; numbers that are not finite are shown as not measured.
+        report: as bench/report.py makes it.
         pictures: for the viewer, in the order in which it turns them over.
 
     Raises:
@@ -165,18 +167,7 @@ def data_uri(pixels: np.ndarray) -> str:
 
 def _json(value: object) -> str:
     """JSON that can stand inside a script element, which ends at the first "</script", and "<!--" could hide that."""
-    return json.dumps(_finite(value), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _finite(value: object) -> object:
-    """JSON knows no infinity: +inf becomes "∞", which the tables sort last; NaN and -inf become null."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "∞" if value > 0 else None
-    return value
+    return json.dumps(finite(value), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _asset(name: str) -> str:

@@ -15,20 +15,23 @@ from PIL import Image
 from .clock import SLOW_S
 from .codecs import Codec, is_aec
 from .inputs import load_image
-from .measure import Bench, Conditions
+from .measure import Bench, Conditions, describe
 from .measure import Picture as Source
 from .metrics import METRICS
 
 if TYPE_CHECKING:
     from .page import Picture, Version
 
-RATES = (0.25, 0.5, 1.0)  # bits per pixel, about
-
 
 def make_pictures(
-    sources: Sequence[Source], conditions: Conditions, rows: Sequence[dict], per_set: int, side: int
+    sources: Sequence[Source],
+    conditions: Conditions,
+    rows: Sequence[dict],
+    per_set: int,
+    rates: Sequence[float],
+    side: int,
 ) -> list[Picture]:
-    """Pictures with their versions: of the first codec that is aec, near RATES, and of each other at the same size.
+    """Pictures with their versions: of the first codec that is aec, near `rates`, and of each other at the same size.
 
     That size is the largest of whole qualities that is not above aec's; where all are above, the smallest. A codec
     that takes more than SLOW_S seconds keeps to the qualities that were measured, the others are tried in between.
@@ -36,10 +39,12 @@ def make_pictures(
     Args:
         rows: the points that were measured.
         per_set: how many pictures of each set, from the first on.
+        rates: bits per pixel.
         side: larger pictures are scaled down to it (Lanczos) after all figures were measured; 0: no limit.
 
     Returns:
-        None for a picture without a point of aec, nor where no codec is aec.
+        None for a picture without a point of aec, nor where no codec is aec. A codec that fails is told on stderr and
+        not shown.
     """
     from tqdm import tqdm
 
@@ -52,31 +57,43 @@ def make_pictures(
     for image_set in dict.fromkeys(source.image_set for source in sources):
         have = [s for s in sources if s.image_set == image_set and ours in points.get((s.image_set, s.name), {})]
         chosen += have[:per_set]
+    if not chosen:
+        return []
     with tempfile.TemporaryDirectory(prefix="aec-bench-") as folder:
         bench = Bench(conditions, Path(folder))
         try:
             bar = tqdm(chosen, desc="pictures for the viewer", unit="picture", file=sys.stderr, disable=None)
-            return [_picture(bench, source, points[source.image_set, source.name], ours, side) for source in bar]
+            made = [_picture(bench, source, points[source.image_set, source.name], ours, rates, side) for source in bar]
+            return [picture for picture in made if picture.versions]
         finally:
             bench.close()
 
 
-def _picture(bench: Bench, source: Source, points: Mapping[str, Mapping[int, dict]], ours: str, side: int) -> Picture:
+def _picture(
+    bench: Bench,
+    source: Source,
+    points: Mapping[str, Mapping[int, dict]],
+    ours: str,
+    rates: Sequence[float],
+    side: int,
+) -> Picture:
+    from tqdm import tqdm
+
     from .page import Picture
 
     original = load_image(source.path)
-    targets = {_nearest(points[ours], rate) for rate in RATES}
-    wanted = {(ours, quality) for quality in targets}
-    codecs = {e.codec.name: e.codec for e in bench.conditions.entrants if e.codec.name in points}
-    for name, codec in codecs.items():
-        if name != ours:
-            limits = [points[ours][quality]["bytes"] for quality in targets]
-            wanted |= {(name, _quality_for(codec, original, points[name], limit)) for limit in limits}
-    order = {name: i for i, name in enumerate(codecs)}
-    versions = [
-        _version(bench, original, codecs[name], quality, side)
-        for name, quality in sorted(wanted, key=lambda pair: (order[pair[0]], pair[1]))
-    ]
+    targets = {_nearest(points[ours], rate) for rate in rates}
+    limits = [points[ours][quality]["bytes"] for quality in targets]
+    versions = []
+    for codec in (e.codec for e in bench.conditions.entrants if e.codec.name in points):
+        try:
+            wanted = targets
+            if codec.name != ours:
+                wanted = {_quality_for(codec, original, points[codec.name], limit) for limit in limits}
+            versions += [_version(bench, original, codec, quality, side) for quality in sorted(wanted)]
+        except Exception as error:  # a codec may raise anything, at a quality that was not measured too
+            message = f"{source.path}: {codec.name} is not in the viewer: {describe(error)}"
+            tqdm.write(f"aec: bench: {message}", file=sys.stderr)
     return Picture(source.image_set, source.name, _scaled(original, side), versions)
 
 

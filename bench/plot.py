@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 
 # aec in the one strong colour; the JPEGs are shades of one hue, because they are one format.
 AEC_COLORS = ("#d6336c", "#e893af", "#a61e4d", "#f06595", "#ffa8c5")
@@ -23,22 +23,16 @@ STYLES = {
 PUBLISHED_COLORS = ("#495057", "#868e96", "#7048a8", "#8a6d3b", "#0b7285", "#a61e4d", "#5c940d")
 
 
-def draw(report: dict, path: Path) -> None:
-    """Draw the mean curves of a report, and published ones dashed and thin.
-
-    Args:
-        path: replaced; its suffix says PNG or SVG.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+def draw(report: dict, form: str) -> bytes:
+    """The mean curves of a report, and published ones dashed and thin, as "png" or "svg"."""
     # Figure without pyplot: no global state, no display, and the caller's backend stays as it is.
     import matplotlib
     from matplotlib.figure import Figure
 
     sets, metrics = report["sets"], report["metrics"]
     size = 8 * len(metrics), 5.4 * len(sets)
-    with matplotlib.rc_context({"svg.hashsalt": "aec", "svg.fonttype": "none"}):  # text stays text, ids stay the same
+    # In SVG text stays text, and ids stay the same; two dollars in a file's name are no formula.
+    with matplotlib.rc_context({"svg.hashsalt": "aec", "svg.fonttype": "none", "text.parse_math": False}):
         figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="white")
         panels = figure.subplots(len(sets), len(metrics), squeeze=False)
         for row, image_set in zip(panels, sets, strict=True):
@@ -46,7 +40,9 @@ def draw(report: dict, path: Path) -> None:
             row[0].set_title(f"{image_set['name']}: mean of {n} image{'s' if n != 1 else ''}", loc="left", fontsize=11)
             for axes, metric in zip(row, metrics, strict=True):
                 _draw_panel(axes, image_set, metric)
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        out = io.BytesIO()
+        figure.savefig(out, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+    return out.getvalue()
 
 
 def _draw_panel(axes, image_set: dict, metric: dict) -> None:

@@ -23,11 +23,11 @@ class Published:
         return self.curves if image_set == self.image_set else {}
 
 
-def read_published(path: Path, names: Sequence[str], image_set: str) -> Published:
+def read_published(path: Path, names: Sequence[str] | None, image_set: str) -> Published:
     """Published curves: {name: {"bpp": [...], "psnr": [...]}} as JSON.
 
     Args:
-        names: which to take; each must be there and have PSNRs.
+        names: which to take, each of which must be there and have PSNRs; None: all that have.
         image_set: what they were measured on.
 
     Raises:
@@ -37,12 +37,14 @@ def read_published(path: Path, names: Sequence[str], image_set: str) -> Publishe
     found = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(found, dict):
         raise ValueError(f"{path}: expected an object of curves, found {type(found).__name__}")
+    known = {
+        name: entry for name, entry in found.items() if isinstance(entry, dict) and {"bpp", "psnr"} <= entry.keys()
+    }
     curves = {}
-    for name in names:
-        entry = found.get(name)
-        if not isinstance(entry, dict) or "bpp" not in entry or "psnr" not in entry:
-            known = ", ".join(k for k, v in found.items() if isinstance(v, dict) and "psnr" in v)
-            raise ValueError(f"{path}: no PSNR curve {name!r}; there are: {known}")
+    for name in known if names is None else names:
+        if name not in known:
+            raise ValueError(f"{path}: no PSNR curve {name!r}; there are: {', '.join(known)}")
+        entry = known[name]
         if len(entry["bpp"]) != len(entry["psnr"]):
             raise ValueError(f"{path}: {name}: {len(entry['bpp'])} rates but {len(entry['psnr'])} PSNRs")
         curves[name] = [{"bpp": bpp, "psnr": psnr} for bpp, psnr in zip(entry["bpp"], entry["psnr"], strict=True)]
@@ -52,7 +54,7 @@ def read_published(path: Path, names: Sequence[str], image_set: str) -> Publishe
 def add_published_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that `published_of` reads."""
     parser.add_argument("--anchors", type=Path, metavar="FILE", help="JSON of published curves to compare with too")
-    parser.add_argument("--anchor-names", default="", metavar="LIST", help="which of them")
+    parser.add_argument("--anchor-names", metavar="LIST", help="which of them (default: all)")
     parser.add_argument("--anchor-set", metavar="SET", help="which set they were measured on (default: the only one)")
 
 
@@ -70,4 +72,5 @@ def published_of(args: argparse.Namespace, sets: Sequence[str]) -> Published | N
     image_set = args.anchor_set or (sets[0] if len(sets) == 1 else None)
     if image_set not in sets:
         raise ValueError(f"--anchor-set must say which of the sets they belong to: {', '.join(sets)}")
-    return read_published(args.anchors, [name for name in args.anchor_names.split(",") if name], image_set)
+    names = None if args.anchor_names is None else args.anchor_names.split(",")
+    return read_published(args.anchors, names, image_set)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from codec.files import OutputError, write_bytes
+
 from .curves import by_set, mean_curves
 from .deltas import bd_matrix, lines_of, sizes_at
+from .jsonable import INFINITE, finite
 from .measure import Conditions
 from .metrics import METRICS, Metric
 from .plot import draw
@@ -23,6 +26,7 @@ from .published import Published
 from .summary import summarise
 from .verdicts import verdicts
 
+FILES = ("report.json", "rd.csv", "summary.md", "rd.png", "rd.svg")
 METHOD = (
     "bits per pixel: bytes of the file on disk * 8 / pixels. Metrics are of each image, decoded from that file in "
     "another process; both are averaged over the images of a set.",
@@ -47,7 +51,7 @@ def make_report(
     published: Published | None = None,
     tables: Sequence[dict] = (),
 ) -> dict:
-    """The report, of what JSON can hold.
+    """The report, of what JSON can hold: a metric is null where it is not defined, and INFINITE for equal pictures.
 
     Args:
         rows: points, as `measure.Point.row`.
@@ -82,16 +86,20 @@ def make_report(
         ],
         "tables": list(tables),
     }
-    return _finite(out)
+    return finite(out)
 
 
 def write_report(report: dict, folder: Path) -> None:
-    """report.json and what is drawn from it: rd.csv, summary.md, rd.png, rd.svg."""
-    (folder / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    _write_csv(report, folder / "rd.csv")
-    (folder / "summary.md").write_text(summarise(report), encoding="utf-8")
-    for name in ("rd.png", "rd.svg"):
-        draw(report, folder / name)
+    """FILES: report.json and what is drawn from it, each replaced as a whole."""
+    made = {
+        "report.json": (json.dumps(report, indent=1, allow_nan=False) + "\n").encode(),
+        "rd.csv": _csv(report).encode(),
+        "summary.md": summarise(report).encode(),
+        "rd.png": draw(report, "png"),
+        "rd.svg": draw(report, "svg"),
+    }
+    for name in FILES:
+        write_bytes(folder / name, made[name], force=True)
 
 
 def _set(name: str, rows: Sequence[dict], metrics: Sequence[Metric], published: dict[str, list[dict]]) -> dict:
@@ -117,16 +125,7 @@ def _set(name: str, rows: Sequence[dict], metrics: Sequence[Metric], published: 
     }
 
 
-def _finite(value: object) -> object:
-    """With None in the place of numbers that JSON has not: of equal pictures a PSNR is infinite."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_csv(report: dict, path: Path) -> None:
+def _csv(report: dict) -> str:
     """A row for each point, with all that a row needs to be understood alone."""
     codecs = {
         codec["name"]: {key: codec[key] for key in ("version", "settings", "threads")} for codec in report["codecs"]
@@ -137,10 +136,11 @@ def _write_csv(report: dict, path: Path) -> None:
         for image_set in report["sets"]
         for point in image_set["points"]
     ]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(rows[0]))
+    writer.writeheader()
+    writer.writerows({key: "inf" if value == INFINITE else value for key, value in row.items()} for row in rows)
+    return out.getvalue()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = p.parse_args(argv)
     try:
         write_report(json.loads(args.report.read_text(encoding="utf-8")), args.report.parent)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, OutputError, ValueError, KeyError) as error:
         print(f"aec: {args.report}: {error}", file=sys.stderr)
         return 1
     return 0

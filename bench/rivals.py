@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,8 @@ from functools import partial
 import numpy as np
 from PIL import Image, features
 from PIL import __version__ as pillow_version
+
+from .machine import cores
 
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95)
 AVIF_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
@@ -94,7 +95,7 @@ def _jpeg(**options) -> Rival:
 
 
 def _avif(qualities: tuple[int, ...], speed: int, **extra) -> Rival:
-    threads = os.cpu_count() or 1
+    threads = cores()
     # libavif's autotiling cuts by the number of threads: bytes would depend on the machine.
     options = {"codec": "aom", "speed": speed, "subsampling": "4:4:4", "autotiling": False, "max_threads": threads}
     return _pillow("AVIF", "avif", qualities, options | extra, threads)
@@ -145,7 +146,7 @@ def _jxl_decode(data: bytes) -> np.ndarray:
 
 def _jxl_about() -> About:
     version = importlib.metadata.version("pillow-jxl-plugin")
-    return About(f"pillow-jxl-plugin {version}", _spell("JXL", JXL_OPTIONS), os.cpu_count() or 1)
+    return About(f"pillow-jxl-plugin {version}", _spell("JXL", JXL_OPTIONS), cores())
 
 
 def _jxl_missing() -> str | None:
@@ -197,7 +198,7 @@ def _heic_about(encoder_options: dict) -> About:
     found = pillow_heif.libheif_info()
     version = f"pillow-heif {pillow_heif.__version__}, libheif {found['libheif']}, {found['HEIF']}"
     # x265 takes all processors by itself; its bytes do not depend on how many.
-    return About(version, _spell("HEIC", HEIC_OPTIONS | encoder_options), os.cpu_count() or 1)
+    return About(version, _spell("HEIC", HEIC_OPTIONS | encoder_options), cores())
 
 
 def _heic_missing() -> str | None:

@@ -22,7 +22,10 @@ def read_table(path: Path) -> dict[str, object]:
         OSError: the file cannot be read.
         ValueError: it is not such a table.
     """
-    table = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
     columns, rows = (table.get("columns"), table.get("rows")) if isinstance(table, dict) else (None, None)
     if not (
         isinstance(columns, list)

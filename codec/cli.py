@@ -278,7 +278,9 @@ def compare(args: argparse.Namespace) -> int:
 def _bench_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name, __package__)
-    except ImportError as e:  # built in place
+    except ModuleNotFoundError as e:
+        if e.name != f"{__package__}.bench":
+            raise
         raise InputError("the bench is part of an installed aec only; in the tree, run python -m bench") from e
 
 

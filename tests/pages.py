@@ -95,6 +95,10 @@ def _point(codec: str, i: int) -> dict:
 
 def _bd(codec: str, anchor: str) -> dict | None:
     value = 100 * (CODECS.get(codec, 0.5) / CODECS[anchor] - 1)
+    if (codec, anchor) == ("aec", "avif"):
+        return {"value": value, "low": 29.5, "high": 30.4, "short": True}
+    if (codec, anchor) == ("aec", "jpeg"):
+        return {"value": value, "low": 29.5, "high": 37.3, "short": False}
     return {"value": value, "low": 29.5, "high": 36.0, "short": "vtm" in codec or codec == "webp"}
 
 

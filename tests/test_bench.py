@@ -93,11 +93,13 @@ def test_an_unreadable_image_is_reported_and_skipped(folder, tmp_path, capsys):
     data = (folder / "0.png").read_bytes()
     (folder / "cut.png").write_bytes(data[: len(data) // 2])
     (folder / "text.png").write_text("no image")
+    Image.new("RGBA", (8, 8), (9, 9, 9, 100)).save(folder / "clear.png")
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(folder / "deep.png")
     assert bench_main(folder, "--codecs", "jpeg", "-o", tmp_path / "out") == 1
     errors = capsys.readouterr().err
-    for name in ("cut.png", "text.png", "deep.png"):
+    for name in ("cut.png", "text.png", "deep.png", "clear.png"):
         assert f"{name}: skipped: " in errors
+        assert f"{name}: skipped: " in (tmp_path / "out" / "summary.md").read_text()
     assert {row["image"] for row in rows_of(tmp_path / "out" / "rd.csv")} == {"0.png", "1.png"}
 
 
@@ -199,6 +201,13 @@ def test_folders_of_one_name_are_sets_by_their_paths(tmp_path):
     assert empty == [tmp_path / "a"]
 
 
+def test_a_folder_called_files_is_not_the_named_files(tmp_path, monkeypatch):
+    make_folder(tmp_path / "files")
+    monkeypatch.chdir(tmp_path)
+    found, _ = inputs.find_sets(["files", "files/0.png"])
+    assert {name: len(paths) for name, paths in found.items()} == {"files": 2, "named files": 1}
+
+
 @pytest.mark.parametrize("with_scikit_image", [True, False])
 def test_without_arguments_there_are_pictures(monkeypatch, with_scikit_image):
     if with_scikit_image:
@@ -221,17 +230,80 @@ def test_published_curves_need_their_set_said_where_there_are_several(folder, ot
     with pytest.raises(SystemExit) as caught:
         bench_main(*arguments, "--anchor-set", "other", "--anchor-names", "hm")
     assert caught.value.code == 2 and "no PSNR curve 'hm'; there are: vtm" in capsys.readouterr().err
-    assert bench_main(*arguments, "--anchor-set", "other", "--anchor-names", "vtm") == 0
+    assert bench_main(*arguments, "--anchor-set", "other") == 0
     images, other = capsys.readouterr().out.split("## other: ")
     assert "vtm (published)" in other and "vtm (published)" not in images
 
 
-def test_a_page_that_cannot_be_written_costs_only_itself(folder, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def without(monkeypatch):
+    """without(PACKAGE): as if it was not installed."""
+    find = command.importlib.util.find_spec
+
+    def hide(package):
+        monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None if name == package else find(name))
+
+    return hide
+
+
+def test_without_what_it_needs_nothing_is_measured(folder, tmp_path, without, capsys):
+    without("scipy")
+    with pytest.raises(SystemExit) as caught:
+        bench_main(folder, "--codecs", "jpeg", "-o", tmp_path / "out")
+    assert caught.value.code == 2
+    assert "not installed: scipy; try: pip install 'aec-codec[bench]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_plotly_only_the_page_is_left_out(folder, tmp_path, without, monkeypatch, capsys):
+    without("plotly")
     monkeypatch.setattr(command, "_write_page", WRITE_PAGE)
-    monkeypatch.setitem(sys.modules, f"{bench.__name__}.page", None)  # what makes an import fail, as of plotly
     assert bench_main(folder, "--codecs", "jpeg", "-o", tmp_path / "out") == 1
-    assert "index.html is left out: " in capsys.readouterr().err
+    assert "index.html is left out: plotly is not installed; try: " in capsys.readouterr().err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == FILES
+
+
+def test_a_page_of_another_run_does_not_stay_and_ctrl_c_costs_only_its_pictures(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "_write_page", WRITE_PAGE)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("of another run")
+
+    def make_pictures(*_):
+        assert sorted(p.name for p in out.iterdir()) == FILES
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module("pictures"), "make_pictures", make_pictures)
+    assert bench_main(folder, "--codecs", "jpeg", "-o", out, "-f") == 130
+    assert "interrupted: index.html has no pictures" in capsys.readouterr().err
+    assert sorted(p.name for p in out.iterdir()) == sorted([*FILES, "index.html"])
+    assert "jpeg" in (out / "index.html").read_text()
+
+
+def test_what_is_there_is_not_replaced_without_force(folder, tmp_path, capsys):
+    (tmp_path / "summary.md").write_text("mine")
+    for out, complaint in ((tmp_path, "summary.md exists; -f replaces it"), (folder / "0.png", "is not a folder")):
+        with pytest.raises(SystemExit) as caught:
+            bench_main(folder, "--codecs", "jpeg", "-o", out)
+        assert caught.value.code == 2 and complaint in capsys.readouterr().err
+    assert (tmp_path / "summary.md").read_text() == "mine"
+
+
+def test_without_a_place_for_the_cache_it_is_said_and_measured_all_the_same(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert bench_main(folder, "--codecs", "jpeg", "-o", tmp_path / "out") == 0
+    assert "nothing is kept for another run: " in capsys.readouterr().err
+    assert len(rows_of(tmp_path / "out" / "rd.csv")) == 6
+
+
+def test_names_of_files_are_no_formulas_and_no_markup(tmp_path):
+    folder, odd = make_folder(tmp_path / "a $\\x$, <b>"), 'x, "y" $\\z$.png'
+    (folder / "0.png").rename(folder / odd)
+    assert bench_main(folder, "--codecs", "jpeg", "-o", tmp_path / "out") == 0
+    rows = rows_of(tmp_path / "out" / "rd.csv")
+    assert {(row["set"], row["image"]) for row in rows} == {(folder.name, name) for name in ("1.png", odd)}
+    assert "a $\\x$, &lt;b&gt;: mean of 2 images" in (tmp_path / "out" / "rd.svg").read_text()
 
 
 def test_parsing_imports_no_torch():

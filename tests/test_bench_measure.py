@@ -64,6 +64,13 @@ def encode_and_die(image, quality):
     os._exit(1)
 
 
+def encode_and_change(image, quality):
+    """So that what it makes of the picture is what it is compared with."""
+    data = JPEG.encode(image, quality)
+    image[:] = JPEG.decode(data)
+    return data
+
+
 def encode_small_ones(image, quality):
     if image.shape[0] == 64 and image.shape[1] == 33:
         raise MemoryError("no")
@@ -104,6 +111,7 @@ def measured(pictures, wanted, tmp_path=None):
     ("change", "message"),
     [
         ({"encode": encode_remembering, "decode": decode_remembered}, "KeyError"),
+        ({"encode": encode_and_change}, "read-only"),
         ({"decode": decode_without_the_last_row}, r"decoded to uint8 \[40, 60, 3\], the original is uint8 \[41"),
         ({"decode": decode_to_floats}, "decoded to float64"),
         ({"decode": decode_to_a_picture}, "decoded to Image, not to an array"),
@@ -135,6 +143,16 @@ def test_a_failure_on_one_image_costs_only_that(pictures):
         *[("1.png", "jpeg")] * 2,
     ]
     assert len(failures) == 1 and "1.png: picky: quality 20: MemoryError: no" in failures[0]
+
+
+def test_after_a_failure_loading_is_nobodys_time_again(pictures, monkeypatch):
+    picky = replace(JPEG, name="picky", encode=encode_small_ones)
+    begun = []
+    decode = decoder.Decoder.decode
+    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, *rest: begun.append(self) or decode(self, *rest))
+    points, failures = measured([pictures[0], pictures[1], pictures[0]], conditions(picky, qualities=(20,)))
+    assert len(points) == 2 and len(failures) == 1
+    assert [begun.count(one) for one in dict.fromkeys(begun)] == [2, 2]  # a warm-up for each process
 
 
 def test_several_processes_give_the_results_of_one(pictures):

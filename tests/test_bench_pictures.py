@@ -1,14 +1,16 @@
 """The viewer's pictures: the versions of about the size of aec's file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bench_package import module, picture
 from PIL import Image
 from test_bench_measure import JPEG, conditions, encode_small_ones, measured
 
-pytest.importorskip(module("codecs").__name__.replace("codecs", "page"))
 codecs, measure, pictures = map(module, ("codecs", "measure", "pictures"))
 WEBP = codecs.make_codec("webp")
+RATES = (0.25, 0.5, 1.0)
 
 
 def encode_as_aec(image, quality):
@@ -35,7 +37,7 @@ def made(tmp_path_factory):
 
 
 def test_rivals_are_the_largest_that_are_not_above_aec(made):
-    (shown, *_) = pictures.make_pictures(*made, per_set=1, side=0)
+    (shown, *_) = pictures.make_pictures(*made, per_set=1, rates=RATES, side=0)
     original = picture(96, 120, 0)
     assert np.array_equal(shown.original, original)
     ours = [version for version in shown.versions if version.codec == "aec+e=1"]
@@ -57,22 +59,22 @@ def test_rivals_are_the_largest_that_are_not_above_aec(made):
 
 def test_slow_codecs_keep_to_the_measured_qualities(made, monkeypatch):
     monkeypatch.setattr(pictures, "SLOW_S", 0)
-    (shown, *_) = pictures.make_pictures(*made, per_set=1, side=0)
+    (shown, *_) = pictures.make_pictures(*made, per_set=1, rates=RATES, side=0)
     assert {v.quality for v in shown.versions if v.codec == "jpeg"} <= {5, 20, 60, 95}
 
 
 def test_so_many_of_each_set_scaled_down_to_the_side(made):
-    shown = pictures.make_pictures(*made, per_set=1, side=60)
+    shown = pictures.make_pictures(*made, per_set=1, rates=RATES, side=60)
     assert [(p.set, p.name) for p in shown] == [("a", "0.png"), ("b", "0.png")]
     for p in shown:
         assert {x.pixels.shape for x in p.versions} | {p.original.shape} == {(48, 60, 3)}
-    assert len(pictures.make_pictures(*made, per_set=5, side=60)) == 3
+    assert len(pictures.make_pictures(*made, per_set=5, rates=RATES, side=60)) == 3
 
 
 def test_without_aec_there_are_none(made):
     sources, wanted, rows = made
     others = [row for row in rows if row["codec"] != "aec+e=1"]
-    assert pictures.make_pictures(sources, wanted, others, 2, 0) == []
+    assert pictures.make_pictures(sources, wanted, others, 2, RATES, 0) == []
 
 
 def test_a_codec_that_failed_on_the_picture_is_not_shown(tmp_path):
@@ -83,5 +85,22 @@ def test_a_codec_that_failed_on_the_picture_is_not_shown(tmp_path):
     wanted = conditions(picky, OURS, qualities=(20, 95))
     points, failures = measured([source], wanted)
     assert len(failures) == 1
-    (shown,) = pictures.make_pictures([source], wanted, [point.row for point in points], 1, 0)
+    (shown,) = pictures.make_pictures([source], wanted, [point.row for point in points], 1, RATES, 0)
     assert {version.codec for version in shown.versions} == {"aec+e=1"}
+
+
+def test_a_codec_that_fails_between_the_measured_qualities_costs_only_itself(made, capsys):
+    sources, wanted, rows = made
+
+    def encode(image, quality):
+        if quality not in (5, 20, 60, 95):
+            raise RuntimeError("odd quality")
+        return JPEG.encode(image, quality)
+
+    entrants = tuple(
+        replace(entrant, codec=replace(JPEG, encode=encode)) if entrant.codec.name == "jpeg" else entrant
+        for entrant in wanted.entrants
+    )
+    (shown,) = pictures.make_pictures(sources[:1], replace(wanted, entrants=entrants), rows, 1, RATES, 0)
+    assert {version.codec for version in shown.versions} == {"webp", "aec+e=1"}
+    assert "0.png: jpeg is not in the viewer: RuntimeError: odd quality" in capsys.readouterr().err

@@ -63,16 +63,21 @@ def test_means_are_over_the_images_every_codec_finished():
 
 def test_a_metric_undefined_for_one_image_has_no_mean():
     rows = rows_of("x", {"jpeg": 1}, ssimulacra2=50.0) + rows_of("x", {"jpeg": 1}, image="b", ssimulacra2=None)
-    means, _, _ = curves.mean_curves(rows, ["psnr", "ssimulacra2"])
+    means, _, notes = curves.mean_curves(rows, ["psnr", "ssimulacra2"])
+    assert notes == ["ssimulacra2 has no curves: it is not defined for b"]
     assert {p["ssimulacra2"] for p in means["jpeg"]} == {None} and None not in {p["psnr"] for p in means["jpeg"]}
 
 
-def test_a_lossless_point_is_left_out_of_the_curve_and_said():
+def test_a_lossless_point_is_left_out_of_the_curve_and_said(tmp_path):
     rows = rows_of("x", {"jpeg": 1}, [(1, 30), (5, math.inf)])
     means, _, notes = curves.mean_curves(rows, ["psnr"])
     assert [p["quality"] for p in means["jpeg"]] == [0]
-    assert notes == ["jpeg at quality 1 is in no curve: lossless on a"]
-    assert [p["psnr"] for p in report_of(rows)["sets"][0]["points"]] == [30, None]  # JSON has no infinity
+    assert notes == ["jpeg at quality 1 is in no curve: its psnr is infinite on a"]
+    made = report_of(rows)
+    assert [p["psnr"] for p in made["sets"][0]["points"]] == [30, "∞"]  # JSON has no infinity
+    report.write_report(made, tmp_path)
+    with open(tmp_path / "rd.csv", newline="") as file:
+        assert [float(row["psnr"]) for row in csv.DictReader(file)] == [30, math.inf]
 
 
 # -------------------------------------------------------------------------------------------------- comparisons

@@ -31,6 +31,11 @@ function number(value, digits = 2, sign = false) {
   return NUMBERS.get(key).format(value).replace("-", "−");
 }
 
+/** "29.5–37.3 dB" */
+function span(low, high, digits, unit) {
+  return `${number(low, digits)}–${number(high, digits)}${unit && ` ${unit}`}`;
+}
+
 /** Remarks, folded where they are many. */
 function notesList(notes) {
   const list = el(

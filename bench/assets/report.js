@@ -65,13 +65,21 @@ function verdict(set) {
   });
   found.sort((a, b) => a.value - b.value);
   if (!found.length) return `On ${set.name} there is no rival to compare ${subject} with.`;
-  const clauses = found.map(({ name, value, short }, i) => {
-    const more = `${value < 0 ? "fewer" : "more"}${i ? "" : " bits"}`;
-    return `${number(Math.abs(value), 1)}\u00a0% ${more} than ${name}${short ? "*" : ""}`;
+  const over = ({ low, high }) => span(low, high, rangeDigits(metric), metric.unit);
+  const ranges = new Set(found.map(over));
+  const [low, high] = set.bd[metric.key].range ?? [];
+  const whole = ranges.size === 1 ? [...ranges][0] : low !== undefined && over({ low, high });
+  const clauses = found.map((bd, i) => {
+    const more = `${bd.value < 0 ? "fewer" : "more"}${i ? "" : " bits"}`;
+    const where = over(bd) === whole ? "" : ` (${over(bd)})`;
+    return `${number(Math.abs(bd.value), 1)}\u00a0% ${more} than ${bd.name}${where}${bd.short ? "*" : ""}`;
   });
   const list = [clauses.slice(0, -1).join(", "), clauses.at(-1)].filter(Boolean).join(" and ");
   const star = found.some((bd) => bd.short) ? " * The curves share a short range only." : "";
-  return `On ${set.name}, at equal ${metric.name.split(",")[0]}, ${subject} needs ${list}.${star}`;
+  const quality = `${metric.name.split(",")[0]}${whole ? ` of ${whole}` : ""}`;
+  const apart = against.filter((name) => !found.some((bd) => bd.name === name));
+  const none = apart.length ? ` There is no BD-rate against ${apart.join(" and ")}.` : "";
+  return `On ${set.name}, at equal ${quality}, ${subject} needs ${list}.${star}${none}`;
 }
 
 function head() {
@@ -208,11 +216,16 @@ function showSet() {
   const n = curvesOf(state.set).reduce((sum, curve) => sum + curve.points.length, 0);
   places.curves.replaceChildren(folded(`Mean curves: ${n} points`, () => [curveTable()]));
   places.points.replaceChildren(points());
-  const has = pictures.some((picture) => picture.set === state.set.name);
+  const shown = pictures.filter((picture) => picture.set === state.set.name).length;
+  const images = state.set.images.length;
+  const about =
+    shown === 0
+      ? "No pictures of this set are in this report."
+      : shown < images && `${shown} of ${plural(images, "image")}; with --pictures there are more.`;
   viewerPlace.replaceChildren(
-    has ? viewer.element : el("p", { class: "muted" }, "No pictures of this set are in this report."),
+    ...[about && el("p", { class: "muted" }, about), shown && viewer.element].filter(Boolean),
   );
-  if (has) viewer.showSet(state.set.name);
+  if (shown) viewer.showSet(state.set.name);
 }
 
 function controls() {

@@ -38,11 +38,15 @@ function wholeRange() {
   return state.quantity === "rate" ? (state.set.bd[state.metric.key]?.range ?? null) : null;
 }
 
+function rangeDigits(metric) {
+  return Math.max(0, metric.digits - 1);
+}
+
 /** A BD-rate is taken over qualities, a BD-quality over rates. */
 function rangeText(low, high) {
   const { metric, quantity } = state;
-  const [digits, unit] = quantity === "quality" ? [2, "bpp"] : [Math.max(0, metric.digits - 1), metric.unit];
-  return `${number(low, digits)}–${number(high, digits)}${unit && ` ${unit}`}`;
+  const [digits, unit] = quantity === "quality" ? [2, "bpp"] : [rangeDigits(metric), metric.unit];
+  return span(low, high, digits, unit);
 }
 
 function bdCell(bd) {
