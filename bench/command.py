@@ -22,7 +22,8 @@ from .published import add_published_arguments, published_of
 from .tables import read_table
 
 PAGE = "index.html"
-NEEDS = ("matplotlib", "plotly", "scipy", "tqdm")
+NEEDS = ("matplotlib", "scipy", "tqdm")
+INSTALL = "try: pip install 'aec-codec[bench]'"
 EXAMPLES = """examples:
   aec bench                                                   on pictures that are at hand
   aec bench holiday/ --codecs aec,jpeg,webp,avif,jxl,heic -o report/
@@ -75,15 +76,15 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
     )
     p.add_argument("--no-cache", action="store_true", help=f"measure all again (else see {default_folder()})")
     p.add_argument(
-        "--pictures", type=_count, default=6, metavar="N", help="of each set, for the page's viewer (default: 6)"
+        "--pictures", type=_count, default=4, metavar="N", help="of each set, for the page's viewer (default: 4)"
     )
     p.add_argument(
         "--picture-rates",
         type=_rates,
         default="0.5",
         metavar="LIST",
-        help="bits per pixel, about, of the files that the viewer shows: with each more the page grows by a third of "
-        "a megabyte for each picture and codec (default: %(default)s)",
+        help="bits per pixel, about, of the files that the viewer shows; each file adds its pixels to the page, some "
+        "0.4 MB at 768x512 (default: %(default)s)",
     )
     p.add_argument(
         "--picture-side",
@@ -126,7 +127,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     args = arguments.parse_args(argv)
     absent = [package for package in NEEDS if importlib.util.find_spec(package) is None]
     if absent:
-        arguments.error(f"not installed: {', '.join(absent)}; try: pip install 'aec-codec[bench]'")
+        arguments.error(f"not installed: {', '.join(absent)}; {INSTALL}")
     if args.out.exists() and not args.out.is_dir():
         arguments.error(f"{args.out} is not a folder; -o takes one")
     there = [name for name in (*FILES, PAGE) if (args.out / name).exists()]
@@ -143,9 +144,12 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         arguments.error(f"--tables: {error}")
 
     notes: list[str] = []
+    has_plotly = importlib.util.find_spec("plotly") is not None
+    if not has_plotly:
+        _note(notes, f"{PAGE} is left out: plotly is not installed; {INSTALL}")
     for path in missing_inputs:
         _note(notes, f"{path}: no such file, or a folder without images")
-    problems = len(missing_inputs)
+    problems = len(missing_inputs) + (not has_plotly)
     pictures = [
         Picture(image_set, name, path)
         for image_set, paths in sets.items()
@@ -214,7 +218,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / PAGE).unlink(missing_ok=True)  # of another run, it must not stand beside this one's figures
     write_report(report, args.out)
-    interrupted |= not _write_page(report, [] if interrupted else pictures, conditions, rows, args)
+    if has_plotly:
+        interrupted |= not _write_page(report, [] if interrupted else pictures, conditions, rows, args)
     print((args.out / "summary.md").read_text(encoding="utf-8"), end="")
     return 130 if interrupted else int(problems > 0)
 

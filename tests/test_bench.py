@@ -235,14 +235,32 @@ def test_published_curves_need_their_set_said_where_there_are_several(folder, ot
     assert "vtm (published)" in other and "vtm (published)" not in images
 
 
-def test_what_is_not_installed_is_said_before_anything_is_measured(folder, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def without(monkeypatch):
+    """without(PACKAGE): as if it was not installed."""
     find = command.importlib.util.find_spec
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None if name == "plotly" else find(name))
+
+    def hide(package):
+        monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None if name == package else find(name))
+
+    return hide
+
+
+def test_without_what_it_needs_nothing_is_measured(folder, tmp_path, without, capsys):
+    without("scipy")
     with pytest.raises(SystemExit) as caught:
         bench_main(folder, "--codecs", "jpeg", "-o", tmp_path / "out")
     assert caught.value.code == 2
-    assert "not installed: plotly; try: pip install 'aec-codec[bench]'" in capsys.readouterr().err
+    assert "not installed: scipy; try: pip install 'aec-codec[bench]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_without_plotly_only_the_page_is_left_out(folder, tmp_path, without, monkeypatch, capsys):
+    without("plotly")
+    monkeypatch.setattr(command, "_write_page", WRITE_PAGE)
+    assert bench_main(folder, "--codecs", "jpeg", "-o", tmp_path / "out") == 1
+    assert "index.html is left out: plotly is not installed; try: " in capsys.readouterr().err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == FILES
 
 
 def test_a_page_of_another_run_does_not_stay_and_ctrl_c_costs_only_its_pictures(folder, tmp_path, monkeypatch, capsys):
