@@ -12,7 +12,7 @@ const state = {
   metric: report.metrics[0],
   hidden: new Set(),
   logarithmic: false,
-  anchor: anchors.includes("jpeg") ? "jpeg" : anchors[0],
+  anchor: anchors.includes("jpeg") ? "jpeg" : (anchors[0] ?? "–"),
   quantity: "rate",
 };
 
