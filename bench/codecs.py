@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import inspect
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Codec:
     decode: Callable[[bytes], np.ndarray]  # -> [H, W, 3] uint8
     about: Callable[[], About]  # may raise what `missing` would have told
     missing: Callable[[], str | None]  # why it cannot run here, or None
-    resident: Callable[[], Resident | None] = lambda: None
+    resident: Callable[[], Resident | None]
 
 
 def names() -> str:
@@ -130,7 +131,7 @@ def _aec_about(options: _Options) -> About:
     """The code and the model go by their contents: what was measured with others is another codec's."""
     import torch
 
-    from codec import weights
+    from codec import api, weights
 
     try:
         number = importlib.metadata.version("aec-codec")
@@ -140,9 +141,10 @@ def _aec_about(options: _Options) -> About:
     device = weights.resolve_device(options.device)
     where = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"
     model_hash = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+    effort = options.effort or inspect.signature(api.encode).parameters["effort"].default
     return About(
         version=f"aec {number}, code {_code_hash()}, torch {torch.__version__}",
-        settings=f"device={where} model={model.stem} ({model_hash}) effort={options.effort or 'default'}",
+        settings=f"device={where} model={model.stem} ({model_hash}) effort={effort}",
         threads=torch.get_num_threads(),
     )
 

@@ -1,4 +1,4 @@
-"""`aec bench`: its arguments, and what it says; what it does is in the files it calls."""
+"""`aec bench`: from its arguments to its report, and what it says; what it does is in the files it calls."""
 
 from __future__ import annotations
 
@@ -12,101 +12,19 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from .arguments import parser
 from .cache import default_folder
-from .codecs import Codec, is_aec, make_codec, names
-from .inputs import LOSSY_SUFFIXES, SUFFIXES, default_set, find_sets, short_names
+from .codecs import Codec, is_aec
+from .inputs import LOSSY_SUFFIXES, default_set, find_sets, short_names
 from .machine import machine_line, source_commit
 from .measure import Conditions, Entrant, Failure, Picture, Point
 from .metrics import METRICS
-from .published import add_published_arguments, published_of
+from .published import published_of
 from .tables import read_table
 
 PAGE = "index.html"
 NEEDS = ("matplotlib", "scipy", "tqdm")
 INSTALL = "try: pip install 'aec-codec[bench]'"
-EXAMPLES = """examples:
-  aec bench                                                   on pictures that are at hand
-  aec bench holiday/ --codecs aec,jpeg,webp,avif,jxl,heic -o report/
-  aec bench a.png b.png --codecs aec,aec+e=7,aec+model=mine.safetensors --metrics psnr,ssimulacra2
-  aec bench holiday/ --codecs aec+device=cpu,aec+device=cuda
-
-Several aec are told apart by what follows a +: e (effort), model, device; their rows carry that name. A model's
-name can hold neither a comma nor a plus. What was measured is kept: after Ctrl-C, the same command with -f goes on."""
-
-
-def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog=prog,
-        description="Compare aec with other codecs on your images.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    p.add_argument(
-        "inputs",
-        nargs="*",
-        metavar="DIR|FILE",
-        help=f"images, or folders of {' '.join(SUFFIXES)}: a set each (default: scikit-image's pictures, or aec's own)",
-    )
-    p.add_argument(
-        "--codecs",
-        type=_codecs,
-        default="aec,jpeg,jpeg-opt,jpeg-444",
-        metavar="LIST",
-        help=f"of {names()} (default: %(default)s)",
-    )
-    p.add_argument(
-        "--qualities", type=_qualities, default=None, metavar="LIST", help="aec's qualities, 1..100, such as 10,50,90"
-    )
-    p.add_argument(
-        "--metrics",
-        type=_metrics,
-        default="psnr,ms-ssim",
-        metavar="LIST",
-        help=f"of {','.join(METRICS)} (default: %(default)s)",
-    )
-    p.add_argument(
-        "--runs",
-        type=_positive,
-        default=3,
-        metavar="N",
-        help="times are medians over N runs after a warm-up; what takes more than a second is timed once (default: 3)",
-    )
-    p.add_argument(
-        "-j", dest="jobs", type=_positive, default=1, metavar="N", help="images measured at the same time (default: 1)"
-    )
-    p.add_argument("--no-cache", action="store_true", help=f"measure all again (else see {default_folder()})")
-    p.add_argument(
-        "--pictures", type=_count, default=4, metavar="N", help="of each set, for the page's viewer (default: 4)"
-    )
-    p.add_argument(
-        "--picture-rates",
-        type=_rates,
-        default="0.5",
-        metavar="LIST",
-        help="bits per pixel, about, of the files that the viewer shows; each file adds its pixels to the page, some "
-        "0.4 MB at 768x512 (default: %(default)s)",
-    )
-    p.add_argument(
-        "--picture-side",
-        type=_count,
-        default=768,
-        metavar="PX",
-        help="larger ones are scaled down for it; 0: none is (default: 768)",
-    )
-    p.add_argument(
-        "--tables", nargs="+", type=Path, default=[], metavar="FILE", help="of python -m bench.stages|coder --json FILE"
-    )
-    add_published_arguments(p)
-    p.add_argument(
-        "-o",
-        dest="out",
-        type=Path,
-        default=Path("aec-bench"),
-        metavar="OUTDIR",
-        help="gets index.html, summary.md, rd.png, rd.svg, rd.csv and report.json (default: %(default)s)",
-    )
-    p.add_argument("-f", "--force", action="store_true", help="replace a report that is there")
-    return p
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
@@ -290,51 +208,3 @@ def _say(line: str) -> None:
 def _note(notes: list[str], line: str) -> None:
     notes.append(line)
     _say(line)
-
-
-def _codecs(text: str) -> list[Codec]:
-    try:
-        return [make_codec(name) for name in dict.fromkeys(text.split(","))]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _metrics(text: str) -> list[str]:
-    keys = list(dict.fromkeys(text.split(",")))
-    unknown = [key for key in keys if key not in METRICS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(map(repr, unknown))}; known: {', '.join(METRICS)}")
-    return keys
-
-
-def _qualities(text: str) -> list[int]:
-    try:
-        values = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers") from None
-    if values[0] < 1 or values[-1] > 100:
-        raise argparse.ArgumentTypeError(f"{text!r}: qualities are 1..100")
-    return values
-
-
-def _rates(text: str) -> list[float]:
-    try:
-        values = sorted({float(part) for part in text.split(",")})
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers") from None
-    if not all(0 < value < 100 for value in values):
-        raise argparse.ArgumentTypeError(f"{text!r}: rates are above 0 and below 100")
-    return values
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    value = _count(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return value

@@ -46,13 +46,19 @@ def mean_curves(rows: Sequence[dict], metrics: Sequence[str]) -> tuple[dict[str,
     for row in rows:
         if row["image"] in kept:
             groups.setdefault((row["codec"], row["quality"]), []).append(row)
+    dropped: dict[str, list[tuple[int, str, str]]] = {}
     for (name, quality), group in sorted(groups.items()):
-        infinite = {m: [row["image"] for row in group if row[m] is not None and math.isinf(row[m])] for m in metrics}
-        found = [f"its {metric} is infinite on {_few(of)}" for metric, of in infinite.items() if of]
-        if found:
-            notes.append(f"{name} at quality {quality} is in no curve: {' and '.join(found)}")
+        infinite = [
+            (quality, m, row["image"]) for row in group for m in metrics if row[m] is not None and math.isinf(row[m])
+        ]
+        if infinite:
+            dropped.setdefault(name, []).extend(infinite)
         else:
             curves[name].append(_mean_point(group, quality, metrics))
+    for name, infinite in dropped.items():
+        qualities, keys, of = (list(dict.fromkeys(column)) for column in zip(*infinite, strict=True))
+        which = ", ".join(map(str, qualities))
+        notes.append(f"{name} at quality {which} is in no curve: infinite {', '.join(keys)} on {_few(of)}")
     for metric in metrics:
         undefined = dict.fromkeys(row["image"] for group in groups.values() for row in group if row[metric] is None)
         if undefined:

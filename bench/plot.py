@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+from .codecs import is_aec
+
 # aec in the one strong colour; the JPEGs are shades of one hue, because they are one format.
 AEC_COLORS = ("#d6336c", "#e893af", "#a61e4d", "#f06595", "#ffa8c5")
 STYLES = {
@@ -51,7 +53,7 @@ def _draw_panel(axes, image_set: dict, metric: dict) -> None:
     axes.set_xlabel("bits per pixel (bytes of the file, log scale)")
     axes.set_ylabel(f"{metric['name']} ({metric['unit']})" if metric["unit"] else metric["name"])
     key = metric["key"]
-    ours = [name for name in image_set["curves"] if name.split("+")[0] == "aec"]
+    ours = [name for name in image_set["curves"] if is_aec(name)]
     measured = {name: _points(curve, key) for name, curve in image_set["curves"].items()}
     measured = {name: points for name, points in measured.items() if points}
     if not measured:

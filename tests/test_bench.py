@@ -13,7 +13,7 @@ import pytest
 from bench_package import bench, module, picture
 from PIL import Image
 
-codecs, command, inputs = map(module, ("codecs", "command", "inputs"))
+codecs, command, inputs, parsing = map(module, ("codecs", "command", "inputs", "arguments"))
 WRITE_PAGE = command._write_page
 FILES = ["rd.csv", "rd.png", "rd.svg", "report.json", "summary.md"]
 
@@ -34,7 +34,7 @@ def small_curves(tmp_path, monkeypatch):
         made = codecs.make_codec(name)
         return replace(made, qualities=made.qualities[1::4])
 
-    monkeypatch.setattr(command, "make_codec", make_codec)
+    monkeypatch.setattr(parsing, "make_codec", make_codec)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_results_are_not_overwritten_without_force_and_come_from_the_cache_with_
 
 
 def test_interrupt_keeps_and_summarises_what_was_measured_and_the_next_run_goes_on(folder, tmp_path, monkeypatch):
-    made = command.make_codec("jpeg")
+    made = parsing.make_codec("jpeg")
 
     def encode(image, quality):
         if image.shape[0] == 64 and quality == 50:
@@ -151,7 +151,7 @@ def test_interrupt_keeps_and_summarises_what_was_measured_and_the_next_run_goes_
 
     arguments = (folder, "--codecs", "jpeg", "-f", "-o", tmp_path / "out")
     with monkeypatch.context() as patch:
-        patch.setattr(command, "make_codec", lambda name: replace(made, encode=encode))
+        patch.setattr(parsing, "make_codec", lambda name: replace(made, encode=encode))
         assert bench_main(*arguments) == 130
     assert len(rows_of(tmp_path / "out" / "rd.csv")) == 4
     assert "interrupted" in (tmp_path / "out" / "summary.md").read_text()
@@ -307,6 +307,6 @@ def test_names_of_files_are_no_formulas_and_no_markup(tmp_path):
 
 
 def test_parsing_imports_no_torch():
-    code = f"import sys; from {bench.__name__} import command; command.parser().parse_args(['--codecs', 'aec+e=7'])"
+    code = f"import sys; from {bench.__name__} import arguments; arguments.parser().parse_args(['--codecs', 'aec+e=7'])"
     code += "; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

@@ -156,6 +156,7 @@ def test_aec_goes_by_its_code_model_and_effort(tiny_model):
     assert plain.version == hard.version and "code " in plain.version
     assert len({plain.settings, hard.settings, other.settings}) == 3
     assert "device=cpu" in plain.settings and "effort=7" in hard.settings and "model=tiny" in other.settings
+    assert "effort=2" in plain.settings  # the default is spelled out too
     assert codecs.make_codec("aec+device=cpu").resident() is None
 
 

@@ -72,7 +72,7 @@ def test_a_lossless_point_is_left_out_of_the_curve_and_said(tmp_path):
     rows = rows_of("x", {"jpeg": 1}, [(1, 30), (5, math.inf)])
     means, _, notes = curves.mean_curves(rows, ["psnr"])
     assert [p["quality"] for p in means["jpeg"]] == [0]
-    assert notes == ["jpeg at quality 1 is in no curve: its psnr is infinite on a"]
+    assert notes == ["jpeg at quality 1 is in no curve: infinite psnr on a"]
     made = report_of(rows)
     assert [p["psnr"] for p in made["sets"][0]["points"]] == [30, "∞"]  # JSON has no infinity
     report.write_report(made, tmp_path)

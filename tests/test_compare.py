@@ -1,4 +1,4 @@
-"""`aec compare` as a command: what it reads, what it refuses, what it leaves behind. The page itself: test_page.py."""
+"""`aec compare` as a command: what it reads, refuses and leaves behind. The page itself: test_viewer.py."""
 
 import base64
 import importlib.util

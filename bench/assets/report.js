@@ -12,7 +12,7 @@ const state = {
   metric: report.metrics[0],
   hidden: new Set(),
   logarithmic: false,
-  anchor: anchors.includes("jpeg") ? "jpeg" : anchors[0],
+  anchor: anchors.includes("jpeg") ? "jpeg" : (anchors[0] ?? "–"),
   quantity: "rate",
 };
 
@@ -64,7 +64,7 @@ function verdict(set) {
     return bd ? [{ name, ...bd }] : [];
   });
   found.sort((a, b) => a.value - b.value);
-  if (!found.length) return `On ${set.name} there is no rival to compare ${subject} with.`;
+  if (!found.length) return `On ${set.name} there is no BD-rate of ${subject} against another codec.`;
   const over = ({ low, high }) => span(low, high, rangeDigits(metric), metric.unit);
   const ranges = new Set(found.map(over));
   const [low, high] = set.bd[metric.key].range ?? [];
