@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--qualities", type=int, nargs="+", default=[10, 30, 50, 70, 90])
     args = parser.parse_args(argv)
 
-    model = Run.load(args.checkpoint, Options(minutes=1)).averaged_model()
+    model = Run.start_from(args.checkpoint, Options(minutes=1)).averaged_model()
     images, _ = load_images(args.images, 1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.safetensors")

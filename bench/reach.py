@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("images", nargs="+", type=Path)
     args = parser.parse_args(argv)
     try:
-        model = Run.load(args.model, Options(minutes=1)).averaged_model()
+        model = Run.start_from(args.model, Options(minutes=1)).averaged_model()
         analysis, synthesis = model.analysis, model.synthesis
         steps = [model.log_step(torch.tensor([float(q)])).exp() for q in QUALITIES]
     except ModelError:
