@@ -205,18 +205,17 @@ def test_no_seam_between_tiles_of_the_side_that_encode_uses(quality, effort):
     ratio, lost = np.mean(
         [error_near_boundaries(photos.gradient(112, 2048, i), quality, TILE, effort) for i in range(4)], axis=0
     )
-    assert ratio <= 1.08  # the promise is 1.05; 4 x 448 pixels at the boundary are known to some 3 %
-    assert lost <= 0.02
+    assert ratio <= 1.05 and lost <= 0.02
 
 
 @pytest.mark.parametrize("quality", [10, 50, 90])
 @pytest.mark.parametrize("kind", [photos.gradient, photos.photo])
-@pytest.mark.parametrize("effort, most, most_lost", [(1, 1.25, 0.6), (2, 1.4, 0.75)])
-def test_even_small_tiles_have_hardly_a_seam(kind, quality, effort, most, most_lost):
+@pytest.mark.parametrize("effort", [1, 2])
+def test_even_small_tiles_have_hardly_a_seam(kind, quality, effort):
     # Their latents are predicted from less, most so in smooth pictures of few bits; what a dead zone makes 0 is as far
     # off as its prediction.
     ratio, lost = error_near_boundaries(kind(384, 384), quality, 128, effort)
-    assert ratio <= most and lost <= most_lost
+    assert ratio <= 1.25 and lost <= 0.6
 
 
 def test_the_same_latents_give_the_same_pixels_however_they_are_tiled(shipped):
