@@ -6,13 +6,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from codec.files import write_bytes
+
 
 def write_table(
     path: Path, title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence[str | float]]
 ) -> None:
     """`note`: machine, commit, date and command, which the report does not have of it."""
     table = {"title": title, "note": note, "columns": list(columns), "rows": [list(row) for row in rows]}
-    path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    write_bytes(path, (json.dumps(table, indent=1) + "\n").encode(), force=True)
 
 
 def read_table(path: Path) -> dict[str, object]:

@@ -133,10 +133,9 @@ class Run:
                 group["lr"] = share * learning_rate
         with torch.autocast(x.device.type, torch.bfloat16):
             loss, bpp, mse = loss_of(self.model, x, q)
-        trained = self._trained().values()
-        for p in trained:
-            p.grad = None
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
+        trained = self._trained().values()
         nn.utils.clip_grad_norm_(trained, 1.0)
         # A gradient that is not finite would poison weights and moments for ever; take it as zero, without asking the
         # device (the step is then momentum alone).
