@@ -1,0 +1,108 @@
+"""The self-test finds this machine in order, and one whose arithmetic is off by a unit not."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from codec import _C, doctor, entropy, latents, walk, weights
+from codec.model import Synthesis
+
+
+def rows() -> dict[str, doctor.Check]:
+    return {check.name: check for check in doctor.checks()}
+
+
+def failures() -> set[str]:
+    return {check.name for check in doctor.checks() if check.ok is False}
+
+
+NATIVE = {f"integers, {isa}" for isa in _C.isas()}
+ON_GPU = {"integers, cuda"} if torch.cuda.is_available() else set()
+
+
+def test_this_machine_is_in_order():
+    before, found = _C.isa(), rows()
+    assert {name: check.detail for name, check in found.items() if check.ok is False} == {}
+    assert {name for name in found if name.startswith("integers")} == NATIVE | ON_GPU | {"integers, reference"}
+    assert found["model small"].ok and found["synthesis, cpu"].ok
+    assert found["CUDA"].ok == (True if torch.cuda.is_available() else None)
+    assert _C.isa() == before
+
+
+def test_integers_need_no_model(monkeypatch):
+    monkeypatch.setattr(weights, "MODELS", weights.MODELS / "nowhere")
+    monkeypatch.delenv(weights.SEARCH_PATH, raising=False)
+    assert failures() == {"synthesis, cpu"} | ({"synthesis, cuda"} if torch.cuda.is_available() else set())
+
+
+def test_what_is_compared_takes_all_values(monkeypatch):
+    """What the constant stands for: every table but the skipped one, both signs, raw bits and escapes."""
+    seen, encode = [], latents.encode
+    monkeypatch.setattr(latents, "encode", lambda *args: seen.append(args) or encode(*args))
+    doctor.digest(lambda *shape: walk.ReferenceWalk(doctor.fixed_net(), *shape), doctor.fixed_tables())
+    ((symbols, indexes, segments, _),) = seen
+    assert len(segments) == 5
+    assert torch.equal(indexes.unique(), torch.arange(64, dtype=torch.uint8))
+    assert int(symbols.max()) > 16000 and int(symbols.min()) < -16000
+    assert len(symbols.unique()) > 10_000
+
+
+@pytest.mark.parametrize("isa", _C.isas())
+def test_an_instruction_set_that_miscounts_once_is_found(monkeypatch, isa):
+    predict = walk.CpuWalk.predict
+
+    def wrong(self, k):
+        index = predict(self, k)
+        if k == 2 and _C.isa() == isa:
+            index[777] ^= 1
+        return index
+
+    monkeypatch.setattr(walk.CpuWalk, "predict", wrong)
+    assert failures() == {f"integers, {isa}"}
+
+
+def test_a_reference_that_miscounts_is_found(monkeypatch):
+    said = walk.ReferenceWalk.latents
+    monkeypatch.setattr(walk.ReferenceWalk, "latents", lambda self: said(self).index_fill(0, torch.tensor([5]), 0.25))
+    assert failures() == {"integers, reference"}
+
+
+def test_a_coder_that_errs_is_found(monkeypatch):
+    encode = _C.encode
+
+    def wrong(*args):
+        payload = bytearray(encode(*args))
+        payload[len(payload) // 2] ^= 16
+        return bytes(payload)
+
+    monkeypatch.setattr(_C, "encode", wrong)
+    found = {name: check for name, check in rows().items() if check.ok is False}
+    assert set(found) == NATIVE | {"integers, reference"}
+    assert all(check.detail for check in found.values())
+
+
+def test_a_synthesis_that_is_two_levels_off_is_found(monkeypatch):
+    forward = Synthesis.forward
+    monkeypatch.setattr(
+        Synthesis, "forward", lambda self, y, q: forward(self, y, q) + (2 / 255 if y.dtype == torch.float32 else 0)
+    )
+    assert "synthesis, cpu" in failures()
+
+
+def test_a_damaged_model_is_found(monkeypatch, tmp_path):
+    path = tmp_path / "worn.safetensors"
+    shutil.copy(weights.find(None), path)
+    data = bytearray(path.read_bytes())
+    data[-1000] ^= 1
+    path.write_bytes(data)
+    monkeypatch.setenv(weights.SEARCH_PATH, str(tmp_path))
+    assert failures() == {"model worn"}
+
+
+def test_tables_are_those_of_the_format():
+    tables = doctor.fixed_tables()  # entropy.Tables checks them
+    symbols, indexes = np.array([-16383, 0, 16383], np.int16), np.array([1, 30, 63], np.uint8)
+    payload = entropy.encode(symbols, indexes, [3], tables)
+    assert np.array_equal(entropy.Decoder(tables, payload).decode(indexes), symbols)
