@@ -3,8 +3,11 @@
 >>> import codec
 >>> data = codec.encode(image, quality=60)   # PIL image, numpy array or torch tensor -> bytes of an .aec file
 >>> picture = codec.decode(data)             # -> PIL image
+
+Importing it also teaches Pillow the format: `Image.open("x.aec")`, `image.save("x.aec", quality=60)`.
 """
 
+from . import pillow_plugin
 from .api import decode, encode, inspect
 from .errors import (
     AecError,
@@ -19,6 +22,8 @@ from .errors import (
 )
 from .format import Header
 from .metadata import Metadata
+
+pillow_plugin.register()
 
 __all__ = [
     "AecError",

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from . import _C, entropy, format, latents, walk, weights
-from .image import to_uint8
+from .image import to_samples
 from .integer import IntegerConv, IntegerEntropyNet, IntegerQualityVector
 from .layers import exact_convolutions
 from .model import Config
@@ -195,6 +195,6 @@ def _synthesis(device: torch.device) -> tuple[bool, str]:
     y, q = torch.from_numpy(drawn("latents", shape, "i2")) / 2**17, torch.tensor([float(QUALITY)])
     y32 = y.float().to(device).contiguous(memory_format=torch.channels_last)
     pixels = [exact(y.double(), q.double())[0], fast(y32, q.to(device))[0].cpu()]
-    expected, found = (to_uint8(x + 0.5, gray=False).int() for x in pixels)
+    expected, found = (to_samples(x + 0.5, gray=False, depth=8).int() for x in pixels)
     worst = int((expected - found).abs().max())
     return worst <= 1, f"at most {worst} of 255 levels from float64"

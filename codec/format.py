@@ -314,13 +314,18 @@ def read_header(data: bytes | bytearray | memoryview, max_pixels: int | None = N
     return _read_head(memoryview(data).cast("B"), max_pixels)[0]
 
 
-def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Layout:
-    """Parse and verify a whole file; allocates nothing that the file only claims to need.
+@dataclass(frozen=True)
+class _Front:
+    """What comes before the blocks of metadata and the payloads: parsed, but not yet compared with any checksum."""
 
-    Raises:
-        NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when.
-    """
-    data = memoryview(data).cast("B")
+    head: memoryview
+    header: Header
+    entries: list[_Entry]
+    lengths: dict[str, int]  # of the blocks of metadata, unpacked
+    end: int
+
+
+def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
     header, kinds, at = _read_head(data, max_pixels)
     head, n = data[:at], header.n_tiles
     n_alphas = n if header.alpha and not header.stored else 0
@@ -354,18 +359,52 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_
         entry(f"tile {i} of {n}", MIN_PAYLOAD)
     for i in range(n_alphas):
         entry(f"the alpha of tile {i} of {n}", 0)
-    total = sum(e.length for e in entries)
-    if at + total > len(data):
-        raise TruncatedError(f"payloads of {total} bytes exceed the remaining {len(data) - at}")
-    if at + total < len(data):
-        raise CorruptError(f"{len(data) - at - total} bytes after the last payload")
-    parts, overhead = [], at
-    for e in entries:
+    return _Front(head, header, entries, lengths, at)
+
+
+def _parts(front: _Front, data: memoryview, n: int) -> list[memoryview]:
+    """What the first n entries stand for, their checksums found right."""
+    parts, at = [], front.end
+    for e in front.entries[:n]:
         part = data[at : at + e.length]
-        if _crc(head, e.raw, part) != e.crc:
+        if len(part) < e.length:
+            raise TruncatedError(f"file ends at byte {len(data)}, inside {e.name}")
+        if _crc(front.head, e.raw, part) != e.crc:
             raise CorruptError(f"checksum of {e.name} does not match: the file was changed or damaged")
         parts.append(part)
         at += e.length
-    k = len(lengths)
-    metadata = {name: Section(lengths[name], part) for name, part in zip(lengths, parts[:k], strict=True)}
-    return Layout(header, parts[k : k + n], parts[k + n :], metadata, overhead)
+    return parts
+
+
+def _sections(front: _Front, parts: list[memoryview]) -> dict[str, Section]:
+    return {name: Section(front.lengths[name], part) for name, part in zip(front.lengths, parts, strict=True)}
+
+
+def read_metadata(data: bytes | bytearray | memoryview) -> dict[str, Section]:
+    """The metadata of a file of which only the beginning need be there. The payloads' checksums are not looked at.
+
+    Raises:
+        TruncatedError: more of the file is needed, or it was cut.
+        NotAecError, UnsupportedVersionError, CorruptError, LimitError: FORMAT §2 says when.
+    """
+    data = memoryview(data).cast("B")
+    front = _read_front(data, max_pixels=None)
+    return _sections(front, _parts(front, data, len(front.lengths)))
+
+
+def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Layout:
+    """Parse and verify a whole file; allocates nothing that the file only claims to need.
+
+    Raises:
+        NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when.
+    """
+    data = memoryview(data).cast("B")
+    front = _read_front(data, max_pixels)
+    total, left = sum(e.length for e in front.entries), len(data) - front.end
+    if total > left:
+        raise TruncatedError(f"payloads of {total} bytes exceed the remaining {left}")
+    if total < left:
+        raise CorruptError(f"{left - total} bytes after the last payload")
+    parts = _parts(front, data, len(front.entries))
+    k, n = len(front.lengths), front.header.n_tiles
+    return Layout(front.header, parts[k : k + n], parts[k + n :], _sections(front, parts[:k]), front.end)
