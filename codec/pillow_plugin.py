@@ -4,9 +4,10 @@ Opening reads the header and the metadata. The network, and with it torch, comes
 the device that `codec.decode` finds by itself. `Image.thumbnail` and `draft` decode at 1/2, 1/4 or 1/8 of the size.
 """
 
+from dataclasses import replace
 from typing import IO
 
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 
 from . import api, format, metadata
 from .errors import AecError, FormatError, TruncatedError
@@ -112,21 +113,30 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     the EXIF names is applied to the pixels, also if the EXIF itself is left out. Errors are those of `codec.encode`.
     """
     options = {name: image.encoderinfo[name] for name in SAVE_OPTIONS if name in image.encoderinfo}
-    blocks = {name: image.encoderinfo[name] for name in INFO.values() if name in image.encoderinfo}
-    fp.write(api.encode(_with_info(image, blocks) if blocks else image, **options))
+    given = {ours: image.encoderinfo[name] for ours, name in INFO.items() if name in image.encoderinfo}
+    if given:
+        image, options["metadata"] = _with_metadata(image, given)
+    fp.write(api.encode(image, **options))
 
 
-def _with_info(image: Image.Image, blocks: dict[str, "bytes | str | Image.Exif | None"]) -> Image.Image:
-    """The same pixels with other metadata; upright if the EXIF goes."""
+def _with_metadata(
+    image: Image.Image, given: dict[str, "bytes | str | Image.Exif | None"]
+) -> tuple[Image.Image, metadata.Metadata]:
+    """The same pixels, said to lie as the metadata has it that goes with them; and that metadata, of upright ones."""
+    blocks = {ours: _block(value) for ours, value in given.items()}
+    whole = replace(metadata.of(image), **{ours: block for ours, block in blocks.items() if block})
     image = image._new(image.im)
-    if not blocks.get("exif", True):
-        image = ImageOps.exif_transpose(image)
-    for name, block in blocks.items():
+    for name in INFO.values():
         image.info.pop(name, None)
-        if block:
-            block = block.tobytes() if isinstance(block, Image.Exif) else block
-            image.info[name] = block.encode() if isinstance(block, str) else block
-    return image
+    image.info.update({INFO[ours]: block for ours, block in whole.blocks().items()})
+    kept = [ours for ours in INFO if blocks.get(ours, True)]
+    return image, metadata.reset_orientation(whole).only(kept)
+
+
+def _block(value: "bytes | str | Image.Exif | None") -> bytes | None:
+    value = value.tobytes() if isinstance(value, Image.Exif) else value
+    value = value.encode() if isinstance(value, str) else value
+    return value and value.removeprefix(b"Exif\0\0")
 
 
 def register() -> None:
