@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from codec import api, format, pipeline, weights
+from codec import format, pipeline, weights
 from codec.data import load_images
-from codec.image import to_pixels, to_uint8
+from codec.image import to_pixels, to_samples
 from codec.metrics import psnr
 from codec.train import Options, Run
 
@@ -43,10 +43,12 @@ def main(argv: list[str] | None = None) -> int:
                 x = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
                 with torch.no_grad():
                     x_hat, bits = model(x, torch.tensor([float(quality)]))
-                floats = to_uint8(x_hat[0, :, :height, :width], gray=False)
+                floats = to_samples(x_hat[0, :, :height, :width], gray=False, depth=8)
                 # Effort 2: with the dead zones of the float pass.
-                data = pipeline.encode(exported, pixels, quality, api.TILE, effort=2)
-                decoded = pipeline.decode(exported, format.read(data))
+                header = pixels.header(quality, exported.id)
+                payloads = pipeline.encode(exported, pixels, header, effort=2)
+                data = format.write(header, payloads)
+                decoded = pipeline.decode(exported, header, payloads)
                 area = height * width
                 quality_of = [psnr(image, p.permute(1, 2, 0).numpy()) for p in (floats, decoded)]
                 row = [float(bits) / area, 8 * len(data) / area, *quality_of]

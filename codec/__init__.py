@@ -18,6 +18,7 @@ from .errors import (
     UnsupportedVersionError,
 )
 from .format import Header
+from .metadata import Metadata
 
 __all__ = [
     "AecError",
@@ -26,6 +27,7 @@ __all__ = [
     "FormatError",
     "Header",
     "LimitError",
+    "Metadata",
     "ModelError",
     "NotAecError",
     "TruncatedError",

@@ -3,27 +3,40 @@
 import operator
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 from . import format
-from .format import DEFAULT_MAX_PIXELS, Header
+from .format import DEFAULT_MAX_PIXELS, Header, Tile
+from .metadata import Metadata
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from PIL import Image
 
+    from .weights import Codec
+
 TILE = 1024
-QUALITIES, EFFORTS = range(1, 101), range(1, 10)
+QUALITIES, EFFORTS, ALPHA_QUALITIES = range(1, 101), range(1, 10), range(0, 101)
+DEFAULT_QUALITY = 75
+SCALES = {1: 1, 1 / 2: 2, 1 / 4: 4, 1 / 8: 8}
 
 
 def encode(
     image: "Image.Image | np.ndarray | torch.Tensor",
-    quality: int = 75,
+    quality: int | None = None,
     device: str = "auto",
     model: str | os.PathLike | None = None,
     *,
     effort: int = 2,
+    lossless: bool = False,
+    alpha_quality: int = 100,
+    target_size: int | None = None,
+    target_bpp: float | None = None,
+    target_psnr: float | None = None,
+    metadata: Metadata | None = None,
+    source: bytes | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> bytes:
     """Compress a picture.
@@ -31,30 +44,53 @@ def encode(
     Args:
         image: PIL image, numpy uint8 [H, W, 3] or [H, W], or torch uint8 [3, H, W] or [1, H, W]; 1x1 up to 2^28
             pixels with sides up to 65535. What other PIL modes become: `codec.image.to_pixels`.
-        quality: 1 (smallest) .. 100 (best).
+        quality: 1 (smallest) .. 100 (the network's best, which is not lossless); None: 75, or what a target asks for.
         device: "auto", "cpu", "cuda" or "cuda:N".
         model: name of a shipped model or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
             more bits than its error is worth, `codec.tables.dead_zones`; 10 % smaller files at equal PSNR. 3..9:
             symbols tried out in the decoder's synthesis, more often the higher, `codec.refine`.
+        lossless: every sample comes back as it was; no network runs.
+        alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: about as it was.
+        target_size: at most so many bytes, and close to it.
+        target_bpp: the same in bits per pixel.
+        target_psnr: at least so many dB, and close to it.
+        metadata: None: a PIL image's own; arrays have none.
+        source: the file that the picture came from; stored as it is if nothing smaller can be made.
         progress: called now and then from effort 3 on, with the share of the work that is done, up to 1.
 
     Returns:
         The bytes of an .aec file (codec/FORMAT.md).
 
     Raises:
-        TypeError, ValueError: an argument is not as above; LimitError (a ValueError) for the size.
+        TypeError, ValueError: an argument is not as above, or two contradict; LimitError (a ValueError) for the size.
         ModelError: no such model.
         BackendError: CUDA asked for, but not there.
     """
-    quality, effort = _int_of("quality", quality, QUALITIES), _int_of("effort", effort, EFFORTS)
+    targets = {"target_size": target_size, "target_bpp": target_bpp, "target_psnr": target_psnr}
+    asked = [k for k, v in ({"quality": quality, "lossless": lossless or None} | targets).items() if v is not None]
+    if len(asked) > 1:
+        raise ValueError(f"{' and '.join(asked)}: each says how good the picture must be, so only one can be given")
+    quality = _int_of("quality", DEFAULT_QUALITY if quality is None else quality, QUALITIES)
+    effort = _int_of("effort", effort, EFFORTS)
+    alpha_quality = _int_of("alpha_quality", alpha_quality, ALPHA_QUALITIES)
+    for name in targets:
+        _positive(name, targets[name])
+    if metadata is not None and not isinstance(metadata, Metadata):
+        raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
+    if lossless or any(v is not None for v in targets.values()):
+        raise NotImplementedError("lossless and targets")
     from . import pipeline, weights
     from .image import to_pixels
 
     pixels = to_pixels(image)
-    format.check_size(pixels.data.shape[2], pixels.data.shape[1])
+    if metadata is not None:
+        pixels = replace(pixels, metadata=metadata)
+    format.check_size(pixels.width, pixels.height)
     codec = weights.load(weights.find(model), weights.resolve_device(device))
-    return pipeline.encode(codec, pixels, quality, TILE, effort, progress)
+    header = pixels.header(quality, codec.id, TILE)
+    payloads = pipeline.encode(codec, pixels, header, effort, progress)
+    return format.write(header, payloads)
 
 
 def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:
@@ -66,12 +102,25 @@ def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:
     return operator.index(value)
 
 
+def _positive(name: str, value: float | None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (SupportsIndex, float)):
+        raise TypeError(f"{name} {value!r}: must be a number above 0")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} {value}: must be above 0")
+
+
 def decode(
     data: bytes | bytearray | memoryview,
     device: str = "auto",
     model: str | os.PathLike | None = None,
     output: Literal["pil", "numpy", "torch"] = "pil",
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    scale: float = 1,
+    depth: Literal[8, 16] | None = None,
 ) -> "Image.Image | np.ndarray | torch.Tensor":
     """Decompress a picture.
 
@@ -79,29 +128,61 @@ def decode(
         data: the bytes of an .aec file.
         device: as in `encode`; the pixels of two devices differ by at most one level.
         model: path or name of the model that wrote the file; None: found by the id in the file.
-        output: "pil": image of mode RGB or L; "numpy": uint8 [H, W, 3] or [H, W]; "torch": uint8 [3, H, W] or
-            [1, H, W], on the device.
+        output: "pil": image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif and xmp if the file
+            has; "numpy": [H, W], or [H, W, 2|3|4] with alpha last; "torch": [1|2|3|4, H, W], on the device.
         max_pixels: refuse larger images; None: no limit but the format's.
+        region: (x, y, width, height) in pixels of the whole picture: only this part, and little more, is decoded.
+        scale: 1, 1/2, 1/4 or 1/8: means of squares of pixels, aligned to the picture's origin. Sides are rounded up.
+        depth: bits a sample, 8 (uint8) or 16 (uint16); None: the file's.
 
     Raises:
         FormatError: the data is not a whole, undamaged .aec file (its subclasses say what is wrong).
         ModelError: the model that wrote it is not at hand, or `model` is another one.
-        BackendError, ValueError: as in `encode`.
+        BackendError, TypeError, ValueError: as in `encode`; a region that reaches outside the picture; "pil" for
+            16-bit colour, for which Pillow has no mode.
     """
     if output not in ("pil", "numpy", "torch"):
         raise ValueError(f"output {output!r}: allowed are pil, numpy and torch")
+    if scale not in SCALES:
+        raise ValueError(f"scale {scale!r}: allowed are 1, 1/2, 1/4 and 1/8")
+    if depth not in (None, 8, 16):
+        raise ValueError(f"depth {depth!r}: allowed are 8 and 16 bits a sample")
     layout = format.read(data, max_pixels)
+    header = layout.header if depth is None else replace(layout.header, depth=depth)
+    tile = None if region is None else _region(region, header)
+    if region is not None or scale != 1:
+        raise NotImplementedError("region and scale")
     from . import image, pipeline, weights
+
+    device = weights.resolve_device(device)
+    codec = _codec_of(header, model, device)
+    where = device if output == "torch" else None
+    pixels = image.Pixels(pipeline.decode(codec, header, layout.payloads, tile, SCALES[scale], where))
+    return {"pil": image.to_pil, "numpy": image.to_numpy, "torch": image.to_torch}[output](pixels)
+
+
+def _region(region: tuple[int, int, int, int], header: Header) -> Tile:
+    try:
+        x, y, width, height = map(operator.index, region)
+    except (TypeError, ValueError) as e:
+        raise TypeError(f"region {region!r}: must be four ints, (x, y, width, height)") from e
+    if min(x, y) < 0 or min(width, height) < 1 or x + width > header.width or y + height > header.height:
+        raise ValueError(
+            f"region of {width}x{height} at ({x}, {y}): must be within the picture of {header.width}x{header.height}"
+        )
+    return Tile(x, y, width, height)
+
+
+def _codec_of(header: Header, model: str | os.PathLike | None, device: "torch.device") -> "Codec":
+    """The model that a file needs. Raises ModelError if `model` is another one, or it is not at hand."""
+    from . import weights
     from .errors import ModelError
 
-    path = weights.find_id(layout.header.model_id) if model is None else weights.find(model)
-    codec = weights.load(path, weights.resolve_device(device))
-    if codec.id != layout.header.model_id:
-        raise ModelError(
-            f"the file was written with model {layout.header.model_id.hex()}, not {codec.id.hex()} ({path})"
-        )
-    pixels = pipeline.decode(codec, layout)
-    return {"pil": image.to_pil, "numpy": image.to_numpy, "torch": lambda x: x}[output](pixels)
+    path = weights.find_id(header.model_id) if model is None else weights.find(model)
+    codec = weights.load(path, device)
+    if codec.id != header.model_id:
+        raise ModelError(f"the file was written with model {header.model_id.hex()}, not {codec.id.hex()} ({path})")
+    return codec
 
 
 def inspect(data: bytes | bytearray | memoryview) -> Header:

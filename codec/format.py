@@ -1,6 +1,7 @@
-"""Bytes of an .aec file <-> its header and tile payloads. The only file that knows an offset; FORMAT.md is the law."""
+"""Bytes of an .aec file <-> header, metadata and payloads. The only file that knows an offset; FORMAT.md is the law."""
 
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
@@ -8,20 +9,23 @@ from .errors import CorruptError, LimitError, NotAecError, TruncatedError, Unsup
 MAGIC = b"\xd7AEC"
 VERSION = 1
 MODEL_ID_BYTES = 4
+NO_MODEL = bytes(MODEL_ID_BYTES)  # of a stored picture
 MAX_SIDE = 65535
 DEFAULT_MAX_PIXELS = 2**28
 MIN_TILE = 64
 MAX_TILE_LOG2 = 6  # tile side at most 64 << 6 = 4096
 MIN_PAYLOAD = 5  # lanes byte and one lane's state: FORMAT §3
-_GRAY = 1
-_RESERVED = 0b1110
+METADATA = ("icc", "exif", "xmp")  # in the order of their bits and sections
+MAX_SECTION = 2**26
+_GRAY, _MORE, _RESERVED = 1, 8, 0b0110
+_SECTIONS, _ALPHA, _DEEP, _STORED, _MORE_RESERVED = 1, 2, 4, 8, 0b11110000
 _FIXED_BYTES = len(MAGIC) + 1 + MODEL_ID_BYTES + 1 + 1
 _CRC_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of the image, in pixels, that is coded by itself."""
+    """A rectangle of the image, in pixels; above all one that is coded by itself."""
 
     x: int
     y: int
@@ -35,10 +39,13 @@ class Header:
 
     Args:
         width, height: pixels, 1..65535.
-        quality: 1..100.
-        model_id: first 4 bytes of the SHA-256 of the model that wrote it.
-        gray: one channel.
-        tile: tile side in pixels, 64 << 0..6.
+        quality: 1..100; 0 iff stored.
+        model_id: first 4 bytes of the SHA-256 of the model that wrote it; zeros if stored.
+        gray: one colour channel.
+        tile: tile side in pixels, 64 << 0..6; 64 if stored.
+        alpha: there is an alpha channel.
+        depth: bits a sample, 8 or 16.
+        stored: the one payload is a PNG, WebP or JPEG file, and no model is needed.
     """
 
     width: int
@@ -47,10 +54,19 @@ class Header:
     model_id: bytes
     gray: bool = False
     tile: int = 1024
+    alpha: bool = False
+    depth: int = 8
+    stored: bool = False
+
+    @property
+    def n_tiles(self) -> int:
+        return 1 if self.stored else -(-self.width // self.tile) * -(-self.height // self.tile)
 
     @property
     def tiles(self) -> list[Tile]:
-        """Row-major."""
+        """What each payload holds, row-major; of a stored picture all of it."""
+        if self.stored:
+            return [Tile(0, 0, self.width, self.height)]
         return [
             Tile(x, y, min(self.tile, self.width - x), min(self.tile, self.height - y))
             for y in range(0, self.height, self.tile)
@@ -59,12 +75,52 @@ class Header:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A block of metadata as it lies in the file: deflated where that is shorter."""
+
+    length: int
+    packed: memoryview
+
+    def unpack(self) -> bytes:
+        """The block. Raises CorruptError if the deflated bytes are not those of a block of this length."""
+        if len(self.packed) == self.length:
+            return bytes(self.packed)
+        stream = zlib.decompressobj()
+        try:
+            data = stream.decompress(self.packed, self.length + 1)
+        except zlib.error as e:
+            raise CorruptError(f"metadata is not a zlib stream: {e}") from e
+        if len(data) != self.length or not stream.eof or stream.unused_data:
+            raise CorruptError(f"metadata does not inflate to exactly {self.length} bytes")
+        return data
+
+
+@dataclass(frozen=True)
 class Layout:
-    """A parsed and verified file: header, payloads (views into the file), bytes that are not payload."""
+    """A parsed and verified file; payloads, alphas and sections are views into it.
+
+    Args:
+        payloads: colours, one for each tile; of a stored picture its file.
+        alphas: of each tile, empty for an opaque one; no items if there is no alpha channel, or the picture is stored.
+        metadata: by name, of METADATA.
+        overhead_bytes: what is not one of these.
+    """
 
     header: Header
     payloads: list[memoryview]
+    alphas: list[memoryview]
+    metadata: dict[str, Section]
     overhead_bytes: int
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Of a table: its bytes before the checksum, the length of its data, the checksum, and what to call it."""
+
+    raw: memoryview
+    length: int
+    crc: bytes
+    name: str
 
 
 def _varint(value: int) -> bytes:
@@ -90,50 +146,8 @@ def _read_varint(data: memoryview, at: int, what: str) -> tuple[int, int]:
     raise CorruptError(f"{what} at byte {at} is longer than 5 bytes")
 
 
-def _header_bytes(header: Header) -> bytes:
-    flags = (_GRAY if header.gray else 0) | (header.tile // MIN_TILE).bit_length() - 1 << 4
-    return b"".join(
-        (
-            MAGIC,
-            bytes([VERSION]),
-            header.model_id,
-            bytes([header.quality, flags]),
-            _varint(header.width),
-            _varint(header.height),
-        )
-    )
-
-
-def _crc(header: bytes | memoryview, length: bytes | memoryview, payload: bytes | memoryview) -> bytes:
-    return zlib.crc32(payload, zlib.crc32(length, zlib.crc32(header))).to_bytes(_CRC_BYTES, "little")
-
-
-def write(header: Header, payloads: list[bytes]) -> bytes:
-    """Assemble a file.
-
-    Raises:
-        ValueError: a header field is out of range, or the payloads are not one per tile, of 5 bytes or more.
-        LimitError: the image is larger than a decoder accepts by default.
-    """
-    if not 1 <= header.quality <= 100:
-        raise ValueError(f"quality {header.quality}: allowed are 1..100")
-    if len(header.model_id) != MODEL_ID_BYTES:
-        raise ValueError(f"model id of {len(header.model_id)} bytes: must be {MODEL_ID_BYTES}")
-    if header.tile not in [MIN_TILE << i for i in range(MAX_TILE_LOG2 + 1)]:
-        raise ValueError(f"tile side {header.tile}: allowed are 64, 128, .. 4096")
-    if header.width < 1 or header.height < 1:
-        raise ValueError(f"image of {header.width}x{header.height}: both sides must be at least 1")
-    check_size(header.width, header.height)
-    if len(payloads) != len(header.tiles):
-        raise ValueError(f"{len(payloads)} payloads for {len(header.tiles)} tiles")
-    head = _header_bytes(header)
-    table = bytearray()
-    for payload in payloads:
-        if len(payload) < MIN_PAYLOAD:
-            raise ValueError(f"payload of {len(payload)} bytes: at least {MIN_PAYLOAD} are needed")
-        length = _varint(len(payload))
-        table += length + _crc(head, length, payload)
-    return b"".join((head, table, *payloads))
+def _crc(head: bytes | memoryview, entry: bytes | memoryview, data: bytes | memoryview) -> bytes:
+    return zlib.crc32(data, zlib.crc32(entry, zlib.crc32(head))).to_bytes(_CRC_BYTES, "little")
 
 
 def check_size(width: int, height: int, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> None:
@@ -144,7 +158,102 @@ def check_size(width: int, height: int, max_pixels: int | None = DEFAULT_MAX_PIX
         raise LimitError(f"image of {width}x{height} has {width * height} pixels: at most {max_pixels} are allowed")
 
 
-def _read_header(data: memoryview, max_pixels: int | None) -> tuple[Header, int]:
+# ------------------------------------------------------------------ writing
+
+
+def _check_header(header: Header) -> None:
+    if header.stored:
+        if header.quality != 0 or header.model_id != NO_MODEL or header.tile != MIN_TILE:
+            raise ValueError(f"a stored picture has quality 0, model id 0 and tile side {MIN_TILE}")
+    elif not 1 <= header.quality <= 100:
+        raise ValueError(f"quality {header.quality}: allowed are 1..100")
+    if len(header.model_id) != MODEL_ID_BYTES:
+        raise ValueError(f"model id of {len(header.model_id)} bytes: must be {MODEL_ID_BYTES}")
+    if header.tile not in [MIN_TILE << i for i in range(MAX_TILE_LOG2 + 1)]:
+        raise ValueError(f"tile side {header.tile}: allowed are 64, 128, .. 4096")
+    if header.depth not in (8, 16):
+        raise ValueError(f"depth {header.depth}: allowed are 8 and 16 bits a sample")
+    if header.width < 1 or header.height < 1:
+        raise ValueError(f"image of {header.width}x{header.height}: both sides must be at least 1")
+    check_size(header.width, header.height)
+
+
+def _head_bytes(header: Header, kinds: int) -> bytes:
+    """All that every checksum covers: the header, and which metadata there is."""
+    more = (
+        (_SECTIONS if kinds else 0)
+        | (_ALPHA if header.alpha else 0)
+        | (_DEEP if header.depth == 16 else 0)
+        | (_STORED if header.stored else 0)
+    )
+    flags = (_GRAY if header.gray else 0) | (_MORE if more else 0) | (header.tile // MIN_TILE).bit_length() - 1 << 4
+    return b"".join(
+        (
+            MAGIC,
+            bytes([VERSION]),
+            header.model_id,
+            bytes([header.quality, flags, more] if more else [header.quality, flags]),
+            _varint(header.width),
+            _varint(header.height),
+            bytes([kinds] if kinds else []),
+        )
+    )
+
+
+def write(
+    header: Header,
+    payloads: Sequence[bytes],
+    alphas: Sequence[bytes] = (),
+    metadata: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """Assemble a file.
+
+    Args:
+        payloads: one for each of header.tiles, 5 bytes or more.
+        alphas: one for each tile if header.alpha and not header.stored, else none; an opaque tile's is empty.
+        metadata: blocks by name, of METADATA, 1 byte or more each.
+
+    Raises:
+        ValueError: something is not as above, or a field of the header is out of range.
+        LimitError: the image or a block of metadata is larger than a decoder accepts by default.
+    """
+    _check_header(header)
+    metadata = metadata or {}
+    n = header.n_tiles
+    if len(payloads) != n:
+        raise ValueError(f"{len(payloads)} payloads for {n} tiles")
+    if len(alphas) != (n if header.alpha and not header.stored else 0):
+        raise ValueError(f"{len(alphas)} alpha payloads for {n} tiles of {header}")
+    if unknown := set(metadata) - set(METADATA):
+        raise ValueError(f"metadata of kind {', '.join(sorted(unknown))}: allowed are {', '.join(METADATA)}")
+    for payload in payloads:
+        if len(payload) < MIN_PAYLOAD:
+            raise ValueError(f"payload of {len(payload)} bytes: at least {MIN_PAYLOAD} are needed")
+    head = _head_bytes(header, sum(1 << i for i, name in enumerate(METADATA) if name in metadata))
+    table, parts = bytearray(), []
+
+    def add(entry: bytes, data: bytes) -> None:
+        nonlocal table
+        table += entry + _crc(head, entry, data)
+        parts.append(data)
+
+    for name in METADATA:
+        if name in metadata:
+            block = metadata[name]
+            if not 1 <= len(block) <= MAX_SECTION:
+                raise LimitError(f"{name} metadata of {len(block)} bytes: 1 to {MAX_SECTION} are allowed")
+            packed = min(block, zlib.compress(block, 9), key=len)  # the block itself where both are as long
+            add(_varint(len(block)) + _varint(len(packed)), packed)
+    for payload in (*payloads, *alphas):
+        add(_varint(len(payload)), payload)
+    return b"".join((head, table, *parts))
+
+
+# ------------------------------------------------------------------ reading
+
+
+def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, int]:
+    """(header, bits of the metadata there is, end of what every checksum covers)."""
     if bytes(data[: len(MAGIC)]) != MAGIC[: len(data)] or len(data) == 0:
         raise NotAecError(f"not an .aec file: starts with {bytes(data[: len(MAGIC)]).hex(' ') or 'nothing'}")
     if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
@@ -152,19 +261,57 @@ def _read_header(data: memoryview, max_pixels: int | None) -> tuple[Header, int]
     if len(data) < _FIXED_BYTES:
         raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
     model_id = bytes(data[5:9])
-    quality, flags = data[9], data[10]
+    quality, flags, more, at = data[9], data[10], 0, _FIXED_BYTES
     if flags & _RESERVED:
         raise UnsupportedVersionError(f"flags {flags:#04x} ask for a feature that this decoder does not know")
+    if flags & _MORE:
+        if at >= len(data):
+            raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
+        more, at = data[at], at + 1
+        if more & _MORE_RESERVED:
+            raise UnsupportedVersionError(f"flags {more:#04x} ask for a feature that this decoder does not know")
+        if more == 0:
+            raise CorruptError("a second byte of flags that says nothing")
     if flags >> 4 > MAX_TILE_LOG2:
         raise CorruptError(f"tile side 64 << {flags >> 4}: at most 64 << {MAX_TILE_LOG2} is allowed")
-    if not 1 <= quality <= 100:
+    stored = bool(more & _STORED)
+    if stored and (quality != 0 or model_id != NO_MODEL or flags >> 4):
+        raise CorruptError("a stored picture whose quality, model id or tile side is not 0")
+    if not stored and not 1 <= quality <= 100:
         raise CorruptError(f"quality {quality}: must be 1..100")
-    width, at = _read_varint(data, _FIXED_BYTES, "the width")
+    width, at = _read_varint(data, at, "the width")
     height, at = _read_varint(data, at, "the height")
     if width == 0 or height == 0:
         raise CorruptError(f"image of {width}x{height}: both sides must be at least 1")
     check_size(width, height, max_pixels)
-    return Header(width, height, quality, model_id, bool(flags & _GRAY), MIN_TILE << (flags >> 4)), at
+    kinds = 0
+    if more & _SECTIONS:
+        if at >= len(data):
+            raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
+        kinds, at = data[at], at + 1
+        if not 1 <= kinds < 1 << len(METADATA):
+            raise CorruptError(f"metadata of kinds {kinds:#04x}: must be 1..{(1 << len(METADATA)) - 1}")
+    header = Header(
+        width,
+        height,
+        quality,
+        model_id,
+        gray=bool(flags & _GRAY),
+        tile=MIN_TILE << (flags >> 4),
+        alpha=bool(more & _ALPHA),
+        depth=16 if more & _DEEP else 8,
+        stored=stored,
+    )
+    return header, kinds, at
+
+
+def read_header(data: bytes | bytearray | memoryview, max_pixels: int | None = None) -> Header:
+    """The header of a file of which only the first bytes, 23 or more, need be there. No checksum can be checked.
+
+    Raises:
+        NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when.
+    """
+    return _read_head(memoryview(data).cast("B"), max_pixels)[0]
 
 
 def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Layout:
@@ -174,30 +321,51 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_
         NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when.
     """
     data = memoryview(data).cast("B")
-    header, header_end = _read_header(data, max_pixels)
-    n = -(-header.width // header.tile) * -(-header.height // header.tile)
-    if n * (1 + _CRC_BYTES) > len(data) - header_end:
+    header, kinds, at = _read_head(data, max_pixels)
+    head, n = data[:at], header.n_tiles
+    n_alphas = n if header.alpha and not header.stored else 0
+    if (n + n_alphas) * (1 + _CRC_BYTES) > len(data) - at:
         raise TruncatedError(f"file ends at byte {len(data)}: {n} tiles cannot fit")
-    entries, at, total = [], header_end, 0
-    for i in range(n):
-        start = at
-        length, at = _read_varint(data, at, f"the length of tile {i}")
-        if length < MIN_PAYLOAD:
-            raise CorruptError(f"tile {i} has length {length}: at least {MIN_PAYLOAD} is needed")
+    entries: list[_Entry] = []
+    lengths: dict[str, int] = {}
+
+    def entry(name: str, least: int) -> None:
+        nonlocal at
+        start, what = at, f"the length of {name}"
+        length, at = _read_varint(data, at, what)
+        if name in METADATA:
+            if length > MAX_SECTION:
+                raise LimitError(f"{name} metadata of {length} bytes: at most {MAX_SECTION} are allowed")
+            lengths[name] = length
+            length, at = _read_varint(data, at, f"the packed length of {name}")
+            if length > lengths[name]:
+                raise CorruptError(f"{name} metadata of {lengths[name]} bytes, packed to {length}: must not be more")
+        if length < least:
+            raise CorruptError(f"{name} has length {length}: at least {least} is needed")
         if at + _CRC_BYTES > len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the tile table")
-        entries.append((data[start:at], length, bytes(data[at : at + _CRC_BYTES])))
+        entries.append(_Entry(data[start:at], length, bytes(data[at : at + _CRC_BYTES]), name))
         at += _CRC_BYTES
-        total += length
+
+    for i, name in enumerate(METADATA):
+        if kinds >> i & 1:
+            entry(name, 1)
+    for i in range(n):
+        entry(f"tile {i} of {n}", MIN_PAYLOAD)
+    for i in range(n_alphas):
+        entry(f"the alpha of tile {i} of {n}", 0)
+    total = sum(e.length for e in entries)
     if at + total > len(data):
         raise TruncatedError(f"payloads of {total} bytes exceed the remaining {len(data) - at}")
     if at + total < len(data):
         raise CorruptError(f"{len(data) - at - total} bytes after the last payload")
-    head, payloads, overhead = data[:header_end], [], at
-    for i, (length_bytes, length, crc) in enumerate(entries):
-        payload = data[at : at + length]
-        if _crc(head, length_bytes, payload) != crc:
-            raise CorruptError(f"checksum of tile {i} of {n} does not match: the file was changed or damaged")
-        payloads.append(payload)
-        at += length
-    return Layout(header, payloads, overhead)
+    parts, overhead = [], at
+    for e in entries:
+        part = data[at : at + e.length]
+        if _crc(head, e.raw, part) != e.crc:
+            raise CorruptError(f"checksum of {e.name} does not match: the file was changed or damaged")
+        parts.append(part)
+        at += e.length
+    k = len(lengths)
+    metadata = {name: Section(lengths[name], part) for name, part in zip(lengths, parts[:k], strict=True)}
+    return Layout(header, parts[k : k + n], parts[k + n :], metadata, overhead)

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from .format import check_size
+from .format import Header, check_size
+from .metadata import Metadata
 
 if TYPE_CHECKING:
     from .format import Tile
@@ -20,13 +21,40 @@ CONVERTED = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 
 @dataclass(frozen=True)
 class Pixels:
-    """uint8 [C, H, W], C = 1 (gray) or 3 (RGB)."""
+    """An upright picture.
+
+    Args:
+        data: uint8 or uint16 [C, H, W], C = 1 (gray) or 3 (RGB).
+        alpha: [H, W] of the same dtype; None: opaque.
+        metadata: what travels with it.
+    """
 
     data: Tensor
+    alpha: Tensor | None = None
+    metadata: Metadata = Metadata()
 
     @property
     def gray(self) -> bool:
         return self.data.shape[0] == 1
+
+    @property
+    def depth(self) -> int:
+        """Bits a sample, 8 or 16."""
+        return 8 * self.data.element_size()
+
+    @property
+    def height(self) -> int:
+        return self.data.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.data.shape[2]
+
+    def header(self, quality: int, model_id: bytes, tile: int = 1024) -> Header:
+        """Of the file that a model makes of it."""
+        return Header(
+            self.width, self.height, quality, model_id, self.gray, tile, alpha=self.alpha is not None, depth=self.depth
+        )
 
 
 def open_checked(image: Image.Image) -> None:
@@ -135,24 +163,41 @@ def tile_input(pixels: Pixels, tile: "Tile", halo: int, multiple: int, device: t
     height, width = pixels.data.shape[1:]
     y0, y1, top = window(tile.y, tile.height, height, halo)
     x0, x1, left = window(tile.x, tile.width, width, halo)
-    x = pixels.data[None, :, y0:y1, x0:x1].to(device).float() / 255
+    x = pixels.data[None, :, y0:y1, x0:x1].to(device).float() / (2**pixels.depth - 1)
     x = x.expand(-1, 3, -1, -1)
     return F.pad(x, (0, -x.shape[3] % multiple, 0, -x.shape[2] % multiple), mode="replicate"), top, left
 
 
-def to_uint8(x: Tensor, gray: bool) -> Tensor:
-    """float [3, H, W], nominally 0..1 -> uint8 [3, H, W], or [1, H, W] (the channels' mean) if gray."""
+def to_samples(x: Tensor, gray: bool, depth: int) -> Tensor:
+    """float [3, H, W], nominally 0..1 -> uint8 or uint16 (depth 8 or 16) [3, H, W], or [1, H, W] (the mean) if gray."""
     if gray:
         x = x.mean(0, keepdim=True)
-    return (x * 255).round_().clamp_(0, 255).to(torch.uint8)
+    largest = 2**depth - 1
+    return (x * largest).round_().clamp_(0, largest).to(torch.uint8 if depth == 8 else torch.uint16)
 
 
-def to_pil(data: Tensor) -> Image.Image:
-    """uint8 [3, H, W] or [1, H, W], any device -> PIL image, RGB or L."""
-    return Image.fromarray(to_numpy(data))
+def to_torch(pixels: Pixels) -> Tensor:
+    """uint8 or uint16 [1|2|3|4, H, W], on the device of pixels.data."""
+    if pixels.alpha is None:
+        return pixels.data
+    return torch.cat([pixels.data, pixels.alpha[None].to(pixels.data.device)])
 
 
-def to_numpy(data: Tensor) -> np.ndarray:
-    """uint8 [3, H, W] or [1, H, W], any device -> numpy uint8 [H, W, 3] or [H, W]."""
-    data = data.cpu()
+def to_numpy(pixels: Pixels) -> np.ndarray:
+    """uint8 or uint16 [H, W] if gray and opaque, else [H, W, 2|3|4]."""
+    data = to_torch(pixels).cpu()
     return data[0].numpy() if data.shape[0] == 1 else data.permute(1, 2, 0).contiguous().numpy()
+
+
+def to_pil(pixels: Pixels) -> Image.Image:
+    """L, LA, RGB, RGBA or I;16, the metadata in `info` where Pillow's savers look for it.
+
+    Raises:
+        ValueError: 16 bits a sample and more than one channel, for which Pillow has no mode.
+    """
+    if pixels.depth == 16 and (not pixels.gray or pixels.alpha is not None):
+        raise ValueError('Pillow has no mode for 16-bit colour: ask for output="numpy", or for depth=8')
+    image = Image.fromarray(to_numpy(pixels))
+    names = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
+    image.info.update({names[k]: v for k, v in pixels.metadata.blocks().items()})
+    return image

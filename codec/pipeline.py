@@ -15,7 +15,8 @@ from . import latents
 from .errors import CorruptError
 from .format import Header, Tile
 from .image import Pixels, tile_input, to_samples, window
-from .layers import FRACTION_BITS, exact_convolutions, saturate
+from .integer import to_fixed, to_float
+from .layers import exact_convolutions, saturate
 from .model import HYPER_STRIDE, LATENT_STRIDE
 from .parallel import team
 from .refine import ITERATIONS, refine
@@ -143,9 +144,12 @@ def _parts(header: Header, region: Tile, halo: int) -> list[_Part]:
 def _gather(
     header: Header, parts: Iterable[_Part], read: Callable[[Iterable[int]], Iterator[Tensor]]
 ) -> Iterator[tuple[_Part, Tensor]]:
-    """Each part with its latents, int16 [y1 - y0, x1 - x0, M] in units of 2^-12, which they are multiples of.
+    """Each part with its latents, int16 [y1 - y0, x1 - x0, M] in units of 2^-12.
 
-    A tile is read when a part first needs it, and held, in half the space of floats, until the last that does.
+    A tile is read when a part first needs it, and held until the last that does.
+
+    Args:
+        read: indexes of tiles -> the latents of each, as above [h, w, M].
     """
     parts = list(parts)
     last = {i: n for n, part in enumerate(parts) for i in part.tiles(header)}
@@ -157,7 +161,7 @@ def _gather(
         needed = part.tiles(header)
         while any(i not in held for i in needed):
             i, y = next(coming)
-            held[i] = y.permute(1, 2, 0).mul(2**FRACTION_BITS).to(torch.int16)
+            held[i] = y
         channels, device = held[needed[0]].shape[2], held[needed[0]].device
         out = torch.empty(part.y1 - part.y0, part.x1 - part.x0, channels, dtype=torch.int16, device=device)
         for i in needed:
@@ -191,7 +195,8 @@ def decode(
         device: where the pixels go, part by part; None: the CPU.
 
     Returns:
-        uint8 or uint16, as header.depth says, [3, h, w] or [1, h, w] on `device`, in memory [h, w, 3] or [h, w].
+        uint8 or uint16, as header.depth says, [3, h, w] or [1, h, w] on `device`; contiguous if that was named, else
+        the samples of a pixel lie together, as PIL and numpy take them without a copy.
     """
     region = region or Tile(0, 0, header.width, header.height)
     synthesis = shrunk(codec.synthesis, codec.config, header.quality, shrink)
@@ -199,26 +204,28 @@ def decode(
     def small(start: int, size: int) -> tuple[int, int]:
         return start // shrink, -(-(start + size) // shrink)
 
-    @torch.inference_mode()
-    def samples(item: tuple[_Part, Tensor]) -> tuple[slice, slice, Tensor]:
-        part, fixed = item
-        y = fixed.float().mul_(2.0**-FRACTION_BITS).permute(2, 0, 1)[None]
-        # Of where the part's samples begin in the picture, and in what is synthesised.
-        (top, bottom), (left, right) = small(part.area.y, part.area.height), small(part.area.x, part.area.width)
-        y0, x0 = part.y0 * LATENT_STRIDE // shrink, part.x0 * LATENT_STRIDE // shrink
-        x = synthesis.run(y)[0, :, top - y0 : bottom - y0, left - x0 : right - x0]
-        return slice(top, bottom), slice(left, right), to_samples(x, header.gray, header.depth)
-
     (top, bottom), (left, right) = small(region.y, region.height), small(region.x, region.width)
-    shape = bottom - top, right - left, 1 if header.gray else 3
-    out = torch.empty(shape, dtype=torch.uint8 if header.depth == 8 else torch.uint16, device=device or "cpu")
-    out = out.permute(2, 0, 1)
+    channels, dtype = 1 if header.gray else 3, torch.uint8 if header.depth == 8 else torch.uint16
+    if device is None:
+        out = torch.empty(bottom - top, right - left, channels, dtype=dtype).permute(2, 0, 1)
+    else:
+        out = torch.empty(channels, bottom - top, right - left, dtype=dtype, device=device)
+
+    @torch.inference_mode()
+    def read(i: int) -> Tensor:
+        return to_fixed(_read_tile(codec, header.quality, tiles[i], i, payloads[i]).permute(1, 2, 0)).to(torch.int16)
+
+    @torch.inference_mode()
+    def make(item: tuple[_Part, Tensor]) -> None:
+        part, y = item
+        # Where the part's samples begin and end in the picture, and where what is synthesised begins.
+        (y0, y1), (x0, x1) = small(part.area.y, part.area.height), small(part.area.x, part.area.width)
+        dy, dx = part.y0 * LATENT_STRIDE // shrink, part.x0 * LATENT_STRIDE // shrink
+        x = synthesis.run(to_float(y).permute(2, 0, 1)[None])[0, :, y0 - dy : y1 - dy, x0 - dx : x1 - dx]
+        out[:, y0 - top : y1 - top, x0 - left : x1 - left] = to_samples(x, header.gray, header.depth)
+
     parts, tiles = _parts(header, region, synthesis.halo), header.tiles
     with team(len(parts), codec.device) as ordered:
-
-        def read(order: Iterable[int]) -> Iterator[Tensor]:
-            return ordered(lambda i: _read_tile(codec, header.quality, tiles[i], i, payloads[i]), order)
-
-        for rows, columns, part in ordered(samples, _gather(header, parts, read)):
-            out[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = part
+        for _ in ordered(make, _gather(header, parts, lambda order: ordered(read, order))):
+            pass
     return out

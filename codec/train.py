@@ -22,7 +22,7 @@ from . import pipeline, weights
 from .data import Crops, load_images
 from .errors import ModelError
 from .fit import symbol_counts
-from .format import read
+from .format import write
 from .image import to_pixels
 from .model import CONFIGS, LATENT_STRIDE, Config, Model, quality_lambda
 from .muon import Muon
@@ -285,8 +285,10 @@ def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: 
         bits, psnr = 0.0, 0.0
         for image in images:
             pixels = to_pixels(image)
-            data = pipeline.encode(codec, pixels, quality, tile_side=1024, effort=2)
-            error = pipeline.decode(codec, read(data)).cpu().float() - pixels.data.float()
+            header = pixels.header(quality, codec.id)
+            payloads = pipeline.encode(codec, pixels, header, effort=2)
+            data = write(header, payloads)
+            error = pipeline.decode(codec, header, payloads).float() - pixels.data.float()
             bits += 8 * len(data) / image[..., 0].size / len(images)
             psnr += 10 * math.log10(255**2 / max(float(error.square().mean()), 1e-4)) / len(images)
         report(f"held out: {len(images)} images  q {quality:3}  {bits:.3f} bpp  {psnr:.2f} dB")

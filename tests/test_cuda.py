@@ -1,11 +1,12 @@
 """What only a GPU can show: files made on it mean the same on the CPU, and training moves between the two."""
 
+import coded
 import photos
 import pytest
 import torch
 
 import codec
-from codec import format, pipeline, train, weights
+from codec import train, weights
 from codec.model import Config
 
 pytestmark = pytest.mark.needs_cuda
@@ -17,7 +18,7 @@ def test_files_of_either_device_have_the_same_latents_and_pixels_on_the_other(qu
     models = [weights.load(weights.find(None), torch.device(d)) for d in ("cpu", "cuda")]
     for device in ("cpu", "cuda"):
         data = codec.encode(image, quality, device=device)
-        on_cpu, on_cuda = (list(pipeline.read_latents(m, format.read(data))) for m in models)
+        on_cpu, on_cuda = (list(coded.latents(m, data)) for m in models)
         assert all(torch.equal(a, b.cpu()) for a, b in zip(on_cpu, on_cuda, strict=True))
         pixels = [codec.decode(data, device=d, output="torch").cpu().int() for d in ("cpu", "cuda")]
         assert (pixels[0] - pixels[1]).abs().max() <= 1

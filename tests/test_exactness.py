@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 
+import coded
 import numpy as np
 import photos
 import pytest
@@ -11,8 +12,7 @@ import torch
 from conftest import all_devices
 
 import codec
-from codec import format, integer, pipeline, walk, weights
-from codec.image import to_pixels
+from codec import format, integer, walk, weights
 
 try:
     import bench  # the tree
@@ -61,15 +61,15 @@ def test_the_float_control_is_the_same_net():
 def test_a_file_written_on_the_cpu_has_the_same_latents_on(device):
     shipped = weights.load(weights.find(None), torch.device("cpu"))
     other = weights.load(weights.find(None), torch.device(device))
-    pixels = to_pixels(photos.photo(140, 200, seed=13))
+    image = photos.photo(140, 200, seed=13)
     for quality in (1, 60, 100):
-        layout = format.read(pipeline.encode(shipped, pixels, quality, 128, effort=2))
-        expected = list(pipeline.read_latents(shipped, layout))
-        assert all(torch.equal(a, b.cpu()) for a, b in zip(expected, pipeline.read_latents(other, layout), strict=True))
-        back = format.read(pipeline.encode(other, pixels, quality, 128, effort=2))  # and the other way round
-        ours, theirs = list(pipeline.read_latents(shipped, back)), list(pipeline.read_latents(other, back))
+        data = coded.file(shipped, image, quality, 128)
+        expected = list(coded.latents(shipped, data))
+        assert all(torch.equal(a, b.cpu()) for a, b in zip(expected, coded.latents(other, data), strict=True))
+        back = coded.file(other, image, quality, 128)  # and the other way round
+        ours, theirs = list(coded.latents(shipped, back)), list(coded.latents(other, back))
         assert all(torch.equal(a, b.cpu()) for a, b in zip(ours, theirs, strict=True))
-        difference = pipeline.decode(shipped, layout).int() - pipeline.decode(other, layout).cpu().int()
+        difference = coded.colours(shipped, data).int() - coded.colours(other, data).int()
         assert difference.abs().max() <= 1
 
 
@@ -77,8 +77,8 @@ def test_a_file_written_on_the_cpu_has_the_same_latents_on(device):
 def test_reading_a_file_uses_no_float32_at_all(monkeypatch, nets):
     """Promise 2, poisoned: with every float transform and every float32 kernel made useless, the latents stay."""
     shipped = weights.load(weights.find(None), torch.device("cpu"), nets)
-    layout = format.read(codec.encode(photos.photo(70, 90, seed=14), 50))
-    expected = list(pipeline.read_latents(shipped, layout))
+    data = codec.encode(photos.photo(70, 90, seed=14), 50)
+    expected = list(coded.latents(shipped, data))
 
     def poisoned(function):
         def call(*args, **kwargs):
@@ -96,13 +96,13 @@ def test_reading_a_file_uses_no_float32_at_all(monkeypatch, nets):
     for name in ("conv2d", "linear", "leaky_relu"):
         monkeypatch.setattr(torch.nn.functional, name, useless)
     monkeypatch.setattr(torch.nn.Conv2d, "forward", useless)
-    got = list(pipeline.read_latents(shipped, layout))
+    got = list(coded.latents(shipped, data))
     assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
 
 
 def test_latents_of_a_file_are_on_the_grid_of_int16():
     shipped = weights.load(weights.find(None), torch.device("cpu"))
-    (y,) = pipeline.read_latents(shipped, format.read(codec.encode(photos.photo(64, 80, seed=15), 70)))
+    (y,) = coded.latents(shipped, codec.encode(photos.photo(64, 80, seed=15), 70))
     units = y.double() * 4096
     assert torch.equal(units, units.round()) and units.min() >= -32768 and units.max() <= 32767
     assert torch.equal(integer.to_float(integer.to_fixed(y)), y)
@@ -119,6 +119,5 @@ def test_files_written_by_another_process_are_the_same_bytes(tmp_path):
     shipped = weights.load(weights.find(None), torch.device("cpu"))
     assert there.header == here.header
     assert abs(len(bytes(there.payloads[0])) - len(bytes(here.payloads[0]))) <= 8
-    assert np.array_equal(
-        codec.decode(done.stdout, output="numpy"), pipeline.decode(shipped, there).permute(1, 2, 0).numpy()
-    )
+    decoded = coded.colours(shipped, done.stdout).permute(1, 2, 0).numpy()
+    assert np.array_equal(codec.decode(done.stdout, output="numpy"), decoded)

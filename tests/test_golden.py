@@ -5,13 +5,14 @@ import json
 import re
 from pathlib import Path
 
+import coded
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import codec
-from codec import format, pipeline, weights
+from codec import format, weights
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.aec"))
 
@@ -21,7 +22,7 @@ def test_golden_file_decodes_to_its_latents_and_pixels(path):
     expected = json.loads(path.with_suffix(".json").read_text())
     model = path.with_name(expected["model"])
     data = path.read_bytes()
-    latents = pipeline.read_latents(weights.load(model, torch.device("cpu")), format.read(data))
+    latents = coded.latents(weights.load(model, torch.device("cpu")), data)
     assert hashlib.sha256(b"".join(t.numpy().tobytes() for t in latents)).hexdigest() == expected["latents_sha256"]
     with Image.open(path.with_suffix(".png")) as image:
         pixels = np.asarray(image).astype(int)

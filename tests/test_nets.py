@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import coded
 import numpy as np
 import photos
 import pytest
@@ -235,11 +236,11 @@ def test_without_vectors_the_reference_runs(shipped):
 def test_files_do_not_depend_on_the_arithmetic(shipped):
     reference = weights.load(shipped.path, torch.device("cpu"), nets="reference")
     assert isinstance(reference.walk(1, 1, 1), walk.ReferenceWalk)
-    pixels = to_pixels(photos.photo(100, 70, seed=8))
+    picture = photos.photo(100, 70, seed=8)
     for quality in (1, 60, 100):
-        data = pipeline.encode(shipped, pixels, quality, 64, effort=2)
-        assert data == pipeline.encode(reference, pixels, quality, 64, effort=2)
-        ours, theirs = (list(pipeline.read_latents(m, format.read(data))) for m in (shipped, reference))
+        data = coded.file(shipped, picture, quality, 64)
+        assert data == coded.file(reference, picture, quality, 64)
+        ours, theirs = (list(coded.latents(m, data)) for m in (shipped, reference))
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 

@@ -1,5 +1,6 @@
 """Refinement: lower real loss, same format, the same bytes each time. Its seams: test_api.py."""
 
+import coded
 import numpy as np
 import pytest
 import torch
@@ -13,11 +14,11 @@ from codec.refine import ITERATIONS
 
 def compress(codec, image, quality, iterations, tile=1024):
     effort = {0: 2, **{n: effort for effort, n in ITERATIONS.items()}}[iterations]
-    return pipeline.encode(codec, to_pixels(image), quality, tile, effort)
+    return coded.file(codec, image, quality, tile, effort)
 
 
 def decompress(codec, data):
-    return pipeline.decode(codec, format.read(data)).permute(1, 2, 0).numpy().astype(np.float64)
+    return coded.colours(codec, data).permute(1, 2, 0).numpy().astype(np.float64)
 
 
 def real_loss(codec, image, quality, iterations):
@@ -73,6 +74,6 @@ def test_progress_is_called_after_each_iteration(shipped):
 @pytest.mark.parametrize("effort", [1, 2, 3, 5])
 def test_encode_tells_how_far_it_is_over_all_tiles(shipped, effort):
     shares = []
-    pipeline.encode(shipped, to_pixels(photo(64, 100)), 50, 64, effort, shares.append)
+    coded.file(shipped, photo(64, 100), 50, 64, effort, shares.append)
     n = 2 * ITERATIONS.get(effort, 0)
     assert shares == [(i + 1) / n for i in range(n)]

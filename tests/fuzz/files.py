@@ -19,7 +19,10 @@ import numpy as np
 import torch
 
 import codec
-from codec import image, pipeline, weights
+from codec import weights
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import coded  # noqa: E402
 
 CORPUS = Path(__file__).resolve().parent / "corpus" / "files"
 MAX_PIXELS = 1 << 16  # what is larger takes long, and does the same
@@ -69,8 +72,7 @@ def base_files() -> list[Parts]:
         ramp = np.add.outer(np.arange(height), np.arange(width))
         noisy = ramp[..., None] * (1, 2, 3) + rng.normal(0, 20, (height, width, 3)) + 60
         pixels = noisy.clip(0, 255).astype(np.uint8)
-        pixels = image.to_pixels(pixels[..., 0] if gray else pixels)
-        data = pipeline.encode(model, pixels, quality, 64 << tile_log2, effort=2)
+        data = coded.file(model, pixels[..., 0] if gray else pixels, quality, 64 << tile_log2)
         layout = codec.format.read(data)
         payloads = tuple(bytes(p) for p in layout.payloads)
         parts = Parts(width, height, quality, gray | tile_log2 << 4, model.id, payloads)

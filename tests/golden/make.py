@@ -15,9 +15,11 @@ import torch
 from PIL import Image
 
 import codec
-from codec import format, pipeline, weights
-from codec.image import to_pixels
+from codec import format, weights
 from codec.model import Config, Model
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import coded  # noqa: E402
 
 SHAPES = {"1x1": (1, 1, 3), "gray-17x3": (3, 17), "33x70": (70, 33, 3), "tiles-150x100": (100, 150, 3)}
 
@@ -45,10 +47,10 @@ def main(folder: Path) -> None:
         tiny = weights.load(path, torch.device("cpu"))
         for name, shape in SHAPES.items():
             side = 64 if name.startswith("tiles") else 1024
-            data = pipeline.encode(tiny, to_pixels(picture(shape)), quality, side, effort=1)
+            data = coded.file(tiny, picture(shape), quality, side, effort=1)
             target = folder / f"v{format.VERSION}-told{steps}-{name}.aec"
             target.write_bytes(data)
-            latents = pipeline.read_latents(tiny, format.read(data))
+            latents = coded.latents(tiny, data)
             digest = hashlib.sha256(b"".join(t.numpy().tobytes() for t in latents)).hexdigest()
             target.with_suffix(".json").write_text(json.dumps({"model": path.name, "latents_sha256": digest}) + "\n")
             Image.fromarray(codec.decode(data, "cpu", path, "numpy")).save(target.with_suffix(".png"))
