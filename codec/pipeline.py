@@ -15,8 +15,8 @@ from . import latents
 from .errors import CorruptError
 from .format import Header, Tile
 from .image import Pixels, tile_input, to_samples, window
-from .integer import to_fixed, to_float
-from .layers import exact_convolutions, saturate
+from .integer import to_float
+from .layers import FRACTION_BITS, exact_convolutions, saturate
 from .model import HYPER_STRIDE, LATENT_STRIDE
 from .parallel import team
 from .refine import ITERATIONS, refine
@@ -213,7 +213,8 @@ def decode(
 
     @torch.inference_mode()
     def read(i: int) -> Tensor:
-        return to_fixed(_read_tile(codec, header.quality, tiles[i], i, payloads[i]).permute(1, 2, 0)).to(torch.int16)
+        y = _read_tile(codec, header.quality, tiles[i], i, payloads[i])
+        return (y.permute(1, 2, 0) * 2**FRACTION_BITS).to(torch.int16)  # exact, and half the size
 
     @torch.inference_mode()
     def make(item: tuple[_Part, Tensor]) -> None:

@@ -1,9 +1,18 @@
-"""The synthesis of small pictures: means over 2x2, 4x4 or 8x8 pixels, without the pixels.
+"""The synthesis of small pictures: means over squares of 2, 4 or 8 pixels a side, without the pixels.
 
-The last layers of the synthesis are linear, so the mean over a square of pixels is a layer of the weights' means:
-fewer samples are made, and they are those of the whole picture, up to float rounding, before pixels are rounded and
-clamped. At 1/8 the branch, which is nearly all of the work, adds next to nothing to a mean over 64 pixels and is left
-out: FIGURES.
+The last layers of the synthesis are linear, so the mean over a square is a layer of the weights' means: fewer samples
+are made, and they are those of the whole picture up to float rounding, before samples are rounded and clamped. That
+saves a seventh of the time, for the branch is nearly all of the work.
+
+What the branch adds is fine detail, of which little is left in a mean over many pixels. Without it, in dB between
+these means and those of the whole picture, the least and the median of 24 pictures (crops of Kodak and of photographs
+that no model was trained on):
+
+    quality          1           10           20           30           50           90
+    1/4         34.6, 37.7   36.6, 39.5   38.9, 41.7   41.6, 44.1   47.3, 49.2   56.2, 59.1
+    1/8         39.1, 40.9   41.4, 43.2   43.7, 45.9   46.6, 48.7   52.6, 54.0   59.5, 63.5
+
+Where that is above 36 and 40 dB, the branch is left out, and a picture takes a tenth of the whole one's time.
 """
 
 import math
@@ -17,7 +26,7 @@ from torch import Tensor, nn
 from .model import LATENT_STRIDE, Config, Synthesis
 
 SHRINKS = (1, 2, 4, 8)
-BRANCHLESS = 8
+LINEAR_FROM = {4: 20, 8: 1}  # the lowest quality at which the branch is left out, by shrink
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ def shrunk(synthesis: Synthesis, config: Config, quality: int, shrink: int) -> S
     if shrink == 1:
         return Shrunk(lambda y: synthesis(y, q) + 0.5, config.halo)
     shortcut = _means(synthesis.shortcut, LATENT_STRIDE // shrink)
-    if shrink == BRANCHLESS:
+    if quality >= LINEAR_FROM.get(shrink, math.inf):
         return Shrunk(lambda y: F.pixel_shuffle(F.conv2d(y, *shortcut), LATENT_STRIDE // shrink) + 0.5, 0)
     tail = _means(synthesis.tail8, 8 // shrink, synthesis.log_gain(q).exp()[0])
 
