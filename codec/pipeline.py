@@ -58,6 +58,13 @@ def analyse(
     return refine(codec, real, around[0], z[0], inside, quality, iterations, progress), z[0]
 
 
+@torch.inference_mode()
+def code(codec: Codec, quality: int, y: Tensor, z: Tensor, dead_zones: Tensor) -> bytes:
+    """The payload of a tile's latents and hyperlatents, as `analyse` gives them; `dead_zones`: `latents.quantise`."""
+    symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, dead_zones)
+    return latents.encode(symbols, indexes, segments, codec.tables)
+
+
 @exact_convolutions()
 def encode(
     codec: Codec,
@@ -81,11 +88,10 @@ def encode(
             done += 1
             progress(done / (max(1, iterations) * len(tiles)))
 
-    @torch.inference_mode()
     def payload(tile: Tile) -> bytes:
-        y, z = analyse(codec, pixels, tile, header.quality, iterations, tell)
-        symbols, indexes, segments, _ = latents.quantise(codec.walk(header.quality, *y.shape[1:]), y, z, dead_zones)
-        data = latents.encode(symbols, indexes, segments, codec.tables)
+        data = code(
+            codec, header.quality, *analyse(codec, pixels, tile, header.quality, iterations, tell), dead_zones
+        )
         if not iterations:
             tell()
         return data
