@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 
 from . import api, format, metadata
 from .errors import AecError, FormatError, TruncatedError
+from .format import Header, Section
 
 HEADER_BYTES = 64  # a header has at most 23, and little metadata often fits as well
 SAVE_OPTIONS = (
@@ -43,7 +44,7 @@ class AecImageFile(ImageFile.ImageFile):
         if header.depth == 16 and self._mode == "L":
             self._mode = "I;16"
         self._shrink = 1
-        self.info.update(_info(start, self.fp))
+        self.info.update(_info(header, start, self.fp))
         self.tile = [ImageFile._Tile("aec", (0, 0, *self.size))]  # Pillow's sign of pixels that are not read yet
 
     def draft(
@@ -66,6 +67,7 @@ class AecImageFile(ImageFile.ImageFile):
             except (AecError, ValueError) as e:
                 raise OSError(str(e)) from e
             self.im, self.tile, self.readonly = picture.im, [], 0
+            self.info.update(picture.info)  # a stored PNG file may have more behind its pixels
             self._release()
         return super().load()
 
@@ -91,19 +93,29 @@ class AecImageFile(ImageFile.ImageFile):
         self.fp = None
 
 
-def _info(start: bytes, fp: IO[bytes]) -> dict[str, bytes]:
+def _info(header: Header, start: bytes, fp: IO[bytes]) -> dict[str, bytes]:
     """What `info` says, from the file's first bytes and as many more as it takes. Damage is left for `load` to tell."""
+    try:
+        if header.stored:
+            from . import still  # numpy with it, which `import codec` does without
+
+            found = still.metadata_of(format.read(start + fp.read(), max_pixels=None))
+        else:
+            found = metadata.unpacked(_sections(start, fp))
+    except FormatError:
+        return {}
+    return {INFO[name]: block for name, block in found.blocks().items()}
+
+
+def _sections(start: bytes, fp: IO[bytes]) -> dict[str, Section]:
     while True:
         try:
-            blocks = metadata.unpacked(format.read_metadata(start)).blocks()
-            return {INFO[name]: block for name, block in blocks.items()}
+            return format.read_metadata(start)
         except TruncatedError:
             more = fp.read(len(start))
             if not more:
-                return {}
+                raise
             start += more
-        except FormatError:
-            return {}
 
 
 def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
@@ -122,7 +134,7 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 def _with_metadata(
     image: Image.Image, given: dict[str, "bytes | str | Image.Exif | None"]
 ) -> tuple[Image.Image, metadata.Metadata]:
-    """The same pixels, said to lie as the metadata has it that goes with them; and that metadata, of upright ones."""
+    """The same pixels, lying as the metadata says that goes with them; and what of it is to be kept."""
     blocks = {ours: _block(value) for ours, value in given.items()}
     whole = replace(metadata.of(image), **{ours: block for ours, block in blocks.items() if block})
     image = image._new(image.im)
@@ -130,7 +142,7 @@ def _with_metadata(
         image.info.pop(name, None)
     image.info.update({INFO[ours]: block for ours, block in whole.blocks().items()})
     kept = [ours for ours in INFO if blocks.get(ours, True)]
-    return image, metadata.reset_orientation(whole).only(kept)
+    return image, whole.only(kept)
 
 
 def _block(value: "bytes | str | Image.Exif | None") -> bytes | None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 import codec
-from codec import format
+from codec import format, stored
+from codec.image import to_pixels
 from codec.pillow_plugin import HEADER_BYTES
 
 PHOTO = photos.photo(40, 56)
@@ -119,10 +120,36 @@ def test_the_usual_operations_work(path, data):
     assert Image.open(path).getexif() == {}
 
 
-def test_gray_comes_back_gray():
-    data = saved(Image.fromarray(PHOTO[..., 1]))
-    image = opened(data)
-    assert image.mode == "L" and image.tobytes() == codec.decode(data).tobytes()
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("lossless", [True, False])
+def test_mode_is_known_before_the_pixels(mode, lossless):
+    ramp = np.add.outer(np.arange(30), np.arange(44))
+    if mode == "I;16":
+        image = Image.fromarray((ramp * 600).astype(np.uint16))
+    else:
+        alpha = Image.fromarray((ramp * 3).astype(np.uint8))
+        image = Image.fromarray(photos.photo(30, 44)).convert(mode)
+        if mode.endswith("A"):
+            image.putalpha(alpha)
+    data = saved(image, lossless=lossless, **({} if lossless else {"quality": 50}))
+    found = opened(data)
+    assert found.mode == image.mode == mode
+    found.load()
+    assert (found.mode, found.size) == (mode, image.size)
+    assert found.tobytes() == codec.decode(data).tobytes()
+    if lossless:
+        assert found.tobytes() == image.tobytes()
+    if mode.endswith("A"):
+        assert found.getchannel("A").tobytes() == alpha.tobytes()
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_16_bits_for_which_pillow_has_no_mode_are_an_error_that_says_what_to_do(channels):
+    deep = np.random.default_rng(0).integers(0, 65536, (16, 20, channels), np.uint16)
+    image = opened(codec.encode(deep))
+    assert image.size == (20, 16)
+    with pytest.raises(OSError, match='output="numpy".*depth=8'):
+        image.load()
 
 
 # ------------------------------------------------------------------ sizes
@@ -264,6 +291,21 @@ def test_large_metadata_is_read_whole_and_damaged_metadata_not_at_all():
         assert (image.size, image.info) == ((56, 40), {})
         with pytest.raises(OSError, match="icc|bytes"):
             image.load()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_metadata_of_a_picture_stored_as_the_file_it_came_in(kind):
+    """It has no sections: what its own file says counts, with the orientation that its pixels have by now."""
+    file = io.BytesIO()
+    Image.fromarray(PHOTO).save(file, kind, icc_profile=ICC, exif=exif_of(6), xmp=XMP)
+    data = stored.original(to_pixels(opened(file.getvalue())), file.getvalue())
+    assert file.getvalue() in data
+    found = opened(data)
+    assert found.size == (40, 56) and found.getexif()[ORIENTATION] == 1 and found.getexif()[0x010F] == "a camera"
+    before = dict(found.info)
+    assert before["icc_profile"] == ICC and before["xmp"] == XMP
+    found.load()
+    assert found.size == (40, 56) and found.info == before
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
