@@ -11,7 +11,7 @@ import photos
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 import codec
 from codec import format, stored
@@ -297,7 +297,9 @@ def test_large_metadata_is_read_whole_and_damaged_metadata_not_at_all():
 def test_metadata_of_a_picture_stored_as_the_file_it_came_in(kind):
     """It has no sections: what its own file says counts, with the orientation that its pixels have by now."""
     file = io.BytesIO()
-    Image.fromarray(PHOTO).save(file, kind, icc_profile=ICC, exif=exif_of(6), xmp=XMP)
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    Image.fromarray(PHOTO).save(file, kind, icc_profile=ICC, exif=exif_of(6), xmp=XMP, pnginfo=text)
     data = stored.original(to_pixels(opened(file.getvalue())), file.getvalue())
     assert file.getvalue() in data
     found = opened(data)
