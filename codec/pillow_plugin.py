@@ -71,6 +71,9 @@ class AecImageFile(ImageFile.ImageFile):
             self._release()
         return super().load()
 
+    def load_seek(self, pos: int) -> None:
+        """Having it tells `ImageFile.Parser` to wait for the whole file."""
+
     def verify(self) -> None:
         """Compare all checksums, without decoding. Closes the file, as Pillow's own do. Raises OSError."""
         try:

@@ -11,7 +11,7 @@ import photos
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 import codec
 from codec import format, stored
@@ -82,6 +82,14 @@ def test_opens_whatever_pillow_opens(data, path, where):
     if where in ("file", "bytes"):
         assert not source.closed  # the caller's own
         source.close()
+
+
+def test_a_file_that_comes_in_pieces_is_parsed(data):
+    parser = ImageFile.Parser()
+    for at in range(0, len(data), 100):
+        parser.feed(data[at : at + 100])
+        assert at < 100 or parser.image.size == (56, 40)  # what Django asks of an upload
+    assert parser.close().tobytes() == codec.decode(data).tobytes()
 
 
 def test_a_file_that_pillow_opened_is_closed_once_it_is_loaded(path):
