@@ -40,6 +40,9 @@ class Metadata:
         return {k: v for k, v in asdict(self).items() if v}
 
 
+NONE = Metadata()
+
+
 def unpacked(sections: Mapping[str, Section]) -> Metadata:
     """What a file holds. Raises CorruptError for a block that does not inflate to its length."""
     return Metadata(**{k: section.unpack() for k, section in sections.items()})
