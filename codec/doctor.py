@@ -49,7 +49,7 @@ def checks() -> Iterator[Check]:
     for name, arithmetic in _arithmetics():
         yield _run(f"integers, {name}", partial(_integers, arithmetic))
     for device in _devices():
-        yield _run(f"synthesis, {device.type}", partial(_synthesis, device))
+        yield _run(f"synthesis, {device}", partial(_synthesis, device))
 
 
 def _run(name: str, check: Callable[[], tuple[bool | None, str]]) -> Check:
@@ -74,11 +74,11 @@ def _torch() -> tuple[bool, str]:
 def _cuda() -> tuple[bool | None, str]:
     if not torch.cuda.is_available():
         return None, "no device answers"
-    device = torch.cuda.get_device_properties(0)
-    name = f"{device.name}, compute capability {device.major}.{device.minor}, {device.total_memory >> 20} MiB"
+    devices = [torch.cuda.get_device_properties(device) for device in _devices()[1:]]
+    names = "; ".join(f"{d.name}, compute capability {d.major}.{d.minor}, {d.total_memory >> 20} MiB" for d in devices)
     if not _C.cuda_built():
-        return True, f"{name}; this build has no kernels for it: entropy nets run in torch, the coder on the CPU"
-    return True, name
+        return True, f"{names}; without kernels in this build: entropy nets run in torch, the coder on the CPU"
+    return True, names
 
 
 def _model(path: Path) -> tuple[bool, str]:
@@ -90,7 +90,8 @@ def _model(path: Path) -> tuple[bool, str]:
 
 
 def _devices() -> list[torch.device]:
-    return [torch.device("cpu")] + ([torch.device("cuda", 0)] if torch.cuda.is_available() else [])
+    n = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [torch.device("cpu"), *(torch.device("cuda", i) for i in range(n))]
 
 
 def _arithmetics() -> Iterator[tuple[str, Callable[[], walk.Start]]]:
@@ -105,7 +106,7 @@ def _arithmetics() -> Iterator[tuple[str, Callable[[], walk.Start]]]:
     finally:
         _C.set_isa(before)
     for device in _devices()[1:]:
-        yield device.type, lambda device=device: walk.starter(copy.deepcopy(net).to(device), "native")
+        yield str(device), lambda device=device: walk.starter(copy.deepcopy(net).to(device), "native")
 
 
 def _integers(make: Callable[[], walk.Start]) -> tuple[bool, str]:

@@ -2,6 +2,9 @@
 
 Opening reads the header and the metadata. The network, and with it torch, comes in when pixels are first asked for, on
 the device that `codec.decode` finds by itself. `Image.thumbnail` and `draft` decode at 1/2, 1/4 or 1/8 of the size.
+
+Pillow has no mode for colour of 16 bits, and halves it in loading, which `save` cannot undo: `codec.encode` of the
+array, or of the PNG or TIFF file as `Image.open` gives it, keeps all bits.
 """
 
 from dataclasses import replace
@@ -45,7 +48,7 @@ class AecImageFile(ImageFile.ImageFile):
             self._mode = "I;16"
         self._shrink = 1
         self.info.update(_info(header, start, self.fp))
-        self.tile = [ImageFile._Tile("aec", (0, 0, *self.size))]  # Pillow's sign of pixels that are not read yet
+        self.tile = [ImageFile._Tile("aec", (0, 0, *self.size), 0, None)]  # what Pillow takes for pixels not yet read
 
     def draft(
         self, mode: str | None, size: tuple[int, int] | None

@@ -19,22 +19,24 @@ def failures() -> set[str]:
 
 
 NATIVE = {f"integers, {isa}" for isa in _C.isas()}
-ON_GPU = {"integers, cuda"} if torch.cuda.is_available() else set()
+GPUS = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
 
 def test_this_machine_is_in_order():
     before, found = _C.isa(), rows()
     assert {name: check.detail for name, check in found.items() if check.ok is False} == {}
-    assert {name for name in found if name.startswith("integers")} == NATIVE | ON_GPU | {"integers, reference"}
+    assert {name for name in found if name.startswith("integers")} == NATIVE | {f"integers, {gpu}" for gpu in GPUS} | {
+        "integers, reference"
+    }
     assert found["model small"].ok and found["synthesis, cpu"].ok
-    assert found["CUDA"].ok == (True if torch.cuda.is_available() else None)
+    assert found["CUDA"].ok == (True if GPUS else None)
     assert _C.isa() == before
 
 
 def test_integers_need_no_model(monkeypatch):
     monkeypatch.setattr(weights, "MODELS", weights.MODELS / "nowhere")
     monkeypatch.delenv(weights.SEARCH_PATH, raising=False)
-    assert failures() == {"synthesis, cpu"} | ({"synthesis, cuda"} if torch.cuda.is_available() else set())
+    assert failures() == {f"synthesis, {device}" for device in ("cpu", *GPUS)}
 
 
 def test_what_is_compared_takes_all_values(monkeypatch):
