@@ -11,13 +11,12 @@ from torch import Tensor
 
 from . import deep
 from .format import Header, Tile, check_size
-from .metadata import NONE, Metadata, orientation, reset_orientation
+from .metadata import NONE, Metadata, as_info, orientation, reset_orientation
 from .metadata import of as metadata_of
 
 CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
 GRAY_MODES = ("1", "L", "LA", "La")
 DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # where Pillow's savers look for them
 
 
 @dataclass(frozen=True)
@@ -292,5 +291,5 @@ def to_pil(pixels: Pixels) -> Image.Image:
     if pixels.depth == 16 and (not pixels.gray or pixels.alpha is not None):
         raise ValueError('Pillow has no mode for 16 bits in several channels: ask for output="numpy", or for depth=8')
     image = Image.fromarray(to_numpy(pixels))
-    image.info.update({_INFO[k]: v for k, v in pixels.metadata.blocks().items()})
+    image.info.update(as_info(pixels.metadata))
     return image

@@ -87,6 +87,12 @@ def of(image: "Image.Image") -> Metadata:
     return Metadata(**{k: v for k, v in blocks.items() if isinstance(v, bytes) and 0 < len(v) <= MAX_SECTION})
 
 
+def as_info(metadata: Metadata) -> dict[str, bytes]:
+    """What Pillow's readers put into `image.info`, and its savers take as arguments."""
+    info = {"icc_profile": metadata.icc, "exif": metadata.exif and _PREFIX + metadata.exif, "xmp": metadata.xmp}
+    return {k: v for k, v in info.items() if v}
+
+
 def _orientation_at(exif: bytes) -> tuple[int, Literal["little", "big"]] | None:
     """Offset and order of the two bytes that hold the orientation; None: there are none, or the block is damaged."""
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
