@@ -25,7 +25,7 @@ INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # names of ours and
 
 
 class AecImageFile(ImageFile.ImageFile):
-    """An opened .aec file; `info` has icc_profile, exif (a TIFF block) and xmp where the file has them.
+    """An opened .aec file; `info` has icc_profile, exif and xmp where the file has them.
 
     Errors are Pillow's: what has no sound header is a SyntaxError when opened, which `Image.open` makes an
     UnidentifiedImageError; damaged data, a model that is not at hand, and 16 bits with more than one channel, for which
@@ -110,7 +110,7 @@ def _info(header: Header, start: bytes, fp: IO[bytes]) -> dict[str, bytes]:
             found = metadata.unpacked(_sections(start, fp))
     except FormatError:
         return {}
-    return {INFO[name]: block for name, block in found.blocks().items()}
+    return metadata.as_info(found)
 
 
 def _sections(start: bytes, fp: IO[bytes]) -> dict[str, Section]:
@@ -146,7 +146,7 @@ def _with_metadata(
     image = image._new(image.im)
     for name in INFO.values():
         image.info.pop(name, None)
-    image.info.update({INFO[ours]: block for ours, block in whole.blocks().items()})
+    image.info.update(metadata.as_info(whole))
     kept = [ours for ours in INFO if blocks.get(ours, True)]
     return image, whole.only(kept)
 

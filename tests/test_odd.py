@@ -173,8 +173,8 @@ def assert_same_metadata(before: Image.Image, after: Image.Image) -> None:
     assert after.getexif().get(ORIENTATION, 1) == 1
     assert after.info.get("icc_profile") == before.info.get("icc_profile")
     assert after.info.get("xmp") == before.info.get("xmp")
-    exif = before.info.get("exif", b"").removeprefix(b"Exif\0\0")
-    different = [(a, b) for a, b in zip(exif, after.info.get("exif", b""), strict=True) if a != b]
+    blocks = [image.info.get("exif", b"").removeprefix(b"Exif\0\0") for image in (before, after)]
+    different = [(a, b) for a, b in zip(*blocks, strict=True) if a != b]
     assert len(different) == turned and all(b == 1 for _, b in different)
 
 

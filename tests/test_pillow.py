@@ -168,7 +168,8 @@ def claiming(data: bytes, width: int, height: int) -> bytes:
     return data[:11] + format._varint(width) + format._varint(height) + data[13:]
 
 
-def test_the_bomb_check_is_pillows_own(data):
+def test_the_bomb_check_is_pillows_own(data, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 89_478_485)  # its default, which the command line lifts
     with pytest.raises(Image.DecompressionBombError):
         opened(claiming(data, 20000, 20000))
     with pytest.warns(Image.DecompressionBombWarning):
@@ -266,7 +267,7 @@ def with_info(**info) -> Image.Image:
 
 def test_metadata_of_the_picture_is_kept():
     image = opened(saved(with_info(icc_profile=ICC, exif=exif_of(), xmp=XMP)))
-    assert image.info == {"icc_profile": ICC, "exif": exif_of().removeprefix(b"Exif\0\0"), "xmp": XMP}
+    assert image.info == {"icc_profile": ICC, "exif": exif_of(), "xmp": XMP}
     assert image.getexif()[0x010F] == "a camera"
     image.load()
     assert set(image.info) == {"icc_profile", "exif", "xmp"}
@@ -282,7 +283,7 @@ def test_options_replace_or_remove_metadata():
     other[0x010F] = "another camera"
     for exif in (other, other.tobytes(), other.tobytes().removeprefix(b"Exif\0\0")):
         info = opened(saved(mine, exif=exif)).info
-        assert info == {"icc_profile": ICC, "exif": other.tobytes().removeprefix(b"Exif\0\0"), "xmp": XMP}
+        assert info == {"icc_profile": ICC, "exif": other.tobytes(), "xmp": XMP}
     assert opened(saved(mine, xmp="<å/>")).info["xmp"] == "<å/>".encode()
     assert mine.info == {"icc_profile": ICC, "exif": exif_of(), "xmp": XMP}  # untouched
 
