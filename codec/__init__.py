@@ -8,7 +8,7 @@ Importing it also teaches Pillow the format: `Image.open("x.aec")`, `image.save(
 """
 
 from . import pillow_plugin
-from .api import decode, encode, inspect
+from .api import decode, encode, inspect, read_metadata
 from .errors import (
     AecError,
     BackendError,
@@ -40,4 +40,5 @@ __all__ = [
     "decode",
     "encode",
     "inspect",
+    "read_metadata",
 ]

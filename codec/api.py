@@ -114,11 +114,7 @@ def _by_network(
     from . import alpha, pipeline
 
     header = pixels.header(quality, codec.id, TILE)
-    alphas = []
-    if pixels.alpha is not None:
-        channel = pixels.alpha.cpu()
-        cut = [channel[t.y : t.y + t.height, t.x : t.x + t.width] for t in header.tiles]
-        alphas = [alpha.encode(part.contiguous(), alpha_quality) for part in cut]
+    alphas = [] if pixels.alpha is None else alpha.encode(pixels.alpha, header.tiles, alpha_quality)
     blocks = pixels.metadata.blocks()
     if all(value is None for value in wanted.values()):
         payloads = pipeline.encode(codec, pixels, header, effort, progress)
@@ -255,6 +251,20 @@ def _codec_of(header: Header, model: str | os.PathLike | None, device: "torch.de
     if codec.id != header.model_id:
         raise ModelError(f"the file was written with model {header.model_id.hex()}, not {codec.id.hex()} ({path})")
     return codec
+
+
+def read_metadata(data: bytes | bytearray | memoryview) -> Metadata:
+    """Colour profile, EXIF and XMP of a file, as `decode` gives them.
+
+    Raises:
+        FormatError: as `decode`.
+    """
+    layout = format.read(data, max_pixels=None)
+    if layout.header.stored and not layout.metadata:
+        from . import stored
+
+        return stored.decode(layout).metadata
+    return unpacked(layout.metadata)
 
 
 def inspect(data: bytes | bytearray | memoryview) -> Header:

@@ -115,12 +115,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Entry:
-    """Of a table: its bytes before the checksum, the length of its data, the checksum, and what to call it."""
+    """Of a table: its name, the bytes before its checksum, the lengths of its data inflated and not, the checksum."""
 
+    name: str
     raw: memoryview
+    whole: int
     length: int
     crc: bytes
-    name: str
 
 
 def _varint(value: int) -> bytes:
@@ -316,12 +317,12 @@ def read_header(data: bytes | bytearray | memoryview, max_pixels: int | None = N
 
 @dataclass(frozen=True)
 class _Front:
-    """What comes before the blocks of metadata and the payloads: parsed, but not yet compared with any checksum."""
+    """What comes before the metadata and the payloads: parsed, but not yet compared with any checksum."""
 
     head: memoryview
     header: Header
+    kept: list[str]  # of METADATA, of which there is a block; theirs are the first entries
     entries: list[_Entry]
-    lengths: dict[str, int]  # of the blocks of metadata, unpacked
     end: int
 
 
@@ -332,34 +333,33 @@ def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
     if (n + n_alphas) * (1 + _CRC_BYTES) > len(data) - at:
         raise TruncatedError(f"file ends at byte {len(data)}: {n} tiles cannot fit")
     entries: list[_Entry] = []
-    lengths: dict[str, int] = {}
 
-    def entry(name: str, least: int) -> None:
+    def read_entry(name: str, least: int, packed: bool = False) -> None:
         nonlocal at
-        start, what = at, f"the length of {name}"
-        length, at = _read_varint(data, at, what)
-        if name in METADATA:
-            if length > MAX_SECTION:
-                raise LimitError(f"{name} metadata of {length} bytes: at most {MAX_SECTION} are allowed")
-            lengths[name] = length
+        start = at
+        length, at = _read_varint(data, at, f"the length of {name}")
+        whole = length
+        if packed:
+            if whole > MAX_SECTION:
+                raise LimitError(f"{name} of {whole} bytes: at most {MAX_SECTION} are allowed")
             length, at = _read_varint(data, at, f"the packed length of {name}")
-            if length > lengths[name]:
-                raise CorruptError(f"{name} metadata of {lengths[name]} bytes, packed to {length}: must not be more")
+            if length > whole:
+                raise CorruptError(f"{name} of {whole} bytes, packed to {length}: must not be more")
         if length < least:
             raise CorruptError(f"{name} has length {length}: at least {least} is needed")
         if at + _CRC_BYTES > len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the tile table")
-        entries.append(_Entry(data[start:at], length, bytes(data[at : at + _CRC_BYTES]), name))
+        entries.append(_Entry(name, data[start:at], whole, length, bytes(data[at : at + _CRC_BYTES])))
         at += _CRC_BYTES
 
-    for i, name in enumerate(METADATA):
-        if kinds >> i & 1:
-            entry(name, 1)
+    kept = [name for i, name in enumerate(METADATA) if kinds >> i & 1]
+    for name in kept:
+        read_entry(f"{name} metadata", 1, packed=True)
     for i in range(n):
-        entry(f"tile {i} of {n}", MIN_PAYLOAD)
+        read_entry(f"tile {i} of {n}", MIN_PAYLOAD)
     for i in range(n_alphas):
-        entry(f"the alpha of tile {i} of {n}", 0)
-    return _Front(head, header, entries, lengths, at)
+        read_entry(f"the alpha of tile {i} of {n}", 0)
+    return _Front(head, header, kept, entries, at)
 
 
 def _parts(front: _Front, data: memoryview, n: int) -> list[memoryview]:
@@ -377,10 +377,10 @@ def _parts(front: _Front, data: memoryview, n: int) -> list[memoryview]:
 
 
 def _sections(front: _Front, parts: list[memoryview]) -> dict[str, Section]:
-    return {name: Section(front.lengths[name], part) for name, part in zip(front.lengths, parts, strict=True)}
+    return {name: Section(e.whole, part) for name, e, part in zip(front.kept, front.entries, parts, strict=False)}
 
 
-def read_metadata(data: bytes | bytearray | memoryview) -> dict[str, Section]:
+def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
     """The metadata of a file of which only the beginning need be there. The payloads' checksums are not looked at.
 
     Raises:
@@ -389,7 +389,7 @@ def read_metadata(data: bytes | bytearray | memoryview) -> dict[str, Section]:
     """
     data = memoryview(data).cast("B")
     front = _read_front(data, max_pixels=None)
-    return _sections(front, _parts(front, data, len(front.lengths)))
+    return _sections(front, _parts(front, data, len(front.kept)))
 
 
 def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Layout:
@@ -406,5 +406,5 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_
     if total < left:
         raise CorruptError(f"{left - total} bytes after the last payload")
     parts = _parts(front, data, len(front.entries))
-    k, n = len(front.lengths), front.header.n_tiles
-    return Layout(front.header, parts[k : k + n], parts[k + n :], _sections(front, parts[:k]), front.end)
+    k, n = len(front.kept), front.header.n_tiles
+    return Layout(front.header, parts[k : k + n], parts[k + n :], _sections(front, parts), front.end)

@@ -12,7 +12,7 @@ from imageio.config import FileExtension, PluginConfig, known_extensions, known_
 from imageio.core.request import InitializationError, IOMode, Request
 from imageio.core.v3_plugin_api import ImageProperties, PluginV3
 
-from . import api, format, still
+from . import api, format
 from .errors import FormatError
 
 
@@ -58,7 +58,7 @@ class AecPlugin(PluginV3):
 
     def metadata(self, index: int | None = 0, exclude_applied: bool = True) -> dict[str, Any]:
         """icc, exif and xmp where the file has them, and the quality it was made with."""
-        blocks = still.metadata_of(format.read(self._data, max_pixels=None)).blocks()
+        blocks = api.read_metadata(self._data).blocks()
         return {"quality": self._header.quality, **blocks}
 
 

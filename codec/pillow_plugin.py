@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 
 from . import api, format, metadata
 from .errors import AecError, FormatError, TruncatedError
-from .format import Header, Section
+from .format import Header, Layout, Section
 
 HEADER_BYTES = 64  # a header has at most 23, and little metadata often fits as well
 SAVE_OPTIONS = (
@@ -103,9 +103,7 @@ def _info(header: Header, start: bytes, fp: IO[bytes]) -> dict[str, bytes]:
     """What `info` says, from the file's first bytes and as many more as it takes. Damage is left for `load` to tell."""
     try:
         if header.stored:
-            from . import still  # numpy with it, which `import codec` does without
-
-            found = still.metadata_of(format.read(start + fp.read(), max_pixels=None))
+            found = _metadata_of_stored(format.read(start + fp.read(), max_pixels=None))
         else:
             found = metadata.unpacked(_sections(start, fp))
     except FormatError:
@@ -113,10 +111,21 @@ def _info(header: Header, start: bytes, fp: IO[bytes]) -> dict[str, bytes]:
     return metadata.as_info(found)
 
 
+def _metadata_of_stored(layout: Layout) -> metadata.Metadata:
+    """Without sections, what the stored file itself says before its pixels, which are not read for it."""
+    if layout.metadata:
+        return metadata.unpacked(layout.metadata)
+    from . import still  # numpy with it, which `import codec` does without
+
+    width, height = layout.header.width, layout.header.height
+    inside = still.open_still(bytes(layout.payloads[0]), ("PNG", "WebP", "JPEG"), {(width, height), (height, width)})
+    return metadata.reset_orientation(metadata.of(inside))
+
+
 def _sections(start: bytes, fp: IO[bytes]) -> dict[str, Section]:
     while True:
         try:
-            return format.read_metadata(start)
+            return format.read_sections(start)
         except TruncatedError:
             more = fp.read(len(start))
             if not more:

@@ -7,10 +7,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from . import deep
-from . import metadata as blocks
 from .errors import CorruptError
-from .format import Layout
-from .metadata import Metadata
 
 # By their first bytes. The readers themselves, not Image.open: it would look for other formats, and warn of large ones.
 _READERS = {
@@ -60,19 +57,6 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
     if image.size not in sizes:
         raise CorruptError(f"a {kind} picture of {image.size} pixels: expected {' or '.join(map(str, sizes))}")
     return image
-
-
-def metadata_of(layout: Layout) -> Metadata:
-    """A file's metadata, without decoding: its sections, or, of a stored picture that has none, what its own file says.
-
-    Raises:
-        CorruptError: a section, or the stored picture, is not what it should be.
-    """
-    header = layout.header
-    if layout.metadata or not header.stored:
-        return blocks.unpacked(layout.metadata)
-    sizes = {(header.width, header.height), (header.height, header.width)}
-    return blocks.reset_orientation(blocks.of(open_still(bytes(layout.payloads[0]), _READERS, sizes)))
 
 
 def write_png(samples: np.ndarray) -> bytes:

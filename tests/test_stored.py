@@ -71,10 +71,10 @@ def test_sides_beyond_those_of_webp_are_kept_as_png():
     assert kind_of(payload(data)) == "PNG" and np.array_equal(codec.decode(data, output="numpy"), array)
 
 
-def test_more_effort_makes_no_larger_lossless_files():
-    image = photos.astronaut()[:128, :160]
-    sizes = [len(codec.encode(image, lossless=True, effort=effort)) for effort in (1, 2, 9)]
-    assert sizes == sorted(sizes, reverse=True) and sizes[2] < sizes[0]
+def test_effort_makes_lossless_files_smaller():
+    image = photos.astronaut()[:64, :80]
+    least, most = (len(codec.encode(image, lossless=True, effort=effort)) for effort in (1, 9))
+    assert most < 0.97 * least
 
 
 @pytest.mark.parametrize("other", [{"quality": 50}, {"target_size": 9999}, {"target_bpp": 1.0}, {"target_psnr": 40.0}])
@@ -130,22 +130,22 @@ def test_tiny_flat_pictures_take_few_bytes(size, depth):
 def test_a_source_smaller_than_all_else_is_stored_as_it_is(kind):
     exif = Image.Exif()
     exif[0x0112] = 6
-    small = Image.fromarray(photos.photo(40, 60)).resize((20, 30)).resize((40, 60))
-    source = saved(small, kind, quality=1, exif=exif)
+    picture = Image.fromarray(photos.astronaut()[:160, :240])
+    source = saved(picture, kind, quality=1, exif=exif)
     image = Image.open(io.BytesIO(source))
     data = codec.encode(image, 100, source=source)
     if kind == "PNG":
         assert len(data) < len(source)  # something smaller was made
         return
     assert codec.inspect(data).stored and payload(data) == source and len(data) <= len(source) + 24
-    assert (codec.inspect(data).width, codec.inspect(data).height) == (60, 40)
+    assert (codec.inspect(data).width, codec.inspect(data).height) == (160, 240)
     back = codec.decode(data)
     assert np.array_equal(np.array(back), to_numpy(to_pixels(image)))
     assert back.info["exif"] == codec.decode(codec.encode(image, lossless=True)).info["exif"]
 
 
 def test_a_source_is_not_stored_if_it_is_not_this_picture_or_has_more_than_was_asked_for():
-    source = saved(Image.fromarray(photos.photo(40, 60)), "JPEG", quality=1)
+    source = saved(Image.fromarray(photos.astronaut()[:160, :240]), "JPEG", quality=1)
     image = Image.open(io.BytesIO(source))
     assert payload(codec.encode(image, 100, source=source)) == source
     for changed, options in ((image.transpose(0), {}), (image, {"metadata": Metadata()}), (image.convert("L"), {})):
@@ -174,7 +174,7 @@ RGB_PNG = saved(Image.fromarray(photos.photo(6, 9)), "PNG")
         (RGB_PNG, {"alpha": True}, "alpha=False"),
         (RGB_PNG, {"depth": 16}, "depth=8"),
         (saved(Image.fromarray(photos.photo(6, 9)[..., :3]).convert("LA"), "PNG"), {}, "gray=True"),
-        (saved(logo(side=20).resize((9, 6)), "PNG"), {}, "alpha=True"),
+        (saved(logo().resize((9, 6)), "PNG"), {}, "alpha=True"),
         (deep.write_png(np.zeros((6, 9, 3), np.uint16)), {}, "depth=16"),
         (saved(Image.new("RGB", (9, 6)), "GIF"), {}, "no PNG or WebP or JPEG"),
         (saved(Image.new("RGB", (9, 6)), "TIFF"), {}, "no PNG or WebP or JPEG"),
