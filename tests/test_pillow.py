@@ -302,6 +302,19 @@ def test_large_metadata_is_read_whole_and_damaged_metadata_not_at_all():
             image.load()
 
 
+def test_any_beginning_of_a_file_gives_its_metadata_or_asks_for_more():
+    data = saved(with_info(icc_profile=ICC, xmp=XMP))
+    whole = format.read(data).metadata
+    enough = data.index(whole["xmp"].packed) + len(whole["xmp"].packed)
+    assert enough < len(data)
+    for n in range(len(data)):
+        if n >= enough:
+            assert format.read_sections(data[:n]) == whole
+        else:
+            with pytest.raises(codec.NotAecError if n == 0 else codec.TruncatedError):
+                format.read_sections(data[:n])
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_metadata_of_a_picture_stored_as_the_file_it_came_in(kind):
     """It has no sections: what its own file says counts, with the orientation that its pixels have by now."""
