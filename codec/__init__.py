@@ -5,7 +5,7 @@
 >>> picture = codec.decode(data)             # -> PIL image
 """
 
-from .api import decode, encode, inspect
+from .api import decode, encode, inspect, read_metadata
 from .errors import (
     AecError,
     BackendError,
@@ -35,4 +35,5 @@ __all__ = [
     "decode",
     "encode",
     "inspect",
+    "read_metadata",
 ]

@@ -1,4 +1,4 @@
-"""The alpha channel of a tile as a picture of its own; opaque tiles cost nothing. FORMAT §2."""
+"""The alpha channel: a picture of its own for each tile; opaque tiles cost nothing. FORMAT §2."""
 
 import io
 
@@ -12,15 +12,19 @@ from .format import Header, Tile
 from .still import open_still, write_png, write_webp
 
 
-def encode(alpha: Tensor, quality: int) -> bytes:
-    """One tile.
+def encode(alpha: Tensor, tiles: list[Tile], quality: int) -> list[bytes]:
+    """Of each tile.
 
     Args:
-        alpha: uint8 or uint16 [h, w], on the CPU.
+        alpha: uint8 or uint16 [H, W].
         quality: 100: it comes back as it is; 0..99: with fewer levels, of 8 bits, as libwebp chooses them. 16 bits are
             always kept.
     """
-    samples = alpha.numpy()
+    samples = alpha.cpu().numpy()
+    return [_encode_tile(samples[t.y : t.y + t.height, t.x : t.x + t.width], quality) for t in tiles]
+
+
+def _encode_tile(samples: np.ndarray, quality: int) -> bytes:
     if (samples == np.iinfo(samples.dtype).max).all():
         return b""
     if samples.dtype == np.uint16:

@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from .metadata import Metadata
+from .metadata import NONE, Metadata
 
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 _OTHER = {"L": "B", "B": "L"}
@@ -94,7 +94,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def write_png(samples: np.ndarray, metadata: Metadata = Metadata()) -> bytes:  # noqa: B008: it is frozen
+def write_png(samples: np.ndarray, metadata: Metadata = NONE) -> bytes:
     """A PNG file of uint16 [H, W] (gray), or [H, W, 2|3|4] (gray and alpha, RGB, RGB and alpha)."""
     height, width = samples.shape[:2]
     samples = samples.reshape(height, width, -1)

@@ -115,12 +115,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Entry:
-    """Of a table: its bytes before the checksum, the length of its data, the checksum, and what to call it."""
+    """Of a table: its name, the bytes before its checksum, the lengths of its data inflated and not, the checksum."""
 
+    name: str
     raw: memoryview
+    whole: int
     length: int
     crc: bytes
-    name: str
 
 
 def _varint(value: int) -> bytes:
@@ -327,33 +328,32 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_
     if (n + n_alphas) * (1 + _CRC_BYTES) > len(data) - at:
         raise TruncatedError(f"file ends at byte {len(data)}: {n} tiles cannot fit")
     entries: list[_Entry] = []
-    lengths: dict[str, int] = {}
 
-    def entry(name: str, least: int) -> None:
+    def read_entry(name: str, least: int, packed: bool = False) -> None:
         nonlocal at
-        start, what = at, f"the length of {name}"
-        length, at = _read_varint(data, at, what)
-        if name in METADATA:
-            if length > MAX_SECTION:
-                raise LimitError(f"{name} metadata of {length} bytes: at most {MAX_SECTION} are allowed")
-            lengths[name] = length
+        start = at
+        length, at = _read_varint(data, at, f"the length of {name}")
+        whole = length
+        if packed:
+            if whole > MAX_SECTION:
+                raise LimitError(f"{name} of {whole} bytes: at most {MAX_SECTION} are allowed")
             length, at = _read_varint(data, at, f"the packed length of {name}")
-            if length > lengths[name]:
-                raise CorruptError(f"{name} metadata of {lengths[name]} bytes, packed to {length}: must not be more")
+            if length > whole:
+                raise CorruptError(f"{name} of {whole} bytes, packed to {length}: must not be more")
         if length < least:
             raise CorruptError(f"{name} has length {length}: at least {least} is needed")
         if at + _CRC_BYTES > len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the tile table")
-        entries.append(_Entry(data[start:at], length, bytes(data[at : at + _CRC_BYTES]), name))
+        entries.append(_Entry(name, data[start:at], whole, length, bytes(data[at : at + _CRC_BYTES])))
         at += _CRC_BYTES
 
-    for i, name in enumerate(METADATA):
-        if kinds >> i & 1:
-            entry(name, 1)
+    kept = [name for i, name in enumerate(METADATA) if kinds >> i & 1]
+    for name in kept:
+        read_entry(f"{name} metadata", 1, packed=True)
     for i in range(n):
-        entry(f"tile {i} of {n}", MIN_PAYLOAD)
+        read_entry(f"tile {i} of {n}", MIN_PAYLOAD)
     for i in range(n_alphas):
-        entry(f"the alpha of tile {i} of {n}", 0)
+        read_entry(f"the alpha of tile {i} of {n}", 0)
     total = sum(e.length for e in entries)
     if at + total > len(data):
         raise TruncatedError(f"payloads of {total} bytes exceed the remaining {len(data) - at}")
@@ -366,6 +366,6 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_
             raise CorruptError(f"checksum of {e.name} does not match: the file was changed or damaged")
         parts.append(part)
         at += e.length
-    k = len(lengths)
-    metadata = {name: Section(lengths[name], part) for name, part in zip(lengths, parts[:k], strict=True)}
+    k = len(kept)
+    metadata = {name: Section(e.whole, part) for name, e, part in zip(kept, entries, parts, strict=False)}
     return Layout(header, parts[k : k + n], parts[k + n :], metadata, overhead)

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from . import deep
 from .format import Header, Tile, check_size
-from .metadata import Metadata, orientation, reset_orientation
+from .metadata import NONE, Metadata, as_info, orientation, reset_orientation
 from .metadata import of as metadata_of
 
 CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
 GRAY_MODES = ("1", "L", "LA", "La")
 DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # where Pillow's savers look for them
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Pixels:
 
     data: Tensor
     alpha: Tensor | None = None
-    metadata: Metadata = Metadata()
+    metadata: Metadata = NONE
 
     @property
     def gray(self) -> bool:
@@ -116,7 +115,7 @@ def _turned(samples: np.ndarray, orientation: int) -> np.ndarray:
     return samples
 
 
-def _split(samples: Tensor, metadata: Metadata = Metadata()) -> Pixels:  # noqa: B008: it is frozen
+def _split(samples: Tensor, metadata: Metadata = NONE) -> Pixels:
     """uint8 or uint16 [1|2|3|4, H, W], alpha last; one that is opaque everywhere says nothing and is dropped."""
     if samples.shape[0] % 2:
         return Pixels(samples, None, metadata)
@@ -178,7 +177,7 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor") -> Pixels:
     if isinstance(image, Image.Image):
         pixels = upright(*read(image))
     elif isinstance(image, np.ndarray):
-        if image.dtype not in (np.uint8, np.uint16):
+        if image.dtype.kind != "u" or image.itemsize > 2:
             raise TypeError(f"numpy image of dtype {image.dtype}: must be uint8 or uint16")
         if image.ndim not in (2, 3) or image.ndim == 3 and not 1 <= image.shape[2] <= 4:
             raise ValueError(f"numpy image of shape {list(image.shape)}: must be [H, W] or [H, W, 1|2|3|4]")
@@ -292,5 +291,5 @@ def to_pil(pixels: Pixels) -> Image.Image:
     if pixels.depth == 16 and (not pixels.gray or pixels.alpha is not None):
         raise ValueError('Pillow has no mode for 16 bits in several channels: ask for output="numpy", or for depth=8')
     image = Image.fromarray(to_numpy(pixels))
-    image.info.update({_INFO[k]: v for k, v in pixels.metadata.blocks().items()})
+    image.info.update(as_info(pixels.metadata))
     return image

@@ -40,6 +40,9 @@ class Metadata:
         return {k: v for k, v in asdict(self).items() if v}
 
 
+NONE = Metadata()
+
+
 def unpacked(sections: Mapping[str, Section]) -> Metadata:
     """What a file holds. Raises CorruptError for a block that does not inflate to its length."""
     return Metadata(**{k: section.unpack() for k, section in sections.items()})
@@ -82,6 +85,12 @@ def of(image: "Image.Image") -> Metadata:
     exif = exif.removeprefix(_PREFIX) if isinstance(exif, bytes) else None
     blocks = {"icc": image.info.get("icc_profile"), "exif": exif, "xmp": xmp}
     return Metadata(**{k: v for k, v in blocks.items() if isinstance(v, bytes) and 0 < len(v) <= MAX_SECTION})
+
+
+def as_info(metadata: Metadata) -> dict[str, bytes]:
+    """What Pillow's readers put into `image.info`, and its savers take as arguments."""
+    info = {"icc_profile": metadata.icc, "exif": metadata.exif and _PREFIX + metadata.exif, "xmp": metadata.xmp}
+    return {k: v for k, v in info.items() if v}
 
 
 def _orientation_at(exif: bytes) -> tuple[int, Literal["little", "big"]] | None:

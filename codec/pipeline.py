@@ -89,9 +89,7 @@ def encode(
             progress(done / (max(1, iterations) * len(tiles)))
 
     def payload(tile: Tile) -> bytes:
-        data = code(
-            codec, header.quality, *analyse(codec, pixels, tile, header.quality, iterations, tell), dead_zones
-        )
+        data = code(codec, header.quality, *analyse(codec, pixels, tile, header.quality, iterations, tell), dead_zones)
         if not iterations:
             tell()
         return data

@@ -4,16 +4,25 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from codec import format, pipeline
-from codec.image import to_pixels
+from codec import alpha, format, pipeline
+from codec.image import Pixels, to_pixels
 from codec.weights import Codec
 
 
 def file(codec: Codec, image, quality: int, side: int = 1024, effort: int = 2, progress=lambda share: None) -> bytes:
-    """What api.encode would write of an opaque picture without metadata, in tiles of that side."""
-    pixels = to_pixels(image)
+    """What api.encode would write, in tiles of that side, and never stored."""
+    return file_of(codec, to_pixels(image), quality, side, effort, progress)
+
+
+def file_of(
+    codec: Codec, pixels: Pixels, quality: int, side: int = 1024, effort: int = 2, progress=lambda share: None
+) -> bytes:
+    """The same of Pixels."""
     header = pixels.header(quality, codec.id, side)
-    return format.write(header, pipeline.encode(codec, pixels, header, effort, progress))
+    payloads, alphas = pipeline.encode(codec, pixels, header, effort, progress), []
+    if pixels.alpha is not None:
+        alphas = alpha.encode(pixels.alpha, header.tiles, 100)
+    return format.write(header, payloads, alphas, pixels.metadata.blocks())
 
 
 def latents(codec: Codec, data: bytes) -> Iterator[Tensor]:

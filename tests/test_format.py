@@ -2,10 +2,21 @@
 
 import dataclasses
 import time
-import tracemalloc
-import zlib
 
 import pytest
+from container import (
+    EVERYTHING,
+    ID,
+    STORED,
+    assemble,
+    files,
+    head,
+    headers,
+    independent_read,
+    leb,
+    peak_bytes,
+    small_file,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,115 +31,30 @@ from codec.errors import (
 )
 from codec.format import Header
 
-ID = bytes.fromhex("0123abcd")
-payload_bytes = st.binary(min_size=5, max_size=300)
-
-
-@st.composite
-def headers(draw, max_tiles=30):
-    """Any header whose tiles are few enough to make payloads for."""
-    tile = 64 << draw(st.integers(0, 6))
-    max_tiles = min(max_tiles, 2**28 // tile**2)
-    columns = draw(st.integers(1, min(max_tiles, -(-65535 // tile))))
-    rows = draw(st.integers(1, min(max_tiles // columns, -(-65535 // tile))))
-    side = lambda n: draw(st.integers(tile * (n - 1) + 1, min(tile * n, 65535)))  # noqa: E731
-    return Header(
-        side(columns),
-        side(rows),
-        draw(st.integers(1, 100)),
-        draw(st.binary(min_size=4, max_size=4)),
-        draw(st.booleans()),
-        tile,
-    )
-
-
-@st.composite
-def files(draw):
-    header = draw(headers())
-    return header, [draw(payload_bytes) for _ in header.tiles]
-
-
-def small_file(width=100, height=70, tile=64, sizes=(5, 7, 131, 6), **fields):
-    header = Header(width, height, fields.pop("quality", 50), ID, tile=tile, **fields)
-    return format.write(header, [bytes((i + j) & 255 for j in range(n)) for i, n in enumerate(sizes)])
-
-
-def head(width=b"\x01", height=b"\x01", quality=50, flags=0, version=1, magic=b"\xd7AEC"):
-    return magic + bytes([version]) + ID + bytes([quality, flags]) + width + height
-
-
-def assemble(header: bytes, *payloads: bytes, lengths: list[bytes] | None = None) -> bytes:
-    """A file with right CRCs round whatever header and length bytes the test wants."""
-    lengths = lengths or [leb(len(p)) for p in payloads]
-    table = b"".join(
-        n + zlib.crc32(header + n + p).to_bytes(4, "little") for n, p in zip(lengths, payloads, strict=True)
-    )
-    return header + table + b"".join(payloads)
-
-
-# ------------------------------------------------------------------ an independent reader, from FORMAT §2
-
-
-def leb(value: int) -> bytes:
-    out = b""
-    while True:
-        value, low = divmod(value, 128)
-        out += bytes([low + 128 * (value > 0)])
-        if not value:
-            return out
-
-
-def unleb(data: bytes, at: int) -> tuple[int, int]:
-    end = at
-    while data[end] >= 128:
-        end += 1
-    return sum((b & 127) * 128**i for i, b in enumerate(data[at : end + 1])), end + 1
-
-
-def independent_read(data: bytes) -> dict:
-    assert data[:5] == bytes.fromhex("d741454301")
-    width, at = unleb(data, 11)
-    height, at = unleb(data, at)
-    header, side = data[:at], 64 << (data[10] >> 4)
-    entries = []
-    for _ in range(((width + side - 1) // side) * ((height + side - 1) // side)):
-        start = at
-        length, at = unleb(data, at)
-        entries.append((length, data[start:at], data[at : at + 4]))
-        at += 4
-    payloads = []
-    for length, raw, crc in entries:
-        payloads.append((at, data[at : at + length]))
-        assert int.from_bytes(crc, "little") == zlib.crc32(header + raw + data[at : at + length])
-        at += length
-    assert at == len(data)
-    return {
-        "fields": (width, height, data[9], data[5:9], bool(data[10] & 1), side),
-        "payloads": payloads,
-        "overhead": len(data) - sum(e[0] for e in entries),
-    }
-
-
 # ------------------------------------------------------------------ what write() makes
 
 
 @given(files())
 def test_read_returns_what_was_written(file):
-    header, payloads = file
-    data = format.write(header, payloads)
+    header, payloads, alphas, metadata = file
+    data = format.write(*file)
     layout = format.read(data)
-    assert layout.header == header
+    assert layout.header == header == format.read_header(data)
     assert [bytes(p) for p in layout.payloads] == payloads
-    assert layout.overhead_bytes == len(data) - sum(map(len, payloads))
+    assert [bytes(p) for p in layout.alphas] == alphas
+    assert {name: section.unpack() for name, section in layout.metadata.items()} == metadata
+    packed = [section.packed for section in layout.metadata.values()]
+    assert layout.overhead_bytes == len(data) - sum(map(len, [*payloads, *alphas, *packed]))
 
 
 @given(files())
 def test_independent_reader_agrees_with_write_on_every_offset(file):
-    header, payloads = file
-    data = format.write(header, payloads)
+    header, payloads, alphas, metadata = file
+    data = format.write(*file)
     seen = independent_read(data)
-    assert Header(*seen["fields"]) == header
+    assert seen["fields"] == dataclasses.astuple(header)
     assert [p for _, p in seen["payloads"]] == payloads
+    assert seen["alphas"] == alphas and seen["metadata"] == metadata
     assert seen["overhead"] == format.read(data).overhead_bytes
     base = memoryview(data)
     for (offset, _), view in zip(seen["payloads"], format.read(data).payloads, strict=True):
@@ -190,7 +116,9 @@ def test_write_refuses_payloads_that_are_not_one_whole_one_for_each_tile(payload
 
 
 @pytest.mark.parametrize(
-    "data", [small_file(), small_file(1, 1, sizes=[5], gray=True), small_file(65535, 1, 4096, [9] * 16)]
+    "data",
+    [small_file(), small_file(1, 1, sizes=[5], gray=True), small_file(65535, 1, 4096, [9] * 16), EVERYTHING, STORED],
+    ids=["tiles", "one", "wide", "everything", "stored"],
 )
 def test_every_prefix_raises_the_error_that_says_truncated(data):
     for n in range(len(data)):
@@ -377,15 +305,6 @@ def test_check_size_refuses_one_too_many(width_height):
     with pytest.raises(LimitError):
         format.check_size(*width_height)
     format.check_size(65535, 4096)
-
-
-def peak_bytes(action) -> int:
-    tracemalloc.start()
-    try:
-        action()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("flags", [0x00, 0x10, 0x40, 0x60])

@@ -2,10 +2,12 @@
 
 A tiny model with random weights stands in for a trained one, so that it can stay in the repository for ever: what is
 golden is the format, the integer nets' arithmetic and the coder. `tiny2` and `tiny4` were made when the synthesis was
-not yet told the quality, `told2` and `told4` by what stands here.
+not yet told the quality, `told2` and `told4` by what stood here then; what stands here now takes `told2` as it is, and
+makes the files with alpha, metadata, 16 bits, and of stored pictures.
 """
 
 import hashlib
+import io
 import json
 import sys
 from pathlib import Path
@@ -15,45 +17,72 @@ import torch
 from PIL import Image
 
 import codec
-from codec import format, weights
-from codec.model import Config, Model
+from codec import deep, format, stored, weights
+from codec.image import Pixels, to_pixels
+from codec.metadata import Metadata
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import coded  # noqa: E402
 
-SHAPES = {"1x1": (1, 1, 3), "gray-17x3": (3, 17), "33x70": (70, 33, 3), "tiles-150x100": (100, 150, 3)}
+MODEL = Path(__file__).with_name("told2.safetensors")
+EXIF = bytes.fromhex("49492a0008000000010012010300010000000100000000000000")  # orientation 1
+METADATA = Metadata(b"not a profile, but kept", EXIF, b"<x:xmpmeta>" + b" " * 200 + b"</x:xmpmeta>")
 
 
-def picture(shape: tuple[int, ...]) -> np.ndarray:
+def picture(shape: tuple[int, ...], depth: int = 8) -> np.ndarray:
+    """uint8 or uint16 [H, W] or [H, W, 2|3|4]: noisy waves; alpha is a disc with a soft edge."""
     rng = np.random.default_rng(sum(shape))
     i, j = np.mgrid[: shape[0], : shape[1]]
-    waves = 120 + 70 * np.sin(i / 7 + j / 11)
-    waves = waves[..., None] * [1, 0.9, 0.8] if len(shape) == 3 else waves
-    return (waves + rng.normal(0, 12, shape)).clip(0, 255).astype(np.uint8)
+    waves = (120 + 70 * np.sin(i / 7 + j / 11))[..., None] * np.array([1, 0.9, 0.8, 1])[: shape[2]]
+    waves = (waves + rng.normal(0, 12, shape)).clip(0, 255) / 255
+    if shape[2] in (2, 4):
+        waves[..., -1] = (2 - 2.5 * np.hypot(i / shape[0] - 0.4, j / shape[1] - 0.4)).clip(0, 1)
+    return (waves * (2**depth - 1)).round().astype(np.uint8 if depth == 8 else np.uint16)
+
+
+def files(tiny: weights.Codec) -> dict[str, bytes]:
+    alpha = to_pixels(picture((1, 1, 4)) // 2)
+    everything = to_pixels(picture((70, 90, 2), 16))
+    flat = (picture((20, 30, 3)) // 128 * 90).astype(np.uint8)
+    jpeg = Image.fromarray(flat)
+
+    def with_metadata(pixels: Pixels) -> Pixels:
+        return Pixels(pixels.data, pixels.alpha, METADATA)
+
+    return {
+        "alpha-1x1": coded.file_of(tiny, with_metadata(alpha), 70),
+        "alpha-tiles-150x100": coded.file(tiny, picture((100, 150, 4)), 70, 64),
+        "deep-33x70": coded.file(tiny, picture((70, 33, 3), 16), 90),
+        "everything-90x70": coded.file_of(tiny, with_metadata(everything), 50, 64),
+        "stored-webp-30x20": stored.lossless(to_pixels(flat), 2, exact=True),
+        "stored-png-9x7": stored.lossless(with_metadata(to_pixels(picture((7, 9, 4), 16))), 2, exact=True),
+        "stored-jpeg-20x30": _stored_jpeg(jpeg),
+    }
+
+
+def _stored_jpeg(image: Image.Image) -> bytes:
+    """A file as a camera writes it, on its side: its own metadata count."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=30, exif=b"Exif\0\0" + EXIF.replace(b"\1\0\0\0\1", b"\1\0\0\0\6"))
+    return stored.original(to_pixels(Image.open(file)), file.getvalue())
 
 
 def main(folder: Path) -> None:
-    for steps, quality in ((2, 70), (4, 100)):
-        torch.manual_seed(steps)
-        config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=steps)
-        model = Model(config)
-        model.init_from_patches(torch.randn(2000, 768).cumsum(1) / 100)
-        with torch.no_grad():
-            for name, p in model.named_parameters():
-                if "shortcut" not in name and "log_step" not in name:
-                    p.add_(0.1 * torch.randn_like(p))
-        path = folder / f"told{steps}.safetensors"
-        weights.save(path, model)
-        tiny = weights.load(path, torch.device("cpu"))
-        for name, shape in SHAPES.items():
-            side = 64 if name.startswith("tiles") else 1024
-            data = coded.file(tiny, picture(shape), quality, side, effort=1)
-            target = folder / f"v{format.VERSION}-told{steps}-{name}.aec"
-            target.write_bytes(data)
+    tiny = weights.load(MODEL, torch.device("cpu"))
+    for name, data in files(tiny).items():
+        target = folder / f"v{format.VERSION}-told2-{name}.aec"
+        target.write_bytes(data)
+        facts = {"model": MODEL.name}
+        if not codec.inspect(data).stored:
             latents = coded.latents(tiny, data)
-            digest = hashlib.sha256(b"".join(t.numpy().tobytes() for t in latents)).hexdigest()
-            target.with_suffix(".json").write_text(json.dumps({"model": path.name, "latents_sha256": digest}) + "\n")
-            Image.fromarray(codec.decode(data, "cpu", path, "numpy")).save(target.with_suffix(".png"))
+            facts["latents_sha256"] = hashlib.sha256(b"".join(t.numpy().tobytes() for t in latents)).hexdigest()
+        facts["metadata"] = {k: v.hex() for k, v in codec.read_metadata(data).blocks().items()}
+        target.with_suffix(".json").write_text(json.dumps(facts) + "\n")
+        pixels = codec.decode(data, "cpu", MODEL, "numpy")
+        if pixels.dtype == np.uint16:
+            target.with_suffix(".png").write_bytes(deep.write_png(pixels))
+        else:
+            Image.fromarray(pixels).save(target.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,156 @@
+"""The container's second byte of flags: metadata, alpha, 16 bits, stored pictures."""
+
+import dataclasses
+import zlib
+
+import pytest
+from container import (
+    EVERYTHING,
+    ID,
+    STORED,
+    assemble,
+    files,
+    leb,
+    peak_bytes,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codec import format
+from codec.errors import CorruptError, FormatError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
+from codec.format import Header
+
+
+@pytest.mark.parametrize(
+    ("change", "alphas", "metadata", "words"),
+    [
+        ({"depth": 12}, [], {}, "depth 12"),
+        ({"alpha": True}, [], {}, "0 alpha payloads for 1 tiles"),
+        ({}, [b""], {}, "1 alpha payloads for 1 tiles"),
+        ({}, [], {"iptc": b"x"}, "iptc: allowed are icc, exif, xmp"),
+        ({}, [], {"icc": b""}, "icc metadata of 0 bytes"),
+        ({}, [], {"xmp": bytes(2**26 + 1)}, "xmp metadata of 67108865 bytes"),
+    ],
+)
+def test_write_refuses_metadata_and_alpha_that_read_would_refuse(change, alphas, metadata, words):
+    with pytest.raises(ValueError, match=words):
+        format.write(dataclasses.replace(Header(1, 1, 50, ID), **change), [bytes(5)], alphas, metadata)
+
+
+def test_files_without_the_new_features_have_not_the_byte_for_them():
+    plain = Header(100, 70, 50, ID)
+    assert len(format.write(plain, [bytes(5)])) == 11 + 2 + 5 + 5
+    for change in ({"alpha": True}, {"depth": 16}):
+        header = dataclasses.replace(plain, **change)
+        assert len(format.write(header, [bytes(5)], [b""] if header.alpha else [])) == 24 + 5 * header.alpha
+
+
+def test_metadata_is_deflated_where_that_is_shorter():
+    for block, packed in ((bytes(1000), 17), (bytes(range(200)), 200), (b"x", 1)):
+        (section,) = format.read(format.write(Header(1, 1, 50, ID), [bytes(5)], [], {"icc": block})).metadata.values()
+        assert len(section.packed) <= packed and section.unpack() == block
+
+
+@given(files(), st.integers(0, 60))
+def test_the_header_can_be_read_from_the_first_bytes(file, n):
+    data = format.write(*file)
+    try:
+        assert format.read_header(data[:n]) == file[0]
+    except TruncatedError:
+        assert n < 19  # 12, two sides of 3, kinds
+    except NotAecError:
+        assert n == 0
+
+
+@pytest.mark.parametrize("data", [EVERYTHING, STORED], ids=["everything", "stored"])
+def test_every_bit_flip_in_a_file_with_more_is_found(data):
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(FormatError):
+            format.read(flipped)
+
+
+@pytest.mark.parametrize("more", range(256))
+def test_more_flags_are_accepted_or_refused_as_the_format_says(more):
+    stored = bool(more & 8)
+    start = bytes.fromhex("d741454301") + (bytes(4) if stored else ID) + bytes([0 if stored else 50, 8, more, 1, 1])
+    entries = 2 if more & 10 == 2 else 1
+    start += bytes([4]) if more & 1 else b""
+    lengths = [b"\x05"] * entries
+    if more & 1:
+        lengths.insert(0, b"\x05\x05")
+    data = assemble(start, *[bytes(5)] * len(lengths), lengths=lengths)
+    if more >= 16:
+        with pytest.raises(UnsupportedVersionError, match=f"{more:#04x}"):
+            format.read(data)
+    elif more == 0:
+        with pytest.raises(CorruptError, match="says nothing"):
+            format.read(data)
+    else:
+        header = format.read(data).header
+        assert (header.alpha, header.depth, header.stored) == (bool(more & 2), 16 if more & 4 else 8, stored)
+
+
+@pytest.mark.parametrize("kinds", range(256))
+def test_kinds_of_metadata_are_accepted_or_refused_as_the_format_says(kinds):
+    names = [name for i, name in enumerate(["icc", "exif", "xmp"]) if kinds >> i & 1]
+    start = bytes.fromhex("d741454301") + ID + bytes([50, 8, 1, 1, 1, kinds])
+    lengths = [b"\x05\x05"] * len(names) + [b"\x05"]
+    data = assemble(start, *[bytes(5)] * len(lengths), lengths=lengths)
+    if 1 <= kinds <= 7:
+        assert list(format.read(data).metadata) == names
+    else:
+        with pytest.raises(CorruptError, match=f"kinds {kinds:#04x}"):
+            format.read(data)
+
+
+@pytest.mark.parametrize(
+    ("length", "packed", "error", "words"),
+    [
+        (0, 0, CorruptError, "icc metadata has length 0"),
+        (5, 0, CorruptError, "icc metadata has length 0"),
+        (5, 6, CorruptError, "5 bytes, packed to 6"),
+        (2**26 + 1, 5, LimitError, "67108865 bytes"),
+        (2**32 - 1, 5, LimitError, "4294967295 bytes"),
+    ],
+)
+def test_metadata_of_impossible_lengths_is_refused(length, packed, error, words):
+    start = bytes.fromhex("d741454301") + ID + bytes([50, 8, 1, 1, 1, 1])
+    with pytest.raises(error, match=words):
+        format.read(assemble(start, bytes(packed), bytes(5), lengths=[leb(length) + leb(packed), b"\x05"]))
+
+
+@pytest.mark.parametrize(
+    ("length", "stream", "words"),
+    [
+        (50, b"not deflated", "zlib"),
+        (50, zlib.compress(bytes(49)), "exactly 50"),
+        (50, zlib.compress(bytes(51)), "exactly 50"),
+        (50, zlib.compress(bytes(50))[:-1], "exactly 50"),
+        (50, zlib.compress(bytes(50)) + b"x", "exactly 50"),
+        (1000, zlib.compress(bytes(2**26)), "packed to"),
+    ],
+)
+def test_metadata_that_does_not_inflate_to_its_length_is_corrupt(length, stream, words):
+    start = bytes.fromhex("d741454301") + ID + bytes([50, 8, 1, 1, 1, 1])
+    with pytest.raises(CorruptError, match=words):
+        data = assemble(start, stream, bytes(5), lengths=[leb(length) + leb(len(stream)), b"\x05"])
+        format.read(data).metadata["icc"].unpack()
+
+
+def test_metadata_that_would_inflate_without_end_takes_only_the_memory_it_claims():
+    section = format.Section(100_000, memoryview(zlib.compress(bytes(2**26))))
+
+    def refused():
+        with pytest.raises(CorruptError):
+            section.unpack()
+
+    assert peak_bytes(refused) < 1_000_000
+
+
+@pytest.mark.parametrize(("quality", "model_id", "flags"), [(1, bytes(4), 8), (0, ID, 8), (0, bytes(4), 0x18)])
+def test_a_stored_picture_with_quality_model_or_tiles_is_corrupt(quality, model_id, flags):
+    start = bytes.fromhex("d741454301") + model_id + bytes([quality, flags, 8, 1, 1])
+    with pytest.raises(CorruptError, match="stored"):
+        format.read(assemble(start, bytes(5)))

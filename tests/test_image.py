@@ -1,0 +1,420 @@
+"""What becomes of pictures of every kind, on the way in and on the way out."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import photos
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+import codec
+from codec import deep
+from codec.files import open_picture
+from codec.format import Tile
+from codec.image import CONVERTED, aligned, shrunk, tile_input, to_depth, to_numpy, to_pixels
+from codec.metadata import Metadata
+
+CPU = torch.device("cpu")
+
+
+def saved(image: Image.Image, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data))
+
+
+def samples(image) -> np.ndarray:
+    return to_numpy(to_pixels(image))
+
+
+def masked(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """uint8 [height, width, 4] with every kind of alpha: 0, in between, 255."""
+    y, x = np.mgrid[:height, :width]
+    alpha = np.clip(1400 * np.hypot(y - height / 2, x - width / 2) / (height + width) - 120, 0, 255).astype(np.uint8)
+    return np.dstack([photos.photo(height, width, seed), alpha])
+
+
+# ------------------------------------------------------------------ containers of pixels
+
+
+@pytest.mark.parametrize("size", [(48, 80), (33, 31), (1, 5), (7, 1)])
+def test_same_bytes_whatever_holds_the_pixels(size):
+    rgb = photos.photo(*size)
+    held = {
+        "numpy": rgb,
+        "pil": Image.fromarray(rgb),
+        "torch": torch.from_numpy(rgb).permute(2, 0, 1).contiguous(),
+        "torch view": torch.from_numpy(rgb).permute(2, 0, 1),
+        "strided numpy": np.repeat(np.repeat(rgb, 2, 0), 3, 1)[::2, ::3],
+        "mirrored twice": np.ascontiguousarray(rgb[::-1, ::-1])[::-1, ::-1],
+        "fortran": np.asfortranarray(rgb),
+        "strided torch": torch.from_numpy(rgb).permute(2, 0, 1).repeat_interleave(2, 2)[:, :, ::2],
+        "bgr back": np.ascontiguousarray(rgb[..., ::-1])[..., ::-1],
+    }
+    data = {name: codec.encode(image, 60) for name, image in held.items()}
+    assert {name for name, d in data.items() if d != data["pil"]} == set()
+
+
+@pytest.mark.parametrize("size", [(40, 72), (1, 1), (65, 3)])
+def test_same_bytes_whatever_holds_gray_pixels(size):
+    gray = photos.photo(*size)[..., 1]
+    held = [
+        np.ascontiguousarray(gray),
+        gray,  # every third byte
+        Image.fromarray(gray),
+        torch.from_numpy(gray.copy())[None],
+        np.ascontiguousarray(gray[:, ::-1])[:, ::-1],
+    ]
+    data = [codec.encode(image, 60) for image in held]
+    assert len(set(data)) == 1
+    assert codec.inspect(data[0]).gray
+
+
+def test_read_only_pixels_are_accepted_and_never_written():
+    rgb = photos.photo(30, 40)
+    frozen = rgb.copy()
+    frozen.flags.writeable = False
+    tensor = torch.from_numpy(rgb.copy()).permute(2, 0, 1)
+    assert codec.encode(frozen, 50) == codec.encode(tensor, 50)
+    assert np.array_equal(tensor.permute(1, 2, 0).numpy(), rgb)
+    assert np.array_equal(frozen, rgb)
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_outputs_hold_the_same_pixels(gray):
+    image = photos.photo(37, 50)
+    data = codec.encode(image[..., 0] if gray else image)
+    pil, array, tensor = (codec.decode(data, output=o) for o in ("pil", "numpy", "torch"))
+    assert pil.mode == ("L" if gray else "RGB") and pil.size == (50, 37)
+    assert array.dtype == np.uint8 and array.shape == ((37, 50) if gray else (37, 50, 3))
+    assert tensor.dtype == torch.uint8 and tensor.shape == (1 if gray else 3, 37, 50)
+    assert np.array_equal(np.array(pil), array)
+    assert np.array_equal(tensor[0].numpy() if gray else tensor.permute(1, 2, 0).numpy(), array)
+    array[0] = 0  # the caller's own: writable
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_arrays_of_one_to_four_channels_come_in_as_they_are(channels, dtype):
+    array = np.random.default_rng(0).integers(0, 256, (5, 7, channels)).astype(dtype) * (
+        257 if dtype == np.uint16 else 1
+    )
+    pixels = to_pixels(array)
+    assert (pixels.gray, pixels.depth) == (channels < 3, 8 * array.itemsize)
+    assert (pixels.alpha is not None) == (channels in (2, 4))
+    assert np.array_equal(to_numpy(pixels).reshape(array.shape), array)
+    tensor = torch.from_numpy(array).permute(2, 0, 1)
+    assert np.array_equal(samples(tensor), to_numpy(pixels))
+    assert np.array_equal(samples(array.astype(array.dtype.newbyteorder())), to_numpy(pixels))
+
+
+# ------------------------------------------------------------------ modes of PIL images
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "CMYK", "YCbCr", "HSV", "RGBX"])
+def test_other_opaque_modes_are_converted_as_pillow_does(mode):
+    image = Image.fromarray(photos.photo(24, 40)).convert(mode)
+    assert np.array_equal(samples(image), np.array(image.convert(CONVERTED[mode])))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "La", "RGBa"])
+def test_modes_with_alpha_keep_it(mode):
+    image = Image.fromarray(masked(24, 40))
+    image = image.convert("LA").convert("La") if mode == "La" else image.convert(mode)
+    expected = np.array(image.convert("LA" if mode in ("LA", "La") else "RGBA"))
+    assert np.array_equal(samples(image), expected)
+    assert expected[..., -1].min() == 0 and expected[..., -1].max() == 255
+
+
+def test_transparent_colours_of_palettes_and_of_opaque_modes_become_alpha():
+    palette = Image.fromarray(photos.photo(24, 40)).quantize(16)
+    palette.info["transparency"] = bytes([0, 128, 255])
+    rgb = Image.fromarray(photos.photo(24, 40))
+    rgb.info["transparency"] = rgb.getpixel((3, 4))
+    gray = rgb.convert("L")
+    gray.info["transparency"] = gray.getpixel((3, 4))
+    for image in (palette, rgb, gray):
+        expected = np.array(image.convert("LA" if image.mode == "L" else "RGBA"))
+        assert 0 < (expected[..., -1] == 0).sum() < expected[..., -1].size
+        assert np.array_equal(samples(image), expected)
+    deep_gray = opened(saved(Image.fromarray(np.arange(12, dtype=np.uint16).reshape(3, 4)), "PNG", transparency=7))
+    assert samples(deep_gray)[..., 1].tolist() == [[65535] * 4, [65535, 65535, 65535, 0], [65535] * 4]
+
+
+def test_cmyk_is_converted_by_its_profile_which_is_used_up():
+    rgb = Image.fromarray(photos.photo(24, 40))
+    plain = rgb.convert("CMYK")
+    broken = opened(saved(plain, "JPEG", quality=100, icc_profile=b"no profile"))
+    of_rgb = opened(saved(plain, "JPEG", quality=100, icc_profile=ImageCms.ImageCmsProfile(srgb()).tobytes()))
+    for image in (broken, of_rgb):
+        assert to_pixels(image).metadata == Metadata()
+        assert np.array_equal(samples(image), np.array(image.convert("RGB")))
+
+
+def srgb() -> ImageCms.core.CmsProfile:
+    return ImageCms.createProfile("sRGB")
+
+
+def test_lab_becomes_srgb():
+    rgb = Image.fromarray(photos.photo(24, 40) // 2 + 60)  # within the gamut
+    lab = ImageCms.profileToProfile(rgb, srgb(), ImageCms.createProfile("LAB"), outputMode="LAB")
+    assert np.abs(samples(lab).astype(int) - np.array(rgb)).max() <= 6
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_an_opaque_alpha_channel_is_dropped(mode):
+    image = Image.fromarray(photos.photo(16, 24)).convert(mode)
+    with_alpha = image.copy()
+    with_alpha.putalpha(255)
+    assert with_alpha.mode == mode + "A"
+    assert codec.encode(with_alpha) == codec.encode(image)
+
+
+# ------------------------------------------------------------------ 16 bits
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("shape", [(1, 1), (9, 31), (400, 1500)])
+def test_16_bit_png_files_are_written_and_read_whole(channels, shape):
+    array = np.random.default_rng(0).integers(0, 65536, (*shape, channels), dtype=np.uint16)
+    array[..., 0] = np.linspace(0, 65535, shape[1]).astype(np.uint16)
+    data = deep.write_png(array, Metadata(b"icc", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"<xmp/>"))
+    image = opened(data)
+    assert deep.is_deep(image) == (channels > 1)
+    pixels = to_pixels(image)
+    assert pixels.depth == 16 and pixels.metadata == Metadata(b"icc", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"<xmp/>")
+    assert np.array_equal(to_numpy(pixels).reshape(array.shape), array)
+    image.load()  # the high bytes, or all of gray: by Pillow alone
+    high = np.array(image) if channels == 1 else np.array(image.convert({2: "LA", 3: "RGB", 4: "RGBA"}[channels]))
+    assert np.array_equal(high.reshape(array.shape), array if channels == 1 else array >> 8)
+
+
+def tiff16(array: np.ndarray, order: str, compression: int = 1, photometric: int = 2) -> bytes:
+    """A baseline TIFF of uint16 [H, W, 3|4] in one strip (TIFF 6.0)."""
+    height, width, channels = array.shape
+    strip = array.astype(order + "u2").tobytes()
+    strip = zlib.compress(strip) if compression == 8 else strip
+    tags = [(256, width), (257, height), (258, 0), (259, compression), (262, photometric), (273, 0), (277, channels)]
+    tags += [(278, height), (279, len(strip))] + [(338, 2)] * (channels == 4 and photometric == 2)
+    bits_at = 8 + 2 + 12 * len(tags) + 4
+    strip_at = bits_at + 2 * channels
+    out = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(tags))
+    for tag, value in tags:
+        value, count = {258: (bits_at, channels), 273: (strip_at, 1)}.get(tag, (value, 1))
+        out += struct.pack(order + "HHI", tag, 3, count)
+        out += struct.pack(order + ("I" if count > 1 else "HH"), *([value] if count > 1 else [value, 0]))
+    return out + bytes(4) + struct.pack(order + "H", 16) * channels + strip
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("compression", [1, 8])
+def test_16_bit_tiff_colour_is_read_whole(order, channels, compression):
+    array = np.random.default_rng(0).integers(0, 65536, (9, 31, channels), dtype=np.uint16)
+    assert np.array_equal(samples(opened(tiff16(array, order, compression))), array)
+
+
+def test_16_bit_colour_by_way_of_files_is_not_halved():
+    array = (photos.photo(20, 30).astype(np.uint16) << 8) + 37
+    data = deep.write_png(array)
+    back = codec.decode(codec.encode(open_picture(data), lossless=True), output="numpy")
+    assert np.array_equal(back, array)
+
+
+def test_16_bit_colours_that_are_transparent_become_alpha():
+    array = np.arange(18, dtype=np.uint16).reshape(2, 3, 3) * 1000
+    key = bytes.fromhex("0bb8 0fa0 1388")  # 3000, 4000, 5000: the second pixel
+    data = deep.write_png(array)
+    at = data.index(b"IDAT") - 4
+    pixels = to_pixels(opened(data[:at] + deep._chunk(b"tRNS", key) + data[at:]))
+    assert pixels.alpha.tolist() == [[65535, 0, 65535], [65535] * 3]
+
+
+def test_samples_of_modes_i_and_i_16_are_16_bits():
+    array = np.arange(0, 60000, 5000, dtype=np.uint16).reshape(3, 4)
+    for image in (
+        Image.fromarray(array),
+        Image.fromarray(array.astype(np.int32)),
+        opened(saved(Image.fromarray(array), "TIFF")),
+    ):
+        assert np.array_equal(samples(image), array)
+    for wrong in (-1, 65536):
+        with pytest.raises(ValueError, match="mode I with samples outside"):
+            to_pixels(Image.new("I", (2, 2), wrong))
+
+
+def test_depths_are_exchanged_over_their_whole_range():
+    eight, sixteen = torch.arange(256, dtype=torch.uint8), torch.arange(65536).to(torch.uint16)
+    assert torch.equal(to_depth(to_depth(eight, 16), 8), eight)
+    assert torch.equal(to_depth(sixteen, 8), (sixteen.double() * 255 / 65535).round().to(torch.uint8))
+    assert to_depth(eight, 8) is eight and int(to_depth(eight, 16)[-1].int()) == 65535
+
+
+def test_16_bit_pictures_come_back_in_16_bits_of_the_whole_range():
+    y, x = np.mgrid[:64, :96]
+    array = np.stack([x / 95, y / 63, (x + y) / 158], -1)
+    array = (array * 65535).round().astype(np.uint16)
+    data = codec.encode(array, 100)
+    assert not codec.inspect(data).stored and codec.inspect(data).depth == 16
+    back = codec.decode(data, output="numpy")
+    assert back.dtype == np.uint16 and len(np.unique(back[..., 0])) > 1000  # more than 8 bits could tell apart
+    assert np.abs(back.astype(float) - array).mean() < 65535 * 0.005
+    eight = codec.decode(data, output="numpy", depth=8)
+    assert eight.dtype == np.uint8 and np.abs(eight - back / 257).max() <= 0.51
+    assert np.asarray(codec.decode(data, depth=8)).shape == (64, 96, 3)
+    with pytest.raises(ValueError, match='output="numpy".*depth=8'):
+        codec.decode(data)
+    gray = codec.decode(codec.encode(array[..., 0]))
+    assert gray.mode == "I;16"
+
+
+# ------------------------------------------------------------------ alpha
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_alpha_comes_back_as_it_was_and_outputs_agree(dtype, channels):
+    array = masked(60, 50)[..., 4 - channels :].astype(dtype) * (257 if dtype == np.uint16 else 1)
+    data = codec.encode(array, 60)
+    assert codec.inspect(data).alpha and not codec.inspect(data).stored
+    back, tensor = codec.decode(data, output="numpy"), codec.decode(data, output="torch")
+    assert back.dtype == dtype and np.array_equal(back[..., -1], array[..., -1])
+    assert np.array_equal(tensor.permute(1, 2, 0).numpy(), back)
+    pil = codec.decode(data, depth=8)
+    assert pil.mode == ("RGBA" if channels == 4 else "LA") and pil.size == (50, 60)
+
+
+def test_colours_under_alpha_0_cost_nothing():
+    """Whatever hides there, the file is the same, and hardly larger than one of the visible part alone."""
+    array = masked(128, 128)
+    array[..., 3] = np.where(array[..., 3] < 100, 0, 255)
+    hidden = array[..., 3] == 0
+    files = []
+    for what in (0, 255, np.random.default_rng(0).integers(0, 256, (hidden.sum(), 3))):
+        array[hidden, :3] = what
+        files.append(codec.encode(array, 75))
+    assert len(set(files)) == 1
+    assert 0.2 < hidden.mean() < 0.8
+    flattened = np.where(hidden[..., None], 255, array[..., :3]).astype(np.uint8)
+    assert len(files[0]) < len(codec.encode(flattened, 75))
+    noisy = codec.encode(array[..., :3], 75)
+    assert len(files[0]) < 0.6 * len(noisy)
+
+
+def test_less_alpha_quality_costs_less_and_fewer_levels_come_back():
+    array = masked(96, 96)
+    array[..., 3] = np.clip(array[..., 3] + np.random.default_rng(0).normal(0, 9, (96, 96)), 0, 255)
+    lengths, errors = [], []
+    for alpha_quality in (100, 60, 0):
+        data = codec.encode(array, 40, alpha_quality=alpha_quality)
+        lengths.append(len(data))
+        errors.append(np.abs(codec.decode(data, output="numpy")[..., 3].astype(int) - array[..., 3]).mean())
+    assert lengths[0] > lengths[1] > lengths[2] and errors[0] == 0 < errors[1] < errors[2]
+
+
+def test_fill_leaves_known_pixels_alone_and_is_smooth_elsewhere():
+    array = masked(64, 64)
+    array[:, 32:, 3] = 0
+    array[:, :32, 3] = 9
+    array[:, 32:, :3] = np.random.default_rng(0).integers(0, 256, (64, 32, 3))
+    x, *_ = tile_input(to_pixels(array), Tile(0, 0, 64, 64), 0, 16, CPU)
+    known = torch.from_numpy(array[:, :32, :3]).permute(2, 0, 1).float() / 255
+    assert torch.equal(x[0, :, :, :32], known)
+    assert (x[0, :, :, 33:] - x[0, :, :, 32:-1]).abs().mean() < 0.02
+    array[..., 3] = 0
+    x, *_ = tile_input(to_pixels(array), Tile(0, 0, 64, 64), 0, 16, CPU)
+    assert (x == 0.5).all()
+
+
+# ------------------------------------------------------------------ regions and scales of what no network makes
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 2, 4, 8]), st.data())
+def test_shrunk_is_the_mean_of_whole_squares(height, width, shrink, data):
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    region = Tile(x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y)))
+    array = np.random.default_rng(0).integers(0, 65536, (1, height, width), dtype=np.uint16)
+    wide = aligned(region, shrink, width, height)
+    part = torch.from_numpy(array[:, wide.y : wide.y + wide.height, wide.x : wide.x + wide.width])
+    rows = range(y // shrink, -(-(y + region.height) // shrink))
+    columns = range(x // shrink, -(-(x + region.width) // shrink))
+    expected = [
+        [array[0, i * shrink : (i + 1) * shrink, j * shrink : (j + 1) * shrink].mean() for j in columns] for i in rows
+    ]
+    assert np.abs(shrunk(part, shrink)[0].numpy() - np.array(expected)).max() <= 0.51
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("scale", [1, 1 / 2, 1 / 4, 1 / 8])
+def test_a_region_is_the_same_part_of_the_whole(lossless, scale):
+    array, shrink = masked(90, 75), round(1 / scale)
+    data = codec.encode(array, None if lossless else 50, lossless=lossless)
+    assert codec.inspect(data).stored == lossless
+    whole = codec.decode(data, output="numpy", scale=scale)
+    assert whole.shape == (-(-90 // shrink), -(-75 // shrink), 4)
+    for x, y, width, height in ((0, 0, 75, 90), (3, 5, 40, 17), (74, 89, 1, 1), (64, 0, 11, 90)):
+        part = codec.decode(data, output="numpy", scale=scale, region=(x, y, width, height))
+        rows = slice(y // shrink, -(-(y + height) // shrink))
+        columns = slice(x // shrink, -(-(x + width) // shrink))
+        difference = np.abs(part.astype(int) - whole[rows, columns])
+        assert difference[..., 3].max() == 0 and difference.max() <= (0 if lossless else 1)
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "words"),
+    [
+        (np.zeros((4, 4, 3), np.float32), TypeError, "float32"),
+        (np.zeros((4, 4), bool), TypeError, "bool"),
+        (np.zeros((4, 4, 3), np.int8), TypeError, "int8"),
+        (np.zeros((4, 4, 5), np.uint8), ValueError, r"\[4, 4, 5\]"),
+        (np.zeros((4, 4, 0), np.uint8), ValueError, r"\[4, 4, 0\]"),
+        (np.zeros((4, 4), np.float64), TypeError, "float64"),
+        (torch.zeros(5, 4, 3, dtype=torch.uint8), ValueError, r"\[5, 4, 3\]"),
+        (torch.zeros(3, 4, 4, dtype=torch.float16), TypeError, "float16"),
+        (np.zeros((1, 4, 4, 3), np.uint8), ValueError, r"\[1, 4, 4, 3\]"),
+        (np.zeros(12, np.uint8), ValueError, r"\[12\]"),
+        (np.zeros((0, 4, 3), np.uint8), ValueError, "4x0"),
+        (np.zeros((4, 0), np.uint8), ValueError, "0x4"),
+        (torch.zeros(3, 4, 4), TypeError, "float32"),
+        (torch.zeros(3, 4, 4, dtype=torch.int16), TypeError, "int16"),
+        (torch.zeros(4, 4, dtype=torch.uint8), ValueError, r"\[4, 4\]"),
+        (torch.zeros(1, 3, 4, 4, dtype=torch.uint8), ValueError, r"\[1, 3, 4, 4\]"),
+        (torch.zeros(3, 0, 4, dtype=torch.uint8), ValueError, "4x0"),
+        (Image.new("F", (4, 4)), ValueError, "mode F "),
+        (Image.new("RGB", (0, 4)), ValueError, "0x4"),
+        (b"bytes", TypeError, "bytes"),
+        ("name.png", TypeError, "str"),
+        (None, TypeError, "NoneType"),
+        ([[1, 2]], TypeError, "list"),
+    ],
+)
+def test_pictures_that_cannot_be_kept_are_refused_by_name(image, error, words):
+    with pytest.raises(error, match=words) as caught:
+        codec.encode(image)
+    assert type(caught.value) is error
+
+
+def test_16_bit_files_that_cannot_be_read_whole_are_refused():
+    cmyk = tiff16(np.zeros((4, 4, 4), np.uint16), "<", photometric=5)
+    with pytest.raises(ValueError, match="16 bits a sample as CMYK;16"):
+        to_pixels(opened(cmyk))
+
+
+def test_a_damaged_file_that_was_only_opened_is_a_value_error():
+    for data in (deep.write_png(np.zeros((40, 40, 3), np.uint16)), saved(Image.new("RGB", (40, 40)), "PNG")):
+        at = data.index(b"IDAT") + 8
+        with pytest.raises(ValueError, match="cannot read the picture"):
+            to_pixels(opened(data[:at] + b"\xff" * 9 + data[at + 9 :]))
