@@ -296,8 +296,7 @@ def test_results_come_in_order_and_only_a_few_ahead(threads):
     assert seen == [i * i for i in range(20)]
 
 
-@pytest.mark.parametrize(
-    ("n", "tiles", "share"), [(1, 9, 1), (2, 9, 1), (6, 3, 2), (9, 2, 4), (8, 1, 8), (40, 99, 10)])
+@pytest.mark.parametrize(("n", "tiles", "share"), [(1, 9, 1), (2, 9, 1), (6, 3, 2), (9, 2, 4), (8, 1, 8), (40, 99, 10)])
 def test_threads_share_torchs_threads_and_give_them_back(threads, n, tiles, share):
     threads(n)
     with parallel.team(tiles, CPU) as ordered:
