@@ -26,6 +26,28 @@ def exact_convolutions():
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """1x1 convolution, float [B, C, H, W] by [O, C, 1, 1] -> [B, O, H, W]; of float32 on a CPU always by oneDNN.
+
+    torch itself goes by the number of threads: one thread gets another library's product, whose last bits differ, so
+    that pixels would too, and which takes twice the time.
+    """
+    ours = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if ours and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
+        return torch.mkldnn_convolution(x, weight, bias, (0, 0), (1, 1), (1, 1), 1)
+    return F.conv2d(x, weight, bias)
+
+
+class Pointwise(nn.Conv2d):
+    """`pointwise` as a layer."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 1)
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return pointwise(x, weight, bias)
+
+
 class Leaky(nn.Module):
     """Leaky ReLU with a slope that integers can take: 2^-LEAK_BITS."""
 
@@ -75,11 +97,11 @@ class Block(nn.Module):
     def __init__(self, channels: int, expansion: int = 2, add: type[nn.Module] = FreeAdd):
         super().__init__()
         wide = expansion * channels
-        self.space_in = nn.Conv2d(channels, channels, 1)
+        self.space_in = Pointwise(channels, channels)
         self.space = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.space_out = nn.Conv2d(channels, channels, 1)
-        self.mix_in = nn.Conv2d(channels, wide, 1)
-        self.mix_out = nn.Conv2d(wide, channels, 1)
+        self.space_out = Pointwise(channels, channels)
+        self.mix_in = Pointwise(channels, wide)
+        self.mix_out = Pointwise(wide, channels)
         self.act = Leaky()
         self.add = add()
         for last in (self.space_out, self.mix_out):  # a fresh block is the identity

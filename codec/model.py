@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import Add, Block, Leaky, QualityVector, blocks, exact_convolutions, saturate
+from .layers import Add, Block, Leaky, Pointwise, QualityVector, blocks, exact_convolutions, saturate
 from .tables import DEAD_ZONE_PER_BIT, INDEX_COUNT, MAX_DEAD_ZONE, SCALE_MAX, SCALE_MIN
 
 LATENT_STRIDE = 16  # pixels per latent, each way
@@ -77,12 +77,12 @@ class Analysis(nn.Module):
 
     def __init__(self, c: Config):
         super().__init__()
-        self.shortcut = nn.Conv2d(3 * LATENT_STRIDE**2, c.latents, 1)
-        self.head8 = nn.Conv2d(3 * 64, c.wide8, 1)
+        self.shortcut = Pointwise(3 * LATENT_STRIDE**2, c.latents)
+        self.head8 = Pointwise(3 * 64, c.wide8)
         self.body8 = blocks(c.wide8, c.blocks8)
-        self.head16 = nn.Conv2d(4 * c.wide8, c.wide16, 1)
+        self.head16 = Pointwise(4 * c.wide8, c.wide16)
         self.body16 = blocks(c.wide16, c.blocks16)
-        self.tail = nn.Conv2d(c.wide16, c.latents, 1)
+        self.tail = Pointwise(c.wide16, c.latents)
         self.quality8, self.quality16 = QualityVector(c.wide8), QualityVector(c.wide16)
         self.log_gain = QualityVector(c.latents)
 
@@ -106,12 +106,12 @@ class Synthesis(nn.Module):
 
     def __init__(self, c: Config):
         super().__init__()
-        self.shortcut = nn.Conv2d(c.latents, 3 * LATENT_STRIDE**2, 1)
-        self.head16 = nn.Conv2d(c.latents, c.wide16, 1)
+        self.shortcut = Pointwise(c.latents, 3 * LATENT_STRIDE**2)
+        self.head16 = Pointwise(c.latents, c.wide16)
         self.body16 = blocks(c.wide16, c.blocks16)
-        self.tail16 = nn.Conv2d(c.wide16, 4 * c.wide8, 1)
+        self.tail16 = Pointwise(c.wide16, 4 * c.wide8)
         self.body8 = blocks(c.wide8, c.blocks8)
-        self.tail8 = nn.Conv2d(c.wide8, 3 * 64, 1)
+        self.tail8 = Pointwise(c.wide8, 3 * 64)
         self.quality16, self.quality8 = QualityVector(c.wide16), QualityVector(c.wide8)
         self.log_gain = QualityVector(3 * 64)
         self.register_buffer("whiten", torch.ones(c.latents))
@@ -137,14 +137,14 @@ class HyperAnalysis(nn.Module):
     def __init__(self, c: Config):
         super().__init__()
         n = c.context
-        self.head = nn.Conv2d(c.latents, n, 1)
+        self.head = Pointwise(c.latents, n)
         self.quality = QualityVector(n)
         self.body = Block(n)
-        self.down2 = nn.Conv2d(4 * n, n, 1)
+        self.down2 = Pointwise(4 * n, n)
         self.body2 = Block(n)
-        self.down4 = nn.Conv2d(4 * n, n, 1)
+        self.down4 = Pointwise(4 * n, n)
         self.body4 = Block(n)
-        self.tail = nn.Conv2d(n, c.hyper, 1)
+        self.tail = Pointwise(n, c.hyper)
 
     def forward(self, y: Tensor, q: Tensor) -> Tensor:
         h = self.body(self.head(y) + self.quality(q))

@@ -44,10 +44,14 @@ def team(tiles: int, device: torch.device) -> Iterator[OrderedMap]:
         while pending:
             yield pending.popleft().result()
 
-    pool = ThreadPoolExecutor(workers, "aec", initializer=torch.set_num_threads, initargs=(threads // workers,))
+    def begin() -> None:
+        torch.set_num_threads(threads // workers)
+        torch.get_num_threads()  # which would set it anew if it came first
+
+    pool = ThreadPoolExecutor(workers, "aec", initializer=begin)
     try:
-        # torch's number of threads is each thread's own, but the last one that was set is what new threads start with:
-        # once ours have started, it is given back.
+        # torch's number of threads is each thread's own, but a thread starts with the last that any other has set.
+        # Once ours have started, that is what it was.
         started = Barrier(workers + 1)
         for _ in range(workers):
             pool.submit(started.wait)

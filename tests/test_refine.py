@@ -75,5 +75,5 @@ def test_progress_is_called_after_each_iteration(shipped):
 def test_encode_tells_how_far_it_is_over_all_tiles(shipped, effort):
     shares = []
     coded.file(shipped, photo(64, 100), 50, 64, effort, shares.append)
-    n = 2 * ITERATIONS.get(effort, 0)
+    n = 2 * ITERATIONS.get(effort, 1)
     assert shares == [(i + 1) / n for i in range(n)]

@@ -1,0 +1,333 @@
+"""The pipeline's parts: strips, regions, small pictures and threads give the pixels that the whole picture has."""
+
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from dataclasses import replace
+
+import photos
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codec import parallel, pipeline, weights
+from codec.errors import CorruptError
+from codec.format import Tile
+from codec.image import to_pixels, to_samples, window
+from codec.shrink import shrunk
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def threads():
+    """set(n): torch's number of threads, until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def made(codec, height, width, tile, quality=60, gray=False, seed=0):
+    """(header, payloads) of a synthetic photograph."""
+    image = photos.photo(height, width, seed)
+    pixels = to_pixels(image[..., 0].copy() if gray else image)
+    header = pixels.header(quality, codec.id, tile)
+    return header, pipeline.encode(codec, pixels, header, effort=2)
+
+
+@torch.inference_mode()
+def synthesised(codec, header, payloads):
+    """What decoding is, with all latents and all pixels at hand: float [3, 16 rows, 16 columns], nominally 0..1."""
+    rows, columns = pipeline.latent_size(Tile(0, 0, header.width, header.height))
+    y = torch.empty(rows, columns, codec.config.latents).permute(2, 0, 1)
+    for tile, part in zip(header.tiles, pipeline.read_latents(codec, header, payloads), strict=True):
+        y[:, tile.y // 16 :, tile.x // 16 :][:, : part.shape[1], : part.shape[2]] = part
+    q = torch.tensor([float(header.quality)])
+    out = torch.empty(3, 16 * rows, 16 * columns)
+    for tile in header.tiles:
+        height, width = pipeline.latent_size(tile)
+        y0, y1, top = window(tile.y // 16, height, rows, codec.config.halo)
+        x0, x1, left = window(tile.x // 16, width, columns, codec.config.halo)
+        part = y[None, :, y0:y1, x0:x1].contiguous(memory_format=torch.channels_last)
+        x = codec.synthesis(part, q)[0, :, 16 * top :, 16 * left :][:, : 16 * height, : 16 * width] + 0.5
+        out[:, tile.y : tile.y + 16 * height, tile.x : tile.x + 16 * width] = x
+    return out
+
+
+def counting(codec):
+    """(codec, list that gets an item for each tile whose symbols are read or chosen)."""
+    opened = []
+
+    def walk(*arguments):
+        opened.append(arguments)
+        return codec.walk(*arguments)
+
+    return replace(codec, walk=walk), opened
+
+
+# ------------------------------------------------------------------ strips and threads
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "tile", "gray"),
+    [(203, 330, 64, False), (150, 260, 128, False), (64, 300, 64, True), (70, 65, 64, False), (90, 110, 1024, False)],
+)
+def test_strips_and_threads_change_no_bit(shipped, threads, height, width, tile, gray):
+    """Tiles of 64 pixels are smaller than the receptive field: a window reaches beyond the next tile."""
+    header, payloads = made(shipped, height, width, tile, gray=gray)
+    image = photos.photo(height, width)
+    pixels = to_pixels(image[..., 0].copy() if gray else image)
+    whole = to_samples(synthesised(shipped, header, payloads)[:, :height, :width], gray, 8)
+    for n in (1, 2, 3, 7):
+        threads(n)
+        assert pipeline.encode(shipped, pixels, header, effort=2) == payloads
+        assert torch.equal(pipeline.decode(shipped, header, payloads), whole)
+
+
+def test_refinement_is_the_same_on_any_number_of_threads(shipped, threads):
+    pixels = to_pixels(photos.photo(80, 140))
+    header = pixels.header(50, shipped.id, 64)
+    files = []
+    for n in (1, 2, 4):
+        threads(n)
+        files.append(pipeline.encode(shipped, pixels, header, effort=4))
+    assert files[0] == files[1] == files[2]
+
+
+def test_decode_delivers_planes_to_a_named_device_and_else_whole_pixels(shipped):
+    header, payloads = made(shipped, 40, 70, 64)
+    named, unnamed = (pipeline.decode(shipped, header, payloads, device=d) for d in (CPU, None))
+    assert torch.equal(named, unnamed)
+    assert named.is_contiguous() and unnamed.permute(1, 2, 0).is_contiguous()
+
+
+def test_sixteen_bits_are_not_eight_stretched(shipped):
+    header, payloads = made(shipped, 40, 70, 64)
+    deep = pipeline.decode(shipped, replace(header, depth=16), payloads)
+    assert deep.dtype == torch.uint16
+    deep = deep.to(torch.int32)
+    assert len(deep.unique()) > 256
+    difference = (deep / 257).round().clamp(0, 255) - pipeline.decode(shipped, header, payloads)
+    assert difference.abs().max() <= 1
+
+
+def test_a_damaged_tile_is_named_and_does_no_harm_to_regions_that_do_not_need_it(shipped, threads):
+    header, payloads = made(shipped, 64, 640, 64)
+    whole = pipeline.decode(shipped, header, payloads)
+    payloads[7] = payloads[7][:5] + bytes(3)
+    for n in (1, 3):
+        threads(n)
+        with pytest.raises(CorruptError, match="^tile 7: "):
+            pipeline.decode(shipped, header, payloads)
+        assert torch.equal(pipeline.decode(shipped, header, payloads, Tile(0, 0, 300, 64)), whole[:, :, :300])
+
+
+def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped):
+    header = replace(to_pixels(photos.photo(8, 8)).header(50, shipped.id, 128), width=128 * 6, height=128 * 9)
+    alive, most = [0], [0]
+
+    def gone():
+        alive[0] -= 1
+
+    def read(order):
+        for _ in order:
+            y = torch.zeros(8, 8, 4, dtype=torch.int16)
+            alive[0] += 1
+            weakref.finalize(y, gone)
+            most[0] = max(most[0], alive[0])
+            yield y
+            del y
+
+    parts = pipeline._parts(header, Tile(0, 0, header.width, header.height), shipped.config.halo)
+    assert sum(1 for _ in pipeline._gather(header, parts, read)) == 54
+    assert most[0] <= 2 * 6 + 4 and alive[0] <= 1
+
+
+RSS = """
+import resource, sys, torch
+from codec import pipeline, weights
+from codec.image import Pixels
+codec = weights.load(weights.find(sys.argv[1]), torch.device("cpu"))
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+side = int(sys.argv[2])
+pixels = Pixels(torch.full((1, 1, 1), 99, dtype=torch.uint8).expand(3, side, side))
+header = pixels.header(50, codec.id)
+payloads = pipeline.encode(codec, pixels, header, 2)
+encoded = peak()
+assert pipeline.decode(codec, header, payloads).shape == (3, side, side)
+print(encoded, peak())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux only")
+def test_memory_grows_with_the_picture_and_not_with_what_is_computed_of_it(tiny_model):
+    def peaks(side):
+        # glibc otherwise keeps freed blocks of up to 32 MB for the next one that fits, or does not.
+        environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", RSS, str(tiny_model[0]), str(side)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        return map(float, run.stdout.split())
+
+    (encoded, decoded), (encoded_large, decoded_large) = peaks(2048), peaks(4096)
+    raw = 3 * (4096**2 - 2048**2) / 2**20  # what the larger picture has more: 36 MB; as floats it would be 144
+    assert encoded_large - encoded < 0.25 * raw  # the encoder's input here is a view of one pixel
+    assert decoded_large - decoded < 1.25 * raw
+
+
+# ------------------------------------------------------------------ regions
+
+
+@pytest.fixture(scope="module")
+def tiled(shipped):
+    header, payloads = made(shipped, 300, 400, 64)
+    return header, payloads, pipeline.decode(shipped, header, payloads), synthesised(shipped, header, payloads)
+
+
+@st.composite
+def regions(draw, width, height):
+    x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+    return Tile(x, y, draw(st.integers(1, width - x)), draw(st.integers(1, height - y)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(region=regions(400, 300))
+def test_a_region_is_the_crop_of_the_whole(shipped, tiled, region):
+    header, payloads, whole, _ = tiled
+    got = pipeline.decode(shipped, header, payloads, region)
+    expected = whole[:, region.y : region.y + region.height, region.x : region.x + region.width]
+    # Float sums in another order, as FORMAT §8 allows; none differed where this was written.
+    assert got.shape == expected.shape and (got.int() - expected.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("region", "shrink", "tiles"),
+    [
+        (Tile(512, 512, 16, 16), 1, 4),  # at a corner: the halo reaches over it
+        (Tile(360, 360, 50, 40), 1, 1),  # inside, the halo of 96 pixels or more from every edge
+        (Tile(360, 340, 10, 10), 1, 2),
+        (Tile(0, 0, 768, 768), 1, 9),
+        (Tile(512, 512, 16, 16), 8, 1),  # no branch, no halo
+    ],
+)
+def test_a_region_reads_only_the_tiles_that_it_needs(tiny_model, region, shrink, tiles):
+    codec = weights.load(tiny_model[0], CPU)
+    # The shipped model's halo, which the untrained one's is not.
+    codec = replace(codec, config=replace(codec.config, blocks16=4, blocks8=4))
+    header, payloads = made(codec, 768, 768, 256)
+    codec, opened = counting(codec)
+    pipeline.decode(codec, header, payloads, region, shrink)
+    assert len(opened) == tiles
+
+
+def test_a_whole_picture_reads_each_tile_once(tiny_model):
+    codec, opened = counting(weights.load(tiny_model[0], CPU))
+    header, payloads = made(codec, 300, 400, 64)
+    opened.clear()
+    pipeline.decode(codec, header, payloads)
+    assert len(opened) == len(header.tiles) == 35
+
+
+# ------------------------------------------------------------------ small pictures
+
+
+@pytest.fixture(scope="module")
+def samples(shipped):
+    """By quality: header, payloads, and the float samples of the whole."""
+    files = {quality: made(shipped, 130, 170, 64, quality) for quality in (1, 19, 60)}
+    return {q: (header, payloads, synthesised(shipped, header, payloads)) for q, (header, payloads) in files.items()}
+
+
+def means(whole, region, shrink):
+    rows = slice(region.y // shrink, -(-(region.y + region.height) // shrink))
+    columns = slice(region.x // shrink, -(-(region.x + region.width) // shrink))
+    return F.avg_pool2d(whole, shrink)[:, rows, columns]
+
+
+@settings(max_examples=25, deadline=None)
+@given(region=regions(170, 130), case=st.sampled_from([(2, 60), (2, 1), (4, 1), (4, 19)]))
+def test_a_small_picture_has_the_means_of_the_whole(shipped, samples, region, case):
+    shrink, quality = case
+    header, payloads, whole = samples[quality]
+    got = pipeline.decode(shipped, header, payloads, region, shrink)
+    expected = to_samples(means(whole, region, shrink), False, 8)
+    assert got.shape == expected.shape and (got.int() - expected.int()).abs().max() <= 1
+
+
+@torch.inference_mode()
+def test_folded_layers_are_exact_up_to_float_rounding(shipped):
+    y = torch.randn(1, shipped.config.latents, 5, 6, generator=torch.Generator().manual_seed(0))
+    y = y.contiguous(memory_format=torch.channels_last)
+    for shrink, quality in ((2, 7), (2, 90), (4, 7)):
+        whole = shrunk(shipped.synthesis, shipped.config, quality, 1).run(y)
+        small = shrunk(shipped.synthesis, shipped.config, quality, shrink).run(y)
+        assert torch.allclose(small, F.avg_pool2d(whole, shrink), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shrink", "quality"), [(8, 1), (8, 19), (8, 60), (4, 60)])
+def test_a_thumbnail_without_the_branch_is_near_the_means_of_the_whole(shipped, samples, shrink, quality):
+    header, payloads, whole = samples[quality]
+    region = Tile(0, 0, 170, 130)
+    got = pipeline.decode(shipped, header, payloads, region, shrink)
+    expected = to_samples(means(whole.clamp(0, 1), region, shrink), False, 8)
+    assert got.shape == (3, -(-130 // shrink), -(-170 // shrink))
+    assert photos.psnr(got.numpy(), expected.numpy()) > 36
+
+
+# ------------------------------------------------------------------ the threads themselves
+
+
+def test_results_come_in_order_and_only_a_few_ahead(threads):
+    threads(4)
+    begun, seen = [], []
+
+    def items():
+        for i in range(20):
+            begun.append(i)
+            yield i
+
+    with parallel.team(20, CPU) as ordered:
+        for square in ordered(lambda i: i * i, items()):
+            seen.append(square)
+            assert len(begun) <= len(seen) + parallel.MOST_AT_ONCE
+    assert seen == [i * i for i in range(20)]
+
+
+@pytest.mark.parametrize(("n", "tiles", "share"), [(1, 9, 1), (2, 9, 1), (6, 3, 2), (9, 2, 4), (8, 1, 8), (40, 99, 10)])
+def test_threads_share_torchs_threads_and_give_them_back(threads, n, tiles, share):
+    threads(n)
+    with parallel.team(tiles, CPU) as ordered:
+        assert set(ordered(lambda _: torch.get_num_threads(), range(tiles))) == {share}
+        fresh = []
+        other = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        assert fresh == [n] and torch.get_num_threads() == n
+    assert torch.get_num_threads() == n
+
+
+@pytest.mark.parametrize("kind", [CorruptError, KeyboardInterrupt])
+@pytest.mark.parametrize("n", [1, 3])
+def test_an_error_is_raised_in_its_place_and_stops_the_rest(threads, n, kind):
+    threads(n)
+    started, seen = [], []
+
+    def work(i):
+        started.append(i)
+        if i == 5:
+            raise kind("tile 5")
+        return i
+
+    with pytest.raises(kind, match="tile 5"), parallel.team(50, CPU) as ordered:
+        seen += ordered(work, range(50))
+    assert len(started) < 12
+    assert not [t for t in threading.enumerate() if t.name.startswith("aec")]
+
+
+def test_maps_of_one_team_feed_each_other(threads):
+    threads(2)
+    with parallel.team(30, CPU) as ordered:
+        assert list(ordered(lambda i: i + 1, ordered(lambda i: 2 * i, range(30)))) == [2 * i + 1 for i in range(30)]
