@@ -1,5 +1,6 @@
 """`encode`, `decode`, `inspect`: what the package is imported for. torch is imported when a network first runs."""
 
+import numbers
 import operator
 import os
 from collections.abc import Callable
@@ -79,7 +80,7 @@ def encode(
     quality = _int_of("quality", DEFAULT_QUALITY if quality is None else quality, QUALITIES)
     effort = _int_of("effort", effort, EFFORTS)
     alpha_quality = _int_of("alpha_quality", alpha_quality, ALPHA_QUALITIES)
-    _positive("target_size", target_size, SupportsIndex)
+    _positive("target_size", target_size, numbers.Integral)
     _positive("target_bpp", target_bpp)
     _positive("target_psnr", target_psnr)
     if metadata is not None and not isinstance(metadata, Metadata):
@@ -147,11 +148,11 @@ def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:
     return operator.index(value)
 
 
-def _positive(name: str, value: float | None, kinds: type | tuple[type, ...] = (SupportsIndex, float)) -> None:
+def _positive(name: str, value: float | None, kind: type = numbers.Real) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise TypeError(f"{name} {value!r}: must be {'a number' if kinds != SupportsIndex else 'an int'} above 0")
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(f"{name} {value!r}: must be {'an int' if kind is numbers.Integral else 'a number'} above 0")
     if not 0 < value < float("inf"):
         raise ValueError(f"{name} {value}: must be above 0")
 
