@@ -18,6 +18,7 @@ from PIL import Image
 
 import codec
 from codec import api, cli, format, weights
+from codec.files import InputError, open_picture
 
 INSTALLED = shutil.which("aec", path=Path(sys.executable).parent)  # beside this Python, not just anywhere on the path
 AEC = [INSTALLED] if INSTALLED else [sys.executable, "-m", "codec.cli"]
@@ -329,9 +330,9 @@ def test_damaged_pictures_of_any_kind_are_pictures_or_input_errors(tmp_path):
                 data[int(rng.integers(min(len(data), 90)))] = int(rng.integers(256))
             (tmp_path / "x").write_bytes(data)
             try:
-                to_pixels(cli.open_picture((tmp_path / "x").read_bytes()))
+                to_pixels(open_picture((tmp_path / "x").read_bytes()))
                 read += 1
-            except (codec.AecError, cli.InputError, ValueError):
+            except (codec.AecError, InputError, ValueError):
                 failed += 1
     assert read > 50 and failed > 50
 
@@ -392,6 +393,10 @@ def test_info_json_is_one_object_for_each_file(packed, capsys):
         "width": 56,
         "height": 40,
         "mode": "RGB",
+        "alpha": False,
+        "depth": 8,
+        "stored": None,
+        "metadata": {},
         "quality": 60,
         "bits_per_pixel": round(8 * len(data) / (56 * 40), 4),
         "tiles": 1,
