@@ -3,11 +3,10 @@
 import re
 from argparse import ArgumentTypeError
 
-from . import api
+from . import api, format
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "ki": 2**10, "mi": 2**20}
 SCALES = {"1": 1, "1/2": 1 / 2, "1/4": 1 / 4, "1/8": 1 / 8}
-METADATA = ("icc", "exif", "xmp")
 
 
 def quality(text: str) -> int:
@@ -15,7 +14,7 @@ def quality(text: str) -> int:
 
 
 def alpha_quality(text: str) -> int:
-    return _int_of(text, range(101))
+    return _int_of(text, api.ALPHA_QUALITIES)
 
 
 def effort(text: str) -> int:
@@ -64,8 +63,8 @@ def size(text: str) -> int:
 
 def metadata(text: str) -> tuple[str, ...]:
     """The kinds that are meant."""
-    kinds = {"all": METADATA, "none": ()}.get(text, tuple(text.split(",")))
-    if not set(kinds) <= set(METADATA):
+    kinds = {"all": format.METADATA, "none": ()}.get(text, tuple(text.split(",")))
+    if not set(kinds) <= set(format.METADATA):
         raise ArgumentTypeError(f"{text!r}: allowed are all, none, or some of icc,exif,xmp")
     return kinds
 

@@ -11,7 +11,7 @@ import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -185,35 +185,27 @@ def _one_by_one(report: _Report, attempt: Callable, stop: threading.Event) -> in
 
 def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, workers: int) -> int:
     interrupted = False
-    pool = ThreadPoolExecutor(workers)
-    futures = {pool.submit(attempt, job): job for job in report.jobs}
-
-    def give_up() -> None:
-        stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
 
     def interrupt(*_) -> None:
         nonlocal interrupted
         if interrupted:  # asked for twice: by now nothing is being written, so nothing is torn
             os._exit(EXIT_INTERRUPTED)
         interrupted = True
-        give_up()
+        stop.set()
 
-    with _on_interrupt(interrupt):
+    with _on_interrupt(interrupt), ThreadPoolExecutor(workers) as pool:
+        futures = {pool.submit(attempt, job): job for job in report.jobs}
         try:
             for future in as_completed(futures):
                 try:
                     result, seconds = future.result()
-                except (_Stopped, CancelledError):
+                except _Stopped:
                     continue
                 report.add(futures[future], result, seconds)
-                if stop.is_set():
-                    give_up()
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            give_up()
-            pool.shutdown()
+            stop.set()  # what is left ends at its next progress
     return report.code(interrupted)
 
 

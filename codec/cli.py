@@ -82,51 +82,76 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _part() -> argparse.ArgumentParser:
-    """Options that several commands share."""
-    return argparse.ArgumentParser(add_help=False)
+def make_parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("aec", description="A learned image codec.", epilog=EXAMPLES, formatter_class=raw)
+    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and what was built in")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, module: str, help: str, examples: str | None = None, **options) -> argparse.ArgumentParser:
+        p = commands.add_parser(name, help=help, description=help, epilog=examples, formatter_class=raw, **options)
+        p.set_defaults(run=command(module, name), parser=p, json=False, keep_going=True, debug=False)
+        return p
+
+    _add_compress(add("compress", ".convert", "pictures -> .aec files", COMPRESS_EXAMPLES))
+    help = ".aec files -> pictures (.png unless -o says otherwise)"
+    _add_decompress(add("decompress", ".convert", help, DECOMPRESS_EXAMPLES))
+    _add_info(add("info", ".examine", "what an .aec file says, and whether it is whole", INFO_EXAMPLES))
+    help = "whether .aec files are whole: their checksums, without decoding"
+    _add_verify(add("verify", ".examine", help, VERIFY_EXAMPLES))
+    _add_view(add("view", ".viewing", "open a picture in the browser", VIEW_EXAMPLES))
+    help = "whether aec works on this machine, bit for bit; takes some ten seconds"
+    _debug(add("doctor", ".examine", help))
+    _add_train(add("train", ".develop", "pictures -> a model of your own"))
+    help = "rate-distortion and speed against JPEG and others (aec bench --help)"
+    add("bench", ".develop", help, add_help=False)
+    _add_compare(add("compare", ".develop", "a picture and files made of it -> a page to look at them side by side"))
+    return parser
 
 
-def _talk() -> argparse.ArgumentParser:
-    p = _part()
-    p.add_argument("-v", "--verbose", action="store_true", help="a line for each file")
-    p.add_argument("--quiet", action="store_true", help="no progress bar; errors only")
-    p.add_argument("--progress", action=argparse.BooleanOptionalAction, help="progress bar (default: on a terminal)")
+def _debug(p: argparse._ActionsContainer) -> None:
     p.add_argument("--debug", action="store_true", help="show where an error came from")
-    p.set_defaults(json=False, keep_going=True)
-    return p
 
 
-def _model() -> argparse.ArgumentParser:
-    p = _part()
-    p.add_argument("--device", type=arguments.device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    p.add_argument(
+def _talk(p: argparse.ArgumentParser) -> None:
+    group = p.add_argument_group("messages")
+    group.add_argument("-v", "--verbose", action="store_true", help="a line for each file")
+    group.add_argument("--quiet", action="store_true", help="no progress bar; errors only")
+    group.add_argument(
+        "--progress", action=argparse.BooleanOptionalAction, help="progress bar (default: on a terminal)"
+    )
+    _debug(group)
+
+
+def _model(p: argparse.ArgumentParser) -> None:
+    group = p.add_argument_group("network")
+    group.add_argument(
+        "--device", type=arguments.device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    group.add_argument(
         "--model", metavar="NAME|FILE", help="another model than the default, or than the one the file names"
     )
-    return p
 
 
-def _many() -> argparse.ArgumentParser:
-    p = _part()
-    p.add_argument(
+def _many(p: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = p.add_argument_group("many files")
+    group.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
+    group.add_argument(
         "-j",
         "--jobs",
         type=arguments.workers,
         metavar="N|all",
-        help="files at a time, sharing the cores and each in memory as a whole (default: a file for each core)",
+        help="files at a time, each in memory as a whole, sharing the cores (default: a file for each core)",
     )
-    p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
-    p.add_argument("--json", action="store_true", help="a JSON object for each file, and nothing else, on stdout")
-    return p
+    group.add_argument("--json", action="store_true", help="a JSON object for each file, and nothing else, on stdout")
+    return group
 
 
-def _files(metadata_help: str) -> argparse.ArgumentParser:
+def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
     """What compress and decompress have in common."""
-    p = _part()
     p.add_argument(
         "inputs", nargs="*", metavar="IN", help="file, folder, pattern such as '*.png', or - for standard input"
     )
-    p.add_argument("--filelist", metavar="FILE", help="more of them, one a line, from a file or - for standard input")
     where = p.add_mutually_exclusive_group()
     where.add_argument(
         "-o", "--output", metavar="OUT", help="file, folder (must be one for several inputs), or - for standard output"
@@ -137,48 +162,30 @@ def _files(metadata_help: str) -> argparse.ArgumentParser:
     existing = p.add_mutually_exclusive_group()
     existing.add_argument("-f", "--force", action="store_true", help="overwrite")
     existing.add_argument("--skip-existing", action="store_true", help="leave outputs that are there as they are")
-    p.add_argument(
+    p.add_argument("--preserve-mtime", action="store_true", help="outputs get the times of their inputs")
+    kept = p.add_mutually_exclusive_group()
+    kinds = ",".join(format.METADATA)
+    kept.add_argument(
+        "--metadata",
+        type=arguments.metadata,
+        metavar="KINDS",
+        help=f"{metadata_help}: all (default), none, or some of {kinds}",
+    )
+    kept.add_argument(
+        "--strip", dest="metadata", action="store_const", const=("icc",), help="of metadata the colour profile only"
+    )
+    many = _many(p)
+    many.add_argument("--filelist", metavar="FILE", help="more inputs, one a line, from a file or - for standard input")
+    many.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
+    many.add_argument(
         "--keep-going",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="after a failure go on with the other files (default), or stop",
     )
-    p.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
-    p.add_argument("--preserve-mtime", action="store_true", help="outputs get the times of their inputs")
-    kept = p.add_mutually_exclusive_group()
-    kept.add_argument(
-        "--metadata",
-        type=arguments.metadata,
-        metavar="KINDS",
-        help=f"{metadata_help}: all (default), none, or some of icc,exif,xmp",
-    )
-    kept.add_argument(
-        "--strip", dest="metadata", action="store_const", const=("icc",), help="of metadata the colour profile only"
-    )
-    return p
 
 
-def make_parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("aec", description="A learned image codec.", epilog=EXAMPLES, formatter_class=raw)
-    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and what was built in")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(name: str, module: str, help: str, examples: str | None = None, **options) -> argparse.ArgumentParser:
-        p = commands.add_parser(name, help=help, description=help, epilog=examples, formatter_class=raw, **options)
-        p.set_defaults(run=command(module, name), parser=p)
-        return p
-
-    talk, model, many = _talk(), _model(), _many()
-    _add_compress(add, [_files("what to keep"), many, model, talk])
-    _add_decompress(add, [_files("what to write, where the kind of file has a place for it"), many, model, talk])
-    _add_others(add, talk, model, many)
-    _add_train(add)
-    return parser
-
-
-def _add_compress(add: Callable, parents: list) -> None:
-    p = add("compress", ".convert", "pictures -> .aec files", COMPRESS_EXAMPLES, parents=parents)
+def _add_compress(p: argparse.ArgumentParser) -> None:
     aim = p.add_mutually_exclusive_group()
     aim.add_argument(
         "-q",
@@ -214,61 +221,62 @@ def _add_compress(add: Callable, parents: list) -> None:
         "--if-larger",
         choices=("store", "skip", "fail"),
         default="store",
-        help="than the input: store the input's bytes in the .aec file if they are a picture that it can hold "
+        help="than the input: store the input in the .aec file if it is a picture that such a file can hold "
         "(default), make no file, or call it an error",
     )
+    _files(p, "what to keep")
+    _model(p)
+    _talk(p)
 
 
-def _add_decompress(add: Callable, parents: list) -> None:
-    help = ".aec files -> pictures (.png unless -o says otherwise)"
-    p = add("decompress", ".convert", help, DECOMPRESS_EXAMPLES, parents=parents)
+def _add_decompress(p: argparse.ArgumentParser) -> None:
     p.add_argument("--crop", type=arguments.region, metavar="X,Y,W,H", help="this part only, in pixels of the whole")
     p.add_argument("--scale", type=arguments.scale, default=1, metavar="1/2|1/4|1/8", help="smaller, and sooner")
     p.add_argument(
         "--depth", type=arguments.depth, metavar="8|16", help="bits a sample (default: as many as the file's)"
     )
+    limit = format.DEFAULT_MAX_PIXELS
     p.add_argument(
-        "--max-pixels",
-        type=int,
-        default=format.DEFAULT_MAX_PIXELS,
-        metavar="N",
-        help="refuse larger pictures (0: no limit)",
+        "--max-pixels", type=int, default=limit, metavar="N", help=f"refuse larger pictures (default: {limit}; 0: none)"
     )
+    _files(p, "what to write, where the kind of file has a place for it")
+    _model(p)
+    _talk(p)
 
 
-def _add_others(add: Callable, talk, model, many) -> None:
-    p = add("info", ".examine", "what an .aec file says, and whether it is whole", INFO_EXAMPLES, parents=[talk])
-    p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, or - for standard input")
+def _add_info(p: argparse.ArgumentParser) -> None:
+    p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, pattern, or - for standard input")
     p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
     p.add_argument("--json", dest="as_json", action="store_true", help="one JSON object per file")
+    _talk(p)
 
-    help = "whether .aec files are whole: their checksums, without decoding"
-    p = add("verify", ".examine", help, VERIFY_EXAMPLES, parents=[many, model, talk])
+
+def _add_verify(p: argparse.ArgumentParser) -> None:
     p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, pattern, or - for standard input")
     p.add_argument("--deep", action="store_true", help="decode all symbols too, but no pixels; needs the files' models")
+    _many(p)
+    _model(p)
+    _talk(p)
 
-    p = add("view", ".viewing", "open a picture in the browser", VIEW_EXAMPLES, parents=[model, talk])
+
+def _add_view(p: argparse.ArgumentParser) -> None:
     p.add_argument("file", metavar="FILE", help=".aec or any picture that Pillow can read; - for standard input")
     p.add_argument("-o", "--output", metavar="HTML", help="write the page here, and open nothing; - for stdout")
     p.add_argument("-f", "--force", action="store_true", help="overwrite")
+    _model(p)
+    _debug(p)
 
-    p = add("doctor", ".examine", "whether aec works on this machine, bit for bit; takes some ten seconds")
-    p.add_argument("--debug", action="store_true", help="show where an error came from")
 
-    help = "rate-distortion and speed against JPEG and others (aec bench --help)"
-    p = add("bench", ".develop", help, add_help=False)
-    p.set_defaults(debug=False)
-
-    help = "a picture and files made of it -> a page to look at them side by side"
-    p = add("compare", ".develop", help, parents=[model, talk])
+def _add_compare(p: argparse.ArgumentParser) -> None:
     p.add_argument("original", metavar="ORIGINAL", help="picture")
     p.add_argument("files", nargs="+", metavar="FILE", help=".aec, JPEG, WebP, AVIF or what else Pillow can read")
     p.add_argument("-o", "--output", metavar="HTML", default="compare.html", help="default: compare.html; - for stdout")
     p.add_argument("-f", "--force", action="store_true", help="overwrite")
+    _model(p)
+    _talk(p)
 
 
-def _add_train(add: Callable) -> None:
-    p = add("train", ".develop", "pictures -> a model of your own")
+def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("data", nargs="+", metavar="DATA", help="folder of pictures, or tar shards of them")
     p.add_argument(
         "-o", "--output", required=True, metavar="MODEL", help="model file, .safetensors; checkpoints go beside it"
@@ -301,7 +309,7 @@ def _add_train(add: Callable) -> None:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("-f", "--force", action="store_true", help="overwrite the model")
     p.add_argument("--quiet", action="store_true", help="no progress")
-    p.add_argument("--debug", action="store_true", help="show where an error came from")
+    _debug(p)
 
 
 def main(argv: list[str] | None = None) -> int:

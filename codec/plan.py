@@ -51,10 +51,7 @@ def _matches(name: str) -> list[str]:
     """What a pattern stands for, where the shell left it to us. A name that exists is no pattern."""
     if not glob.has_magic(name) or os.path.lexists(name):
         return [name]
-    found = sorted(glob.glob(name, recursive=True))
-    if not found:
-        raise InputError("no file matches this pattern")
-    return found
+    return sorted(glob.glob(name, recursive=True))
 
 
 def _sources(path: Path, suffixes: set[str], recursive: bool) -> list[Source]:
@@ -82,14 +79,16 @@ def expand(names: Iterable[str], suffixes: set[str], recursive: bool, literal: b
         if name == "-" and not literal:
             out.append(Source(None, Path("stdin")))
             continue
-        at = name
-        try:
-            for at in [name] if literal else _matches(name):
-                out += _sources(Path(at), suffixes, recursive)
-        except InputError as e:
-            out.append(Source(Path(at), Path(at), e))
-        except OSError as e:
-            out.append(Source(Path(at), Path(at), InputError(e.strerror)))
+        found = [name] if literal else _matches(name)
+        if not found:
+            out.append(Source(Path(name), Path(name), InputError("no file matches this pattern")))
+        for path in map(Path, found):
+            try:
+                out += _sources(path, suffixes, recursive)
+            except InputError as e:
+                out.append(Source(path, path, e))
+            except OSError as e:
+                out.append(Source(path, path, InputError(f"cannot be listed: {e.strerror}")))
     return out
 
 

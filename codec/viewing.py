@@ -44,10 +44,7 @@ def view(args: Namespace) -> int:
         return 0
     path = Path(tempfile.mkdtemp(prefix="aec-view-"), f"{name}.html")
     write_bytes(path, page, False)
-    if webbrowser.open(path.as_uri()):
-        if args.verbose:
-            print(f"opened {path}", file=sys.stderr)
-    else:
+    if not webbrowser.open(path.as_uri()):
         print(f"aec: no browser to open: the page is {path}; -o writes it elsewhere", file=sys.stderr)
     return 0
 
