@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 from . import format
-from .format import DEFAULT_MAX_PIXELS, Header, Tile
-from .metadata import Metadata
+from .format import DEFAULT_MAX_PIXELS, Header, Layout, Tile
+from .metadata import Metadata, reset_orientation, unpacked
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from PIL import Image
 
+    from .image import Pixels
     from .weights import Codec
 
 TILE = 1024
@@ -42,21 +43,24 @@ def encode(
     """Compress a picture.
 
     Args:
-        image: PIL image, numpy uint8 [H, W, 3] or [H, W], or torch uint8 [3, H, W] or [1, H, W]; 1x1 up to 2^28
-            pixels with sides up to 65535. What other PIL modes become: `codec.image.to_pixels`.
+        image: PIL image; numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4], alpha last; or torch, the same as
+            [1|2|3|4, H, W]. 1x1 up to 2^28 pixels, sides up to 65535. More on modes: `codec.image.to_pixels`.
+            Of 16 bits the range is kept whole, and the precision that the network has: about 10 bits at quality 100.
         quality: 1 (smallest) .. 100 (the network's best, which is not lossless); None: 75, or what a target asks for.
+            Where keeping the picture exactly, or its `source`, takes fewer bytes than the network, that is done.
         device: "auto", "cpu", "cuda" or "cuda:N".
         model: name of a shipped model or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
             more bits than its error is worth, `codec.tables.dead_zones`; 10 % smaller files at equal PSNR. 3..9:
             symbols tried out in the decoder's synthesis, more often the higher, `codec.refine`.
-        lossless: every sample comes back as it was; no network runs.
-        alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: about as it was.
+        lossless: every sample comes back as it was, colours under alpha = 0 included; no network runs.
+        alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels.
         target_size: at most so many bytes, and close to it.
         target_bpp: the same in bits per pixel.
         target_psnr: at least so many dB, and close to it.
-        metadata: None: a PIL image's own; arrays have none.
-        source: the file that the picture came from; stored as it is if nothing smaller can be made.
+        metadata: None: a PIL image's own; arrays have none. An orientation in it is set to 1.
+        source: the file that the picture came from. If it is a PNG, WebP or JPEG of the same pixels and smaller than
+            what can be made, it is stored as it is; not if `metadata` is given, for it may hold more than was asked.
         progress: called now and then from effort 3 on, with the share of the work that is done, up to 1.
 
     Returns:
@@ -78,19 +82,56 @@ def encode(
         _positive(name, targets[name])
     if metadata is not None and not isinstance(metadata, Metadata):
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
-    if lossless or any(v is not None for v in targets.values()):
-        raise NotImplementedError("lossless and targets")
-    from . import pipeline, weights
+    from . import stored, weights
     from .image import to_pixels
 
     pixels = to_pixels(image)
     if metadata is not None:
-        pixels = replace(pixels, metadata=metadata)
+        pixels = replace(pixels, metadata=reset_orientation(metadata))
     format.check_size(pixels.width, pixels.height)
-    codec = weights.load(weights.find(model), weights.resolve_device(device))
+    if lossless:
+        files = [stored.lossless(pixels, effort, exact=True)]
+    else:
+        codec = weights.load(weights.find(model), weights.resolve_device(device))
+        files = [_by_network(codec, pixels, quality, effort, alpha_quality, targets, progress)]
+        if stored.may_beat(pixels, len(files[0])):
+            files.append(stored.lossless(pixels, effort, exact=False))
+    if source is not None and metadata is None and len(source) < min(map(len, files)):
+        files.append(stored.original(pixels, source))
+    return min(filter(None, files), key=len)
+
+
+def _by_network(
+    codec: "Codec",
+    pixels: "Pixels",
+    quality: int,
+    effort: int,
+    alpha_quality: int,
+    wanted: dict[str, float | None],
+    progress: Callable[[float], None],
+) -> bytes:
+    from . import alpha, pipeline
+
     header = pixels.header(quality, codec.id, TILE)
-    payloads = pipeline.encode(codec, pixels, header, effort, progress)
-    return format.write(header, payloads)
+    alphas = []
+    if pixels.alpha is not None:
+        channel = pixels.alpha.cpu()
+        cut = [channel[t.y : t.y + t.height, t.x : t.x + t.width] for t in header.tiles]
+        alphas = [alpha.encode(part.contiguous(), alpha_quality) for part in cut]
+    blocks = pixels.metadata.blocks()
+    if all(value is None for value in wanted.values()):
+        payloads = pipeline.encode(codec, pixels, header, effort, progress)
+    else:
+        from . import targets
+
+        size, bpp, psnr = wanted.values()
+        limit = size if bpp is None else int(bpp * pixels.width * pixels.height / 8)
+        target = targets.Target(bytes=limit, psnr=psnr)
+        least = [bytes(format.MIN_PAYLOAD)] * header.n_tiles
+        alone = len(format.write(replace(header, alpha=False), least))
+        other_bytes = len(format.write(header, least, alphas, blocks)) - alone
+        header, payloads = targets.encode(codec, pixels, header, effort, target, other_bytes, progress)
+    return format.write(header, payloads, alphas, blocks)
 
 
 def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:
@@ -149,16 +190,46 @@ def decode(
         raise ValueError(f"depth {depth!r}: allowed are 8 and 16 bits a sample")
     layout = format.read(data, max_pixels)
     header = layout.header if depth is None else replace(layout.header, depth=depth)
-    tile = None if region is None else _region(region, header)
-    if region is not None or scale != 1:
-        raise NotImplementedError("region and scale")
-    from . import image, pipeline, weights
+    tile = Tile(0, 0, header.width, header.height) if region is None else _region(region, header)
+    shrink = SCALES[scale]
+    from . import image, weights
 
-    device = weights.resolve_device(device)
-    codec = _codec_of(header, model, device)
-    where = device if output == "torch" else None
-    pixels = image.Pixels(pipeline.decode(codec, header, layout.payloads, tile, SCALES[scale], where))
-    return {"pil": image.to_pil, "numpy": image.to_numpy, "torch": image.to_torch}[output](pixels)
+    torch_device = weights.resolve_device(device)
+    if header.stored:
+        pixels = _of_stored(layout, tile, shrink, header.depth)
+    else:
+        pixels = _of_network(layout, header, _codec_of(header, model, torch_device), tile, shrink, output == "torch")
+    if output == "torch":
+        return image.to_torch(pixels).to(torch_device)
+    return (image.to_pil if output == "pil" else image.to_numpy)(pixels)
+
+
+def _of_stored(layout: Layout, region: Tile, shrink: int, depth: int) -> "Pixels":
+    from . import image, stored
+
+    whole = stored.decode(layout)
+    wide = image.aligned(region, shrink, whole.width, whole.height)
+    inside = slice(wide.y, wide.y + wide.height), slice(wide.x, wide.x + wide.width)
+    samples = image.to_torch(whole)[:, inside[0], inside[1]]
+    samples = image.to_depth(image.shrunk(samples, shrink), depth)
+    return (
+        image.Pixels(samples, None, whole.metadata)
+        if whole.alpha is None
+        else image.Pixels(samples[:-1], samples[-1], whole.metadata)
+    )
+
+
+def _of_network(layout: Layout, header: Header, codec: "Codec", region: Tile, shrink: int, on_device: bool) -> "Pixels":
+    """header: the file's, but for its depth, which is what the caller wants."""
+    from . import alpha, image, pipeline
+
+    colours = pipeline.decode(codec, header, layout.payloads, region, shrink, codec.device if on_device else None)
+    channel = None
+    if header.alpha:
+        wide = image.aligned(region, shrink, header.width, header.height)
+        channel = image.shrunk(alpha.decode(layout.header, layout.alphas, wide)[None], shrink)[0]
+        channel = image.to_depth(channel, header.depth)
+    return image.Pixels(colours, channel, unpacked(layout.metadata))
 
 
 def _region(region: tuple[int, int, int, int], header: Header) -> Tile:

@@ -72,11 +72,13 @@ def refuse_existing(path: Path | None, force: bool) -> None:
 
 
 def open_picture(data: bytes) -> "Image.Image":
-    """A still 8-bit picture, decoded; its size is checked before its pixels are touched.
+    """A still picture for `codec.encode`, its size checked before its pixels are touched.
+
+    It is decoded, unless it has 16-bit colour, which `codec.encode` has to see while it still lies in the file.
 
     Raises:
         LimitError: too large.
-        InputError: not a picture, a damaged one, or one that is neither still nor of 8 bits.
+        InputError: not a picture, a damaged one, or an animation.
         MemoryError: too large for this machine.
     """
     from PIL import Image, UnidentifiedImageError

@@ -1,22 +1,23 @@
-"""Pictures of any accepted kind <-> float tensors, and the tiles' neighbourhoods."""
+"""Pictures of any accepted kind <-> `Pixels`, and the tiles' neighbourhoods as float tensors."""
 
-import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import io
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms
 from torch import Tensor
 
-from .format import Header, check_size
-from .metadata import Metadata
+from . import deep
+from .format import Header, Tile, check_size
+from .metadata import Metadata, orientation, reset_orientation
+from .metadata import of as metadata_of
 
-if TYPE_CHECKING:
-    from .format import Tile
-
-CONVERTED = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
+GRAY_MODES = ("1", "L", "LA", "La")
+DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # where Pillow's savers look for them
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Pixels:
 
     Args:
         data: uint8 or uint16 [C, H, W], C = 1 (gray) or 3 (RGB).
-        alpha: [H, W] of the same dtype; None: opaque.
+        alpha: [H, W] of the same dtype, not premultiplied; None: opaque.
         metadata: what travels with it.
     """
 
@@ -58,90 +59,141 @@ class Pixels:
 
 
 def open_checked(image: Image.Image) -> None:
-    """Check what can be known before the pixels are read, then read them.
+    """Check what can be known before the pixels are read; then read them, if Pillow can without losing bits.
 
     Raises:
         LimitError: too large.
-        ValueError: an animation, or 16 bits a sample, which Pillow would halve without a word.
+        ValueError: an animation.
         Exception: whatever Pillow raises for a damaged file.
     """
     check_size(*image.size)
     # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         raise ValueError(f"an animation of {image.n_frames} frames: only still pictures can be encoded")
-    if any(";16" in str(part[3]) for part in getattr(image, "tile", ())):
-        raise ValueError("16 bits a sample: only 8-bit pictures can be encoded")
-    image.load()
+    if not deep.is_deep(image):
+        image.load()
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """Drop an alpha channel that says nothing; refuse one that does."""
-    if not image.has_transparency_data:
-        return image
-    gray = image.mode in ("L", "LA", "La")
-    image = image.convert("LA" if gray else "RGBA")
-    if image.getchannel("A").getextrema()[0] < 255:
-        raise ValueError(
-            "the image has transparent pixels, which aec cannot keep yet: flatten it onto a background first"
-        )
-    return image.convert("L" if gray else "RGB")
-
-
-def _upright(image: Image.Image) -> Image.Image:
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """CMYK by its profile, if it has a usable one, and LAB -> RGB; the profile is used up."""
+    profile = image.info.get("icc_profile")
     try:
-        return ImageOps.exif_transpose(image)
-    except (SyntaxError, TypeError, KeyError, OverflowError, struct.error):  # the EXIF is damaged, not the picture
-        return image
+        source = ImageCms.createProfile("LAB") if image.mode == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, TypeError):  # no profile, a damaged one, or one of another kind of picture
+        if image.mode == "LAB":
+            raise
+        return image.convert("RGB")
 
 
-def _from_pil(image: Image.Image) -> Tensor:
-    open_checked(image)
-    image = _opaque(_upright(image))
-    image = image.convert(CONVERTED.get(image.mode, image.mode))
-    if image.mode not in ("L", "RGB"):
-        raise ValueError(
-            f"images of mode {image.mode} cannot be encoded: allowed are L, RGB and {', '.join(CONVERTED)}"
-        )
-    data = torch.from_numpy(np.array(image))
-    return data[None] if image.mode == "L" else data.permute(2, 0, 1)
+def _samples(image: Image.Image) -> np.ndarray:
+    """A loaded picture -> uint8 or uint16 [H, W], or [H, W, 2|3|4] with alpha last."""
+    if image.mode in DEEP_GRAY_MODES:
+        samples = np.asarray(image)
+        if image.mode == "I" and not 0 <= samples.min() <= samples.max() <= 65535:
+            raise ValueError("image of mode I with samples outside 0..65535: only 16 bits can be encoded")
+        samples = samples.astype(np.uint16)
+        key = image.info.get("transparency")
+        return samples if key is None else np.stack([samples, (samples != key) * np.uint16(65535)], 2)
+    if image.has_transparency_data:
+        return np.array(image.convert("LA" if image.mode in GRAY_MODES else "RGBA"))
+    if image.mode not in ("L", "RGB", *CONVERTED):
+        allowed = ", ".join(("L", "LA", "RGB", "RGBA", "I;16", "PA", *CONVERTED))
+        raise ValueError(f"images of mode {image.mode} cannot be encoded: allowed are {allowed}")
+    if image.mode in ("CMYK", "LAB"):
+        return np.array(_to_srgb(image))
+    return np.array(image.convert(CONVERTED.get(image.mode, image.mode)))
+
+
+def _turned(samples: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an EXIF orientation, 1..8: 5..8 swap the axes; then the first row or column is not where it should be."""
+    if orientation >= 5:
+        samples = samples.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    return samples
+
+
+def _split(samples: Tensor, metadata: Metadata = Metadata()) -> Pixels:  # noqa: B008: it is frozen
+    """uint8 or uint16 [1|2|3|4, H, W], alpha last; one that is opaque everywhere says nothing and is dropped."""
+    if samples.shape[0] % 2:
+        return Pixels(samples, None, metadata)
+    alpha = samples[-1]
+    opaque = bool((alpha == 2 ** (8 * alpha.element_size()) - 1).all())
+    return Pixels(samples[:-1], None if opaque else alpha, metadata)
+
+
+def _of_numpy(samples: np.ndarray) -> Tensor:
+    """[H, W] or [H, W, C] -> [C, H, W], a copy where torch cannot take them as they are."""
+    samples = np.require(samples, samples.dtype.newbyteorder("="), ["C", "W"])
+    return torch.from_numpy(samples)[None] if samples.ndim == 2 else torch.from_numpy(samples).permute(2, 0, 1)
+
+
+def read(image: Image.Image) -> tuple[np.ndarray, Metadata]:
+    """Samples, uint8 or uint16 [H, W] or [H, W, 2|3|4] with alpha last, and metadata, both as they are in the file.
+
+    Raises:
+        LimitError, ValueError: as `to_pixels`, also for whatever Pillow raises about a damaged file.
+    """
+    try:
+        open_checked(image)
+        if deep.is_deep(image):
+            return deep.read(image), metadata_of(image)
+        metadata = metadata_of(image)  # after loading: PNG has it at the end, and TIFF is turned by then
+        if image.mode in ("CMYK", "LAB"):
+            metadata = replace(metadata, icc=None)
+        return _samples(image), metadata
+    except (ValueError, MemoryError):
+        raise
+    except Exception as e:  # Pillow's readers raise all kinds: struct.error, SyntaxError, OverflowError ..
+        raise ValueError(f"cannot read the picture: {e}") from e
+
+
+def upright(samples: np.ndarray, metadata: Metadata) -> Pixels:
+    """What `read` gives, with the orientation that the metadata name applied and set to 1."""
+    return _split(_of_numpy(_turned(samples, orientation(metadata))), reset_orientation(metadata))
 
 
 def to_pixels(image: "Image.Image | np.ndarray | Tensor") -> Pixels:
     """Accept a picture.
 
     Args:
-        image: PIL image (L or RGB; 1, P, CMYK, YCbCr and HSV are converted; EXIF orientation is applied to the
-            pixels; an alpha channel must be fully opaque), numpy uint8 [H, W, 3] or [H, W], or torch uint8 [3, H, W] or
-            [1, H, W].
+        image: one of
+            PIL image: 1, L, LA, I;16, I (samples 0..65535), P, PA, RGB, RGBA, and to sRGB: CMYK (by its profile if it
+            has one, which is then dropped), YCbCr, HSV, LAB. Premultiplied alpha is divided out. EXIF's or XMP's
+            orientation is applied to the pixels and set to 1. 16-bit colour comes in whole from PNG and TIFF files that
+            are opened but not yet loaded, for Pillow halves it in loading. From JPEG 2000 and AVIF files of more than 8
+            bits Pillow gives 8, and 8 are kept.
+            numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4].
+            torch uint8 or uint16 [1|2|3|4, H, W].
+            2 and 4 channels have alpha last. One that is opaque everywhere is dropped: the picture comes back without.
 
     Raises:
-        TypeError: another type or dtype.
-        ValueError: another shape or mode, transparency, an animation, or 16 bits a sample.
+        TypeError: another type or dtype, such as floats.
+        ValueError: another shape or mode, an animation, or a damaged file that was opened but not yet read.
         LimitError (a ValueError): a PIL image is too large.
-        Exception: whatever Pillow raises when a lazily opened file turns out to be damaged.
     """
     if isinstance(image, Image.Image):
-        data = _from_pil(image)
+        pixels = upright(*read(image))
     elif isinstance(image, np.ndarray):
-        if image.dtype != np.uint8:
-            raise TypeError(f"numpy image of dtype {image.dtype}: must be uint8")
-        if image.ndim == 2:
-            data = torch.from_numpy(image.copy())[None]
-        elif image.ndim == 3 and image.shape[2] == 3:
-            data = torch.from_numpy(image.copy()).permute(2, 0, 1)
-        else:
-            raise ValueError(f"numpy image of shape {list(image.shape)}: must be [H, W, 3] or [H, W]")
+        if image.dtype not in (np.uint8, np.uint16):
+            raise TypeError(f"numpy image of dtype {image.dtype}: must be uint8 or uint16")
+        if image.ndim not in (2, 3) or image.ndim == 3 and not 1 <= image.shape[2] <= 4:
+            raise ValueError(f"numpy image of shape {list(image.shape)}: must be [H, W] or [H, W, 1|2|3|4]")
+        pixels = _split(_of_numpy(image))
     elif isinstance(image, Tensor):
-        if image.dtype != torch.uint8:
-            raise TypeError(f"torch image of dtype {image.dtype}: must be torch.uint8")
-        if image.ndim != 3 or image.shape[0] not in (1, 3):
-            raise ValueError(f"torch image of shape {list(image.shape)}: must be [3, H, W] or [1, H, W]")
-        data = image
+        if image.dtype not in (torch.uint8, torch.uint16):
+            raise TypeError(f"torch image of dtype {image.dtype}: must be torch.uint8 or torch.uint16")
+        if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
+            raise ValueError(f"torch image of shape {list(image.shape)}: must be [1|2|3|4, H, W]")
+        pixels = _split(image)
     else:
         raise TypeError(f"image of type {type(image).__name__}: must be a PIL image, a numpy array or a torch tensor")
-    if data.numel() == 0:
-        raise ValueError(f"image of {data.shape[2]}x{data.shape[1]}: both sides must be at least 1")
-    return Pixels(data)
+    if pixels.data.numel() == 0:
+        raise ValueError(f"image of {pixels.width}x{pixels.height}: both sides must be at least 1")
+    return pixels
 
 
 def window(start: int, size: int, end: int, halo: int) -> tuple[int, int, int]:
@@ -150,8 +202,26 @@ def window(start: int, size: int, end: int, halo: int) -> tuple[int, int, int]:
     return first, min(end, start + size + halo), start - first
 
 
-def tile_input(pixels: Pixels, tile: "Tile", halo: int, multiple: int, device: torch.device) -> tuple[Tensor, int, int]:
-    """A tile and its surroundings for the analysis.
+def _filled(x: Tensor, known: Tensor) -> Tensor:
+    """Give unknown pixels colours that cost few bits: those of their surroundings, ever more blurred with distance.
+
+    Args:
+        x: float [1, C, h, w]; known: bool [1, 1, h, w].
+
+    Source: push-pull, Gortler 1996 (The Lumigraph), with 2x2 means down and bilinear interpolation up.
+    """
+    if known.all():
+        return x
+    if x.shape[2:] == (1, 1):
+        return torch.full_like(x, 0.5)
+    weight = F.avg_pool2d(known.float(), 2, ceil_mode=True)
+    mean = F.avg_pool2d(x * known, 2, ceil_mode=True) / weight.clamp_min(1e-3)
+    smooth = F.interpolate(_filled(mean, weight > 0), x.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(known, x, smooth)
+
+
+def tile_input(pixels: Pixels, tile: Tile, halo: int, multiple: int, device: torch.device) -> tuple[Tensor, int, int]:
+    """A tile and its surroundings for the analysis; colours where alpha is 0 are made up (`_filled`).
 
     Args:
         halo: pixels to add on each side where the image has them; a multiple of `multiple`.
@@ -160,12 +230,36 @@ def tile_input(pixels: Pixels, tile: "Tile", halo: int, multiple: int, device: t
     Returns:
         (float32 [1, 3, h, w] in [0, 1], top and left of the tile in it).
     """
-    height, width = pixels.data.shape[1:]
-    y0, y1, top = window(tile.y, tile.height, height, halo)
-    x0, x1, left = window(tile.x, tile.width, width, halo)
+    y0, y1, top = window(tile.y, tile.height, pixels.height, halo)
+    x0, x1, left = window(tile.x, tile.width, pixels.width, halo)
     x = pixels.data[None, :, y0:y1, x0:x1].to(device).float() / (2**pixels.depth - 1)
+    if pixels.alpha is not None:
+        x = _filled(x, pixels.alpha[None, None, y0:y1, x0:x1].to(device) != 0)
     x = x.expand(-1, 3, -1, -1)
     return F.pad(x, (0, -x.shape[3] % multiple, 0, -x.shape[2] % multiple), mode="replicate"), top, left
+
+
+def to_depth(samples: Tensor, depth: int) -> Tensor:
+    """uint8 or uint16 -> uint8 (depth 8) or uint16 (16), the whole range of the one on that of the other."""
+    if samples.element_size() * 8 == depth:
+        return samples
+    wide = samples.to(torch.int32)
+    return (wide * 257).to(torch.uint16) if depth == 16 else ((wide * 255 + 32767) // 65535).to(torch.uint8)
+
+
+def aligned(region: Tile, shrink: int, width: int, height: int) -> Tile:
+    """A region widened to whole squares of side `shrink` from the origin, within the picture."""
+    x, y = region.x // shrink * shrink, region.y // shrink * shrink
+    right, bottom = (-(-end // shrink) * shrink for end in (region.x + region.width, region.y + region.height))
+    return Tile(x, y, min(right, width) - x, min(bottom, height) - y)
+
+
+def shrunk(samples: Tensor, shrink: int) -> Tensor:
+    """uint8 or uint16 [C, h, w] of an aligned region -> [C, ceil(h / shrink), ceil(w / shrink)]: means of squares."""
+    if shrink == 1:
+        return samples
+    means = [F.avg_pool2d(c[None].float(), shrink, ceil_mode=True, count_include_pad=False) for c in samples]
+    return torch.cat(means).round_().to(samples.dtype)
 
 
 def to_samples(x: Tensor, gray: bool, depth: int) -> Tensor:
@@ -196,8 +290,7 @@ def to_pil(pixels: Pixels) -> Image.Image:
         ValueError: 16 bits a sample and more than one channel, for which Pillow has no mode.
     """
     if pixels.depth == 16 and (not pixels.gray or pixels.alpha is not None):
-        raise ValueError('Pillow has no mode for 16-bit colour: ask for output="numpy", or for depth=8')
+        raise ValueError('Pillow has no mode for 16 bits in several channels: ask for output="numpy", or for depth=8')
     image = Image.fromarray(to_numpy(pixels))
-    names = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
-    image.info.update({names[k]: v for k, v in pixels.metadata.blocks().items()})
+    image.info.update({_INFO[k]: v for k, v in pixels.metadata.blocks().items()})
     return image

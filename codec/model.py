@@ -122,10 +122,13 @@ class Synthesis(nn.Module):
         nn.init.zeros_(self.tail8.bias)
 
     def forward(self, y: Tensor, q: Tensor) -> Tensor:
-        h = self.body16(self.head16(self.whiten[:, None, None] * y) + self.quality16(q))
-        h = self.body8(F.pixel_shuffle(self.tail16(h), 2) + self.quality8(q))
-        h = F.pixel_shuffle(self.log_gain(q).exp() * self.tail8(h), 8)
+        h = F.pixel_shuffle(self.log_gain(q).exp() * self.tail8(self.features(y, q)), 8)
         return F.pixel_shuffle(linear(self.shortcut, y), LATENT_STRIDE) + h
+
+    def features(self, y: Tensor, q: Tensor) -> Tensor:
+        """The branch but for its last, linear layer: [B, wide8, 2h, 2w]."""
+        h = self.body16(self.head16(self.whiten[:, None, None] * y) + self.quality16(q))
+        return self.body8(F.pixel_shuffle(self.tail16(h), 2) + self.quality8(q))
 
 
 class HyperAnalysis(nn.Module):

@@ -1,0 +1,58 @@
+"""Tiles at once, over threads that share the cores with torch's own. The results come in order, a few at a time."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
+from typing import Protocol, TypeVar
+
+import torch
+
+# The networks take up to 250 MB for a tile and its surroundings: this bounds the memory on machines of many cores.
+MOST_AT_ONCE = 4
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+class OrderedMap(Protocol):
+    """map(function, items): lazily, in the items' order; a function's error is raised in its place.
+
+    What yields the items may itself be such a map of the same team: functions never wait for each other.
+    """
+
+    def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]: ...
+
+
+@contextmanager
+def team(tiles: int, device: torch.device) -> Iterator[OrderedMap]:
+    """An ordered map that does as many of the tiles at once as pays off, and leaves each its share of torch's threads.
+
+    One at a time on a GPU, which a tile of the usual size fills, and where there is one tile or one thread.
+    """
+    threads = torch.get_num_threads()
+    workers = min(tiles, threads, MOST_AT_ONCE) if device.type == "cpu" else 1
+    if workers <= 1:
+        yield map
+        return
+
+    def ordered(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        pending = deque()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) >= workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    pool = ThreadPoolExecutor(workers, "aec", initializer=torch.set_num_threads, initargs=(threads // workers,))
+    try:
+        # torch's number of threads is each thread's own, but the last one that was set is what new threads start with:
+        # once ours have started, it is given back.
+        started = Barrier(workers + 1)
+        for _ in range(workers):
+            pool.submit(started.wait)
+        started.wait()
+        torch.set_num_threads(threads)
+        yield ordered
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,77 @@
+"""PNG, WebP and JPEG files that lie inside .aec files: opened without trust, and made."""
+
+import io
+from collections.abc import Collection
+
+import numpy as np
+from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from . import deep
+from .errors import CorruptError
+
+# By their first bytes. The readers themselves, not Image.open: it would look for other formats, and warn of large ones.
+_READERS = {
+    "PNG": (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    "WebP": (b"RIFF", WebPImagePlugin.WebPImageFile),
+    "JPEG": (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+}
+_MAX_WEBP_SIDE = 16383
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height as a WebP file's first chunk has them: libwebp would allocate them before Pillow tells them."""
+    kind, body = data[12:16], data[20:30]
+    if data[8:12] != b"WEBP" or len(body) < 10:
+        return None
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+
+
+def kind_of(data: bytes) -> str | None:
+    """PNG, WebP or JPEG by the file's first bytes; None: another one."""
+    return next((kind for kind, (magic, _) in _READERS.items() if data.startswith(magic)), None)
+
+
+def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int, int]]) -> Image.Image:
+    """A picture of one of these kinds and sizes (width, height), opened but not read.
+
+    Raises:
+        CorruptError: it is another one, or an animation.
+    """
+    kind = kind_of(data)
+    if kind not in kinds:
+        raise CorruptError(f"a payload that is no {' or '.join(kinds)} picture")
+    if kind == "WebP" and _webp_size(data) not in sizes:
+        raise CorruptError(f"a WebP picture of {_webp_size(data)} pixels: expected {' or '.join(map(str, sizes))}")
+    try:
+        image = _READERS[kind][1](io.BytesIO(data))
+        n_frames = getattr(image, "n_frames", 1)
+    except Exception as e:  # Pillow's readers raise all kinds on damaged files
+        raise CorruptError(f"a damaged {kind} picture: {e}") from e
+    if n_frames != 1:
+        raise CorruptError(f"an animation of {n_frames} frames")
+    if image.size not in sizes:
+        raise CorruptError(f"a {kind} picture of {image.size} pixels: expected {' or '.join(map(str, sizes))}")
+    return image
+
+
+def write_png(samples: np.ndarray) -> bytes:
+    """uint8 or uint16 [H, W], or [H, W, 2|3|4] with alpha last."""
+    if samples.dtype == np.uint16:
+        return deep.write_png(samples)
+    buffer = io.BytesIO()
+    Image.fromarray(samples).save(buffer, "PNG", optimize=samples.size <= 1 << 18)
+    return buffer.getvalue()
+
+
+def write_webp(samples: np.ndarray, **options: int) -> bytes | None:
+    """uint8, as `write_png`, gray as equal RGB; None: sides that WebP has not. Options as Pillow's saver takes them."""
+    if samples.dtype != np.uint8 or max(samples.shape[:2]) > _MAX_WEBP_SIDE:
+        return None
+    buffer = io.BytesIO()
+    Image.fromarray(samples).save(buffer, "WEBP", **options)
+    return buffer.getvalue()

@@ -1,0 +1,110 @@
+"""Pictures that no network codes: kept exactly as PNG or WebP, or as the file they came in. FORMAT §2."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from . import format
+from .errors import CorruptError, FormatError
+from .format import NO_MODEL, Layout
+from .image import Pixels, read, to_numpy, upright
+from .metadata import Metadata, unpacked
+from .still import kind_of, open_still, write_png, write_webp
+
+KINDS = ("PNG", "WebP", "JPEG")
+_SMALL = 1 << 16  # samples up to which PNG is tried beside WebP: its overhead is less
+# libwebp's (method, quality) by effort, the rest as the last; a photograph of 0.4 MP takes 0.1, 0.2 and 1 s.
+_WEBP = {1: (2, 25), 2: (4, 75), 3: (6, 100)}
+_PROBE_SIDE, _PROBE_SHARE = 128, 12  # crops of this side, one twelfth of the picture in all
+# How much smaller the whole may be than its crops tell: WebP finds repetitions across them, and is run at less effort.
+_OPTIMISM = 2.5
+
+
+def file(pixels: Pixels, payload: bytes, metadata: Metadata) -> bytes:
+    header = replace(pixels.header(0, NO_MODEL, format.MIN_TILE), stored=True)
+    return format.write(header, [payload], metadata=metadata.blocks())
+
+
+def lossless(pixels: Pixels, effort: int, exact: bool) -> bytes:
+    """A file whose samples are those of the picture.
+
+    Args:
+        effort: 1..9, as of api.encode.
+        exact: colours where alpha is 0 count too.
+    """
+    samples = to_numpy(pixels)
+    method, quality = _WEBP[min(effort, max(_WEBP))]
+    best = write_webp(samples, lossless=True, exact=exact, method=method, quality=quality)
+    bilevel = samples.ndim == 2 and samples.dtype == np.uint8 and bool(((samples == 0) | (samples == 255)).all())
+    if best is None or bilevel or samples.size <= _SMALL:
+        png = write_png(samples > 0 if bilevel else samples)
+        best = png if best is None else min(best, png, key=len)
+    return file(pixels, best, pixels.metadata)
+
+
+def original(pixels: Pixels, source: bytes) -> bytes | None:
+    """A file that holds the picture's own file as it is; None if that is of another kind, or not of this picture."""
+    if kind_of(source) not in KINDS:
+        return None
+    try:
+        sizes = {(pixels.width, pixels.height), (pixels.height, pixels.width)}
+        found = upright(*read(open_still(source, KINDS, sizes)))
+    except (FormatError, ValueError):
+        return None
+    same = found.metadata == pixels.metadata and _equal(found.data, pixels.data) and _equal(found.alpha, pixels.alpha)
+    return file(pixels, source, Metadata()) if same else None
+
+
+def _equal(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.dtype == b.dtype and torch.equal(a, b.cpu())
+
+
+def may_beat(pixels: Pixels, n_bytes: int) -> bool:
+    """Whether `lossless` may need fewer than so many bytes: a guess from crops, at a few percent of the network's time.
+
+    Photographs take 2 to 3 times what the network takes at its best; flat pictures, icons and screenshots much less.
+    """
+    if pixels.depth == 16:
+        return pixels.width * pixels.height <= _SMALL
+    samples = to_numpy(pixels)
+    height, width = samples.shape[:2]
+    area = height * width
+    if area <= _PROBE_SIDE**2:
+        return True
+    n = max(2, area // (_PROBE_SHARE * _PROBE_SIDE**2))
+    crops = []
+    for i in range(n):  # spread by the golden ratio and evenly: whatever period a picture has, they miss it
+        y = int(i * 0.618034 % 1 * max(0, height - _PROBE_SIDE))
+        x = int((i + 0.5) / n * max(0, width - _PROBE_SIDE))
+        crops.append(samples[y : y + _PROBE_SIDE, x : x + _PROBE_SIDE])
+    probed = sum(len(write_webp(crop, lossless=True, method=1, quality=20)) for crop in crops)
+    return probed * area / sum(crop.shape[0] * crop.shape[1] for crop in crops) < _OPTIMISM * n_bytes
+
+
+def decode(layout: Layout) -> Pixels:
+    """The picture of a stored file.
+
+    Raises:
+        CorruptError: the payload is not a picture such as the header says.
+    """
+    header, payload = layout.header, bytes(layout.payloads[0])
+    sizes = {(header.width, header.height)}
+    if not layout.metadata:  # then the payload's own count, and its orientation may swap its sides
+        sizes.add((header.height, header.width))
+    try:
+        samples, metadata = read(open_still(payload, KINDS, sizes))
+    except ValueError as e:
+        raise CorruptError(f"the stored picture: {e}") from e
+    if layout.metadata:
+        pixels = replace(upright(samples, Metadata()), metadata=unpacked(layout.metadata))
+    else:
+        pixels = upright(samples, metadata)
+    if header.gray and kind_of(payload) == "WebP":  # which has no gray
+        pixels = replace(pixels, data=pixels.data[:1])
+    found = pixels.header(0, NO_MODEL, format.MIN_TILE)
+    if replace(found, stored=True) != header:
+        raise CorruptError(f"the stored picture is not such as its header says: {found} instead of {header}")
+    return pixels

@@ -1,0 +1,247 @@
+"""The quality, and the encoder's freedom within it, for which a file has a given size or a picture a given PSNR.
+
+One knob runs through both: a real number whose nearest integer is the quality, and whose fraction widens or narrows
+the encoder's dead zones, about as much as half a quality more or less would change the file. The network is told the
+quality, but its latents hardly depend on it: quantised at 4 qualities from their own they cost 0.0 to 1.0 % more bytes
+at equal PSNR, 8 away 0.1 to 2.3 %, most of all at quality 12. So a sample of the picture says about where to look, the
+picture is analysed there, once, and the search is over the entropy nets and the coder alone, a tenth of the work.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from . import format, pipeline
+from .format import Header, Tile
+from .image import Pixels
+from .integer import to_fixed, to_float
+from .layers import exact_convolutions
+from .parallel import team
+from .refine import ITERATIONS
+from .weights import Codec
+
+LOWEST, HIGHEST, FINEST = -18.0, 100.0, 1 / 64  # of the knob: below 1 dead zones widen, up to three times the model's
+FAR = 8  # knobs between analysis and result that are too many
+CELL, CELLS = 64, (4, 64)  # the sample's squares: their side, as large as a hyperlatent's, and their number
+SAMPLE = 1 / 8  # of the picture's area, within the limits of CELLS
+STRIP = 256  # rows whose error is taken at once
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to reach; one of the two.
+
+    Args:
+        bytes: of the whole file, at most.
+        psnr: in dB, at least: of the decoded picture, over all its colour samples that are not wholly transparent.
+    """
+
+    bytes: int | None = None
+    psnr: float | None = None
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """Values that are right, logarithms of bytes or dB; which of its ends may not be crossed; usual change by knob."""
+
+    low: float
+    high: float
+    at_most: bool
+    slope: float
+
+    @classmethod
+    def of(cls, target: Target, slack: float = 1.0) -> "_Goal":
+        if target.psnr is None:
+            return cls(math.log(target.bytes) - 0.02 * slack, math.log(target.bytes), True, 0.037)
+        return cls(target.psnr, target.psnr + 0.05 * slack, False, 0.17)
+
+    def met(self, value: float) -> bool:
+        return value <= self.high if self.at_most else value >= self.low
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What one setting of the knob makes: the colours' payloads, and the value that the goal is for."""
+
+    knob: float
+    payloads: list[bytes]
+    value: float
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A picture to code, and how its files are judged.
+
+    Args:
+        area: that the files stand for, in units of the picture's; above 1 for a sample.
+    """
+
+    codec: Codec
+    pixels: Pixels
+    target: Target
+    other_bytes: int
+    tile: int
+    area: float = 1.0
+
+    def header(self, knob: float) -> Header:
+        return self.pixels.header(_setting(self.codec, knob)[1], self.codec.id, self.tile)
+
+    def trial(self, knob: float, payloads: list[bytes]) -> _Trial:
+        header = replace(self.header(knob), alpha=False)
+        if self.target.psnr is None:
+            size = self.area * len(format.write(header, payloads)) + self.other_bytes
+            return _Trial(knob, payloads, math.log(size))
+        return _Trial(knob, payloads, _psnr(self.pixels, pipeline.decode(self.codec, header, payloads)))
+
+    def sample(self) -> "_Task":
+        """Of squares from all over the picture, side by side; of a small picture all of it."""
+        n = min(max(int(SAMPLE * self.pixels.height * self.pixels.width / CELL**2), CELLS[0]), CELLS[1])
+        height, width = self.pixels.height - CELL, self.pixels.width - CELL
+        if (height + CELL) * (width + CELL) <= 2 * n * CELL**2 or min(height, width) < 0:
+            return self
+        # Positions of low discrepancy: multiples of 1/g and 1/g^2 modulo 1, where g^3 = g + 1.
+        places = [(int(i * 0.7548776662 % 1 * height), int(i * 0.5698402910 % 1 * width)) for i in range(1, n + 1)]
+        alpha = self.pixels.alpha
+        pixels = replace(
+            self.pixels,
+            data=torch.cat([self.pixels.data[:, y : y + CELL, x : x + CELL] for y, x in places], 2),
+            alpha=None if alpha is None else torch.cat([alpha[y : y + CELL, x : x + CELL] for y, x in places], 1),
+        )
+        return replace(self, pixels=pixels, area=(height + CELL) * (width + CELL) / (n * CELL**2))
+
+
+def _setting(codec: Codec, knob: float) -> tuple[Codec, int]:
+    """The codec with the dead zones, and the quality, that the knob stands for."""
+    quality = min(100, max(1, round(knob)))
+    width = 1 + (quality - knob) * (0.1 + 0.005 * quality)
+    return replace(codec, dead_zones=(codec.dead_zones * width).round().to(torch.int16)), quality
+
+
+def encode(
+    codec: Codec,
+    pixels: Pixels,
+    header: Header,
+    effort: int,
+    target: Target,
+    other_bytes: int = 0,
+    progress: Callable[[float], None] = lambda share: None,
+) -> tuple[Header, list[bytes]]:
+    """The colours' payloads that meet a target, and the header with their quality.
+
+    A size is never exceeded, and 97 % of it are used, unless the file of quality 100 is smaller: then it is that one.
+    Tiny files, whose sizes come in coarser steps, use what they can. A PSNR is measured on what the file decodes to.
+
+    Args:
+        header: of the picture; its quality counts for nothing.
+        effort: as in `api.encode`; 1 is as 2, for dead zones are what is tuned. From 3 on each trial is refined.
+        target: what to reach.
+        other_bytes: what the file has beside `format.write` of the colours alone: metadata, alpha.
+        progress: as in `pipeline.encode`.
+
+    Raises:
+        ValueError: nothing reaches the target; the message has the nearest that can be reached.
+    """
+    task, goal, refined = _Task(codec, pixels, target, other_bytes, header.tile), _Goal.of(target), effort in ITERATIONS
+    start = _on_latents(task.sample(), _Goal.of(target, slack=3.0), 50.0).knob
+    trial = _on_latents(task, goal, start, progress if not refined else lambda share: None)
+    if abs(max(1, trial.knob) - max(1, start)) > FAR:  # the sample was not like the picture
+        trial = _on_latents(task, goal, trial.knob)
+    if refined:
+        trial = _refined(task, goal, trial.knob, effort, progress)
+    if not goal.met(trial.value):
+        if target.psnr is None:
+            raise ValueError(f"target of {target.bytes} bytes: this picture takes at least {math.exp(trial.value):.0f}")
+        raise ValueError(f"target of {target.psnr} dB: this picture reaches at most {trial.value:.2f}")
+    progress(1.0)
+    return replace(header, quality=_setting(codec, trial.knob)[1]), trial.payloads
+
+
+def _on_latents(
+    task: _Task, goal: _Goal, start: float, progress: Callable[[float], None] = lambda share: None
+) -> _Trial:
+    """Analyse once, at the quality of `start`, and search from there."""
+    codec, header = task.codec, task.header(start)
+
+    @torch.inference_mode()
+    def analyse(tile: Tile) -> tuple[Tensor, ...]:
+        # What the quantiser makes of them anyhow: int16 in units of 2^-12. So a whole picture's fit in main memory.
+        y_and_z = pipeline.analyse(codec, task.pixels, tile, header.quality)
+        return tuple(to_fixed(v).to(torch.int16).cpu() for v in y_and_z)
+
+    tiles = []
+    with exact_convolutions(), team(len(header.tiles), codec.device) as ordered:
+        for latents in ordered(analyse, header.tiles):
+            tiles.append(latents)
+            progress(len(tiles) / (len(header.tiles) + 1))
+
+    def measure(knob: float) -> _Trial:
+        tuned, quality = _setting(codec, knob)
+
+        @torch.inference_mode()
+        def code(latents: tuple[Tensor, ...]) -> bytes:
+            y, z = (to_float(v.to(codec.device)) for v in latents)
+            return pipeline.code(tuned, quality, y, z, tuned.dead_zones)
+
+        with team(len(tiles), codec.device) as ordered:
+            return task.trial(knob, list(ordered(code, tiles)))
+
+    return _find(measure, goal, start)
+
+
+def _refined(task: _Task, goal: _Goal, start: float, effort: int, progress: Callable[[float], None]) -> _Trial:
+    """Search among refined files, each of which takes as long as one of a given quality."""
+    n = 0
+
+    def measure(knob: float) -> _Trial:
+        nonlocal n
+        n += 1
+        # How many trials there will be is not known: each takes half of what is left of the bar.
+        tell = lambda share: progress(1 - (2 - share) / 2**n)  # noqa: E731
+        tuned, _ = _setting(task.codec, knob)
+        return task.trial(knob, pipeline.encode(tuned, task.pixels, task.header(knob), effort, tell))
+
+    return _find(measure, goal, start)
+
+
+def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Trial:
+    """The first trial whose value is right, or the nearest on the permitted side; if there is none, the nearest.
+
+    Secants, kept off the ends of the bracket; before there is one, the usual slope.
+    """
+    aim, slope = (goal.low + goal.high) / 2, goal.slope
+    below = above = None
+    while True:
+        knob = min(max(knob, LOWEST), HIGHEST)
+        trial = measure(knob)
+        if goal.low <= trial.value <= goal.high:
+            return trial
+        if trial.value < goal.low:
+            below = trial
+        else:
+            above = trial
+        if below and above:
+            if above.knob - below.knob <= FINEST:
+                return below if goal.at_most else above
+            slope = (above.value - below.value) / (above.knob - below.knob)
+            margin = (above.knob - below.knob) / 8
+            knob = below.knob + min(max((aim - below.value) / slope, margin), above.knob - below.knob - margin)
+        elif knob == (HIGHEST if below else LOWEST):
+            return trial
+        else:
+            knob += (aim - trial.value) / slope
+
+
+def _psnr(pixels: Pixels, decoded: Tensor) -> float:
+    """dB, as `metrics.psnr`, but without a copy of the picture; where alpha is 0 nothing counts."""
+    total = count = 0
+    for y in range(0, pixels.height, STRIP):
+        rows = slice(y, y + STRIP)
+        a, b = (x[:, rows].cpu().to(torch.int32) for x in (pixels.data, decoded))
+        error = (a - b).double().square()
+        if pixels.alpha is not None:
+            error = error[:, pixels.alpha[rows].cpu().to(torch.int32) > 0]
+        total, count = total + float(error.sum()), count + error.numel()
+    return 10 * math.log10((2**pixels.depth - 1) ** 2 * count / total) if total else math.inf
