@@ -12,7 +12,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from . import errors
@@ -69,19 +69,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@contextmanager
-def shared_torch_threads(workers: int) -> Iterator[None]:
-    """Each of so many threads that start in here gets its share of torch's."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // workers))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 class _Report:
     """Counts and prints what became of the jobs; used from the main thread only, but for `share`."""
 
@@ -134,13 +121,14 @@ class _Report:
         return 0 if not self.codes else self.codes[0] if len(self.jobs) == 1 else EXIT_SOME_FAILED
 
 
-def run(args: Namespace, jobs: list[Job], work: Work, workers: int = 1) -> int:
+def run(args: Namespace, jobs: list[Job], work: Work, workers: int = 1, networks: bool = False) -> int:
     """Do all jobs.
 
     Args:
         args: json, verbose, quiet, progress, debug, keep_going: as on the command line.
         work: does one; called in `workers` threads at once. What it is given as progress it calls now and then with the
             share that is done, up to 1, and last before it writes: there a job that is not wanted any more ends.
+        networks: the work runs some; each worker then gets its share of torch's threads.
 
     Returns:
         The exit code: of one job its own, of several whether some failed.
@@ -169,7 +157,7 @@ def run(args: Namespace, jobs: list[Job], work: Work, workers: int = 1) -> int:
 
     if workers == 1:
         return _one_by_one(report, attempt, stop)
-    return _side_by_side(report, attempt, stop, workers)
+    return _side_by_side(report, attempt, stop, workers, networks)
 
 
 def _one_by_one(report: _Report, attempt: Callable, stop: threading.Event) -> int:
@@ -183,7 +171,7 @@ def _one_by_one(report: _Report, attempt: Callable, stop: threading.Event) -> in
     return report.code(interrupted=False)
 
 
-def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, workers: int) -> int:
+def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, workers: int, networks: bool) -> int:
     interrupted = False
 
     def interrupt(*_) -> None:
@@ -193,7 +181,11 @@ def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, wor
         interrupted = True
         stop.set()
 
-    with _on_interrupt(interrupt), ThreadPoolExecutor(workers) as pool:
+    with (
+        _on_interrupt(interrupt),
+        _torch_share(workers) if networks else nullcontext() as share,
+        ThreadPoolExecutor(workers, "aec", initializer=share) as pool,
+    ):
         futures = {pool.submit(attempt, job): job for job in report.jobs}
         try:
             for future in as_completed(futures):
@@ -207,6 +199,16 @@ def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, wor
         finally:
             stop.set()  # what is left ends at its next progress
     return report.code(interrupted)
+
+
+@contextmanager
+def _torch_share(workers: int) -> Iterator[Callable[[], None]]:
+    """What each of so many threads calls first to have its share of torch's threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield lambda: torch.set_num_threads(max(1, threads // workers))
+    torch.set_num_threads(threads)  # the number is each thread's own, but the last one set is what new threads get
 
 
 @contextmanager

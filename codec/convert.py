@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,8 @@ Work = Callable[[Job, bytes, Progress], tuple[bytes | None, Row]]
 
 
 def compress(args: Namespace) -> int:
-    if args.lossless and (args.effort is not None or args.alpha_quality is not None):
-        raise UsageError("--lossless keeps every sample: -e and --alpha-q say nothing then")
+    if args.lossless and args.alpha_quality is not None:
+        raise UsageError("--lossless keeps every sample, those of alpha too: --alpha-q says nothing then")
     names = ("quality", "target_size", "target_bpp", "target_psnr", "effort", "alpha_quality")
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
     if args.lossless:
@@ -33,13 +34,12 @@ def compress(args: Namespace) -> int:
 
     def work(job: Job, source: bytes, progress: Progress) -> tuple[bytes | None, Row]:
         picture = open_picture(source)
-        kept, own = _kept(picture, args.metadata)
         data = api.encode(
             picture,
             device=args.device,
             model=args.model,
-            metadata=kept,
-            source=source if own and args.if_larger == "store" else None,
+            metadata=_kept(picture, args.metadata),
+            source=source if args.if_larger == "store" else None,
             progress=progress,
             **options,
         )
@@ -59,13 +59,13 @@ def compress(args: Namespace) -> int:
     return _convert(args, IMAGE_SUFFIXES, ".aec", work)
 
 
-def _kept(picture: "Image.Image", kinds: tuple[str, ...] | None) -> tuple[Metadata | None, bool]:
-    """What of its metadata a picture is to keep (None: its own), and whether that is all that its file holds."""
-    if kinds is None:
-        return None, True
+def _kept(picture: "Image.Image", kinds: tuple[str, ...] | None) -> Metadata | None:
+    """What of its metadata a picture is to keep; None: all."""
     own = metadata.of(picture)
-    kept = own.only(kinds)
-    return kept, kept == own
+    kept = own if kinds is None else own.only(kinds)
+    if kept == own:
+        return None
+    return replace(kept, icc=None) if picture.mode in ("CMYK", "LAB") else kept  # to RGB by it: it has had its use
 
 
 def decompress(args: Namespace) -> int:
@@ -79,12 +79,23 @@ def decompress(args: Namespace) -> int:
         picture = api.decode(
             data, args.device, args.model, output, limit, region=args.crop, scale=args.scale, depth=args.depth
         )
-        made = save.encoded(picture, kind, metadata.unpacked(format.read(data, limit).metadata).only(kinds))
+        own = metadata.of(picture) if output == "pil" else _metadata_of(data)
+        made = save.encoded(picture, kind, own.only(kinds))
         height, width = picture.shape[:2] if output == "numpy" else picture.size[::-1]
         line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
         return made, Row(line=line, facts=_facts(data, made, data) | {"width": width, "height": height})
 
     return _convert(args, {".aec"}, ".png", work)
+
+
+def _metadata_of(data: bytes) -> Metadata:
+    """Of a file that is decoded to an array, which has none."""
+    layout = format.read(data, max_pixels=None)
+    if layout.header.stored and not layout.metadata:
+        from . import stored
+
+        return stored.decode(layout).metadata
+    return metadata.unpacked(layout.metadata)
 
 
 def _facts(source: bytes, made: bytes, aec: bytes) -> dict:
@@ -120,9 +131,7 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work) -> in
     left = len(jobs) - len(there)
     if args.dry_run or not left:
         return batch.run(args, jobs, whole)
-    workers = min(left, _workers(args)) or 1
-    with batch.shared_torch_threads(workers):
-        return batch.run(args, jobs, whole, workers)
+    return batch.run(args, jobs, whole, min(left, _workers(args)), networks=True)
 
 
 def _workers(args: Namespace) -> int:

@@ -2,7 +2,6 @@
 
 import json
 from argparse import Namespace
-from contextlib import nullcontext
 
 from . import batch, format
 from .batch import Progress, Row
@@ -54,25 +53,30 @@ def verify(args: Namespace) -> int:
         for section in layout.metadata.values():
             section.unpack()
         if args.deep:
-            _read_symbols(layout, args)
+            _decode_all(layout, args)
         h = layout.header
         facts = {"bytes_in": len(data), "width": h.width, "height": h.height, "quality": h.quality or None}
         return Row(line="whole", facts=facts | {"bpp": round(8 * len(data) / (h.width * h.height), 4)})
 
     jobs = _jobs(args)
     workers = min(len(jobs), args.jobs if isinstance(args.jobs, int) else batch.cores())
-    with batch.shared_torch_threads(workers) if args.deep else nullcontext():
-        return batch.run(args, jobs, work, workers)
+    return batch.run(args, jobs, work, workers, networks=args.deep)
 
 
-def _read_symbols(layout: format.Layout, args: Namespace) -> None:
-    from . import pipeline, weights
+def _decode_all(layout: format.Layout, args: Namespace) -> None:
+    """All but the pixels that a network makes. Raises CorruptError, or ModelError if the model is not at hand."""
+    from . import alpha, pipeline, stored, weights
 
     header = layout.header
+    if header.stored:
+        stored.decode(layout)
+        return
     path = weights.find_id(header.model_id) if args.model is None else weights.find(args.model)
     codec = weights.load(path, weights.resolve_device(args.device))
     for _ in pipeline.read_latents(codec, header, layout.payloads):
         pass
+    if header.alpha:
+        alpha.decode(header, layout.alphas, format.Tile(0, 0, header.width, header.height))
 
 
 def _jobs(args: Namespace) -> list[Job]:

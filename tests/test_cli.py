@@ -18,12 +18,12 @@ import codec
 from codec import format
 
 
-def test_compress_and_decompress_in_processes_of_their_own(tmp_path, picture):
-    done = aec("compress", "-q", 60, picture)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", "")
-    assert files(tmp_path) == {"photo.png", "photo.aec"}
-    done = aec("decompress", "photo.aec", "-o", "back.png", "-v", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, b"") and done.stderr.count("\n") == 1 and "56x40" in done.stderr
+def test_compress_and_decompress_are_quiet_unless_asked(tmp_path, picture, capsys):
+    assert here("compress", "-q", 60, picture) == 0
+    assert capsys.readouterr() == ("", "") and files(tmp_path) == {"photo.png", "photo.aec"}
+    assert here("decompress", tmp_path / "photo.aec", "-o", tmp_path / "back.png", "-v") == 0
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "56x40" in err
     expected = codec.decode((tmp_path / "photo.aec").read_bytes())
     assert np.array_equal(np.array(Image.open(tmp_path / "back.png")), np.array(expected))
     assert codec.inspect((tmp_path / "photo.aec").read_bytes()).quality == 60
@@ -119,6 +119,10 @@ def test_a_camera_jpeg_with_a_preview_is_a_picture_and_an_animation_is_not(tmp_p
     [
         ["info", "FILE"],
         ["info", "--json", "FILE"],
+        ["verify", "FILE"],
+        ["verify", "-j", "2", "FILE", "FILE"],
+        ["compress", "--dry-run", "FILE", "-o", "x/"],
+        ["decompress", "--dry-run", "--json", "FILE"],
         ["--help"],
         ["--version"],
         ["compress", "-q", "0", "FILE"],

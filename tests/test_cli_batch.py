@@ -1,5 +1,6 @@
 """`aec` over many files: what is meant, where it goes, what becomes of each, in any number of threads."""
 
+import io
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 import photos
 import pytest
 from PIL import Image
-from shell import AEC, aec, files, here
+from shell import AEC, files, here
 
 import codec
 from codec import convert
@@ -46,12 +47,11 @@ def test_a_folder_without_pictures_is_unreadable_input(tmp_path, capsys):
     assert "no file ending in" in capsys.readouterr().err
 
 
-def test_one_bad_file_among_several_does_not_stop_the_others(tmp_path, album):
+def test_one_bad_file_among_several_does_not_stop_the_others(tmp_path, album, capsys):
     (album / "aa.png").write_bytes(b"broken")
-    done = aec("compress", album, tmp_path / "absent.png", "-o", f"{tmp_path}/out/")
-    assert done.returncode == 1
+    assert here("compress", album, tmp_path / "absent.png", "-o", f"{tmp_path}/out/", "-j", 1) == 1
     assert files(tmp_path / "out") == {"a.aec", "b.aec"}
-    lines = done.stderr.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and "aa.png: not a picture" in lines[0] and "absent.png" in lines[1]
     assert all(line.startswith("aec: ") for line in lines)
 
@@ -221,14 +221,16 @@ def test_patterns_are_expanded_where_the_shell_did_not(tmp_path, mixed, monkeypa
     assert here("compress", "nothing*.png") == 3
 
 
-def test_a_list_of_files_is_taken_literally(tmp_path, mixed, monkeypatch):
+def test_a_list_of_files_is_taken_literally(tmp_path, mixed, monkeypatch, capsys):
     monkeypatch.chdir(mixed)
     names = "\n".join(["a.png", "", "below [2]", "-dash.bmp"]).encode() + b"\n"
     (tmp_path / "list").write_bytes(names)
     assert here("compress", "--filelist", tmp_path / "list", "B.JPG", "-o", "../out") == 0
     assert files(tmp_path / "out") == {"a.aec", "c*?.aec", "-dash.aec", "B.aec"}
-    done = aec("compress", "--filelist", "-", "-o", "../piped", stdin=names + b"*.webp\n", cwd=mixed)
-    assert done.returncode == 1 and done.stderr.startswith("aec: *.webp: ") and done.stderr.count("\n") == 1
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(names + b"*.webp\n")))
+    assert here("compress", "--filelist", "-", "-o", "../piped") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("aec: *.webp: ") and err.count("\n") == 1
     assert files(tmp_path / "piped") == {"a.aec", "c*?.aec", "-dash.aec"}
 
 

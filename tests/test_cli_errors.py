@@ -15,12 +15,12 @@ from codec import api
 from codec.files import InputError, open_picture
 
 
-def test_existing_output_is_refused_and_kept_unless_forced(tmp_path, picture):
+def test_existing_output_is_refused_and_kept_unless_forced(tmp_path, picture, capsys):
     target = tmp_path / "photo.aec"
     target.write_bytes(b"precious")
-    done = aec("compress", picture)
-    assert done.returncode == 7 and done.stdout == b""
-    assert "exists already: -f overwrites it" in done.stderr and done.stderr.count("\n") == 1
+    assert here("compress", picture) == 7
+    out, err = capsys.readouterr()
+    assert out == "" and "exists already: -f overwrites it" in err and err.count("\n") == 1
     assert target.read_bytes() == b"precious"
     assert here("compress", "-f", picture) == 0
     assert codec.inspect(target.read_bytes()).width == 56
@@ -102,8 +102,7 @@ def test_max_pixels_is_a_limit_that_can_be_set_and_lifted(packed):
         (["decompress", "absent.aec"], 3),
         (["info", "absent.aec"], 3),
         (["compress", "text.png"], 3),
-        (["compress", "alpha.png"], 3),
-        (["compress", "deep.png"], 3),
+        (["compress", "float.tif"], 3),
         (["compress", "moving.gif"], 3),
         (["compress", "cut.png"], 3),
         (["compress", "wide.ppm"], 5),
@@ -117,8 +116,7 @@ def test_max_pixels_is_a_limit_that_can_be_set_and_lifted(packed):
 def test_exit_codes_are_those_of_the_help(arguments, code, tmp_path, picture, packed, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("text.png").write_text("hello")
-    Image.new("RGBA", (9, 9), (1, 2, 3, 100)).save("alpha.png")
-    Image.new("I;16", (9, 9)).save("deep.png")
+    Image.new("F", (9, 9), 0.5).save("float.tif")
     Image.new("L", (9, 9), 1).save("moving.gif", save_all=True, append_images=[Image.new("L", (9, 9), 200)])
     Path("cut.png").write_bytes(picture.read_bytes()[:700])
     Path("wide.ppm").write_bytes(b"P6 70000 1 255\n" + bytes(210_000))
@@ -176,8 +174,10 @@ def test_debug_shows_the_traceback(tmp_path):
     assert done.returncode == 1 and "Traceback" in done.stderr and "FileNotFoundError" in done.stderr
 
 
-def test_a_closed_pipe_or_missing_stdin_is_no_traceback():
-    done = aec("compress", "-", stdin=b"")
-    assert done.returncode == 3 and "standard input" in done.stderr and "Traceback" not in done.stderr
+def test_an_empty_or_cut_standard_input_is_no_traceback(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert here("compress", "-") == 3
+    err = capsys.readouterr().err
+    assert err.startswith("aec: standard input: ") and err.count("\n") == 1
     done = aec("info", "-", stdin=b"\xd7AEC")
     assert done.returncode == 4 and "Traceback" not in done.stderr
