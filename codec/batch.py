@@ -75,7 +75,7 @@ class _Report:
     def __init__(self, args: Namespace, jobs: list[Job]):
         self.args, self.jobs, self.codes, self.done, self.bar = args, jobs, [], 0, None
         show = args.progress if args.progress is not None else sys.stderr.isatty() and not args.quiet
-        if show:
+        if show and jobs:
             from tqdm import tqdm
 
             one = {"bar_format": "{desc}: {percentage:3.0f}% {bar} {elapsed}<{remaining}", "delay": 0.5}

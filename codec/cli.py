@@ -319,6 +319,9 @@ def main(argv: list[str] | None = None) -> int:
         args.rest = rest
     elif rest:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # file names may be bytes that are no text
     try:
         return args.run(args)
     except UsageError as e:

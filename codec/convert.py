@@ -60,11 +60,13 @@ def compress(args: Namespace) -> int:
 
 
 def _kept(picture: "Image.Image", kinds: tuple[str, ...] | None) -> Metadata | None:
-    """What of its metadata a picture is to keep; None: all."""
-    own = metadata.of(picture)
-    kept = own if kinds is None else own.only(kinds)
-    if kept == own:
+    """What of its metadata a picture is to keep.
+
+    None: all, and then its file may be stored as it is. Else it may not, for it may tell more, in comments say.
+    """
+    if kinds is None or set(kinds) == set(format.METADATA):
         return None
+    kept = metadata.of(picture).only(kinds)
     return replace(kept, icc=None) if picture.mode in ("CMYK", "LAB") else kept  # to RGB by it: it has had its use
 
 

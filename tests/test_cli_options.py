@@ -63,6 +63,14 @@ def test_metadata_is_kept_or_left_out_and_the_picture_is_upright(tmp_path, told,
     assert kept(tmp_path / "x.png") == expected and Image.open(tmp_path / "x.png").size == (40, 64)
 
 
+def test_a_file_that_may_tell_more_than_is_to_be_kept_is_not_stored(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "x.jpg", quality=40, comment=b"made by me, at home")
+    for options, told in (([], True), (["--metadata", "all"], True), (["--strip"], False)):
+        assert here("compress", "-f", "-q", 100, tmp_path / "x.jpg", *options) == 0
+        assert (b"at home" in (tmp_path / "x.aec").read_bytes()) == told
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
 def test_each_kind_of_file_gets_the_metadata_it_has_a_place_for(tmp_path, told, suffix):
     packed, back = tmp_path / "x.aec", tmp_path / f"back{suffix}"
@@ -110,7 +118,8 @@ def test_alpha_goes_where_there_is_a_place_for_it_and_is_nowhere_dropped(tmp_pat
     for suffix in (".png", ".webp", ".avif", ".tif", ".tga"):
         assert here("decompress", packed, "-o", tmp_path / f"back{suffix}") == 0
         back = Image.open(tmp_path / f"back{suffix}")
-        assert back.mode == "RGBA" and np.array_equal(np.array(back)[..., 3], expected[..., 3])
+        error = np.abs(np.array(back)[..., 3].astype(int) - expected[..., 3]).max()
+        assert back.mode == "RGBA" and error <= (2 if suffix == ".avif" else 0)  # AVIF files are lossy
     for suffix in (".jpg", ".bmp", ".ppm", ".gif"):
         assert here("decompress", packed, "-o", tmp_path / f"back{suffix}") == 7
         assert "alpha channel" in (err := capsys.readouterr().err) and ".png" in err
