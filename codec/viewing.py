@@ -6,6 +6,7 @@ import sys
 import tempfile
 import webbrowser
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,11 +39,12 @@ def view(args: Namespace) -> int:
     is_aec = data.startswith(format.MAGIC) or (source is not None and source.suffix.lower() == ".aec")
     picture, caption = _decoded(data, args) if is_aec else _read(data)
     png = save.encoded(picture, "PNG", Metadata(icc=picture.info.get("icc_profile")))
-    page = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode()).encode()
+    page = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode())
+    page = page.encode(errors="backslashreplace")  # file names may be bytes that are no text
     if args.output is not None:
         write_bytes(None if args.output == "-" else Path(args.output), page, args.force)
         return 0
-    path = Path(tempfile.mkdtemp(prefix="aec-view-"), f"{name}.html")
+    path = Path(tempfile.mkdtemp(prefix="aec-view-"), "view.html")
     write_bytes(path, page, False)
     if not webbrowser.open(path.as_uri()):
         print(f"aec: no browser to open: the page is {path}; -o writes it elsewhere", file=sys.stderr)
@@ -60,10 +62,12 @@ def _decoded(data: bytes, args: Namespace) -> tuple["Image.Image", str]:
 
 
 def _read(data: bytes) -> tuple["Image.Image", str]:
-    from PIL import ImageOps
+    from . import image
 
-    picture = ImageOps.exif_transpose(open_picture(data))
-    caption = f"{picture.width}x{picture.height}, {len(data)} bytes"
-    if picture.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):  # which PNG holds
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    return picture, caption
+    pixels = image.to_pixels(open_picture(data))
+    shown = replace(
+        pixels,
+        data=image.to_depth(pixels.data, 8),
+        alpha=None if pixels.alpha is None else image.to_depth(pixels.alpha, 8),
+    )
+    return image.to_pil(shown), f"{pixels.width}x{pixels.height}, {len(data)} bytes"

@@ -19,6 +19,7 @@ from shell import damage, here, of_another_model
 
 import codec
 from codec import format, metadata, viewing
+from codec.deep import write_png
 
 
 def test_info_says_what_the_file_says(packed, capsys):
@@ -143,11 +144,11 @@ def shown(page: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(page.partition("base64,")[2].partition('"')[0])))
 
 
-def test_view_makes_a_page_of_any_picture(tmp_path, packed, picture, monkeypatch, capsys):
+def test_view_makes_a_page_of_any_picture(tmp_path, packed, picture, monkeypatch, capfd):
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda uri: opened.append(uri) or len(opened) == 1)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert here("view", packed) == 0 and capsys.readouterr() == ("", "")
+    assert here("view", packed) == 0 and capfd.readouterr() == ("", "")
     page = Path(unquote(urlparse(opened[0]).path)).read_text()
     assert "packed.aec: 56x40" in page and "quality 60" in page
     assert np.array_equal(np.array(shown(page)), codec.decode(packed.read_bytes(), output="numpy"))
@@ -157,11 +158,15 @@ def test_view_makes_a_page_of_any_picture(tmp_path, packed, picture, monkeypatch
     Image.open(picture).convert("CMYK").save(odd, "JPEG", exif=turned)
     assert here("view", odd) == 0  # there is no browser
     path = Path(unquote(urlparse(opened[1]).path))
-    assert str(path) in capsys.readouterr().err and "&lt;b&gt;&amp;.jpg: 40x56" in path.read_text()
+    assert str(path) in capfd.readouterr().err and "&lt;b&gt;&amp;.jpg: 40x56" in path.read_text()
     assert shown(path.read_text()).size == (40, 56)
     assert here("view", picture, "-o", tmp_path / "page.html") == 0 and len(opened) == 2
     assert here("view", picture, "-o", tmp_path / "page.html") == 7
-    assert here("view", tmp_path / "page.html") == 3 and "not a picture" in capsys.readouterr().err
+    deep = tmp_path / "deep.png"
+    deep.write_bytes(deep_png := write_png(np.full((3, 5, 4), 0x80FF, np.uint16)))
+    assert here("view", deep, "-o", "-") == 0
+    assert f"5x3, {len(deep_png)} bytes" in capfd.readouterr().out
+    assert here("view", tmp_path / "page.html") == 3 and "not a picture" in capfd.readouterr().err
 
 
 def test_view_shows_less_of_what_is_too_large(tmp_path, packed, monkeypatch):
