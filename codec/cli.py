@@ -1,287 +1,66 @@
-"""The `aec` command: arguments, files and messages. No codec logic; torch comes in when a network first runs."""
+"""The `aec` command: its parser, and errors -> messages. The commands lie beside it; torch comes in if they need it."""
 
 import argparse
 import importlib
-import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
 
-from . import api, errors, format
-from .files import InputError, OutputError, open_picture, read_bytes, refuse_existing, write_bytes
+from . import api, arguments, format
+from .batch import EXIT_INTERRUPTED, FAILURES, exit_code
+from .plan import UsageError
 
-EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INPUT, EXIT_CORRUPT, EXIT_LIMIT, EXIT_MODEL, EXIT_OUTPUT = range(1, 8)
-EXIT_INTERRUPTED = 130
-FIRST_SLOW_EFFORT = 3  # takes a multiple of the time of those below
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2"}
 EXAMPLES = """examples:
   aec compress photo.png                  photo.aec beside it
-  aec compress -q 40 *.jpg -o small/      many files into a folder
-  aec compress - < photo.png > photo.aec  standard input and output
   aec decompress photo.aec -o back.png
-  aec info photo.aec
+  aec compress -r holiday/ -o small/      a folder, as many files at a time as there are cores
+  aec view photo.aec                      look at it
+  aec info photo.aec                      what it says of itself; aec verify photo.aec: whether it is whole
   aec train my-photos/ -o my.safetensors --minutes 60
   aec bench my-photos/ -o report/
   aec compare photo.png photo.aec photo.jpg -o compare.html
+each command has its own: aec compress --help
 exit codes: 0 done, 1 some files failed, 2 usage, 3 unreadable input, 4 corrupt or truncated file,
   5 over a limit, 6 model missing or another one, 7 output exists or cannot be written, 130 interrupted"""
 
+COMPRESS_EXAMPLES = """examples:
+  aec compress photo.png                              photo.aec beside it
+  aec compress -q 40 *.jpg -o small/                  many files into a folder
+  aec compress photo.png --target-size 80k            at most 80000 bytes, and close to it
+  aec compress logo.png --lossless                    every sample comes back as it was
+  aec compress -r photos --output-dir-mirror backup --skip-existing --json > log.jsonl
+                                                      backup/photos/..; run it again to go on where it was stopped
+  aec compress --strip holiday.jpg -o - | ssh host 'cat > holiday.aec'    without place and camera
 
-# What a file or a machine can bring about (torch says RuntimeError when memory runs out). The rest is a bug of ours.
-FAILURES = (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError, RuntimeError)
+SIZE: 80000, 80k or 1.5M (of 1000), 64KiB or 1MiB (of 1024).
+--json prints, as files finish, {in, out, bytes_in, bytes_out, width, height, bpp, quality, seconds, status, error};
+status is done, failed, skipped or planned, error says why for failed and skipped; quality is null if stored."""
 
+DECOMPRESS_EXAMPLES = """examples:
+  aec decompress photo.aec                            photo.png beside it
+  aec decompress photo.aec -o photo.jpg               or .webp .avif .tif .png .npy: the name says the kind
+  aec decompress pan.aec --scale 1/8 -o thumb.png     a thumbnail, in a fraction of the time
+  aec decompress pan.aec --crop 9000,200,640,480 -o detail.png
+  aec decompress -r small/ -o back/ -j 4              a folder, four files at a time
 
-@dataclass(frozen=True)
-class Job:
-    """One file to make. None is standard input or output."""
+--json prints, as files finish, {in, out, bytes_in, bytes_out, width, height, bpp, quality, seconds, status, error}."""
 
-    source: Path | None
-    target: Path | None
+INFO_EXAMPLES = """examples:
+  aec info photo.aec
+  aec info -r small/ --json | jq 'select(.stored) | .file'"""
 
-    @property
-    def name(self) -> str:
-        return str(self.source or "standard input")
+VERIFY_EXAMPLES = """examples:
+  aec verify photo.aec && echo whole
+  aec verify -r backup/ -v                            a line for each file
+  aec verify -r backup/ --deep -j 2 --json            decode the symbols too, which needs the models"""
 
-
-def exit_code(error: Exception) -> int:
-    for kinds, code in (
-        (errors.LimitError, EXIT_LIMIT),
-        (errors.NotAecError, EXIT_INPUT),
-        (errors.FormatError, EXIT_CORRUPT),
-        (errors.ModelError, EXIT_MODEL),
-        (errors.BackendError, EXIT_USAGE),
-        (OutputError, EXIT_OUTPUT),
-    ):
-        if isinstance(error, kinds):
-            return code
-    return EXIT_INPUT
-
-
-def expand(inputs: list[str], suffixes: set[str], recursive: bool) -> list[tuple[Path | None, Path]]:
-    """Inputs with folders replaced by the files in them: (path, path relative to the folder that was named)."""
-    out: list[tuple[Path | None, Path]] = []
-    for name in inputs:
-        path = Path(name)
-        if name == "-":
-            out.append((None, Path("-")))
-        elif path.is_dir():
-            found = sorted(path.rglob("*") if recursive else path.iterdir())
-            found = [p for p in found if p.suffix.lower() in suffixes and p.is_file()]
-            if not found:
-                raise InputError(f"{path}: no file ending in {', '.join(sorted(suffixes))} in this folder")
-            out += [(p, p.relative_to(path)) for p in found]
-        else:
-            out.append((path, Path(path.name)))
-    return out
+VIEW_EXAMPLES = """examples:
+  aec view photo.aec
+  aec view photo.png -o page.html                     write the page, open nothing"""
 
 
-def plan(args: argparse.Namespace, sources: list[tuple[Path | None, Path]], suffix: str) -> list[Job]:
-    """Decide where each file goes. Raises argparse's usage error for a contradiction."""
-    output = args.output
-    into_folder = output is not None and output != "-" and (output.endswith(os.sep) or Path(output).is_dir())
-    several = len(sources) > 1 or any(Path(name).is_dir() for name in args.inputs)
-    if several and output is not None and not into_folder:
-        if output == "-" or Path(output).suffix:
-            args.parser.error(
-                f"{len(sources)} inputs or a folder, but -o {output} is one file: name a folder (ending in {os.sep})"
-            )
-        into_folder = True
-    jobs = []
-    for source, relative in sources:
-        if into_folder:
-            target = Path(output) / (Path("stdin") if source is None else relative).with_suffix(suffix)
-        elif output == "-" or (output is None and source is None):
-            target = None
-        else:
-            target = Path(output) if output is not None else source.with_suffix(suffix)
-        if source is not None and target is not None and target.resolve() == source.resolve():
-            args.parser.error(f"{source} would be written onto itself: choose another output with -o")
-        jobs.append(Job(source, target))
-    seen = set()
-    for target in (j.target.resolve() for j in jobs if j.target is not None):
-        if target in seen:
-            args.parser.error(f"two inputs would both be written to {target}")
-        seen.add(target)
-    return jobs
-
-
-def run(args: argparse.Namespace, jobs: list[Job], work: Callable[[Job], str]) -> int:
-    """Do all jobs, going on after a failure; `work` returns the line that -v prints."""
-    show = args.progress if args.progress is not None else len(jobs) > 1 and sys.stderr.isatty() and not args.quiet
-    codes: list[int] = []
-    bar, say = _progress(jobs, show)
-    for job in bar:
-        try:
-            line = work(job)
-        except FAILURES as e:
-            if args.debug:
-                raise
-            say(f"aec: {job.name}: {e or type(e).__name__}")
-            codes.append(exit_code(e))
-        else:
-            if args.verbose:
-                say(line)
-    return 0 if not codes else codes[0] if len(jobs) == 1 else EXIT_SOME_FAILED
-
-
-def _progress(jobs: list[Job], show: bool) -> tuple[Iterable[Job], Callable[[str], None]]:
-    """The jobs, under a bar if there is to be one, and what prints a line on stderr without tearing it."""
-    if not show:
-        return jobs, lambda line: print(line, file=sys.stderr)
-    from tqdm import tqdm
-
-    return tqdm(jobs, unit="file", dynamic_ncols=True), lambda line: tqdm.write(line, file=sys.stderr)
-
-
-@contextmanager
-def _share_done(args: argparse.Namespace, job: Job) -> Iterator[Callable[[float], None]]:
-    """A bar for one file, for efforts that take their time, where someone may be watching."""
-    show = args.progress if args.progress is not None else sys.stderr.isatty() and not args.quiet
-    if not show or args.effort < FIRST_SLOW_EFFORT:
-        yield lambda share: None
-        return
-    from tqdm import tqdm
-
-    layout = "{desc}: {percentage:3.0f}% {bar} {elapsed}<{remaining}"
-    with tqdm(total=1, desc=job.name, leave=False, dynamic_ncols=True, bar_format=layout) as bar:
-        yield lambda share: bar.update(share - bar.n)
-
-
-def compress(args: argparse.Namespace) -> int:
-    def work(job: Job) -> str:
-        refuse_existing(job.target, args.force)
-        source = read_bytes(job.source)
-        picture = open_picture(source)
-        with _share_done(args, job) as progress:
-            data = api.encode(picture, args.quality, args.device, args.model, effort=args.effort, progress=progress)
-        write_bytes(job.target, data, args.force)
-        width, height = picture.size
-        return (
-            f"{job.name}: {width}x{height}, {len(source)} -> {len(data)} bytes "
-            f"({len(data) / len(source):.1%}, {8 * len(data) / (width * height):.3f} bits per pixel) "
-            f"-> {job.target or 'standard output'}"
-        )
-
-    return run(args, plan(args, expand(args.inputs, IMAGE_SUFFIXES, args.recursive), ".aec"), work)
-
-
-def decompress(args: argparse.Namespace) -> int:
-    import io
-
-    def work(job: Job) -> str:
-        refuse_existing(job.target, args.force)
-        suffix = ".png" if job.target is None else job.target.suffix.lower()
-        from PIL import Image
-
-        kind = Image.registered_extensions().get(suffix)
-        if kind not in Image.SAVE:
-            raise OutputError(f"{job.target}: pictures of kind {suffix or '(no suffix)'} cannot be written; try .png")
-        data = read_bytes(job.source)
-        picture = api.decode(data, args.device, args.model, max_pixels=args.max_pixels or None)
-        buffer = io.BytesIO()
-        lossy = {"quality": 95} if kind in ("JPEG", "WEBP", "AVIF") else {}
-        try:
-            picture.save(buffer, kind, **lossy)
-        except (OSError, ValueError) as e:  # JPEG and WebP have limits of their own
-            raise OutputError(f"cannot write a picture of {picture.width}x{picture.height} as {kind}: {e}") from e
-        write_bytes(job.target, buffer.getvalue(), args.force)
-        return f"{job.name}: {len(data)} bytes -> {picture.width}x{picture.height} -> {job.target or 'standard output'}"
-
-    return run(args, plan(args, expand(args.inputs, {".aec"}, args.recursive), ".png"), work)
-
-
-def info(args: argparse.Namespace) -> int:
-    def work(job: Job) -> str:
-        data = read_bytes(job.source)
-        layout = format.read(data, max_pixels=None)
-        h = layout.header
-        facts = {
-            "file": job.name,
-            "bytes": len(data),
-            "width": h.width,
-            "height": h.height,
-            "mode": "gray" if h.gray else "RGB",
-            "quality": h.quality,
-            "bits_per_pixel": round(8 * len(data) / (h.width * h.height), 4),
-            "tiles": len(layout.payloads),
-            "tile_side": h.tile,
-            "overhead_bytes": layout.overhead_bytes,
-            "model": h.model_id.hex(),
-            "format_version": format.VERSION,
-        }
-        if args.json:
-            print(json.dumps(facts))
-        else:
-            print("\n".join(f"{k.replace('_', ' '):15} {v}" for k, v in facts.items()))
-        return f"{job.name}: checksums are right"
-
-    return run(args, [Job(source, None) for source, _ in expand(args.inputs, {".aec"}, False)], work)
-
-
-def train(args: argparse.Namespace) -> int:
-    from . import train as training
-
-    output = Path(args.output)
-    if output.suffix != ".safetensors":
-        args.parser.error(f"-o {output}: a model's name ends in .safetensors")
-    if args.anew and args.init is None:
-        args.parser.error("--anew needs --init: it begins nets of that checkpoint again")
-    refuse_existing(output, args.force or args.resume is not None)
-    if args.resume is None:
-        checkpoint = training.checkpoint_path(output)
-        if checkpoint.exists() and not args.force:
-            raise OutputError(f"{checkpoint} exists already: --resume goes on from it, -f overwrites it")
-    options = training.Options(
-        minutes=args.minutes,
-        config=args.config,
-        batch=args.batch,
-        learning_rate=args.learning_rate,
-        device=args.device,
-        seed=args.seed,
-        only=tuple(args.only),
-    )
-    report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
-    holdout = Path(args.holdout) if args.holdout else None
-    resume, init = (path and Path(path) for path in (args.resume, args.init))
-    training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, holdout, report)
-    return 0
-
-
-def bench(args: argparse.Namespace) -> int:
-    return _bench_module(".bench").main(args.rest)
-
-
-def compare(args: argparse.Namespace) -> int:
-    comparison = _bench_module(".bench.compare")
-    target = None if args.output == "-" else Path(args.output)
-    original, *others = (Job(Path(name), target) for name in (args.original, *args.files))
-    if target is not None and target.resolve() in [job.source.resolve() for job in (original, *others)]:
-        args.parser.error(f"{target} would be replaced by the page: choose another output with -o")
-    refuse_existing(target, args.force)
-    files = []
-
-    def work(job: Job) -> str:
-        file = comparison.read(job.source, args.device, args.model, files[0] if files else None)
-        files.append(file)
-        return f"{job.name}: {file.n_bytes} bytes"
-
-    code = run(args, [original], work) or run(args, others, work)
-    if not code:
-        write_bytes(target, comparison.page(files[0], files[1:]), args.force)
-    return code
-
-
-def _bench_module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name, __package__)
-    except ModuleNotFoundError as e:
-        if e.name != f"{__package__}.bench":
-            raise
-        raise InputError("the bench is part of an installed aec only; in the tree, run python -m bench") from e
+def command(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """A command of one of the modules beside this, imported when it is run."""
+    return lambda args: getattr(importlib.import_module(module, __package__), name)(args)
 
 
 def version() -> str:
@@ -303,104 +82,210 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def quality(text: str) -> int:
-    return _int_of(text, api.QUALITIES)
-
-
-def effort(text: str) -> int:
-    return _int_of(text, api.EFFORTS)
-
-
-def _int_of(text: str, allowed: range) -> int:
-    value = int(text)
-    if value not in allowed:
-        raise argparse.ArgumentTypeError(f"{value}: allowed are {allowed[0]}..{allowed[-1]}")
-    return value
-
-
-def device(text: str) -> str:
-    if text not in ("auto", "cpu", "cuda") and not (text.startswith("cuda:") and text[5:].isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are auto, cpu, cuda and cuda:N")
-    return text
-
-
-def count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: must be at least 1")
-    return value
-
-
-def positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text}: must be above 0")
-    return value
-
-
 def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("aec", description="A learned image codec.", epilog=EXAMPLES, formatter_class=raw)
     parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and what was built in")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    talk = argparse.ArgumentParser(add_help=False)
-    talk.add_argument("-v", "--verbose", action="store_true", help="a line for each file")
-    talk.add_argument("--quiet", action="store_true", help="no progress bar; errors only")
-    talk.add_argument("--progress", action=argparse.BooleanOptionalAction, help="progress bar (default: on a terminal)")
-    talk.add_argument("--debug", action="store_true", help="show where an error came from")
-    files = argparse.ArgumentParser(add_help=False)
-    files.add_argument("inputs", nargs="+", metavar="IN", help="file, folder, or - for standard input")
-    files.add_argument(
-        "-o", "--output", metavar="OUT", help="file, folder (must be one for several inputs), or - for standard output"
+    def add(name: str, module: str, help: str, examples: str | None = None, **options) -> argparse.ArgumentParser:
+        p = commands.add_parser(name, help=help, description=help, epilog=examples, formatter_class=raw, **options)
+        p.set_defaults(run=command(module, name), parser=p, json=False, keep_going=True, debug=False)
+        return p
+
+    _add_compress(add("compress", ".convert", "pictures -> .aec files", COMPRESS_EXAMPLES))
+    help = ".aec files -> pictures (.png unless -o says otherwise)"
+    _add_decompress(add("decompress", ".convert", help, DECOMPRESS_EXAMPLES))
+    _add_info(add("info", ".examine", "what an .aec file says, and whether it is whole", INFO_EXAMPLES))
+    help = "whether .aec files are whole: their checksums, without decoding"
+    _add_verify(add("verify", ".examine", help, VERIFY_EXAMPLES))
+    _add_view(add("view", ".viewing", "open a picture in the browser", VIEW_EXAMPLES))
+    help = "whether aec works on this machine, bit for bit; takes some ten seconds"
+    _debug(add("doctor", ".examine", help))
+    _add_train(add("train", ".develop", "pictures -> a model of your own"))
+    help = "rate-distortion and speed against JPEG and others (aec bench --help)"
+    add("bench", ".develop", help, add_help=False)
+    _add_compare(add("compare", ".develop", "a picture and files made of it -> a page to look at them side by side"))
+    return parser
+
+
+def _debug(p: argparse._ActionsContainer) -> None:
+    p.add_argument("--debug", action="store_true", help="show where an error came from")
+
+
+def _talk(p: argparse.ArgumentParser) -> None:
+    group = p.add_argument_group("messages")
+    group.add_argument("-v", "--verbose", action="store_true", help="a line for each file")
+    group.add_argument("--quiet", action="store_true", help="no progress bar; errors only")
+    group.add_argument(
+        "--progress", action=argparse.BooleanOptionalAction, help="progress bar (default: on a terminal)"
     )
-    files.add_argument("-f", "--force", action="store_true", help="overwrite")
-    files.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
-    model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    model.add_argument(
+    _debug(group)
+
+
+def _model(p: argparse.ArgumentParser) -> None:
+    group = p.add_argument_group("network")
+    group.add_argument(
+        "--device", type=arguments.device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    group.add_argument(
         "--model", metavar="NAME|FILE", help="another model than the default, or than the one the file names"
     )
 
-    p = commands.add_parser("compress", parents=[files, model, talk], help="pictures -> .aec files")
-    p.add_argument(
-        "-q", "--quality", type=quality, default=75, metavar="1..100", help="1 smallest, 100 best (default: 75)"
+
+def _many(p: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = p.add_argument_group("many files")
+    group.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
+    group.add_argument(
+        "-j",
+        "--jobs",
+        type=arguments.workers,
+        metavar="N|all",
+        help="files at a time, each in memory as a whole, sharing the cores (default: a file for each core)",
     )
+    group.add_argument("--json", action="store_true", help="a JSON object for each file, and nothing else, on stdout")
+    return group
+
+
+def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
+    """What compress and decompress have in common."""
+    p.add_argument(
+        "inputs", nargs="*", metavar="IN", help="file, folder, pattern such as '*.png', or - for standard input"
+    )
+    where = p.add_mutually_exclusive_group()
+    where.add_argument(
+        "-o", "--output", metavar="OUT", help="file, folder (must be one for several inputs), or - for standard output"
+    )
+    where.add_argument(
+        "--output-dir-mirror", metavar="DIR", help="into DIR, below which the paths of the inputs are repeated"
+    )
+    existing = p.add_mutually_exclusive_group()
+    existing.add_argument("-f", "--force", action="store_true", help="overwrite")
+    existing.add_argument("--skip-existing", action="store_true", help="leave outputs that are there as they are")
+    p.add_argument("--preserve-mtime", action="store_true", help="outputs get the times of their inputs")
+    kept = p.add_mutually_exclusive_group()
+    kinds = ",".join(format.METADATA)
+    kept.add_argument(
+        "--metadata",
+        type=arguments.metadata,
+        metavar="KINDS",
+        help=f"{metadata_help}: all (default), none, or some of {kinds}",
+    )
+    kept.add_argument(
+        "--strip", dest="metadata", action="store_const", const=("icc",), help="of metadata the colour profile only"
+    )
+    many = _many(p)
+    many.add_argument("--filelist", metavar="FILE", help="more inputs, one a line, from a file or - for standard input")
+    many.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
+    many.add_argument(
+        "--keep-going",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="after a failure go on with the other files (default), or stop",
+    )
+
+
+def _add_compress(p: argparse.ArgumentParser) -> None:
+    aim = p.add_mutually_exclusive_group()
+    aim.add_argument(
+        "-q",
+        "--quality",
+        type=arguments.quality,
+        metavar=f"{api.QUALITIES[0]}..{api.QUALITIES[-1]}",
+        help="1 smallest; 100 the network's best, which is not lossless (default: 75)",
+    )
+    aim.add_argument(
+        "--target-size", type=arguments.size, metavar="SIZE", help="at most so many bytes, and close to it"
+    )
+    aim.add_argument("--target-bpp", type=arguments.positive, metavar="BITS", help="the same in bits per pixel")
+    aim.add_argument(
+        "--target-psnr", type=arguments.positive, metavar="DB", help="at least so many dB, and close to it"
+    )
+    aim.add_argument("--lossless", action="store_true", help="every sample comes back as it was; no network runs")
     p.add_argument(
         "-e",
         "--effort",
-        type=effort,
-        default=2,
+        type=arguments.effort,
         metavar=f"{api.EFFORTS[0]}..{api.EFFORTS[-1]}",
         help="1: every latent to its nearest symbol; 2: zeros where they save more bits than they cost in error: files "
         "10 %% smaller at equal PSNR; 3..9: try symbols out, 1 to 16 decodings, a little smaller still (default: 2)",
     )
-    p.set_defaults(run=compress, parser=p)
-
-    p = commands.add_parser(
-        "decompress", parents=[files, model, talk], help=".aec files -> pictures (.png unless -o says otherwise)"
+    p.add_argument(
+        "--alpha-q",
+        dest="alpha_quality",
+        type=arguments.alpha_quality,
+        metavar=f"{api.ALPHA_QUALITIES[0]}..{api.ALPHA_QUALITIES[-1]}",
+        help="of the alpha channel; 100 is lossless (default: 100)",
     )
     p.add_argument(
-        "--max-pixels",
-        type=int,
-        default=format.DEFAULT_MAX_PIXELS,
-        metavar="N",
-        help="refuse larger pictures (0: no limit)",
+        "--if-larger",
+        choices=("store", "skip", "fail"),
+        default="store",
+        help="than the input: store the input in the .aec file if it is a picture that such a file can hold "
+        "(default), make no file, or call it an error",
     )
-    p.set_defaults(run=decompress, parser=p)
+    _files(p, "what to keep")
+    _model(p)
+    _talk(p)
 
-    p = commands.add_parser("info", parents=[talk], help="what an .aec file says, and whether it is whole")
-    p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, or - for standard input")
-    p.add_argument("--json", action="store_true", help="one JSON object per file")
-    p.set_defaults(run=info, parser=p)
 
-    p = commands.add_parser("train", help="pictures -> a model of your own")
+def _add_decompress(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--crop", type=arguments.region, metavar="X,Y,W,H", help="this part only, in pixels of the whole")
+    p.add_argument("--scale", type=arguments.scale, default=1, metavar="1/2|1/4|1/8", help="smaller, and sooner")
+    p.add_argument(
+        "--depth", type=arguments.depth, metavar="8|16", help="bits a sample (default: as many as the file's)"
+    )
+    limit = format.DEFAULT_MAX_PIXELS
+    p.add_argument(
+        "--max-pixels", type=int, default=limit, metavar="N", help=f"refuse larger pictures (default: {limit}; 0: none)"
+    )
+    _files(p, "what to write, where the kind of file has a place for it")
+    _model(p)
+    _talk(p)
+
+
+def _add_info(p: argparse.ArgumentParser) -> None:
+    p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, pattern, or - for standard input")
+    p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
+    p.add_argument("--json", dest="as_json", action="store_true", help="one JSON object per file")
+    _talk(p)
+
+
+def _add_verify(p: argparse.ArgumentParser) -> None:
+    p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, pattern, or - for standard input")
+    p.add_argument("--deep", action="store_true", help="decode all symbols too, but no pixels; needs the files' models")
+    _many(p)
+    _model(p)
+    _talk(p)
+
+
+def _add_view(p: argparse.ArgumentParser) -> None:
+    p.add_argument("file", metavar="FILE", help=".aec or any picture that Pillow can read; - for standard input")
+    p.add_argument("-o", "--output", metavar="HTML", help="write the page here, and open nothing; - for stdout")
+    p.add_argument("-f", "--force", action="store_true", help="overwrite")
+    _model(p)
+    _debug(p)
+
+
+def _add_compare(p: argparse.ArgumentParser) -> None:
+    p.add_argument("original", metavar="ORIGINAL", help="picture")
+    p.add_argument("files", nargs="+", metavar="FILE", help=".aec, JPEG, WebP, AVIF or what else Pillow can read")
+    p.add_argument("-o", "--output", metavar="HTML", default="compare.html", help="default: compare.html; - for stdout")
+    p.add_argument("-f", "--force", action="store_true", help="overwrite")
+    _model(p)
+    _talk(p)
+
+
+def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("data", nargs="+", metavar="DATA", help="folder of pictures, or tar shards of them")
     p.add_argument(
         "-o", "--output", required=True, metavar="MODEL", help="model file, .safetensors; checkpoints go beside it"
     )
     p.add_argument(
-        "--minutes", type=positive, required=True, help="budget in all, that of --resume's checkpoint included"
+        "--minutes",
+        type=arguments.positive,
+        required=True,
+        help="budget in all, that of --resume's checkpoint included",
     )
     start = p.add_mutually_exclusive_group()
     start.add_argument("--resume", metavar="CHECKPOINT", help="go on from here")
@@ -418,29 +303,13 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)"
     )
-    p.add_argument("--device", type=device, default="auto", help="auto, cpu or cuda:N")
-    p.add_argument("--batch", type=count, default=16, help="crops per step (default: 16)")
-    p.add_argument("--learning-rate", type=positive, default=1e-3, help="peak (default: 1e-3)")
+    p.add_argument("--device", type=arguments.device, default="auto", help="auto, cpu or cuda:N")
+    p.add_argument("--batch", type=arguments.count, default=16, help="crops per step (default: 16)")
+    p.add_argument("--learning-rate", type=arguments.positive, default=1e-3, help="peak (default: 1e-3)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("-f", "--force", action="store_true", help="overwrite the model")
     p.add_argument("--quiet", action="store_true", help="no progress")
-    p.add_argument("--debug", action="store_true", help="show where an error came from")
-    p.set_defaults(run=train, parser=p)
-
-    p = commands.add_parser(
-        "bench", help="rate-distortion and speed against JPEG and others (aec bench --help)", add_help=False
-    )
-    p.set_defaults(run=bench, parser=p, debug=False)
-
-    p = commands.add_parser(
-        "compare", parents=[model, talk], help="a picture and files made of it -> a page to look at them side by side"
-    )
-    p.add_argument("original", metavar="ORIGINAL", help="picture")
-    p.add_argument("files", nargs="+", metavar="FILE", help=".aec, JPEG, WebP, AVIF or what else Pillow can read")
-    p.add_argument("-o", "--output", metavar="HTML", default="compare.html", help="default: compare.html; - for stdout")
-    p.add_argument("-f", "--force", action="store_true", help="overwrite")
-    p.set_defaults(run=compare, parser=p)
-    return parser
+    _debug(p)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -450,8 +319,13 @@ def main(argv: list[str] | None = None) -> int:
         args.rest = rest
     elif rest:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # file names may be bytes that are no text
     try:
         return args.run(args)
+    except UsageError as e:
+        args.parser.error(str(e))
     except KeyboardInterrupt:
         print("aec: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -2,8 +2,8 @@
 
 import io
 import os
+import secrets
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +26,16 @@ def read_bytes(path: Path | None) -> bytes:
     return sys.stdin.buffer.read() if path is None else path.read_bytes()
 
 
-def write_bytes(path: Path | None, data: bytes, force: bool) -> None:
-    """Write through a temporary file beside the target, so that no half-written file is ever seen."""
+def write_bytes(path: Path | None, data: bytes, force: bool, times: tuple[int, int] | None = None) -> None:
+    """Write through a temporary file beside the target, so that no half-written file is ever seen.
+
+    Args:
+        force: replace what is there.
+        times: of the last access and change that the file is to have, in ns; None: now.
+
+    Raises:
+        OutputError: it exists already, or cannot be written.
+    """
     try:
         if path is None:
             sys.stdout.buffer.write(data)
@@ -39,15 +47,16 @@ def write_bytes(path: Path | None, data: bytes, force: bool) -> None:
             path.write_bytes(data)  # a device or a pipe is written to, never replaced
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = path.with_name(
+            f".{secrets.token_hex(8)}.part"
+        )  # short: the target's name may be as long as names get
         try:
-            with os.fdopen(handle, "wb") as f:
+            with open(temporary, "xb") as f:
                 f.write(data)
                 f.flush()
                 os.fsync(f.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+            if times is not None:
+                os.utime(temporary, ns=times)
             os.replace(temporary, path)
         except BaseException:
             with suppress(FileNotFoundError):

@@ -10,8 +10,10 @@ import shutil
 import sys
 from pathlib import Path
 
+import photos
 import pytest
 import torch
+from PIL import Image
 
 EMULATION = os.environ.get("AEC_EMULATION")
 if EMULATION:
@@ -19,6 +21,7 @@ if EMULATION:
     sys.modules["codec._C"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["codec._C"])
 
+import codec  # noqa: E402
 from codec import weights  # noqa: E402
 from codec.model import Config, Model  # noqa: E402
 
@@ -29,8 +32,6 @@ def outside_the_tree(tmp_path_factory):
 
     Started in the tree, `python -m` would take its `codec/` for an installed one.
     """
-    import codec
-
     before = Path.cwd()
     os.environ["PYTHONPATH"] = str(Path(codec.__file__).parents[1])
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
@@ -51,6 +52,30 @@ def tiny_model(tmp_path_factory):
     config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
     model_id = weights.save(path, Model(config))
     return path, model_id
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(photos.photo(40, 56)).save(path)
+    return path
+
+
+@pytest.fixture
+def packed(tmp_path):
+    path = tmp_path / "packed.aec"
+    path.write_bytes(codec.encode(photos.photo(40, 56), 60))
+    return path
+
+
+@pytest.fixture
+def album(tmp_path):
+    folder = tmp_path / "album"
+    (folder / "below").mkdir(parents=True)
+    for i, name in enumerate(("a.png", "b.jpg", "below/c.png")):
+        Image.fromarray(photos.photo(16 + i, 24, seed=i)).save(folder / name)
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
 
 
 def _cuda_ready() -> bool:

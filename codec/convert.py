@@ -1,0 +1,166 @@
+"""`aec compress` and `aec decompress`: what is done with one file, and what the options ask of the library."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import api, batch, format, metadata, save
+from .batch import Progress, Row
+from .files import OutputError, open_picture, read_bytes, refuse_existing, write_bytes
+from .metadata import Metadata
+from .plan import Job, UsageError, expand, plan, read_list
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+IMAGE_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".jp2"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi"),
+}
+GPU_FILES = 4  # at a time: enough to keep it busy while others are read and coded
+# Bytes of a file -> bytes of the one to write, None for none, and what to say of it.
+Work = Callable[[Job, bytes, Progress], tuple[bytes | None, Row]]
+
+
+def compress(args: Namespace) -> int:
+    if args.lossless and args.alpha_quality is not None:
+        raise UsageError("--lossless keeps every sample, those of alpha too: --alpha-q says nothing then")
+    names = ("quality", "target_size", "target_bpp", "target_psnr", "effort", "alpha_quality")
+    options = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if args.lossless:
+        options["lossless"] = True
+
+    def work(job: Job, source: bytes, progress: Progress) -> tuple[bytes | None, Row]:
+        picture = open_picture(source)
+        data = api.encode(
+            picture,
+            device=args.device,
+            model=args.model,
+            metadata=_kept(picture, args.metadata),
+            source=source if args.if_larger == "store" else None,
+            progress=progress,
+            **options,
+        )
+        facts = _facts(source, data, data)
+        line = (
+            f"{facts['width']}x{facts['height']}, {len(source)} -> {len(data)} bytes "
+            f"({len(data) / len(source):.1%}, {facts['bpp']:.3f} bits per pixel)"
+        )
+        if args.if_larger != "store" and len(data) > len(source):
+            larger = f"{len(source)} bytes would become {len(data)}"
+            if args.if_larger == "fail":
+                raise OutputError(f"{larger}; --if-larger store keeps the smaller of the two")
+            return None, Row("skipped", why=larger, facts=facts | {"bytes_out": None})
+        stored = ", stored" if format.read_header(data).stored else ""
+        return data, Row(line=f"{line}{stored} -> {job.target or 'standard output'}", facts=facts)
+
+    return _convert(args, IMAGE_SUFFIXES, ".aec", work)
+
+
+def _kept(picture: "Image.Image", kinds: tuple[str, ...] | None) -> Metadata | None:
+    """What of its metadata a picture is to keep.
+
+    None: all, and then its file may be stored as it is. Else it may not, for it may tell more, in comments say.
+    """
+    if kinds is None or set(kinds) == set(format.METADATA):
+        return None
+    kept = metadata.of(picture).only(kinds)
+    return replace(kept, icc=None) if picture.mode in ("CMYK", "LAB") else kept  # to RGB by it: it has had its use
+
+
+def decompress(args: Namespace) -> int:
+    limit = args.max_pixels or None
+    kinds = format.METADATA if args.metadata is None else args.metadata
+
+    def work(job: Job, data: bytes, progress: Progress) -> tuple[bytes, Row]:
+        kind = save.kind_of(job.target)
+        header = format.read_header(data, limit)
+        output = save.check(kind, header.gray, header.alpha, args.depth or header.depth)
+        picture = api.decode(
+            data, args.device, args.model, output, limit, region=args.crop, scale=args.scale, depth=args.depth
+        )
+        own = metadata.of(picture) if output == "pil" else _metadata_of(data)
+        made = save.encoded(picture, kind, own.only(kinds))
+        height, width = picture.shape[:2] if output == "numpy" else picture.size[::-1]
+        line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
+        return made, Row(line=line, facts=_facts(data, made, data) | {"width": width, "height": height})
+
+    return _convert(args, {".aec"}, ".png", work)
+
+
+def _metadata_of(data: bytes) -> Metadata:
+    """Of a file that is decoded to an array, which has none."""
+    layout = format.read(data, max_pixels=None)
+    if layout.header.stored and not layout.metadata:
+        from . import stored
+
+        return stored.decode(layout).metadata
+    return metadata.unpacked(layout.metadata)
+
+
+def _facts(source: bytes, made: bytes, aec: bytes) -> dict:
+    header = format.read_header(aec)
+    return {
+        "bytes_in": len(source),
+        "bytes_out": len(made),
+        "width": header.width,
+        "height": header.height,
+        "bpp": round(8 * len(aec) / (header.width * header.height), 4),
+        "quality": header.quality or None,  # none if the picture is stored
+    }
+
+
+def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work) -> int:
+    jobs = _jobs(args, suffixes, suffix)
+    there = {job for job in jobs if args.skip_existing and job.target is not None and job.target.exists()}
+
+    def whole(job: Job, progress: Progress) -> Row:
+        if job in there:
+            return Row("skipped", why=f"{job.target} exists already")
+        refuse_existing(job.target, args.force)
+        status = job.source.stat() if job.source else None
+        if args.dry_run:
+            return Row("planned")
+        data, row = work(job, read_bytes(job.source), progress)
+        if data is not None:
+            progress(1)
+            times = (status.st_atime_ns, status.st_mtime_ns) if args.preserve_mtime else None
+            write_bytes(job.target, data, args.force, times)
+        return row
+
+    left = len(jobs) - len(there)
+    if args.dry_run or not left:
+        return batch.run(args, jobs, whole)
+    return batch.run(args, jobs, whole, min(left, _workers(args)), networks=True)
+
+
+def _workers(args: Namespace) -> int:
+    """Files at a time."""
+    from . import weights
+
+    device = weights.resolve_device(args.device)
+    if args.model is not None:
+        weights.load(weights.find(args.model), device)  # what is wrong with it is said once, not for each file
+    if isinstance(args.jobs, int):
+        return args.jobs
+    return batch.cores() if device.type == "cpu" or args.jobs == "all" else min(batch.cores(), GPU_FILES)
+
+
+def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
+    if not args.inputs and args.filelist is None:
+        raise UsageError("nothing to do: name files or folders, or a list of them with --filelist")
+    if args.filelist == "-" and "-" in args.inputs:
+        raise UsageError("standard input cannot be both a picture and the list of --filelist")
+    listed = read_list(args.filelist) if args.filelist is not None else []
+    sources = expand(args.inputs, suffixes, args.recursive)
+    sources += expand(listed, suffixes, args.recursive, literal=True)
+    several = len(sources) > 1 or any(Path(name).is_dir() for name in (*args.inputs, *listed))
+    jobs = plan(sources, several, args.output, args.output_dir_mirror, suffix)
+    for job in jobs:
+        if job.problem is None and job.target is None and (args.json or args.skip_existing):
+            raise UsageError("the picture goes to standard output: --json and --skip-existing need a file, with -o")
+        if job.source is None and args.preserve_mtime:
+            raise UsageError("standard input has no time to preserve")
+    return jobs

@@ -1,0 +1,74 @@
+"""`aec train`, `bench` and `compare`: for those who make models and measure them."""
+
+import importlib
+import sys
+from argparse import Namespace
+from pathlib import Path
+from types import ModuleType
+
+from . import batch
+from .batch import Progress, Row
+from .files import InputError, OutputError, refuse_existing, write_bytes
+from .plan import Job, UsageError
+
+
+def train(args: Namespace) -> int:
+    from . import train as training
+
+    output = Path(args.output)
+    if output.suffix != ".safetensors":
+        raise UsageError(f"-o {output}: a model's name ends in .safetensors")
+    if args.anew and args.init is None:
+        raise UsageError("--anew needs --init: it begins nets of that checkpoint again")
+    refuse_existing(output, args.force or args.resume is not None)
+    if args.resume is None:
+        checkpoint = training.checkpoint_path(output)
+        if checkpoint.exists() and not args.force:
+            raise OutputError(f"{checkpoint} exists already: --resume goes on from it, -f overwrites it")
+    options = training.Options(
+        minutes=args.minutes,
+        config=args.config,
+        batch=args.batch,
+        learning_rate=args.learning_rate,
+        device=args.device,
+        seed=args.seed,
+        only=tuple(args.only),
+    )
+    report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
+    holdout = Path(args.holdout) if args.holdout else None
+    resume, init = (path and Path(path) for path in (args.resume, args.init))
+    training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, holdout, report)
+    return 0
+
+
+def bench(args: Namespace) -> int:
+    return _bench_module(".bench").main(args.rest)
+
+
+def compare(args: Namespace) -> int:
+    comparison = _bench_module(".bench.compare")
+    target = None if args.output == "-" else Path(args.output)
+    original, *others = (Job(Path(name), target) for name in (args.original, *args.files))
+    if target is not None and target.resolve() in [job.source.resolve() for job in (original, *others)]:
+        raise UsageError(f"{target} would be replaced by the page: choose another output with -o")
+    refuse_existing(target, args.force)
+    files = []
+
+    def work(job: Job, progress: Progress) -> Row:
+        file = comparison.read(job.source, args.device, args.model, files[0] if files else None)
+        files.append(file)
+        return Row(line=f"{file.n_bytes} bytes")
+
+    code = batch.run(args, [original], work) or batch.run(args, others, work)
+    if not code:
+        write_bytes(target, comparison.page(files[0], files[1:]), args.force)
+    return code
+
+
+def _bench_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name, __package__)
+    except ModuleNotFoundError as e:
+        if e.name != f"{__package__}.bench":
+            raise
+        raise InputError("the bench is part of an installed aec only; in the tree, run python -m bench") from e

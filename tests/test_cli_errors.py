@@ -1,0 +1,183 @@
+"""What `aec` refuses: one line that says what was found, the exit codes of the help, and nothing left behind."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import photos
+import pytest
+from PIL import Image
+from shell import aec, damage, files, here, of_another_model
+
+import codec
+from codec import api
+from codec.files import InputError, open_picture
+
+
+def test_existing_output_is_refused_and_kept_unless_forced(tmp_path, picture, capsys):
+    target = tmp_path / "photo.aec"
+    target.write_bytes(b"precious")
+    assert here("compress", picture) == 7
+    out, err = capsys.readouterr()
+    assert out == "" and "exists already: -f overwrites it" in err and err.count("\n") == 1
+    assert target.read_bytes() == b"precious"
+    assert here("compress", "-f", picture) == 0
+    assert codec.inspect(target.read_bytes()).width == 56
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compress", "-q", "0", "x.png"],
+        ["compress", "-q", "101", "x.png"],
+        ["compress", "-q", "7.5", "x.png"],
+        ["compress", "-q", "best", "x.png"],
+        ["compress", "-e", "0", "x.png"],
+        ["compress", "-e", str(api.EFFORTS[-1] + 1), "x.png"],
+        ["compress", "--effort", "high", "x.png"],
+        ["compress"],
+        ["compress", "x.png", "--no-such-option"],
+        ["compress", "x.png", "y.png", "-o", "one.aec"],
+        ["compress", "x.png", "y.png", "-o", "-"],
+        ["compress", "a/x.png", "b/x.png", "-o", "out/"],
+        ["compress", "x.png", "x.jpg"],
+        ["compress", "x.aec"],
+        ["decompress", "x.png", "-o", "x.png"],
+        ["info", "--quality", "3", "x.aec"],
+        ["train", "data", "-o", "m.safetensors", "--minutes", "0"],
+        ["train", "data", "-o", "m.safetensors"],
+        ["train", "data", "-o", "m.safetensors", "--minutes", "1", "--config", "huge"],
+        ["train", "data", "-o", "m.safetensors", "--minutes", "1", "--batch", "0"],
+        ["compress", "x.png", "--device", "tpu"],
+        ["decompress", "x.aec", "--device", "cuda:x"],
+        ["nonsense"],
+        [],
+    ],
+)
+def test_contradictory_or_unknown_arguments_are_usage_errors(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert here(*arguments) == 2
+    assert "usage: aec" in capsys.readouterr().err
+    assert files(tmp_path) == set()
+
+
+def oversized(_: bytes) -> bytes:
+    head = b"\xd7AEC\x01" + bytes(4) + bytes([50, 0x60]) + b"\xff\xff\x03" + b"\xff\xff\x03"  # 65535 x 65535
+    return head + bytes(100)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (damage, 4, "checksum"),
+        (lambda d: d[:-1], 4, "payloads of"),
+        (lambda d: d[:9], 4, "inside the header"),
+        (lambda d: d + b"x", 4, "after the last payload"),
+        (lambda d: d[:4] + b"\x09" + d[5:], 4, "version 9"),
+        (oversized, 5, "65535x65535"),
+        (of_another_model, 6, "deadbeef"),
+        (lambda d: b"\x89PNG\r\n\x1a\n", 3, "not an .aec file"),
+        (lambda d: b"", 3, "not an .aec file"),
+    ],
+)
+def test_decompress_says_what_is_wrong_and_leaves_nothing_behind(packed, change, code, words, capsys):
+    packed.write_bytes(change(packed.read_bytes()))
+    assert here("decompress", packed) == code
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"aec: {packed}: ") and words in err and err.count("\n") == 1
+    assert files(packed.parent) == {"packed.aec"}
+
+
+def test_max_pixels_is_a_limit_that_can_be_set_and_lifted(packed):
+    assert here("decompress", packed, "--max-pixels", 56 * 40 - 1) == 5
+    assert here("decompress", packed, "--max-pixels", 56 * 40) == 0
+    assert here("decompress", packed, "--max-pixels", 0, "-f") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["compress", "absent.png"], 3),
+        (["decompress", "absent.aec"], 3),
+        (["info", "absent.aec"], 3),
+        (["compress", "text.png"], 3),
+        (["compress", "float.tif"], 3),
+        (["compress", "moving.gif"], 3),
+        (["compress", "cut.png"], 3),
+        (["compress", "wide.ppm"], 5),
+        (["compress", "photo.png", "--model", "nosuch"], 6),
+        (["compress", "photo.png", "--model", "text.png"], 6),
+        (["decompress", "packed.aec", "--model", "nowhere/x.safetensors"], 6),
+        (["decompress", "packed.aec", "-o", "x.strange"], 7),
+        (["compress", "photo.png", "-o", "text.png/x.aec"], 7),
+    ],
+)
+def test_exit_codes_are_those_of_the_help(arguments, code, tmp_path, picture, packed, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("text.png").write_text("hello")
+    Image.new("F", (9, 9), 0.5).save("float.tif")
+    Image.new("L", (9, 9), 1).save("moving.gif", save_all=True, append_images=[Image.new("L", (9, 9), 200)])
+    Path("cut.png").write_bytes(picture.read_bytes()[:700])
+    Path("wide.ppm").write_bytes(b"P6 70000 1 255\n" + bytes(210_000))
+    before = files(tmp_path)
+    assert here(*arguments) == code
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("aec: ") and err.count("\n") == 1 and "Traceback" not in err
+    assert files(tmp_path) == before
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about what it makes of the damage
+def test_damaged_pictures_of_any_kind_are_pictures_or_input_errors(tmp_path):
+    from codec.image import to_pixels
+
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(photos.photo(20, 24))
+    read = failed = 0
+    for kind in ("BMP", "GIF", "ICO", "JPEG", "PNG", "PPM", "TGA", "TIFF", "WEBP"):
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **({"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0"} if kind == "JPEG" else {}))
+        for _ in range(60):
+            data = bytearray(buffer.getvalue())
+            for _ in range(int(rng.integers(1, 4))):
+                data[int(rng.integers(min(len(data), 90)))] = int(rng.integers(256))
+            (tmp_path / "x").write_bytes(data)
+            try:
+                to_pixels(open_picture((tmp_path / "x").read_bytes()))
+                read += 1
+            except (codec.AecError, InputError, ValueError):
+                failed += 1
+    assert read > 50 and failed > 50
+
+
+def test_a_full_disk_or_read_only_folder_leaves_no_part_behind(tmp_path, packed, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert here("decompress", packed) == 7
+    assert "No space left on device" in capsys.readouterr().err
+    assert files(tmp_path) == {"packed.aec"}
+
+
+def test_an_interrupt_leaves_no_part_behind_and_exits_130(tmp_path, packed, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    assert here("decompress", packed) == 130
+    assert files(tmp_path) == {"packed.aec"} and "interrupted" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = aec("info", "--debug", tmp_path / "absent.aec")
+    assert done.returncode == 1 and "Traceback" in done.stderr and "FileNotFoundError" in done.stderr
+
+
+def test_an_empty_or_cut_standard_input_is_no_traceback(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert here("compress", "-") == 3
+    err = capsys.readouterr().err
+    assert err.startswith("aec: standard input: ") and err.count("\n") == 1
+    done = aec("info", "-", stdin=b"\xd7AEC")
+    assert done.returncode == 4 and "Traceback" not in done.stderr

@@ -1,0 +1,78 @@
+"""`aec train`: models that decode what they encode, and hours of work that nothing overwrites."""
+
+from pathlib import Path
+
+import photos
+import pytest
+import torch
+from PIL import Image
+from shell import aec, files, here
+
+import codec
+from codec import weights
+
+
+def test_train_does_not_overwrite_a_checkpoint_unless_told(tmp_path, capsys):
+    (tmp_path / "m.checkpoint.safetensors").write_bytes(b"hours of work")
+    assert here("train", tmp_path, "-o", tmp_path / "m.safetensors", "--minutes", 1) == 7
+    assert "--resume" in capsys.readouterr().err
+    assert (tmp_path / "m.checkpoint.safetensors").read_bytes() == b"hours of work"
+    assert here("train", tmp_path, "-o", tmp_path / "m", "--minutes", 1) == 2
+
+
+def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_checkpoint(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for i in range(4):
+        Image.fromarray(photos.photo(256, 272, seed=i)).save(data / f"{i}.png")
+    (data / "broken.png").write_bytes(b"broken")
+    Image.fromarray(photos.photo(100, 300)).save(data / "small.png")
+    model, checkpoint = tmp_path / "models" / "mine.safetensors", tmp_path / "models" / "mine.checkpoint.safetensors"
+    options = ["--config", "small", "--batch", 2, "--device", "cpu"]
+    done = aec("train", data, "-o", model, "--minutes", 0.03, *options)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "left out 2: broken.png" in done.stderr
+        and "smaller than 256" in done.stderr
+        and "held out: 1 images" in done.stderr
+    )
+    assert files(tmp_path / "models") == {"mine.safetensors", "mine.checkpoint.safetensors"}
+
+    image = photos.photo(70, 50, seed=9)
+    packed = codec.encode(image, 80, model=model)
+    assert codec.inspect(packed).model_id == weights.load(model, torch.device("cpu")).id
+    assert photos.psnr(codec.decode(packed, model=model, output="numpy"), image) > 15
+    (tmp_path / "x.aec").write_bytes(packed)
+    assert here("decompress", tmp_path / "x.aec") == 6
+    assert here("decompress", tmp_path / "x.aec", "--model", model) == 0
+
+    again = aec("train", data, "-o", model, "--minutes", 0.05, "--resume", checkpoint, "--quiet", *options)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert codec.decode(codec.encode(image, model=model), model=model).size == (50, 70)
+
+    refused = aec("train", data, "-o", model, "--minutes", 0.01, *options)
+    assert refused.returncode == 7 and "exists already" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["absent"], 3, "absent"),
+        (["notes"], 3, "no usable image"),
+        (["one"], 3, "one image only"),
+        (["bad.tar"], 3, "bad.tar"),
+        (["two", "--resume", "notes/a.txt"], 6, "not an aec training checkpoint"),
+    ],
+)
+def test_train_says_what_is_wrong_before_it_starts(arguments, code, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, n in (("notes", 0), ("one", 1), ("two", 2)):
+        Path(name).mkdir()
+        for i in range(n):
+            Image.fromarray(photos.photo(256, 256, seed=i)).save(f"{name}/{i}.png")
+    Path("notes/a.txt").write_text("hello")
+    Path("bad.tar").write_bytes(b"not a tar")
+    assert here("train", *arguments, "-o", "m.safetensors", "--minutes", 0.01, "--device", "cpu") == code
+    err = capsys.readouterr().err
+    assert words in err and "Traceback" not in err
+    assert not Path("m.safetensors").exists()
