@@ -8,6 +8,7 @@ says about where to look, the picture is analysed there, once, and the search is
 alone, a seventh of the work. For a PSNR each trial is decoded as well, which takes nearly as long as an encoding.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -59,7 +60,8 @@ class _Goal:
     @classmethod
     def of(cls, target: Target, slack: float = 1.0) -> "_Goal":
         if target.psnr is None:
-            return cls(math.log(target.bytes) - 0.028 * slack, math.log(target.bytes), True)
+            most = math.log(max(1, target.bytes))
+            return cls(most - 0.028 * slack, most, True)
         return cls(target.psnr, target.psnr + 0.08 * slack, False)
 
     def met(self, value: float) -> bool:
@@ -197,7 +199,8 @@ def _on_latents(
             return pipeline.code(tuned, quality, y, z, tuned.dead_zones)
 
         with team(len(tiles), codec.device) as ordered:
-            return task.trial(knob, list(ordered(code, tiles)))
+            payloads = list(ordered(code, tiles))
+        return task.trial(knob, payloads)
 
     return _find(measure, goal, start)
 
@@ -220,11 +223,12 @@ def _refined(task: _Task, goal: _Goal, start: float, effort: int, progress: Call
 def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Trial:
     """The first trial whose value is right, or the nearest on the permitted side; if there is none, the nearest.
 
-    Secants, kept off the ends of the bracket where there is one; the first step by the usual slope.
+    Secants, kept off the ends of the bracket where there is one; the first step by the usual slope. Where values jump,
+    as those of tiny pictures do, halves.
     """
     aim = (goal.low + goal.high) / 2
     below = above = before = None
-    while True:
+    for n in itertools.count():
         trial = measure(knob)
         if goal.low <= trial.value <= goal.high:
             return trial
@@ -241,7 +245,7 @@ def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Tria
             slope = max((trial.value - before.value) / (knob - before.knob), slope / 4)
         before, knob = trial, min(max(knob + (aim - trial.value) / slope, LOWEST), HIGHEST)
         if below and above:
-            margin = (above.knob - below.knob) / 8
+            margin = (above.knob - below.knob) / (8 if n < 5 else 2)
             knob = min(max(knob, below.knob + margin), above.knob - margin)
 
 

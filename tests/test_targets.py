@@ -101,6 +101,20 @@ def test_a_psnr_out_of_reach_says_what_is_in_reach(shipped):
     assert math.isclose(float(str(e.value).split()[-1]), best, abs_tol=0.05)
 
 
+def test_flat_pictures_have_targets_too(shipped):
+    """Whose PSNR jumps to infinity."""
+    pixels = to_pixels(np.full((40, 50, 3), 77, np.uint8))
+    for target in (Target(psnr=60), Target(psnr=300), Target(bytes=60), Target(bytes=10**5)):
+        try:
+            header, payloads = targets.encode(shipped, pixels, pixels.header(90, shipped.id), 2, target)
+        except ValueError as e:
+            assert "this picture" in str(e)
+        else:
+            assert (reached(shipped, pixels, header, payloads) >= (target.psnr or 0)) and (
+                size(header, payloads) <= (target.bytes or math.inf)
+            )
+
+
 def test_a_low_psnr_gets_the_smallest_file(shipped):
     pixels = to_pixels(photos.photo(64, 64))
     header, payloads = targets.encode(shipped, pixels, pixels.header(90, shipped.id), 2, Target(psnr=3))
