@@ -1,9 +1,10 @@
 """`encode`, `decode`, `inspect`: what the package is imported for. torch is imported when a network first runs."""
 
+import numbers
 import operator
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 from . import format
@@ -79,8 +80,9 @@ def encode(
     quality = _int_of("quality", DEFAULT_QUALITY if quality is None else quality, QUALITIES)
     effort = _int_of("effort", effort, EFFORTS)
     alpha_quality = _int_of("alpha_quality", alpha_quality, ALPHA_QUALITIES)
-    for name in targets:
-        _positive(name, targets[name])
+    _positive("target_size", target_size, numbers.Integral)
+    _positive("target_bpp", target_bpp)
+    _positive("target_psnr", target_psnr)
     if metadata is not None and not isinstance(metadata, Metadata):
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
     from . import stored, weights
@@ -90,44 +92,50 @@ def encode(
     if metadata is not None:
         pixels = replace(pixels, metadata=reset_orientation(metadata))
     format.check_size(pixels.width, pixels.height)
-    if lossless:
-        files = [stored.lossless(pixels, effort, exact=True)]
-    else:
+    limit = target_size if target_bpp is None else int(target_bpp * pixels.width * pixels.height / 8)
+    files = []
+    if lossless or limit is not None and stored.may_take_less(pixels, limit):
+        exact = stored.lossless(pixels, effort, exact=lossless)
+        if lossless or len(exact) <= limit:  # what is exact has no need of more bytes
+            files = [exact]
+    if not files:
         codec = weights.load(weights.find(model), weights.resolve_device(device))
-        files = [_by_network(codec, pixels, quality, effort, alpha_quality, targets, progress)]
-        if stored.may_beat(pixels, len(files[0])):
+        wanted = _Wanted(quality, limit, target_psnr, effort, alpha_quality)
+        files = [_by_network(codec, pixels, wanted, progress)]
+        if limit is None and stored.may_take_less(pixels, len(files[0])):
             files.append(stored.lossless(pixels, effort, exact=False))
     if source is not None and metadata is None and len(source) < min(map(len, files)):
         files.append(stored.original(pixels, source))
     return min(filter(None, files), key=len)
 
 
-def _by_network(
-    codec: "Codec",
-    pixels: "Pixels",
-    quality: int,
-    effort: int,
-    alpha_quality: int,
-    wanted: dict[str, float | None],
-    progress: Callable[[float], None],
-) -> bytes:
+@dataclass(frozen=True)
+class _Wanted:
+    """Of a network: a quality, or the most bytes that a file may have, or the least PSNR; and how to go about it."""
+
+    quality: int
+    n_bytes: int | None
+    psnr: float | None
+    effort: int
+    alpha_quality: int
+
+
+def _by_network(codec: "Codec", pixels: "Pixels", wanted: _Wanted, progress: Callable[[float], None]) -> bytes:
     from . import alpha, pipeline
 
-    header = pixels.header(quality, codec.id, TILE)
-    alphas = [] if pixels.alpha is None else alpha.encode(pixels.alpha, header.tiles, alpha_quality)
+    header = pixels.header(wanted.quality, codec.id, TILE)
+    alphas = [] if pixels.alpha is None else alpha.encode(pixels.alpha, header.tiles, wanted.alpha_quality)
     blocks = pixels.metadata.blocks()
-    if all(value is None for value in wanted.values()):
-        payloads = pipeline.encode(codec, pixels, header, effort, progress)
+    if wanted.n_bytes is None and wanted.psnr is None:
+        payloads = pipeline.encode(codec, pixels, header, wanted.effort, progress)
     else:
         from . import targets
 
-        size, bpp, psnr = wanted.values()
-        limit = size if bpp is None else int(bpp * pixels.width * pixels.height / 8)
-        target = targets.Target(bytes=limit, psnr=psnr)
         least = [bytes(format.MIN_PAYLOAD)] * header.n_tiles
         alone = len(format.write(replace(header, alpha=False), least))
         other_bytes = len(format.write(header, least, alphas, blocks)) - alone
-        header, payloads = targets.encode(codec, pixels, header, effort, target, other_bytes, progress)
+        target = targets.Target(wanted.n_bytes, wanted.psnr)
+        header, payloads = targets.encode(codec, pixels, header, wanted.effort, target, other_bytes, progress)
     return format.write(header, payloads, alphas, blocks)
 
 
@@ -140,11 +148,11 @@ def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:
     return operator.index(value)
 
 
-def _positive(name: str, value: float | None) -> None:
+def _positive(name: str, value: float | None, kind: type = numbers.Real) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (SupportsIndex, float)):
-        raise TypeError(f"{name} {value!r}: must be a number above 0")
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(f"{name} {value!r}: must be {'an int' if kind is numbers.Integral else 'a number'} above 0")
     if not 0 < value < float("inf"):
         raise ValueError(f"{name} {value}: must be above 0")
 

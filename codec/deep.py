@@ -29,9 +29,12 @@ def _rawmode(image: Image.Image) -> str:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether a picture, opened but not yet read, has 16 bits a sample in more than one channel."""
-    bits = getattr(image, "tag_v2", {}).get(258, ())  # of TIFF files: BitsPerSample
-    return ";16" in _rawmode(image) and image.mode not in ("I;16", "I;16L", "I;16B", "I") or 16 in bits[1:]
+    """Whether a picture, opened but not yet read, has more than 8 bits a sample that Pillow would drop in reading."""
+    rawmode, bits = _rawmode(image), getattr(image, "tag_v2", {}).get(258, ())  # of TIFF files: BitsPerSample
+    if not rawmode or image.mode in ("I;16", "I;16L", "I;16B", "I", "F"):
+        return False
+    of_ppm = image.format == "PPM" and not isinstance(image.tile[0].args, str) and image.tile[0].args[-1] > 255
+    return rawmode.endswith((";16L", ";16B", ";16N")) or 16 in bits[1:] or of_ppm  # without the letter: 5, 6, 5 bits
 
 
 def read(image: Image.Image) -> np.ndarray:

@@ -240,6 +240,55 @@ def test_two_is_the_default_effort():
     assert codec.encode(image, 50) == codec.encode(image, 50, effort=2) != codec.encode(image, 50, effort=1)
 
 
+# ------------------------------------------------------------------ targets
+
+
+def test_a_target_size_counts_all_of_the_file():
+    image = photos.astronaut()[:160, :200]
+    alpha = photos.photo(160, 200)[..., :1]
+    metadata = codec.Metadata(icc=np.random.default_rng(0).bytes(700))
+    for options in ({"target_size": 14_000}, {"target_bpp": 3.5}):
+        data = codec.encode(np.dstack([image, alpha]), metadata=metadata, **options)
+        assert 0.97 * 14_000 <= len(data) <= 14_000 and not codec.inspect(data).stored
+        assert np.array_equal(codec.decode(data, output="numpy")[..., 3:], alpha)
+
+
+def test_a_target_psnr_is_reached():
+    image = photos.astronaut()[:160, :200]
+    data = codec.encode(image, target_psnr=32.0)
+    assert 32.0 <= photos.psnr(codec.decode(data, output="numpy"), image) < 32.3
+
+
+def test_a_size_that_holds_the_picture_exactly_is_used_for_that():
+    image = np.full((64, 64, 3), 90, np.uint8)
+    image[10:20, 30:50] = (200, 10, 10)
+    data = codec.encode(image, target_size=3000)
+    assert codec.inspect(data).stored and np.array_equal(codec.decode(data, output="numpy"), image)
+
+
+@pytest.mark.parametrize("name", ["target_size", "target_bpp", "target_psnr"])
+def test_targets_are_numbers_above_0_and_exclude_each_other(name):
+    image = photos.photo(8, 8)
+    for wrong, error in (
+        (0, ValueError),
+        (-1, ValueError),
+        (float("inf"), TypeError if name == "target_size" else ValueError),
+        ("9", TypeError),
+        (True, TypeError),
+    ):
+        with pytest.raises(error, match=name):
+            codec.encode(image, **{name: wrong})
+    with pytest.raises(ValueError, match=f"quality and {name}"):
+        codec.encode(image, 50, **{name: 30})
+    with pytest.raises(ValueError, match="only one"):
+        codec.encode(image, target_psnr=30.0, **({name: 30} if name != "target_psnr" else {"target_bpp": 1.0}))
+
+
+def test_a_target_size_is_a_whole_number_of_bytes():
+    with pytest.raises(TypeError, match="target_size"):
+        codec.encode(photos.photo(8, 8), target_size=99.5)
+
+
 # ------------------------------------------------------------------ wrong arguments
 
 

@@ -412,6 +412,16 @@ def test_16_bit_files_that_cannot_be_read_whole_are_refused():
     with pytest.raises(ValueError, match="16 bits a sample as CMYK;16"):
         to_pixels(opened(cmyk))
 
+    ppm = b"P6 2 1 65535\n" + bytes(12)
+    with pytest.raises(ValueError, match="16 bits a sample as .* in PPM"):
+        to_pixels(opened(ppm))
+
+
+def test_bitmaps_of_5_6_and_5_bits_are_no_16_bit_pictures():
+    head = struct.pack("<IiiHHIIiiII", 40, 2, -1, 1, 16, 3, 4, 0, 0, 0, 0) + struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    bmp = b"BM" + struct.pack("<IHHI", 14 + len(head) + 4, 0, 0, 14 + len(head)) + head + b"\x00\xf8\xe0\x07"
+    assert samples(opened(bmp)).tolist() == [[[255, 0, 0], [0, 255, 0]]]
+
 
 def test_a_damaged_file_that_was_only_opened_is_a_value_error():
     for data in (deep.write_png(np.zeros((40, 40, 3), np.uint16)), saved(Image.new("RGB", (40, 40)), "PNG")):

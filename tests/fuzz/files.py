@@ -20,6 +20,7 @@ import torch
 
 import codec
 from codec import weights
+from codec.image import to_pixels
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import coded  # noqa: E402
@@ -37,17 +38,36 @@ class Parts:
     quality: int
     flags: int
     model_id: bytes
-    payloads: tuple[bytes, ...]
+    payloads: tuple[bytes, ...]  # of tiles, then of their alphas
     magic: bytes = b"\xd7AEC\x01"
+    more: int = 0
+    kinds: int = 0
+    blocks: tuple[tuple[int, bytes], ...] = ()  # of metadata: length, packed
 
     def assembled(self) -> bytes:
-        head = self.magic + self.model_id + bytes([self.quality, self.flags])
-        head += varint(self.width) + varint(self.height)
-        table = b""
-        for payload in self.payloads:
-            length = varint(len(payload))
-            table += length + struct.pack("<I", zlib.crc32(head + length + payload))
-        return head + table + b"".join(self.payloads)
+        head = (
+            self.magic + self.model_id + bytes([self.quality, self.flags]) + bytes([self.more] * (self.flags >> 3 & 1))
+        )
+        head += varint(self.width) + varint(self.height) + bytes([self.kinds] * (self.more & 1))
+        entries = [(varint(length) + varint(len(packed)), packed) for length, packed in self.blocks]
+        entries += [(varint(len(payload)), payload) for payload in self.payloads]
+        table = b"".join(e + struct.pack("<I", zlib.crc32(head + e + data)) for e, data in entries)
+        return head + table + b"".join(data for _, data in entries)
+
+
+def parts_of(data: bytes) -> Parts:
+    """Take a sound file apart."""
+    layout = codec.format.read(data)
+    h, blocks = layout.header, layout.metadata
+    more = bool(blocks) | h.alpha << 1 | (h.depth == 16) << 2 | h.stored << 3
+    flags = h.gray | bool(more) << 3 | (h.tile // 64).bit_length() - 1 << 4
+    payloads = tuple(bytes(p) for p in (*layout.payloads, *layout.alphas))
+    kinds = sum(1 << i for i, name in enumerate(("icc", "exif", "xmp")) if name in blocks)
+    packed = tuple((section.length, bytes(section.packed)) for section in blocks.values())
+    parts = Parts(h.width, h.height, h.quality, flags, h.model_id, payloads, more=more, kinds=kinds, blocks=packed)
+    if parts.assembled() != data:
+        raise AssertionError("this is not the format that codec.encode writes")
+    return parts
 
 
 def varint(value: int) -> bytes:
@@ -59,7 +79,7 @@ def varint(value: int) -> bytes:
 
 
 def base_files() -> list[Parts]:
-    """One tile and many, RGB and gray, few bits and many."""
+    """One tile and many, RGB and gray, few bits and many; alpha, 16 bits, metadata, stored pictures of each kind."""
     model = weights.load(weights.find(None), torch.device("cpu"))
     rng = np.random.default_rng(1)
     bases = []
@@ -73,12 +93,17 @@ def base_files() -> list[Parts]:
         noisy = ramp[..., None] * (1, 2, 3) + rng.normal(0, 20, (height, width, 3)) + 60
         pixels = noisy.clip(0, 255).astype(np.uint8)
         data = coded.file(model, pixels[..., 0] if gray else pixels, quality, 64 << tile_log2)
-        layout = codec.format.read(data)
-        payloads = tuple(bytes(p) for p in layout.payloads)
-        parts = Parts(width, height, quality, gray | tile_log2 << 4, model.id, payloads)
-        if parts.assembled() != data:
-            raise AssertionError("this is not the format that codec.encode writes")
-        bases.append(parts)
+        bases.append(parts_of(data))
+    golden = CORPUS.parents[2] / "golden"
+    for path in sorted(golden.glob("v1-*stored*.aec")):
+        bases.append(parts_of(path.read_bytes()))
+    exif = bytes.fromhex("49492a0008000000010012010300010000000100000000000000")
+    metadata = codec.Metadata(b"profile", exif, b"<x:xmpmeta/>" * 20)
+    for shape, dtype in (((66, 70, 4), np.uint8), ((5, 9, 2), np.uint8), ((66, 40, 4), np.uint16)):
+        array = rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
+        array[:64, :64, -1] = array[0, 0, -1]
+        pixels = replace(to_pixels(array), metadata=metadata)
+        bases.append(parts_of(coded.file_of(model, pixels, 50, 64)))
     return bases
 
 
@@ -105,7 +130,17 @@ def changed(parts: Parts, bases: list[Parts], rng: random.Random) -> Parts:
     """One field replaced, or one payload damaged, exchanged or made up."""
     payloads = list(parts.payloads)
     i = rng.randrange(len(payloads)) if payloads else 0
-    kind = rng.randrange(10)
+    kind = rng.randrange(14)
+    if kind == 10:
+        return replace(parts, flags=parts.flags ^ 8, more=rng.randrange(256))
+    if kind == 11:
+        return replace(parts, more=parts.more ^ 1 << rng.randrange(8))
+    if kind == 12:
+        return replace(parts, kinds=parts.kinds ^ 1 << rng.randrange(4))
+    if kind == 13 and parts.blocks:
+        length, packed = rng.choice(parts.blocks)
+        blocks = [rng.choice([(length, damaged(packed, rng)), (rng.randrange(300), packed)]), *parts.blocks[1:]]
+        return replace(parts, blocks=tuple(blocks))
     if kind == 0:
         return replace(parts, quality=rng.choice([0, 1, 100, 101, 255, rng.randint(1, 100)]))
     if kind == 1:
@@ -135,9 +170,10 @@ def check(data: bytes) -> str:
     except codec.AecError as error:
         return type(error).__name__
     header = codec.inspect(data)
-    expected = (header.height, header.width) if header.gray else (header.height, header.width, 3)
-    if pixels.dtype != np.uint8 or pixels.shape != expected:
-        raise AssertionError(f"decoded to {pixels.dtype} {pixels.shape}, expected uint8 {expected}")
+    channels = (1 if header.gray else 3) + header.alpha
+    expected = (header.height, header.width, channels) if channels > 1 else (header.height, header.width)
+    if pixels.dtype.itemsize * 8 != header.depth or pixels.shape != expected:
+        raise AssertionError(f"decoded to {pixels.dtype} {pixels.shape}, expected {header.depth} bits, {expected}")
     return "decoded"
 
 
