@@ -48,15 +48,15 @@ def team(tiles: int, device: torch.device) -> Iterator[OrderedMap]:
         torch.set_num_threads(threads // workers)
         torch.get_num_threads()  # which would set it anew if it came first
 
-    pool = ThreadPoolExecutor(workers, "aec", initializer=begin)
+    pool, started = ThreadPoolExecutor(workers, "aec", initializer=begin), Barrier(workers + 1)
     try:
         # torch's number of threads is each thread's own, but a thread starts with the last that any other has set.
         # Once ours have started, that is what it was.
-        started = Barrier(workers + 1)
         for _ in range(workers):
             pool.submit(started.wait)
         started.wait()
         torch.set_num_threads(threads)
         yield ordered
     finally:
+        started.abort()  # of use only if a thread could not be started: the others would wait for it
         pool.shutdown(cancel_futures=True)

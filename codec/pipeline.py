@@ -146,7 +146,7 @@ def _parts(header: Header, region: Tile, halo: int) -> list[_Part]:
 
 
 def _gather(
-    header: Header, parts: Iterable[_Part], read: Callable[[Iterable[int]], Iterator[Tensor]]
+    header: Header, parts: Sequence[_Part], read: Callable[[Iterable[int]], Iterator[Tensor]]
 ) -> Iterator[tuple[_Part, Tensor]]:
     """Each part with its latents, int16 [y1 - y0, x1 - x0, M] in units of 2^-12.
 
@@ -155,7 +155,6 @@ def _gather(
     Args:
         read: indexes of tiles -> the latents of each, as above [h, w, M].
     """
-    parts = list(parts)
     last = {i: n for n, part in enumerate(parts) for i in part.tiles(header)}
     side, across = header.tile // LATENT_STRIDE, -(-header.width // header.tile)
     order = list(dict.fromkeys(i for part in parts for i in part.tiles(header)))
@@ -197,6 +196,9 @@ def decode(
             that the region touches. At the right and bottom squares reach into what the synthesis makes beyond the
             edge.
         device: where the pixels go, part by part; None: the CPU.
+
+    Raises:
+        CorruptError: a tile that it needs is not one that an encoder with this model writes; it is named.
 
     Returns:
         uint8 or uint16, as header.depth says, [3, h, w] or [1, h, w] on `device`; contiguous if that was named, else

@@ -101,6 +101,20 @@ def test_a_psnr_out_of_reach_says_what_is_in_reach(shipped):
     assert math.isclose(float(str(e.value).split()[-1]), best, abs_tol=0.05)
 
 
+def test_flat_pictures_have_targets_too(shipped):
+    """Whose PSNR jumps to infinity."""
+    pixels = to_pixels(np.full((40, 50, 3), 77, np.uint8))
+    for target in (Target(psnr=60), Target(psnr=300), Target(bytes=60), Target(bytes=10**5)):
+        try:
+            header, payloads = targets.encode(shipped, pixels, pixels.header(90, shipped.id), 2, target)
+        except ValueError as e:
+            assert "this picture" in str(e)
+        else:
+            assert (reached(shipped, pixels, header, payloads) >= (target.psnr or 0)) and (
+                size(header, payloads) <= (target.bytes or math.inf)
+            )
+
+
 def test_a_low_psnr_gets_the_smallest_file(shipped):
     pixels = to_pixels(photos.photo(64, 64))
     header, payloads = targets.encode(shipped, pixels, pixels.header(90, shipped.id), 2, Target(psnr=3))
@@ -145,14 +159,13 @@ def test_the_sample_is_made_of_pieces_of_the_picture():
     image = photos.photo(350, 450)
     task = targets._Task(None, to_pixels(image), Target(bytes=1), 0, 1024)
     sample = task.sample()
-    assert sample.pixels.height == targets.CELL and math.isclose(
-        sample.area * sample.pixels.width * sample.pixels.height, 350 * 450
-    )
-    cells = sample.pixels.data.permute(1, 2, 0).numpy()
-    for i in range(0, sample.pixels.width, 64):
-        windows = np.lib.stride_tricks.sliding_window_view(image, (1, 64, 3))[:287, :, 0, 0]
-        top = np.argwhere((windows == cells[0, i : i + 64]).all((2, 3)))
-        assert any(np.array_equal(image[y : y + 64, x : x + 64], cells[:, i : i + 64]) for y, x in top)
+    n = sample.pixels.height // targets.CELL
+    assert sample.pixels.data.shape == (3, 64 * n, 64 * n)
+    assert math.isclose(sample.area * (64 * n) ** 2, targets.TORN * 350 * 450)
+    rows = np.lib.stride_tricks.sliding_window_view(image, (1, 64, 3))[:287, :, 0, 0]
+    for cell in sample.pixels.data.unfold(1, 64, 64).unfold(2, 64, 64).permute(1, 2, 3, 4, 0).flatten(0, 1).numpy():
+        places = np.argwhere((rows == cell[0]).all((2, 3)))
+        assert any(np.array_equal(image[y : y + 64, x : x + 64], cell) for y, x in places)
     small = targets._Task(None, to_pixels(image[:100, :100]), Target(bytes=1), 0, 1024)
     assert small.sample() is small
 
