@@ -68,20 +68,23 @@ def may_take_less(pixels: Pixels, n_bytes: int) -> bool:
 
     Photographs take 2 to 3 times what the network takes at its best; flat pictures, icons and screenshots much less.
     """
-    samples = to_numpy(pixels)
-    if pixels.depth == 16:
-        samples = (samples >> 8).astype(np.uint8)  # what is flat in these may be so in all
-    height, width = samples.shape[:2]
-    n = height * width // (_PROBE_SHARE * _PROBE_SIDE**2)
-    crops = [samples] if n == 0 else []
+    side, area = _PROBE_SIDE, pixels.height * pixels.width
+    n = area // (_PROBE_SHARE * side**2)
+    places = [(0, 0)] if n == 0 else []
+    side = side if n else max(pixels.height, pixels.width)
     for i in range(n):  # spread by the golden ratio and evenly: whatever period a picture has, they miss it
-        y = int(i * 0.618034 % 1 * max(0, height - _PROBE_SIDE))
-        x = int((i + 0.5) / n * max(0, width - _PROBE_SIDE))
-        crops.append(samples[y : y + _PROBE_SIDE, x : x + _PROBE_SIDE])
-    probed = sum(len(write_webp(crop, lossless=True, method=1, quality=20)) for crop in crops)
-    share = sum(crop.shape[0] * crop.shape[1] for crop in crops) / (height * width)
+        y = int(i * 0.618034 % 1 * max(0, pixels.height - side))
+        places.append((y, int((i + 0.5) / n * max(0, pixels.width - side))))
+    probed = probed_area = 0
+    for y, x in places:
+        alpha = None if pixels.alpha is None else pixels.alpha[y : y + side, x : x + side]
+        crop = to_numpy(Pixels(pixels.data[:, y : y + side, x : x + side], alpha))
+        if pixels.depth == 16:
+            crop = (crop >> 8).astype(np.uint8)  # what is flat in these may be so in all
+        probed += len(write_webp(crop, lossless=True, method=1, quality=20))
+        probed_area += crop.shape[0] * crop.shape[1]
     other_bytes = len(file(pixels, bytes(format.MIN_PAYLOAD), pixels.metadata))
-    return probed / share < _OPTIMISM * (n_bytes - other_bytes) + _SLACK
+    return probed * area / probed_area < _OPTIMISM * (n_bytes - other_bytes) + _SLACK
 
 
 def decode(layout: Layout) -> Pixels:
