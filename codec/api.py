@@ -218,11 +218,8 @@ def _of_stored(layout: Layout, region: Tile, shrink: int, depth: int) -> "Pixels
     inside = slice(wide.y, wide.y + wide.height), slice(wide.x, wide.x + wide.width)
     samples = image.to_torch(whole)[:, inside[0], inside[1]]
     samples = image.to_depth(image.shrunk(samples, shrink), depth)
-    return (
-        image.Pixels(samples, None, whole.metadata)
-        if whole.alpha is None
-        else image.Pixels(samples[:-1], samples[-1], whole.metadata)
-    )
+    n = len(whole.data)
+    return image.Pixels(samples[:n], None if whole.alpha is None else samples[n], whole.metadata)
 
 
 def _of_network(layout: Layout, header: Header, codec: "Codec", region: Tile, shrink: int, on_device: bool) -> "Pixels":

@@ -346,6 +346,27 @@ def test_unknown_words_are_refused():
             codec.decode(data, device="cuda")
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"region": (0, 0, 9, 8)}, ValueError, "9x8 at \\(0, 0\\): must be within the picture of 8x8"),
+        ({"region": (-1, 0, 4, 4)}, ValueError, "within"),
+        ({"region": (0, 0, 0, 4)}, ValueError, "within"),
+        ({"region": (0, 0, 4)}, TypeError, "four ints"),
+        ({"region": (0, 0, 4, 4.0)}, TypeError, "four ints"),
+        ({"region": 4}, TypeError, "four ints"),
+        ({"scale": 2}, ValueError, "scale 2: allowed are 1, 1/2, 1/4 and 1/8"),
+        ({"scale": 0.3}, ValueError, "scale 0.3"),
+        ({"depth": 12}, ValueError, "depth 12: allowed are 8 and 16"),
+    ],
+)
+@pytest.mark.parametrize("lossless", [False, True])
+def test_regions_scales_and_depths_that_are_not_there_are_refused(options, error, words, lossless):
+    data = codec.encode(photos.photo(8, 8), lossless=lossless)
+    with pytest.raises(error, match=words):
+        codec.decode(data, **options)
+
+
 @pytest.mark.parametrize("data", ["text", None, 5, [1, 2]])
 def test_data_that_is_not_bytes_is_a_type_error(data):
     with pytest.raises(TypeError):
