@@ -81,23 +81,13 @@ def decompress(args: Namespace) -> int:
         picture = api.decode(
             data, args.device, args.model, output, limit, region=args.crop, scale=args.scale, depth=args.depth
         )
-        own = metadata.of(picture) if output == "pil" else _metadata_of(data)
+        own = metadata.of(picture) if output == "pil" else api.read_metadata(data)
         made = save.encoded(picture, kind, own.only(kinds))
         height, width = picture.shape[:2] if output == "numpy" else picture.size[::-1]
         line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
         return made, Row(line=line, facts=_facts(data, made, data) | {"width": width, "height": height})
 
     return _convert(args, {".aec"}, ".png", work)
-
-
-def _metadata_of(data: bytes) -> Metadata:
-    """Of a file that is decoded to an array, which has none."""
-    layout = format.read(data, max_pixels=None)
-    if layout.header.stored and not layout.metadata:
-        from . import stored
-
-        return stored.decode(layout).metadata
-    return metadata.unpacked(layout.metadata)
 
 
 def _facts(source: bytes, made: bytes, aec: bytes) -> dict:

@@ -151,6 +151,11 @@ def _crc(head: bytes | memoryview, entry: bytes | memoryview, data: bytes | memo
     return zlib.crc32(data, zlib.crc32(entry, zlib.crc32(head))).to_bytes(_CRC_BYTES, "little")
 
 
+def _most_unpacked(packed: int) -> int:
+    """Bytes that so many may stand for: no profile and no EXIF needs more, and a small file must not fill the memory."""
+    return max(1 << 20, 64 * packed)
+
+
 def check_size(width: int, height: int, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> None:
     """Raise LimitError unless both sides are within 65535 and the area within max_pixels (None: no limit)."""
     if max(width, height) > MAX_SIDE:
@@ -243,7 +248,9 @@ def write(
             block = metadata[name]
             if not 1 <= len(block) <= MAX_SECTION:
                 raise LimitError(f"{name} metadata of {len(block)} bytes: 1 to {MAX_SECTION} are allowed")
-            packed = min(block, zlib.compress(block, 9), key=len)  # the block itself where both are as long
+            packed = zlib.compress(block, 9)
+            if not len(packed) < len(block) <= _most_unpacked(len(packed)):
+                packed = block
             add(_varint(len(block)) + _varint(len(packed)), packed)
     for payload in (*payloads, *alphas):
         add(_varint(len(payload)), payload)
@@ -345,6 +352,8 @@ def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
             length, at = _read_varint(data, at, f"the packed length of {name}")
             if length > whole:
                 raise CorruptError(f"{name} of {whole} bytes, packed to {length}: must not be more")
+            if length < whole and whole > _most_unpacked(length):
+                raise LimitError(f"{name} of {whole} bytes, packed to {length}: at most {_most_unpacked(length)}")
         if length < least:
             raise CorruptError(f"{name} has length {length}: at least {least} is needed")
         if at + _CRC_BYTES > len(data):

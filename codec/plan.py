@@ -102,7 +102,7 @@ def plan(sources: list[Source], several: bool, output: str | None, mirror: str |
         suffix: of the files that are made, unless `output` names one.
 
     Raises:
-        UsageError: two files would be written to one place, or one onto itself, or several to one file.
+        UsageError: a file would be written onto itself, or several to one file.
     """
     into_folder = output is not None and output != "-" and (output.endswith(os.sep) or Path(output).is_dir())
     if several and output is not None and not into_folder:
@@ -123,8 +123,7 @@ def plan(sources: list[Source], several: bool, output: str | None, mirror: str |
         else:
             target = Path(output) if output is not None else source.path.with_suffix(suffix)
         jobs.append(Job(source.path, target))
-    _check_targets(jobs)
-    return jobs
+    return _unlike(jobs)
 
 
 def _mirrored(path: Path | None) -> Path:
@@ -134,17 +133,16 @@ def _mirrored(path: Path | None) -> Path:
     return path.relative_to(path.anchor)
 
 
-def _check_targets(jobs: list[Job]) -> None:
-    sources: dict[Path, Job] = {}
+def _unlike(jobs: list[Job]) -> list[Job]:
+    """The jobs, where two would write to one place the later with a problem; it fails, and the others go on."""
+    first: dict[Path, Job] = {}
+    out = []
     for job in jobs:
-        if job.target is None:
-            continue
-        target = job.target.resolve()
-        if job.source is not None and target == job.source.resolve():
-            raise UsageError(f"{job.source} would be written onto itself: choose another output with -o")
-        if target in sources:
-            raise UsageError(
-                f"{sources[target].name} and {job.name} would both be written to {job.target}: "
-                "rename one, or write them into different folders"
-            )
-        sources[target] = job
+        if job.target is not None and job.problem is None:
+            target = job.target.resolve()
+            if job.source is not None and target == job.source.resolve():
+                raise UsageError(f"{job.source} would be written onto itself: choose another output with -o")
+            if (other := first.setdefault(target, job)) is not job:
+                job = Job(job.source, None, InputError(f"{job.target} is made of {other.name}: name another with -o"))
+        out.append(job)
+    return out

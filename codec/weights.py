@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +34,7 @@ MODELS = Path(__file__).parent / "models"
 SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
 DEFAULT = "small"
 _ENCODER = ("analysis.", "hyper_analysis.")
+_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,8 @@ def load(path: Path, device: torch.device, nets: str = "native") -> Codec:
     """
     if nets not in NETS:
         raise ValueError(f"nets {nets!r}: allowed are {' and '.join(NETS)}")
-    return _load(path, path.stat().st_mtime, device, nets)
+    with _LOADING:  # threads that begin together are to load it once
+        return _load(path, path.stat().st_mtime, device, nets)
 
 
 @lru_cache(maxsize=4)
