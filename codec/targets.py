@@ -4,8 +4,9 @@ One knob runs through both: a real number whose nearest integer is the quality, 
 the encoder's dead zones, about as much as half a quality more or less would change the file. The network is told the
 quality, but its latents hardly depend on it: quantised at 4 qualities from their own they cost 0.0 to 1.0 % more bytes
 at equal PSNR, at 12 from it 0.2 to 1.5 %, at 20 0.5 to 3.7 %, most of all at low ones (6 crops of Kodak). So a sample
-of the picture says about where to look, the picture is analysed there, once, and the search is over the entropy nets and the coder
-alone, a seventh of the work. For a PSNR each trial is decoded as well, which takes nearly as long as an encoding.
+of the picture says about where to look, the picture is analysed there, once, and the search is over the entropy nets
+and the coder alone, a seventh of the work. For a PSNR each trial is decoded as well, which takes nearly as long as an
+encoding.
 """
 
 import itertools
