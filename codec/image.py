@@ -25,7 +25,7 @@ class Pixels:
 
     Args:
         data: uint8 or uint16 [C, H, W], C = 1 (gray) or 3 (RGB).
-        alpha: [H, W] of the same dtype, not premultiplied; None: opaque.
+        alpha: [H, W] of the same dtype, on the CPU, not premultiplied; None: opaque.
         metadata: what travels with it.
     """
 
@@ -119,7 +119,7 @@ def _split(samples: Tensor, metadata: Metadata = NONE) -> Pixels:
     """uint8 or uint16 [1|2|3|4, H, W], alpha last; one that is opaque everywhere says nothing and is dropped."""
     if samples.shape[0] % 2:
         return Pixels(samples, None, metadata)
-    alpha = samples[-1]
+    alpha = samples[-1].cpu()
     opaque = bool((alpha == 2 ** (8 * alpha.element_size()) - 1).all())
     return Pixels(samples[:-1], None if opaque else alpha, metadata)
 
@@ -233,7 +233,7 @@ def tile_input(pixels: Pixels, tile: Tile, halo: int, multiple: int, device: tor
     x0, x1, left = window(tile.x, tile.width, pixels.width, halo)
     x = pixels.data[None, :, y0:y1, x0:x1].to(device).float() / (2**pixels.depth - 1)
     if pixels.alpha is not None:
-        x = _filled(x, pixels.alpha[None, None, y0:y1, x0:x1].to(device) != 0)
+        x = _filled(x, (pixels.alpha[None, None, y0:y1, x0:x1] != 0).to(device))
     x = x.expand(-1, 3, -1, -1)
     return F.pad(x, (0, -x.shape[3] % multiple, 0, -x.shape[2] % multiple), mode="replicate"), top, left
 

@@ -16,6 +16,7 @@ _READERS = {
     "JPEG": (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
 }
 _MAX_WEBP_SIDE = 16383
+_MAX_WEBP_AREA = 1 << 25  # libwebp takes 27 bytes a pixel: here 900 MB
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
@@ -69,8 +70,13 @@ def write_png(samples: np.ndarray) -> bytes:
 
 
 def write_webp(samples: np.ndarray, **options: int) -> bytes | None:
-    """uint8, as `write_png`, gray as equal RGB; None: sides that WebP has not. Options as Pillow's saver takes them."""
-    if samples.dtype != np.uint8 or max(samples.shape[:2]) > _MAX_WEBP_SIDE:
+    """uint8, as `write_png`, gray as equal RGB; None: 16 bits, or larger than WebP can or should be.
+
+    Args:
+        options: as Pillow's saver takes them.
+    """
+    height, width = samples.shape[:2]
+    if samples.dtype != np.uint8 or max(height, width) > _MAX_WEBP_SIDE or height * width > _MAX_WEBP_AREA:
         return None
     buffer = io.BytesIO()
     Image.fromarray(samples).save(buffer, "WEBP", **options)
