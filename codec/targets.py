@@ -3,9 +3,10 @@
 One knob runs through both: a real number whose nearest integer is the quality, and whose fraction widens or narrows
 the encoder's dead zones, about as much as half a quality more or less would change the file. The network is told the
 quality, but its latents hardly depend on it: quantised at 4 qualities from their own they cost 0.0 to 1.0 % more bytes
-at equal PSNR, at 12 from it 0.2 to 1.5 %, most of all at low qualities (6 crops of Kodak). So a sample of the picture
-says about where to look, the picture is analysed there, once, and the search is over the entropy nets and the coder
-alone, a seventh of the work. For a PSNR each trial is decoded as well, which takes nearly as long as an encoding.
+at equal PSNR, at 12 from it 0.2 to 1.5 %, at 20 0.5 to 3.7 %, most of all at low ones (6 crops of Kodak). So a sample
+of the picture says about where to look, the picture is analysed there, once, and the search is over the entropy nets
+and the coder alone, a seventh of the work. For a PSNR each trial is decoded as well, which takes nearly as long as an
+encoding.
 """
 
 import itertools
@@ -29,7 +30,7 @@ from .weights import Codec
 LOWEST, HIGHEST, FINEST = -18.0, 100.0, 1 / 64  # of the knob: below 1 dead zones widen, up to three times the model's
 KNOBS = (1.0, 25.0, 50.0, 75.0, 100.0)
 LOG_BYTES_SLOPE, DB_SLOPE = (0.051, 0.047, 0.034, 0.026, 0.023), (0.12, 0.18, 0.225, 0.205, 0.14)  # there, by knob
-FAR = 12  # knobs between analysis and result that are too many
+FAR = 16  # knobs between analysis and result that are too many
 CELL = 64  # side of the sample's cells, as large as a hyperlatent's
 SAMPLE, MOST_CELLS = 1 / 8, 8  # of the picture's area; cells along a side of the sample
 TORN = 0.89  # what a picture's bytes are of its sample's, by area: between cells nothing can be predicted

@@ -88,6 +88,21 @@ def test_strips_and_threads_change_no_bit(shipped, threads, height, width, tile,
         assert torch.equal(pipeline.decode(shipped, header, payloads), whole)
 
 
+@torch.inference_mode()
+def test_networks_give_the_same_bits_on_any_number_of_threads(shipped, threads):
+    """torch's own 1x1 convolutions do not, from about this size on: one thread gets another library."""
+    pixels = to_pixels(photos.photo(416, 416))
+    (tile,) = pixels.header(60, shipped.id).tiles
+    results = []
+    for n in (1, 2, 3):
+        threads(n)
+        y, z = pipeline.analyse(shipped, pixels, tile, 60)
+        grid = y.mul(64).round().div(64)[None].contiguous(memory_format=torch.channels_last)
+        results.append((y, z, shipped.synthesis(grid, torch.tensor([60.0]))))
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
 def test_refinement_is_the_same_on_any_number_of_threads(shipped, threads):
     pixels = to_pixels(photos.photo(80, 140))
     header = pixels.header(50, shipped.id, 64)
