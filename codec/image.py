@@ -16,6 +16,7 @@ from .metadata import of as metadata_of
 
 CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
 GRAY_MODES = ("1", "L", "LA", "La")
+STRIP = 256  # rows that are converted at once
 DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -85,6 +86,16 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
 
 
+def _converted(image: Image.Image, mode: str) -> np.ndarray:
+    """uint8 [H, W] or [H, W, C], strip by strip: Pillow would hold a copy as large as the picture, or two."""
+    channels = Image.getmodebands(mode)
+    out = np.empty((image.height, image.width, channels) if channels > 1 else (image.height, image.width), np.uint8)
+    for y in range(0, image.height, STRIP):
+        bottom = min(y + STRIP, image.height)
+        out[y:bottom] = image.crop((0, y, image.width, bottom)).convert(mode)
+    return out
+
+
 def _samples(image: Image.Image) -> np.ndarray:
     """A loaded picture -> uint8 or uint16 [H, W], or [H, W, 2|3|4] with alpha last."""
     if image.mode in DEEP_GRAY_MODES:
@@ -95,13 +106,13 @@ def _samples(image: Image.Image) -> np.ndarray:
         key = image.info.get("transparency")
         return samples if key is None else np.stack([samples, (samples != key) * np.uint16(65535)], 2)
     if image.has_transparency_data:
-        return np.array(image.convert("LA" if image.mode in GRAY_MODES else "RGBA"))
+        return _converted(image, "LA" if image.mode in GRAY_MODES else "RGBA")
     if image.mode not in ("L", "RGB", *CONVERTED):
         allowed = ", ".join(("L", "LA", "RGB", "RGBA", "I;16", "PA", *CONVERTED))
         raise ValueError(f"images of mode {image.mode} cannot be encoded: allowed are {allowed}")
     if image.mode in ("CMYK", "LAB"):
         return np.array(_to_srgb(image))
-    return np.array(image.convert(CONVERTED.get(image.mode, image.mode)))
+    return _converted(image, CONVERTED.get(image.mode, image.mode))
 
 
 def _turned(samples: np.ndarray, orientation: int) -> np.ndarray:

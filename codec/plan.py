@@ -134,7 +134,7 @@ def _mirrored(path: Path | None) -> Path:
 
 
 def _unlike(jobs: list[Job]) -> list[Job]:
-    """The jobs, where two would write to one place the later with a problem; it fails, and the others go on."""
+    """The jobs, each once; of two that would write to one place the later has a problem, so that the others go on."""
     first: dict[Path, Job] = {}
     out = []
     for job in jobs:
@@ -143,6 +143,8 @@ def _unlike(jobs: list[Job]) -> list[Job]:
             if job.source is not None and target == job.source.resolve():
                 raise UsageError(f"{job.source} would be written onto itself: choose another output with -o")
             if (other := first.setdefault(target, job)) is not job:
+                if other.source and job.source and other.source.resolve() == job.source.resolve():
+                    continue
                 job = Job(job.source, None, InputError(f"{job.target} is made of {other.name}: name another with -o"))
         out.append(job)
     return out

@@ -113,6 +113,8 @@ def test_kinds_of_metadata_are_accepted_or_refused_as_the_format_says(kinds):
         (5, 6, CorruptError, "5 bytes, packed to 6"),
         (2**26 + 1, 5, LimitError, "67108865 bytes"),
         (2**32 - 1, 5, LimitError, "4294967295 bytes"),
+        (2**20 + 1, 5, LimitError, "packed to 5: at most 1048576"),
+        (64 * 20_000 + 1, 20_000, LimitError, "packed to 20000: at most 1280000"),
     ],
 )
 def test_metadata_of_impossible_lengths_is_refused(length, packed, error, words):
@@ -137,6 +139,12 @@ def test_metadata_that_does_not_inflate_to_its_length_is_corrupt(length, stream,
     with pytest.raises(CorruptError, match=words):
         data = assemble(start, stream, bytes(5), lengths=[leb(length) + leb(len(stream)), b"\x05"])
         format.read(data).metadata["icc"].unpack()
+
+
+@pytest.mark.parametrize("n", [2**20, 2**20 + 1, 2**21])
+def test_metadata_that_packs_too_well_is_kept_as_it_is(n):
+    data = format.write(Header(1, 1, 50, ID), [bytes(5)], metadata={"icc": bytes(n)})
+    assert format.read(data).metadata["icc"].unpack() == bytes(n) and (len(data) > n) == (n > 2**20)
 
 
 def test_metadata_that_would_inflate_without_end_takes_only_the_memory_it_claims():
