@@ -150,7 +150,7 @@ def read(image: Image.Image) -> tuple[np.ndarray, Metadata]:
     try:
         open_checked(image)
         if deep.is_deep(image):
-            return deep.read(image), metadata_of(image)
+            return deep.read(image)
         metadata = metadata_of(image)  # after loading: PNG has it at the end, and TIFF is turned by then
         if image.mode in ("CMYK", "LAB"):
             metadata = replace(metadata, icc=None)
