@@ -224,10 +224,11 @@ def _refined(task: _Task, goal: _Goal, start: float, effort: int, progress: Call
 def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Trial:
     """The first trial whose value is right, or the nearest on the permitted side; if there is none, the nearest.
 
-    Secants, kept off the ends of the bracket where there is one; the first step by the usual slope. Where values jump,
-    as those of tiny pictures do, halves.
+    Secants, the first step by the usual slope. They are kept off the ends of the bracket where there is one, and halve
+    it in the end; where there is none steps grow. So a search ends within 30 trials, however values jump, as
+    those of tiny pictures do, some of which decode exactly, with infinite dB.
     """
-    aim = (goal.low + goal.high) / 2
+    aim = goal.low + (goal.high - goal.low) / 2
     below = above = before = None
     for n in itertools.count():
         trial = measure(knob)
@@ -242,12 +243,16 @@ def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Tria
         if below and above and above.knob - below.knob <= FINEST:
             return below if goal.at_most else above
         slope = goal.slope(knob)
-        if before:
-            slope = max((trial.value - before.value) / (knob - before.knob), slope / 4)
-        before, knob = trial, min(max(knob + (aim - trial.value) / slope, LOWEST), HIGHEST)
+        if before and math.isfinite(change := trial.value - before.value):
+            slope = max(change / (knob - before.knob), slope / 4)
+        step = (aim - trial.value) / slope
+        before = trial
         if below and above:
             margin = (above.knob - below.knob) / (8 if n < 5 else 2)
-            knob = min(max(knob, below.knob + margin), above.knob - margin)
+            knob = min(max(knob + step, below.knob + margin), above.knob - margin)
+        else:
+            step = math.copysign(max(abs(step), 2.0 ** (n - 5)), step)
+            knob = min(max(knob + step, LOWEST), HIGHEST)
 
 
 def _psnr(pixels: Pixels, decoded: Tensor) -> float:
