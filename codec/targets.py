@@ -37,6 +37,10 @@ TORN = 0.89  # what a picture's bytes are of its sample's, by area: between cell
 STRIP = 256  # rows whose error is taken at once
 
 
+class OutOfReach(ValueError):
+    """No quality meets the target."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What to reach; one of the two.
@@ -156,7 +160,7 @@ def encode(
         progress: as in `pipeline.encode`.
 
     Raises:
-        ValueError: nothing reaches the target; the message has the nearest that can be reached.
+        OutOfReach: as it says; the message has the nearest that was reached.
     """
     task, goal, refined = _Task(codec, pixels, target, other_bytes, header.tile), _Goal.of(target), effort in ITERATIONS
     start = _on_latents(task.sample(), _Goal.of(target, slack=5.0), 50.0).knob
@@ -167,8 +171,8 @@ def encode(
         trial = _refined(task, goal, trial.knob, effort, progress)
     if not goal.met(trial.value):
         if target.psnr is None:
-            raise ValueError(f"target of {target.bytes} bytes: this picture takes at least {math.exp(trial.value):.0f}")
-        raise ValueError(f"target of {target.psnr} dB: this picture reaches at most {trial.value:.2f}")
+            raise OutOfReach(f"target of {target.bytes} bytes: this picture takes at least {math.exp(trial.value):.0f}")
+        raise OutOfReach(f"target of {target.psnr} dB: this picture reaches at most {trial.value:.2f}")
     progress(1.0)
     return replace(header, quality=_setting(codec, trial.knob)[1]), trial.payloads
 

@@ -77,7 +77,9 @@ def test_effort_makes_lossless_files_smaller():
     assert most < 0.97 * least
 
 
-@pytest.mark.parametrize("other", [{"quality": 50}, {"target_size": 9999}, {"target_bpp": 1.0}, {"target_psnr": 40.0}])
+@pytest.mark.parametrize(
+    "other", [{"quality": 50}, {"target_size": 9999}, {"target_bpp": 1.0}, {"target_psnr": 40.0}, {"alpha_quality": 50}]
+)
 def test_lossless_contradicts_whatever_else_says_how_good(other):
     with pytest.raises(ValueError, match=f"{next(iter(other))}.*lossless|lossless.*{next(iter(other))}"):
         codec.encode(photos.photo(8, 8), lossless=True, **other)
@@ -142,6 +144,13 @@ def test_a_source_smaller_than_all_else_is_stored_as_it_is(kind):
     back = codec.decode(data)
     assert np.array_equal(np.array(back), to_numpy(to_pixels(image)))
     assert back.info["exif"] == codec.decode(codec.encode(image, lossless=True)).info["exif"]
+
+
+def test_a_source_that_is_smaller_than_the_target_is_stored_and_no_network_runs(monkeypatch):
+    source = saved(Image.fromarray(photos.astronaut()[:160, :240]), "JPEG", quality=1)
+    image = Image.open(io.BytesIO(source))
+    monkeypatch.setattr(codec.api, "_by_network", None)
+    assert payload(codec.encode(image, source=source, target_size=len(source) + 24)) == source
 
 
 def test_a_source_is_not_stored_if_it_is_not_this_picture_or_has_more_than_was_asked_for():
