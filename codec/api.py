@@ -279,12 +279,17 @@ def read_metadata(data: bytes | bytearray | memoryview) -> Metadata:
     Raises:
         FormatError: as `decode`.
     """
-    layout = format.read(data, max_pixels=None)
-    if layout.header.stored and not layout.metadata:
-        from . import stored
+    return metadata_of(format.read(data, max_pixels=None))
 
-        return stored.decode(layout).metadata
-    return unpacked(layout.metadata)
+
+def metadata_of(layout: Layout) -> Metadata:
+    """Without sections a stored picture's is that of the file inside. Raises CorruptError for what is none."""
+    if not layout.header.stored or layout.metadata:
+        return unpacked(layout.metadata)
+    from . import still
+
+    width, height = layout.header.width, layout.header.height
+    return reset_orientation(still.read_metadata(bytes(layout.payloads[0]), {(width, height), (height, width)}))
 
 
 def inspect(data: bytes | bytearray | memoryview) -> Header:

@@ -105,6 +105,9 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+IEND = _chunk(b"IEND", b"")
+
+
 def write_png(samples: np.ndarray, metadata: Metadata = NONE) -> bytes:
     """A PNG file of uint16 [H, W] (gray), or [H, W, 2|3|4] (gray and alpha, RGB, RGB and alpha)."""
     height, width = samples.shape[:2]
@@ -126,4 +129,4 @@ def write_png(samples: np.ndarray, metadata: Metadata = NONE) -> bytes:
         parts.append(_chunk(b"eXIf", metadata.exif))
     if metadata.xmp:
         parts.append(_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
-    return b"".join([*parts, _chunk(b"IDAT", bytes(image_data)), _chunk(b"IEND", b"")])
+    return b"".join([*parts, _chunk(b"IDAT", bytes(image_data)), IEND])

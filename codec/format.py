@@ -408,6 +408,8 @@ def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
         NotAecError, UnsupportedVersionError, CorruptError, LimitError: FORMAT §2 says when.
     """
     data = memoryview(data).cast("B")
+    if not _read_head(data, max_pixels=None)[1]:
+        return {}  # without the tables
     front = _read_front(data, max_pixels=None)
     return _sections(front, _parts(front, data, len(front.kept)))
 

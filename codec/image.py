@@ -1,7 +1,7 @@
 """Pictures of any accepted kind <-> `Pixels`, and the tiles' neighbourhoods as float tensors."""
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -151,10 +151,7 @@ def read(image: Image.Image) -> tuple[np.ndarray, Metadata]:
         open_checked(image)
         if deep.is_deep(image):
             return deep.read(image)
-        metadata = metadata_of(image)  # after loading: PNG has it at the end, and TIFF is turned by then
-        if image.mode in ("CMYK", "LAB"):
-            metadata = replace(metadata, icc=None)
-        return _samples(image), metadata
+        return _samples(image), metadata_of(image)  # after loading: PNG has it at the end, and TIFF is turned by then
     except (ValueError, MemoryError):
         raise
     except Exception as e:  # Pillow's readers raise all kinds: struct.error, SyntaxError, OverflowError ..

@@ -8,7 +8,7 @@ import photos
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFile
 
 import codec
 from codec import deep, format, stored
@@ -226,6 +226,22 @@ def test_metadata_of_the_payload_count_only_without_sections():
     as_it_is = codec.decode(stored_file(still, 9, 6, {"icc": b"profile"}))
     assert as_it_is.info == {"icc_profile": b"profile"}
     assert np.array_equal(np.array(as_it_is), photos.photo(6, 9))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_metadata_are_read_without_the_pixels(kind, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "aec"
+    source = saved(Image.fromarray(photos.photo(30, 40)), kind, exif=exif, icc_profile=b"icc")
+    if kind == "PNG":  # EXIF behind the pixels
+        at, end = source.index(b"eXIf") - 4, source.index(b"IDAT") - 4
+        source = source[:at] + source[end:-12] + source[at:end] + source[-12:]
+    data = stored.file(to_pixels(Image.open(io.BytesIO(source))), source, Metadata())
+    told = Metadata(**{k: codec.decode(data).info[v] for k, v in {"icc": "icc_profile", "exif": "exif"}.items()})
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    monkeypatch.setattr(stored, "decode", None)
+    assert codec.read_metadata(data) == replace(told, exif=told.exif.removeprefix(b"Exif\0\0"))
+    assert Image.open(io.BytesIO(data)).info == {"icc_profile": told.icc, "exif": told.exif}
 
 
 def test_stored_headers_have_neither_quality_nor_model_nor_tiles():
