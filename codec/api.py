@@ -229,11 +229,13 @@ def _of_stored(layout: Layout, region: Tile, shrink: int, depth: int) -> "Pixels
 
     whole = stored.decode(layout)
     wide = image.aligned(region, shrink, whole.width, whole.height)
-    inside = slice(wide.y, wide.y + wide.height), slice(wide.x, wide.x + wide.width)
-    samples = image.to_torch(whole)[:, inside[0], inside[1]]
-    samples = image.to_depth(image.shrunk(samples, shrink), depth)
-    n = len(whole.data)
-    return image.Pixels(samples[:n], None if whole.alpha is None else samples[n], whole.metadata)
+
+    def part(samples: "torch.Tensor") -> "torch.Tensor":
+        inside = samples[:, wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
+        return image.to_depth(image.shrunk(inside, shrink), depth)
+
+    alpha = None if whole.alpha is None else part(whole.alpha[None])[0]
+    return image.Pixels(part(whole.data), alpha, whole.metadata)
 
 
 def _of_network(layout: Layout, header: Header, codec: "Codec", region: Tile, shrink: int, on_device: bool) -> "Pixels":

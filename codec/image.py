@@ -247,11 +247,14 @@ def tile_input(pixels: Pixels, tile: Tile, halo: int, multiple: int, device: tor
 
 
 def to_depth(samples: Tensor, depth: int) -> Tensor:
-    """uint8 or uint16 -> uint8 (depth 8) or uint16 (16), the whole range of the one on that of the other."""
+    """uint8 or uint16 [.., H, W] -> uint8 (depth 8) or uint16 (16), the whole range of the one on that of the other."""
     if samples.element_size() * 8 == depth:
         return samples
-    wide = samples.to(torch.int32)
-    return (wide * 257).to(torch.uint16) if depth == 16 else ((wide * 255 + 32767) // 65535).to(torch.uint8)
+    out = torch.empty_like(samples, dtype=torch.uint8 if depth == 8 else torch.uint16)
+    for y in range(0, samples.shape[-2], STRIP):
+        wide = samples[..., y : y + STRIP, :].to(torch.int32)
+        out[..., y : y + STRIP, :] = wide * 257 if depth == 16 else (wide * 255 + 32767) // 65535
+    return out
 
 
 def aligned(region: Tile, shrink: int, width: int, height: int) -> Tile:

@@ -281,7 +281,7 @@ def test_samples_of_modes_i_and_i_16_are_16_bits():
 
 
 def test_depths_are_exchanged_over_their_whole_range():
-    eight, sixteen = torch.arange(256, dtype=torch.uint8), torch.arange(65536).to(torch.uint16)
+    eight, sixteen = torch.arange(256, dtype=torch.uint8)[:, None], torch.arange(65536).to(torch.uint16)[:, None]
     assert torch.equal(to_depth(to_depth(eight, 16), 8), eight)
     assert torch.equal(to_depth(sixteen, 8), (sixteen.double() * 255 / 65535).round().to(torch.uint8))
     assert to_depth(eight, 8) is eight and int(to_depth(eight, 16)[-1].int()) == 65535
