@@ -52,6 +52,8 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
     try:
         image = _READERS[kind][1](io.BytesIO(data))
         n_frames = getattr(image, "n_frames", 1)
+    except MemoryError:
+        raise
     except Exception as e:  # Pillow's readers raise all kinds on damaged files
         raise CorruptError(f"a damaged {kind} picture: {e}") from e
     if n_frames != 1:

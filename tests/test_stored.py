@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFile
 import codec
 from codec import deep, format, stored
 from codec.format import NO_MODEL, Header
-from codec.image import to_numpy, to_pixels
+from codec.image import open_checked, read, to_numpy, to_pixels
 from codec.metadata import Metadata
 from codec.still import kind_of
 
@@ -226,6 +226,29 @@ def test_metadata_of_the_payload_count_only_without_sections():
     as_it_is = codec.decode(stored_file(still, 9, 6, {"icc": b"profile"}))
     assert as_it_is.info == {"icc_profile": b"profile"}
     assert np.array_equal(np.array(as_it_is), photos.photo(6, 9))
+
+
+def test_the_limit_of_a_stored_picture_is_the_callers(monkeypatch):
+    array = np.full((40, 50), 9, np.uint8)
+    data = codec.encode(array, lossless=True)
+    monkeypatch.setattr(open_checked, "__defaults__", (1000,))
+    monkeypatch.setattr(read, "__defaults__", (1000,))
+    assert np.array_equal(codec.decode(data, output="numpy", max_pixels=None), array)
+    with pytest.raises(codec.LimitError, match="at most 1999"):
+        codec.decode(data, max_pixels=1999)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_want_of_memory_is_not_damage(kind, monkeypatch):
+    source = saved(Image.fromarray(photos.photo(30, 40)), kind)
+    data = stored.file(to_pixels(Image.open(io.BytesIO(source))), source, Metadata())
+
+    def fail(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile.ImageFile, "__init__", fail)
+    with pytest.raises(MemoryError):
+        codec.decode(data)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
