@@ -228,8 +228,8 @@ def _refined(task: _Task, goal: _Goal, start: float, effort: int, progress: Call
 def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Trial:
     """The first trial whose value is right, or the nearest on the permitted side; if there is none, the nearest.
 
-    Secants, the first step by the usual slope. They are kept off the ends of the bracket where there is one, and halve
-    it in the end; where there is none steps grow. So a search ends within 30 trials, however values jump, as
+    Secants, the first step by the usual slope, growing while nothing lies on the other side; then the line between the
+    bracket's ends, kept off them, and at last halves. So a search ends within 30 trials, however values jump, as
     those of tiny pictures do, some of which decode exactly, with infinite dB.
     """
     aim = goal.low + (goal.high - goal.low) / 2
@@ -246,17 +246,18 @@ def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Tria
             return trial
         if below and above and above.knob - below.knob <= FINEST:
             return below if goal.at_most else above
+        if below and above:
+            width = above.knob - below.knob
+            margin = width / (8 if n < 7 else 2)
+            line = below.knob + width * ((aim - below.value) / (above.value - below.value))
+            knob = min(max(line, below.knob + margin), above.knob - margin)
+            continue
         slope = goal.slope(knob)
         if before and math.isfinite(change := trial.value - before.value):
             slope = max(change / (knob - before.knob), slope / 4)
         step = (aim - trial.value) / slope
-        before = trial
-        if below and above:
-            margin = (above.knob - below.knob) / (8 if n < 5 else 2)
-            knob = min(max(knob + step, below.knob + margin), above.knob - margin)
-        else:
-            step = math.copysign(max(abs(step), 2.0 ** (n - 5)), step)
-            knob = min(max(knob + step, LOWEST), HIGHEST)
+        step = math.copysign(max(abs(step), 2.0 ** (n - 5)), step)
+        before, knob = trial, min(max(knob + step, LOWEST), HIGHEST)
 
 
 def _psnr(pixels: Pixels, decoded: Tensor) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import photos
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from codec import format, metrics, pipeline, targets
@@ -182,6 +182,7 @@ SHAPES = {  # values by knob, from the goal's lower end, the middle of the scale
 
 
 @settings(max_examples=300, deadline=None)
+@example("a jump to infinity", Target(psnr=1e308), 20.0, 1.0, 50.0, None)
 @given(
     st.sampled_from(sorted(SHAPES)),
     st.one_of(
