@@ -60,6 +60,8 @@ def _decode_tile(payload: memoryview, tile: Tile, depth: int) -> np.ndarray:
         raise CorruptError(f"a picture of mode {image.mode}, which is no alpha channel of {depth} bits")
     try:
         return np.asarray(image.getchannel("A") if depth == 8 else image).astype(np.uint8 if depth == 8 else np.uint16)
+    except MemoryError:
+        raise
     except Exception as e:  # Pillow's readers raise all kinds on damaged files
         raise CorruptError(f"a damaged picture: {e}") from e
 

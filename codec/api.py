@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TILE = 1024
 QUALITIES, EFFORTS, ALPHA_QUALITIES = range(1, 101), range(1, 10), range(0, 101)
 DEFAULT_QUALITY = 75
+MAX_TARGET = 1 << 40  # bytes: no file is larger, and floats take it
 SCALES = {1: 1, 1 / 2: 2, 1 / 4: 4, 1 / 8: 8}
 
 
@@ -60,17 +61,19 @@ def encode(
         alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels.
         target_size: at most so many bytes, and close to it.
         target_bpp: the same in bits per pixel.
-        target_psnr: at least so many dB, and close to it.
+        target_psnr: at least so many dB, and close to it; where no quality has as many, the picture is kept exactly.
         metadata: None: a PIL image's own; arrays have none. An orientation in it is set to 1.
         source: the file that the picture came from. If it is a PNG, WebP or JPEG of the same pixels and smaller than
             what can be made, it is stored as it is; not if `metadata` is given, for it may hold more than was asked.
-        progress: called now and then from effort 3 on, with the share of the work that is done, up to 1.
+        progress: called with the share of the network's work that is done, rising to 1, by the threads that do it, one
+            at a time; never where no network runs.
 
     Returns:
         The bytes of an .aec file (codec/FORMAT.md).
 
     Raises:
-        TypeError, ValueError: an argument is not as above, or two contradict; LimitError (a ValueError) for the size.
+        TypeError, ValueError: an argument is not as above, two contradict, or no file is as small as asked; LimitError
+            (a ValueError) for the size of the picture.
         ModelError: no such model.
         BackendError: CUDA asked for, but not there.
     """
@@ -81,6 +84,8 @@ def encode(
     quality = _int_of("quality", DEFAULT_QUALITY if quality is None else quality, QUALITIES)
     effort = _int_of("effort", effort, EFFORTS)
     alpha_quality = _int_of("alpha_quality", alpha_quality, ALPHA_QUALITIES)
+    if lossless and alpha_quality != 100:
+        raise ValueError(f"lossless and alpha_quality {alpha_quality}: lossless keeps every sample, those of alpha too")
     _positive("target_size", target_size, numbers.Integral)
     _positive("target_bpp", target_bpp)
     _positive("target_psnr", target_psnr)
@@ -91,21 +96,24 @@ def encode(
 
     pixels = to_pixels(image)
     if metadata is not None:
-        pixels = replace(pixels, metadata=reset_orientation(metadata))
+        pixels, source = replace(pixels, metadata=reset_orientation(metadata)), None
     format.check_size(pixels.width, pixels.height)
-    limit = target_size if target_bpp is None else int(target_bpp * pixels.width * pixels.height / 8)
+    limit = target_size if target_bpp is None else target_bpp * pixels.width * pixels.height / 8
+    limit = None if limit is None else int(min(limit, MAX_TARGET))
     files = []
     if lossless or limit is not None and stored.may_take_less(pixels, limit):
-        exact = stored.lossless(pixels, effort, exact=lossless)
-        if lossless or len(exact) <= limit:  # what is exact has no need of more bytes
-            files = [exact]
+        files.append(stored.lossless(pixels, effort, exact=lossless))
+    if limit is not None:
+        if source is not None and len(source) < limit:
+            files.append(stored.original(pixels, source))
+        files = [file for file in files if file and len(file) <= limit]  # what is exact has no need of more bytes
     if not files:
         codec = weights.load(weights.find(model), weights.resolve_device(device))
         wanted = _Wanted(quality, limit, target_psnr, effort, alpha_quality)
-        files = [_by_network(codec, pixels, wanted, progress)]
-        if limit is None and stored.may_take_less(pixels, len(files[0])):
+        files.append(_by_network(codec, pixels, wanted, progress))
+        if files[0] is None or limit is None and stored.may_take_less(pixels, len(files[0])):
             files.append(stored.lossless(pixels, effort, exact=False))
-    if source is not None and metadata is None and len(source) < min(map(len, files)):
+    if limit is None and source is not None and len(source) < min(map(len, filter(None, files))):
         files.append(stored.original(pixels, source))
     return min(filter(None, files), key=len)
 
@@ -121,7 +129,8 @@ class _Wanted:
     alpha_quality: int
 
 
-def _by_network(codec: "Codec", pixels: "Pixels", wanted: _Wanted, progress: Callable[[float], None]) -> bytes:
+def _by_network(codec: "Codec", pixels: "Pixels", wanted: _Wanted, progress: Callable[[float], None]) -> bytes | None:
+    """A file; None if no quality reaches the PSNR. Raises ValueError if none is as small as wanted."""
     from . import alpha, pipeline
 
     header = pixels.header(wanted.quality, codec.id, TILE)
@@ -136,7 +145,12 @@ def _by_network(codec: "Codec", pixels: "Pixels", wanted: _Wanted, progress: Cal
         alone = len(format.write(replace(header, alpha=False), least))
         other_bytes = len(format.write(header, least, alphas, blocks)) - alone
         target = targets.Target(wanted.n_bytes, wanted.psnr)
-        header, payloads = targets.encode(codec, pixels, header, wanted.effort, target, other_bytes, progress)
+        try:
+            header, payloads = targets.encode(codec, pixels, header, wanted.effort, target, other_bytes, progress)
+        except targets.OutOfReach:
+            if wanted.psnr is None:
+                raise
+            return None
     return format.write(header, payloads, alphas, blocks)
 
 
@@ -215,11 +229,13 @@ def _of_stored(layout: Layout, region: Tile, shrink: int, depth: int) -> "Pixels
 
     whole = stored.decode(layout)
     wide = image.aligned(region, shrink, whole.width, whole.height)
-    inside = slice(wide.y, wide.y + wide.height), slice(wide.x, wide.x + wide.width)
-    samples = image.to_torch(whole)[:, inside[0], inside[1]]
-    samples = image.to_depth(image.shrunk(samples, shrink), depth)
-    n = len(whole.data)
-    return image.Pixels(samples[:n], None if whole.alpha is None else samples[n], whole.metadata)
+
+    def part(samples: "torch.Tensor") -> "torch.Tensor":
+        inside = samples[:, wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
+        return image.to_depth(image.shrunk(inside, shrink), depth)
+
+    alpha = None if whole.alpha is None else part(whole.alpha[None])[0]
+    return image.Pixels(part(whole.data), alpha, whole.metadata)
 
 
 def _of_network(layout: Layout, header: Header, codec: "Codec", region: Tile, shrink: int, on_device: bool) -> "Pixels":
@@ -265,12 +281,17 @@ def read_metadata(data: bytes | bytearray | memoryview) -> Metadata:
     Raises:
         FormatError: as `decode`.
     """
-    layout = format.read(data, max_pixels=None)
-    if layout.header.stored and not layout.metadata:
-        from . import stored
+    return metadata_of(format.read(data, max_pixels=None))
 
-        return stored.decode(layout).metadata
-    return unpacked(layout.metadata)
+
+def metadata_of(layout: Layout) -> Metadata:
+    """Without sections a stored picture's is that of the file inside. Raises CorruptError for what is none."""
+    if not layout.header.stored or layout.metadata:
+        return unpacked(layout.metadata)
+    from . import still
+
+    width, height = layout.header.width, layout.header.height
+    return reset_orientation(still.read_metadata(bytes(layout.payloads[0]), {(width, height), (height, width)}))
 
 
 def inspect(data: bytes | bytearray | memoryview) -> Header:

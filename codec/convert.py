@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +65,7 @@ def _kept(picture: "Image.Image", kinds: tuple[str, ...] | None) -> Metadata | N
     """
     if kinds is None or set(kinds) == set(format.METADATA):
         return None
-    kept = metadata.of(picture).only(kinds)
-    return replace(kept, icc=None) if picture.mode in ("CMYK", "LAB") else kept  # to RGB by it: it has had its use
+    return metadata.of(picture).only(kinds)
 
 
 def decompress(args: Namespace) -> int:

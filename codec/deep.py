@@ -12,12 +12,11 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from .metadata import NONE, Metadata
+from .metadata import NONE, Metadata, of
 
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 _OTHER = {"L": "B", "B": "L"}
-# Rawmodes of one order of bytes, to channels. RGBX has a fourth sample that means nothing.
-_CHANNELS = {"RGB;16": 3, "RGBX;16": 3, "RGBA;16": 4}
+_RAWMODES = ("RGB;16", "RGBX;16", "RGBA;16")  # but for the order of bytes; RGBX has a fourth sample, without meaning
 
 
 def _rawmode(image: Image.Image) -> str:
@@ -37,39 +36,48 @@ def is_deep(image: Image.Image) -> bool:
     return rawmode.endswith((";16L", ";16B", ";16N")) or 16 in bits[1:] or of_ppm  # without the letter: 5, 6, 5 bits
 
 
-def read(image: Image.Image) -> np.ndarray:
-    """uint16 [H, W, 2|3|4] of a picture for which is_deep; transparency of PNG files by colour becomes alpha.
+def read(image: Image.Image) -> tuple[np.ndarray, Metadata]:
+    """Samples, uint16 [H, W, 2|3|4], and metadata of a picture for which is_deep, as Pillow has them after loading.
+
+    Then PNG files have told what lies behind their pixels, and TIFF files are turned upright, their orientation gone.
+    Transparency of PNG files by colour becomes alpha.
 
     Raises:
         ValueError: another format than PNG and TIFF, or samples in an order that is not supported.
         Exception: whatever Pillow raises for a damaged file.
     """
     rawmode = _rawmode(image)
+    if image.format not in ("PNG", "TIFF") or rawmode != "LA;16B" and rawmode[:-1] not in _RAWMODES:
+        raise ValueError(
+            f"16 bits a sample as {rawmode} in {image.format}: only PNG, and RGB and RGBA in TIFF, are read"
+        )
     image.fp.seek(0)
     data = image.fp.read()
 
-    def decoded(rawmode: str, mode: str) -> np.ndarray:
-        with Image.open(io.BytesIO(data), formats=[image.format]) as again:
+    def decoded(rawmode: str, mode: str) -> tuple[np.ndarray, Metadata]:
+        # The reader itself, not Image.open, which would refuse large pictures: the size has been checked.
+        with type(image)(io.BytesIO(data)) as again:
             again._mode = mode
             again.tile = [
                 part._replace(args=rawmode if isinstance(part.args, str) else (rawmode, *part.args[1:]))
                 for part in again.tile
             ]
-            return np.asarray(again)
+            again.load()
+            return np.asarray(again), of(again)
 
     if rawmode == "LA;16B":  # four bytes a pixel, just as RGBA
-        return decoded("RGBA", "RGBA").view(">u2").astype(np.uint16)
-    if image.format not in ("PNG", "TIFF") or rawmode[:-1] not in _CHANNELS:
-        raise ValueError(
-            f"16 bits a sample as {rawmode} in {image.format}: only PNG, and RGB and RGBA in TIFF, are read"
-        )
+        samples, metadata = decoded("RGBA", "RGBA")
+        return samples.view(">u2").astype(np.uint16), metadata
     order = _NATIVE if rawmode[-1] == "N" else rawmode[-1]
-    high, low = (decoded(rawmode[:-1] + o, image.mode) for o in (order, _OTHER[order]))
-    samples = high.astype(np.uint16) << 8 | low
+    high, metadata = decoded(rawmode[:-1] + order, image.mode)
+    samples = high.astype(np.uint16)
+    del high
+    samples <<= 8
+    samples |= decoded(rawmode[:-1] + _OTHER[order], image.mode)[0]
     if (key := image.info.get("transparency")) is not None and samples.shape[2] == 3:
         opaque = (samples != np.array(key, np.uint16)).any(2, keepdims=True)
         samples = np.concatenate([samples, opaque * np.uint16(65535)], 2)
-    return samples
+    return samples, metadata
 
 
 # ------------------------------------------------------------------ writing
@@ -97,6 +105,9 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+IEND = _chunk(b"IEND", b"")
+
+
 def write_png(samples: np.ndarray, metadata: Metadata = NONE) -> bytes:
     """A PNG file of uint16 [H, W] (gray), or [H, W, 2|3|4] (gray and alpha, RGB, RGB and alpha)."""
     height, width = samples.shape[:2]
@@ -118,4 +129,4 @@ def write_png(samples: np.ndarray, metadata: Metadata = NONE) -> bytes:
         parts.append(_chunk(b"eXIf", metadata.exif))
     if metadata.xmp:
         parts.append(_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
-    return b"".join([*parts, _chunk(b"IDAT", bytes(image_data)), _chunk(b"IEND", b"")])
+    return b"".join([*parts, _chunk(b"IDAT", bytes(image_data)), IEND])

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
 
@@ -113,15 +114,13 @@ class Layout:
     overhead_bytes: int
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """Of a table: its name, the bytes before its checksum, the lengths of its data inflated and not, the checksum."""
+class _Entry(NamedTuple):
+    """Of a table: where it lies in the file, its checksum last, and the lengths of its data inflated and not."""
 
-    name: str
-    raw: memoryview
+    start: int
+    end: int
     whole: int
     length: int
-    crc: bytes
 
 
 def _varint(value: int) -> bytes:
@@ -332,6 +331,17 @@ class _Front:
     entries: list[_Entry]
     end: int
 
+    def name(self, i: int) -> str:
+        """Of an entry."""
+        return _entry_name(self.kept, self.header.n_tiles, i)
+
+
+def _entry_name(kept: list[str], n_tiles: int, i: int) -> str:
+    if i < len(kept):
+        return f"{kept[i]} metadata"
+    i -= len(kept)
+    return f"tile {i} of {n_tiles}" if i < n_tiles else f"the alpha of tile {i - n_tiles} of {n_tiles}"
+
 
 def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
     header, kinds, at = _read_head(data, max_pixels)
@@ -341,9 +351,9 @@ def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
         raise TruncatedError(f"file ends at byte {len(data)}: {n} tiles cannot fit")
     entries: list[_Entry] = []
 
-    def read_entry(name: str, least: int, packed: bool = False) -> None:
+    def read_entry(least: int, packed: bool = False) -> None:
         nonlocal at
-        start = at
+        start, name = at, _entry_name(kept, n, len(entries))
         length, at = _read_varint(data, at, f"the length of {name}")
         whole = length
         if packed:
@@ -358,28 +368,29 @@ def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
             raise CorruptError(f"{name} has length {length}: at least {least} is needed")
         if at + _CRC_BYTES > len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the tile table")
-        entries.append(_Entry(name, data[start:at], whole, length, bytes(data[at : at + _CRC_BYTES])))
         at += _CRC_BYTES
+        entries.append(_Entry(start, at, whole, length))
 
     kept = [name for i, name in enumerate(METADATA) if kinds >> i & 1]
-    for name in kept:
-        read_entry(f"{name} metadata", 1, packed=True)
-    for i in range(n):
-        read_entry(f"tile {i} of {n}", MIN_PAYLOAD)
-    for i in range(n_alphas):
-        read_entry(f"the alpha of tile {i} of {n}", 0)
+    for _ in kept:
+        read_entry(1, packed=True)
+    for _ in range(n):
+        read_entry(MIN_PAYLOAD)
+    for _ in range(n_alphas):
+        read_entry(0)
     return _Front(head, header, kept, entries, at)
 
 
 def _parts(front: _Front, data: memoryview, n: int) -> list[memoryview]:
     """What the first n entries stand for, their checksums found right."""
     parts, at = [], front.end
-    for e in front.entries[:n]:
+    for i, e in enumerate(front.entries[:n]):
         part = data[at : at + e.length]
         if len(part) < e.length:
-            raise TruncatedError(f"file ends at byte {len(data)}, inside {e.name}")
-        if _crc(front.head, e.raw, part) != e.crc:
-            raise CorruptError(f"checksum of {e.name} does not match: the file was changed or damaged")
+            raise TruncatedError(f"file ends at byte {len(data)}, inside {front.name(i)}")
+        checked = e.end - _CRC_BYTES
+        if _crc(front.head, data[e.start : checked], part) != data[checked : e.end]:
+            raise CorruptError(f"checksum of {front.name(i)} does not match: the file was changed or damaged")
         parts.append(part)
         at += e.length
     return parts
@@ -397,6 +408,8 @@ def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
         NotAecError, UnsupportedVersionError, CorruptError, LimitError: FORMAT §2 says when.
     """
     data = memoryview(data).cast("B")
+    if not _read_head(data, max_pixels=None)[1]:
+        return {}  # without the tables
     front = _read_front(data, max_pixels=None)
     return _sections(front, _parts(front, data, len(front.kept)))
 

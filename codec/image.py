@@ -1,7 +1,7 @@
 """Pictures of any accepted kind <-> `Pixels`, and the tiles' neighbourhoods as float tensors."""
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from torch import Tensor
 
 from . import deep
-from .format import Header, Tile, check_size
+from .format import DEFAULT_MAX_PIXELS, Header, Tile, check_size
 from .metadata import NONE, Metadata, as_info, orientation, reset_orientation
 from .metadata import of as metadata_of
 
@@ -58,7 +58,7 @@ class Pixels:
         )
 
 
-def open_checked(image: Image.Image) -> None:
+def open_checked(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> None:
     """Check what can be known before the pixels are read; then read them, if Pillow can without losing bits.
 
     Raises:
@@ -66,7 +66,7 @@ def open_checked(image: Image.Image) -> None:
         ValueError: an animation.
         Exception: whatever Pillow raises for a damaged file.
     """
-    check_size(*image.size)
+    check_size(*image.size, max_pixels)
     # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         raise ValueError(f"an animation of {image.n_frames} frames: only still pictures can be encoded")
@@ -141,20 +141,17 @@ def _of_numpy(samples: np.ndarray) -> Tensor:
     return torch.from_numpy(samples)[None] if samples.ndim == 2 else torch.from_numpy(samples).permute(2, 0, 1)
 
 
-def read(image: Image.Image) -> tuple[np.ndarray, Metadata]:
+def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple[np.ndarray, Metadata]:
     """Samples, uint8 or uint16 [H, W] or [H, W, 2|3|4] with alpha last, and metadata, both as they are in the file.
 
     Raises:
         LimitError, ValueError: as `to_pixels`, also for whatever Pillow raises about a damaged file.
     """
     try:
-        open_checked(image)
+        open_checked(image, max_pixels)
         if deep.is_deep(image):
-            return deep.read(image), metadata_of(image)
-        metadata = metadata_of(image)  # after loading: PNG has it at the end, and TIFF is turned by then
-        if image.mode in ("CMYK", "LAB"):
-            metadata = replace(metadata, icc=None)
-        return _samples(image), metadata
+            return deep.read(image)
+        return _samples(image), metadata_of(image)  # after loading: PNG has it at the end, and TIFF is turned by then
     except (ValueError, MemoryError):
         raise
     except Exception as e:  # Pillow's readers raise all kinds: struct.error, SyntaxError, OverflowError ..
@@ -250,11 +247,14 @@ def tile_input(pixels: Pixels, tile: Tile, halo: int, multiple: int, device: tor
 
 
 def to_depth(samples: Tensor, depth: int) -> Tensor:
-    """uint8 or uint16 -> uint8 (depth 8) or uint16 (16), the whole range of the one on that of the other."""
+    """uint8 or uint16 [.., H, W] -> uint8 (depth 8) or uint16 (16), the whole range of the one on that of the other."""
     if samples.element_size() * 8 == depth:
         return samples
-    wide = samples.to(torch.int32)
-    return (wide * 257).to(torch.uint16) if depth == 16 else ((wide * 255 + 32767) // 65535).to(torch.uint8)
+    out = torch.empty_like(samples, dtype=torch.uint8 if depth == 8 else torch.uint16)
+    for y in range(0, samples.shape[-2], STRIP):
+        wide = samples[..., y : y + STRIP, :].to(torch.int32)
+        out[..., y : y + STRIP, :] = wide * 257 if depth == 16 else (wide * 255 + 32767) // 65535
+    return out
 
 
 def aligned(region: Tile, shrink: int, width: int, height: int) -> Tile:

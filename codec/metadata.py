@@ -75,7 +75,8 @@ def of(image: "Image.Image") -> Metadata:
     """What Pillow knows of a picture; EXIF as it is in the file, orientation included.
 
     A TIFF file's EXIF is the file itself. Of that there is what describes the picture, its camera and its place, as
-    Pillow writes it anew. A block longer than 2^26 bytes is left out.
+    Pillow writes it anew. A block longer than 2^26 bytes is left out, and so is the profile of CMYK and LAB, which has
+    had its use when they become sRGB.
     """
     exif = image.info.get("exif")
     if not exif and (image.format == "TIFF" or "Raw profile type exif" in image.info):
@@ -83,7 +84,8 @@ def of(image: "Image.Image") -> Metadata:
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
     exif = exif.removeprefix(_PREFIX) if isinstance(exif, bytes) else None
-    blocks = {"icc": image.info.get("icc_profile"), "exif": exif, "xmp": xmp}
+    icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
+    blocks = {"icc": icc, "exif": exif, "xmp": xmp}
     return Metadata(**{k: v for k, v in blocks.items() if isinstance(v, bytes) and 0 < len(v) <= MAX_SECTION})
 
 

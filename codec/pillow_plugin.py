@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 
 from . import api, format, metadata
 from .errors import AecError, FormatError, TruncatedError
-from .format import Header, Layout, Section
+from .format import Header, Section
 
 HEADER_BYTES = 64  # a header has at most 23, and little metadata often fits as well
 SAVE_OPTIONS = (
@@ -70,7 +70,6 @@ class AecImageFile(ImageFile.ImageFile):
             except (AecError, ValueError) as e:
                 raise OSError(str(e)) from e
             self.im, self.tile, self.readonly = picture.im, [], 0
-            self.info.update(picture.info)  # a stored PNG file may have more behind its pixels
             self._release()
         return super().load()
 
@@ -103,23 +102,12 @@ def _info(header: Header, start: bytes, fp: IO[bytes]) -> dict[str, bytes]:
     """What `info` says, from the file's first bytes and as many more as it takes. Damage is left for `load` to tell."""
     try:
         if header.stored:
-            found = _metadata_of_stored(format.read(start + fp.read(), max_pixels=None))
+            found = api.metadata_of(format.read(start + fp.read(), max_pixels=None))
         else:
             found = metadata.unpacked(_sections(start, fp))
     except FormatError:
         return {}
     return metadata.as_info(found)
-
-
-def _metadata_of_stored(layout: Layout) -> metadata.Metadata:
-    """Without sections, what the stored file itself says before its pixels, which are not read for it."""
-    if layout.metadata:
-        return metadata.unpacked(layout.metadata)
-    from . import still  # numpy with it, which `import codec` does without
-
-    width, height = layout.header.width, layout.header.height
-    inside = still.open_still(bytes(layout.payloads[0]), ("PNG", "WebP", "JPEG"), {(width, height), (height, width)})
-    return metadata.reset_orientation(metadata.of(inside))
 
 
 def _sections(start: bytes, fp: IO[bytes]) -> dict[str, Section]:
@@ -153,9 +141,9 @@ def _with_metadata(
     blocks = {ours: _block(value) for ours, value in given.items()}
     whole = replace(metadata.of(image), **{ours: block for ours, block in blocks.items() if block})
     image = image._new(image.im)
-    for name in INFO.values():
+    for name in ("exif", "xmp"):  # not the profile: by its own a picture becomes sRGB
         image.info.pop(name, None)
-    image.info.update(metadata.as_info(whole))
+    image.info.update(metadata.as_info(replace(whole, icc=None)))
     kept = [ours for ours in INFO if blocks.get(ours, True)]
     return image, whole.only(kept)
 

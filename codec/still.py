@@ -8,6 +8,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from . import deep
 from .errors import CorruptError
+from .metadata import Metadata, of
 
 # By their first bytes. The readers themselves, not Image.open: it would look for other formats, and warn of large ones.
 _READERS = {
@@ -51,6 +52,8 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
     try:
         image = _READERS[kind][1](io.BytesIO(data))
         n_frames = getattr(image, "n_frames", 1)
+    except MemoryError:
+        raise
     except Exception as e:  # Pillow's readers raise all kinds on damaged files
         raise CorruptError(f"a damaged {kind} picture: {e}") from e
     if n_frames != 1:
@@ -58,6 +61,27 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
     if image.size not in sizes:
         raise CorruptError(f"a {kind} picture of {image.size} pixels: expected {' or '.join(map(str, sizes))}")
     return image
+
+
+def read_metadata(data: bytes, sizes: Collection[tuple[int, int]]) -> Metadata:
+    """Of a file as `open_still` takes it, orientation included; its pixels are not decoded.
+
+    Raises:
+        CorruptError: as `open_still`.
+    """
+    if kind_of(data) == "PNG":
+        data = _without_pixels(data)  # Pillow reads what lies before them, and once they are decoded what lies behind
+    return of(open_still(data, list(_READERS), sizes))
+
+
+def _without_pixels(png: bytes) -> bytes:
+    parts, at = [png[:8]], 8
+    while at + 12 <= len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if png[at + 4 : at + 8] not in (b"IDAT", b"IEND") and end <= len(png):
+            parts.append(png[at:end])
+        at = end
+    return b"".join([*parts, deep.IEND])
 
 
 def write_png(samples: np.ndarray) -> bytes:

@@ -101,7 +101,7 @@ def decode(layout: Layout) -> Pixels:
     if not layout.metadata:  # then the payload's own count, and its orientation may swap its sides
         sizes.add((header.height, header.width))
     try:
-        samples, metadata = read(open_still(payload, KINDS, sizes))
+        samples, metadata = read(open_still(payload, KINDS, sizes), max_pixels=None)  # the caller's limit held
     except ValueError as e:
         raise CorruptError(f"the stored picture: {e}") from e
     if layout.metadata:

@@ -37,6 +37,10 @@ TORN = 0.89  # what a picture's bytes are of its sample's, by area: between cell
 STRIP = 256  # rows whose error is taken at once
 
 
+class OutOfReach(ValueError):
+    """No quality meets the target."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What to reach; one of the two.
@@ -156,7 +160,7 @@ def encode(
         progress: as in `pipeline.encode`.
 
     Raises:
-        ValueError: nothing reaches the target; the message has the nearest that can be reached.
+        OutOfReach: as it says; the message has the nearest that was reached.
     """
     task, goal, refined = _Task(codec, pixels, target, other_bytes, header.tile), _Goal.of(target), effort in ITERATIONS
     start = _on_latents(task.sample(), _Goal.of(target, slack=5.0), 50.0).knob
@@ -167,8 +171,8 @@ def encode(
         trial = _refined(task, goal, trial.knob, effort, progress)
     if not goal.met(trial.value):
         if target.psnr is None:
-            raise ValueError(f"target of {target.bytes} bytes: this picture takes at least {math.exp(trial.value):.0f}")
-        raise ValueError(f"target of {target.psnr} dB: this picture reaches at most {trial.value:.2f}")
+            raise OutOfReach(f"target of {target.bytes} bytes: this picture takes at least {math.exp(trial.value):.0f}")
+        raise OutOfReach(f"target of {target.psnr} dB: this picture reaches at most {trial.value:.2f}")
     progress(1.0)
     return replace(header, quality=_setting(codec, trial.knob)[1]), trial.payloads
 
@@ -224,10 +228,11 @@ def _refined(task: _Task, goal: _Goal, start: float, effort: int, progress: Call
 def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Trial:
     """The first trial whose value is right, or the nearest on the permitted side; if there is none, the nearest.
 
-    Secants, kept off the ends of the bracket where there is one; the first step by the usual slope. Where values jump,
-    as those of tiny pictures do, halves.
+    Secants, the first step by the usual slope, growing while nothing lies on the other side; then the line between the
+    bracket's ends, kept off them, and at last halves. So a search ends within 30 trials, however values jump, as
+    those of tiny pictures do, some of which decode exactly, with infinite dB.
     """
-    aim = (goal.low + goal.high) / 2
+    aim = goal.low + (goal.high - goal.low) / 2
     below = above = before = None
     for n in itertools.count():
         trial = measure(knob)
@@ -241,13 +246,18 @@ def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Tria
             return trial
         if below and above and above.knob - below.knob <= FINEST:
             return below if goal.at_most else above
-        slope = goal.slope(knob)
-        if before:
-            slope = max((trial.value - before.value) / (knob - before.knob), slope / 4)
-        before, knob = trial, min(max(knob + (aim - trial.value) / slope, LOWEST), HIGHEST)
         if below and above:
-            margin = (above.knob - below.knob) / (8 if n < 5 else 2)
-            knob = min(max(knob, below.knob + margin), above.knob - margin)
+            width = above.knob - below.knob
+            margin = width / (8 if n < 7 else 2)
+            line = below.knob + width * ((aim - below.value) / (above.value - below.value))
+            knob = min(max(line, below.knob + margin), above.knob - margin)
+            continue
+        slope = goal.slope(knob)
+        if before and math.isfinite(change := trial.value - before.value):
+            slope = max(change / (knob - before.knob), slope / 4)
+        step = (aim - trial.value) / slope
+        step = math.copysign(max(abs(step), 2.0 ** (n - 5)), step)
+        before, knob = trial, min(max(knob + step, LOWEST), HIGHEST)
 
 
 def _psnr(pixels: Pixels, decoded: Tensor) -> float:

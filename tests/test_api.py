@@ -266,6 +266,18 @@ def test_a_size_that_holds_the_picture_exactly_is_used_for_that():
     assert codec.inspect(data).stored and np.array_equal(codec.decode(data, output="numpy"), image)
 
 
+@pytest.mark.parametrize("psnr", [60.0, 1e308])
+def test_a_psnr_that_no_quality_has_is_that_of_the_picture_itself(psnr):
+    image = photos.photo(24, 30)
+    assert np.array_equal(codec.decode(codec.encode(image, target_psnr=psnr), output="numpy"), image)
+
+
+@pytest.mark.parametrize("target", [{"target_size": 10**400}, {"target_bpp": 1e308}])
+def test_targets_beyond_all_files_are_met(target):
+    image = photos.photo(90, 100)
+    assert np.array_equal(codec.decode(codec.encode(image, **target), output="numpy"), image)
+
+
 @pytest.mark.parametrize("name", ["target_size", "target_bpp", "target_psnr"])
 def test_targets_are_numbers_above_0_and_exclude_each_other(name):
     image = photos.photo(8, 8)

@@ -198,13 +198,15 @@ def test_16_bit_png_files_are_written_and_read_whole(channels, shape):
     assert np.array_equal(high.reshape(array.shape), array if channels == 1 else array >> 8)
 
 
-def tiff16(array: np.ndarray, order: str, compression: int = 1, photometric: int = 2) -> bytes:
+def tiff16(array: np.ndarray, order: str, compression: int = 1, photometric: int = 2, orientation: int = 1) -> bytes:
     """A baseline TIFF of uint16 [H, W, 3|4] in one strip (TIFF 6.0)."""
     height, width, channels = array.shape
     strip = array.astype(order + "u2").tobytes()
     strip = zlib.compress(strip) if compression == 8 else strip
-    tags = [(256, width), (257, height), (258, 0), (259, compression), (262, photometric), (273, 0), (277, channels)]
-    tags += [(278, height), (279, len(strip))] + [(338, 2)] * (channels == 4 and photometric == 2)
+    tags = [(256, width), (257, height), (258, 0), (259, compression), (262, photometric), (273, 0)]
+    tags += [(274, orientation), (277, channels), (278, height), (279, len(strip))] + [(338, 2)] * (
+        channels == 4 and photometric == 2
+    )
     bits_at = 8 + 2 + 12 * len(tags) + 4
     strip_at = bits_at + 2 * channels
     out = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(tags))
@@ -221,6 +223,32 @@ def tiff16(array: np.ndarray, order: str, compression: int = 1, photometric: int
 def test_16_bit_tiff_colour_is_read_whole(order, channels, compression):
     array = np.random.default_rng(0).integers(0, 65536, (9, 31, channels), dtype=np.uint16)
     assert np.array_equal(samples(opened(tiff16(array, order, compression))), array)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_16_bit_tiff_colour_is_turned_once(orientation):
+    array = np.arange(2 * 3 * 3, dtype=np.uint16).reshape(2, 3, 3) * 3000
+    pixels = to_pixels(opened(tiff16(array, "<", orientation=orientation)))
+    eighth = to_pixels(
+        opened(saved(Image.fromarray((array >> 8).astype(np.uint8)), "TIFF", tiffinfo={274: orientation}))
+    )
+    assert np.array_equal(to_numpy(pixels) >> 8, to_numpy(eighth))
+
+
+def test_16_bit_png_files_may_have_their_metadata_behind_the_pixels():
+    array = np.arange(18, dtype=np.uint16).reshape(2, 3, 3)
+    exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6
+    data, end = deep.write_png(array), -12
+    pixels = to_pixels(opened(data[:end] + deep._chunk(b"eXIf", exif) + data[end:]))
+    assert np.array_equal(to_numpy(pixels), np.rot90(array, -1))
+    assert pixels.metadata.exif == exif.replace(b"\x06\0\0", b"\x01\0\0")
+
+
+def test_16_bit_pictures_are_not_bound_by_pillows_limit(monkeypatch):
+    array = np.arange(300, dtype=np.uint16).reshape(10, 10, 3)
+    data = codec.encode(array, lossless=True)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert np.array_equal(codec.decode(data, output="numpy"), array)
 
 
 def test_16_bit_colour_by_way_of_files_is_not_halved():
@@ -253,7 +281,7 @@ def test_samples_of_modes_i_and_i_16_are_16_bits():
 
 
 def test_depths_are_exchanged_over_their_whole_range():
-    eight, sixteen = torch.arange(256, dtype=torch.uint8), torch.arange(65536).to(torch.uint16)
+    eight, sixteen = torch.arange(256, dtype=torch.uint8)[:, None], torch.arange(65536).to(torch.uint16)[:, None]
     assert torch.equal(to_depth(to_depth(eight, 16), 8), eight)
     assert torch.equal(to_depth(sixteen, 8), (sixteen.double() * 255 / 65535).round().to(torch.uint8))
     assert to_depth(eight, 8) is eight and int(to_depth(eight, 16)[-1].int()) == 65535

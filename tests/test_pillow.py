@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, Unidentifi
 import codec
 from codec import format, stored
 from codec.image import to_pixels
+from codec.metadata import Metadata
 from codec.pillow_plugin import HEADER_BYTES
 
 PHOTO = photos.photo(40, 56)
@@ -286,6 +287,20 @@ def test_options_replace_or_remove_metadata():
         assert info == {"icc_profile": ICC, "exif": other.tobytes(), "xmp": XMP}
     assert opened(saved(mine, xmp="<å/>")).info["xmp"] == "<å/>".encode()
     assert mine.info == {"icc_profile": ICC, "exif": exif_of(), "xmp": XMP}  # untouched
+
+
+@pytest.mark.parametrize("options", [{}, {"xmp": b"<xmp/>"}, {"icc_profile": ICC}])
+def test_the_profile_of_cmyk_is_used_up(options):
+    """Wherever it comes from: the pixels are sRGB."""
+    image = Image.new("CMYK", (8, 8), (10, 60, 200, 30))
+    image.info["icc_profile"] = b"of CMYK"
+    opened = Image.open(io.BytesIO(saved(image, **options)))
+    assert opened.mode == "RGB" and opened.info.get("icc_profile") == options.get("icc_profile")
+    source = io.BytesIO()
+    image.save(source, "JPEG", icc_profile=b"of CMYK")
+    pixels = to_pixels(Image.open(source))
+    stored_as_it_is = stored.file(pixels, source.getvalue(), Metadata())
+    assert "icc_profile" not in Image.open(io.BytesIO(stored_as_it_is)).info
 
 
 def test_large_metadata_is_read_whole_and_damaged_metadata_not_at_all():

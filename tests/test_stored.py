@@ -8,12 +8,12 @@ import photos
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFile
 
 import codec
 from codec import deep, format, stored
 from codec.format import NO_MODEL, Header
-from codec.image import to_numpy, to_pixels
+from codec.image import open_checked, read, to_numpy, to_pixels
 from codec.metadata import Metadata
 from codec.still import kind_of
 
@@ -77,7 +77,9 @@ def test_effort_makes_lossless_files_smaller():
     assert most < 0.97 * least
 
 
-@pytest.mark.parametrize("other", [{"quality": 50}, {"target_size": 9999}, {"target_bpp": 1.0}, {"target_psnr": 40.0}])
+@pytest.mark.parametrize(
+    "other", [{"quality": 50}, {"target_size": 9999}, {"target_bpp": 1.0}, {"target_psnr": 40.0}, {"alpha_quality": 50}]
+)
 def test_lossless_contradicts_whatever_else_says_how_good(other):
     with pytest.raises(ValueError, match=f"{next(iter(other))}.*lossless|lossless.*{next(iter(other))}"):
         codec.encode(photos.photo(8, 8), lossless=True, **other)
@@ -142,6 +144,13 @@ def test_a_source_smaller_than_all_else_is_stored_as_it_is(kind):
     back = codec.decode(data)
     assert np.array_equal(np.array(back), to_numpy(to_pixels(image)))
     assert back.info["exif"] == codec.decode(codec.encode(image, lossless=True)).info["exif"]
+
+
+def test_a_source_that_is_smaller_than_the_target_is_stored_and_no_network_runs(monkeypatch):
+    source = saved(Image.fromarray(photos.astronaut()[:160, :240]), "JPEG", quality=1)
+    image = Image.open(io.BytesIO(source))
+    monkeypatch.setattr(codec.api, "_by_network", None)
+    assert payload(codec.encode(image, source=source, target_size=len(source) + 24)) == source
 
 
 def test_a_source_is_not_stored_if_it_is_not_this_picture_or_has_more_than_was_asked_for():
@@ -217,6 +226,45 @@ def test_metadata_of_the_payload_count_only_without_sections():
     as_it_is = codec.decode(stored_file(still, 9, 6, {"icc": b"profile"}))
     assert as_it_is.info == {"icc_profile": b"profile"}
     assert np.array_equal(np.array(as_it_is), photos.photo(6, 9))
+
+
+def test_the_limit_of_a_stored_picture_is_the_callers(monkeypatch):
+    array = np.full((40, 50), 9, np.uint8)
+    data = codec.encode(array, lossless=True)
+    monkeypatch.setattr(open_checked, "__defaults__", (1000,))
+    monkeypatch.setattr(read, "__defaults__", (1000,))
+    assert np.array_equal(codec.decode(data, output="numpy", max_pixels=None), array)
+    with pytest.raises(codec.LimitError, match="at most 1999"):
+        codec.decode(data, max_pixels=1999)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_want_of_memory_is_not_damage(kind, monkeypatch):
+    source = saved(Image.fromarray(photos.photo(30, 40)), kind)
+    data = stored.file(to_pixels(Image.open(io.BytesIO(source))), source, Metadata())
+
+    def fail(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile.ImageFile, "__init__", fail)
+    with pytest.raises(MemoryError):
+        codec.decode(data)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_metadata_are_read_without_the_pixels(kind, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "aec"
+    source = saved(Image.fromarray(photos.photo(30, 40)), kind, exif=exif, icc_profile=b"icc")
+    if kind == "PNG":  # EXIF behind the pixels
+        at, end = source.index(b"eXIf") - 4, source.index(b"IDAT") - 4
+        source = source[:at] + source[end:-12] + source[at:end] + source[-12:]
+    data = stored.file(to_pixels(Image.open(io.BytesIO(source))), source, Metadata())
+    told = Metadata(**{k: codec.decode(data).info[v] for k, v in {"icc": "icc_profile", "exif": "exif"}.items()})
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    monkeypatch.setattr(stored, "decode", None)
+    assert codec.read_metadata(data) == replace(told, exif=told.exif.removeprefix(b"Exif\0\0"))
+    assert Image.open(io.BytesIO(data)).info == {"icc_profile": told.icc, "exif": told.exif}
 
 
 def test_stored_headers_have_neither_quality_nor_model_nor_tiles():

@@ -7,7 +7,7 @@ import numpy as np
 import photos
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from codec import format, metrics, pipeline, targets
@@ -168,6 +168,45 @@ def test_the_sample_is_made_of_pieces_of_the_picture():
         assert any(np.array_equal(image[y : y + 64, x : x + 64], cell) for y, x in places)
     small = targets._Task(None, to_pixels(image[:100, :100]), Target(bytes=1), 0, 1024)
     assert small.sample() is small
+
+
+SHAPES = {  # values by knob, from the goal's lower end, the middle of the scale and its steepness
+    "a line": lambda low, middle, steep, noise: lambda knob: low + steep * (knob - middle),
+    "steps": lambda low, middle, steep, noise: lambda knob: low + steep * round((knob - middle) / 10),
+    "noise": lambda low, middle, steep, noise: lambda knob: low + steep * (knob - middle) + noise.gauss(0, 1),
+    "out of reach": lambda low, middle, steep, noise: lambda knob: low + min(-0.001, steep * (knob - middle)),
+    "a jump": lambda low, middle, steep, noise: lambda knob: low - 0.001 if knob < middle else low + 5,
+    "a jump to infinity": lambda low, middle, steep, noise: lambda knob: low - 0.001 if knob < middle else math.inf,
+    "nonsense": lambda low, middle, steep, noise: lambda knob: noise.uniform(-100, 100),
+}
+
+
+@settings(max_examples=300, deadline=None)
+@example("a jump to infinity", Target(psnr=1e308), 20.0, 1.0, 50.0, None)
+@given(
+    st.sampled_from(sorted(SHAPES)),
+    st.one_of(
+        st.builds(Target, bytes=st.integers(0, 10**15)),
+        st.builds(Target, psnr=st.floats(0.001, 1e308, exclude_min=True)),
+    ),
+    st.floats(-30, 120),
+    st.floats(-4, 1).map(lambda exponent: 10**exponent),
+    st.floats(1, 100),
+    st.randoms(use_true_random=False),
+)
+def test_every_search_ends_with_what_is_right_if_values_rise(shape, target, middle, steep, start, noise):
+    goal, seen = targets._Goal.of(target), []
+    value = SHAPES[shape](goal.low, middle, steep, noise)
+
+    def measure(knob):
+        assert targets.LOWEST <= knob <= targets.HIGHEST and len(seen) < 30
+        seen.append(targets._Trial(knob, [], value(knob)))
+        return seen[-1]
+
+    found = targets._find(measure, goal, start)
+    assert found in seen
+    if any(goal.met(trial.value) for trial in seen) and shape not in ("noise", "nonsense"):
+        assert goal.met(found.value)
 
 
 def test_progress_rises_to_one(shipped):
