@@ -2,11 +2,14 @@
 
 import argparse
 import importlib
+import logging
+import os
 import sys
+import warnings
 from collections.abc import Callable
 
 from . import api, arguments, format
-from .batch import EXIT_INTERRUPTED, FAILURES, exit_code
+from .batch import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, FAILURES, exit_code, message
 from .plan import UsageError
 
 EXAMPLES = """examples:
@@ -312,8 +315,18 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     _debug(p)
 
 
+def _hush_pillow() -> None:
+    """Damaged files make its readers warn and log; what matters of it comes as an error, in a line of ours."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what has no handler
+
+
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
     parser = make_parser()
+    if not argv:
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
     args, rest = parser.parse_known_args(argv)
     if args.command == "bench":
         args.rest = rest
@@ -322,17 +335,24 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # file names may be bytes that are no text
+    if not args.debug:
+        _hush_pillow()
     try:
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
     except UsageError as e:
         args.parser.error(str(e))
+    except BrokenPipeError:  # as of `aec info *.aec | head`: nothing that anyone wants to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so when it closes stdout
+        return EXIT_OUTPUT
     except KeyboardInterrupt:
         print("aec: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except FAILURES as e:
         if args.debug:
             raise
-        print(f"aec: {e}", file=sys.stderr)
+        print(f"aec: {message(e)}", file=sys.stderr)
         return exit_code(e)
 
 
