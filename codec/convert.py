@@ -109,8 +109,8 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work) -> in
     def whole(job: Job, progress: Progress) -> Row:
         if job in there:
             return Row("skipped", why=f"{job.target} exists already")
+        status = job.source.stat() if job.source else None  # a name that is mistyped is told as such, whatever is there
         refuse_existing(job.target, args.force)
-        status = job.source.stat() if job.source else None
         if args.dry_run:
             return Row("planned")
         data, row = work(job, read_bytes(job.source), progress)

@@ -211,3 +211,19 @@ def test_errors_of_the_system_are_told_in_words(tmp_path, capsys):
     for command in ("info", "verify", "decompress", "view"):
         assert here(command, absent) == 3
         assert capsys.readouterr().err == f"aec: {absent}: No such file or directory\n"
+
+
+def test_what_is_compressed_already_or_mistyped_is_told_as_such(tmp_path, packed, capsys):
+    assert here("compress", packed, "-o", tmp_path / "again.aec") == 3
+    assert "an .aec file already: aec decompress reads it" in capsys.readouterr().err
+    assert here("compress", packed) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "written onto itself, for .aec is what this makes" in message
+    assert here("compress", packed.with_suffix(".pgn")) == 3  # its output, packed.aec, is there
+    assert "No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["compress", "decompress", "info", "verify", "view", "doctor", "train", "compare"])
+def test_a_usage_error_is_not_buried_under_all_options(command, capsys):
+    assert here(command, "--no-such-option") == 2
+    assert len(capsys.readouterr().err.splitlines()) <= 4
