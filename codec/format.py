@@ -152,7 +152,7 @@ def _crc(head: bytes | memoryview, entry: bytes | memoryview, data: bytes | memo
 
 
 def _most_unpacked(packed: int) -> int:
-    """Bytes that so many may stand for: no profile and no EXIF needs more, and a small file must not fill the memory."""
+    """Bytes that so many may stand for: profiles and EXIF need no more, and a small file must not fill the memory."""
     return max(1 << 20, 64 * packed)
 
 

@@ -5,14 +5,17 @@ import re
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import photos
 import pytest
 from bench_package import module, picture
 from PIL import Image
 
 cache, clock, codecs, decoder, measure, run = map(module, ("cache", "clock", "codecs", "decoder", "measure", "run"))
-rivals = module("rivals")
+rivals, memory = module("rivals"), module("memory")
+GOLDEN = Path(__file__).parent / "golden"
 
 JPEG = codecs.make_codec("jpeg")
 remembered = {}  # what a cheating encoder leaves for its decoder
@@ -255,3 +258,21 @@ def test_times_without_transfer_wait_for_the_gpu():
     on_gpu = codecs.Resident(upload=None, decode=None, wait=lambda: log.append("wait"))
     assert decoder.seconds_on_gpu(on_gpu, lambda: log.append("call"), 2) >= 0
     assert log == ["wait", "call", "wait"] * 2
+
+
+def test_the_large_picture_is_a_mosaic_of_the_images_that_were_given(tmp_path):
+    images = {tmp_path / f"{i}.png": photos.photo(40, 30 + 10 * i, seed=i) for i in range(2)}
+    for path, pixels in images.items():
+        Image.fromarray(pixels).save(path)
+    memory.write_mosaic(str(tmp_path / "large.ppm"), list(images), 100, 64)
+    large = np.asarray(Image.open(tmp_path / "large.ppm")).astype(int)
+    a, b = (pixels.astype(int) for pixels in images.values())
+    assert large.shape == (64, 100, 3)
+    assert abs(large[:40, :30] - a).max() <= memory.NOISE and abs(large[:40, 30:70] - b).max() <= memory.NOISE
+    assert abs(large[40:, :40] - b[:24]).max() <= memory.NOISE  # the next row begins with the next image
+
+
+def test_peak_memory_is_the_child_s_own():
+    held = np.ones(2**27, np.uint8)
+    peak, seconds, cpu = memory.measure(["verify", str(GOLDEN / "v1-tiny2-1x1.aec")])
+    assert len(held) and 5 < peak < 2**27 / 1e6 and cpu > 0 and seconds > 0
