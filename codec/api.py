@@ -27,7 +27,7 @@ SCALES = {1: 1, 1 / 2: 2, 1 / 4: 4, 1 / 8: 8}
 
 
 def encode(
-    image: "Image.Image | np.ndarray | torch.Tensor",
+    image: "Image.Image | np.ndarray | torch.Tensor | Pixels",
     quality: int | None = None,
     device: str = "auto",
     model: str | os.PathLike | None = None,
@@ -46,7 +46,8 @@ def encode(
 
     Args:
         image: PIL image; numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4], alpha last; or torch, the same as
-            [1|2|3|4, H, W]. 1x1 up to 2^28 pixels, sides up to 65535. More on modes: `codec.image.to_pixels`.
+            [1|2|3|4, H, W]; or what `codec.image.to_pixels` makes of these, which has more on modes. 1x1 up to 2^28
+            pixels, sides up to 65535.
             An alpha channel that is opaque everywhere is dropped; colours where alpha is 0 are not kept.
             Of 16 bits the range is kept whole and nothing is banded, but the network is no more precise than 8: a
             smooth gradient comes back with 57 dB at quality 100. `lossless` keeps all 16.

@@ -64,6 +64,14 @@ def exit_code(error: Exception) -> int:
     return EXIT_INPUT
 
 
+def message(error: Exception, name: str | None = None) -> str:
+    """What an error says to someone who has read `name` already."""
+    if isinstance(error, OSError) and error.strerror:  # str() has its number, and the name that it happened to
+        about = error.filename if error.filename is not None and str(error.filename) != name else None
+        return error.strerror if about is None else f"{os.fsdecode(about)}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -95,7 +103,7 @@ class _Report:
 
     def add(self, job: Job, result: Row | Exception, seconds: float) -> None:
         if isinstance(result, Exception):
-            error = str(result) or type(result).__name__
+            error = message(result, job.name)
             self.say(f"aec: {job.name}: {error}")
             self.codes.append(exit_code(result))
             result = Row("failed", why=error)
@@ -147,6 +155,8 @@ def run(args: Namespace, jobs: list[Job], work: Work, workers: int = 1, networks
             if job.problem:
                 raise job.problem
             result = work(job, progress)
+        except BrokenPipeError:  # whoever read what is printed has gone: no failure of this job, and the end of all
+            raise
         except FAILURES as e:
             if args.debug:
                 raise

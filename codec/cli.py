@@ -2,11 +2,14 @@
 
 import argparse
 import importlib
+import logging
+import os
 import sys
+import warnings
 from collections.abc import Callable
 
 from . import api, arguments, format
-from .batch import EXIT_INTERRUPTED, FAILURES, exit_code
+from .batch import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, FAILURES, exit_code, message
 from .plan import UsageError
 
 EXAMPLES = """examples:
@@ -19,8 +22,9 @@ EXAMPLES = """examples:
   aec bench my-photos/ -o report/
   aec compare photo.png photo.aec photo.jpg -o compare.html
 each command has its own: aec compress --help
-exit codes: 0 done, 1 some files failed, 2 usage, 3 unreadable input, 4 corrupt or truncated file,
-  5 over a limit, 6 model missing or another one, 7 output exists or cannot be written, 130 interrupted"""
+exit codes: 0 done, 1 some files failed, 2 usage, 3 unreadable input or a target out of its reach,
+  4 corrupt or truncated file, 5 over a limit, 6 model missing or another one, 7 output exists or cannot be written,
+  130 interrupted"""
 
 COMPRESS_EXAMPLES = """examples:
   aec compress photo.png                              photo.aec beside it
@@ -58,6 +62,16 @@ VIEW_EXAMPLES = """examples:
   aec view photo.png -o page.html                     write the page, open nothing"""
 
 
+# In place of a dozen lines that name every option, above an error of one.
+USAGES = {
+    "compress": "aec compress [OPTIONS] IN ...",
+    "decompress": "aec decompress [OPTIONS] IN ...",
+    "info": "aec info [OPTIONS] IN ...",
+    "verify": "aec verify [OPTIONS] IN ...",
+    "train": "aec train [OPTIONS] --minutes MINUTES -o MODEL DATA ...",
+}
+
+
 def command(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     """A command of one of the modules beside this, imported when it is run."""
     return lambda args: getattr(importlib.import_module(module, __package__), name)(args)
@@ -90,6 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     def add(name: str, module: str, help: str, examples: str | None = None, **options) -> argparse.ArgumentParser:
         p = commands.add_parser(name, help=help, description=help, epilog=examples, formatter_class=raw, **options)
+        p.usage = USAGES.get(name)
         p.set_defaults(run=command(module, name), parser=p, json=False, keep_going=True, debug=False)
         return p
 
@@ -123,11 +138,13 @@ def _talk(p: argparse.ArgumentParser) -> None:
     _debug(group)
 
 
+def _device(p: argparse._ActionsContainer) -> None:
+    p.add_argument("--device", type=arguments.device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+
+
 def _model(p: argparse.ArgumentParser) -> None:
     group = p.add_argument_group("network")
-    group.add_argument(
-        "--device", type=arguments.device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
-    )
+    _device(group)
     group.add_argument(
         "--model", metavar="NAME|FILE", help="another model than the default, or than the one the file names"
     )
@@ -141,7 +158,8 @@ def _many(p: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--jobs",
         type=arguments.workers,
         metavar="N|all",
-        help="files at a time, each in memory as a whole, sharing the cores (default: a file for each core)",
+        help="files at a time, each in memory as a whole, sharing the cores (default: a file for each core, but at "
+        "most 4 on a GPU; all: a file for each core there too)",
     )
     group.add_argument("--json", action="store_true", help="a JSON object for each file, and nothing else, on stdout")
     return group
@@ -160,7 +178,7 @@ def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
         "--output-dir-mirror", metavar="DIR", help="into DIR, below which the paths of the inputs are repeated"
     )
     existing = p.add_mutually_exclusive_group()
-    existing.add_argument("-f", "--force", action="store_true", help="overwrite")
+    existing.add_argument("-f", "--force", action="store_true", help="overwrite outputs that are there")
     existing.add_argument("--skip-existing", action="store_true", help="leave outputs that are there as they are")
     p.add_argument("--preserve-mtime", action="store_true", help="outputs get the times of their inputs")
     kept = p.add_mutually_exclusive_group()
@@ -195,7 +213,10 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         help="1 smallest; 100 the network's best, which is not lossless (default: 75)",
     )
     aim.add_argument(
-        "--target-size", type=arguments.size, metavar="SIZE", help="at most so many bytes, and close to it"
+        "--target-size",
+        type=arguments.size,
+        metavar="SIZE",
+        help="at most so many bytes, the whole file, and close to it",
     )
     aim.add_argument("--target-bpp", type=arguments.positive, metavar="BITS", help="the same in bits per pixel")
     aim.add_argument(
@@ -215,14 +236,14 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         dest="alpha_quality",
         type=arguments.alpha_quality,
         metavar=f"{api.ALPHA_QUALITIES[0]}..{api.ALPHA_QUALITIES[-1]}",
-        help="of the alpha channel; 100 is lossless (default: 100)",
+        help="quality of the alpha channel; 100 is lossless (default: 100)",
     )
     p.add_argument(
         "--if-larger",
         choices=("store", "skip", "fail"),
         default="store",
-        help="than the input: store the input in the .aec file if it is a picture that such a file can hold "
-        "(default), make no file, or call it an error",
+        help="what to do where a file would be larger than its input: let it hold the input's own bytes, if those are "
+        "PNG, WebP or JPEG (store, the default), make no file (skip), or call it an error (fail)",
     )
     _files(p, "what to keep")
     _model(p)
@@ -247,7 +268,7 @@ def _add_decompress(p: argparse.ArgumentParser) -> None:
 def _add_info(p: argparse.ArgumentParser) -> None:
     p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, pattern, or - for standard input")
     p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
-    p.add_argument("--json", dest="as_json", action="store_true", help="one JSON object per file")
+    p.add_argument("--json", dest="as_json", action="store_true", help="a JSON object for each file")
     _talk(p)
 
 
@@ -303,17 +324,29 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)"
     )
-    p.add_argument("--device", type=arguments.device, default="auto", help="auto, cpu or cuda:N")
-    p.add_argument("--batch", type=arguments.count, default=16, help="crops per step (default: 16)")
-    p.add_argument("--learning-rate", type=arguments.positive, default=1e-3, help="peak (default: 1e-3)")
-    p.add_argument("--seed", type=int, default=0)
+    _device(p)
+    p.add_argument("--batch", type=arguments.count, default=16, metavar="N", help="crops per step (default: 16)")
+    p.add_argument(
+        "--learning-rate", type=arguments.positive, default=1e-3, metavar="RATE", help="its peak (default: 1e-3)"
+    )
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights and the crops (default: 0)")
     p.add_argument("-f", "--force", action="store_true", help="overwrite the model")
     p.add_argument("--quiet", action="store_true", help="no progress")
     _debug(p)
 
 
+def _hush_pillow() -> None:
+    """Damaged files make its readers warn and log; what matters of it comes as an error, in a line of ours."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what has no handler
+
+
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
     parser = make_parser()
+    if not argv:
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
     args, rest = parser.parse_known_args(argv)
     if args.command == "bench":
         args.rest = rest
@@ -322,17 +355,24 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # file names may be bytes that are no text
+    if not args.debug:
+        _hush_pillow()
     try:
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
     except UsageError as e:
         args.parser.error(str(e))
+    except BrokenPipeError:  # as of `aec info *.aec | head`: nothing that anyone wants to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so when it closes stdout
+        return EXIT_OUTPUT
     except KeyboardInterrupt:
         print("aec: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except FAILURES as e:
         if args.debug:
             raise
-        print(f"aec: {e}", file=sys.stderr)
+        print(f"aec: {message(e)}", file=sys.stderr)
         return exit_code(e)
 
 

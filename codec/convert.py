@@ -3,16 +3,11 @@
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from . import api, batch, format, metadata, save
 from .batch import Progress, Row
 from .files import OutputError, open_picture, read_bytes, refuse_existing, write_bytes
-from .metadata import Metadata
 from .plan import Job, UsageError, expand, plan, read_list
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 IMAGE_SUFFIXES = {
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".jp2"),
@@ -30,14 +25,18 @@ def compress(args: Namespace) -> int:
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
     if args.lossless:
         options["lossless"] = True
+    # With all of it, the source may be stored as it is. Else not, for it may tell more, in comments say.
+    all_kept = args.metadata is None or set(args.metadata) == set(format.METADATA)
 
     def work(job: Job, source: bytes, progress: Progress) -> tuple[bytes | None, Row]:
-        picture = open_picture(source)
+        from .image import to_pixels
+
+        pixels = to_pixels(open_picture(source))  # Pillow's picture, 4 bytes a pixel, is not held any longer
         data = api.encode(
-            picture,
+            pixels,
             device=args.device,
             model=args.model,
-            metadata=_kept(picture, args.metadata),
+            metadata=None if all_kept else pixels.metadata.only(args.metadata),
             source=source if args.if_larger == "store" else None,
             progress=progress,
             **options,
@@ -56,16 +55,6 @@ def compress(args: Namespace) -> int:
         return data, Row(line=f"{line}{stored} -> {job.target or 'standard output'}", facts=facts)
 
     return _convert(args, IMAGE_SUFFIXES, ".aec", work)
-
-
-def _kept(picture: "Image.Image", kinds: tuple[str, ...] | None) -> Metadata | None:
-    """What of its metadata a picture is to keep.
-
-    None: all, and then its file may be stored as it is. Else it may not, for it may tell more, in comments say.
-    """
-    if kinds is None or set(kinds) == set(format.METADATA):
-        return None
-    return metadata.of(picture).only(kinds)
 
 
 def decompress(args: Namespace) -> int:
@@ -107,8 +96,8 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work) -> in
     def whole(job: Job, progress: Progress) -> Row:
         if job in there:
             return Row("skipped", why=f"{job.target} exists already")
+        status = job.source.stat() if job.source else None  # a name that is mistyped is told as such, whatever is there
         refuse_existing(job.target, args.force)
-        status = job.source.stat() if job.source else None
         if args.dry_run:
             return Row("planned")
         data, row = work(job, read_bytes(job.source), progress)

@@ -22,9 +22,10 @@ _RAWMODES = ("RGB;16", "RGBX;16", "RGBA;16")  # but for the order of bytes; RGBX
 def _rawmode(image: Image.Image) -> str:
     """How the samples lie in a file that Pillow has opened but not read; "" once it has."""
     tile = getattr(image, "tile", None)
-    if not tile:
+    args = tile[0].args if tile else None
+    if not args:  # some readers, that of .aec among them, have none
         return ""
-    return tile[0].args if isinstance(tile[0].args, str) else str(tile[0].args[0])
+    return args if isinstance(args, str) else str(args[0])
 
 
 def is_deep(image: Image.Image) -> bool:

@@ -20,9 +20,12 @@ def info(args: Namespace) -> int:
             sizes = ", ".join(f"{kind} {n} bytes" for kind, n in facts["metadata"].items())
             shown = facts | {"metadata": sizes or "none", "alpha": "yes" if facts["alpha"] else "no"}
             print("\n".join(f"{k.replace('_', ' '):15} {v}" for k, v in shown.items() if v is not None))
+            if job is not jobs[-1]:
+                print()
         return Row(line="checksums are right")
 
-    return batch.run(args, _jobs(args), work)
+    jobs = _jobs(args)
+    return batch.run(args, jobs, work)
 
 
 def describe(data: bytes) -> dict:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import errors
+from . import errors, format
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,6 +85,8 @@ def open_picture(data: bytes) -> "Image.Image":
 
     from .image import open_checked
 
+    if data.startswith(format.MAGIC):
+        raise InputError("an .aec file already: aec decompress reads it")
     Image.MAX_IMAGE_PIXELS = None  # the format's own limit is the one that is checked
     try:
         picture = Image.open(io.BytesIO(data))

@@ -163,7 +163,7 @@ def upright(samples: np.ndarray, metadata: Metadata) -> Pixels:
     return _split(_of_numpy(_turned(samples, orientation(metadata))), reset_orientation(metadata))
 
 
-def to_pixels(image: "Image.Image | np.ndarray | Tensor") -> Pixels:
+def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
     """Accept a picture.
 
     Args:
@@ -176,12 +176,15 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor") -> Pixels:
             numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4].
             torch uint8 or uint16 [1|2|3|4, H, W].
             2 and 4 channels have alpha last. One that is opaque everywhere is dropped: the picture comes back without.
+            Pixels, as this gives them.
 
     Raises:
         TypeError: another type or dtype, such as floats.
         ValueError: another shape or mode, an animation, or a damaged file that was opened but not yet read.
         LimitError (a ValueError): a PIL image is too large.
     """
+    if isinstance(image, Pixels):
+        return image
     if isinstance(image, Image.Image):
         pixels = upright(*read(image))
     elif isinstance(image, np.ndarray):

@@ -102,7 +102,7 @@ def plan(sources: list[Source], several: bool, output: str | None, mirror: str |
         suffix: of the files that are made, unless `output` names one.
 
     Raises:
-        UsageError: a file would be written onto itself, or several to one file.
+        UsageError: a file would be written onto itself, or several to the one that `output` names.
     """
     into_folder = output is not None and output != "-" and (output.endswith(os.sep) or Path(output).is_dir())
     if several and output is not None and not into_folder:
@@ -141,10 +141,14 @@ def _unlike(jobs: list[Job]) -> list[Job]:
         if job.target is not None and job.problem is None:
             target = job.target.resolve()
             if job.source is not None and target == job.source.resolve():
-                raise UsageError(f"{job.source} would be written onto itself: choose another output with -o")
+                raise UsageError(
+                    f"{job.source} would be written onto itself, for {target.suffix} is what this makes: "
+                    "name other inputs, or another output with -o"
+                )
             if (other := first.setdefault(target, job)) is not job:
                 if other.source and job.source and other.source.resolve() == job.source.resolve():
                     continue
-                job = Job(job.source, None, InputError(f"{job.target} is made of {other.name}: name another with -o"))
+                problem = f"{other.name} becomes {job.target} too: name one of the two alone, with another -o"
+                job = Job(job.source, None, InputError(problem))
         out.append(job)
     return out

@@ -37,8 +37,10 @@ def lossless(pixels: Pixels, effort: int, exact: bool) -> bytes:
     """
     samples = to_numpy(pixels)
     method, quality = _WEBP[max(e for e in _WEBP if e <= effort)]
-    best = write_webp(samples, lossless=True, exact=exact, method=method, quality=quality)
     bilevel = samples.ndim == 2 and samples.dtype == np.uint8 and bool(((samples == 0) | (samples == 255)).all())
+    if bilevel:
+        quality = 100  # a third off pages of rendered text, nothing off real scans, in about the same time
+    best = write_webp(samples, lossless=True, exact=exact, method=method, quality=quality)
     if best is None or bilevel or samples.size <= _SMALL:
         png = write_png(samples > 0 if bilevel else samples)
         best = png if best is None else min(best, png, key=len)

@@ -146,6 +146,8 @@ def test_what_needs_no_network_imports_no_torch(packed, arguments):
 def test_help_and_version_are_short_and_true():
     done = aec("--help")
     assert done.returncode == 0 and done.stderr == ""
+    bare = aec()  # what to do is what to tell, but not to whatever reads a picture from standard output
+    assert (bare.returncode, bare.stdout, bare.stderr) == (2, b"", done.stdout.decode())
     for word in (b"compress", b"decompress", b"info", b"train", b"bench", b"exit codes"):
         assert word in done.stdout
     done = aec("--version")

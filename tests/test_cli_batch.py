@@ -346,5 +346,5 @@ def test_two_inputs_that_meet_in_one_output_cost_one_row(tmp_path, album, capsys
     Image.fromarray(photos.photo(16, 16)).save(album / "a.bmp")
     assert here("compress", "-r", "-e1", album, "-o", tmp_path / "out") == 1
     err = capsys.readouterr().err
-    assert len(err.splitlines()) == 1 and "a.png: " in err and "a.aec is made of " in err and "a.bmp" in err
+    assert len(err.splitlines()) == 1 and "a.png: " in err and "a.bmp becomes " in err and "a.aec too" in err
     assert codec.inspect((tmp_path / "out" / "a.aec").read_bytes()).width == 16

@@ -2,13 +2,14 @@
 
 import io
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import photos
 import pytest
 from PIL import Image
-from shell import aec, damage, files, here, of_another_model
+from shell import AEC, aec, damage, files, here, of_another_model
 
 import codec
 from codec import api
@@ -40,8 +41,6 @@ def test_existing_output_is_refused_and_kept_unless_forced(tmp_path, picture, ca
         ["compress", "x.png", "--no-such-option"],
         ["compress", "x.png", "y.png", "-o", "one.aec"],
         ["compress", "x.png", "y.png", "-o", "-"],
-        ["compress", "a/x.png", "b/x.png", "-o", "out/"],
-        ["compress", "x.png", "x.jpg"],
         ["compress", "x.aec"],
         ["decompress", "x.png", "-o", "x.png"],
         ["info", "--quality", "3", "x.aec"],
@@ -181,3 +180,50 @@ def test_an_empty_or_cut_standard_input_is_no_traceback(monkeypatch, capsys):
     assert err.startswith("aec: standard input: ") and err.count("\n") == 1
     done = aec("info", "-", stdin=b"\xd7AEC")
     assert done.returncode == 4 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["info", "-r"], ["info", "--json", "-r"], ["verify", "--json", "-r"]])
+def test_a_reader_that_has_seen_enough_ends_the_command_without_a_word(arguments, packed):
+    """As `aec info -r . | head` does."""
+    (packed.parent / "second.aec").write_bytes(packed.read_bytes())
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*AEC, *arguments, packed.parent], stdout=writer, stderr=subprocess.PIPE, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (7, b"")
+
+
+def test_what_pillow_mutters_about_a_damaged_file_is_not_for_the_user(tmp_path):
+    path = tmp_path / "muttering.tif"
+    Image.new("RGB", (20, 20), (1, 2, 3)).save(path, description="a description that is longer than it is")
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"\x0e\x01\x02\x00")  # tag 270, ASCII; then its length
+    data[entry + 4 : entry + 8] = b"\xff\xff\xff\x7f"
+    path.write_bytes(data)
+    with pytest.warns(UserWarning):
+        Image.open(path).load()
+    done = aec("view", path, "-o", tmp_path / "page.html")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_errors_of_the_system_are_told_in_words(tmp_path, capsys):
+    absent = tmp_path / "absent.aec"
+    for command in ("info", "verify", "decompress", "view"):
+        assert here(command, absent) == 3
+        assert capsys.readouterr().err == f"aec: {absent}: No such file or directory\n"
+
+
+def test_what_is_compressed_already_or_mistyped_is_told_as_such(tmp_path, packed, capsys):
+    assert here("compress", packed, "-o", tmp_path / "again.aec") == 3
+    assert "an .aec file already: aec decompress reads it" in capsys.readouterr().err
+    assert here("compress", packed) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "written onto itself, for .aec is what this makes" in message
+    assert here("compress", packed.with_suffix(".pgn")) == 3  # its output, packed.aec, is there
+    assert "No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["compress", "decompress", "info", "verify", "view", "doctor", "train", "compare"])
+def test_a_usage_error_is_not_buried_under_all_options(command, capsys):
+    assert here(command, "--no-such-option") == 2
+    assert len(capsys.readouterr().err.splitlines()) <= 4

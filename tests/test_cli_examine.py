@@ -32,6 +32,12 @@ def test_info_says_what_the_file_says(packed, capsys):
     assert text == {"width": "56", "mode": "RGB", "model": codec.inspect(packed.read_bytes()).model_id.hex()}
 
 
+def test_info_of_several_files_is_one_paragraph_each(packed, capsys):
+    assert here("info", packed, packed) == 0
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert first + "\n" == second and first.startswith("file ")
+
+
 def test_info_json_is_one_object_for_each_file(packed, capsys):
     data = packed.read_bytes()
     assert here("info", "--json", packed, packed) == 0

@@ -93,7 +93,7 @@ def test_what_cannot_be_read_is_named_and_no_page_is_written(folder, capsys):
     (folder / "cut.aec").write_bytes(codec.encode(PICTURE, 50)[:-9])
     out = folder / "out.html"
     for inputs, code, complaints in (
-        (("missing.png", "photo.jpg"), batch.EXIT_INPUT, ["missing.png: [Errno 2]"]),
+        (("missing.png", "photo.jpg"), batch.EXIT_INPUT, ["missing.png: No such file"]),
         (("photo.png", "text.jpg"), batch.EXIT_INPUT, ["text.jpg: not a picture that Pillow can read"]),
         (("photo.png", "cut.aec"), batch.EXIT_CORRUPT, ["cut.aec: "]),
         (("photo.png", "text.jpg", "photo.jpg", "cut.aec"), batch.EXIT_SOME_FAILED, ["text.jpg: ", "cut.aec: "]),

@@ -58,6 +58,10 @@ def path(data, tmp_path):
 # ------------------------------------------------------------------ opening
 
 
+def test_an_opened_file_can_be_encoded_again_before_its_pixels_are_read(data):
+    assert codec.encode(opened(data), 30) == codec.encode(codec.decode(data), 30)
+
+
 def test_importing_codec_is_enough_and_opening_needs_no_torch(path):
     script = (
         "import sys, codec; from PIL import Image; image = Image.open(sys.argv[1]);"
