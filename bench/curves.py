@@ -18,14 +18,16 @@ def by_set(rows: Sequence[dict]) -> dict[str, list[dict]]:
 
 
 def mean_curves(rows: Sequence[dict], metrics: Sequence[str]) -> tuple[dict[str, Curve], list[str], list[str]]:
-    """Mean curve of each codec over the images that every codec finished.
+    """Mean curve of each codec over the images that every codec finished, and that none keeps exactly.
 
     A mean is of the images' values: bits per pixel, metrics. Speeds are all their pixels over all their seconds, peaks
-    the largest. A metric that is undefined for one of the images is None.
+    the largest. A metric that is undefined for one of the images is None. A picture that comes back exactly has an
+    infinite metric: where a codec does so with all of them, as at a lossless quality, that point is in no curve; where
+    with some, as aec does where that takes fewer bytes, these are in no codec's mean.
 
     Args:
         rows: points of one set, as `measure.Point.row`.
-        metrics: keys; a point at which one of them is infinite (on some image) is in no curve.
+        metrics: keys.
 
     Returns:
         (codec -> curve; the images averaged; notes on everything left out).
@@ -34,36 +36,39 @@ def mean_curves(rows: Sequence[dict], metrics: Sequence[str]) -> tuple[dict[str,
     finished: dict[str, set] = {}
     for row in rows:
         finished.setdefault(row["image"], set()).add((row["codec"], row["quality"]))
-    images = [image for image, pairs in finished.items() if pairs == wanted]
+    kept = {image for image, pairs in finished.items() if pairs == wanted}
     notes = [
         f"{image} is in no mean: {len(wanted) - len(pairs)} of {len(wanted)} measurements are missing"
         for image, pairs in finished.items()
-        if pairs != wanted
+        if image not in kept
     ]
+    exact: dict[tuple[str, int], set[str]] = {}  # by codec and quality, the images that come back as they were
+    for row in rows:
+        if row["image"] in kept and any(row[m] is not None and math.isinf(row[m]) for m in metrics):
+            exact.setdefault((row["codec"], row["quality"]), set()).add(row["image"])
+    dropped = sorted(point for point, images in exact.items() if images == kept)
+    for (name, quality), images in sorted(exact.items()):
+        if (name, quality) not in dropped:
+            notes += [
+                f"{image} is in no mean: {name} keeps it exactly at quality {quality}"
+                for image in sorted(images & kept)
+            ]
+            kept -= images
+    for name in dict.fromkeys(name for name, _ in dropped):
+        which = ", ".join(str(quality) for other, quality in dropped if other == name)
+        notes.append(f"{name} at quality {which} is in no curve: every image comes back exactly")
     curves: dict[str, Curve] = {name: [] for name in dict.fromkeys(row["codec"] for row in rows)}
-    kept = set(images)
     groups: dict[tuple[str, int], list[dict]] = {}
     for row in rows:
-        if row["image"] in kept:
+        if row["image"] in kept and (row["codec"], row["quality"]) not in dropped:
             groups.setdefault((row["codec"], row["quality"]), []).append(row)
-    dropped: dict[str, list[tuple[int, str, str]]] = {}
     for (name, quality), group in sorted(groups.items()):
-        infinite = [
-            (quality, m, row["image"]) for row in group for m in metrics if row[m] is not None and math.isinf(row[m])
-        ]
-        if infinite:
-            dropped.setdefault(name, []).extend(infinite)
-        else:
-            curves[name].append(_mean_point(group, quality, metrics))
-    for name, infinite in dropped.items():
-        qualities, keys, of = (list(dict.fromkeys(column)) for column in zip(*infinite, strict=True))
-        which = ", ".join(map(str, qualities))
-        notes.append(f"{name} at quality {which} is in no curve: infinite {', '.join(keys)} on {_few(of)}")
+        curves[name].append(_mean_point(group, quality, metrics))
     for metric in metrics:
         undefined = dict.fromkeys(row["image"] for group in groups.values() for row in group if row[metric] is None)
         if undefined:
             notes.append(f"{metric} has no curves: it is not defined for {_few(list(undefined))}")
-    return curves, images, notes
+    return curves, [image for image in finished if image in kept], notes
 
 
 def _few(names: Sequence[str]) -> str:

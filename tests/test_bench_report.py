@@ -68,11 +68,19 @@ def test_a_metric_undefined_for_one_image_has_no_mean():
     assert {p["ssimulacra2"] for p in means["jpeg"]} == {None} and None not in {p["psnr"] for p in means["jpeg"]}
 
 
+def test_an_image_that_one_codec_keeps_exactly_is_in_no_mean():
+    rows = rows_of("x", {"aec": 1, "jpeg": 1}, [(1, 30), (5, 40)])
+    rows += rows_of("x", {"aec": 1}, [(1, 31), (2, math.inf)], "b") + rows_of("x", {"jpeg": 1}, [(3, 31), (9, 41)], "b")
+    means, images, notes = curves.mean_curves(rows, ["psnr"])
+    assert images == ["a"] and notes == ["b is in no mean: aec keeps it exactly at quality 1"]
+    assert [[p["psnr"] for p in means[name]] for name in ("aec", "jpeg")] == [[30, 40], [30, 40]]
+
+
 def test_a_lossless_point_is_left_out_of_the_curve_and_said(tmp_path):
     rows = rows_of("x", {"jpeg": 1}, [(1, 30), (5, math.inf)])
     means, _, notes = curves.mean_curves(rows, ["psnr"])
     assert [p["quality"] for p in means["jpeg"]] == [0]
-    assert notes == ["jpeg at quality 1 is in no curve: infinite psnr on a"]
+    assert notes == ["jpeg at quality 1 is in no curve: every image comes back exactly"]
     made = report_of(rows)
     assert [p["psnr"] for p in made["sets"][0]["points"]] == [30, "∞"]  # JSON has no infinity
     report.write_report(made, tmp_path)
