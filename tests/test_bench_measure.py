@@ -14,7 +14,7 @@ from bench_package import module, picture
 from PIL import Image
 
 cache, clock, codecs, decoder, measure, run = map(module, ("cache", "clock", "codecs", "decoder", "measure", "run"))
-rivals, memory = module("rivals"), module("memory")
+rivals, memory, targets = map(module, ("rivals", "memory", "targets"))
 GOLDEN = Path(__file__).parent / "golden"
 
 JPEG = codecs.make_codec("jpeg")
@@ -276,3 +276,12 @@ def test_peak_memory_is_the_child_s_own():
     held = np.ones(2**27, np.uint8)
     peak, seconds, cpu = memory.measure(["verify", str(GOLDEN / "v1-tiny2-1x1.aec")])
     assert len(held) and 5 < peak < 2**27 / 1e6 and cpu > 0 and seconds > 0
+
+
+def test_the_targets_figures_are_of_files_that_meet_them(tmp_path, capsys):
+    Image.fromarray(photos.photo(96, 128)).save(tmp_path / "a.png")
+    assert targets.main([str(tmp_path / "a.png"), "--bpp", "1,2", "--psnr", "30"]) == 0
+    sizes, decibels = capsys.readouterr().out.splitlines()
+    least, _, most = (float(v) for v in re.findall(r"[\d.]+", sizes.split("used")[1].split(";")[0]))
+    assert sizes.startswith("target_bpp: 2 cases") and 0 < least <= most <= 100
+    assert decibels.startswith("target_psnr: 1 cases") and float(decibels.split("target ")[1].split(",")[0]) >= 0
