@@ -111,21 +111,22 @@ def _metrics(text: str) -> list[str]:
     return keys
 
 
-def _qualities(text: str) -> list[int]:
+def _numbers(text: str, kind: type[int] | type[float], words: str) -> list:
     try:
-        values = sorted({int(part) for part in text.split(",")})
+        return sorted({kind(part) for part in text.split(",")})
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of {words}") from None
+
+
+def _qualities(text: str) -> list[int]:
+    values = _numbers(text, int, "whole numbers")
     if values[0] < 1 or values[-1] > 100:
         raise argparse.ArgumentTypeError(f"{text!r}: qualities are 1..100")
     return values
 
 
 def _rates(text: str) -> list[float]:
-    try:
-        values = sorted({float(part) for part in text.split(",")})
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers") from None
+    values = _numbers(text, float, "numbers")
     if not all(0 < value < 100 for value in values):
         raise argparse.ArgumentTypeError(f"{text!r}: rates are above 0 and below 100")
     return values

@@ -219,7 +219,8 @@ def decode(
     if header.stored:
         pixels = _of_stored(layout, tile, shrink, header.depth)
     else:
-        pixels = _of_network(layout, header, _codec_of(header, model, torch_device), tile, shrink, output == "torch")
+        codec = weights.load_for(header.model_id, model, torch_device)
+        pixels = _of_network(layout, header, codec, tile, shrink, output == "torch")
     if output == "torch":
         return image.to_torch(pixels).to(torch_device)
     return (image.to_pil if output == "pil" else image.to_numpy)(pixels)
@@ -233,7 +234,7 @@ def _of_stored(layout: Layout, region: Tile, shrink: int, depth: int) -> "Pixels
 
     def part(samples: "torch.Tensor") -> "torch.Tensor":
         inside = samples[:, wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
-        return image.to_depth(image.shrunk(inside, shrink), depth)
+        return image.to_depth(image.box_means(inside, shrink), depth)
 
     alpha = None if whole.alpha is None else part(whole.alpha[None])[0]
     return image.Pixels(part(whole.data), alpha, whole.metadata)
@@ -247,7 +248,7 @@ def _of_network(layout: Layout, header: Header, codec: "Codec", region: Tile, sh
     channel = None
     if header.alpha:
         wide = image.aligned(region, shrink, header.width, header.height)
-        channel = image.shrunk(alpha.decode(layout.header, layout.alphas, wide)[None], shrink)[0]
+        channel = image.box_means(alpha.decode(layout.header, layout.alphas, wide)[None], shrink)[0]
         channel = image.to_depth(channel, header.depth)
     return image.Pixels(colours, channel, unpacked(layout.metadata))
 
@@ -262,18 +263,6 @@ def _region(region: tuple[int, int, int, int], header: Header) -> Tile:
             f"region of {width}x{height} at ({x}, {y}): must be within the picture of {header.width}x{header.height}"
         )
     return Tile(x, y, width, height)
-
-
-def _codec_of(header: Header, model: str | os.PathLike | None, device: "torch.device") -> "Codec":
-    """The model that a file needs. Raises ModelError if `model` is another one, or it is not at hand."""
-    from . import weights
-    from .errors import ModelError
-
-    path = weights.find_id(header.model_id) if model is None else weights.find(model)
-    codec = weights.load(path, device)
-    if codec.id != header.model_id:
-        raise ModelError(f"the file was written with model {header.model_id.hex()}, not {codec.id.hex()} ({path})")
-    return codec
 
 
 def read_metadata(data: bytes | bytearray | memoryview) -> Metadata:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from . import errors
 from .files import InputError, OutputError
+from .format import Header
 from .plan import Job
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INPUT, EXIT_CORRUPT, EXIT_LIMIT, EXIT_MODEL, EXIT_OUTPUT = range(1, 8)
@@ -43,6 +44,15 @@ class Row:
 
 FACTS = ("bytes_in", "bytes_out", "width", "height", "bpp", "quality")
 Progress = Callable[[float], None]
+
+
+def facts_of(header: Header, n_bytes: int) -> dict:
+    """What a row says of an .aec file of so many bytes."""
+    bpp = round(8 * n_bytes / (header.width * header.height), 4)
+    quality = header.quality or None  # none if the picture is stored
+    return {"width": header.width, "height": header.height, "bpp": bpp, "quality": quality}
+
+
 Work = Callable[[Job, Progress], Row]
 
 

@@ -78,15 +78,7 @@ def decompress(args: Namespace) -> int:
 
 
 def _facts(source: bytes, made: bytes, aec: bytes) -> dict:
-    header = format.read_header(aec)
-    return {
-        "bytes_in": len(source),
-        "bytes_out": len(made),
-        "width": header.width,
-        "height": header.height,
-        "bpp": round(8 * len(aec) / (header.width * header.height), 4),
-        "quality": header.quality or None,  # none if the picture is stored
-    }
+    return {"bytes_in": len(source), "bytes_out": len(made), **batch.facts_of(format.read_header(aec), len(aec))}
 
 
 def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work) -> int:

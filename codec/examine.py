@@ -8,8 +8,6 @@ from .batch import Progress, Row
 from .files import read_bytes
 from .plan import Job, expand
 
-STORED_KINDS = {b"\x89P": "PNG", b"RI": "WebP", b"\xff\xd8": "JPEG"}  # FORMAT §2 allows no other
-
 
 def info(args: Namespace) -> int:
     def work(job: Job, progress: Progress) -> Row:
@@ -40,7 +38,7 @@ def describe(data: bytes) -> dict:
         "mode": "gray" if h.gray else "RGB",
         "alpha": h.alpha,
         "depth": h.depth,
-        "stored": STORED_KINDS.get(bytes(layout.payloads[0][:2]), "unknown") if h.stored else None,
+        "stored": format.stored_kind(layout.payloads[0]) or "unknown" if h.stored else None,
         **(dict.fromkeys(coded) if h.stored else coded),
         "bits_per_pixel": round(8 * len(data) / (h.width * h.height), 4),
         "metadata": {kind: section.length for kind, section in layout.metadata.items()},
@@ -57,9 +55,7 @@ def verify(args: Namespace) -> int:
             section.unpack()
         if args.deep:
             _decode_all(layout, args)
-        h = layout.header
-        facts = {"bytes_in": len(data), "width": h.width, "height": h.height, "quality": h.quality or None}
-        return Row(line="whole", facts=facts | {"bpp": round(8 * len(data) / (h.width * h.height), 4)})
+        return Row(line="whole", facts={"bytes_in": len(data), **batch.facts_of(layout.header, len(data))})
 
     jobs = _jobs(args)
     workers = min(len(jobs), args.jobs if isinstance(args.jobs, int) else batch.cores())
@@ -67,15 +63,14 @@ def verify(args: Namespace) -> int:
 
 
 def _decode_all(layout: format.Layout, args: Namespace) -> None:
-    """All but the pixels that a network makes. Raises CorruptError, or ModelError if the model is not at hand."""
+    """All but the pixels that a network makes. Raises CorruptError, or ModelError as `weights.load_for`."""
     from . import alpha, pipeline, stored, weights
 
     header = layout.header
     if header.stored:
         stored.decode(layout)
         return
-    path = weights.find_id(header.model_id) if args.model is None else weights.find(args.model)
-    codec = weights.load(path, weights.resolve_device(args.device))
+    codec = weights.load_for(header.model_id, args.model, weights.resolve_device(args.device))
     for _ in pipeline.read_latents(codec, header, layout.payloads):
         pass
     if header.alpha:

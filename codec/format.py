@@ -17,6 +17,7 @@ MIN_TILE = 64
 MAX_TILE_LOG2 = 6  # tile side at most 64 << 6 = 4096
 MIN_PAYLOAD = 5  # lanes byte and one lane's state: FORMAT §3
 METADATA = ("icc", "exif", "xmp")  # in the order of their bits and sections
+STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # first bytes
 MAX_SECTION = 2**26
 _GRAY, _MORE, _RESERVED = 1, 8, 0b0110
 _SECTIONS, _ALPHA, _DEEP, _STORED, _MORE_RESERVED = 1, 2, 4, 8, 0b11110000
@@ -153,6 +154,11 @@ def _crc(head: bytes | memoryview, entry: bytes | memoryview, data: bytes | memo
 def _most_unpacked(packed: int) -> int:
     """Bytes that so many may stand for: profiles and EXIF need no more, and a small file must not fill the memory."""
     return max(1 << 20, 64 * packed)
+
+
+def stored_kind(payload: bytes | memoryview) -> str | None:
+    """What a stored picture is, one of STORED_KINDS, by its first bytes; None: what a file may not hold."""
+    return next((kind for kind, magic in STORED_KINDS.items() if payload[: len(magic)] == magic), None)
 
 
 def check_size(width: int, height: int, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> None:

@@ -267,7 +267,7 @@ def aligned(region: Tile, shrink: int, width: int, height: int) -> Tile:
     return Tile(x, y, min(right, width) - x, min(bottom, height) - y)
 
 
-def shrunk(samples: Tensor, shrink: int) -> Tensor:
+def box_means(samples: Tensor, shrink: int) -> Tensor:
     """uint8 or uint16 [C, h, w] of an aligned region -> [C, ceil(h / shrink), ceil(w / shrink)]: means of squares."""
     if shrink == 1:
         return samples

@@ -11,7 +11,7 @@ from .format import MAX_SECTION, METADATA, Section
 if TYPE_CHECKING:
     from PIL import Image
 
-_PREFIX = b"Exif\0\0"
+EXIF_PREFIX = b"Exif\0\0"
 DAMAGES = (SyntaxError, TypeError, ValueError, KeyError, OverflowError, struct.error)  # what Pillow says of bad EXIF
 
 
@@ -66,7 +66,7 @@ def _tiff_exif(image: "Image.Image") -> bytes | None:
         for tag in _TIFF_BLOCKS:
             if block := found.get_ifd(tag):
                 kept[tag] = dict(block)
-        return kept.tobytes().removeprefix(_PREFIX) if len(kept) else None
+        return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
     except DAMAGES:
         return None
 
@@ -83,7 +83,7 @@ def of(image: "Image.Image") -> Metadata:
         exif = _tiff_exif(image)
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
-    exif = exif.removeprefix(_PREFIX) if isinstance(exif, bytes) else None
+    exif = exif.removeprefix(EXIF_PREFIX) if isinstance(exif, bytes) else None
     icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
     blocks = {"icc": icc, "exif": exif, "xmp": xmp}
     return Metadata(**{k: v for k, v in blocks.items() if isinstance(v, bytes) and 0 < len(v) <= MAX_SECTION})
@@ -91,7 +91,7 @@ def of(image: "Image.Image") -> Metadata:
 
 def as_info(metadata: Metadata) -> dict[str, bytes]:
     """What Pillow's readers put into `image.info`, and its savers take as arguments."""
-    info = {"icc_profile": metadata.icc, "exif": metadata.exif and _PREFIX + metadata.exif, "xmp": metadata.xmp}
+    info = {"icc_profile": metadata.icc, "exif": metadata.exif and EXIF_PREFIX + metadata.exif, "xmp": metadata.xmp}
     return {k: v for k, v in info.items() if v}
 
 

@@ -151,7 +151,7 @@ def _with_metadata(
 def _block(value: "bytes | str | Image.Exif | None") -> bytes | None:
     value = value.tobytes() if isinstance(value, Image.Exif) else value
     value = value.encode() if isinstance(value, str) else value
-    return value and value.removeprefix(b"Exif\0\0")
+    return value and value.removeprefix(metadata.EXIF_PREFIX)
 
 
 def register() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .files import OutputError
-from .metadata import Metadata
+from .metadata import Metadata, as_info
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,21 +99,20 @@ def _metadata_options(kind: str, metadata: Metadata) -> dict:
 
     if kind not in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "JXL"):
         return {}
-    options = {}
-    if metadata.icc:
-        options["icc_profile"] = metadata.icc
-    exif = b"Exif\0\0" + metadata.exif if metadata.exif else b""
-    if kind == "PNG" and metadata.xmp:
+    options = as_info(metadata)
+    xmp = options.pop("xmp", None)
+    if kind == "PNG" and xmp:
         options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.xmp)
-    if kind == "TIFF":
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
+    elif kind == "TIFF":
         tags = Image.Exif()
-        tags.load(exif)
+        tags.load(options.pop("exif", b""))
         for tag in _LAYOUT_TAGS & set(tags):
             del tags[tag]
-        if metadata.xmp:
-            tags[XMP_TAG] = metadata.xmp
-        return options | ({"exif": tags} if tags else {})
-    if kind != "PNG" and metadata.xmp:
-        options["xmp"] = metadata.xmp
-    return options | ({"exif": exif} if exif else {})
+        if xmp:
+            tags[XMP_TAG] = xmp
+        if tags:
+            options["exif"] = tags
+    elif xmp:
+        options["xmp"] = xmp
+    return options

@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from .layers import pointwise
 from .model import LATENT_STRIDE, Config, Synthesis
 
-SHRINKS = (1, 2, 4, 8)
 LINEAR_FROM = {4: 20, 8: 1}  # the lowest quality at which the branch is left out, by shrink
 
 
@@ -45,7 +44,7 @@ class Shrunk:
 
 
 def shrunk(synthesis: Synthesis, config: Config, quality: int, shrink: int) -> Shrunk:
-    """The synthesis whose samples are means over squares of `shrink` pixels, one of SHRINKS."""
+    """The synthesis whose samples are means over squares of `shrink` pixels: 1, 2, 4 or 8."""
     q = torch.tensor([float(quality)], device=synthesis.whiten.device)
     if shrink == 1:
         return Shrunk(lambda y: synthesis(y, q) + 0.5, config.halo)

@@ -8,13 +8,14 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from . import deep
 from .errors import CorruptError
+from .format import STORED_KINDS, stored_kind
 from .metadata import Metadata, of
 
-# By their first bytes. The readers themselves, not Image.open: it would look for other formats, and warn of large ones.
+# The readers themselves, not Image.open: it would look for other formats, and warn of large ones.
 _READERS = {
-    "PNG": (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    "WebP": (b"RIFF", WebPImagePlugin.WebPImageFile),
-    "JPEG": (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    "PNG": PngImagePlugin.PngImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "JPEG": JpegImagePlugin.JpegImageFile,
 }
 _MAX_WEBP_SIDE = 16383
 _MAX_WEBP_AREA = 1 << 25  # libwebp takes 27 bytes a pixel: here 900 MB
@@ -33,24 +34,19 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
-def kind_of(data: bytes) -> str | None:
-    """PNG, WebP or JPEG by the file's first bytes; None: another one."""
-    return next((kind for kind, (magic, _) in _READERS.items() if data.startswith(magic)), None)
-
-
 def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int, int]]) -> Image.Image:
     """A picture of one of these kinds and sizes (width, height), opened but not read.
 
     Raises:
         CorruptError: it is another one, or an animation.
     """
-    kind = kind_of(data)
+    kind = stored_kind(data)
     if kind not in kinds:
         raise CorruptError(f"a payload that is no {' or '.join(kinds)} picture")
     if kind == "WebP" and _webp_size(data) not in sizes:
         raise CorruptError(f"a WebP picture of {_webp_size(data)} pixels: expected {' or '.join(map(str, sizes))}")
     try:
-        image = _READERS[kind][1](io.BytesIO(data))
+        image = _READERS[kind](io.BytesIO(data))
         n_frames = getattr(image, "n_frames", 1)
     except MemoryError:
         raise
@@ -69,9 +65,9 @@ def read_metadata(data: bytes, sizes: Collection[tuple[int, int]]) -> Metadata:
     Raises:
         CorruptError: as `open_still`.
     """
-    if kind_of(data) == "PNG":
+    if stored_kind(data) == "PNG":
         data = _without_pixels(data)  # Pillow reads what lies before them, and once they are decoded what lies behind
-    return of(open_still(data, list(_READERS), sizes))
+    return of(open_still(data, STORED_KINDS, sizes))
 
 
 def _without_pixels(png: bytes) -> bytes:

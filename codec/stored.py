@@ -7,12 +7,11 @@ import torch
 
 from . import format
 from .errors import CorruptError, FormatError
-from .format import NO_MODEL, Layout
+from .format import NO_MODEL, STORED_KINDS, Layout, stored_kind
 from .image import Pixels, read, to_numpy, upright
 from .metadata import NONE, Metadata, unpacked
-from .still import kind_of, open_still, write_png, write_webp
+from .still import open_still, write_png, write_webp
 
-KINDS = ("PNG", "WebP", "JPEG")
 _SMALL = 1 << 16  # samples up to which PNG is tried beside WebP: its overhead is less
 # libwebp's method and quality from an effort on: the last makes files 3 to 9 % smaller, in 20 times the time.
 _WEBP = {1: (2, 25), 2: (4, 50), 7: (6, 100)}
@@ -49,11 +48,11 @@ def lossless(pixels: Pixels, effort: int, exact: bool) -> bytes:
 
 def original(pixels: Pixels, source: bytes) -> bytes | None:
     """A file that holds the picture's own file as it is; None if that is of another kind, or not of this picture."""
-    if kind_of(source) not in KINDS:
+    if stored_kind(source) is None:
         return None
     try:
         sizes = {(pixels.width, pixels.height), (pixels.height, pixels.width)}
-        found = upright(*read(open_still(source, KINDS, sizes)))
+        found = upright(*read(open_still(source, STORED_KINDS, sizes)))
     except (FormatError, ValueError):
         return None
     same = found.metadata == pixels.metadata and _equal(found.data, pixels.data) and _equal(found.alpha, pixels.alpha)
@@ -103,14 +102,14 @@ def decode(layout: Layout) -> Pixels:
     if not layout.metadata:  # then the payload's own count, and its orientation may swap its sides
         sizes.add((header.height, header.width))
     try:
-        samples, metadata = read(open_still(payload, KINDS, sizes), max_pixels=None)  # the caller's limit held
+        samples, metadata = read(open_still(payload, STORED_KINDS, sizes), max_pixels=None)  # the caller's limit held
     except ValueError as e:
         raise CorruptError(f"the stored picture: {e}") from e
     if layout.metadata:
         pixels = replace(upright(samples, NONE), metadata=unpacked(layout.metadata))
     else:
         pixels = upright(samples, metadata)
-    if header.gray and kind_of(payload) == "WebP":  # which has no gray
+    if header.gray and stored_kind(payload) == "WebP":  # which has no gray
         pixels = replace(pixels, data=pixels.data[:1])
     found = pixels.header(0, NO_MODEL, format.MIN_TILE)
     if replace(found, stored=True) != header:

@@ -194,6 +194,19 @@ def load(path: Path, device: torch.device, nets: str = "native") -> Codec:
         return _load(path, path.stat().st_mtime, device, nets)
 
 
+def load_for(model_id: bytes, model: str | os.PathLike | None, device: torch.device) -> Codec:
+    """The model that wrote a file, found by its id, or `model` (as in `find`) if it is that one.
+
+    Raises:
+        ModelError: it is another one, or not at hand.
+    """
+    path = find_id(model_id) if model is None else find(model)
+    codec = load(path, device)
+    if codec.id != model_id:
+        raise ModelError(f"the file was written with model {model_id.hex()}, not {codec.id.hex()} ({path})")
+    return codec
+
+
 @lru_cache(maxsize=4)
 def _load(path: Path, modified: float, device: torch.device, nets: str) -> Codec:
     metadata = _metadata(path)

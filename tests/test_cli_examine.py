@@ -180,3 +180,9 @@ def test_view_shows_less_of_what_is_too_large(tmp_path, packed, monkeypatch):
     assert here("view", packed, "-o", tmp_path / "page.html") == 0
     page = (tmp_path / "page.html").read_text()
     assert "shown at 1/2" in page and shown(page).size == (28, 20)
+
+
+def test_verify_deep_by_another_model_than_the_file_s_is_told_as_such(packed, capsys):
+    another = Path(__file__).parent / "golden" / "tiny2.safetensors"
+    assert here("verify", "--deep", "--model", another, packed) == 6
+    assert "the file was written with model" in capsys.readouterr().err

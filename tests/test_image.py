@@ -16,7 +16,7 @@ import codec
 from codec import deep
 from codec.files import open_picture
 from codec.format import Tile
-from codec.image import CONVERTED, aligned, shrunk, tile_input, to_depth, to_numpy, to_pixels
+from codec.image import CONVERTED, aligned, box_means, tile_input, to_depth, to_numpy, to_pixels
 from codec.metadata import Metadata
 
 CPU = torch.device("cpu")
@@ -379,7 +379,7 @@ def test_shrunk_is_the_mean_of_whole_squares(height, width, shrink, data):
     expected = [
         [array[0, i * shrink : (i + 1) * shrink, j * shrink : (j + 1) * shrink].mean() for j in columns] for i in rows
     ]
-    assert np.abs(shrunk(part, shrink)[0].numpy() - np.array(expected)).max() <= 0.51
+    assert np.abs(box_means(part, shrink)[0].numpy() - np.array(expected)).max() <= 0.51
 
 
 @pytest.mark.parametrize("lossless", [False, True])

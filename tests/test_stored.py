@@ -15,7 +15,6 @@ from codec import deep, format, stored
 from codec.format import NO_MODEL, Header
 from codec.image import open_checked, read, to_numpy, to_pixels
 from codec.metadata import Metadata
-from codec.still import kind_of
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
@@ -68,7 +67,7 @@ def test_sides_beyond_those_of_webp_are_kept_as_png():
     array = np.zeros((1, 16384, 3), np.uint8)
     array[0, ::7] = 200
     data = codec.encode(array, lossless=True)
-    assert kind_of(payload(data)) == "PNG" and np.array_equal(codec.decode(data, output="numpy"), array)
+    assert format.stored_kind(payload(data)) == "PNG" and np.array_equal(codec.decode(data, output="numpy"), array)
 
 
 def test_effort_makes_lossless_files_smaller():
@@ -272,7 +271,11 @@ def test_stored_headers_have_neither_quality_nor_model_nor_tiles():
     for change in ({"quality": 1}, {"model_id": b"abcd"}, {"tile": 128}):
         with pytest.raises(ValueError, match="stored"):
             format.write(replace(good, **change), [RGB_PNG])
-    assert [(t.width, t.height) for t in good.tiles] == [(9, 6)] and stored.KINDS == ("PNG", "WebP", "JPEG")
+    assert [(t.width, t.height) for t in good.tiles] == [(9, 6)] and tuple(format.STORED_KINDS) == (
+        "PNG",
+        "WebP",
+        "JPEG",
+    )
 
 
 def test_a_page_in_black_and_white_takes_no_more_than_fax_did():
