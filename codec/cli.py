@@ -319,7 +319,9 @@ def _add_train(p: argparse.ArgumentParser) -> None:
         "--only", nargs="+", choices=(*transforms, "hyper_analysis", "entropy"), default=[], help="train no other nets"
     )
     p.add_argument(
-        "--config", choices=("small", "base"), default="base", help="default: base; --resume keeps the checkpoint's"
+        "--config",
+        choices=("small", "medium", "base"),
+        help="default: the checkpoint's, else base; --init grows into a larger one",
     )
     p.add_argument(
         "--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)"

@@ -57,7 +57,8 @@ class Config:
 
 CONFIGS = {
     "small": Config(),
-    "base": Config(hyper=96, wide8=176, blocks8=6, wide16=320, blocks16=4, context=192),
+    "medium": Config(latents=512, wide8=128, wide16=256, context=192),
+    "base": Config(latents=512, wide8=176, blocks8=6, wide16=320, context=192),
 }
 
 
@@ -275,41 +276,48 @@ class Model(nn.Module):
         self.register_buffer("dead_zones", dead_zones(), persistent=False)
 
     @torch.no_grad()
-    def init_from_patches(self, patches: Tensor) -> None:
+    def init_from_patches(self, patches: Tensor, first: int = 0) -> None:
         """Start as a working transform codec: shortcuts from PCA, steps and indices from the spectrum.
-
-        Args:
-            patches: float [n, 768], 16x16 patches in [-0.5, 0.5], in the order of pixel_unshuffle; n >> 768.
 
         A linear autoencoder is PCA. Channels are scaled by deviation^-1/2, halfway to whitening: plain coefficients
         span 1:250, too much for 16-bit weights to mix; white ones would clip the peaks of the weak channels.
+
+        Args:
+            patches: float [n, 768], 16x16 patches in [-0.5, 0.5], in the order of pixel_unshuffle; n >> 768.
+            first: latents before this one are left as they are, and the others tell what those cannot: PCA of what is
+                orthogonal to all that they can synthesise.
         """
-        c = self.config
-        covariance = (patches.double().T @ patches.double()) / len(patches)
-        value, vector = torch.linalg.eigh(covariance)
-        deviation = value.flip(0)[: c.latents].clamp(min=1e-8).sqrt()
-        basis = vector.flip(1)[:, : c.latents]
+        c, new = self.config, slice(first, None)
+        known, _ = torch.linalg.qr(self.synthesis.shortcut.weight[:, :first, 0, 0].double())
+        patches = patches.double()
+        patches = patches - patches @ known @ known.T
+        value, vector = torch.linalg.eigh(patches.T @ patches / len(patches))
+        count = c.latents - first
+        deviation = value.flip(0)[:count].clamp(min=1e-8).sqrt()
+        basis = vector.flip(1)[:, :count]
         scale = deviation.rsqrt()
-        self.analysis.shortcut.weight.copy_((basis * scale).T[:, :, None, None])
-        self.synthesis.shortcut.weight.copy_((basis / scale)[:, :, None, None])
-        for conv in (self.analysis.shortcut, self.synthesis.shortcut):
-            nn.init.zeros_(conv.bias)
-        for net in (self.analysis, self.synthesis):
-            net.silence_branch()
-        self.analysis.head8.weight.mul_(4)  # pixels, -0.5..0.5, deviate by about a quarter
-        self.synthesis.whiten.copy_(deviation.rsqrt())
+        self.analysis.shortcut.weight[new] = (basis * scale).T[:, :, None, None].float()
+        self.synthesis.shortcut.weight[:, new] = (basis / scale)[:, :, None, None].float()
+        for layer in (self.analysis.shortcut.bias, self.analysis.tail.weight, self.analysis.tail.bias):
+            nn.init.zeros_(layer[new])
+        self.synthesis.whiten[new] = deviation.rsqrt().float()
         # At high rate d(bits) = -lambda d(distortion) where step^2 = 18 log2(e) / (lambda 255^2), in orthonormal units.
         low, high = (math.log(v) for v in LAMBDA_RANGE)
         knots = QualityVector.KNOTS
         lam = torch.linspace(low, high, knots, dtype=torch.float64).exp()
         step = (18 * math.log2(math.e) / lam).sqrt()[:, None] / 255 * scale
-        self.log_step.knots.copy_(step.log())
-        self.analysis.log_gain.knots.copy_((BRANCH_GAIN * step).log())
-        # Error of trained models: 26.5 dB at the lowest lambda to 41.5 dB at the highest.
-        self.synthesis.log_gain.knots.copy_((BRANCH_GAIN * 0.0077 * lam**-0.25).log()[:, None].expand(-1, 3 * 64))
+        self.log_step.knots[:, new] = step.log().float()
+        self.analysis.log_gain.knots[:, new] = (BRANCH_GAIN * step).log().float()
         index = ((deviation * scale / step).log() - math.log(SCALE_MIN)) / LOG_SCALE_STEP
         for s in self.entropy.steps:
-            s.index_quality.knots.copy_(index.clamp(1, INDEX_COUNT - 2) / INDEX_UNIT)
+            s.index_quality.knots[:, new] = (index.clamp(1, INDEX_COUNT - 2) / INDEX_UNIT).float()
+        if first:
+            return
+        nn.init.zeros_(self.synthesis.shortcut.bias)
+        self.synthesis.silence_branch()
+        self.analysis.head8.weight.mul_(4)  # pixels, -0.5..0.5, deviate by about a quarter
+        # Error of trained models: 26.5 dB at the lowest lambda to 41.5 dB at the highest.
+        self.synthesis.log_gain.knots.copy_((BRANCH_GAIN * 0.0077 * lam**-0.25).log()[:, None].expand(-1, 3 * 64))
 
     def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """Training pass.

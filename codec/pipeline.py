@@ -59,10 +59,13 @@ def analyse(
 
 
 @torch.inference_mode()
-def code(codec: Codec, quality: int, y: Tensor, z: Tensor, dead_zones: Tensor) -> bytes:
-    """The payload of a tile's latents and hyperlatents, as `analyse` gives them; `dead_zones`: `latents.quantise`."""
-    symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, dead_zones)
-    return latents.encode(symbols, indexes, segments, codec.tables)
+def code(codec: Codec, quality: int, y: Tensor, z: Tensor, dead_zones: Tensor) -> tuple[bytes, Tensor]:
+    """The payload of a tile's latents and hyperlatents, as `analyse` gives them, and the latents that it decodes to.
+
+    `dead_zones`: `latents.quantise`.
+    """
+    symbols, indexes, segments, decoded = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, dead_zones)
+    return latents.encode(symbols, indexes, segments, codec.tables), decoded
 
 
 @exact_convolutions()
@@ -89,7 +92,8 @@ def encode(
             progress(done / (max(1, iterations) * len(tiles)))
 
     def payload(tile: Tile) -> bytes:
-        data = code(codec, header.quality, *analyse(codec, pixels, tile, header.quality, iterations, tell), dead_zones)
+        y, z = analyse(codec, pixels, tile, header.quality, iterations, tell)
+        data, _ = code(codec, header.quality, y, z, dead_zones)
         if not iterations:
             tell()
         return data

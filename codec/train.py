@@ -7,7 +7,7 @@ model. `--minutes` is the total: resuming a finished run with a larger budget go
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ class Options:
 
     Args:
         minutes: total budget of training, checkpoint's share included.
-        config: a key of CONFIGS.
+        config: a key of CONFIGS; None: the checkpoint's where there is one, else `base`.
         batch: crops of SIDE x SIDE per step.
         learning_rate: peak.
         device: torch device.
@@ -54,7 +54,7 @@ class Options:
     """
 
     minutes: float
-    config: str = "base"
+    config: str | None = None
     batch: int = 16
     learning_rate: float = 1e-3
     device: str = "cpu"
@@ -93,11 +93,11 @@ class Run:
         self.ema: dict[str, Tensor] = {}
         self.step, self.seconds = 0, 0.0
 
-    def start(self, images: list[np.ndarray]) -> None:
-        """Initialise fresh weights from the data's spectrum."""
+    def start(self, images: Sequence[np.ndarray], first: int = 0) -> None:
+        """Initialise weights from the data's spectrum: all, or those of the latents from `first` on."""
         crops = Crops(images, torch.device("cpu"), self.options.seed).draw(256, SIDE).float() / 255 - 0.5
         patches = F.pixel_unshuffle(crops, LATENT_STRIDE).permute(0, 2, 3, 1).reshape(-1, 3 * LATENT_STRIDE**2)
-        self.model.init_from_patches(patches)
+        self.model.init_from_patches(patches, first)
 
     def place(self) -> None:
         """Move to the device and make the optimiser."""
@@ -187,26 +187,63 @@ class Run:
             return run
 
     @classmethod
-    def start_from(cls, path: Path, options: Options, anew: Iterable[str] = ()) -> "Run":
+    def start_from(
+        cls, path: Path, options: Options, anew: Iterable[str] = (), images: Sequence[np.ndarray] = ()
+    ) -> "Run":
         """A new run that begins with the averaged weights of a checkpoint.
 
         Args:
             path: the checkpoint.
-            options: of the new run; the configuration is the checkpoint's.
+            options: of the new run; a configuration that is larger than the checkpoint's is grown into (`grown`).
             anew: of TRANSFORMS: their branches begin again, beside the linear shortcuts they have.
+            images: as in `start`, from which latents that the checkpoint's model does not have are made; else not used.
 
         Raises:
-            ModelError: the file is not a checkpoint of aec.
+            ModelError: the file is not a checkpoint of aec, or of a model that cannot grow into options.config.
         """
         with _checkpoint(path) as (meta, tensors):
-            run = cls(options, Config(**meta["config"]))
+            config = Config(**meta["config"])
+            run = cls(options, CONFIGS.get(options.config, config))
             weights = _part(tensors, "ema.")
-            kept = {k: v for k, v in weights.items() if k.split(".")[0] not in anew or not _in_branch(k)}
-            run.model.load_state_dict(run.model.state_dict() | kept)
+        kept = {k: v for k, v in weights.items() if k.split(".")[0] not in anew or not _in_branch(k)}
+        try:
+            for kind in ("hyper", "steps"):
+                if getattr(run.config, kind) != getattr(config, kind):
+                    raise ValueError(f"{kind} {getattr(config, kind)}, not {getattr(run.config, kind)}")
+            run.model.load_state_dict(grown(kept, run.model.state_dict()))
+        except ValueError as e:
+            raise ModelError(f"{path}: its model cannot grow into {options.config or config}: {e}") from None
+        if run.config.latents > config.latents:
+            run.start(images, config.latents)
         for net in anew:
             getattr(run.model, net).silence_branch()
         run.place()
         return run
+
+
+def grown(small: dict[str, Tensor], fresh: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a model in which a smaller one lives on: it computes the same until it is trained.
+
+    Channels and blocks that are new begin as in a fresh model, heard by none of the old ones. (Source of the idea:
+    Net2Net, arXiv:1511.05641; there channels are copied.)
+
+    Args:
+        small: by name, from a model whose every width and depth is at most the other's; of some or all layers.
+        fresh: the larger model's state, as made.
+
+    Raises:
+        ValueError: a tensor of the smaller model does not fit into the larger one's.
+    """
+    large = {name: value.clone() for name, value in fresh.items()}
+    for name, old in small.items():
+        new = large.get(name)
+        if new is None or new.ndim != old.ndim or any(n < o for n, o in zip(new.shape, old.shape, strict=True)):
+            found = "absent" if new is None else list(new.shape)
+            raise ValueError(f"{name} is {list(old.shape)} there, and {found} here")
+        if old.ndim == 4:  # a convolution's [out, in, ..]: old channels do not hear new ones
+            new[: len(old), old.shape[1] :] = 0
+        new[tuple(slice(n) for n in old.shape)] = old
+    return large
 
 
 def _in_branch(name: str) -> bool:
@@ -324,7 +361,7 @@ def main(
     if options.batch < 1:
         raise ValueError(f"batch {options.batch}: must be at least 1")
     output.parent.mkdir(parents=True, exist_ok=True)  # now, not after hours of work
-    if options.config not in CONFIGS:
+    if options.config not in (None, *CONFIGS):
         raise ValueError(f"config {options.config!r}: allowed are {', '.join(CONFIGS)}")
     images, left_out = load_images(data, 2 * SIDE)
     if left_out:
@@ -338,9 +375,9 @@ def main(
         images = [im for i, im in enumerate(images) if i % 50]
     report(f"{len(images)} images, {sum(im[..., 0].size for im in images) / 1e6:.0f} Mpixel; {len(held)} held out")
     if init is not None:
-        run = Run.start_from(init, options, anew)
+        run = Run.start_from(init, options, anew, images)
     elif resume is None:
-        run = Run(options, CONFIGS[options.config])
+        run = Run(options, CONFIGS[options.config or "base"])
         run.start(images)
         run.place()
     else:

@@ -1,11 +1,9 @@
-"""Training's parts, exactly: data, schedule, checkpoints, and the order of coding that all of it rests on."""
+"""Training's parts, exactly: schedule, checkpoints, and the order of coding that all of it rests on."""
 
-import io
 import itertools
 import json
 import math
-import tarfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import photos
@@ -13,11 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from safetensors.torch import load_file
 
 from codec import weights
-from codec.data import Crops, load_images
 from codec.errors import ModelError
 from codec.fit import LARGEST, symbol_counts
 from codec.model import CONFIGS, LAMBDA_RANGE, Config, Model, bits_of, quality_lambda, step_of
@@ -116,160 +112,6 @@ def test_patterns_of_the_first_channels_are_these():
     assert step_of(4, 4, 2, 2).tolist() == [[[0, 2], [3, 1]], [[1, 3], [2, 0]], [[2, 0], [1, 3]], [[3, 1], [0, 2]]]
 
 
-# ------------------------------------------------------------------ crops
-
-
-def symmetries(crop: np.ndarray) -> set[bytes]:
-    """The eight flips and transpositions of a square [s, s, 3]."""
-    out = set()
-    for transposed in (crop, crop.transpose(1, 0, 2)):
-        for a in (transposed, transposed[::-1]):
-            for b in (a, a[:, ::-1]):
-                out.add(b.tobytes())
-    return out
-
-
-def numbered(height, width, first):
-    """No two pixels alike."""
-    n = np.arange(first, first + height * width, dtype=np.int64)
-    return np.stack([n & 255, n >> 8 & 255, n % 251], -1).astype(np.uint8).reshape(height, width, 3)
-
-
-def test_crops_are_windows_of_the_images_in_all_eight_symmetries_and_nothing_else():
-    images, side = [numbered(5, 7, 0), numbered(4, 4, 1000), numbered(9, 4, 2000)], 4
-    allowed = {}
-    for i, image in enumerate(images):
-        for y in range(image.shape[0] - side + 1):
-            for x in range(image.shape[1] - side + 1):
-                for s in symmetries(image[y : y + side, x : x + side]):
-                    allowed[s] = (i, y, x)
-    crops = Crops(images, CPU, seed=0)
-    seen = set()
-    for _ in range(60):
-        batch = crops.draw(50, side)
-        assert batch.shape == (50, 3, side, side) and batch.dtype == torch.uint8
-        for crop in batch.permute(0, 2, 3, 1).numpy():
-            assert crop.tobytes() in allowed
-            seen.add(crop.tobytes())
-    assert seen == set(allowed)  # 3000 draws of 120 windows: every place and every symmetry comes up
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(3, 12), st.integers(3, 12)), min_size=1, max_size=4),
-    st.integers(1, 3),
-    st.integers(0, 999),
-)
-def test_crops_of_any_images_hold_only_neighbouring_pixels_of_one_image(sizes, side, seed):
-    images = [numbered(h, w, 5000 * i) for i, (h, w) in enumerate(sizes)]
-    windows = set()
-    for image in images:
-        for y in range(image.shape[0] - side + 1):
-            for x in range(image.shape[1] - side + 1):
-                windows |= symmetries(image[y : y + side, x : x + side])
-    drawn = Crops(images, CPU, seed).draw(20, side).permute(0, 2, 3, 1).contiguous().numpy()
-    assert {crop.tobytes() for crop in drawn} <= windows
-
-
-def test_crops_are_repeatable_and_take_images_by_their_area():
-    images = [np.full((64, 64, 3), 10, np.uint8), np.full((64, 192, 3), 20, np.uint8)]
-    a, b, c = (Crops(images, CPU, seed).draw(2000, 8) for seed in (1, 1, 2))
-    assert torch.equal(a, b) and not torch.equal(a, c)
-    assert 0.7 < (a[:, 0, 0, 0] == 20).float().mean() < 0.8
-
-
-# ------------------------------------------------------------------ images
-
-
-def png(image: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG")
-    return out.getvalue()
-
-
-def tar_of(path, members: dict[str, bytes]):
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
-
-
-def test_images_come_from_folders_shards_and_files_alike(tmp_path):
-    a, b, c, d = (photos.photo(20 + i, 30, seed=i) for i in range(4))
-    folder = tmp_path / "folder"
-    (folder / "deep").mkdir(parents=True)
-    (folder / "a.png").write_bytes(png(a))
-    (folder / "deep" / "b.PNG").write_bytes(png(b))
-    (folder / "readme.txt").write_text("no image")
-    tar_of(folder / "shard.tar", {"x/c.png": png(c), "x/c.json": b"{}", "folder/": b""})
-    (tmp_path / "d.png").write_bytes(png(d))
-    images, left_out = load_images([folder, tmp_path / "d.png"], 16)
-    assert left_out == []
-    assert sorted(im.tobytes() for im in images) == sorted(im.tobytes() for im in (a, b, c, d))
-    (only,), _ = load_images([folder / "shard.tar"], 16)
-    assert np.array_equal(only, c)
-
-
-def test_gray_and_palette_images_become_rgb(tmp_path):
-    gray = photos.photo(20, 20)[..., 0].copy()
-    (tmp_path / "gray.png").write_bytes(png(gray))
-    (image,), _ = load_images([tmp_path], 1)
-    assert np.array_equal(image, np.repeat(gray[..., None], 3, 2))
-
-
-def test_broken_and_small_images_are_left_out_and_named(tmp_path):
-    good = png(photos.photo(40, 40))
-    (tmp_path / "good.png").write_bytes(good)
-    (tmp_path / "cut.png").write_bytes(good[: len(good) // 2])
-    (tmp_path / "text.jpg").write_text("hello")
-    (tmp_path / "empty.png").write_bytes(b"")
-    (tmp_path / "small.png").write_bytes(png(photos.photo(31, 99)))
-    images, left_out = load_images([tmp_path], 32)
-    assert len(images) == 1 and len(left_out) == 4
-    for words in ("cut.png: ", "text.jpg: ", "empty.png: ", "99x31: smaller than 32"):
-        assert sum(words in line for line in left_out) == 1
-
-
-def test_damaged_chunks_of_any_kind_never_stop_the_loading(tmp_path):
-    good = bytearray(png(photos.photo(24, 24)))
-    rng = np.random.default_rng(0)
-    for i in range(60):
-        bad = bytearray(good)
-        for at in rng.integers(8, len(bad), 3):
-            bad[at] ^= 1 << int(rng.integers(8))
-        (tmp_path / f"{i:02}.png").write_bytes(bad)
-    (tmp_path / "good.png").write_bytes(good)
-    images, left_out = load_images([tmp_path], 1)
-    assert len(images) + len(left_out) == 61 and len(images) >= 1
-
-
-def test_no_usable_image_or_no_such_path_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match="absent"):
-        load_images([tmp_path / "absent"], 1)
-    with pytest.raises(ValueError, match="no usable image"):
-        load_images([tmp_path], 1)
-    (tmp_path / "text.png").write_text("hello")
-    with pytest.raises(ValueError, match=r"no usable image .*\(1 left out\)"):
-        load_images([tmp_path], 1)
-
-
-@pytest.mark.parametrize("content", [b"not a tar at all", b""])
-def test_a_damaged_shard_is_an_error_that_names_it(tmp_path, content):
-    (tmp_path / "bad.tar").write_bytes(content)
-    with pytest.raises(ValueError, match="bad.tar"):
-        load_images([tmp_path / "bad.tar"], 1)
-
-
-def test_a_shard_cut_short_is_an_error_that_names_it(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    tar = tar_of(tmp_path / "shard.tar", {f"{i}.png": png(noise) for i in range(3)})
-    tar.write_bytes(tar.read_bytes()[:20_000])
-    with pytest.raises(ValueError, match="shard.tar"):
-        load_images([tar], 1)
-
-
 # ------------------------------------------------------------------ a run and its checkpoint
 
 
@@ -327,6 +169,72 @@ def test_a_new_run_begins_with_the_average_and_with_the_nets_asked_for_anew(tmp_
     linear = torch.nn.functional.pixel_shuffle(new.model.synthesis.shortcut(y), 16)
     assert torch.equal(new.model.synthesis(y, torch.tensor([50.0])), linear)  # the branch is silent
     new.update(pixels(5), 1e-3)
+
+
+LARGER = replace(TINY, wide8=12, blocks8=2, wide16=10, blocks16=3, context=16)
+
+
+@pytest.fixture
+def larger(monkeypatch):
+    monkeypatch.setitem(CONFIGS, "larger", LARGER)
+
+
+def test_a_larger_model_begins_by_computing_what_the_smaller_one_does(tmp_path, larger):
+    run = started()
+    for i in range(3):
+        run.update(pixels(i), 1e-3)
+    run.save(tmp_path / "c.safetensors")
+    grown = Run.start_from(tmp_path / "c.safetensors", Options(minutes=1.0, batch=2, config="larger"))
+    assert grown.config == LARGER
+    x, q = pixels(7) / 255, torch.tensor([20.0, 80.0])
+    with torch.no_grad():
+        for a, b in zip(run.averaged_model()(x, q), grown.averaged_model()(x, q), strict=True):
+            assert torch.allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_new_in_a_larger_model_learns(tmp_path, larger):
+    run = started()
+    run.update(pixels(), 1e-3)
+    run.save(tmp_path / "c.safetensors")
+    grown = Run.start_from(tmp_path / "c.safetensors", Options(minutes=1.0, batch=2, config="larger"))
+    before = state_of(grown)
+    for i in range(3):  # what follows a layer of zeros learns once that has begun to
+        grown.update(pixels(i), 1e-3)
+    after = state_of(grown)
+    assert [
+        k for k in before if k.startswith("model.") and "whiten" not in k and torch.equal(before[k], after[k])
+    ] == []
+
+
+def test_new_latents_tell_what_the_old_ones_cannot(tmp_path, monkeypatch):
+    run = started()
+    run.update(pixels(), 1e-3)
+    run.save(tmp_path / "c.safetensors")
+    monkeypatch.setitem(CONFIGS, "finer", replace(TINY, latents=24))
+    images = [photos.photo(256, 256, seed=i) for i in range(2)]
+    finer = Run.start_from(tmp_path / "c.safetensors", Options(minutes=1.0, config="finer"), images=images)
+    analysis, synthesis = (
+        net.shortcut.weight.detach()[..., 0, 0] for net in (finer.model.analysis, finer.model.synthesis)
+    )
+    assert torch.equal(analysis[:8], run.ema["analysis.shortcut.weight"][..., 0, 0])
+    assert torch.equal(synthesis[:, :8], run.ema["synthesis.shortcut.weight"][..., 0, 0])
+    assert torch.allclose(synthesis[:, :8].T @ synthesis[:, 8:], torch.zeros(8, 16), atol=1e-5)
+    assert torch.allclose(analysis[8:] @ synthesis[:, 8:], torch.eye(16), atol=1e-4)
+    x, q = pixels(7) / 255, torch.tensor([60.0, 95.0])
+    with torch.no_grad():
+        before, after = ((r.averaged_model()(x, q)[0] - x).square().mean() for r in (run, finer))
+    assert after < 0.7 * before
+    finer.update(pixels(), 1e-3)
+
+
+def test_a_model_does_not_grow_into_a_smaller_or_another_one(tmp_path, monkeypatch):
+    run = started()
+    run.update(pixels(), 1e-3)
+    run.save(tmp_path / "c.safetensors")
+    for change in ({"wide8": 7}, {"blocks16": 0}, {"latents": 4}, {"hyper": 8}, {"steps": 4}):
+        monkeypatch.setitem(CONFIGS, "other", replace(TINY, **change))
+        with pytest.raises(ModelError, match="cannot grow into other"):
+            Run.start_from(tmp_path / "c.safetensors", Options(minutes=1.0, config="other"))
 
 
 def test_only_the_nets_named_are_trained_and_their_checkpoints_resume(tmp_path):
