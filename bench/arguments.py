@@ -7,7 +7,6 @@ from pathlib import Path
 
 from .cache import default_folder
 from .codecs import Codec, make_codec, names
-from .inputs import SUFFIXES
 from .metrics import METRICS
 from .published import add_published_arguments
 
@@ -32,7 +31,7 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
         "inputs",
         nargs="*",
         metavar="DIR|FILE",
-        help=f"images, or folders of {' '.join(SUFFIXES)}: a set each (default: scikit-image's pictures, or aec's own)",
+        help="pictures, or folders of them: a set each (default: scikit-image's pictures, or aec's own)",
     )
     p.add_argument(
         "--codecs",

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codec.files import open_picture
+from codec.files import IMAGE_SUFFIXES, open_picture
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jpg", ".jpeg")
-LOSSY_SUFFIXES = (".webp", ".avif", ".jpg", ".jpeg")
+LOSSY_SUFFIXES = (".webp", ".avif", ".jpg", ".jpeg", ".jfif", ".jp2")
 # Of those inside scikit-image's wheel (the others it would download): photographs, in colour, from lossless files.
 SCIKIT_IMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
 
@@ -51,7 +50,7 @@ def find_sets(inputs: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]
     empty = []
     for path in dict.fromkeys(map(Path, inputs)):
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
         else:
             inside = [path] if path.is_file() else []
         if inside:

@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from codec import entropy, image, latents, pipeline, weights
+from codec.files import IMAGE_SUFFIXES
 from codec.format import Header
 from codec.tables import cost_bits
 
@@ -91,12 +92,10 @@ def pictures(folder: Path | None) -> tuple[list[Image.Image], str]:
     Raises:
         FileNotFoundError: the folder holds no picture.
     """
-    from .inputs import SUFFIXES
-
     if folder is None and not KODAK.is_dir():
         return [_synthetic(seed) for seed in range(8)], "8 synthetic pictures of 768x512 (no Kodak images at hand)"
     folder = folder or KODAK
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
         raise FileNotFoundError(f"{folder}: no pictures")
     found = [Image.open(path).convert("RGB") for path in paths]

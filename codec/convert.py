@@ -6,13 +6,10 @@ from pathlib import Path
 
 from . import api, batch, format, metadata, save
 from .batch import Progress, Row
-from .files import OutputError, open_picture, read_bytes, refuse_existing, write_bytes
+from .files import IMAGE_SUFFIXES, OutputError, open_picture, read_bytes, refuse_existing, write_bytes
 from .plan import Job, UsageError, expand, plan, read_list
 
-IMAGE_SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".jp2"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi"),
-}
+UNCOMPRESSED = 2**20  # bytes of samples from which on a file that has as many is never the smallest
 GPU_FILES = 4  # at a time: enough to keep it busy while others are read and coded
 # Bytes of a file -> bytes of the one to write, None for none, and what to say of it.
 Work = Callable[[Job, bytes, Progress], tuple[bytes | None, Row]]
@@ -32,22 +29,25 @@ def compress(args: Namespace) -> int:
         from .image import to_pixels
 
         pixels = to_pixels(open_picture(source))  # Pillow's picture, 4 bytes a pixel, is not held any longer
+        n_source = len(source)
+        if args.if_larger != "store" or n_source >= pixels.data.nbytes > UNCOMPRESSED:
+            source = None  # not to be stored, nor to be held while the picture is coded
         data = api.encode(
             pixels,
             device=args.device,
             model=args.model,
             metadata=None if all_kept else pixels.metadata.only(args.metadata),
-            source=source if args.if_larger == "store" else None,
+            source=source,
             progress=progress,
             **options,
         )
-        facts = _facts(source, data, data)
+        facts = _facts(n_source, data, data)
         line = (
-            f"{facts['width']}x{facts['height']}, {len(source)} -> {len(data)} bytes "
-            f"({len(data) / len(source):.1%}, {facts['bpp']:.3f} bits per pixel)"
+            f"{facts['width']}x{facts['height']}, {n_source} -> {len(data)} bytes "
+            f"({len(data) / n_source:.1%}, {facts['bpp']:.3f} bits per pixel)"
         )
-        if args.if_larger != "store" and len(data) > len(source):
-            larger = f"{len(source)} bytes would become {len(data)}"
+        if args.if_larger != "store" and len(data) > n_source:
+            larger = f"{n_source} bytes would become {len(data)}"
             if args.if_larger == "fail":
                 raise OutputError(f"{larger}; --if-larger store keeps the smaller of the two")
             return None, Row("skipped", why=larger, facts=facts | {"bytes_out": None})
@@ -72,13 +72,13 @@ def decompress(args: Namespace) -> int:
         made = save.encoded(picture, kind, own.only(kinds))
         height, width = picture.shape[:2] if output == "numpy" else picture.size[::-1]
         line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
-        return made, Row(line=line, facts=_facts(data, made, data) | {"width": width, "height": height})
+        return made, Row(line=line, facts=_facts(len(data), made, data) | {"width": width, "height": height})
 
     return _convert(args, {".aec"}, ".png", work)
 
 
-def _facts(source: bytes, made: bytes, aec: bytes) -> dict:
-    return {"bytes_in": len(source), "bytes_out": len(made), **batch.facts_of(format.read_header(aec), len(aec))}
+def _facts(n_source: int, made: bytes, aec: bytes) -> dict:
+    return {"bytes_in": n_source, "bytes_out": len(made), **batch.facts_of(format.read_header(aec), len(aec))}
 
 
 def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work) -> int:

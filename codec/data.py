@@ -14,22 +14,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .files import IMAGE_SUFFIXES
 from .image import open_checked
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".ppm"}
 
 
 def _encoded(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of every image under a tar shard, a folder of shards or images (recursive), or a single image."""
     if path.is_dir():
         for p in sorted(path.rglob("*")):
-            if p.is_file() and (p.suffix.lower() in SUFFIXES or p.suffix == ".tar"):
+            if p.is_file() and (p.suffix.lower() in IMAGE_SUFFIXES or p.suffix == ".tar"):
                 yield from _encoded(p)
     elif path.suffix == ".tar":
         try:
             with tarfile.open(path) as tar:
                 for member in tar:
-                    if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
+                    if member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
                         yield f"{path.name}/{member.name}", tar.extractfile(member).read()
         except tarfile.TarError as e:
             raise ValueError(f"{path}: not a whole tar archive ({e})") from e

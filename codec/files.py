@@ -13,6 +13,12 @@ from . import errors, format
 if TYPE_CHECKING:
     from PIL import Image
 
+# By which pictures are told from other files in folders and archives: what Pillow reads and people keep.
+IMAGE_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".jp2"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi"),
+}
+
 
 class OutputError(Exception):
     """The output exists already, or cannot be written."""
