@@ -13,9 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codec import weights
 from codec.data import load_images
-from codec.errors import ModelError
 from codec.layers import saturate
 from codec.model import LATENT_STRIDE, Synthesis, linear
 from codec.train import Options, Run
@@ -47,14 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("model", type=Path)
     parser.add_argument("images", nargs="+", type=Path)
     args = parser.parse_args(argv)
-    try:
-        model = Run.start_from(args.model, Options(minutes=1)).averaged_model()
-        analysis, synthesis = model.analysis, model.synthesis
-        steps = [model.log_step(torch.tensor([float(q)])).exp() for q in QUALITIES]
-    except ModelError:
-        codec = weights.load(args.model, torch.device("cpu"))
-        analysis, synthesis = codec.analysis, codec.synthesis
-        steps = [codec.net.step[q - 1].double()[:, None, None].float() / 2**12 for q in QUALITIES]
+    model = Run.start_from(args.model, Options(minutes=1)).averaged_model()
+    analysis, synthesis = model.analysis, model.synthesis
+    steps = [model.log_step(torch.tensor([float(q)])).exp() for q in QUALITIES]
     images, _ = load_images(args.images, SIDE)
     x = torch.stack([torch.from_numpy(im[:SIDE, :SIDE].copy()).permute(2, 0, 1) for im in images]).float() / 255 - 0.5
     print("quality  branch's share of energy  reach beyond the block  error at borders / inside  PSNR  without branch")

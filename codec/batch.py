@@ -12,7 +12,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from . import errors
@@ -201,11 +201,7 @@ def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, wor
         interrupted = True
         stop.set()
 
-    with (
-        _on_interrupt(interrupt),
-        _torch_share(workers) if networks else nullcontext() as share,
-        ThreadPoolExecutor(workers, "aec", initializer=share) as pool,
-    ):
+    with _on_interrupt(interrupt), _pool(workers, networks) as pool:
         futures = {pool.submit(attempt, job): job for job in report.jobs}
         try:
             for future in as_completed(futures):
@@ -221,14 +217,12 @@ def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, wor
     return report.code(interrupted)
 
 
-@contextmanager
-def _torch_share(workers: int) -> Iterator[Callable[[], None]]:
-    """What each of so many threads calls first to have its share of torch's threads."""
-    import torch
+def _pool(workers: int, networks: bool) -> AbstractContextManager[ThreadPoolExecutor]:
+    if not networks:
+        return ThreadPoolExecutor(workers, "aec")
+    from .parallel import pool_of  # imports torch
 
-    threads = torch.get_num_threads()
-    yield lambda: torch.set_num_threads(max(1, threads // workers))
-    torch.set_num_threads(threads)  # the number is each thread's own, but the last one set is what new threads get
+    return pool_of(workers)
 
 
 @contextmanager

@@ -310,7 +310,9 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     )
     start = p.add_mutually_exclusive_group()
     start.add_argument("--resume", metavar="CHECKPOINT", help="go on from here")
-    start.add_argument("--init", metavar="CHECKPOINT", help="a new run that begins with these weights")
+    start.add_argument(
+        "--init", metavar="MODEL|CHECKPOINT", help="a new run that begins with these weights; a model's file or name"
+    )
     transforms = ("analysis", "synthesis")
     p.add_argument(
         "--anew", nargs="+", choices=transforms, default=[], help="of --init's, begin the blocks of these nets again"

@@ -14,6 +14,7 @@ from .plan import Job, UsageError
 
 def train(args: Namespace) -> int:
     from . import train as training
+    from . import weights
 
     output = Path(args.output)
     if output.suffix != ".safetensors":
@@ -36,7 +37,8 @@ def train(args: Namespace) -> int:
     )
     report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
     holdout = Path(args.holdout) if args.holdout else None
-    resume, init = (path and Path(path) for path in (args.resume, args.init))
+    resume = args.resume and Path(args.resume)
+    init = args.init and (Path(args.init) if Path(args.init).exists() else weights.find(args.init))
     training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, holdout, report)
     return 0
 

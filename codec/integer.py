@@ -127,6 +127,13 @@ def all_qualities(vector: QualityVector) -> Tensor:
     return vector(torch.arange(1, QUALITIES + 1, dtype=torch.float64))[:, :, 0, 0].detach()
 
 
+def knots_of(values: Tensor) -> Tensor:
+    """Inverse of `all_qualities`, by least squares: float64 [100, C] -> float64 [KNOTS, C]."""
+    hats = QualityVector(QualityVector.KNOTS)
+    hats.knots.data.copy_(torch.eye(QualityVector.KNOTS))
+    return torch.linalg.lstsq(all_qualities(hats), values.double().cpu()).solution
+
+
 def _swap(module: nn.Module, empty: bool) -> nn.Module:
     """Replace every float layer below `module` by its integer twin: quantised, or empty, to be filled from a file."""
     for name, child in module.named_children():
@@ -173,6 +180,22 @@ class IntegerEntropyNet(nn.Module):
         index = all_qualities(model.hyper_index) * INDEX_UNIT
         self.hyper_index.copy_(index.round().clamp(1, INDEX_COUNT - 1))  # never skipped: z is small and matters
         return self.eval()
+
+    def floats(self) -> dict[str, Tensor]:
+        """What `from_float` was given, up to its rounding: the state of a `Model` but for its transforms."""
+        state = {
+            "log_step.knots": knots_of((self.step.double() / 2**FRACTION_BITS).log()),
+            "hyper_log_step.knots": knots_of((self.hyper_step.double() / 2**FRACTION_BITS).log()),
+            "hyper_index.knots": knots_of(self.hyper_index.double() / INDEX_UNIT),
+        }
+        for name, module in self.net.named_modules():
+            if isinstance(module, IntegerConv):
+                scale = torch.exp2(-module.shift.double())
+                state[f"entropy.{name}.weight"] = module.weight * scale[:, None, None, None]
+                state[f"entropy.{name}.bias"] = module.bias * scale / 2**FRACTION_BITS
+            elif isinstance(module, IntegerQualityVector):
+                state[f"entropy.{name}.knots"] = knots_of(module.table / 2**FRACTION_BITS)
+        return {name: value.float() for name, value in state.items()}
 
     def check(self) -> None:
         """Raise ValueError unless FORMAT §7 and §8 hold: types, ranges, and no accumulator that could overflow."""

@@ -58,7 +58,7 @@ class Config:
 CONFIGS = {
     "small": Config(),
     "medium": Config(latents=512, wide8=128, wide16=256, context=192),
-    "base": Config(latents=512, wide8=176, blocks8=6, wide16=320, context=192),
+    "base": Config(latents=512, wide8=176, blocks8=6, wide16=288, context=192),
 }
 
 

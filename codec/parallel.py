@@ -1,4 +1,4 @@
-"""Tiles at once, over threads that share the cores with torch's own. The results come in order, a few at a time."""
+"""Tiles or files at once, over threads that share the cores with torch's own."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ class OrderedMap(Protocol):
 
 @contextmanager
 def team(tiles: int, device: torch.device) -> Iterator[OrderedMap]:
-    """An ordered map that does as many of the tiles at once as pays off, and leaves each its share of torch's threads.
+    """An ordered map that does as many of the tiles at once as pays off. The results come in order, a few at a time.
 
     One at a time on a GPU, which a tile of the usual size fills, and where there is one tile or one thread.
     """
@@ -44,8 +44,17 @@ def team(tiles: int, device: torch.device) -> Iterator[OrderedMap]:
         while pending:
             yield pending.popleft().result()
 
+    with pool_of(workers) as pool:
+        yield ordered
+
+
+@contextmanager
+def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads with equal shares of torch's; what has not begun by the end never does."""
+    threads = torch.get_num_threads()
+
     def begin() -> None:
-        torch.set_num_threads(threads // workers)
+        torch.set_num_threads(max(1, threads // workers))
         torch.get_num_threads()  # which would set it anew if it came first
 
     pool, started = ThreadPoolExecutor(workers, "aec", initializer=begin), Barrier(workers + 1)
@@ -56,7 +65,7 @@ def team(tiles: int, device: torch.device) -> Iterator[OrderedMap]:
             pool.submit(started.wait)
         started.wait()
         torch.set_num_threads(threads)
-        yield ordered
+        yield pool
     finally:
         started.abort()  # of use only if a thread could not be started: the others would wait for it
         pool.shutdown(cancel_futures=True)

@@ -190,22 +190,25 @@ class Run:
     def start_from(
         cls, path: Path, options: Options, anew: Iterable[str] = (), images: Sequence[np.ndarray] = ()
     ) -> "Run":
-        """A new run that begins with the averaged weights of a checkpoint.
+        """A new run that begins with a model, or with the averaged weights of a checkpoint.
 
         Args:
-            path: the checkpoint.
-            options: of the new run; a configuration that is larger than the checkpoint's is grown into (`grown`).
+            path: the model file or the checkpoint.
+            options: of the new run; a configuration that is larger than the file's is grown into (`grown`).
             anew: of TRANSFORMS: their branches begin again, beside the linear shortcuts they have.
-            images: as in `start`, from which latents that the checkpoint's model does not have are made; else not used.
+            images: as in `start`, from which latents that the file's model does not have are made; else not used.
 
         Raises:
-            ModelError: the file is not a checkpoint of aec, or of a model that cannot grow into options.config.
+            ModelError: the file is neither, or its model cannot grow into options.config.
         """
-        with _checkpoint(path) as (meta, tensors):
-            config = Config(**meta["config"])
-            run = cls(options, CONFIGS.get(options.config, config))
-            weights = _part(tensors, "ema.")
-        kept = {k: v for k, v in weights.items() if k.split(".")[0] not in anew or not _in_branch(k)}
+        if weights.is_model(path):
+            model = weights.float_model(path)
+            config, start = model.config, model.state_dict()
+        else:
+            with _checkpoint(path) as (meta, tensors):
+                config, start = Config(**meta["config"]), _part(tensors, "ema.")
+        run = cls(options, CONFIGS.get(options.config, config))
+        kept = {k: v for k, v in start.items() if k.split(".")[0] not in anew or not _in_branch(k)}
         try:
             for kind in ("hyper", "steps"):
                 if getattr(run.config, kind) != getattr(config, kind):
@@ -348,7 +351,7 @@ def main(
         output: model file to write; checkpoints go to `checkpoint_path(output)`.
         options: resuming keeps the checkpoint's config.
         resume: checkpoint to go on from.
-        init, anew: checkpoint whose weights a new run begins with, and the nets that do not (`Run.start_from`).
+        init, anew: model or checkpoint that a new run begins with, and the nets that do not (`Run.start_from`).
         holdout: images for the figures at the end; None: every fiftieth of data, which is then not trained on.
         report: takes lines of progress.
 

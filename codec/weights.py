@@ -34,6 +34,7 @@ MODELS = Path(__file__).parent / "models"
 SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
 DEFAULT = "small"
 _ENCODER = ("analysis.", "hyper_analysis.")
+_FLOAT = ("analysis", "hyper_analysis", "synthesis")
 _LOADING = threading.Lock()
 
 
@@ -87,12 +88,7 @@ def save(path: Path, model: Model, counts: np.ndarray | None = None) -> bytes:
     Raises:
         ValueError: weights too large for the integer arithmetic (`IntegerConv.from_float`).
     """
-    parts = {
-        "analysis": model.analysis,
-        "hyper_analysis": model.hyper_analysis,
-        "synthesis": model.synthesis,
-    }
-    tensors = {f"{name}.{k}": v.half() for name, m in parts.items() for k, v in m.state_dict().items()}
+    tensors = {f"{name}.{k}": v.half() for name in _FLOAT for k, v in getattr(model, name).state_dict().items()}
     tensors |= {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model).state_dict().items()}
     tables = gaussian_tables() if counts is None else fitted_tables(counts)
     for name, table in zip(("freqs", "limits", "raw_bits"), tables, strict=True):
@@ -101,6 +97,22 @@ def save(path: Path, model: Model, counts: np.ndarray | None = None) -> bytes:
     metadata = {"aec_model": config} | _hashes(tensors, config)
     write_tensors(path, tensors, metadata)
     return bytes.fromhex(metadata["decoder_sha256"])[:MODEL_ID_BYTES]
+
+
+def float_model(path: Path) -> Model:
+    """The model that was saved, up to its export's rounding: to be trained further. Raises ModelError as `load`."""
+    codec = load(path, torch.device("cpu"))
+    state = codec.net.floats()
+    for name in _FLOAT:
+        state |= {f"{name}.{k}": v for k, v in getattr(codec, name).state_dict().items()}
+    model = Model(codec.config)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def is_model(path: Path) -> bool:
+    """Whether it is a model file, be it damaged, and not a checkpoint or anything else."""
+    return path.is_file() and _id_of(path, path.stat().st_mtime) is not None
 
 
 def _metadata(path: Path) -> dict[str, str]:

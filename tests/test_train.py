@@ -192,6 +192,33 @@ def test_a_larger_model_begins_by_computing_what_the_smaller_one_does(tmp_path, 
             assert torch.allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
+def test_a_model_file_is_trained_further(tmp_path):
+    run = started()
+    for i in range(3):
+        run.update(pixels(i), 1e-3)
+    model = run.averaged_model()
+    weights.save(tmp_path / "m.safetensors", model)
+    further = Run.start_from(tmp_path / "m.safetensors", Options(minutes=1.0, batch=2))
+    assert further.config == TINY
+    x, q = pixels(7) / 255, torch.tensor([20.0, 80.0])
+    with torch.no_grad():
+        for a, b in zip(model(x, q), further.averaged_model()(x, q), strict=True):
+            assert torch.allclose(a, b, rtol=0.01, atol=0.002)
+    weights.save(tmp_path / "again.safetensors", further.averaged_model())
+    before, after = load_file(tmp_path / "m.safetensors"), load_file(tmp_path / "again.safetensors")
+    same = [k for k in before if not k.startswith("entropy.")]
+    assert all(torch.equal(before[k], after[k]) for k in same) and len(same) > 20
+    scale = {
+        k: 2.0 ** -before[k.replace("weight", "shift")].double() for k in before if "entropy" in k and "weight" in k
+    }
+    again = {k: 2.0 ** -after[k.replace("weight", "shift")].double() for k in scale}
+    for k in scale:
+        assert torch.equal(*(t[k] * s[k][:, None, None, None] for t, s in ((before, scale), (after, again))))
+    for k in (k for k in before if k.endswith(("table", "step", "hyper_index"))):
+        assert (before[k].int() - after[k].int()).abs().max() <= 1
+    further.update(pixels(), 1e-3)
+
+
 def test_what_is_new_in_a_larger_model_learns(tmp_path, larger):
     run = started()
     run.update(pixels(), 1e-3)
