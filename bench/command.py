@@ -77,8 +77,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         _note(notes, f"no image was named: these are {pictures[0].path.parent}'s")
     n_lossy = sum(picture.path.suffix.lower() in LOSSY_SUFFIXES for picture in pictures)
     if n_lossy:
-        text = f"{n_lossy} of {len(pictures)} images come from JPEG, WebP or AVIF files"
-        _note(notes, f"{text}; their artifacts favour that codec")
+        text = f"{n_lossy} of {len(pictures)} images come from files with losses"
+        _note(notes, f"{text}; their artifacts favour the codec that made them")
     entrants, left_out = _entrants(args.codecs, args.qualities)
     metrics, unmeasured = _present_metrics(args.metrics)
     for line in left_out + unmeasured:

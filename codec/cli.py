@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   aec compress -r holiday/ -o small/      a folder, as many files at a time as there are cores
   aec view photo.aec                      look at it
   aec info photo.aec                      what it says of itself; aec verify photo.aec: whether it is whole
-  aec train my-photos/ -o my.safetensors --minutes 60
+  aec train my-photos/ -o my.safetensors --minutes 60 --init medium
   aec bench my-photos/ -o report/
   aec compare photo.png photo.aec photo.jpg -o compare.html
 each command has its own: aec compress --help
@@ -323,7 +323,7 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--config",
         choices=("small", "medium", "base"),
-        help="default: the checkpoint's, else base; --init grows into a larger one",
+        help="default: that of --init's model, else base; --init grows into a larger one, --resume keeps its own",
     )
     p.add_argument(
         "--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)"

@@ -9,7 +9,6 @@ from .batch import Progress, Row
 from .files import IMAGE_SUFFIXES, OutputError, open_picture, read_bytes, refuse_existing, write_bytes
 from .plan import Job, UsageError, expand, plan, read_list
 
-UNCOMPRESSED = 2**20  # bytes of samples from which on a file that has as many is never the smallest
 GPU_FILES = 4  # at a time: enough to keep it busy while others are read and coded
 # Bytes of a file -> bytes of the one to write, None for none, and what to say of it.
 Work = Callable[[Job, bytes, Progress], tuple[bytes | None, Row]]
@@ -30,8 +29,8 @@ def compress(args: Namespace) -> int:
 
         pixels = to_pixels(open_picture(source))  # Pillow's picture, 4 bytes a pixel, is not held any longer
         n_source = len(source)
-        if args.if_larger != "store" or n_source >= pixels.data.nbytes > UNCOMPRESSED:
-            source = None  # not to be stored, nor to be held while the picture is coded
+        if args.if_larger != "store" or not all_kept or format.stored_kind(source) is None:
+            source = None  # it will not be stored, and is not held while the picture is coded
         data = api.encode(
             pixels,
             device=args.device,

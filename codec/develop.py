@@ -20,7 +20,7 @@ def train(args: Namespace) -> int:
     if output.suffix != ".safetensors":
         raise UsageError(f"-o {output}: a model's name ends in .safetensors")
     if args.anew and args.init is None:
-        raise UsageError("--anew needs --init: it begins nets of that checkpoint again")
+        raise UsageError("--anew needs --init: it begins nets of that model again")
     refuse_existing(output, args.force or args.resume is not None)
     if args.resume is None:
         checkpoint = training.checkpoint_path(output)
@@ -38,7 +38,7 @@ def train(args: Namespace) -> int:
     report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
     holdout = Path(args.holdout) if args.holdout else None
     resume = args.resume and Path(args.resume)
-    init = args.init and (Path(args.init) if Path(args.init).exists() else weights.find(args.init))
+    init = args.init and (Path(args.init) if Path(args.init).is_file() else weights.find(args.init))
     training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, holdout, report)
     return 0
 

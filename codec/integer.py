@@ -182,7 +182,7 @@ class IntegerEntropyNet(nn.Module):
         return self.eval()
 
     def floats(self) -> dict[str, Tensor]:
-        """What `from_float` was given, up to its rounding: the state of a `Model` but for its transforms."""
+        """What `from_float` was given, but for rounding and clamping: the state of a `Model` without its transforms."""
         state = {
             "log_step.knots": knots_of((self.step.double() / 2**FRACTION_BITS).log()),
             "hyper_log_step.knots": knots_of((self.hyper_step.double() / 2**FRACTION_BITS).log()),

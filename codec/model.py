@@ -285,7 +285,7 @@ class Model(nn.Module):
         Args:
             patches: float [n, 768], 16x16 patches in [-0.5, 0.5], in the order of pixel_unshuffle; n >> 768.
             first: latents before this one are left as they are, and the others tell what those cannot: PCA of what is
-                orthogonal to all that they can synthesise.
+                orthogonal to all that their shortcut can synthesise. (What the branch adds there is to be unlearned.)
         """
         c, new = self.config, slice(first, None)
         known, _ = torch.linalg.qr(self.synthesis.shortcut.weight[:, :first, 0, 0].double())
@@ -298,8 +298,12 @@ class Model(nn.Module):
         scale = deviation.rsqrt()
         self.analysis.shortcut.weight[new] = (basis * scale).T[:, :, None, None].float()
         self.synthesis.shortcut.weight[:, new] = (basis / scale)[:, :, None, None].float()
-        for layer in (self.analysis.shortcut.bias, self.analysis.tail.weight, self.analysis.tail.bias):
+        for layer in (self.analysis.tail.weight, self.analysis.tail.bias):
             nn.init.zeros_(layer[new])
+        bias = self.synthesis.shortcut.bias
+        if not first:
+            nn.init.zeros_(bias)
+        self.analysis.shortcut.bias[new] = -scale.float() * (basis.T.float() @ bias)  # what is added there anyhow
         self.synthesis.whiten[new] = deviation.rsqrt().float()
         # At high rate d(bits) = -lambda d(distortion) where step^2 = 18 log2(e) / (lambda 255^2), in orthonormal units.
         low, high = (math.log(v) for v in LAMBDA_RANGE)
@@ -313,7 +317,6 @@ class Model(nn.Module):
             s.index_quality.knots[:, new] = (index.clamp(1, INDEX_COUNT - 2) / INDEX_UNIT).float()
         if first:
             return
-        nn.init.zeros_(self.synthesis.shortcut.bias)
         self.synthesis.silence_branch()
         self.analysis.head8.weight.mul_(4)  # pixels, -0.5..0.5, deviate by about a quarter
         # Error of trained models: 26.5 dB at the lowest lambda to 41.5 dB at the highest.

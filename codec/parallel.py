@@ -69,3 +69,4 @@ def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
     finally:
         started.abort()  # of use only if a thread could not be started: the others would wait for it
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # for threads that others start later

@@ -8,8 +8,8 @@ of the picture says about where to look, the picture is analysed there, once, an
 and the coder alone, a fraction of the work.
 
 A PSNR is searched for among the latents too: their squared errors, weighted by what the synthesis' linear part makes
-of each, are the picture's but for a factor. That depends on the picture, by some 0.5 dB, and hardly on the knob: what
-was found is decoded, which corrects it, and mostly the next is right.
+of each, are the picture's but for a factor, which depends on the picture and, slowly, on the knob: 0.5 dB either way,
+more at the ends. What was found is decoded, which corrects it, and mostly the next is right.
 """
 
 import itertools
@@ -198,7 +198,7 @@ def _analysed(task: _Task, start: float, progress: Callable[[float], None] = lam
 
     @torch.inference_mode()
     def analyse(tile: Tile) -> tuple[Tensor, ...]:
-        # What the quantiser makes of them anyhow: int16 in units of 2^-12. So a whole picture's fit in main memory.
+        # What the quantiser makes of them anyhow: int16 in units of 2^-12. A whole picture's take 4 bytes a pixel.
         y_and_z = pipeline.analyse(codec, task.pixels, tile, header.quality)
         return tuple(to_fixed(v).to(torch.int16).cpu() for v in y_and_z)
 
@@ -226,22 +226,26 @@ def _analysed(task: _Task, start: float, progress: Callable[[float], None] = lam
 
 
 def _guess(task: _Task, code: _Code, knob: float, gap: float = 0.0) -> _Trial:
-    """`gap`: dB from what the latents' errors say to the picture's PSNR."""
+    """Exact for a size. `gap`: dB from what the latents' errors say to the picture's PSNR."""
     payloads, decibels = code(knob)
     return task.trial(knob, payloads) if task.target.psnr is None else _Trial(knob, payloads, decibels + gap)
 
 
 def _search(task: _Task, goal: _Goal, code: _Code, start: float) -> _Trial:
-    """The trial that `_find` would find if each was decoded; few are."""
+    """A trial that is right, or the nearest to it, as `_find` says; of a PSNR's trials few are decoded."""
     if task.target.psnr is None:
         return _find(partial(_guess, task, code), goal, start)
-    gap = 0.0
+    gap, last = 0.0, math.inf
     for _ in range(ESTIMATES):
         found = _find(partial(_guess, task, code, gap=gap), goal.middle(), start)
         trial = task.trial(found.knob, found.payloads)
-        start, gap = trial.knob, gap + trial.value - found.value
-        if goal.low <= trial.value <= goal.high:
+        end = HIGHEST if trial.value < goal.low else LOWEST
+        if goal.low <= trial.value <= goal.high or trial.knob == end:
             return trial
+        if goal.met(trial.value) and abs(trial.knob - last) <= FINEST:  # values jump here, nothing lies nearer
+            return trial
+        start = last = trial.knob
+        gap += trial.value - found.value
         if not math.isfinite(gap):
             break
     return _find(lambda knob: task.trial(knob, code(knob)[0]), goal, start)
@@ -312,4 +316,4 @@ def _psnr(pixels: Pixels, decoded: Tensor) -> float:
 
 def _decibels(error: float, most: float) -> float:
     """PSNR of a sum of squared errors, of which `most` are 0 dB."""
-    return 10 * math.log10(most / error) if error > 0 else math.inf
+    return 10 * math.log10(most / error) if error else math.inf

@@ -44,7 +44,7 @@ class Options:
 
     Args:
         minutes: total budget of training, checkpoint's share included.
-        config: a key of CONFIGS; None: the checkpoint's where there is one, else `base`.
+        config: a key of CONFIGS; None: that of the model a run begins with, else `base`. A resumed run keeps its own.
         batch: crops of SIDE x SIDE per step.
         learning_rate: peak.
         device: torch device.
@@ -194,7 +194,8 @@ class Run:
 
         Args:
             path: the model file or the checkpoint.
-            options: of the new run; a configuration that is larger than the file's is grown into (`grown`).
+            options: of the new run; a configuration that is larger than the file's is grown into (`grown`), if it has
+                as many hyperlatents and steps. More latents change what the model computes: `init_from_patches`.
             anew: of TRANSFORMS: their branches begin again, beside the linear shortcuts they have.
             images: as in `start`, from which latents that the file's model does not have are made; else not used.
 
@@ -207,6 +208,7 @@ class Run:
         else:
             with _checkpoint(path) as (meta, tensors):
                 config, start = Config(**meta["config"]), _part(tensors, "ema.")
+                Model(config).load_state_dict(start)
         run = cls(options, CONFIGS.get(options.config, config))
         kept = {k: v for k, v in start.items() if k.split(".")[0] not in anew or not _in_branch(k)}
         try:
@@ -228,7 +230,8 @@ def grown(small: dict[str, Tensor], fresh: dict[str, Tensor]) -> dict[str, Tenso
     """Weights of a model in which a smaller one lives on: it computes the same until it is trained.
 
     Channels and blocks that are new begin as in a fresh model, heard by none of the old ones. (Source of the idea:
-    Net2Net, arXiv:1511.05641; there channels are copied.)
+    Net2Net, arXiv:1511.05641; there channels are copied.) The old channels come first everywhere, for pixel_shuffle
+    and pixel_unshuffle keep a channel's phases together, and for a latent's step depends on its channel alone.
 
     Args:
         small: by name, from a model whose every width and depth is at most the other's; of some or all layers.
@@ -357,7 +360,7 @@ def main(
 
     Raises:
         FileNotFoundError, ValueError: data or an option is unusable (the message says which).
-        ModelError: resume is not a checkpoint.
+        ModelError: resume is not a checkpoint, or init does not fit.
         BackendError: no such device.
     """
     options.device = str(weights.resolve_device(options.device))

@@ -111,7 +111,7 @@ def float_model(path: Path) -> Model:
 
 
 def is_model(path: Path) -> bool:
-    """Whether it is a model file, be it damaged, and not a checkpoint or anything else."""
+    """Whether its header says so: a checkpoint's does not."""
     return path.is_file() and _id_of(path, path.stat().st_mtime) is not None
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 from shell import aec, files, here
 
 import codec
-from codec import weights
+from codec import cli, weights
+from codec.model import CONFIGS
 
 
 def test_train_does_not_overwrite_a_checkpoint_unless_told(tmp_path, capsys):
@@ -50,8 +51,18 @@ def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_c
     assert (again.returncode, again.stderr) == (0, "")
     assert codec.decode(codec.encode(image, model=model), model=model).size == (50, 70)
 
+    tuned = tmp_path / "tuned.safetensors"
+    assert here("train", data, "-o", tuned, "--minutes", 0.002, "--init", model, "--quiet", "--batch", 2) == 0
+    assert codec.decode(codec.encode(image, model=tuned), model=tuned).size == (50, 70)
+
     refused = aec("train", data, "-o", model, "--minutes", 0.01, *options)
     assert refused.returncode == 7 and "exists already" in refused.stderr
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_configuration_can_be_asked_for(name):
+    arguments = ["train", "data", "-o", "m.safetensors", "--minutes", "1", "--config", name]
+    assert cli.make_parser().parse_args(arguments).config == name
 
 
 @pytest.mark.parametrize(
@@ -62,6 +73,8 @@ def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_c
         (["one"], 3, "one image only"),
         (["bad.tar"], 3, "bad.tar"),
         (["two", "--resume", "notes/a.txt"], 6, "not an aec training checkpoint"),
+        (["two", "--init", "notes/a.txt"], 6, "not an aec training checkpoint"),
+        (["two", "--init", "one"], 6, "no model 'one'"),
     ],
 )
 def test_train_says_what_is_wrong_before_it_starts(arguments, code, words, tmp_path, monkeypatch, capsys):

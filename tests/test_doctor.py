@@ -29,7 +29,7 @@ def test_this_machine_is_in_order():
     assert {name for name in found if name.startswith("integers")} == NATIVE | {f"integers, {gpu}" for gpu in GPUS} | {
         "integers, reference"
     }
-    assert found["model small"].ok and found["synthesis, cpu"].ok
+    assert found[f"model {weights.DEFAULT}"].ok and found["synthesis, cpu"].ok
     assert found["CUDA"].ok == (True if GPUS else None)
     assert _C.isa() == before
 

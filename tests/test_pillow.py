@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 import codec
-from codec import format, stored
+from codec import format, stored, weights
 from codec.image import to_pixels
 from codec.metadata import Metadata
 from codec.pillow_plugin import HEADER_BYTES
@@ -235,7 +235,7 @@ def test_save_is_encode(tmp_path):
     assert (tmp_path / "a.aec").read_bytes() == codec.encode(image)
     image.save(tmp_path / "b.AEC", quality=20, effort=1, device="cpu", optimize=True)  # Pillow ignores the unknown
     assert (tmp_path / "b.AEC").read_bytes() == codec.encode(image, 20, "cpu", effort=1)
-    image.save(tmp_path / "c.aec", model="small")
+    image.save(tmp_path / "c.aec", model=weights.DEFAULT)
     assert (tmp_path / "c.aec").read_bytes() == codec.encode(image)
 
 

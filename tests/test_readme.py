@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codec import cli
+from codec import cli, weights
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -24,3 +24,5 @@ def test_the_python_example_runs(monkeypatch):
 def test_every_command_line_shown_is_one_the_parser_takes(line):
     arguments, unknown = cli.make_parser().parse_known_args(shlex.split(line))
     assert not unknown and callable(arguments.run)
+    if getattr(arguments, "init", None):
+        assert weights.find(arguments.init)

@@ -1,6 +1,7 @@
 """Targets: sizes are never exceeded and hardly undercut, PSNRs are reached, and what cannot be reached is said."""
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -93,6 +94,22 @@ def test_a_psnr_is_reached_and_hardly_passed(shipped, picture, quality):
     # and in a file of 90 bytes, the gradient's, one symbol makes more.
     coarse = picture == "gradient" and quality == 12
     assert wanted <= reached(shipped, pixels, header, payloads) <= wanted + (0.4 if coarse else 0.2)
+
+
+@pytest.mark.parametrize(("psnr", "most"), [(33.0, 3), (99.0, 2), (3.0, 2)])
+def test_few_trials_of_a_psnr_are_decoded(shipped, psnr, most, monkeypatch):
+    """Out of reach above, the second is of another analysis, at the quality that turned out to be nearest."""
+    decoded, decode = [], pipeline.decode
+
+    def counted(*arguments):
+        decoded.append(1)
+        return decode(*arguments)
+
+    monkeypatch.setattr(pipeline, "decode", counted)
+    pixels = to_pixels(photos.astronaut()[:192, 128:320])
+    with suppress(targets.OutOfReach):
+        targets.encode(shipped, pixels, pixels.header(1, shipped.id), 2, Target(psnr=psnr))
+    assert 1 <= len(decoded) <= most
 
 
 def test_a_psnr_out_of_reach_says_what_is_in_reach(shipped):

@@ -203,7 +203,8 @@ def test_a_model_file_is_trained_further(tmp_path):
     x, q = pixels(7) / 255, torch.tensor([20.0, 80.0])
     with torch.no_grad():
         for a, b in zip(model(x, q), further.averaged_model()(x, q), strict=True):
-            assert torch.allclose(a, b, rtol=0.01, atol=0.002)
+            assert abs(float(a.mean() / b.mean()) - 1) < 0.01
+            assert float((a - b).square().mean()) < 1e-4 * float(a.square().mean())
     weights.save(tmp_path / "again.safetensors", further.averaged_model())
     before, after = load_file(tmp_path / "m.safetensors"), load_file(tmp_path / "again.safetensors")
     same = [k for k in before if not k.startswith("entropy.")]
@@ -243,8 +244,9 @@ def test_new_latents_tell_what_the_old_ones_cannot(tmp_path, monkeypatch):
     analysis, synthesis = (
         net.shortcut.weight.detach()[..., 0, 0] for net in (finer.model.analysis, finer.model.synthesis)
     )
-    assert torch.equal(analysis[:8], run.ema["analysis.shortcut.weight"][..., 0, 0])
-    assert torch.equal(synthesis[:, :8], run.ema["synthesis.shortcut.weight"][..., 0, 0])
+    state = finer.model.state_dict()
+    for name, old in run.ema.items():
+        assert torch.equal(state[name][tuple(slice(n) for n in old.shape)], old), name
     assert torch.allclose(synthesis[:, :8].T @ synthesis[:, 8:], torch.zeros(8, 16), atol=1e-5)
     assert torch.allclose(analysis[8:] @ synthesis[:, 8:], torch.eye(16), atol=1e-4)
     x, q = pixels(7) / 255, torch.tensor([60.0, 95.0])
