@@ -26,12 +26,13 @@ from .model import bits_of, quality_lambda, step_of
 from .weights import Codec
 
 # Bits per squared quantisation step. The step s of a uniform quantiser that minimises bits + curvature * s^2 / 24 has
-# curvature * s^2 = 12 log2(e) = 17.3. Measured by channel on one picture: 10 to 22, median 14 to 15. Both 14 and 20
-# gained less than 17.3 where all were tried.
-CURVATURE = 12 * math.log2(math.e)
+# curvature * s^2 = 12 log2(e) = 17.3, about what was measured by channel on one picture. Moved together, latents whose
+# errors overlap in the picture are stiffer than each alone: with these two, 16 iterations lower the loss of 24 cases (8
+# held-out crops, three qualities) by 2.1 %; with 17.3 and 0.7 by 1.2 %.
+CURVATURE = 1.2 * 12 * math.log2(math.e)
 # Neighbours that mend the same error overshoot together: each latent moves with this probability.
-MOVING = 0.7
-# By effort. 4 iterations give five sixths of the gain of 16; 32 give no more than 16.
+MOVING = 0.5
+# By effort. 4 iterations give half of the gain of 16.
 ITERATIONS = {3: 1, 4: 2, 5: 3, 6: 4, 7: 6, 8: 8, 9: 16}
 
 

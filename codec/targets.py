@@ -27,6 +27,7 @@ from .format import Header, Tile
 from .image import Pixels
 from .integer import to_fixed, to_float
 from .layers import exact_convolutions
+from .model import HYPER_STRIDE
 from .parallel import team
 from .refine import ITERATIONS
 from .weights import Codec
@@ -188,6 +189,14 @@ def encode(
     return replace(header, quality=_setting(codec, trial.knob)[1]), trial.payloads
 
 
+def _numbers(codec: Codec, tile: Tile) -> int:
+    """How many latents and hyperlatents a tile has."""
+    height, width = pipeline.latent_size(tile)
+    return codec.config.latents * height * width + codec.config.hyper * -(-height // HYPER_STRIDE) * -(
+        -width // HYPER_STRIDE
+    )
+
+
 # A knob -> the payloads, and the PSNR by the latents' errors.
 _Code = Callable[[float], tuple[list[bytes], float]]
 
@@ -198,14 +207,22 @@ def _analysed(task: _Task, start: float, progress: Callable[[float], None] = lam
 
     @torch.inference_mode()
     def analyse(tile: Tile) -> tuple[Tensor, ...]:
-        # What the quantiser makes of them anyhow: int16 in units of 2^-12. A whole picture's take 4 bytes a pixel.
         y_and_z = pipeline.analyse(codec, task.pixels, tile, header.quality)
         return tuple(to_fixed(v).to(torch.int16).cpu() for v in y_and_z)
+
+    # What the quantiser makes of them anyhow, int16 in units of 2^-12: 4 bytes for each pixel of the picture. In one
+    # piece, for many would lie scattered among what comes and goes meanwhile, and take up more memory.
+    held, used = torch.empty(sum(_numbers(codec, tile) for tile in header.tiles), dtype=torch.int16), 0
+
+    def hold(values: Tensor) -> Tensor:
+        nonlocal used
+        used += values.numel()
+        return held[used - values.numel() : used].view(values.shape).copy_(values)
 
     tiles = []
     with exact_convolutions(), team(len(header.tiles), codec.device) as ordered:
         for latents in ordered(analyse, header.tiles):
-            tiles.append(latents)
+            tiles.append(tuple(map(hold, latents)))
             progress(len(tiles) / (len(header.tiles) + 1))
     energy = codec.synthesis.shortcut.weight.square().sum((0, 2, 3))  # in the picture, of each channel's 1
 

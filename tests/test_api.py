@@ -231,8 +231,8 @@ def test_dead_zones_are_for_latents_not_for_hyperlatents(shipped):
     )
     n = of_no_zone[2][0]  # hyperlatents
     assert of_no_zone[0][:n].any() and torch.equal(of_no_zone[0][:n], of_widest[0][:n])
-    small, none = ((symbols[n:].abs().clamp(0, 9) % 9 > 0).sum() for symbols in (of_no_zone[0], of_widest[0]))
-    assert small > 0 and none == 0  # of 1 to 8: the widest zone reaches to 8.5
+    small, none = ((symbols[n:].abs().clamp(0, 8) % 8 > 0).sum() for symbols in (of_no_zone[0], of_widest[0]))
+    assert small > 0 and none == 0  # of 1 to 7: the widest zone reaches to 8.5 - 2^-12, so an 8 may remain
 
 
 def test_two_is_the_default_effort():
