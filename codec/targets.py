@@ -80,6 +80,9 @@ class _Goal:
         quarter = (self.high - self.low) / 4
         return replace(self, low=self.low + quarter, high=self.high - quarter)
 
+    def right(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
     def met(self, value: float) -> bool:
         return value <= self.high if self.at_most else value >= self.low
 
@@ -179,6 +182,12 @@ def encode(
     trial = _search(task, goal, _analysed(task, start, progress if not refined else lambda share: None), start)
     if abs(max(1, trial.knob) - max(1, start)) > FAR:  # the sample was not like the picture
         trial = _search(task, goal, _analysed(task, trial.knob), trial.knob)
+    elif not goal.right(trial.value) and trial.knob not in (
+        LOWEST,
+        HIGHEST,
+    ):  # values jump, as in tiny files; elsewhere
+        other = _search(task, goal, _analysed(task, trial.knob), trial.knob)  # for latents of another quality
+        trial = min(trial, other, key=lambda t: (not goal.met(t.value), abs(t.value - goal.low)))
     if refined:
         trial = _refined(task, goal, trial.knob, effort, progress)
     if not goal.met(trial.value):
@@ -197,7 +206,7 @@ def _numbers(codec: Codec, tile: Tile) -> int:
     )
 
 
-# A knob -> the payloads, and the PSNR by the latents' errors.
+# A knob -> the payloads, and, where a PSNR is the target, what the latents' errors say of it.
 _Code = Callable[[float], tuple[list[bytes], float]]
 
 
@@ -233,6 +242,8 @@ def _analysed(task: _Task, start: float, progress: Callable[[float], None] = lam
         def one(latents: tuple[Tensor, ...]) -> tuple[bytes, float]:
             y, z = (to_float(v.to(codec.device)) for v in latents)
             payload, decoded = pipeline.code(tuned, quality, y, z, tuned.dead_zones)
+            if task.target.psnr is None:
+                return payload, 0.0  # nobody asks
             return payload, float((y - decoded).square().sum((1, 2)) @ energy)
 
         with team(len(tiles), codec.device) as ordered:
@@ -257,7 +268,7 @@ def _search(task: _Task, goal: _Goal, code: _Code, start: float) -> _Trial:
         found = _find(partial(_guess, task, code, gap=gap), goal.middle(), start)
         trial = task.trial(found.knob, found.payloads)
         end = HIGHEST if trial.value < goal.low else LOWEST
-        if goal.low <= trial.value <= goal.high or trial.knob == end:
+        if goal.right(trial.value) or trial.knob == end:
             return trial
         if goal.met(trial.value) and abs(trial.knob - last) <= FINEST:  # values jump here, nothing lies nearer
             return trial
@@ -294,7 +305,7 @@ def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Tria
     below = above = before = None
     for n in itertools.count():
         trial = measure(knob)
-        if goal.low <= trial.value <= goal.high:
+        if goal.right(trial.value):
             return trial
         if trial.value < goal.low:
             below = trial

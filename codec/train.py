@@ -202,15 +202,10 @@ class Run:
         Raises:
             ModelError: the file is neither, or its model cannot grow into options.config.
         """
-        if weights.is_model(path):
-            model = weights.float_model(path)
-            config, start = model.config, model.state_dict()
-        else:
-            with _checkpoint(path) as (meta, tensors):
-                config, start = Config(**meta["config"]), _part(tensors, "ema.")
-                Model(config).load_state_dict(start)
+        model = weights.float_model(path) if weights.is_model(path) else _averaged(path)
+        config = model.config
         run = cls(options, CONFIGS.get(options.config, config))
-        kept = {k: v for k, v in start.items() if k.split(".")[0] not in anew or not _in_branch(k)}
+        kept = {k: v for k, v in model.state_dict().items() if k.split(".")[0] not in anew or not _in_branch(k)}
         try:
             for kind in ("hyper", "steps"):
                 if getattr(run.config, kind) != getattr(config, kind):
@@ -267,6 +262,14 @@ def _checkpoint(path: Path) -> Iterator[tuple[dict, dict[str, Tensor]]]:
             yield meta, {k: f.get_tensor(k) for k in f.keys()}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as e:
         raise ModelError(f"{path}: not an aec training checkpoint ({e})") from e
+
+
+def _averaged(path: Path) -> Model:
+    """The averaged weights of a checkpoint."""
+    with _checkpoint(path) as (meta, tensors):
+        model = Model(Config(**meta["config"]))
+        model.load_state_dict(_part(tensors, "ema."))
+        return model
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
