@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec import layers, train
-from codec import model as model_module
 from codec.data import Crops, load_images
+from codec.layers import saturate
 from codec.metrics import bd_rate
-from codec.model import CONFIGS, Model
+from codec.model import CONFIGS, INDEX_UNIT, Model
+from codec.order import step_of
 from codec.train import SIDE, Options, Run, learning_rate_at
 from codec.weights import resolve_device
 
@@ -101,10 +103,28 @@ def activation(f: Callable[[Tensor], Tensor]) -> Callable[[], None]:
 
 
 def order(f: Callable[..., Tensor]) -> Callable[[], None]:
+    """Another order than FORMAT §8's: any `f` with the signature of `step_of`."""
+
     def patch() -> None:
-        model_module.step_of = f
+        Model._code = partialmethod(code_by_maps, order=f)
 
     return patch
+
+
+def code_by_maps(
+    self: Model, y: Tensor, prior: Tensor, q: Tensor, order: Callable[..., Tensor] = step_of
+) -> tuple[Tensor, Tensor]:
+    """`Model._code` as the format puts it: every step says of all latents what it would, and some of it is meant."""
+    step, steps = self.log_step(q).exp(), order(self.config.steps, *y.shape[1:], device=y.device)
+    y_hat, v, s, index = (torch.zeros_like(y) for _ in range(4))
+    for k in range(self.config.steps):
+        now = steps == k
+        mean_k, index_k = self.entropy.step(k, prior, y_hat, q)
+        v_k, index_k = (y - saturate(mean_k.float())) / step, INDEX_UNIT * index_k.float()
+        s_k = self._quantise(v_k.detach(), index_k.detach())
+        y_hat = torch.where(now, y + step * (s_k - v_k.detach()), y_hat)
+        v, s, index = (torch.where(now, new, old) for new, old in ((v_k, v), (s_k, s), (index_k, index)))
+    return y_hat, self._rate(v, s, index).sum((1, 2, 3))
 
 
 def one_step(steps: int, channels: int, height: int, width: int, device=None) -> Tensor:

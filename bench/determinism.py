@@ -106,7 +106,7 @@ def _integer(
 
     from codec import integer, latents
     from codec.errors import CorruptError
-    from codec.model import step_of
+    from codec.order import step_of
 
     net, q = codec.net, torch.tensor([quality])
     y, z = torch.from_numpy(image["y"]), torch.from_numpy(image["z"])
@@ -166,7 +166,8 @@ def _control(
     import torch
 
     from codec.integer import FRACTION_BITS
-    from codec.model import INDEX_UNIT, step_of
+    from codec.model import INDEX_UNIT
+    from codec.order import step_of
     from codec.tables import INDEX_COUNT
 
     y, z = (

@@ -63,10 +63,13 @@ class Add(nn.Module):
 
 
 class FreeAdd(nn.Module):
-    """Addition in the transforms, which stay float and have no range to keep."""
+    """Addition in the transforms, which stay float and have no range to keep: in a's precision.
+
+    One float32 vector would else make all that follows float32 under autocast: half the speed of what is no product.
+    """
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return a + b
+        return a + b.to(a.dtype)
 
 
 class QualityVector(nn.Module):

@@ -4,8 +4,8 @@ A latent and a hyperlatent are coded alike: value = mean + symbol * step, where 
 and the mean and the scale index come from the entropy net (for hyperlatents the mean is 0 and the index a table).
 
 Sources: hyperprior, Balle 2018 (arXiv:1802.01436); means and context, Minnen 2018 (arXiv:1809.02736); mixed
-quantisation, Minnen & Singh 2020 (arXiv:2007.08739); parallel steps over channel groups and 2x2 positions (quadtree),
-DCVC-DC (arXiv:2302.14402); one model for all rates by gain vectors, Cui 2021 (arXiv:2003.02012).
+quantisation, Minnen & Singh 2020 (arXiv:2007.08739); one model for all rates by gain vectors, Cui 2021
+(arXiv:2003.02012).
 """
 
 import math
@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import Add, Block, Leaky, Pointwise, QualityVector, blocks, exact_convolutions, saturate
+from .layers import Add, Block, FreeAdd, Leaky, Pointwise, QualityVector, blocks, exact_convolutions, saturate
+from .order import Corners
 from .tables import DEAD_ZONE_PER_BIT, INDEX_COUNT, MAX_DEAD_ZONE, SCALE_MAX, SCALE_MIN
 
 LATENT_STRIDE = 16  # pixels per latent, each way
@@ -85,6 +86,7 @@ class Analysis(nn.Module):
         self.body16 = blocks(c.wide16, c.blocks16)
         self.tail = Pointwise(c.wide16, c.latents)
         self.quality8, self.quality16 = QualityVector(c.wide8), QualityVector(c.wide16)
+        self.add = FreeAdd()
         self.log_gain = QualityVector(c.latents)
 
     def silence_branch(self) -> None:
@@ -93,8 +95,8 @@ class Analysis(nn.Module):
         nn.init.zeros_(self.tail.bias)
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
-        h = self.body8(self.head8(F.pixel_unshuffle(x, 8)) + self.quality8(q))
-        h = self.body16(self.head16(F.pixel_unshuffle(h, 2)) + self.quality16(q))
+        h = self.body8(self.add(self.head8(F.pixel_unshuffle(x, 8)), self.quality8(q)))
+        h = self.body16(self.add(self.head16(F.pixel_unshuffle(h, 2)), self.quality16(q)))
         return linear(self.shortcut, F.pixel_unshuffle(x, LATENT_STRIDE)) + self.log_gain(q).exp() * self.tail(h)
 
 
@@ -114,6 +116,7 @@ class Synthesis(nn.Module):
         self.body8 = blocks(c.wide8, c.blocks8)
         self.tail8 = Pointwise(c.wide8, 3 * 64)
         self.quality16, self.quality8 = QualityVector(c.wide16), QualityVector(c.wide8)
+        self.add = FreeAdd()
         self.log_gain = QualityVector(3 * 64)
         self.register_buffer("whiten", torch.ones(c.latents))
 
@@ -128,8 +131,8 @@ class Synthesis(nn.Module):
 
     def features(self, y: Tensor, q: Tensor) -> Tensor:
         """The branch but for its last, linear layer: [B, wide8, 2h, 2w]."""
-        h = self.body16(self.head16(self.whiten[:, None, None] * y) + self.quality16(q))
-        return self.body8(F.pixel_shuffle(self.tail16(h), 2) + self.quality8(q))
+        h = self.body16(self.add(self.head16(self.whiten[:, None, None] * y), self.quality16(q)))
+        return self.body8(self.add(F.pixel_shuffle(self.tail16(h), 2), self.quality8(q)))
 
 
 class HyperAnalysis(nn.Module):
@@ -140,6 +143,7 @@ class HyperAnalysis(nn.Module):
         n = c.context
         self.head = Pointwise(c.latents, n)
         self.quality = QualityVector(n)
+        self.add = FreeAdd()
         self.body = Block(n)
         self.down2 = Pointwise(4 * n, n)
         self.body2 = Block(n)
@@ -148,7 +152,7 @@ class HyperAnalysis(nn.Module):
         self.tail = Pointwise(n, c.hyper)
 
     def forward(self, y: Tensor, q: Tensor) -> Tensor:
-        h = self.body(self.head(y) + self.quality(q))
+        h = self.body(self.add(self.head(y), self.quality(q)))
         h = self.body2(self.down2(F.pixel_unshuffle(h, 2)))
         h = self.body4(self.down4(F.pixel_unshuffle(h, 2)))
         return self.tail(h)
@@ -174,11 +178,31 @@ class ContextStep(nn.Module):
             nn.init.zeros_(head.bias)
 
     def forward(self, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.add(self.from_hyper(prior), self.quality(q))
-        if self.from_latents is not None:
-            h = self.add(h, self.from_latents(y_hat))
-        h = self.body(self.act(h))
+        h = self.features(prior, None if self.from_latents is None else self.from_latents(y_hat), q)
         return self.mean(h), self.add(self.index(h), self.index_quality(q))
+
+    def features(self, prior: Tensor, from_latents: Tensor | None, q: Tensor) -> Tensor:
+        h = self.add(self.from_hyper(prior), self.quality(q))
+        if from_latents is not None:
+            h = self.add(h, from_latents)
+        return self.body(self.act(h))
+
+    def of_own(self, k: int, prior: Tensor, known: list[Tensor], q: Tensor, corners: Corners) -> tuple[Tensor, Tensor]:
+        """What `forward` says of the latents of step k, this one, alone: as `Corners.latents_of_steps` has them.
+
+        `known` are the latents of the steps before, in the same form. In float only.
+        """
+        from_latents = None
+        if k > 0:
+            weight, bias = self.from_latents.weight[:, :, 0, 0], self.from_latents.bias[:, None, None]
+            from_latents = corners.join(torch.cat(known, 2) @ corners.rows(weight.T, range(k))) + bias
+        h = corners.split(self.features(prior, from_latents, q))
+        mean, index = (
+            h @ corners.rows(head.weight[:, :, 0, 0], [k]).mT + corners.rows(head.bias[:, None], [k]).mT
+            for head in (self.mean, self.index)
+        )
+        quality = corners.rows(self.index_quality(q)[:, :, 0, 0].T, [k]).mT
+        return mean, self.add(index, quality.repeat_interleave(h.shape[1] // len(q), 1))
 
 
 class EntropyNet(nn.Module):
@@ -207,19 +231,6 @@ class EntropyNet(nn.Module):
     def step(self, k: int, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and index / INDEX_UNIT, [B, M, h, w] each, of every latent; only those of step k are meant."""
         return self.steps[k](prior, y_hat, q)
-
-
-def step_of(steps: int, channels: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
-    """The step in which each latent is coded, int64 [M, h, w] (FORMAT §8).
-
-    Channel c is in group c mod steps; a position's phase counts (0,0), (1,1), (0,1), (1,0) of each 2x2 square (two
-    steps: the checkerboard). Step = group xor phase: in every step each group is read at another phase.
-    """
-    i = torch.arange(height, device=device)[:, None] & 1
-    j = torch.arange(width, device=device)[None, :] & 1
-    phase = (i ^ j) if steps == 2 else 2 * (i ^ j) + i
-    group = torch.arange(channels, device=device)[:, None, None] % steps
-    return group ^ phase
 
 
 class _Bound(torch.autograd.Function):
@@ -343,22 +354,32 @@ class Model(nn.Module):
         z_noise = torch.rand_like(z) - 0.5 if self.training else _round_error(z / z_step)
         bits = bits_of(z / z_step + z_noise, INDEX_UNIT * self.hyper_index(q)).sum((1, 2, 3))
 
-        step = self.log_step(q).exp()
         prior = self.entropy.prior(z_hat, q, *y.shape[2:])
-        order = step_of(self.config.steps, *y.shape[1:], device=y.device)
-        y_hat, v, s, index = (torch.zeros_like(y) for _ in range(4))
-        for k in range(self.config.steps):
-            now = order == k
-            mean_k, index_k = self.entropy.step(k, prior, y_hat, q)
-            v_k, index_k = (y - saturate(mean_k.float())) / step, INDEX_UNIT * index_k.float()
-            s_k = self._quantise(v_k.detach(), index_k.detach())
-            y_hat = torch.where(now, y + step * (s_k - v_k.detach()), y_hat)
-            v, s, index = (torch.where(now, new, old) for new, old in ((v_k, v), (s_k, s), (index_k, index)))
+        y_hat, rate = self._code(y, prior, q)
+        return self.synthesis(y_hat, q) + 0.5, bits + rate
+
+    def _code(self, y: Tensor, prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents [B, M, h, w] as the decoder gets them, and their bits [B]."""
+        corners = Corners(self.config.steps, y.shape)
+        values = corners.latents_of_steps(y)
+        units = corners.latents_of_steps(self.log_step(q).exp().expand_as(y))
+        known: list[Tensor] = []
+        bits = 0.0
+        for k, (value, step) in enumerate(zip(values, units, strict=True)):
+            mean, index = self.entropy.steps[k].of_own(k, prior, known, q, corners)
+            v, index = (value - saturate(mean.float())) / step, INDEX_UNIT * index.float()
+            s = self._quantise(v.detach(), index.detach())
+            known.append(value + step * (s - v.detach()))
+            bits = bits + corners.sums(self._rate(v, s, index))
+        return corners.latents(known), bits
+
+    def _rate(self, v: Tensor, s: Tensor, index: Tensor) -> Tensor:
+        """Bits of symbols s, chosen for v; in training with the gradients that `forward` tells of. Elementwise."""
         rate = bits_of(s, index)
         if self.training:
             noisy = bits_of(v + torch.rand_like(v) - 0.5, index.detach())
             rate = rate + noisy - noisy.detach()
-        return self.synthesis(y_hat, q) + 0.5, bits + rate.sum((1, 2, 3))
+        return rate
 
     def _quantise(self, v: Tensor, index: Tensor) -> Tensor:
         """The symbols of latents at `v` steps from their means: the nearest, or 0 in a dead zone."""

@@ -17,32 +17,40 @@ RMS = 0.2  # of a step, in learning rates, as Adam's is: one rate then suits bot
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum, for 1x1 convolutions. The state of each is `momentum`, of its shape.
+    """Muon with Nesterov momentum, for 1x1 convolutions.
+
+    The state of each is `momentum`, of its shape, and `step`, how often that was updated.
 
     Args:
         parameters: weights [out, in, 1, 1].
         lr: learning rate, of the size that suits Adam.
+        every: each matrix moves in one of so many calls of `step`, so many times as far; the momentum is kept in all.
+            A momentum changes slowly, and making it orthogonal takes time.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float):
-        super().__init__(parameters, {"lr": lr})
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, every: int = 2):
+        super().__init__(parameters, {"lr": lr, "every": every})
 
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
+            matrices, every = group["params"], group["every"]
+            for p in matrices:
+                if not self.state[p]:
+                    self.state[p] = {"momentum": torch.zeros_like(p), "step": torch.tensor(0)}
+            states = [self.state[p] for p in matrices]
+            torch._foreach_lerp_([s["momentum"] for s in states], [p.grad for p in matrices], 1 - MOMENTUM)
             shapes = defaultdict(list)  # matrices of one shape go through every product together
-            for p in group["params"]:
-                shapes[p.shape].append(p)
+            for i, (p, state) in enumerate(zip(matrices, states, strict=True)):
+                if (i - int(state["step"])) % every == 0:
+                    shapes[p.shape].append(p)
+                state["step"] += 1
             for same in shapes.values():
-                for p in same:
-                    if not self.state[p]:
-                        self.state[p] = {"momentum": torch.zeros_like(p)}
                 gradient = torch.stack([p.grad for p in same])
-                momentum = torch.stack([self.state[p]["momentum"] for p in same]).lerp_(gradient, 1 - MOMENTUM)
-                torch._foreach_copy_([self.state[p]["momentum"] for p in same], list(momentum))
+                momentum = torch.stack([self.state[p]["momentum"] for p in same])
                 steps = orthogonal(gradient.lerp(momentum, MOMENTUM)[..., 0, 0])
                 size = RMS * max(same[0].shape[:2]) ** 0.5
-                torch._foreach_add_(same, list(steps[..., None, None]), alpha=-group["lr"] * size)
+                torch._foreach_add_(same, list(steps[..., None, None]), alpha=-group["lr"] * every * size)
 
 
 def orthogonal(x: Tensor) -> Tensor:
@@ -52,5 +60,5 @@ def orthogonal(x: Tensor) -> Tensor:
     y = y / (y.norm(dim=(1, 2), keepdim=True) + 1e-12)
     for _ in range(ITERATIONS):
         gram = y @ y.mT
-        y = A * y + (B * gram + C * (gram @ gram)) @ y
+        y = torch.baddbmm(y, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), y, beta=A)
     return (y if wide is x else y.mT).float()

@@ -22,7 +22,8 @@ from torch import Tensor
 from . import latents
 from .integer import to_float
 from .layers import exact_convolutions
-from .model import bits_of, quality_lambda, step_of
+from .model import bits_of, quality_lambda
+from .order import step_of
 from .weights import Codec
 
 # Bits per squared quantisation step. The step s of a uniform quantiser that minimises bits + curvature * s^2 / 24 has

@@ -32,7 +32,7 @@ LARGE_CROPS_FROM = 0.7
 WARM_UP = 0.01
 DECAY_FROM = 0.45
 EMA_HORIZON = 0.005  # of the steps so far, at most 2000: early weights are forgotten quickly
-STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum",)}  # of each parameter
+STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum", "step")}  # of each parameter
 TRANSFORMS = ("analysis", "synthesis")
 # Of the learning rate: a step of a shortcut changes all pixels, and PCA is not far from where it ends.
 SHORTCUT_SHARE = 0.1
@@ -77,7 +77,8 @@ def loss_of(model: nn.Module, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Ten
     """
     x_hat, bits = model(x, q)
     bpp = bits / (x.shape[2] * x.shape[3])
-    mse = (x_hat.float() - x).square().mean((1, 2, 3))
+    # The mean's gradient lies as its argument does: channels last, as all that it is going to meet.
+    mse = (x_hat.float() - x).permute(0, 2, 3, 1).square().mean((1, 2, 3))
     lam = quality_lambda(q)
     weight = (quality_lambda(torch.tensor(50.5)) / lam).sqrt()
     return (weight * (bpp + lam * 255**2 * mse)).mean(), bpp.detach(), mse.detach()

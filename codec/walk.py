@@ -15,7 +15,8 @@ from torch import Tensor
 from . import _C, entropy, entropy_cuda
 from .integer import HIGH, LOW, IntegerEntropyNet, to_fixed, to_float
 from .layers import FRACTION_BITS
-from .model import HYPER_STRIDE, step_of
+from .model import HYPER_STRIDE
+from .order import step_of
 from .walk_cuda import CudaNets, CudaWalk
 
 NETS = ("native", "reference")  # native: the fastest there is for the net's device

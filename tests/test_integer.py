@@ -23,7 +23,8 @@ from codec.integer import (
     all_qualities,
 )
 from codec.layers import FRACTION_BITS, LEAK_BITS, QualityVector
-from codec.model import Config, Model, step_of
+from codec.model import Config, Model
+from codec.order import step_of
 
 int16 = st.one_of(st.integers(LOW, HIGH), st.sampled_from([LOW, LOW + 1, -1, 0, 1, HIGH - 1, HIGH]), st.integers(-9, 9))
 ONE = 2**FRACTION_BITS

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from codec import _C, format, pipeline, walk, weights
 from codec.image import to_pixels
 from codec.integer import ACCUMULATOR_LIMIT, HIGH, LOW, IntegerConv, IntegerEntropyNet, IntegerQualityVector
-from codec.model import Config, step_of
+from codec.model import Config
+from codec.order import step_of
 
 SMALLEST = dict(wide8=8, blocks8=1, wide16=8, blocks16=1)
 

@@ -9,19 +9,23 @@ import numpy as np
 import photos
 import pytest
 import torch
+from bench_package import module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from torch import Tensor
 
 from codec import weights
 from codec.errors import ModelError
 from codec.fit import LARGEST, symbol_counts
-from codec.model import CONFIGS, LAMBDA_RANGE, Config, Model, bits_of, quality_lambda, step_of
+from codec.model import CONFIGS, LAMBDA_RANGE, Config, Model, bits_of, quality_lambda
 from codec.muon import Muon, orthogonal
+from codec.order import Corners, step_of
 from codec.tables import INDEX_COUNT, cost_bits, dead_zones, fitted_tables, gaussian_tables
 from codec.train import DECAY_FROM, WARM_UP, Options, Run, learning_rate_at, loss_of, train
 
 CPU = torch.device("cpu")
+code_by_maps = module("ablations").code_by_maps
 TINY = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
 
 # ------------------------------------------------------------------ schedule and lambda
@@ -110,6 +114,45 @@ def test_steps_are_of_equal_size_and_every_step_reads_each_group_at_another_phas
 def test_patterns_of_the_first_channels_are_these():
     assert step_of(2, 2, 2, 4).tolist() == [[[0, 1, 0, 1], [1, 0, 1, 0]], [[1, 0, 1, 0], [0, 1, 0, 1]]]
     assert step_of(4, 4, 2, 2).tolist() == [[[0, 2], [3, 1]], [[1, 3], [2, 0]], [[2, 0], [1, 3]], [[3, 1], [0, 2]]]
+
+
+@given(
+    st.sampled_from([2, 4]),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(1, 3),
+)
+def test_latents_taken_apart_by_steps_are_those_of_the_steps_and_go_together_again(steps, groups, batch, h, w, n):
+    y = torch.arange(batch * steps * groups * 4 * h * w, dtype=torch.float64).view(batch, steps * groups, 2 * h, 2 * w)
+    corners, order = Corners(steps, y.shape), step_of(steps, *y.shape[1:])
+    parts = corners.latents_of_steps(y)
+    assert [p.shape for p in parts] == [(4, batch * h * w, groups)] * steps
+    for k, part in enumerate(parts):
+        assert sorted(part.flatten().tolist()) == sorted(y[:, order == k].flatten().tolist())
+        assert torch.equal(corners.sums(part), y[:, order == k].sum(1))
+    assert torch.equal(corners.latents(parts), y)
+    maps = torch.rand(batch, n, 2 * h, 2 * w)
+    assert torch.equal(corners.join(corners.split(maps)), maps)
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_training_codes_the_latents_of_each_step_as_the_formats_whole_maps_do(steps):
+    torch.manual_seed(3)
+    model = Model(replace(TINY, steps=steps)).double().eval()
+    for p in model.parameters():  # heads begin at zero
+        p.data.add_(0.1 * torch.randn_like(p))
+    y, q = torch.randn(3, TINY.latents, 4, 6, dtype=torch.float64), torch.tensor([1.0, 33.3, 100.0])
+    y.requires_grad_()
+    prior = torch.randn(3, TINY.context, 4, 6, dtype=torch.float64)
+    results = []
+    for code in (Model._code, code_by_maps):
+        y_hat, bits = code(model, y, prior, q)
+        results.append((y_hat, bits, *torch.autograd.grad((y_hat * y_hat.detach().cos()).sum() + bits.sum(), y)))
+    for fast, whole in zip(*results, strict=True):
+        assert fast.shape == whole.shape and torch.allclose(fast.double(), whole.double(), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(results[0][0], y, atol=1e-3)
 
 
 # ------------------------------------------------------------------ a run and its checkpoint
@@ -226,7 +269,7 @@ def test_what_is_new_in_a_larger_model_learns(tmp_path, larger):
     run.save(tmp_path / "c.safetensors")
     grown = Run.start_from(tmp_path / "c.safetensors", Options(minutes=1.0, batch=2, config="larger"))
     before = state_of(grown)
-    for i in range(3):  # what follows a layer of zeros learns once that has begun to
+    for i in range(6):  # what follows a layer of zeros learns once that has begun to, and moves every second time
         grown.update(pixels(i), 1e-3)
     after = state_of(grown)
     assert [
@@ -316,7 +359,7 @@ def test_muon_takes_the_steps_of_torchs_own():
     flat = [torch.nn.Parameter(torch.randn(s)) for s in shapes]
     ours = [torch.nn.Parameter(p.detach().clone()[..., None, None]) for p in flat]
     oracle = torch.optim.Muon(flat, lr=0.01, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-    optimiser = Muon(ours, lr=0.01)
+    optimiser = Muon(ours, lr=0.01, every=1)
     for _ in range(5):
         for p, o in zip(flat, ours, strict=True):
             p.grad = torch.randn(p.shape)
@@ -326,6 +369,25 @@ def test_muon_takes_the_steps_of_torchs_own():
     for p, o in zip(flat, ours, strict=True):
         assert torch.allclose(p, o[..., 0, 0], atol=2e-3)  # both in bf16, in another order
         assert not torch.equal(o[..., 0, 0], torch.zeros(p.shape))
+
+
+def test_muon_moves_a_part_of_the_matrices_in_each_call_and_by_as_much_in_all():
+    torch.manual_seed(0)
+    gradient = torch.randn(3, 8, 6, 1, 1)
+
+    def moved(every: int, calls: int) -> Tensor:
+        matrices = [torch.nn.Parameter(torch.zeros(8, 6, 1, 1)) for _ in gradient]
+        optimiser = Muon(matrices, lr=0.01, every=every)
+        for _ in range(calls):
+            for p, g in zip(matrices, gradient, strict=True):
+                p.grad = g
+            optimiser.step()
+        return torch.stack([p.detach() for p in matrices])
+
+    assert [bool(m.any()) for m in moved(2, 1)] == [True, False, True]
+    # A momentum of one gradient keeps its direction: all that differs is when a step is taken.
+    assert torch.allclose(moved(2, 4), moved(1, 4), atol=1e-3)
+    assert torch.allclose(moved(3, 6), moved(1, 6), atol=1e-3)
 
 
 def test_the_checkpoint_is_safetensors_with_the_clock_in_its_metadata(tmp_path):

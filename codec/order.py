@@ -1,0 +1,69 @@
+"""Which context step codes a latent (FORMAT §8), and a map of latents taken apart by it.
+
+Source: parallel steps over channel groups and 2x2 positions, the quadtree of DCVC-DC (arXiv:2302.14402).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def step_of(steps: int, channels: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """The step in which each latent is coded, int64 [M, h, w] (FORMAT §8).
+
+    Channel c is in group c mod steps; a position's phase counts (0,0), (1,1), (0,1), (1,0) of each 2x2 square (two
+    steps: the checkerboard). Step = group xor phase: in every step each group is read at another phase.
+    """
+    i = torch.arange(height, device=device)[:, None] & 1
+    j = torch.arange(width, device=device)[None, :] & 1
+    phase = (i ^ j) if steps == 2 else 2 * (i ^ j) + i
+    group = torch.arange(channels, device=device)[:, None, None] % steps
+    return group ^ phase
+
+
+class Corners:
+    """Maps [B, C, h, w], h and w even, corner by corner of their 2x2 squares: [4, B * h/2 * w/2, C].
+
+    At each corner a step codes one group of channels alone, so that its nets are a product for each corner with a few
+    of their rows. Training computes so what a step codes, and not, as the format's words do, all latents to leave out
+    all but a few.
+
+    Args:
+        steps: context steps.
+        shape: of the maps, [B, M, h, w].
+    """
+
+    def __init__(self, steps: int, shape: torch.Size):
+        self.steps, (self.batch, _, self.height, self.width) = steps, shape
+        self._group = step_of(steps, steps, 2, 2).flatten(1).argsort(0).tolist()  # [step][corner]
+
+    def split(self, x: Tensor) -> Tensor:
+        """A map's corners."""
+        squares = x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+        return squares.permute(2, 4, 0, 1, 3, 5).reshape(4, -1, x.shape[1])
+
+    def join(self, x: Tensor) -> Tensor:
+        """The inverse of `split`: a map, channels last in memory."""
+        squares = x.view(2, 2, self.batch, self.height // 2, self.width // 2, -1).permute(2, 3, 0, 4, 1, 5)
+        return squares.reshape(self.batch, self.height, self.width, -1).permute(0, 3, 1, 2)
+
+    def rows(self, table: Tensor, steps: Sequence[int]) -> Tensor:
+        """Of a table with a row for each latent channel, [M, n], those that `steps` code: [4, len(steps) * M/S, n]."""
+        groups = table.unflatten(0, (-1, self.steps)).unbind(1)
+        return torch.stack([torch.cat([groups[self._group[k][corner]] for k in steps]) for corner in range(4)])
+
+    def latents_of_steps(self, y: Tensor) -> list[Tensor]:
+        """What each step codes of latents [B, M, h, w]: [4, B * h/2 * w/2, M/S] each."""
+        corners = self.split(y).unflatten(2, (-1, self.steps)).movedim(3, 1).contiguous()
+        return [torch.stack([c[g] for c, g in zip(corners, groups, strict=True)]) for groups in self._group]
+
+    def latents(self, of_steps: Sequence[Tensor]) -> Tensor:
+        """The inverse of `latents_of_steps`."""
+        step = [[groups.index(g) for groups in zip(*self._group, strict=True)] for g in range(self.steps)]
+        corners = [torch.stack([of_steps[k[c]][c] for k in step], -1) for c in range(4)]
+        return self.join(torch.stack(corners).flatten(2))
+
+    def sums(self, x: Tensor) -> Tensor:
+        """Sums over each sample of the batch: [4, B * h/2 * w/2, n] -> [B]."""
+        return x.unflatten(1, (self.batch, -1)).sum((0, 2, 3))
