@@ -42,8 +42,8 @@ class Variant:
         config: fields of model.Config.
         options: fields of train.Options.
         patch: called before the model is made; changes the code.
-        start: called with the run after its initialisation, before it is placed.
-        place: called with the run after it is placed.
+        start: called with the run after its initialisation; its optimisers are made anew then.
+        place: called with the run after that.
         sides: crop side and batch of the first and the last part.
     """
 

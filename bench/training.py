@@ -32,7 +32,6 @@ def main(argv: list[str] | None = None) -> int:
     images, _ = load_images(args.data, SIDE)
     run = Run(Options(minutes=1, config=args.config, batch=args.batch, device=str(device)), CONFIGS[args.config])
     run.start(images)
-    run.place()
     crops = Crops(images, device)
     fixed = crops.draw(args.batch, SIDE)
 

@@ -91,14 +91,17 @@ class Run:
         torch.manual_seed(options.seed)
         self.options, self.config = options, config
         self.model = Model(config)
+        self.known = 0  # latents that have weights already; the first ones
         self.ema: dict[str, Tensor] = {}
         self.step, self.seconds = 0, 0.0
 
-    def start(self, images: Sequence[np.ndarray], first: int = 0) -> None:
-        """Initialise weights from the data's spectrum: all, or those of the latents from `first` on."""
+    def start(self, images: Sequence[np.ndarray]) -> None:
+        """Make the weights of latents that have none, from the data's spectrum, and `place`."""
         crops = Crops(images, torch.device("cpu"), self.options.seed).draw(256, SIDE).float() / 255 - 0.5
         patches = F.pixel_unshuffle(crops, LATENT_STRIDE).permute(0, 2, 3, 1).reshape(-1, 3 * LATENT_STRIDE**2)
-        self.model.init_from_patches(patches, first)
+        self.model.init_from_patches(patches, self.known)
+        self.known = self.config.latents
+        self.place()
 
     def place(self) -> None:
         """Move to the device and make the optimiser."""
@@ -177,6 +180,7 @@ class Run:
         with _checkpoint(path) as (meta, tensors):
             run = cls(options, Config(**meta["config"]))
             run.model.load_state_dict(_part(tensors, "model."))
+            run.known = run.config.latents
             run.place()
             run.step, run.seconds = meta["step"], meta["seconds"]
             run.ema = {k: v.to(options.device) for k, v in _part(tensors, "ema.").items()}
@@ -188,17 +192,15 @@ class Run:
             return run
 
     @classmethod
-    def start_from(
-        cls, path: Path, options: Options, anew: Iterable[str] = (), images: Sequence[np.ndarray] = ()
-    ) -> "Run":
+    def start_from(cls, path: Path, options: Options, anew: Iterable[str] = ()) -> "Run":
         """A new run that begins with a model, or with the averaged weights of a checkpoint.
 
         Args:
             path: the model file or the checkpoint.
             options: of the new run; a configuration that is larger than the file's is grown into (`grown`), if it has
-                as many hyperlatents and steps. More latents change what the model computes: `init_from_patches`.
+                as many hyperlatents and steps. If it has more latents (`known` of them are the file's), `start` must
+                follow, and changes what the model computes.
             anew: of TRANSFORMS: their branches begin again, beside the linear shortcuts they have.
-            images: as in `start`, from which latents that the file's model does not have are made; else not used.
 
         Raises:
             ModelError: the file is neither, or its model cannot grow into options.config.
@@ -214,11 +216,11 @@ class Run:
             run.model.load_state_dict(grown(kept, run.model.state_dict()))
         except ValueError as e:
             raise ModelError(f"{path}: its model cannot grow into {options.config or config}: {e}") from None
-        if run.config.latents > config.latents:
-            run.start(images, config.latents)
         for net in anew:
             getattr(run.model, net).silence_branch()
-        run.place()
+        run.known = config.latents
+        if run.known == run.config.latents:
+            run.place()
         return run
 
 
@@ -373,6 +375,12 @@ def main(
     output.parent.mkdir(parents=True, exist_ok=True)  # now, not after hours of work
     if options.config not in (None, *CONFIGS):
         raise ValueError(f"config {options.config!r}: allowed are {', '.join(CONFIGS)}")
+    if init is not None:
+        run = Run.start_from(init, options, anew)
+    elif resume is not None:
+        run = Run.load(resume, options)
+    else:
+        run = Run(options, CONFIGS[options.config or "base"])
     images, left_out = load_images(data, 2 * SIDE)
     if left_out:
         report(f"left out {len(left_out)}: {'; '.join(left_out[:3])}{' ..' if len(left_out) > 3 else ''}")
@@ -384,14 +392,8 @@ def main(
         held = images[::50]
         images = [im for i, im in enumerate(images) if i % 50]
     report(f"{len(images)} images, {sum(im[..., 0].size for im in images) / 1e6:.0f} Mpixel; {len(held)} held out")
-    if init is not None:
-        run = Run.start_from(init, options, anew, images)
-    elif resume is None:
-        run = Run(options, CONFIGS[options.config or "base"])
+    if run.known < run.config.latents:
         run.start(images)
-        run.place()
-    else:
-        run = Run.load(resume, options)
     report(f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.2f} M parameters on {options.device}")
     train(run, images, checkpoint_path(output), report)
     model = run.averaged_model()

@@ -36,7 +36,6 @@ def test_training_goes_on_from_a_checkpoint_of_the_other_device(tmp_path):
     path = tmp_path / "run.checkpoint.safetensors"
     run = train.Run(train.Options(minutes=1, device="cuda", batch=2), config)
     run.start(images)
-    run.place()
     crops = train.Crops(images, torch.device("cuda"))
     assert torch.isfinite(run.update(crops.draw(2, train.SIDE), 1e-3)).all()
     run.save(path)

@@ -161,7 +161,6 @@ def test_training_codes_the_latents_of_each_step_as_the_formats_whole_maps_do(st
 def started(seed=0, minutes=1.0, only=()) -> Run:
     run = Run(Options(minutes=minutes, batch=2, seed=seed, only=only), TINY)
     run.start([photos.photo(256, 256, seed=seed), photos.photo(270, 256, seed=seed + 1)])
-    run.place()
     return run
 
 
@@ -283,7 +282,8 @@ def test_new_latents_tell_what_the_old_ones_cannot(tmp_path, monkeypatch):
     run.save(tmp_path / "c.safetensors")
     monkeypatch.setitem(CONFIGS, "finer", replace(TINY, latents=24))
     images = [photos.photo(256, 256, seed=i) for i in range(2)]
-    finer = Run.start_from(tmp_path / "c.safetensors", Options(minutes=1.0, config="finer"), images=images)
+    finer = Run.start_from(tmp_path / "c.safetensors", Options(minutes=1.0, config="finer"))
+    finer.start(images)
     analysis, synthesis = (
         net.shortcut.weight.detach()[..., 0, 0] for net in (finer.model.analysis, finer.model.synthesis)
     )
