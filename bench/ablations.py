@@ -80,6 +80,11 @@ def no_gain(run: Run) -> None:
         net.log_gain.knots.requires_grad_(False)
 
 
+def muon_in_every_step(run: Run) -> None:
+    _, _, (muon, _, _) = run.optimisers
+    muon.param_groups[0]["every"] = 1
+
+
 def random_start(run: Run) -> None:
     """torch's own initialisation and zeros instead of PCA and spectrum."""
     torch.manual_seed(run.options.seed)
@@ -115,10 +120,10 @@ def code_by_maps(
     self: Model, y: Tensor, prior: Tensor, q: Tensor, order: Callable[..., Tensor] = step_of
 ) -> tuple[Tensor, Tensor]:
     """`Model._code` as the format puts it: every step says of all latents what it would, and some of it is meant."""
-    step, steps = self.log_step(q).exp(), order(self.config.steps, *y.shape[1:], device=y.device)
+    step, coded_in = self.log_step(q).exp(), order(self.config.steps, *y.shape[1:], device=y.device)
     y_hat, v, s, index = (torch.zeros_like(y) for _ in range(4))
     for k in range(self.config.steps):
-        now = steps == k
+        now = coded_in == k
         mean_k, index_k = self.entropy.step(k, prior, y_hat, q)
         v_k, index_k = (y - saturate(mean_k.float())) / step, INDEX_UNIT * index_k.float()
         s_k = self._quantise(v_k.detach(), index_k.detach())
@@ -169,6 +174,7 @@ VARIANTS = {
     "rate-5e-4": Variant("learning rate 5e-4", options={"learning_rate": 5e-4}),
     "rate-2e-3": Variant("learning rate 2e-3", options={"learning_rate": 2e-3}),
     "adam": Variant("AdamW alone", place=adam_alone),
+    "muon-1": Variant("Muon moves all matrices in every step", place=muon_in_every_step),
     "branch-3e-4": Variant("branches' matrices at 3e-4", place=share(2, 0.3)),
     "branch-3e-3": Variant("branches' matrices at 3e-3", place=share(2, 3)),
     "shortcut-1": Variant("shortcuts at the rate of the rest", place=share(1, 1.0)),

@@ -63,9 +63,10 @@ class Add(nn.Module):
 
 
 class FreeAdd(nn.Module):
-    """Addition in the transforms, which stay float and have no range to keep: in a's precision.
+    """Addition in the transforms, which stay float and have no range to keep. The sum has a's dtype.
 
-    One float32 vector would else make all that follows float32 under autocast: half the speed of what is no product.
+    Under autocast a float32 vector would else turn the bf16 stream into float32, and all of it that is no product would
+    take twice as long.
     """
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:

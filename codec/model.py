@@ -187,22 +187,26 @@ class ContextStep(nn.Module):
             h = self.add(h, from_latents)
         return self.body(self.act(h))
 
-    def of_own(self, k: int, prior: Tensor, known: list[Tensor], q: Tensor, corners: Corners) -> tuple[Tensor, Tensor]:
-        """What `forward` says of the latents of step k, this one, alone: as `Corners.latents_of_steps` has them.
+    def of_its_latents(
+        self, k: int, prior: Tensor, coded: list[Tensor], q: Tensor, corners: Corners
+    ) -> tuple[Tensor, Tensor]:
+        """What `forward` says of the latents of this step, which is k, alone: as `Corners.latents_of_steps` has them.
 
-        `known` are the latents of the steps before, in the same form. In float only.
+        For training: takes convolutions' weights as they are, which integer twins do not have.
+
+        Args:
+            coded: the latents of the steps before, in the same form.
         """
         from_latents = None
         if k > 0:
             weight, bias = self.from_latents.weight[:, :, 0, 0], self.from_latents.bias[:, None, None]
-            from_latents = corners.join(torch.cat(known, 2) @ corners.rows(weight.T, range(k))) + bias
+            from_latents = corners.join(torch.cat(coded, 2) @ corners.rows(weight.T, range(k))) + bias
         h = corners.split(self.features(prior, from_latents, q))
         mean, index = (
             h @ corners.rows(head.weight[:, :, 0, 0], [k]).mT + corners.rows(head.bias[:, None], [k]).mT
             for head in (self.mean, self.index)
         )
-        quality = corners.rows(self.index_quality(q)[:, :, 0, 0].T, [k]).mT
-        return mean, self.add(index, quality.repeat_interleave(h.shape[1] // len(q), 1))
+        return mean, self.add(index, corners.of_samples(self.index_quality(q), k))
 
 
 class EntropyNet(nn.Module):
@@ -231,6 +235,12 @@ class EntropyNet(nn.Module):
     def step(self, k: int, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and index / INDEX_UNIT, [B, M, h, w] each, of every latent; only those of step k are meant."""
         return self.steps[k](prior, y_hat, q)
+
+    def step_alone(
+        self, k: int, prior: Tensor, coded: list[Tensor], q: Tensor, corners: Corners
+    ) -> tuple[Tensor, Tensor]:
+        """`step`, of the latents of step k alone: `ContextStep.of_its_latents`."""
+        return self.steps[k].of_its_latents(k, prior, coded, q, corners)
 
 
 class _Bound(torch.autograd.Function):
@@ -360,18 +370,17 @@ class Model(nn.Module):
 
     def _code(self, y: Tensor, prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """Latents [B, M, h, w] as the decoder gets them, and their bits [B]."""
-        corners = Corners(self.config.steps, y.shape)
-        values = corners.latents_of_steps(y)
-        units = corners.latents_of_steps(self.log_step(q).exp().expand_as(y))
-        known: list[Tensor] = []
+        corners, all_steps = Corners(self.config.steps, y.shape), self.log_step(q).exp()
+        coded: list[Tensor] = []
         bits = 0.0
-        for k, (value, step) in enumerate(zip(values, units, strict=True)):
-            mean, index = self.entropy.steps[k].of_own(k, prior, known, q, corners)
+        for k, value in enumerate(corners.latents_of_steps(y)):
+            step = corners.of_samples(all_steps, k)
+            mean, index = self.entropy.step_alone(k, prior, coded, q, corners)
             v, index = (value - saturate(mean.float())) / step, INDEX_UNIT * index.float()
             s = self._quantise(v.detach(), index.detach())
-            known.append(value + step * (s - v.detach()))
+            coded.append(value + step * (s - v.detach()))
             bits = bits + corners.sums(self._rate(v, s, index))
-        return corners.latents(known), bits
+        return corners.latents(coded), bits
 
     def _rate(self, v: Tensor, s: Tensor, index: Tensor) -> Tensor:
         """Bits of symbols s, chosen for v; in training with the gradients that `forward` tells of. Elementwise."""

@@ -17,34 +17,31 @@ RMS = 0.2  # of a step, in learning rates, as Adam's is: one rate then suits bot
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum, for 1x1 convolutions.
-
-    The state of each is `momentum`, of its shape, and `step`, how often that was updated.
+    """Muon with Nesterov momentum, for 1x1 convolutions. The state of each is `momentum`, of its shape.
 
     Args:
         parameters: weights [out, in, 1, 1].
         lr: learning rate, of the size that suits Adam.
         every: each matrix moves in one of so many calls of `step`, so many times as far; the momentum is kept in all.
-            A momentum changes slowly, and making it orthogonal takes time.
+            A momentum changes slowly, and making it orthogonal takes time. `calls`, in the group beside it, counts.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, every: int = 2):
-        super().__init__(parameters, {"lr": lr, "every": every})
+        super().__init__(parameters, {"lr": lr, "every": every, "calls": 0})
 
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
-            matrices, every = group["params"], group["every"]
+            matrices, every, turn = group["params"], group["every"], group["calls"] % group["every"]
+            group["calls"] += 1
             for p in matrices:
                 if not self.state[p]:
-                    self.state[p] = {"momentum": torch.zeros_like(p), "step": torch.tensor(0)}
-            states = [self.state[p] for p in matrices]
-            torch._foreach_lerp_([s["momentum"] for s in states], [p.grad for p in matrices], 1 - MOMENTUM)
+                    self.state[p] = {"momentum": torch.zeros_like(p)}
+            momenta = [self.state[p]["momentum"] for p in matrices]
+            torch._foreach_lerp_(momenta, [p.grad for p in matrices], 1 - MOMENTUM)
             shapes = defaultdict(list)  # matrices of one shape go through every product together
-            for i, (p, state) in enumerate(zip(matrices, states, strict=True)):
-                if (i - int(state["step"])) % every == 0:
-                    shapes[p.shape].append(p)
-                state["step"] += 1
+            for p in matrices[turn::every]:
+                shapes[p.shape].append(p)
             for same in shapes.values():
                 gradient = torch.stack([p.grad for p in same])
                 momentum = torch.stack([self.state[p]["momentum"] for p in same])

@@ -23,20 +23,20 @@ def step_of(steps: int, channels: int, height: int, width: int, device: torch.de
 
 
 class Corners:
-    """Maps [B, C, h, w], h and w even, corner by corner of their 2x2 squares: [4, B * h/2 * w/2, C].
+    """Maps [B, C, h, w] corner by corner of their 2x2 squares: [4, B * h/2 * w/2, C].
 
-    At each corner a step codes one group of channels alone, so that its nets are a product for each corner with a few
-    of their rows. Training computes so what a step codes, and not, as the format's words do, all latents to leave out
-    all but a few.
+    At each corner a step codes one group of channels only, so a head is four small products, one a corner, with the
+    rows of that group. FORMAT §8 says it as whole maps of which most is left out; the result is the same.
 
     Args:
-        steps: context steps.
-        shape: of the maps, [B, M, h, w].
+        steps: context steps, 2 or 4.
+        shape: of the latents, [B, M, h, w]; M a multiple of steps, h and w even.
     """
 
     def __init__(self, steps: int, shape: torch.Size):
         self.steps, (self.batch, _, self.height, self.width) = steps, shape
-        self._group = step_of(steps, steps, 2, 2).flatten(1).argsort(0).tolist()  # [step][corner]
+        # [step][corner] -> group; and, for xor is its own inverse, [group][corner] -> step.
+        self._other = step_of(steps, steps, 2, 2).flatten(1).tolist()
 
     def split(self, x: Tensor) -> Tensor:
         """A map's corners."""
@@ -51,18 +51,23 @@ class Corners:
     def rows(self, table: Tensor, steps: Sequence[int]) -> Tensor:
         """Of a table with a row for each latent channel, [M, n], those that `steps` code: [4, len(steps) * M/S, n]."""
         groups = table.unflatten(0, (-1, self.steps)).unbind(1)
-        return torch.stack([torch.cat([groups[self._group[k][corner]] for k in steps]) for corner in range(4)])
+        return torch.stack([torch.cat([groups[self._other[k][corner]] for k in steps]) for corner in range(4)])
+
+    def of_samples(self, vector: Tensor, step: int) -> Tensor:
+        """Numbers by sample and latent channel, [B, M, 1, 1], for the latents of a step: [4, B * h/2 * w/2, M/S]."""
+        return self.rows(vector[:, :, 0, 0].T, [step]).mT.repeat_interleave(self.height * self.width // 4, 1)
 
     def latents_of_steps(self, y: Tensor) -> list[Tensor]:
         """What each step codes of latents [B, M, h, w]: [4, B * h/2 * w/2, M/S] each."""
-        corners = self.split(y).unflatten(2, (-1, self.steps)).movedim(3, 1).contiguous()
-        return [torch.stack([c[g] for c, g in zip(corners, groups, strict=True)]) for groups in self._group]
+        return self._exchange(self.split(y).unflatten(2, (-1, self.steps)).unbind(3))
 
     def latents(self, of_steps: Sequence[Tensor]) -> Tensor:
         """The inverse of `latents_of_steps`."""
-        step = [[groups.index(g) for groups in zip(*self._group, strict=True)] for g in range(self.steps)]
-        corners = [torch.stack([of_steps[k[c]][c] for k in step], -1) for c in range(4)]
-        return self.join(torch.stack(corners).flatten(2))
+        return self.join(torch.stack(self._exchange(of_steps), -1).flatten(2))
+
+    def _exchange(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """By group -> by step, and back: [4, .., M/S] each."""
+        return [torch.stack([parts[k][corner] for corner, k in enumerate(row)]) for row in self._other]
 
     def sums(self, x: Tensor) -> Tensor:
         """Sums over each sample of the batch: [4, B * h/2 * w/2, n] -> [B]."""

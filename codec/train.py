@@ -32,7 +32,7 @@ LARGE_CROPS_FROM = 0.7
 WARM_UP = 0.01
 DECAY_FROM = 0.45
 EMA_HORIZON = 0.005  # of the steps so far, at most 2000: early weights are forgotten quickly
-STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum", "step")}  # of each parameter
+STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum",)}  # of each parameter
 TRANSFORMS = ("analysis", "synthesis")
 # Of the learning rate: a step of a shortcut changes all pixels, and PCA is not far from where it ends.
 SHORTCUT_SHARE = 0.1
@@ -77,7 +77,7 @@ def loss_of(model: nn.Module, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Ten
     """
     x_hat, bits = model(x, q)
     bpp = bits / (x.shape[2] * x.shape[3])
-    # The mean's gradient lies as its argument does: channels last, as all that it is going to meet.
+    # Reduced channels last, so that the mean's gradient is channels last too.
     mse = (x_hat.float() - x).permute(0, 2, 3, 1).square().mean((1, 2, 3))
     lam = quality_lambda(q)
     weight = (quality_lambda(torch.tensor(50.5)) / lam).sqrt()
@@ -91,7 +91,7 @@ class Run:
         torch.manual_seed(options.seed)
         self.options, self.config = options, config
         self.model = Model(config)
-        self.known = 0  # latents that have weights already; the first ones
+        self.n_known_latents = 0  # the first of all: those that have weights already
         self.ema: dict[str, Tensor] = {}
         self.step, self.seconds = 0, 0.0
 
@@ -99,8 +99,8 @@ class Run:
         """Make the weights of latents that have none, from the data's spectrum, and `place`."""
         crops = Crops(images, torch.device("cpu"), self.options.seed).draw(256, SIDE).float() / 255 - 0.5
         patches = F.pixel_unshuffle(crops, LATENT_STRIDE).permute(0, 2, 3, 1).reshape(-1, 3 * LATENT_STRIDE**2)
-        self.model.init_from_patches(patches, self.known)
-        self.known = self.config.latents
+        self.model.init_from_patches(patches, self.n_known_latents)
+        self.n_known_latents = self.config.latents
         self.place()
 
     def place(self) -> None:
@@ -110,7 +110,7 @@ class Run:
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         only = self.options.only
         for name, p in self.model.named_parameters():
-            p.requires_grad_(not only or name.split(".")[0] in only)
+            p.requires_grad_(p.requires_grad and (not only or name.split(".")[0] in only))
         rate, trained = self.options.learning_rate, self._trained()
         matrices = {name: p for name, p in trained.items() if _in_branch(name) and p.shape[2:] == (1, 1)}
         shortcuts = {name: p for name, p in trained.items() if ".shortcut." in name}
@@ -180,7 +180,7 @@ class Run:
         with _checkpoint(path) as (meta, tensors):
             run = cls(options, Config(**meta["config"]))
             run.model.load_state_dict(_part(tensors, "model."))
-            run.known = run.config.latents
+            run.n_known_latents = run.config.latents
             run.place()
             run.step, run.seconds = meta["step"], meta["seconds"]
             run.ema = {k: v.to(options.device) for k, v in _part(tensors, "ema.").items()}
@@ -188,6 +188,8 @@ class Run:
                 state = optimiser.state_dict()
                 keys = STATES[type(optimiser)]
                 state["state"] = {i: {key: tensors[f"{key}.{n}"] for key in keys} for i, n in enumerate(names)}
+                if isinstance(optimiser, Muon):
+                    state["param_groups"][0]["calls"] = run.step
                 optimiser.load_state_dict(state)
             return run
 
@@ -198,9 +200,11 @@ class Run:
         Args:
             path: the model file or the checkpoint.
             options: of the new run; a configuration that is larger than the file's is grown into (`grown`), if it has
-                as many hyperlatents and steps. If it has more latents (`known` of them are the file's), `start` must
-                follow, and changes what the model computes.
+                as many hyperlatents and steps. More latents change what the model computes: `start`.
             anew: of TRANSFORMS: their branches begin again, beside the linear shortcuts they have.
+
+        Returns:
+            The run, placed; or, if its `n_known_latents` are not all, not placed: then `start` must follow.
 
         Raises:
             ModelError: the file is neither, or its model cannot grow into options.config.
@@ -218,8 +222,8 @@ class Run:
             raise ModelError(f"{path}: its model cannot grow into {options.config or config}: {e}") from None
         for net in anew:
             getattr(run.model, net).silence_branch()
-        run.known = config.latents
-        if run.known == run.config.latents:
+        run.n_known_latents = config.latents
+        if run.n_known_latents == run.config.latents:
             run.place()
         return run
 
@@ -392,7 +396,7 @@ def main(
         held = images[::50]
         images = [im for i, im in enumerate(images) if i % 50]
     report(f"{len(images)} images, {sum(im[..., 0].size for im in images) / 1e6:.0f} Mpixel; {len(held)} held out")
-    if run.known < run.config.latents:
+    if run.n_known_latents < run.config.latents:
         run.start(images)
     report(f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.2f} M parameters on {options.device}")
     train(run, images, checkpoint_path(output), report)

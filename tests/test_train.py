@@ -1,6 +1,5 @@
-"""Training's parts, exactly: schedule, checkpoints, and the order of coding that all of it rests on."""
+"""Training's parts, exactly: schedule and checkpoints."""
 
-import itertools
 import json
 import math
 from dataclasses import asdict, replace
@@ -9,23 +8,17 @@ import numpy as np
 import photos
 import pytest
 import torch
-from bench_package import module
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file
-from torch import Tensor
 
 from codec import weights
 from codec.errors import ModelError
 from codec.fit import LARGEST, symbol_counts
 from codec.model import CONFIGS, LAMBDA_RANGE, Config, Model, bits_of, quality_lambda
-from codec.muon import Muon, orthogonal
-from codec.order import Corners, step_of
+from codec.muon import Muon
 from codec.tables import INDEX_COUNT, cost_bits, dead_zones, fitted_tables, gaussian_tables
 from codec.train import DECAY_FROM, WARM_UP, Options, Run, learning_rate_at, loss_of, train
 
 CPU = torch.device("cpu")
-code_by_maps = module("ablations").code_by_maps
 TINY = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
 
 # ------------------------------------------------------------------ schedule and lambda
@@ -86,73 +79,6 @@ def test_training_chooses_the_encoders_symbols():
     v = torch.tensor([0.5, -0.76, 1.49, -2.51]).repeat(5)
     inside = v.abs() <= 0.5 + model.dead_zones[[0, 9, 10, 63, 63]].repeat_interleave(4)
     assert torch.equal(model._quantise(v, index), torch.where(inside, 0.0, v.round()))
-
-
-# ------------------------------------------------------------------ order of coding
-
-
-@given(st.sampled_from([2, 4]), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
-def test_every_latent_is_in_exactly_one_step_the_one_of_the_format(steps, groups, height, width):
-    channels = steps * groups
-    order = step_of(steps, channels, height, width)
-    assert order.shape == (channels, height, width) and order.dtype == torch.int64
-    for c, y, x in itertools.product(range(channels), range(height), range(width)):
-        phase = (y ^ x) % 2 if steps == 2 else 2 * ((y ^ x) % 2) + (y % 2)  # FORMAT §8
-        assert order[c, y, x] == (c % steps) ^ phase
-    assert sum(int((order == k).sum()) for k in range(steps)) == order.numel()
-
-
-@pytest.mark.parametrize("steps", [2, 4])
-def test_steps_are_of_equal_size_and_every_step_reads_each_group_at_another_phase(steps):
-    order = step_of(steps, 8, 6, 10)
-    assert {int((order == k).sum()) for k in range(steps)} == {order.numel() // steps}
-    for k in range(steps):
-        planes = [(order[c] == k) for c in range(steps)]
-        assert sum(p.int() for p in planes).eq(1).all()  # the groups of one step share no position, and leave none out
-
-
-def test_patterns_of_the_first_channels_are_these():
-    assert step_of(2, 2, 2, 4).tolist() == [[[0, 1, 0, 1], [1, 0, 1, 0]], [[1, 0, 1, 0], [0, 1, 0, 1]]]
-    assert step_of(4, 4, 2, 2).tolist() == [[[0, 2], [3, 1]], [[1, 3], [2, 0]], [[2, 0], [1, 3]], [[3, 1], [0, 2]]]
-
-
-@given(
-    st.sampled_from([2, 4]),
-    st.integers(1, 3),
-    st.integers(1, 3),
-    st.integers(1, 4),
-    st.integers(1, 4),
-    st.integers(1, 3),
-)
-def test_latents_taken_apart_by_steps_are_those_of_the_steps_and_go_together_again(steps, groups, batch, h, w, n):
-    y = torch.arange(batch * steps * groups * 4 * h * w, dtype=torch.float64).view(batch, steps * groups, 2 * h, 2 * w)
-    corners, order = Corners(steps, y.shape), step_of(steps, *y.shape[1:])
-    parts = corners.latents_of_steps(y)
-    assert [p.shape for p in parts] == [(4, batch * h * w, groups)] * steps
-    for k, part in enumerate(parts):
-        assert sorted(part.flatten().tolist()) == sorted(y[:, order == k].flatten().tolist())
-        assert torch.equal(corners.sums(part), y[:, order == k].sum(1))
-    assert torch.equal(corners.latents(parts), y)
-    maps = torch.rand(batch, n, 2 * h, 2 * w)
-    assert torch.equal(corners.join(corners.split(maps)), maps)
-
-
-@pytest.mark.parametrize("steps", [2, 4])
-def test_training_codes_the_latents_of_each_step_as_the_formats_whole_maps_do(steps):
-    torch.manual_seed(3)
-    model = Model(replace(TINY, steps=steps)).double().eval()
-    for p in model.parameters():  # heads begin at zero
-        p.data.add_(0.1 * torch.randn_like(p))
-    y, q = torch.randn(3, TINY.latents, 4, 6, dtype=torch.float64), torch.tensor([1.0, 33.3, 100.0])
-    y.requires_grad_()
-    prior = torch.randn(3, TINY.context, 4, 6, dtype=torch.float64)
-    results = []
-    for code in (Model._code, code_by_maps):
-        y_hat, bits = code(model, y, prior, q)
-        results.append((y_hat, bits, *torch.autograd.grad((y_hat * y_hat.detach().cos()).sum() + bits.sum(), y)))
-    for fast, whole in zip(*results, strict=True):
-        assert fast.shape == whole.shape and torch.allclose(fast.double(), whole.double(), rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(results[0][0], y, atol=1e-3)
 
 
 # ------------------------------------------------------------------ a run and its checkpoint
@@ -337,57 +263,6 @@ def test_branches_learn_by_muon_and_shortcuts_slowly():
     assert sorted(shortcuts) == [f"{t}.shortcut.{k}" for t in ("analysis", "synthesis") for k in ("bias", "weight")]
     assert {"analysis.body8.0.space.weight", "synthesis.log_gain.knots", "entropy.up2.weight"} <= set(others)
     assert sorted(others + shortcuts + matrices) == sorted(name for name, _ in Model(TINY).named_parameters())
-
-
-@settings(deadline=None)  # the first call of a kernel is slow
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 5))
-def test_steps_of_muon_move_all_directions_of_a_matrix_alike(rows, columns, seed):
-    x = torch.randn(3, rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    u, _, v = torch.linalg.svd(x, full_matrices=False)
-    spectrum = torch.linspace(1, 0.05, min(rows, columns), dtype=torch.float64)
-    found = orthogonal((u * spectrum @ v).float()).double()
-    assert found.shape == x.shape
-    along = (u.mT @ found @ v.mT).diagonal(dim1=1, dim2=2)
-    assert along.min() > 0.5 and along.max() < 1.3  # Jordan's polynomial trades exactness for speed
-    assert torch.equal(orthogonal(torch.zeros(1, rows, columns)), torch.zeros(1, rows, columns))
-
-
-@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch.optim.Muon came with torch 2.9")
-def test_muon_takes_the_steps_of_torchs_own():
-    shapes = [(12, 20), (12, 20), (20, 12), (7, 7)]
-    torch.manual_seed(0)
-    flat = [torch.nn.Parameter(torch.randn(s)) for s in shapes]
-    ours = [torch.nn.Parameter(p.detach().clone()[..., None, None]) for p in flat]
-    oracle = torch.optim.Muon(flat, lr=0.01, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-    optimiser = Muon(ours, lr=0.01, every=1)
-    for _ in range(5):
-        for p, o in zip(flat, ours, strict=True):
-            p.grad = torch.randn(p.shape)
-            o.grad = p.grad[..., None, None]
-        oracle.step()
-        optimiser.step()
-    for p, o in zip(flat, ours, strict=True):
-        assert torch.allclose(p, o[..., 0, 0], atol=2e-3)  # both in bf16, in another order
-        assert not torch.equal(o[..., 0, 0], torch.zeros(p.shape))
-
-
-def test_muon_moves_a_part_of_the_matrices_in_each_call_and_by_as_much_in_all():
-    torch.manual_seed(0)
-    gradient = torch.randn(3, 8, 6, 1, 1)
-
-    def moved(every: int, calls: int) -> Tensor:
-        matrices = [torch.nn.Parameter(torch.zeros(8, 6, 1, 1)) for _ in gradient]
-        optimiser = Muon(matrices, lr=0.01, every=every)
-        for _ in range(calls):
-            for p, g in zip(matrices, gradient, strict=True):
-                p.grad = g
-            optimiser.step()
-        return torch.stack([p.detach() for p in matrices])
-
-    assert [bool(m.any()) for m in moved(2, 1)] == [True, False, True]
-    # A momentum of one gradient keeps its direction: all that differs is when a step is taken.
-    assert torch.allclose(moved(2, 4), moved(1, 4), atol=1e-3)
-    assert torch.allclose(moved(3, 6), moved(1, 6), atol=1e-3)
 
 
 def test_the_checkpoint_is_safetensors_with_the_clock_in_its_metadata(tmp_path):
