@@ -8,6 +8,7 @@ quantisation, Minnen & Singh 2020 (arXiv:2007.08739); one model for all rates by
 (arXiv:2003.02012).
 """
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -15,7 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import Add, Block, FreeAdd, Leaky, Pointwise, QualityVector, blocks, exact_convolutions, saturate
+from .layers import (
+    SATURATION,
+    Add,
+    Block,
+    FreeAdd,
+    Leaky,
+    Pointwise,
+    QualityVector,
+    blocks,
+    exact_convolutions,
+    saturate,
+)
 from .order import Corners
 from .tables import DEAD_ZONE_PER_BIT, INDEX_COUNT, MAX_DEAD_ZONE, SCALE_MAX, SCALE_MIN
 
@@ -342,6 +354,23 @@ class Model(nn.Module):
         self.analysis.head8.weight.mul_(4)  # pixels, -0.5..0.5, deviate by about a quarter
         # Error of trained models: 26.5 dB at the lowest lambda to 41.5 dB at the highest.
         self.synthesis.log_gain.knots.copy_((BRANCH_GAIN * 0.0077 * lam**-0.25).log()[:, None].expand(-1, 3 * 64))
+
+    @torch.no_grad()
+    def with_hyper_steps_in_range(self) -> "Model":
+        """A copy that computes the same, and whose hyperlatents' steps all fit the integers' range.
+
+        A hyperlatent that says little is given a step beyond SATURATION by training. Cut to it, its symbols would no
+        longer be the 0 that was learned, and cost up to 2 % of a file. The scale of a hyperlatent is free, so it
+        shrinks, by a power of two. (Where one saturated, it now saturates later.)
+        """
+        model = copy.deepcopy(self)
+        largest = model.hyper_log_step.knots.max(0).values.exp()
+        scale = torch.exp2(torch.log2(0.999 * SATURATION / largest).floor().clamp(max=0))
+        model.hyper_log_step.knots += scale.log()
+        model.hyper_analysis.tail.weight *= scale[:, None, None, None]
+        model.hyper_analysis.tail.bias *= scale
+        model.entropy.head.weight /= scale[:, None, None]
+        return model
 
     def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """Training pass.

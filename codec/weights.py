@@ -88,6 +88,7 @@ def save(path: Path, model: Model, counts: np.ndarray | None = None) -> bytes:
     Raises:
         ValueError: weights too large for the integer arithmetic (`IntegerConv.from_float`).
     """
+    model = model.with_hyper_steps_in_range()
     tensors = {f"{name}.{k}": v.half() for name in _FLOAT for k, v in getattr(model, name).state_dict().items()}
     tensors |= {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model).state_dict().items()}
     tables = gaussian_tables() if counts is None else fitted_tables(counts)

@@ -279,6 +279,25 @@ def test_steps_and_hyper_tables_are_exported_on_their_grids(config):
     assert net.hyper_index.min() >= 1 and net.hyper_index.max() <= 63
 
 
+@torch.no_grad()
+def test_hyperlatents_with_steps_beyond_the_integers_range_are_exported_smaller_and_mean_the_same(tmp_path):
+    model = lively(TINY[1], 2)
+    model.hyper_log_step.knots.uniform_(math.log(0.01), math.log(0.1))
+    model.hyper_log_step.knots[3, :2] = torch.tensor([8.5, 100.0]).log()
+    scaled = model.with_hyper_steps_in_range()
+    steps = scaled.hyper_log_step.knots.exp()
+    assert steps.max() < 32767 / ONE and model.hyper_log_step.knots[3, 1].exp() > 99
+    x, q = torch.rand(2, 3, 128, 64), torch.tensor([20.0, 50.0])
+    for before, after in zip(model.eval()(x, q), scaled.eval()(x, q), strict=True):
+        assert torch.allclose(before, after, rtol=1e-4, atol=1e-4)
+    weights.save(tmp_path / "m.safetensors", model)
+    net = weights.load(tmp_path / "m.safetensors", torch.device("cpu")).net
+    expected = (all_qualities(scaled.hyper_log_step).exp() * ONE).round().clamp(min=1)  # nothing is cut off at the top
+    assert torch.equal(net.hyper_step.double(), expected)
+    again = scaled.with_hyper_steps_in_range()
+    assert all(torch.equal(a, b) for a, b in zip(scaled.parameters(), again.parameters(), strict=True))
+
+
 def test_export_then_load_gives_the_same_integers(tmp_path):
     model = lively(TINY[1], 5)
     weights.save(tmp_path / "m.safetensors", model)
