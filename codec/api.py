@@ -56,8 +56,8 @@ def encode(
         device: "auto", "cpu", "cuda" or "cuda:N".
         model: name of a shipped model or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
-            more bits than its error is worth, `codec.tables.dead_zones`; 10 % smaller files at equal PSNR. 3..9:
-            symbols tried out in the decoder's synthesis, more often the higher, `codec.refine`.
+            more bits than its error is worth, `codec.tables.dead_zones`, and all once more, knowing what the decoder's
+            synthesis makes of them, `codec.refine`. 3..9: by its gradient, more often the higher.
         lossless: every sample comes back as it was, colours under alpha = 0 included; no network runs.
         alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels.
         target_size: at most so many bytes, and close to it.

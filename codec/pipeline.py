@@ -16,7 +16,7 @@ from .errors import CorruptError
 from .format import Header, Tile
 from .image import Pixels, tile_input, to_samples, window
 from .integer import to_float
-from .layers import FRACTION_BITS, exact_convolutions, saturate
+from .layers import FRACTION_BITS, exact_convolutions, fast_convolutions, saturate
 from .model import HYPER_STRIDE, LATENT_STRIDE
 from .parallel import team
 from .refine import ITERATIONS, refine
@@ -38,7 +38,7 @@ def analyse(
     pixels: Pixels,
     tile: Tile,
     quality: int,
-    iterations: int = 0,
+    effort: int = 1,
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
     """Float latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile, after `refine`."""
@@ -51,11 +51,12 @@ def analyse(
     top, left = top // LATENT_STRIDE, left // LATENT_STRIDE
     inside = slice(top, top + height), slice(left, left + width)
     q = torch.tensor([float(quality)], device=codec.device)
-    around = saturate(codec.analysis(x - 0.5, q))
-    y = around[:, :, inside[0], inside[1]]
-    whole = torch.nn.functional.pad(y, (0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE), mode="replicate")
-    z = codec.hyper_analysis(whole, q)
-    return refine(codec, real, around[0], z[0], inside, quality, iterations, progress), z[0]
+    with fast_convolutions(codec.device):
+        around = saturate(codec.analysis(x - 0.5, q))
+        y = around[:, :, inside[0], inside[1]]
+        whole = torch.nn.functional.pad(y, (0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE), mode="replicate")
+        z = codec.hyper_analysis(whole, q).float()
+    return refine(codec, real, around[0], z[0], inside, quality, effort, progress), z[0]
 
 
 @torch.inference_mode()
@@ -81,7 +82,6 @@ def encode(
     `progress` is called from the threads that do the work, one at a time, with rising shares.
     """
     dead_zones = codec.dead_zones if effort > 1 else torch.zeros_like(codec.dead_zones)
-    iterations = ITERATIONS.get(effort, 0)
     tiles = header.tiles
     lock, done = threading.Lock(), 0
 
@@ -89,12 +89,12 @@ def encode(
         nonlocal done
         with lock:
             done += 1
-            progress(done / (max(1, iterations) * len(tiles)))
+            progress(done / (max(1, ITERATIONS[effort]) * len(tiles)))
 
     def payload(tile: Tile) -> bytes:
-        y, z = analyse(codec, pixels, tile, header.quality, iterations, tell)
+        y, z = analyse(codec, pixels, tile, header.quality, effort, tell)
         data, _ = code(codec, header.quality, y, z, dead_zones)
-        if not iterations:
+        if not ITERATIONS[effort]:
             tell()
         return data
 

@@ -29,7 +29,6 @@ from .integer import to_fixed, to_float
 from .layers import exact_convolutions
 from .model import HYPER_STRIDE
 from .parallel import team
-from .refine import ITERATIONS
 from .weights import Codec
 
 LOWEST, HIGHEST, FINEST = -18.0, 100.0, 1 / 64  # of the knob: below 1 dead zones widen, up to three times the model's
@@ -74,6 +73,10 @@ class _Goal:
             most = math.log(max(1, target.bytes))
             return cls(most - 0.028 * slack, most, True)
         return cls(target.psnr, target.psnr + 0.12 * slack, False)  # 0.12 dB: 2 to 3 % of the bytes
+
+    def unrefined(self) -> "_Goal":
+        """What to look for among files that refinement, at the same knob, will make better by some 0.1 dB."""
+        return self if self.at_most else replace(self, low=self.low - 0.1, high=self.high - 0.1)
 
     def middle(self) -> "_Goal":
         """The half of it that lies around its middle."""
@@ -168,7 +171,8 @@ def encode(
 
     Args:
         header: of the picture; its quality counts for nothing.
-        effort: as in `api.encode`; 1 is as 2, for dead zones are what is tuned. From 3 on each trial is refined.
+        effort: as in `api.encode`, but that at 1 there are dead zones too, for they are what is tuned. Above, refined
+            files are searched among, beginning where those of effort 1 meet the target.
         target: what to reach.
         other_bytes: what the file has beside `format.write` of the colours alone: metadata, alpha.
         progress: as in `pipeline.encode`.
@@ -176,18 +180,17 @@ def encode(
     Raises:
         OutOfReach: as it says; the message has the nearest that was reached.
     """
-    task, goal, refined = _Task(codec, pixels, target, other_bytes, header.tile), _Goal.of(target), effort in ITERATIONS
+    task, goal, refined = _Task(codec, pixels, target, other_bytes, header.tile), _Goal.of(target), effort > 1
+    first = goal.unrefined() if refined else goal
     sample = task.sample()
     start = _find(partial(_guess, sample, _analysed(sample, 50.0)), _Goal.of(target, slack=5.0), 50.0).knob
-    trial = _search(task, goal, _analysed(task, start, progress if not refined else lambda share: None), start)
+    trial = _search(task, first, _analysed(task, start, progress if not refined else lambda share: None), start)
     if abs(max(1, trial.knob) - max(1, start)) > FAR:  # the sample was not like the picture
-        trial = _search(task, goal, _analysed(task, trial.knob), trial.knob)
-    elif not goal.right(trial.value) and trial.knob not in (
-        LOWEST,
-        HIGHEST,
-    ):  # values jump, as in tiny files; elsewhere
-        other = _search(task, goal, _analysed(task, trial.knob), trial.knob)  # for latents of another quality
-        trial = min(trial, other, key=lambda t: (not goal.met(t.value), abs(t.value - goal.low)))
+        trial = _search(task, first, _analysed(task, trial.knob), trial.knob)
+    elif not first.right(trial.value) and LOWEST < trial.knob < HIGHEST:
+        # Values jump, as in tiny files; elsewhere for latents of another quality.
+        other = _search(task, first, _analysed(task, trial.knob), trial.knob)
+        trial = min(trial, other, key=lambda t: (not first.met(t.value), abs(t.value - first.low)))
     if refined:
         trial = _refined(task, goal, trial.knob, effort, progress)
     if not goal.met(trial.value):
@@ -201,9 +204,8 @@ def encode(
 def _numbers(codec: Codec, tile: Tile) -> int:
     """How many latents and hyperlatents a tile has."""
     height, width = pipeline.latent_size(tile)
-    return codec.config.latents * height * width + codec.config.hyper * -(-height // HYPER_STRIDE) * -(
-        -width // HYPER_STRIDE
-    )
+    n_hyper = codec.config.hyper * -(-height // HYPER_STRIDE) * -(-width // HYPER_STRIDE)
+    return codec.config.latents * height * width + n_hyper
 
 
 # A knob -> the payloads, and, where a PSNR is the target, what the latents' errors say of it.

@@ -74,7 +74,7 @@ def starter(net: IntegerEntropyNet, nets: str) -> Start:
 
 
 @lru_cache(maxsize=8)
-def _positions(steps: int, shape: tuple[int, int, int], device: torch.device) -> list[Tensor]:
+def positions(steps: int, shape: tuple[int, int, int], device: torch.device) -> list[Tensor]:
     """Flat positions of each step's latents, in coding order (channel, row, column)."""
     order = step_of(steps, *shape, device=device).flatten()
     return [(order == k).nonzero()[:, 0] for k in range(steps)]
@@ -109,7 +109,7 @@ class ReferenceWalk:
             if k == 1:
                 self._prior = net.prior(self._z_hat, self._q, *self._y_hat.shape[2:])
             self._target, config = self._y_hat, net.config
-            self._position = _positions(config.steps, tuple(self._y_hat.shape[1:]), self._q.device)[k - 1]
+            self._position = positions(config.steps, tuple(self._y_hat.shape[1:]), self._q.device)[k - 1]
             mean, index = (t.flatten() for t in net.predict(k - 1, self._prior, self._y_hat, self._q))
             self._mean, index, step = mean[self._position], index[self._position], net.step[row]
         self._step = step.double()[self._channel()]

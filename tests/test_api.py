@@ -16,7 +16,6 @@ from codec import entropy, format, latents, pipeline, weights
 from codec.api import EFFORTS, TILE
 from codec.image import to_pixels
 from codec.model import quality_lambda
-from codec.refine import ITERATIONS
 from codec.tables import cost_bits
 
 CPU = torch.device("cpu")
@@ -162,7 +161,7 @@ def test_gray_pictures_stay_gray():
 def test_file_size_is_what_the_tables_say_it_costs(shipped, quality, lanes_log2):
     pixels = to_pixels(photos.photo(200, 312, seed=4))
     header = codec.Header(312, 200, quality, shipped.id, tile=1024)
-    y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality)
+    y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality, effort=2)
     walk = shipped.walk(quality, *y.shape[1:])
     symbols, indexes, segments, _ = latents.quantise(walk, y, z, shipped.dead_zones)
     symbols, indexes = symbols.numpy(), indexes.numpy()
@@ -198,7 +197,7 @@ def test_every_quality_decodes_to_what_the_encoder_meant(shipped, effort):
     pixels = to_pixels(photos.photo(33, 47, seed=6))
     for quality in range(1, 101):
         header = codec.Header(47, 33, quality, shipped.id)
-        y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality, ITERATIONS.get(effort, 0))
+        y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality, effort)
         *_, meant = latents.quantise(shipped.walk(quality, *y.shape[1:]), y, z, dead_zones)
         (got,) = coded.latents(shipped, coded.file(shipped, photos.photo(33, 47, seed=6), quality, effort=effort))
         assert torch.equal(got, meant), quality
