@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from codec import format, pipeline, weights
 from codec.data import load_images
 from codec.image import to_pixels, to_samples
+from codec.layers import fast_convolutions
 from codec.metrics import psnr
 from codec.train import Options, Run
 
@@ -41,12 +42,13 @@ def main(argv: list[str] | None = None) -> int:
                 x = pixels.data[None].float() / 255
                 # The float pass needs whole hyperlatents; Kodak's sides are multiples of 64, others are padded.
                 x = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
-                with torch.no_grad():
+                with torch.no_grad(), fast_convolutions(x.device):  # as the encoder does
                     x_hat, bits = model(x, torch.tensor([float(quality)]))
                 floats = to_samples(x_hat[0, :, :height, :width], gray=False, depth=8)
-                # Effort 2: with the dead zones of the float pass.
                 header = pixels.header(quality, exported.id)
-                payloads = pipeline.encode(exported, pixels, header, effort=2)
+                # With dead zones, but as the analysis gives them: as in the float pass.
+                coded = [pipeline.analyse(exported, pixels, tile, quality) for tile in header.tiles]
+                payloads = [pipeline.code(exported, quality, y, z, exported.dead_zones)[0] for y, z in coded]
                 data = format.write(header, payloads)
                 decoded = pipeline.decode(exported, header, payloads)
                 area = height * width

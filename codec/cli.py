@@ -228,8 +228,9 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         "--effort",
         type=arguments.effort,
         metavar=f"{api.EFFORTS[0]}..{api.EFFORTS[-1]}",
-        help="1: every latent to its nearest symbol; 2: zeros where they save more bits than they cost in error, and all "
-        "once more after a look at the decoded picture; 3..9: 2 to 16 thorough looks, a little smaller still (default: 2)",
+        help="1: every latent to its nearest symbol; 2: zeros where they save more bits than they cost in error, and "
+        "all once more after a look at the decoded picture; 3..9: 2 to 16 thorough looks, a little smaller still "
+        "(default: 2)",
     )
     p.add_argument(
         "--alpha-q",

@@ -1,6 +1,6 @@
 """What a model's symbols are like, so that its coding tables can be fitted to them (`tables.fitted_tables`).
 
-Indexes stand for Gaussians, but the encoder's dead zones make more zeros, and what a net is least sure of has longer
+Indexes stand for Gaussians, but the encoder makes more zeros, and what a net is least sure of has longer
 tails.
 """
 
@@ -20,7 +20,7 @@ LARGEST = 4000  # larger symbols do not come often enough to count
 
 @torch.inference_mode()
 def symbol_counts(codec: Codec, images: list[np.ndarray], crops: int = 160, seed: int = 0) -> np.ndarray:
-    """How often each symbol comes with each index, over crops at random qualities, with the encoder's dead zones.
+    """How often each symbol comes with each index, over crops at random qualities, as the default effort chooses them.
 
     Args:
         images: uint8 [H, W, 3], sides at least SIDE: those that the model was trained on.
@@ -35,7 +35,7 @@ def symbol_counts(codec: Codec, images: list[np.ndarray], crops: int = 160, seed
         quality = int(rng.integers(1, 101))
         pixels = Pixels(source.draw(1, SIDE)[0])
         (tile,) = Header(SIDE, SIDE, quality, codec.id).tiles
-        y, z = pipeline.analyse(codec, pixels, tile, quality)
+        y, z = pipeline.analyse(codec, pixels, tile, quality, effort=2)
         symbols, indexes, _, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
         s, i = symbols.cpu().numpy().astype(np.int64), indexes.cpu().numpy()
         inside = np.abs(s) <= LARGEST
