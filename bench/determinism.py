@@ -271,7 +271,8 @@ def matrix(
         folder, n = Path(name), 0
         for n, image in enumerate(images, 1):  # noqa: B007
             pixels = to_pixels(image)
-            y, z = pipeline.analyse(codec, pixels, Tile(0, 0, pixels.data.shape[2], pixels.data.shape[1]), quality)
+            tile = Tile(0, 0, pixels.data.shape[2], pixels.data.shape[1])
+            y, z = pipeline.analyse(codec, pixels, tile, quality, effort=2)
             np.savez(folder / f"{n - 1}.npz", y=y.numpy(), z=z.numpy())
         (folder / "job.json").write_text(
             json.dumps({"model": str(path), "quality": quality, "images": n, "wide_control": wide_control})

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from codec import format, pipeline, weights
 from codec.data import load_images
 from codec.image import to_pixels, to_samples
-from codec.layers import fast_convolutions
 from codec.metrics import psnr
 from codec.train import Options, Run
 
@@ -42,12 +41,12 @@ def main(argv: list[str] | None = None) -> int:
                 x = pixels.data[None].float() / 255
                 # The float pass needs whole hyperlatents; Kodak's sides are multiples of 64, others are padded.
                 x = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
-                with torch.no_grad(), fast_convolutions(x.device):  # as the encoder does
+                with torch.no_grad():
                     x_hat, bits = model(x, torch.tensor([float(quality)]))
                 floats = to_samples(x_hat[0, :, :height, :width], gray=False, depth=8)
                 header = pixels.header(quality, exported.id)
                 # With dead zones, but as the analysis gives them: as in the float pass.
-                coded = [pipeline.analyse(exported, pixels, tile, quality) for tile in header.tiles]
+                coded = [pipeline.analyse(exported, pixels, tile, quality, effort=1) for tile in header.tiles]
                 payloads = [pipeline.code(exported, quality, y, z, exported.dead_zones)[0] for y, z in coded]
                 data = format.write(header, payloads)
                 decoded = pipeline.decode(exported, header, payloads)

@@ -1,7 +1,8 @@
 """Where the time of one picture goes: `python -m bench.stages IMAGE.. [-q 60] [--runs 9] [--json FILE]`.
 
 Each stage is timed by itself, in the order in which `codec.pipeline` runs them, on pictures of one tile; medians over
-all runs and pictures. The totals are `codec.encode` and `codec.decode` as a user calls them, the model being loaded.
+all runs and pictures. Refinement, of the default effort, is what the analysis takes longer with it. The totals are
+`codec.encode` and `codec.decode` as a user calls them, the model being loaded.
 `aec bench --tables FILE` shows them in its report.
 """
 
@@ -82,7 +83,9 @@ def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str
     pixels = image.to_pixels(picture)
     (tile,) = format.Header(*picture.size, quality, model.id).tiles
     size = pipeline.latent_size(tile)
-    y, z = timed("encode: analysis, hyper-analysis", lambda: pipeline.analyse(model, pixels, tile, quality))
+    timed("encode: analysis, hyper-analysis", lambda: pipeline.analyse(model, pixels, tile, quality, effort=1))
+    y, z = timed("encode: refinement", lambda: pipeline.analyse(model, pixels, tile, quality, effort=2))
+    times["encode: refinement"] -= times["encode: analysis, hyper-analysis"]
     chosen = timed(
         "encode: entropy nets, quantisation",
         lambda: latents.quantise(model.walk(quality, *size), y, z, model.dead_zones),

@@ -120,7 +120,7 @@ def quantised(codec: weights.Codec, picture: Image.Image, quality: int) -> Symbo
     """One picture's symbols; it must fit one tile."""
     pixels = image.to_pixels(picture)
     (tile,) = Header(*picture.size, quality, codec.id, tile=TILE).tiles
-    y, z = pipeline.analyse(codec, pixels, tile, quality)
+    y, z = pipeline.analyse(codec, pixels, tile, quality, effort=2)
     symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
     return Symbols(symbols.numpy(), indexes.numpy(), tuple(segments))
 

@@ -1,7 +1,6 @@
 """What a model's symbols are like, so that its coding tables can be fitted to them (`tables.fitted_tables`).
 
-Indexes stand for Gaussians, but the encoder makes more zeros, and what a net is least sure of has longer
-tails.
+Indexes stand for Gaussians, but the encoder makes more zeros, and what a net is least sure of has longer tails.
 """
 
 import numpy as np

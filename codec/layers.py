@@ -30,13 +30,14 @@ def fast_convolutions(device: torch.device):
     """Context: convolutions in bf16, if the device is a processor that multiplies it, which takes half the time.
 
     As in training. For what an encoder alone computes: where another machine's bits may differ, and where rounding
-    costs nothing (at quality 97 less than 0.01 % of the loss). The shortcuts stay in float32.
+    costs next to nothing (0.04 % of the loss, bench/ablations.md).
     """
-    native = device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # private, and newer than the oldest torch
+    native = device.type == "cpu" and torch.backends.mkldnn.enabled and known()
     return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
-def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """1x1 convolution, float [B, C, H, W] by [O, C, 1, 1] -> [B, O, H, W]; of float32 on a CPU always by oneDNN.
 
     torch itself goes by the number of threads: one thread gets another library's product, whose last bits differ, so

@@ -141,6 +141,10 @@ class Synthesis(nn.Module):
         h = F.pixel_shuffle(self.log_gain(q).exp() * self.tail8(self.features(y, q)), 8)
         return F.pixel_shuffle(linear(self.shortcut, y), LATENT_STRIDE) + h
 
+    def energies(self) -> Tensor:
+        """What one unit of each latent adds through the shortcut, squared and summed over samples: [M]."""
+        return self.shortcut.weight.square().sum((0, 2, 3))
+
     def features(self, y: Tensor, q: Tensor) -> Tensor:
         """The branch but for its last, linear layer: [B, wide8, 2h, 2w]."""
         h = self.body16(self.add(self.head16(self.whiten[:, None, None] * y), self.quality16(q)))
@@ -425,7 +429,7 @@ class Model(nn.Module):
         return v.round().masked_fill_(v.abs() <= 0.5 + zone, 0.0)
 
 
-def quality_lambda(q: Tensor) -> Tensor:
+def quality_lambda(q: Tensor | float) -> Tensor | float:
     """lambda of each quality, logarithmic between the ends of LAMBDA_RANGE."""
     low, high = LAMBDA_RANGE
     return low * (high / low) ** ((q - 1) / 99)

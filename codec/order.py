@@ -4,6 +4,7 @@ Source: parallel steps over channel groups and 2x2 positions, the quadtree of DC
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,6 +21,13 @@ def step_of(steps: int, channels: int, height: int, width: int, device: torch.de
     phase = (i ^ j) if steps == 2 else 2 * (i ^ j) + i
     group = torch.arange(channels, device=device)[:, None, None] % steps
     return group ^ phase
+
+
+@lru_cache(maxsize=4)  # a picture's tiles have at most four shapes
+def positions(steps: int, shape: tuple[int, int, int], device: torch.device) -> list[Tensor]:
+    """Flat positions of each step's latents in [M, h, w], in coding order (channel, row, column)."""
+    order = step_of(steps, *shape, device=device).flatten()
+    return [(order == k).nonzero()[:, 0] for k in range(steps)]
 
 
 class Corners:

@@ -38,10 +38,10 @@ def analyse(
     pixels: Pixels,
     tile: Tile,
     quality: int,
-    effort: int = 1,
+    effort: int,
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
-    """Float latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile, after `refine`."""
+    """Latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile, float32; above effort 1 refined."""
     x, top, left = tile_input(pixels, tile, codec.config.halo * LATENT_STRIDE, LATENT_STRIDE, codec.device)
     x = x.contiguous(memory_format=torch.channels_last)
     height, width = latent_size(tile)

@@ -6,8 +6,8 @@ its slope from the decoded picture's errors, its curvature, by latent, from the 
 known of every latent what another symbol would cost in error, and by its table index what it would cost in bits. The
 cheapest is taken, of all latents at once.
 
-The entropy nets are not differentiated: what a symbol does to the means and indexes of later ones is seen only in the
-bytes. With their gradient, in a float twin, the gain was within 0.2 % BD-rate of that without, on two pictures.
+The entropy nets are not differentiated: what a symbol does to the means and indexes of later ones is not foreseen. With
+their gradient, in a float twin, the gain was within 0.2 % BD-rate of that without, on two pictures.
 
 Sources: latents fitted to each picture, Campos 2019 (arXiv:1906.01223) and Yang 2020 (arXiv:2006.04240); the choice by
 error and bits is rate-distortion optimised quantisation, Karczewicz 2008 (VCEG-AH21).
@@ -22,21 +22,22 @@ from torch import Tensor
 
 from . import latents
 from .integer import to_float
-from .layers import exact_convolutions, fast_convolutions
+from .layers import exact_convolutions, fast_convolutions, pointwise
 from .model import LATENT_STRIDE, bits_of, quality_lambda
-from .walk import positions
+from .order import positions
 from .weights import Codec
 
 # How often symbols are chosen anew, by effort.
 ITERATIONS = {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 6, 7: 8, 8: 12, 9: 16}
-# From this effort on the slope comes through all of the synthesis, and what is kept is the best by real bytes; below,
-# through the shortcut alone: the first time that does as well, and a synthesis is all it takes.
+# From this effort on the slope comes through all of the synthesis, and what is kept is the best by real bytes. Below,
+# through the shortcut alone, for which a synthesis is enough, and unchecked: the first time that does as well
+# (bench/ablations.md).
 THOROUGH = 3
 # How far from its symbol a latent is handed on, in steps, towards where it would best be: short of the next symbol.
 NEAR = 0.45
 
 
-@torch.inference_mode(False)  # whose tensors the caller may hand in
+@torch.inference_mode(False)  # whose tensors the caller may hand in, but autograd cannot take
 @exact_convolutions()
 def refine(
     codec: Codec,
@@ -59,62 +60,70 @@ def refine(
         inside: rows and columns of the tile's latents, h x w, in y. The others stay as they are, not even quantised;
             from THOROUGH on the error counts on all of x: what a latent does to the next tile weighs as at home.
         quality: 1..100.
-        effort: 1..9; at 1 nothing is done.
-        progress: called after each of ITERATIONS.
+        effort: a key of ITERATIONS.
+        progress: called after each iteration.
 
     Returns:
         The tile's latents, float32 [M, h, w], for `latents.quantise` with the codec's dead zones. A function of the
         arguments alone on one machine.
     """
-    target = best = y[:, inside[0], inside[1]].clone()
+    target = best = y[:, inside[0], inside[1]]
     n, thorough = ITERATIONS[effort], effort >= THOROUGH
     if not n:
         return target
-    x, y, z = x.clone(), y.clone(), z.clone()  # autograd takes no inference tensors
-    weight = quality_lambda(quality) * 255**2
+    if thorough:
+        x, y = x.clone(), y.clone()
+    weight = 255**2 * quality_lambda(quality)
     q = torch.tensor([float(quality)], device=codec.device)
-    slopes, lowest = _through_synthesis if thorough else _through_shortcut, math.inf
-    for i in range(n + thorough):
+    step = to_float(codec.net.step[quality - 1])
+    # In bits per squared step: 16 to 29 for bf4bace6; a uniform quantiser at its optimum has 12 log2(e) = 17.3.
+    # A gray picture's is less, but there latents overlap, and would overshoot together.
+    curvature = 2 / 3 * weight * codec.synthesis.energies() * step.square()
+    lowest = math.inf
+    for i in range(n + 1 if thorough else n):
         walk = codec.walk(quality, *target.shape[1:])
         symbols, indexes, segments, decoded = latents.quantise(walk, target, z, codec.dead_zones)
         whole = y.clone()
         whole[:, inside[0], inside[1]] = decoded
-        distortion, slope = slopes(codec, whole, q, x)
         if thorough:
+            distortion, slope = _through_synthesis(codec, whole, q, x)
             loss = 8 * len(latents.encode(symbols, indexes, segments, codec.tables)) + weight * distortion
             if loss < lowest:
                 lowest, best = loss, target
+        else:
+            slope = _through_shortcut(codec, whole, q, x)
         if i < n:
             s, index = (v[segments[0] :] for v in (symbols, indexes))  # hyperlatents come first
-            target = _moved(codec, quality, s, index, decoded, weight * slope[:, inside[0], inside[1]])
+            slope = weight * slope[:, inside[0], inside[1]]
+            target = _moved(codec.config.steps, s, index, decoded, slope, step, curvature)
             progress()
     return best if thorough else target
 
 
-def _moved(codec: Codec, quality: int, symbols: Tensor, indexes: Tensor, decoded: Tensor, slope: Tensor) -> Tensor:
-    """Latents [M, h, w] that will be quantised to the cheapest symbols.
+def _moved(
+    steps: int, symbols: Tensor, indexes: Tensor, decoded: Tensor, slope: Tensor, step: Tensor, curvature: Tensor
+) -> Tensor:
+    """Latents [M, h, w] to be quantised instead of those that gave `symbols`.
 
     The means of later context steps move with the symbols before them, so that latents are rounded afresh. So they are
-    handed on not as whole symbols but up to NEAR from them, towards where each would best be.
+    handed on not as whole symbols but up to NEAR from them, towards where each would best be; and at the edge of a dead
+    zone the quantiser decides last.
 
     Args:
+        steps: context steps.
         symbols, indexes: of the latents, in coding order, [M * h * w].
-        decoded: the latents that they stand for.
+        decoded: the latents that they stand for, [M, h, w].
         slope: the distortion's derivative by each, in bits, [M, h, w].
+        step, curvature: by channel, [M]: the quantisation step, and the distortion's second derivative in bits per
+            squared step.
     """
     n, height, width = decoded.shape
     live = indexes.nonzero()[:, 0]  # the others are surely 0
-    place = torch.cat(positions(codec.config.steps, (n, height, width), indexes.device))[live]
+    place = torch.cat(positions(steps, (n, height, width), indexes.device))[live]
     channel = place // (height * width)
-    at = place % (height * width) * n + channel  # in [h, w, M], for so they lie in memory
+    at = place % (height * width) * n + channel  # in [h, w, M], for so latents lie in memory
     target = decoded.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
-    step = to_float(codec.net.step[quality - 1])
-    # The distortion's second derivative, in bits per squared step: that of the shortcut, whose column for a latent is
-    # what one unit of it adds to 16x16 pixels of three channels. It is 16 to 29, where a uniform quantiser at its
-    # optimum has 12 log2(e) = 17.3.
-    energy = codec.synthesis.shortcut.weight.square().sum((0, 2, 3))
-    curvature = (2 * 255**2 / 3 * quality_lambda(quality) * energy * step.square())[channel]
-    step, s = step[channel], symbols[live].float()
+    s, step, curvature = symbols[live].float(), step[channel], curvature[channel]
     wanted = s - slope.permute(1, 2, 0).reshape(-1)[at] * step / curvature
     cheapest = _cheapest(wanted, indexes[live], curvature)
     target.view(-1)[at] += step * (cheapest + (wanted - cheapest).clamp(-NEAR, NEAR) - s)
@@ -138,28 +147,28 @@ def _cheapest(wanted: Tensor, index: Tensor, curvature: Tensor) -> Tensor:
 
 def _through_synthesis(codec: Codec, y: Tensor, q: Tensor, x: Tensor) -> tuple[float, Tensor]:
     """The squared error of what y decodes to, and its derivative by y."""
-    with torch.enable_grad():
-        distortion = _errors(codec, y.requires_grad_(), q, x).square().mean(1).sum()
-        (slope,) = torch.autograd.grad(distortion, y)
+    y = y.detach().requires_grad_()
+    distortion = _errors(codec, y, q, x).square().mean(1).sum()
+    (slope,) = torch.autograd.grad(distortion, y)
     return float(distortion.detach()), slope
 
 
 @torch.no_grad()
-def _through_shortcut(codec: Codec, y: Tensor, q: Tensor, x: Tensor) -> tuple[float, Tensor]:
-    """The same, the branch taken as a constant."""
-    errors, shortcut = _errors(codec, y, q, x), codec.synthesis.shortcut.weight
+def _through_shortcut(codec: Codec, y: Tensor, q: Tensor, x: Tensor) -> Tensor:
+    """That derivative, were the branch a constant."""
+    errors = _errors(codec, y, q, x)
     right, bottom = (-n % LATENT_STRIDE for n in (x.shape[2], x.shape[1]))
     whole = F.pad(errors.expand(-1, 3, -1, -1), (0, right, 0, bottom)).contiguous(memory_format=torch.channels_last)
+    pull = 2 / 3 * codec.synthesis.shortcut.weight.transpose(0, 1)
     with fast_convolutions(codec.device):
-        slope = F.conv2d(F.pixel_unshuffle(whole, LATENT_STRIDE), 2 / 3 * shortcut.transpose(0, 1))[0]
-    return float(errors.square().mean(1).sum()), slope.float()
+        return pointwise(F.pixel_unshuffle(whole, LATENT_STRIDE), pull, None)[0].float()
 
 
 def _errors(codec: Codec, y: Tensor, q: Tensor, x: Tensor) -> Tensor:
-    """What y decodes to, less x: [1, C, H, W]."""
+    """What y decodes to, but for the rounding to samples, less x: [1, C, H, W]."""
     with fast_convolutions(codec.device):
         decoded = codec.synthesis(y[None].contiguous(memory_format=torch.channels_last), q).float() + 0.5
     decoded = decoded[:, :, : x.shape[1], : x.shape[2]]
     if len(x) == 1:
         decoded = decoded.mean(1, keepdim=True)
-    return decoded - x
+    return decoded.clamp(0, 1) - x

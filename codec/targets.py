@@ -5,7 +5,8 @@ the encoder's dead zones, about as much as half a quality more or less would cha
 quality, but its latents hardly depend on it: quantised at 4 qualities from their own they cost 0.0 to 1.0 % more bytes
 at equal PSNR, at 12 from it 0.2 to 1.5 %, at 20 0.5 to 3.7 %, most of all at low ones (6 crops of Kodak). So a sample
 of the picture says about where to look, the picture is analysed there, once, and the search is over the entropy nets
-and the coder alone, a fraction of the work.
+and the coder alone, a fraction of the work. That ends effort 1. Refined latents are bound to their own quality: above
+effort 1 a few whole files are tried, from where the search ended.
 
 A PSNR is searched for among the latents too: their squared errors, weighted by what the synthesis' linear part makes
 of each, are the picture's but for a factor, which depends on the picture and, slowly, on the knob: 0.5 dB either way,
@@ -75,7 +76,10 @@ class _Goal:
         return cls(target.psnr, target.psnr + 0.12 * slack, False)  # 0.12 dB: 2 to 3 % of the bytes
 
     def unrefined(self) -> "_Goal":
-        """What to look for among files that refinement, at the same knob, will make better by some 0.1 dB."""
+        """What to look for among unrefined files: refined at the same knob they have 0.02 to 0.3 dB more.
+
+        Their size changes by some -0.5 to 1 %, less than a goal is wide.
+        """
         return self if self.at_most else replace(self, low=self.low - 0.1, high=self.high - 0.1)
 
     def middle(self) -> "_Goal":
@@ -184,7 +188,8 @@ def encode(
     first = goal.unrefined() if refined else goal
     sample = task.sample()
     start = _find(partial(_guess, sample, _analysed(sample, 50.0)), _Goal.of(target, slack=5.0), 50.0).knob
-    trial = _search(task, first, _analysed(task, start, progress if not refined else lambda share: None), start)
+    part = 1 / 2 if refined else 1.0  # of the bar
+    trial = _search(task, first, _analysed(task, start, lambda share: progress(part * share)), start)
     if abs(max(1, trial.knob) - max(1, start)) > FAR:  # the sample was not like the picture
         trial = _search(task, first, _analysed(task, trial.knob), trial.knob)
     elif not first.right(trial.value) and LOWEST < trial.knob < HIGHEST:
@@ -192,7 +197,7 @@ def encode(
         other = _search(task, first, _analysed(task, trial.knob), trial.knob)
         trial = min(trial, other, key=lambda t: (not first.met(t.value), abs(t.value - first.low)))
     if refined:
-        trial = _refined(task, goal, trial.knob, effort, progress)
+        trial = _refined(task, goal, trial.knob, effort, lambda share: progress(part + (1 - part) * share))
     if not goal.met(trial.value):
         if target.psnr is None:
             raise OutOfReach(f"target of {target.bytes} bytes: this picture takes at least {math.exp(trial.value):.0f}")
@@ -218,7 +223,7 @@ def _analysed(task: _Task, start: float, progress: Callable[[float], None] = lam
 
     @torch.inference_mode()
     def analyse(tile: Tile) -> tuple[Tensor, ...]:
-        y_and_z = pipeline.analyse(codec, task.pixels, tile, header.quality)
+        y_and_z = pipeline.analyse(codec, task.pixels, tile, header.quality, effort=1)
         return tuple(to_fixed(v).to(torch.int16).cpu() for v in y_and_z)
 
     # What the quantiser makes of them anyhow, int16 in units of 2^-12: 4 bytes for each pixel of the picture. In one
@@ -235,7 +240,7 @@ def _analysed(task: _Task, start: float, progress: Callable[[float], None] = lam
         for latents in ordered(analyse, header.tiles):
             tiles.append(tuple(map(hold, latents)))
             progress(len(tiles) / (len(header.tiles) + 1))
-    energy = codec.synthesis.shortcut.weight.square().sum((0, 2, 3))  # in the picture, of each channel's 1
+    energy = codec.synthesis.energies()
 
     def code(knob: float) -> tuple[list[bytes], float]:
         tuned, quality = _setting(codec, knob)

@@ -5,7 +5,7 @@ so is `walk_cuda.CudaWalk`.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from . import _C, entropy, entropy_cuda
 from .integer import HIGH, LOW, IntegerEntropyNet, to_fixed, to_float
 from .layers import FRACTION_BITS
 from .model import HYPER_STRIDE
-from .order import step_of
+from .order import positions
 from .walk_cuda import CudaNets, CudaWalk
 
 NETS = ("native", "reference")  # native: the fastest there is for the net's device
@@ -71,13 +71,6 @@ def starter(net: IntegerEntropyNet, nets: str) -> Start:
         if on_device.fits:
             return partial(CudaWalk, on_device)
     return partial(ReferenceWalk, net)
-
-
-@lru_cache(maxsize=8)
-def positions(steps: int, shape: tuple[int, int, int], device: torch.device) -> list[Tensor]:
-    """Flat positions of each step's latents, in coding order (channel, row, column)."""
-    order = step_of(steps, *shape, device=device).flatten()
-    return [(order == k).nonzero()[:, 0] for k in range(steps)]
 
 
 class ReferenceWalk:

@@ -221,6 +221,7 @@ def load_for(model_id: bytes, model: str | os.PathLike | None, device: torch.dev
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)  # what is kept must serve refinement's gradients too, whoever was first to load it
 def _load(path: Path, modified: float, device: torch.device, nets: str) -> Codec:
     metadata = _metadata(path)
     with safe_open(path, "pt") as f:

@@ -2,21 +2,29 @@
 
 import copy
 import dataclasses
+import math
+from contextlib import nullcontext
 
 import coded
 import numpy as np
+import photos
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from photos import astronaut, photo
 
-from codec import format, pipeline, refine
+import codec
+from codec import format, pipeline, refine, weights
+from codec.api import EFFORTS
 from codec.image import to_pixels
-from codec.model import quality_lambda
+from codec.model import bits_of, quality_lambda
+from codec.order import positions
 from codec.refine import ITERATIONS, THOROUGH
 
 
-def compress(codec, image, quality, effort):
-    return coded.file(codec, image, quality, 1024, effort)
+def compress(model, image, quality, effort):
+    return coded.file(model, image, quality, 1024, effort)
 
 
 def decompress(codec, data):
@@ -30,21 +38,44 @@ def real_loss(codec, image, quality, effort):
     return 8 * len(data) / image[..., 0].size + quality_lambda(quality) * error
 
 
-def unrefined_loss(codec, image, quality):
-    """The same, of latents as the analysis gives them, dead zones and all."""
+def unrefined_loss(codec, image, quality, dead_zones=True):
+    """The same, of latents as the analysis gives them."""
     pixels = to_pixels(image)
     header = pixels.header(quality, codec.id)
     (tile,) = header.tiles
-    payload, _ = pipeline.code(codec, quality, *pipeline.analyse(codec, pixels, tile, quality), codec.dead_zones)
-    error = np.square(decompress(codec, format.write(header, [payload])) - image).mean()
-    return 8 * len(format.write(header, [payload])) / image[..., 0].size + quality_lambda(quality) * error
+    zones = codec.dead_zones if dead_zones else torch.zeros_like(codec.dead_zones)
+    payload, _ = pipeline.code(codec, quality, *pipeline.analyse(codec, pixels, tile, quality, effort=1), zones)
+    data = format.write(header, [payload])
+    error = np.square(decompress(codec, data) - image.reshape(*image.shape[:2], -1)).mean()
+    return 8 * len(data) / image[..., 0].size + quality_lambda(quality) * error
+
+
+PLACES = ((100, 150), (250, 20), (0, 0), (300, 200))
+PICTURES = {
+    "odd": lambda: photo(123, 85),
+    "gradient": lambda: photos.gradient(128, 160),
+    "gray": lambda: photo(128, 128, seed=3)[..., :1].copy(),
+    "noise": lambda: np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8),
+    "white": lambda: np.where(photo(96, 128) > 128, 255, 0).astype(np.uint8),
+}
 
 
 @pytest.mark.parametrize("quality", [30, 60, 95])
 @pytest.mark.parametrize("effort", [2, THOROUGH, 6])
-def test_refinement_lowers_the_real_loss(shipped, quality, effort):
-    image = astronaut()[100:228, 150:278]
-    assert real_loss(shipped, image, quality, effort) < unrefined_loss(shipped, image, quality)
+def test_refinement_lowers_the_real_loss_of_photographs(shipped, effort, quality):
+    for y, x in PLACES:
+        image = astronaut()[y : y + 128, x : x + 128]
+        assert real_loss(shipped, image, quality, effort) < unrefined_loss(shipped, image, quality)
+
+
+@pytest.mark.parametrize("quality", [10, 50, 95])
+@pytest.mark.parametrize("effort", [2, THOROUGH, 6])
+@pytest.mark.parametrize("picture", PICTURES)
+def test_refinement_harms_no_picture(shipped, picture, effort, quality):
+    """Effort 2 is not checked: in pictures of few symbols it may lose a little. Above, an estimate is checked."""
+    image = PICTURES[picture]()
+    most = 1.02 if effort < THOROUGH else 1.001
+    assert real_loss(shipped, image, quality, effort) <= most * unrefined_loss(shipped, image, quality)
 
 
 @pytest.mark.parametrize("effort", [2, 6])
@@ -53,16 +84,70 @@ def test_refinement_pays_at_high_quality(shipped, effort):
     assert real_loss(shipped, image, 95, effort) < 0.99 * unrefined_loss(shipped, image, 95)
 
 
+@pytest.mark.parametrize("quality", [5, 50, 95])
+def test_dead_zones_save_more_bits_than_their_error_is_worth(shipped, quality):
+    image = astronaut()[:192, 128:320]
+    assert unrefined_loss(shipped, image, quality) < 0.995 * unrefined_loss(shipped, image, quality, dead_zones=False)
+
+
+@pytest.mark.parametrize("quality", [30, 60, 95])
+def test_the_gradient_finds_more_than_the_shortcut(shipped, quality):
+    images = [astronaut()[y : y + 128, x : x + 128] for y, x in PLACES]
+    quick, thorough = (sum(real_loss(shipped, image, quality, effort) for image in images) for effort in (2, 6))
+    assert thorough < quick
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(-6, 6), st.integers(1, 63), st.floats(1, 40))
+def test_the_cheapest_of_0_and_the_nearest_symbols_is_taken(wanted, index, curvature):
+    every = torch.tensor([0.0, math.floor(wanted), math.ceil(wanted)])
+    (found,) = refine._cheapest(torch.tensor([wanted]), torch.tensor([index]), torch.tensor([curvature]))
+    assert found in every
+    symbols = torch.stack([found, *every])
+    cost = bits_of(symbols, torch.full_like(symbols, index)) + curvature / 2 * (symbols - wanted).square()
+    assert cost[0] <= cost.min() + 1e-3
+
+
+def test_latents_move_by_their_own_slope_and_step():
+    """Each latent's slope is made from where it lies, so that one that is taken for another would move elsewhere."""
+    m, h, w = 8, 3, 5
+    place = torch.arange(m * h * w)
+    channel = place // (h * w)
+    order = torch.cat(positions(4, (m, h, w), torch.device("cpu")))
+    indexes = torch.full((m * h * w,), 40)
+    indexes[::7] = 0  # of the coding order: surely zero
+    step, curvature = 0.1 + torch.arange(m) / 10, 10.0 + torch.arange(m)
+    wanted = (place % 41 - 20) / 50  # steps from the symbol, 0: near enough to stay
+    slope = -wanted * (curvature / step)[channel]
+    decoded = place.float().view(m, h, w) / 100
+    symbols = torch.zeros(m * h * w, dtype=torch.int16)
+    got = refine._moved(4, symbols, indexes, decoded, slope.view(m, h, w), step, curvature)
+    live = torch.zeros(m * h * w, dtype=torch.bool)
+    live[order[indexes > 0]] = True
+    expected = decoded.flatten() + live * step[channel] * wanted
+    assert torch.allclose(got.flatten(), expected, atol=1e-6)
+
+
+def test_a_first_call_in_inference_mode_spoils_nothing_that_autograd_needs(shipped):
+    """Neither the model nor what is cached."""
+    image = photo(40, 50, seed=8)
+    weights._load.cache_clear()
+    with torch.inference_mode():
+        data = codec.encode(image, 50)
+    assert codec.encode(image, 50) == data
+    assert codec.decode(codec.encode(image, 50, effort=4), output="numpy").shape == image.shape
+
+
 @pytest.mark.parametrize("height, width", [(1, 1), (17, 33), (70, 15)])
 @pytest.mark.parametrize("gray", [False, True])
 def test_odd_sizes_decode(shipped, height, width, gray):
     image = photo(height, width)
     image = image[..., 0].copy() if gray else image
     error = [
-        np.square(decompress(shipped, compress(shipped, image, 80, n)) - image.reshape(height, width, -1)).mean()
-        for n in (1, 2, 5)
+        np.square(decompress(shipped, compress(shipped, image, 80, effort)) - image.reshape(height, width, -1)).mean()
+        for effort in (1, 2, 5)
     ]
-    assert max(error) <= 1.2 * error[0] + 1  # a bit may be worth some error, never the picture
+    assert max(error[1:]) <= 1.2 * error[0] + 1  # a bit may be worth some error, never the picture
 
 
 @pytest.mark.parametrize("effort", [2, 5])
@@ -74,28 +159,28 @@ def test_same_picture_same_bytes(shipped, effort):
 def test_effort_1_is_the_analysis_alone(shipped):
     pixels = to_pixels(photo(48, 64))
     tile = format.Header(64, 48, 50, shipped.id).tiles[0]
-    y, _ = pipeline.analyse(shipped, pixels, tile, 50)
-    again, _ = pipeline.analyse(shipped, pixels, tile, 50, 1, pytest.fail)
-    corrected, _ = pipeline.analyse(shipped, pixels, tile, 50, 2)
-    assert torch.equal(y, again) and not torch.equal(y, corrected)
+    y, _ = pipeline.analyse(shipped, pixels, tile, 50, 1, pytest.fail)
+    refined, _ = pipeline.analyse(shipped, pixels, tile, 50, 2)
+    assert y.shape == refined.shape and not torch.equal(y, refined)
 
 
-def test_the_slope_through_the_shortcut_is_that_of_a_synthesis_without_a_branch(shipped):
+def test_the_slope_through_the_shortcut_is_that_of_a_synthesis_without_a_branch(shipped, monkeypatch):
     """Of all sizes and of gray: blocks at the edge count the pixels that are there."""
+    monkeypatch.setattr(refine, "fast_convolutions", lambda device: nullcontext())
     q = torch.tensor([50.0])
     silent = dataclasses.replace(shipped, synthesis=copy.deepcopy(shipped.synthesis))
     silent.synthesis.silence_branch()
     for channels, height, width in ((3, 32, 48), (3, 17, 31), (1, 20, 16)):
         generator = torch.Generator().manual_seed(height)
         x = torch.rand(channels, height, width, generator=generator)
-        y = torch.randn(shipped.config.latents, -(-height // 16), -(-width // 16), generator=generator)
-        error, slope = refine._through_shortcut(silent, y, q, x)
-        expected_error, expected = refine._through_synthesis(silent, y.clone(), q, x)
-        assert error == pytest.approx(expected_error, rel=1e-5)
-        assert torch.allclose(slope, expected, rtol=0.02, atol=0.02 * float(expected.abs().mean()))  # bf16
+        y = 0.02 * torch.randn(shipped.config.latents, -(-height // 16), -(-width // 16), generator=generator)
+        slope = refine._through_shortcut(silent, y, q, x)
+        _, expected = refine._through_synthesis(silent, y, q, x)
+        assert torch.allclose(slope, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().mean()))
 
 
 def test_progress_is_called_after_each_iteration(shipped):
+    assert list(ITERATIONS) == list(range(EFFORTS[0], EFFORTS[-1] + 1))
     for effort, n in ITERATIONS.items():
         pixels, calls = to_pixels(photo(20, 30)), []
         tile = format.Header(30, 20, 50, shipped.id).tiles[0]

@@ -160,9 +160,9 @@ def test_the_picture_is_analysed_once_and_again_for_refined_files(shipped, monke
     """Apart from a sample of an eighth of it; of refined files the first or second is right."""
     areas, analyse = [], pipeline.analyse
 
-    def counted(codec, pixels, tile, *rest):
+    def counted(codec, pixels, tile, *rest, **options):
         areas.append(tile.width * tile.height)
-        return analyse(codec, pixels, tile, *rest)
+        return analyse(codec, pixels, tile, *rest, **options)
 
     monkeypatch.setattr(pipeline, "analyse", counted)
     pixels = to_pixels(photos.photo(256, 384))
