@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   aec compress -r holiday/ -o small/      a folder, as many files at a time as there are cores
   aec view photo.aec                      look at it
   aec info photo.aec                      what it says of itself; aec verify photo.aec: whether it is whole
-  aec train my-photos/ -o my.safetensors --minutes 60 --init medium
+  aec train my-photos/ -o my.safetensors --minutes 60 --init base
   aec bench my-photos/ -o report/
   aec compare photo.png photo.aec photo.jpg -o compare.html
 each command has its own: aec compress --help

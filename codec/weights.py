@@ -32,7 +32,7 @@ MAX_CHANNELS = 1 << 14  # of latents, hyperlatents and context (FORMAT §7): sum
 
 MODELS = Path(__file__).parent / "models"
 SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
-DEFAULT = "medium"
+DEFAULT = "base"
 _ENCODER = ("analysis.", "hyper_analysis.")
 _FLOAT = ("analysis", "hyper_analysis", "synthesis")
 _LOADING = threading.Lock()

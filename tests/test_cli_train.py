@@ -75,7 +75,7 @@ def test_every_configuration_can_be_asked_for(name):
         (["notes", "--resume", "notes/a.txt"], 6, "not an aec training checkpoint"),
         (["notes", "--init", "notes/a.txt"], 6, "not an aec training checkpoint"),
         (["two", "--init", "one"], 6, "no model 'one'"),
-        (["notes", "--init", "medium", "--config", "small"], 6, "cannot grow into small"),
+        (["notes", "--init", "base", "--config", "small"], 6, "cannot grow into small"),
     ],
 )
 def test_train_says_what_is_wrong_before_it_starts(arguments, code, words, tmp_path, monkeypatch, capsys):
