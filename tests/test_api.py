@@ -91,7 +91,7 @@ def error_near_boundaries(image, quality, side, effort=2) -> tuple[float, float]
     return (near / inside) / (untiled_near / untiled_inside), photos.psnr(whole, image) - photos.psnr(tiled, image)
 
 
-@pytest.mark.parametrize("effort", [2, 6])
+@pytest.mark.parametrize("effort", [2, 5])
 @pytest.mark.parametrize(("quality", "n"), [(10, 12), (60, 4)])  # at 10 one picture's ratio deviates by 0.1
 def test_no_seam_between_tiles_of_the_side_that_encode_uses(quality, n, effort):
     ratio, lost = np.mean(
@@ -190,7 +190,7 @@ def test_encoding_is_repeatable():
     assert np.array_equal(*(codec.decode(data, output="numpy") for _ in range(2)))
 
 
-@pytest.mark.parametrize("effort", [1, 2, 4])
+@pytest.mark.parametrize("effort", [1, 2, 3])
 def test_every_quality_decodes_to_what_the_encoder_meant(shipped, effort):
     """Latents out of the file are bit for bit the latents that the encoder saw, at all 100 qualities."""
     dead_zones = shipped.dead_zones if effort > 1 else torch.zeros_like(shipped.dead_zones)
