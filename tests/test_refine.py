@@ -27,27 +27,28 @@ def compress(model, image, quality, effort):
     return coded.file(model, image, quality, 1024, effort)
 
 
-def decompress(codec, data):
-    return coded.colours(codec, data).permute(1, 2, 0).numpy().astype(np.float64)
+def decompress(model, data):
+    return coded.colours(model, data).permute(1, 2, 0).numpy().astype(np.float64)
 
 
-def real_loss(codec, image, quality, effort):
-    """Bits of the file and lambda * 255^2 * error of its decoded pixels, per pixel."""
-    data = compress(codec, image, quality, effort)
-    error = np.square(decompress(codec, data) - image.reshape(*image.shape[:2], -1)).mean()
+def loss_of(model, image, quality, data):
+    """Bits of a file and lambda * 255^2 * error of its decoded pixels, per pixel."""
+    error = np.square(decompress(model, data) - image.reshape(*image.shape[:2], -1)).mean()
     return 8 * len(data) / image[..., 0].size + quality_lambda(quality) * error
 
 
-def unrefined_loss(codec, image, quality, dead_zones=True):
-    """The same, of latents as the analysis gives them."""
+def real_loss(model, image, quality, effort):
+    return loss_of(model, image, quality, compress(model, image, quality, effort))
+
+
+def unrefined_loss(model, image, quality, dead_zones=True):
+    """Of latents as the analysis gives them."""
     pixels = to_pixels(image)
-    header = pixels.header(quality, codec.id)
+    header = pixels.header(quality, model.id)
     (tile,) = header.tiles
-    zones = codec.dead_zones if dead_zones else torch.zeros_like(codec.dead_zones)
-    payload, _ = pipeline.code(codec, quality, *pipeline.analyse(codec, pixels, tile, quality, effort=1), zones)
-    data = format.write(header, [payload])
-    error = np.square(decompress(codec, data) - image.reshape(*image.shape[:2], -1)).mean()
-    return 8 * len(data) / image[..., 0].size + quality_lambda(quality) * error
+    zones = model.dead_zones if dead_zones else torch.zeros_like(model.dead_zones)
+    payload, _ = pipeline.code(model, quality, *pipeline.analyse(model, pixels, tile, quality, effort=1), zones)
+    return loss_of(model, image, quality, format.write(header, [payload]))
 
 
 PLACES = ((100, 150), (250, 20), (0, 0), (300, 200))
