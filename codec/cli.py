@@ -322,6 +322,12 @@ def _add_train(p: argparse.ArgumentParser) -> None:
         "--only", nargs="+", choices=(*transforms, "hyper_analysis", "entropy"), default=[], help="train no other nets"
     )
     p.add_argument(
+        "--tune",
+        choices=("mse", "ms-ssim"),
+        default="mse",
+        help="the distortion to train for (default: mse; --resume keeps its own); ms-ssim needs pytorch-msssim",
+    )
+    p.add_argument(
         "--config",
         choices=("small", "medium", "base"),
         help="default: that of --init's model, else base; --init grows into a larger one, --resume keeps its own",

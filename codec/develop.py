@@ -34,6 +34,7 @@ def train(args: Namespace) -> int:
         device=args.device,
         seed=args.seed,
         only=tuple(args.only),
+        tune=args.tune,
     )
     report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
     holdout = Path(args.holdout) if args.holdout else None

@@ -19,7 +19,7 @@ from .integer import to_float
 from .layers import FRACTION_BITS, exact_convolutions, fast_convolutions, saturate
 from .model import HYPER_STRIDE, LATENT_STRIDE
 from .parallel import team
-from .refine import ITERATIONS, refine
+from .refine import iterations, refine
 from .shrink import shrunk
 from .weights import Codec
 
@@ -82,19 +82,19 @@ def encode(
     `progress` is called from the threads that do the work, one at a time, with rising shares.
     """
     dead_zones = codec.dead_zones if effort > 1 else torch.zeros_like(codec.dead_zones)
-    tiles = header.tiles
+    tiles, n = header.tiles, iterations(codec, effort)
     lock, done = threading.Lock(), 0
 
     def tell() -> None:
         nonlocal done
         with lock:
             done += 1
-            progress(done / (max(1, ITERATIONS[effort]) * len(tiles)))
+            progress(done / (max(1, n) * len(tiles)))
 
     def payload(tile: Tile) -> bytes:
         y, z = analyse(codec, pixels, tile, header.quality, effort, tell)
         data, _ = code(codec, header.quality, y, z, dead_zones)
-        if not ITERATIONS[effort]:
+        if not n:
             tell()
         return data
 

@@ -37,6 +37,11 @@ THOROUGH = 3
 NEAR = 0.45
 
 
+def iterations(codec: Codec, effort: int) -> int:
+    """How often symbols are chosen anew for a model; what is known here of errors is their squares."""
+    return ITERATIONS[effort] if codec.tune == "mse" else 0
+
+
 @torch.inference_mode(False)  # whose tensors the caller may hand in, but autograd cannot take
 @exact_convolutions()
 def refine(
@@ -68,7 +73,7 @@ def refine(
         arguments alone on one machine.
     """
     target = best = y[:, inside[0], inside[1]]
-    n, thorough = ITERATIONS[effort], effort >= THOROUGH
+    n, thorough = iterations(codec, effort), effort >= THOROUGH
     if not n:
         return target
     if thorough:

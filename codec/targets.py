@@ -30,6 +30,7 @@ from .integer import to_fixed, to_float
 from .layers import exact_convolutions
 from .model import HYPER_STRIDE
 from .parallel import team
+from .refine import iterations
 from .weights import Codec
 
 LOWEST, HIGHEST, FINEST = -18.0, 100.0, 1 / 64  # of the knob: below 1 dead zones widen, up to three times the model's
@@ -184,7 +185,8 @@ def encode(
     Raises:
         OutOfReach: as it says; the message has the nearest that was reached.
     """
-    task, goal, refined = _Task(codec, pixels, target, other_bytes, header.tile), _Goal.of(target), effort > 1
+    task, goal = _Task(codec, pixels, target, other_bytes, header.tile), _Goal.of(target)
+    refined = iterations(codec, effort) > 0
     first = goal.unrefined() if refined else goal
     sample = task.sample()
     start = _find(partial(_guess, sample, _analysed(sample, 50.0)), _Goal.of(target, slack=5.0), 50.0).knob
@@ -192,7 +194,7 @@ def encode(
     trial = _search(task, first, _analysed(task, start, lambda share: progress(part * share)), start)
     if abs(max(1, trial.knob) - max(1, start)) > FAR:  # the sample was not like the picture
         trial = _search(task, first, _analysed(task, trial.knob), trial.knob)
-    elif not first.right(trial.value) and LOWEST < trial.knob < HIGHEST:
+    elif not refined and not first.right(trial.value) and LOWEST < trial.knob < HIGHEST:
         # Values jump, as in tiny files; elsewhere for latents of another quality.
         other = _search(task, first, _analysed(task, trial.knob), trial.knob)
         trial = min(trial, other, key=lambda t: (not first.met(t.value), abs(t.value - first.low)))

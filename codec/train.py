@@ -9,7 +9,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from . import pipeline, weights
+from . import metrics, pipeline, weights
 from .data import Crops, load_images
 from .errors import ModelError
 from .fit import symbol_counts
@@ -36,6 +37,10 @@ STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum
 TRANSFORMS = ("analysis", "synthesis")
 # Of the learning rate: a step of a shortcut changes all pixels, and PCA is not far from where it ends.
 SHORTCUT_SHARE = 0.1
+TUNES = ("mse", "ms-ssim")
+# So far apart lie CompressAI's lambdas, 2.40 .. 220 for 1 - MS-SSIM and 0.0018 .. 0.18 for 255^2 * MSE: then a quality
+# has about the rate that it has by MSE.
+MS_SSIM_WEIGHT = 1280
 
 
 @dataclass
@@ -51,6 +56,7 @@ class Options:
         checkpoint_every: seconds between checkpoints.
         seed: of weights, crops and noise.
         only: the nets to train, attributes of Model; the others stay as they are. None named: all are trained.
+        tune: one of TUNES, the distortion. A resumed run keeps its own.
     """
 
     minutes: float
@@ -61,6 +67,7 @@ class Options:
     checkpoint_every: float = 60
     seed: int = 0
     only: tuple[str, ...] = ()
+    tune: str = "mse"
 
 
 def learning_rate_at(progress: float) -> float:
@@ -70,18 +77,29 @@ def learning_rate_at(progress: float) -> float:
     return min(1.0, max(0.0, (1 - progress) / (1 - DECAY_FROM)))
 
 
-def loss_of(model: nn.Module, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """R + lambda * 255^2 * MSE, weighted so that every rate counts about alike, with bits per pixel and MSE, [B] each.
+def structural_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """1 - MS-SSIM of each picture, [B], as `metrics.ms_ssim` has it; pictures in [0, 1], sides at least 161."""
+    from pytorch_msssim import ms_ssim
 
-    Without the weight, which is 1 in the middle and falls as lambda^-1/2, the best quality's bits drown the others'.
+    with torch.autocast(x.device.type, enabled=False):  # variances are small differences
+        return 1 - ms_ssim(x_hat, x, data_range=1.0, size_average=False)
+
+
+def loss_of(model: nn.Module, x: Tensor, q: Tensor, tune: str = "mse") -> tuple[Tensor, Tensor, Tensor]:
+    """R + lambda * D, weighted so that every rate counts about alike, with bits per pixel and MSE, [B] each.
+
+    D is 255^2 * MSE, or MS_SSIM_WEIGHT * (1 - MS-SSIM). Without the weight, which is 1 in the middle and falls as
+    lambda^-1/2, the best quality's bits drown the others'.
     """
     x_hat, bits = model(x, q)
+    x_hat = x_hat.float()
     bpp = bits / (x.shape[2] * x.shape[3])
     # Reduced channels last, so that the mean's gradient is channels last too.
-    mse = (x_hat.float() - x).permute(0, 2, 3, 1).square().mean((1, 2, 3))
+    mse = (x_hat - x).permute(0, 2, 3, 1).square().mean((1, 2, 3))
+    distortion = 255**2 * mse if tune == "mse" else MS_SSIM_WEIGHT * structural_error(x_hat, x)
     lam = quality_lambda(q)
     weight = (quality_lambda(torch.tensor(50.5)) / lam).sqrt()
-    return (weight * (bpp + lam * 255**2 * mse)).mean(), bpp.detach(), mse.detach()
+    return (weight * (bpp + lam * distortion)).mean(), bpp.detach(), mse.detach()
 
 
 class Run:
@@ -136,7 +154,7 @@ class Run:
             for group in optimiser.param_groups:
                 group["lr"] = share * learning_rate
         with torch.autocast(x.device.type, torch.bfloat16):
-            loss, bpp, mse = loss_of(self.model, x, q)
+            loss, bpp, mse = loss_of(self.model, x, q, self.options.tune)
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         trained = self._trained().values()
@@ -171,14 +189,14 @@ class Run:
             return  # not one step was made: nothing is worth keeping, and what is there may be
         tensors |= {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
-        meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config)}
+        meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config), "tune": self.options.tune}
         weights.write_tensors(path, tensors, {"aec_checkpoint": json.dumps(meta)})
 
     @classmethod
     def load(cls, path: Path, options: Options) -> "Run":
         """Go on where a checkpoint was written. Raises ModelError if the file is not a checkpoint of aec."""
         with _checkpoint(path) as (meta, tensors):
-            run = cls(options, Config(**meta["config"]))
+            run = cls(replace(options, tune=meta.get("tune", "mse")), Config(**meta["config"]))
             run.model.load_state_dict(_part(tensors, "model."))
             run.n_known_latents = run.config.latents
             run.place()
@@ -309,7 +327,7 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
     try:
         while run.seconds < budget:
             progress = run.seconds / budget
-            large = progress >= LARGE_CROPS_FROM
+            large = progress >= LARGE_CROPS_FROM or options.tune == "ms-ssim"  # whose five scales need 161 pixels
             side, batch = (2 * SIDE, max(1, options.batch // 4)) if large else (SIDE, options.batch)
             rate = options.learning_rate * learning_rate_at(progress)
             sums += run.update(crops.draw(batch, side), rate)
@@ -332,19 +350,24 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
 
 
 def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: Callable[[str], None]) -> None:
-    """Run the exported model; report bits per pixel of real files and mean PSNR at some qualities."""
+    """Run the exported model; report bits per pixel of real files and mean PSNR, or MS-SSIM, at some qualities."""
     codec = weights.load(path, torch.device(device))
     for quality in (1, 20, 40, 60, 80, 100):
-        bits, psnr = 0.0, 0.0
+        bits, psnr, similarities = 0.0, 0.0, []
         for image in images:
             pixels = to_pixels(image)
             header = pixels.header(quality, codec.id)
             payloads = pipeline.encode(codec, pixels, header, effort=2)
             data = write(header, payloads)
-            error = pipeline.decode(codec, header, payloads).float() - pixels.data.float()
+            decoded = pipeline.decode(codec, header, payloads)
+            error = decoded.float() - pixels.data.float()
             bits += 8 * len(data) / image[..., 0].size / len(images)
             psnr += 10 * math.log10(255**2 / max(float(error.square().mean()), 1e-4)) / len(images)
-        report(f"held out: {len(images)} images  q {quality:3}  {bits:.3f} bpp  {psnr:.2f} dB")
+            if codec.tune == "ms-ssim":
+                similarities.append(metrics.ms_ssim(image, decoded.permute(1, 2, 0).numpy()))
+        large = [s for s in similarities if s is not None]
+        told = f"  MS-SSIM {sum(large) / len(large):.4f} of {len(large)}" if large else ""
+        report(f"held out: {len(images)} images  q {quality:3}  {bits:.3f} bpp  {psnr:.2f} dB{told}")
 
 
 def main(
@@ -379,12 +402,16 @@ def main(
     output.parent.mkdir(parents=True, exist_ok=True)  # now, not after hours of work
     if options.config not in (None, *CONFIGS):
         raise ValueError(f"config {options.config!r}: allowed are {', '.join(CONFIGS)}")
+    if options.tune not in TUNES:
+        raise ValueError(f"tune {options.tune!r}: allowed are {', '.join(TUNES)}")
     if init is not None:
         run = Run.start_from(init, options, anew)
     elif resume is not None:
         run = Run.load(resume, options)
     else:
         run = Run(options, CONFIGS[options.config or "base"])
+    if run.options.tune == "ms-ssim" and find_spec("pytorch_msssim") is None:
+        raise ValueError("tune 'ms-ssim' needs pytorch-msssim: pip install 'aec-codec[bench]'")
     images, left_out = load_images(data, 2 * SIDE)
     if left_out:
         report(f"left out {len(left_out)}: {'; '.join(left_out[:3])}{' ..' if len(left_out) > 3 else ''}")
@@ -401,8 +428,9 @@ def main(
     report(f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.2f} M parameters on {options.device}")
     train(run, images, checkpoint_path(output), report)
     model = run.averaged_model()
-    weights.save(output, model)  # with the tables of Gaussians, to see what symbols it makes
+    tune = run.options.tune
+    weights.save(output, model, tune=tune)  # with the tables of Gaussians, to see what symbols it makes
     counts = symbol_counts(weights.load(output, torch.device(options.device)), images)
-    model_id = weights.save(output, model, counts)
+    model_id = weights.save(output, model, counts, tune)
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
     held_out_figures(output, held[:48], options.device, report)

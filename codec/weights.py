@@ -52,6 +52,7 @@ class Codec:
     walk: Start
     tables: entropy.Tables
     dead_zones: Tensor  # int16 [64], tables.dead_zones
+    tune: str  # the distortion it was trained for, one of train.TUNES
     device: torch.device
 
 
@@ -79,11 +80,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     os.replace(temporary, path)
 
 
-def save(path: Path, model: Model, counts: np.ndarray | None = None) -> bytes:
+def save(path: Path, model: Model, counts: np.ndarray | None = None, tune: str = "mse") -> bytes:
     """Export a trained model to integers and write its file; returns the model id.
 
     Args:
         counts: of its symbols (`fit.symbol_counts`), to fit the coding tables to; None: they are Gaussians'.
+        tune: the distortion it was trained for, one of train.TUNES.
 
     Raises:
         ValueError: weights too large for the integer arithmetic (`IntegerConv.from_float`).
@@ -95,7 +97,7 @@ def save(path: Path, model: Model, counts: np.ndarray | None = None) -> bytes:
     for name, table in zip(("freqs", "limits", "raw_bits"), tables, strict=True):
         tensors[f"tables.{name}"] = torch.from_numpy(table)
     config = json.dumps(asdict(model.config), sort_keys=True)
-    metadata = {"aec_model": config} | _hashes(tensors, config)
+    metadata = {"aec_model": config, "tune": tune} | _hashes(tensors, config)
     write_tensors(path, tensors, metadata)
     return bytes.fromhex(metadata["decoder_sha256"])[:MODEL_ID_BYTES]
 
@@ -278,5 +280,6 @@ def _assemble(
         walk=starter(net, nets),
         tables=entropy.Tables(*tables),
         dead_zones=torch.from_numpy(dead_zones(*tables)).to(device),
+        tune=metadata.get("tune", "mse"),
         device=device,
     )

@@ -12,8 +12,13 @@ from pathlib import Path
 
 import photos
 import pytest
-import torch
-from PIL import Image
+
+# Of several test processes each takes its share of the cores: torch's threads spin, and starve those of others.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
 
 EMULATION = os.environ.get("AEC_EMULATION")
 if EMULATION:

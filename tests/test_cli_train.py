@@ -1,5 +1,6 @@
 """`aec train`: models that decode what they encode, and hours of work that nothing overwrites."""
 
+import re
 from pathlib import Path
 
 import photos
@@ -11,6 +12,7 @@ from shell import aec, files, here
 import codec
 from codec import cli, weights
 from codec.model import CONFIGS
+from codec.train import Options, Run, checkpoint_path
 
 
 def test_train_does_not_overwrite_a_checkpoint_unless_told(tmp_path, capsys):
@@ -51,12 +53,28 @@ def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_c
     assert (again.returncode, again.stderr) == (0, "")
     assert codec.decode(codec.encode(image, model=model), model=model).size == (50, 70)
 
-    tuned = tmp_path / "tuned.safetensors"
-    assert here("train", data, "-o", tuned, "--minutes", 0.002, "--init", model, "--quiet", "--batch", 2) == 0
+    tuned, options = tmp_path / "tuned.safetensors", [*options[2:], "--quiet"]
+    assert here("train", data, "-o", tuned, "--minutes", 0.002, "--init", model, *options) == 0
     assert codec.decode(codec.encode(image, model=tuned), model=tuned).size == (50, 70)
 
     refused = aec("train", data, "-o", model, "--minutes", 0.01, *options)
     assert refused.returncode == 7 and "exists already" in refused.stderr
+
+
+def test_a_model_tuned_for_ms_ssim_says_so_and_its_symbols_are_not_refined(tmp_path, capsys):
+    pytest.importorskip("pytorch_msssim")
+    for i in range(2):
+        Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
+    model, options = tmp_path / "m.safetensors", ["--config", "small", "--batch", 4, "--device", "cpu"]
+    assert here("train", tmp_path, "-o", model, "--minutes", 0.002, "--tune", "ms-ssim", *options) == 0
+    assert re.search(r"q  40 .* dB  MS-SSIM 0\.\d{4} of 1\n", capsys.readouterr().err)
+    assert weights.load(model, torch.device("cpu")).tune == "ms-ssim"
+    plain, zeros, thorough = (codec.encode(photos.photo(64, 80), 60, effort=e, model=model) for e in (1, 2, 9))
+    assert zeros == thorough and len(zeros) < len(plain)
+    # What goes on from its checkpoint, unlike what begins with it, is trained for the same.
+    checkpoint = checkpoint_path(model)
+    assert Run.load(checkpoint, Options(minutes=1)).options.tune == "ms-ssim"
+    assert Run.start_from(checkpoint, Options(minutes=1)).options.tune == "mse"
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from codec import weights
+from codec import metrics, weights
 from codec.errors import ModelError
 from codec.fit import LARGEST, symbol_counts
 from codec.model import CONFIGS, LAMBDA_RANGE, Config, Model, bits_of, quality_lambda
 from codec.muon import Muon
 from codec.tables import INDEX_COUNT, cost_bits, dead_zones, fitted_tables, gaussian_tables
-from codec.train import DECAY_FROM, WARM_UP, Options, Run, learning_rate_at, loss_of, train
+from codec.train import DECAY_FROM, MS_SSIM_WEIGHT, WARM_UP, Options, Run, learning_rate_at, loss_of, train
 
 CPU = torch.device("cpu")
 TINY = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
@@ -55,6 +55,23 @@ def test_loss_is_rate_and_distortion_weighted_by_quality():
     lam, middle = quality_lambda(q), quality_lambda(torch.tensor(50.5))
     expected = ((middle / lam).sqrt() * (2.0 + lam * 255**2 * 0.01)).mean()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_loss_tuned_for_ms_ssim_is_that_of_the_metrics():
+    pytest.importorskip("pytorch_msssim")
+    images = np.stack([photos.photo(256, 200, seed=i) for i in range(2)])
+    noisy = np.clip(images + np.random.default_rng(0).integers(-20, 21, images.shape), 0, 255).astype(np.uint8)
+    x, x_hat = (torch.from_numpy(v).permute(0, 3, 1, 2) / 255 for v in (images, noisy))
+    bits = torch.tensor([1e4, 3e4])
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _, mse = loss_of(lambda x, q: (x_hat, bits), x, q := torch.tensor([20.0, 70.0]), "ms-ssim")
+    similarity = torch.tensor([metrics.ms_ssim(a, b) for a, b in zip(images, noisy, strict=True)])
+    assert (similarity < 0.99).all()
+    lam, middle = quality_lambda(q), quality_lambda(torch.tensor(50.5))
+    expected = ((middle / lam).sqrt() * (bits / (256 * 200) + lam * MS_SSIM_WEIGHT * (1 - similarity))).mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    psnr = [photos.psnr(a, b) for a, b in zip(images, noisy, strict=True)]
+    assert (-10 * mse.log10()).tolist() == pytest.approx(psnr)
 
 
 def test_trained_rate_is_the_rate_of_the_tables():
@@ -272,7 +289,8 @@ def test_the_checkpoint_is_safetensors_with_the_clock_in_its_metadata(tmp_path):
     run.update(pixels(), 1e-3)
     run.save(tmp_path / "c.safetensors")
     with safe_open(tmp_path / "c.safetensors", "pt") as f:
-        assert json.loads(f.metadata()["aec_checkpoint"]) == {"step": 1, "seconds": 0.0, "config": asdict(TINY)}
+        meta = json.loads(f.metadata()["aec_checkpoint"])
+    assert meta == {"step": 1, "seconds": 0.0, "config": asdict(TINY), "tune": "mse"}
 
 
 @pytest.mark.parametrize("content", [b"", b"text", bytes(100)])
@@ -311,7 +329,7 @@ def test_a_step_with_gradients_that_are_not_numbers_changes_no_weight(monkeypatc
     monkeypatch.setattr(
         training,
         "loss_of",
-        lambda model, x, q: (sum(p.sum() for p in model.parameters()) * math.nan, torch.ones(2), torch.ones(2)),
+        lambda model, x, q, tune: (sum(p.sum() for p in model.parameters()) * math.nan, torch.ones(2), torch.ones(2)),
     )
     run.update(pixels(), 1e-3)
     assert all(torch.equal(before[n], p.detach()) for n, p in run.model.named_parameters())
