@@ -57,8 +57,8 @@ def encode(
         model: name of a shipped model or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
             more bits than its error is worth, `codec.tables.dead_zones`, and all once more, knowing what the decoder's
-            synthesis makes of them, `codec.refine`. 3..9: by its gradient, more often the higher. (Errors are squared
-            ones; so with a model trained for MS-SSIM 2 is the zeros alone, and 3..9 are no more.)
+            synthesis makes of them, `codec.refine`. 3..9: by its gradient, more often the higher. A model trained
+            for MS-SSIM is not refined: 2 is the zeros alone, and 3..9 are the same.
         lossless: every sample comes back as it was, colours under alpha = 0 included; no network runs.
         alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels.
         target_size: at most so many bytes, and close to it.

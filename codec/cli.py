@@ -324,8 +324,8 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--tune",
         choices=("mse", "ms-ssim"),
-        default="mse",
-        help="the distortion to train for (default: mse; --resume keeps its own); ms-ssim needs pytorch-msssim",
+        help="the distortion to train for (default: that of --init's model or of --resume's run, else mse); ms-ssim "
+        "needs pip install pytorch-msssim",
     )
     p.add_argument(
         "--config",

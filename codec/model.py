@@ -38,6 +38,7 @@ HYPER_STRIDE = 4  # latents per hyperlatent, each way
 INDEX_UNIT = 8
 LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (INDEX_COUNT - 1)
 LAMBDA_RANGE = (0.0007, 0.6)  # q = 1 .. q = 100; loss = bits per pixel + lambda * 255^2 * MSE
+TUNES = ("mse", "ms-ssim")  # what a model may be trained for
 
 
 @dataclass(frozen=True)

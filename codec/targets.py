@@ -5,8 +5,8 @@ the encoder's dead zones, about as much as half a quality more or less would cha
 quality, but its latents hardly depend on it: quantised at 4 qualities from their own they cost 0.0 to 1.0 % more bytes
 at equal PSNR, at 12 from it 0.2 to 1.5 %, at 20 0.5 to 3.7 %, most of all at low ones (6 crops of Kodak). So a sample
 of the picture says about where to look, the picture is analysed there, once, and the search is over the entropy nets
-and the coder alone, a fraction of the work. That ends effort 1. Refined latents are bound to their own quality: above
-effort 1 a few whole files are tried, from where the search ended.
+and the coder alone, a fraction of the work. That is all where nothing is refined. Refined latents are bound to their
+own quality: a few whole files are tried, from where the search ended.
 
 A PSNR is searched for among the latents too: their squared errors, weighted by what the synthesis' linear part makes
 of each, are the picture's but for a factor, which depends on the picture and, slowly, on the knob: 0.5 dB either way,
@@ -176,8 +176,8 @@ def encode(
 
     Args:
         header: of the picture; its quality counts for nothing.
-        effort: as in `api.encode`, but that at 1 there are dead zones too, for they are what is tuned. Above, refined
-            files are searched among, beginning where those of effort 1 meet the target.
+        effort: as in `api.encode`, but that at 1 there are dead zones too, for they are what is tuned. If it refines,
+            refined files are searched among, beginning about where unrefined ones meet the target.
         target: what to reach.
         other_bytes: what the file has beside `format.write` of the colours alone: metadata, alpha.
         progress: as in `pipeline.encode`.
@@ -195,7 +195,7 @@ def encode(
     if abs(max(1, trial.knob) - max(1, start)) > FAR:  # the sample was not like the picture
         trial = _search(task, first, _analysed(task, trial.knob), trial.knob)
     elif not refined and not first.right(trial.value) and LOWEST < trial.knob < HIGHEST:
-        # Values jump, as in tiny files; elsewhere for latents of another quality.
+        # Values jump, as in tiny files; elsewhere for latents of another quality. (Refined files have their own.)
         other = _search(task, first, _analysed(task, trial.knob), trial.knob)
         trial = min(trial, other, key=lambda t: (not first.met(t.value), abs(t.value - first.low)))
     if refined:

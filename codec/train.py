@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from .errors import ModelError
 from .fit import symbol_counts
 from .format import write
 from .image import to_pixels
-from .model import CONFIGS, LATENT_STRIDE, Config, Model, quality_lambda
+from .model import CONFIGS, LATENT_STRIDE, TUNES, Config, Model, quality_lambda
 from .muon import Muon
 
 SIDE = 128  # crop while the learning rate is high; twice that, a quarter as many, in the last part
@@ -37,9 +37,8 @@ STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum
 TRANSFORMS = ("analysis", "synthesis")
 # Of the learning rate: a step of a shortcut changes all pixels, and PCA is not far from where it ends.
 SHORTCUT_SHARE = 0.1
-TUNES = ("mse", "ms-ssim")
-# So far apart lie CompressAI's lambdas, 2.40 .. 220 for 1 - MS-SSIM and 0.0018 .. 0.18 for 255^2 * MSE: then a quality
-# has about the rate that it has by MSE.
+# So far apart lie CompressAI's lambdas, 2.40 .. 220 for 1 - MS-SSIM and 0.0018 .. 0.18 for 255^2 * MSE: so a quality
+# should have about the rate that it has by MSE.
 MS_SSIM_WEIGHT = 1280
 
 
@@ -50,13 +49,14 @@ class Options:
     Args:
         minutes: total budget of training, checkpoint's share included.
         config: a key of CONFIGS; None: that of the model a run begins with, else `base`. A resumed run keeps its own.
-        batch: crops of SIDE x SIDE per step.
+        batch: crops of SIDE x SIDE per step; of larger ones a quarter as many.
         learning_rate: peak.
         device: torch device.
         checkpoint_every: seconds between checkpoints.
         seed: of weights, crops and noise.
         only: the nets to train, attributes of Model; the others stay as they are. None named: all are trained.
-        tune: one of TUNES, the distortion. A resumed run keeps its own.
+        tune: one of TUNES, the distortion; None: that of the checkpoint or the model a run begins with, else MSE. A
+            resumed run cannot have another.
     """
 
     minutes: float
@@ -67,7 +67,7 @@ class Options:
     checkpoint_every: float = 60
     seed: int = 0
     only: tuple[str, ...] = ()
-    tune: str = "mse"
+    tune: str | None = None
 
 
 def learning_rate_at(progress: float) -> float:
@@ -96,7 +96,7 @@ def loss_of(model: nn.Module, x: Tensor, q: Tensor, tune: str = "mse") -> tuple[
     bpp = bits / (x.shape[2] * x.shape[3])
     # Reduced channels last, so that the mean's gradient is channels last too.
     mse = (x_hat - x).permute(0, 2, 3, 1).square().mean((1, 2, 3))
-    distortion = 255**2 * mse if tune == "mse" else MS_SSIM_WEIGHT * structural_error(x_hat, x)
+    distortion = MS_SSIM_WEIGHT * structural_error(x_hat, x) if tune == "ms-ssim" else 255**2 * mse
     lam = quality_lambda(q)
     weight = (quality_lambda(torch.tensor(50.5)) / lam).sqrt()
     return (weight * (bpp + lam * distortion)).mean(), bpp.detach(), mse.detach()
@@ -105,9 +105,9 @@ def loss_of(model: nn.Module, x: Tensor, q: Tensor, tune: str = "mse") -> tuple[
 class Run:
     """Weights, their moving average, the optimiser and the clock: all that a checkpoint holds."""
 
-    def __init__(self, options: Options, config: Config):
+    def __init__(self, options: Options, config: Config, tune: str = "mse"):
         torch.manual_seed(options.seed)
-        self.options, self.config = options, config
+        self.options, self.config, self.tune = options, config, options.tune or tune
         self.model = Model(config)
         self.n_known_latents = 0  # the first of all: those that have weights already
         self.ema: dict[str, Tensor] = {}
@@ -154,7 +154,7 @@ class Run:
             for group in optimiser.param_groups:
                 group["lr"] = share * learning_rate
         with torch.autocast(x.device.type, torch.bfloat16):
-            loss, bpp, mse = loss_of(self.model, x, q, self.options.tune)
+            loss, bpp, mse = loss_of(self.model, x, q, self.tune)
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         trained = self._trained().values()
@@ -189,14 +189,19 @@ class Run:
             return  # not one step was made: nothing is worth keeping, and what is there may be
         tensors |= {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
-        meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config), "tune": self.options.tune}
+        meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config), "tune": self.tune}
         weights.write_tensors(path, tensors, {"aec_checkpoint": json.dumps(meta)})
 
     @classmethod
     def load(cls, path: Path, options: Options) -> "Run":
-        """Go on where a checkpoint was written. Raises ModelError if the file is not a checkpoint of aec."""
+        """Go on where a checkpoint was written.
+
+        Raises:
+            ModelError: the file is not a checkpoint of aec.
+            ValueError: options.tune is another than its.
+        """
         with _checkpoint(path) as (meta, tensors):
-            run = cls(replace(options, tune=meta.get("tune", "mse")), Config(**meta["config"]))
+            run = cls(options, Config(**meta["config"]), tune := _tune_of(meta))
             run.model.load_state_dict(_part(tensors, "model."))
             run.n_known_latents = run.config.latents
             run.place()
@@ -209,7 +214,9 @@ class Run:
                 if isinstance(optimiser, Muon):
                     state["param_groups"][0]["calls"] = run.step
                 optimiser.load_state_dict(state)
-            return run
+        if run.tune != tune:
+            raise ValueError(f"tune {run.tune!r}: {path} is of a run for {tune!r}; --init begins another")
+        return run
 
     @classmethod
     def start_from(cls, path: Path, options: Options, anew: Iterable[str] = ()) -> "Run":
@@ -227,9 +234,12 @@ class Run:
         Raises:
             ModelError: the file is neither, or its model cannot grow into options.config.
         """
-        model = weights.float_model(path) if weights.is_model(path) else _averaged(path)
+        if weights.is_model(path):
+            model, tune = weights.float_model(path), weights.load(path, torch.device("cpu")).tune
+        else:
+            model, tune = _averaged(path)
         config = model.config
-        run = cls(options, CONFIGS.get(options.config, config))
+        run = cls(options, CONFIGS.get(options.config, config), tune)
         kept = {k: v for k, v in model.state_dict().items() if k.split(".")[0] not in anew or not _in_branch(k)}
         try:
             for kind in ("hyper", "steps"):
@@ -289,12 +299,19 @@ def _checkpoint(path: Path) -> Iterator[tuple[dict, dict[str, Tensor]]]:
         raise ModelError(f"{path}: not an aec training checkpoint ({e})") from e
 
 
-def _averaged(path: Path) -> Model:
-    """The averaged weights of a checkpoint."""
+def _tune_of(meta: dict) -> str:
+    """Of a checkpoint; those written before there was a choice were for MSE."""
+    if (tune := meta.get("tune", "mse")) not in TUNES:
+        raise ValueError(f"tune {tune!r}: allowed are {', '.join(TUNES)}")
+    return tune
+
+
+def _averaged(path: Path) -> tuple[Model, str]:
+    """The averaged weights of a checkpoint, and what it trained them for."""
     with _checkpoint(path) as (meta, tensors):
         model = Model(Config(**meta["config"]))
         model.load_state_dict(_part(tensors, "ema."))
-        return model
+        return model, _tune_of(meta)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -327,7 +344,7 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
     try:
         while run.seconds < budget:
             progress = run.seconds / budget
-            large = progress >= LARGE_CROPS_FROM or options.tune == "ms-ssim"  # whose five scales need 161 pixels
+            large = progress >= LARGE_CROPS_FROM or run.tune == "ms-ssim"  # whose five scales need 161 pixels
             side, batch = (2 * SIDE, max(1, options.batch // 4)) if large else (SIDE, options.batch)
             rate = options.learning_rate * learning_rate_at(progress)
             sums += run.update(crops.draw(batch, side), rate)
@@ -350,7 +367,7 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
 
 
 def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: Callable[[str], None]) -> None:
-    """Run the exported model; report bits per pixel of real files and mean PSNR, or MS-SSIM, at some qualities."""
+    """Run the exported model; report bits per pixel of real files and mean PSNR (MS-SSIM) at some qualities."""
     codec = weights.load(path, torch.device(device))
     for quality in (1, 20, 40, 60, 80, 100):
         bits, psnr, similarities = 0.0, 0.0, []
@@ -363,11 +380,11 @@ def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: 
             error = decoded.float() - pixels.data.float()
             bits += 8 * len(data) / image[..., 0].size / len(images)
             psnr += 10 * math.log10(255**2 / max(float(error.square().mean()), 1e-4)) / len(images)
-            if codec.tune == "ms-ssim":
-                similarities.append(metrics.ms_ssim(image, decoded.permute(1, 2, 0).numpy()))
-        large = [s for s in similarities if s is not None]
-        told = f"  MS-SSIM {sum(large) / len(large):.4f} of {len(large)}" if large else ""
-        report(f"held out: {len(images)} images  q {quality:3}  {bits:.3f} bpp  {psnr:.2f} dB{told}")
+            if codec.tune == "ms-ssim" and min(image.shape[:2]) >= metrics.MS_SSIM_MIN_SIDE:
+                similarities.append(metrics.ms_ssim(image, decoded.cpu().permute(1, 2, 0).numpy()))
+        n = len(similarities)
+        similar = f"  MS-SSIM {sum(similarities) / n:.4f} of {n}" if n else ""
+        report(f"held out: {len(images)} images  q {quality:3}  {bits:.3f} bpp  {psnr:.2f} dB{similar}")
 
 
 def main(
@@ -385,7 +402,7 @@ def main(
     Args:
         data: folders of images, tar shards, or images.
         output: model file to write; checkpoints go to `checkpoint_path(output)`.
-        options: resuming keeps the checkpoint's config.
+        options: resuming keeps the checkpoint's config and tune.
         resume: checkpoint to go on from.
         init, anew: model or checkpoint that a new run begins with, and the nets that do not (`Run.start_from`).
         holdout: images for the figures at the end; None: every fiftieth of data, which is then not trained on.
@@ -402,7 +419,7 @@ def main(
     output.parent.mkdir(parents=True, exist_ok=True)  # now, not after hours of work
     if options.config not in (None, *CONFIGS):
         raise ValueError(f"config {options.config!r}: allowed are {', '.join(CONFIGS)}")
-    if options.tune not in TUNES:
+    if options.tune not in (None, *TUNES):
         raise ValueError(f"tune {options.tune!r}: allowed are {', '.join(TUNES)}")
     if init is not None:
         run = Run.start_from(init, options, anew)
@@ -410,8 +427,8 @@ def main(
         run = Run.load(resume, options)
     else:
         run = Run(options, CONFIGS[options.config or "base"])
-    if run.options.tune == "ms-ssim" and find_spec("pytorch_msssim") is None:
-        raise ValueError("tune 'ms-ssim' needs pytorch-msssim: pip install 'aec-codec[bench]'")
+    if run.tune == "ms-ssim" and find_spec("pytorch_msssim") is None:
+        raise ValueError("tune 'ms-ssim' needs a package that is not installed: pip install pytorch-msssim")
     images, left_out = load_images(data, 2 * SIDE)
     if left_out:
         report(f"left out {len(left_out)}: {'; '.join(left_out[:3])}{' ..' if len(left_out) > 3 else ''}")
@@ -425,12 +442,12 @@ def main(
     report(f"{len(images)} images, {sum(im[..., 0].size for im in images) / 1e6:.0f} Mpixel; {len(held)} held out")
     if run.n_known_latents < run.config.latents:
         run.start(images)
-    report(f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.2f} M parameters on {options.device}")
+    size = sum(p.numel() for p in run.model.parameters()) / 1e6
+    report(f"{size:.2f} M parameters on {options.device}, trained for {run.tune}")
     train(run, images, checkpoint_path(output), report)
     model = run.averaged_model()
-    tune = run.options.tune
-    weights.save(output, model, tune=tune)  # with the tables of Gaussians, to see what symbols it makes
+    weights.save(output, model, tune=run.tune)  # with the tables of Gaussians, to see what symbols it makes
     counts = symbol_counts(weights.load(output, torch.device(options.device)), images)
-    model_id = weights.save(output, model, counts, tune)
+    model_id = weights.save(output, model, counts, run.tune)
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
     held_out_figures(output, held[:48], options.device, report)

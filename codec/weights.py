@@ -24,7 +24,7 @@ from . import entropy
 from .errors import BackendError, ModelError
 from .format import MODEL_ID_BYTES
 from .integer import IntegerEntropyNet
-from .model import Analysis, Config, HyperAnalysis, Model, Synthesis
+from .model import TUNES, Analysis, Config, HyperAnalysis, Model, Synthesis
 from .tables import dead_zones, fitted_tables, gaussian_tables
 from .walk import NETS, Start, starter
 
@@ -52,7 +52,7 @@ class Codec:
     walk: Start
     tables: entropy.Tables
     dead_zones: Tensor  # int16 [64], tables.dead_zones
-    tune: str  # the distortion it was trained for, one of train.TUNES
+    tune: str  # the distortion it was trained for, one of TUNES
     device: torch.device
 
 
@@ -85,7 +85,7 @@ def save(path: Path, model: Model, counts: np.ndarray | None = None, tune: str =
 
     Args:
         counts: of its symbols (`fit.symbol_counts`), to fit the coding tables to; None: they are Gaussians'.
-        tune: the distortion it was trained for, one of train.TUNES.
+        tune: the distortion it was trained for, one of TUNES.
 
     Raises:
         ValueError: weights too large for the integer arithmetic (`IntegerConv.from_float`).
@@ -256,6 +256,9 @@ def _assemble(
         if not 1 <= getattr(config, name) <= MAX_CHANNELS:
             raise ValueError(f"{name} is {getattr(config, name)}: 1 to {MAX_CHANNELS} channels are allowed")
 
+    if (tune := metadata.get("tune", "mse")) not in TUNES:
+        raise ValueError(f"tune {tune!r}: allowed are {', '.join(TUNES)}")
+
     def fill(module: nn.Module, name: str) -> nn.Module:
         state = {k.removeprefix(name + "."): v for k, v in tensors.items() if k.startswith(name + ".")}
         state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
@@ -280,6 +283,6 @@ def _assemble(
         walk=starter(net, nets),
         tables=entropy.Tables(*tables),
         dead_zones=torch.from_numpy(dead_zones(*tables)).to(device),
-        tune=metadata.get("tune", "mse"),
+        tune=tune,
         device=device,
     )

@@ -10,15 +10,19 @@ import shutil
 import sys
 from pathlib import Path
 
-import photos
-import pytest
-
 # Of several test processes each takes its share of the cores: torch's threads spin, and starve those of others.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // int(workers))))
 
+import hypothesis  # noqa: E402
+import photos  # noqa: E402
+import pytest  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
+
+hypothesis.settings.register_profile("aec", deadline=None)  # a timing never fails a test
+hypothesis.settings.load_profile("aec")
 
 EMULATION = os.environ.get("AEC_EMULATION")
 if EMULATION:

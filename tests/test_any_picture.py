@@ -69,7 +69,7 @@ def check(image, model, metadata: Metadata | None = None, region: tuple[int, int
         assert difference.max() <= (0 if header.stored else 257 if header.depth == 16 else 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from((*MODES, *ARRAYS)), st.integers(1, 65), st.integers(1, 65), st.booleans(), BLOCKS, st.data())
 def test_any_picture_comes_back(tiny_model, kind, height, width, lossless, metadata, data):
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))

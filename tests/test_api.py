@@ -29,7 +29,7 @@ def test_inspect_says_what_was_encoded(shipped):
 # ------------------------------------------------------------------ sizes
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 65), st.integers(1, 65), st.booleans(), st.integers(1, 100))
 def test_any_small_size_comes_back_in_its_size(height, width, gray, quality):
     image = photos.photo(height, width)
@@ -429,7 +429,7 @@ def test_damaged_payloads_behind_a_right_checksum_give_a_picture_or_a_corrupt_er
     assert pictures < 125  # the coder's own end check finds most of them
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(min_size=5, max_size=64), st.integers(1, 100), st.integers(1, 70), st.integers(1, 70))
 def test_arbitrary_payloads_give_a_picture_or_a_corrupt_error(payload, quality, width, height):
     data = format.write(codec.Header(width, height, quality, model_id()), [payload])

@@ -1,5 +1,6 @@
 """`aec train`: models that decode what they encode, and hours of work that nothing overwrites."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from shell import aec, files, here
 
 import codec
 from codec import cli, weights
-from codec.model import CONFIGS
+from codec import train as training
+from codec.model import CONFIGS, TUNES
 from codec.train import Options, Run, checkpoint_path
 
 
@@ -53,8 +55,8 @@ def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_c
     assert (again.returncode, again.stderr) == (0, "")
     assert codec.decode(codec.encode(image, model=model), model=model).size == (50, 70)
 
-    tuned, options = tmp_path / "tuned.safetensors", [*options[2:], "--quiet"]
-    assert here("train", data, "-o", tuned, "--minutes", 0.002, "--init", model, *options) == 0
+    tuned = tmp_path / "tuned.safetensors"
+    assert here("train", data, "-o", tuned, "--minutes", 0.002, "--init", model, "--quiet", "--batch", 2) == 0
     assert codec.decode(codec.encode(image, model=tuned), model=tuned).size == (50, 70)
 
     refused = aec("train", data, "-o", model, "--minutes", 0.01, *options)
@@ -71,10 +73,24 @@ def test_a_model_tuned_for_ms_ssim_says_so_and_its_symbols_are_not_refined(tmp_p
     assert weights.load(model, torch.device("cpu")).tune == "ms-ssim"
     plain, zeros, thorough = (codec.encode(photos.photo(64, 80), 60, effort=e, model=model) for e in (1, 2, 9))
     assert zeros == thorough and len(zeros) < len(plain)
-    # What goes on from its checkpoint, unlike what begins with it, is trained for the same.
-    checkpoint = checkpoint_path(model)
-    assert Run.load(checkpoint, Options(minutes=1)).options.tune == "ms-ssim"
-    assert Run.start_from(checkpoint, Options(minutes=1)).options.tune == "mse"
+    for further in (Run.load(checkpoint_path(model), Options(1)), Run.start_from(model, Options(1))):
+        assert further.tune == "ms-ssim"
+    assert Run.start_from(checkpoint_path(model), Options(1, tune="mse")).tune == "mse"
+    with pytest.raises(ValueError, match="tune 'mse': .* is of a run for 'ms-ssim'"):
+        Run.load(checkpoint_path(model), Options(1, tune="mse"))
+
+
+def test_tuning_for_ms_ssim_says_what_it_needs(tmp_path, monkeypatch, capsys):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(training, "find_spec", lambda name: None if name == "pytorch_msssim" else found(name))
+    assert here("train", tmp_path, "-o", tmp_path / "m.safetensors", "--minutes", 1, "--tune", "ms-ssim") == 3
+    assert "pip install pytorch-msssim" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tune", TUNES)
+def test_every_distortion_can_be_asked_for(tune):
+    arguments = ["train", "data", "-o", "m.safetensors", "--minutes", "1", "--tune", tune]
+    assert cli.make_parser().parse_args(arguments).tune == tune
 
 
 @pytest.mark.parametrize("name", CONFIGS)

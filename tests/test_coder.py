@@ -83,7 +83,7 @@ def sizes(lanes_log2: int) -> list[int]:
     return sorted({0, 1, lanes - 1, lanes, lanes + 1, 2 * lanes + 5})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), n=st.integers(0, 300), parts=st.integers(1, 5), lanes_log2=st.integers(0, 7))
 def test_coders_agree_both_ways(seed, n, parts, lanes_log2):
     rng = random.Random(seed)

@@ -43,7 +43,7 @@ def outcome(decoder, *arguments):
         return str(error)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), n=st.integers(0, 300), parts=st.integers(1, 5), lanes_log2=st.integers(0, 7))
 def test_three_coders_agree(seed, n, parts, lanes_log2):
     rng = random.Random(seed)

@@ -53,7 +53,7 @@ def test_crops_are_windows_of_the_images_in_all_eight_symmetries_and_nothing_els
     assert seen == set(allowed)  # 3000 draws of 120 windows: every place and every symmetry comes up
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(3, 12), st.integers(3, 12)), min_size=1, max_size=4),
     st.integers(1, 3),

@@ -317,9 +317,9 @@ def test_a_127_byte_bomb_is_refused_at_once_and_without_memory(flags, max_pixels
             format.read(bomb, max_pixels)
 
     refused()  # what pytest itself allocates once
-    start = time.perf_counter()
+    start = time.thread_time()
     assert peak_bytes(refused) < 1_000_000
-    assert time.perf_counter() - start < 0.5
+    assert time.thread_time() - start < 0.5
 
 
 def test_a_table_that_cannot_fit_is_refused_by_counting_not_by_reading():

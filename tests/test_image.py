@@ -366,7 +366,7 @@ def test_fill_leaves_known_pixels_alone_and_is_smooth_elsewhere():
 # ------------------------------------------------------------------ regions and scales of what no network makes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 2, 4, 8]), st.data())
 def test_shrunk_is_the_mean_of_whole_squares(height, width, shrink, data):
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))

@@ -90,7 +90,7 @@ def convolutions(draw, kernel):
 
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_convolution_equals_python_integers(kernel):
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(convolutions(kernel))
     def check(case):
         x, weight, bias, shift = case
@@ -134,7 +134,7 @@ def test_leaky_and_add_equal_python_integers_on_every_int16():
         assert IntegerAdd()(x, torch.tensor(float(other))).tolist() == [clamp(v + other) for v in range(-32768, 32768)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.floats(0, 20))
 def test_quality_vector_is_the_float_one_on_the_grid_of_its_units(seed, gain):
     torch.manual_seed(seed)
@@ -166,7 +166,7 @@ def test_quality_vector_takes_a_quality_for_each_image():
 # ------------------------------------------------------------------ export of one layer
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31), st.sampled_from([1, 3]), st.floats(-12, 1.0), st.floats(0, 8))
 def test_export_takes_the_largest_shift_that_cannot_overflow(seed, kernel, log2_gain, offset):
     rng = torch.Generator().manual_seed(seed)

@@ -269,7 +269,7 @@ def curve_of(start, steps):
     return zip(*points, strict=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps, steps, st.floats(1e-3, 1e3))
 def test_bd_rate_does_not_depend_on_the_unit_of_rate(a, b, scale):
     anchor_rates, anchor_psnr = curve_of((0.1, 30.0), a)

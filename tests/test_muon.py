@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from codec.muon import Muon, orthogonal
 
 
-@settings(deadline=None)  # the first call of a kernel is slow
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 5))
 def test_steps_of_muon_move_all_directions_of_a_matrix_alike(rows, columns, seed):
     x = torch.randn(3, rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

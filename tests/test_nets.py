@@ -113,7 +113,7 @@ def assert_same_as_reference(net: IntegerEntropyNet, quality: int, height: int, 
             assert_equal(decode(walk.CpuWalk(nets, *shape), expected[1:-1:2]), expected[:-1:2] + expected[-1:])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     steps=st.sampled_from([2, 4]),
     group=st.integers(1, 23),

@@ -192,7 +192,7 @@ def test_pillows_limit_is_the_only_one(data, monkeypatch):
     assert opened(data).load() is not None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     width=st.integers(1, 300), height=st.integers(1, 300), wanted=st.tuples(st.integers(1, 400), st.integers(1, 400))
 )
@@ -421,7 +421,7 @@ def test_a_model_that_is_not_at_hand_is_named(tiny_model):
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(at=st.integers(0, 10**6), change=st.integers(1, 255))
 def test_a_changed_byte_is_an_oserror_or_a_bomb(data, at, change):
     at %= len(data)

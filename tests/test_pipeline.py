@@ -211,7 +211,7 @@ def regions(draw, width, height):
     return Tile(x, y, draw(st.integers(1, width - x)), draw(st.integers(1, height - y)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(region=regions(400, 300))
 def test_a_region_is_the_crop_of_the_whole(shipped, tiled, region):
     header, payloads, whole, _ = tiled
@@ -265,7 +265,7 @@ def means(whole, region, shrink):
     return F.avg_pool2d(whole, shrink)[:, rows, columns]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(region=regions(170, 130), case=st.sampled_from([(2, 60), (2, 1), (4, 1), (4, 19)]))
 def test_a_small_picture_has_the_means_of_the_whole(shipped, samples, region, case):
     shrink, quality = case

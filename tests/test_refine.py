@@ -100,7 +100,7 @@ def test_the_gradient_finds_more_than_the_shortcut(shipped, quality):
     assert thorough < quick
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(-6, 6, width=32), st.integers(1, 63), st.floats(1, 40, width=32))
 def test_the_cheapest_of_0_and_the_nearest_symbols_is_taken(wanted, index, curvature):
     every = torch.tensor([0.0, math.floor(wanted), math.ceil(wanted)])

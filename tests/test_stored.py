@@ -41,7 +41,7 @@ def payload(data: bytes) -> bytes:
 # ------------------------------------------------------------------ lossless
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 65), st.integers(1, 65), st.integers(1, 4), st.sampled_from([np.uint8, np.uint16]), st.data())
 def test_lossless_means_every_sample(height, width, channels, dtype, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -204,7 +204,7 @@ def test_a_stored_picture_other_than_the_header_says_is_corrupt(still, fields, w
         codec.decode(data)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["PNG", "WEBP", "JPEG"]), st.integers(0, 10**6), st.binary(min_size=1, max_size=6))
 def test_damaged_stored_pictures_are_pictures_or_corrupt_errors(kind, at, junk):
     still = bytearray(saved(Image.fromarray(photos.photo(6, 9)), kind))

@@ -49,7 +49,7 @@ def test_a_size_is_not_exceeded_and_97_percent_of_it_are_used(shipped, picture, 
     assert pipeline.decode(shipped, header, payloads).shape == pixels.data.shape
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(60, 20000), st.sampled_from([0, 700]))
 def test_no_file_is_larger_than_allowed_and_what_is_impossible_says_what_is_not(shipped, width, height, limit, other):
     pixels = to_pixels(photos.photo(height, width))
@@ -206,7 +206,7 @@ SHAPES = {  # values by knob, from the goal's lower end, the middle of the scale
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example("a jump to infinity", Target(psnr=1e308), 20.0, 1.0, 50.0, None)
 @given(
     st.sampled_from(sorted(SHAPES)),
