@@ -41,7 +41,7 @@ def analyse(
     effort: int,
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
-    """Latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile, float32, refined."""
+    """Latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile, float32; as `refine` leaves them."""
     x, top, left = tile_input(pixels, tile, codec.config.halo * LATENT_STRIDE, LATENT_STRIDE, codec.device)
     x = x.contiguous(memory_format=torch.channels_last)
     height, width = latent_size(tile)

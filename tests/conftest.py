@@ -10,10 +10,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from codec.batch import cores  # which needs neither torch nor the extension
+
 # Of several test processes each takes its share of the cores: torch's threads spin, and starve those of others.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // int(workers))))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // int(workers))))
 
 import hypothesis  # noqa: E402
 import photos  # noqa: E402
@@ -46,6 +47,14 @@ def outside_the_tree(tmp_path_factory):
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
     yield
     os.chdir(before)
+
+
+@pytest.fixture
+def threads():
+    """set(n): torch's number of threads, until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import photos
 import pytest
-import torch
 from PIL import Image
 from shell import AEC, files, here
 
@@ -89,12 +88,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def one_torch_thread():
+def one_torch_thread(threads):
     """For each file, whatever -j is: with more, torch may choose other kernels, which round in other places."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    threads(1)
 
 
 def test_a_mixed_folder_costs_a_row_for_each_bad_file_and_parallel_runs_write_the_same_bytes(

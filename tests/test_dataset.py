@@ -53,11 +53,9 @@ def test_region_scale_and_transform(folder):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_decode(folder, method):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
+def test_workers_decode(folder, method, threads):
+    threads(2)
     here = torch.stack(list(AecDataset(folder)))  # threads and model are in use before the fork
-    torch.set_num_threads(threads)
     loader = DataLoader(AecDataset(folder), 2, num_workers=1, multiprocessing_context=method, timeout=60)
     assert torch.equal(torch.cat(list(loader)), here)
 

@@ -23,14 +23,6 @@ from codec.shrink import shrunk
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def threads():
-    """set(n): torch's number of threads, until the test ends."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def made(codec, height, width, tile, quality=60, gray=False, seed=0):
     """(header, payloads) of a synthetic photograph."""
     image = photos.photo(height, width, seed)
