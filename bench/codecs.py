@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import inspect
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -141,7 +140,7 @@ def _aec_about(options: _Options) -> About:
     device = weights.resolve_device(options.device)
     where = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"
     model_hash = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
-    effort = options.effort or inspect.signature(api.encode).parameters["effort"].default
+    effort = options.effort or api.DEFAULT_EFFORT
     return About(
         version=f"aec {number}, code {_code_hash()}, torch {torch.__version__}",
         settings=f"device={where} model={model.stem} ({model_hash}) effort={effort}",

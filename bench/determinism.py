@@ -256,6 +256,7 @@ def matrix(
     import torch
 
     from codec import pipeline, weights
+    from codec.api import DEFAULT_EFFORT
     from codec.format import Tile
     from codec.image import to_pixels
 
@@ -272,7 +273,7 @@ def matrix(
         for n, image in enumerate(images, 1):  # noqa: B007
             pixels = to_pixels(image)
             tile = Tile(0, 0, pixels.data.shape[2], pixels.data.shape[1])
-            y, z = pipeline.analyse(codec, pixels, tile, quality, effort=2)
+            y, z = pipeline.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
             np.savez(folder / f"{n - 1}.npz", y=y.numpy(), z=z.numpy())
         (folder / "job.json").write_text(
             json.dumps({"model": str(path), "quality": quality, "images": n, "wide_control": wide_control})

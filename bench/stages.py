@@ -21,6 +21,7 @@ from PIL import Image
 
 import codec
 from codec import format, image, latents, pipeline, weights
+from codec.api import DEFAULT_EFFORT
 from codec.layers import exact_convolutions
 
 from .machine import machine_line, source_commit
@@ -84,7 +85,7 @@ def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str
     (tile,) = format.Header(*picture.size, quality, model.id).tiles
     size = pipeline.latent_size(tile)
     timed("encode: analysis, hyper-analysis", lambda: pipeline.analyse(model, pixels, tile, quality, effort=1))
-    y, z = timed("encode: refinement", lambda: pipeline.analyse(model, pixels, tile, quality, effort=2))
+    y, z = timed("encode: refinement", lambda: pipeline.analyse(model, pixels, tile, quality, DEFAULT_EFFORT))
     times["encode: refinement"] -= times["encode: analysis, hyper-analysis"]
     chosen = timed(
         "encode: entropy nets, quantisation",

@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from codec import entropy, image, latents, pipeline, weights
+from codec.api import DEFAULT_EFFORT
 from codec.files import IMAGE_SUFFIXES
 from codec.format import Header
 from codec.tables import cost_bits
@@ -120,7 +121,7 @@ def quantised(codec: weights.Codec, picture: Image.Image, quality: int) -> Symbo
     """One picture's symbols; it must fit one tile."""
     pixels = image.to_pixels(picture)
     (tile,) = Header(*picture.size, quality, codec.id, tile=TILE).tiles
-    y, z = pipeline.analyse(codec, pixels, tile, quality, effort=2)
+    y, z = pipeline.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
     symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
     return Symbols(symbols.numpy(), indexes.numpy(), tuple(segments))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TILE = 1024
 QUALITIES, EFFORTS, ALPHA_QUALITIES = range(1, 101), range(1, 10), range(0, 101)
-DEFAULT_QUALITY = 75
+DEFAULT_QUALITY, DEFAULT_EFFORT = 75, 2
 MAX_TARGET = 1 << 40  # bytes: no file is larger, and floats take it
 SCALES = {1: 1, 1 / 2: 2, 1 / 4: 4, 1 / 8: 8}
 
@@ -32,7 +32,7 @@ def encode(
     device: str = "auto",
     model: str | os.PathLike | None = None,
     *,
-    effort: int = 2,
+    effort: int = DEFAULT_EFFORT,
     lossless: bool = False,
     alpha_quality: int = 100,
     target_size: int | None = None,

@@ -210,7 +210,7 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         "--quality",
         type=arguments.quality,
         metavar=f"{api.QUALITIES[0]}..{api.QUALITIES[-1]}",
-        help="1 smallest; 100 the network's best, which is not lossless (default: 75)",
+        help=f"1 smallest; 100 the network's best, which is not lossless (default: {api.DEFAULT_QUALITY})",
     )
     aim.add_argument(
         "--target-size",
@@ -230,7 +230,7 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         metavar=f"{api.EFFORTS[0]}..{api.EFFORTS[-1]}",
         help="1: every latent to its nearest symbol; 2: zeros where they save more bits than they cost in error, and "
         "all once more after a look at the decoded picture; 3..9: 2 to 16 thorough looks, a little smaller still "
-        "(default: 2)",
+        f"(default: {api.DEFAULT_EFFORT})",
     )
     p.add_argument(
         "--alpha-q",

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from . import latents, pipeline
+from .api import DEFAULT_EFFORT
 from .data import Crops
 from .format import Header
 from .image import Pixels
@@ -34,7 +35,7 @@ def symbol_counts(codec: Codec, images: list[np.ndarray], crops: int = 160, seed
         quality = int(rng.integers(1, 101))
         pixels = Pixels(source.draw(1, SIDE)[0])
         (tile,) = Header(SIDE, SIDE, quality, codec.id).tiles
-        y, z = pipeline.analyse(codec, pixels, tile, quality, effort=2)
+        y, z = pipeline.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
         symbols, indexes, _, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
         s, i = symbols.cpu().numpy().astype(np.int64), indexes.cpu().numpy()
         inside = np.abs(s) <= LARGEST

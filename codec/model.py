@@ -199,6 +199,7 @@ class ContextStep(nn.Module):
         return self.mean(h), self.add(self.index(h), self.index_quality(q))
 
     def features(self, prior: Tensor, from_latents: Tensor | None, q: Tensor) -> Tensor:
+        """What both heads read, [B, N, h, w]; `from_latents`: the layer's of that name, None in the first step."""
         h = self.add(self.from_hyper(prior), self.quality(q))
         if from_latents is not None:
             h = self.add(h, from_latents)

@@ -5,13 +5,13 @@ model. `--minutes` is the total: resuming a finished run with a larger budget go
 """
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from . import metrics, pipeline, weights
+from .api import DEFAULT_EFFORT
 from .data import Crops, load_images
 from .errors import ModelError
 from .fit import symbol_counts
@@ -40,6 +41,7 @@ SHORTCUT_SHARE = 0.1
 # So far apart lie CompressAI's lambdas, 2.40 .. 220 for 1 - MS-SSIM and 0.0018 .. 0.18 for 255^2 * MSE: so a quality
 # should have about the rate that it has by MSE.
 MS_SSIM_WEIGHT = 1280
+HIGHEST_PSNR = 88.0  # that a held-out picture counts with, for a flat one may come back as it was
 
 
 @dataclass
@@ -86,20 +88,21 @@ def structural_error(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def loss_of(model: nn.Module, x: Tensor, q: Tensor, tune: str = "mse") -> tuple[Tensor, Tensor, Tensor]:
-    """R + lambda * D, weighted so that every rate counts about alike, with bits per pixel and MSE, [B] each.
+    """R + lambda * D, weighted so that every rate counts about alike, with bits per pixel and the error, [B] each.
 
-    D is 255^2 * MSE, or MS_SSIM_WEIGHT * (1 - MS-SSIM). Without the weight, which is 1 in the middle and falls as
-    lambda^-1/2, the best quality's bits drown the others'.
+    D is 255^2 * MSE, or MS_SSIM_WEIGHT * (1 - MS-SSIM); the error is D without its factor. Without the weight, which is
+    1 in the middle and falls as lambda^-1/2, the best quality's bits drown the others'.
     """
     x_hat, bits = model(x, q)
     x_hat = x_hat.float()
     bpp = bits / (x.shape[2] * x.shape[3])
-    # Reduced channels last, so that the mean's gradient is channels last too.
-    mse = (x_hat - x).permute(0, 2, 3, 1).square().mean((1, 2, 3))
-    distortion = MS_SSIM_WEIGHT * structural_error(x_hat, x) if tune == "ms-ssim" else 255**2 * mse
+    if tune == "ms-ssim":
+        scale, error = MS_SSIM_WEIGHT, structural_error(x_hat, x)
+    else:  # reduced channels last, so that the mean's gradient is channels last too
+        scale, error = 255**2, (x_hat - x).permute(0, 2, 3, 1).square().mean((1, 2, 3))
     lam = quality_lambda(q)
     weight = (quality_lambda(torch.tensor(50.5)) / lam).sqrt()
-    return (weight * (bpp + lam * distortion)).mean(), bpp.detach(), mse.detach()
+    return (weight * (bpp + lam * scale * error)).mean(), bpp.detach(), error.detach()
 
 
 class Run:
@@ -145,7 +148,7 @@ class Run:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def update(self, pixels: Tensor, learning_rate: float) -> Tensor:
-        """One step on uint8 [B, 3, H, W]; returns (loss, mean bits per pixel, mean PSNR), still on the device."""
+        """One step on uint8 [B, 3, H, W]; returns (loss, mean bits per pixel, mean error in dB), on the device."""
         x = pixels.float() / 255
         batch = len(x)
         # Stratified: every step sees all rates.
@@ -154,7 +157,7 @@ class Run:
             for group in optimiser.param_groups:
                 group["lr"] = share * learning_rate
         with torch.autocast(x.device.type, torch.bfloat16):
-            loss, bpp, mse = loss_of(self.model, x, q, self.tune)
+            loss, bpp, error = loss_of(self.model, x, q, self.tune)
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         trained = self._trained().values()
@@ -167,7 +170,7 @@ class Run:
             optimiser.step()
         self.step += 1
         self._average()
-        return torch.stack([loss.detach(), bpp.mean(), -10 * mse.log10().mean()])
+        return torch.stack([loss.detach(), bpp.mean(), -10 * error.clamp(min=1e-9).log10().mean()])
 
     def _average(self) -> None:
         """Exponential moving average of the weights over the last EMA_HORIZON of the run, at most 2000 steps."""
@@ -341,6 +344,7 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
     before, start = run.seconds, time.monotonic()
     saved = told = start
     told_step, sums = run.step, torch.zeros(3, device=device)
+    unit = " of MS-SSIM" if run.tune == "ms-ssim" else ""  # -10 log10(1 - MS-SSIM), as PSNR is of the MSE
     try:
         while run.seconds < budget:
             progress = run.seconds / budget
@@ -351,11 +355,11 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
             now = time.monotonic()
             run.seconds = before + now - start
             if now - told > 10:
-                loss, bpp, psnr = (sums / (run.step - told_step)).tolist()
+                loss, bpp, db = (sums / (run.step - told_step)).tolist()
                 speed = (run.step - told_step) / (now - told)
                 report(
                     f"step {run.step}  {speed:.2f} steps/s  {speed * batch:.1f} crops/s of {side}  R {bpp:.3f} bpp  "
-                    f"D {psnr:.2f} dB  loss {loss:.4f}  lr {rate:.1e}  left {(budget - run.seconds) / 60:.1f} min"
+                    f"D {db:.2f} dB{unit}  loss {loss:.4f}  lr {rate:.1e}  left {(budget - run.seconds) / 60:.1f} min"
                 )
                 told, told_step = now, run.step
                 sums.zero_()
@@ -370,21 +374,19 @@ def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: 
     """Run the exported model; report bits per pixel of real files and mean PSNR (MS-SSIM) at some qualities."""
     codec = weights.load(path, torch.device(device))
     for quality in (1, 20, 40, 60, 80, 100):
-        bits, psnr, similarities = 0.0, 0.0, []
+        bits, psnr, similarities = [], [], []
         for image in images:
             pixels = to_pixels(image)
             header = pixels.header(quality, codec.id)
-            payloads = pipeline.encode(codec, pixels, header, effort=2)
+            payloads = pipeline.encode(codec, pixels, header, DEFAULT_EFFORT)
             data = write(header, payloads)
-            decoded = pipeline.decode(codec, header, payloads)
-            error = decoded.float() - pixels.data.float()
-            bits += 8 * len(data) / image[..., 0].size / len(images)
-            psnr += 10 * math.log10(255**2 / max(float(error.square().mean()), 1e-4)) / len(images)
+            decoded = pipeline.decode(codec, header, payloads).cpu().permute(1, 2, 0).numpy()
+            bits.append(8 * len(data) / image[..., 0].size)
+            psnr.append(min(metrics.psnr(image, decoded), HIGHEST_PSNR))
             if codec.tune == "ms-ssim" and min(image.shape[:2]) >= metrics.MS_SSIM_MIN_SIDE:
-                similarities.append(metrics.ms_ssim(image, decoded.cpu().permute(1, 2, 0).numpy()))
-        n = len(similarities)
-        similar = f"  MS-SSIM {sum(similarities) / n:.4f} of {n}" if n else ""
-        report(f"held out: {len(images)} images  q {quality:3}  {bits:.3f} bpp  {psnr:.2f} dB{similar}")
+                similarities.append(metrics.ms_ssim(image, decoded))
+        similar = f"  MS-SSIM {fmean(similarities):.4f} of {len(similarities)}" if similarities else ""
+        report(f"held out: {len(images)} images  q {quality:3}  {fmean(bits):.3f} bpp  {fmean(psnr):.2f} dB{similar}")
 
 
 def main(
