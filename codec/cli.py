@@ -352,7 +352,18 @@ def _hush_pillow() -> None:
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what has no handler
 
 
+def _let_threads_sleep() -> None:
+    """Unless the user has said how OpenMP's threads wait for one another. Before torch is imported, whose they are.
+
+    They would spin for milliseconds, so that beside another busy process (a second `aec`) each waits on a core that the
+    other needs, and all takes five times as long. So few turns cost nothing where the cores are free.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "1000"
+
+
 def main(argv: list[str] | None = None) -> int:
+    _let_threads_sleep()
     argv = sys.argv[1:] if argv is None else argv
     parser = make_parser()
     if not argv:

@@ -29,6 +29,20 @@ def test_compress_and_decompress_are_quiet_unless_asked(tmp_path, picture, capsy
     assert codec.inspect((tmp_path / "photo.aec").read_bytes()).quality == 60
 
 
+@pytest.mark.parametrize(("users", "turns"), [({}, "1000"), ({"GOMP_SPINCOUNT": "77"}, "77")])
+def test_threads_that_wait_for_one_another_soon_sleep(picture, monkeypatch, users, turns):
+    """As libgomp itself tells when torch loads it."""
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"OMP_DISPLAY_ENV": "verbose"} | users).items():
+        monkeypatch.setenv(name, value)
+    done = aec("compress", "-", stdin=picture.read_bytes())
+    assert done.returncode == 0
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("torch's OpenMP is not GNU's")
+    assert f"GOMP_SPINCOUNT = '{turns}'" in done.stderr
+
+
 def test_a_dash_is_standard_input_and_output(picture):
     packed = aec("compress", "-", "-q", 30, stdin=picture.read_bytes())
     assert packed.returncode == 0 and codec.inspect(packed.stdout).quality == 30 and packed.stderr == ""
