@@ -68,15 +68,27 @@ def find_nvcc() -> str | None:
     return shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 
 
+# What of the kernels needs the newest CUDA and devices: 11.8, compute capability 8.0.
+PROBE = """#include <cuda_runtime_api.h>
+__global__ void probe(const __grid_constant__ unsigned x, unsigned* p) { *p = __reduce_add_sync(~0u, x); }
+cudaError_t launch(unsigned* p) {
+  cudaLaunchConfig_t c = {};
+  return cudaLaunchKernelEx(&c, probe, 1u, p);
+}
+"""
+
+
 def why_not(nvcc: str, archs: list[str]) -> str | None:
-    """What keeps this nvcc from building a library (host compiler, architectures, static runtime), or None."""
+    """What keeps this nvcc from building a library (its age, host compiler, architectures, static runtime), or None."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.cu")
-        source.write_text("__global__ void probe() {}\nvoid launch() { probe<<<1, 1>>>(); }\n")
+        source.write_text(PROBE)
         command = [nvcc, *gencode(archs), "-std=c++17", "-Xcompiler=-fPIC", "-shared", "-cudart=static", "-o"]
         run = subprocess.run([*command, f"{folder}/probe.so", str(source)], capture_output=True, text=True)
     lines = (run.stderr + run.stdout).strip().splitlines()
-    return None if run.returncode == 0 else (lines[-1] if lines else f"exit status {run.returncode}")
+    if run.returncode == 0:
+        return None
+    return next((line for line in lines if "error" in line), f"{nvcc}: exit status {run.returncode}")
 
 
 def choose_nvcc() -> str | None:

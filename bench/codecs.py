@@ -139,11 +139,12 @@ def _aec_about(options: _Options) -> About:
     model = weights.find(options.model)
     device = weights.resolve_device(options.device)
     where = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"
-    model_hash = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+    # The id is the decoder's, by which `aec info` and bench/training.md name the model; the hash is the encoder's too.
+    identity = f"{weights.load(model, device).id.hex()}, {hashlib.sha256(model.read_bytes()).hexdigest()[:12]}"
     effort = options.effort or api.DEFAULT_EFFORT
     return About(
         version=f"aec {number}, code {_code_hash()}, torch {torch.__version__}",
-        settings=f"device={where} model={model.stem} ({model_hash}) effort={effort}",
+        settings=f"device={where} model={model.stem} ({identity}) effort={effort}",
         threads=torch.get_num_threads(),
     )
 

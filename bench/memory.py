@@ -7,7 +7,6 @@ promise is 1 GB and three times the raw pixels.
 
 import argparse
 import itertools
-import os
 import shlex
 import subprocess
 import sys
@@ -92,8 +91,7 @@ def main(argv: list[str] | None = None) -> int:
             rows.append([what, *(round(v, 1) for v in measure(arguments))])
             print("{:40} {:8} MB {:8} s {:8} s of CPU".format(*rows[-1]), flush=True)
     megapixels = width * height / 1e6
-    cores = len(os.sched_getaffinity(0))
-    about = f"{width}x{height}, {megapixels:.0f} megapixels, {3 * megapixels:.0f} MB raw; {cores} cores"
+    about = f"{width}x{height}, {megapixels:.0f} megapixels, {3 * megapixels:.0f} MB raw"
     where = f"{machine_line(False)}, commit {source_commit() or 'unknown'}, {date.today()}"
     print(f"{about}; allowed: {1000 + 9 * megapixels:.0f} MB; {where}")
     if args.json:

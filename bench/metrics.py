@@ -61,6 +61,7 @@ METRICS = {
             *("ms-ssim", "MS-SSIM, -10 log10(1 - m)", "dB", _ms_ssim_db, 2),
             targets=(10.0, 12.0, 14.0, 16.0, 18.0, 20.0),
             least=1,
+            range=(13.0, 21.0),  # the same rates of that JPEG, 0.53 to 2.0 bpp
             package="pytorch-msssim",
         ),
         # The targets are what libjxl calls low, medium, high and very high quality.

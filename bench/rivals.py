@@ -18,7 +18,7 @@ from PIL import __version__ as pillow_version
 from codec.batch import cores
 
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95)
-AVIF_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+AVIF_QUALITIES = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90)
 LIBRARIES = {"jpg": "libjpeg-turbo", "webp": "libwebp", "avif": "libavif", "jpg_2000": "OpenJPEG"}
 
 
@@ -125,8 +125,8 @@ JXL_OPTIONS = {"effort": 7, "decoding_speed": 0}  # libjxl's own defaults
 
 
 def _jxl() -> Rival:
-    """libjxl's qualities, which it turns into Butteraugli distances: 90 is 1, 30 is 6.4, 5 about 20."""
-    qualities = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+    """libjxl's qualities, which it turns into Butteraugli distances: 90 is 1, 30 is 6.4, 5 about 20, 1 about 24."""
+    qualities = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
     return Rival(qualities, _jxl_encode, _jxl_decode, _jxl_about, _jxl_missing)
 
 

@@ -1,4 +1,4 @@
-"""`encode`, `decode`, `inspect`: what the package is imported for. torch is imported when a network first runs."""
+"""`encode`, `decode`, `inspect`: what the package is imported for. torch is imported with the first picture."""
 
 import numbers
 import operator
@@ -60,7 +60,8 @@ def encode(
             synthesis makes of them, `codec.refine`. 3..9: by its gradient, more often the higher. A model trained
             for MS-SSIM is not refined: 2 is the zeros alone, and 3..9 are the same.
         lossless: every sample comes back as it was, colours under alpha = 0 included; no network runs.
-        alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels.
+        alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels,
+            unless it has 16 bits.
         target_size: at most so many bytes, and close to it.
         target_bpp: the same in bits per pixel.
         target_psnr: at least so many dB, and close to it; where no quality has as many, the picture is kept exactly.
@@ -223,7 +224,7 @@ def decode(
         codec = weights.load_for(header.model_id, model, torch_device)
         pixels = _of_network(layout, header, codec, tile, shrink, output == "torch")
     if output == "torch":
-        return image.to_torch(pixels).to(torch_device)
+        return image.to_torch(pixels).contiguous().to(torch_device)
     return (image.to_pil if output == "pil" else image.to_numpy)(pixels)
 
 
@@ -233,12 +234,14 @@ def _of_stored(layout: Layout, region: Tile, shrink: int, depth: int) -> "Pixels
     whole = stored.decode(layout)
     wide = image.aligned(region, shrink, whole.width, whole.height)
 
-    def part(samples: "torch.Tensor") -> "torch.Tensor":
-        inside = samples[:, wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
-        return image.to_depth(image.box_means(inside, shrink), depth)
+    def inside(samples: "torch.Tensor") -> "torch.Tensor":
+        return samples[..., wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
 
-    alpha = None if whole.alpha is None else part(whole.alpha[None])[0]
-    return image.Pixels(part(whole.data), alpha, whole.metadata)
+    colours, alpha = inside(whole.data), None if whole.alpha is None else inside(whole.alpha)
+    colours = image.to_depth(image.box_means(colours, shrink, alpha), depth)
+    if alpha is not None:
+        alpha = image.to_depth(image.box_means(alpha[None], shrink)[0], depth)
+    return image.Pixels(colours, alpha, whole.metadata)
 
 
 def _of_network(layout: Layout, header: Header, codec: "Codec", region: Tile, shrink: int, on_device: bool) -> "Pixels":

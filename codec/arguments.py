@@ -55,7 +55,7 @@ def positive(text: str) -> float:
 def size(text: str) -> int:
     """Bytes: 80000, 80k, 1.5M, 64KiB."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([km]?|[km]i)b?", text, re.ASCII | re.IGNORECASE)
-    value = int(float(match[1]) * UNITS[match[2].lower()]) if match else 0
+    value = int(min(float(match[1]) * UNITS[match[2].lower()], api.MAX_TARGET)) if match else 0
     if value < 1:
         raise ArgumentTypeError(f"{text!r}: bytes, as in 80000, 80k, 1.5M (of 1000) or 64KiB, 1MiB (of 1024)")
     return value

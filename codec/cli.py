@@ -61,6 +61,17 @@ VIEW_EXAMPLES = """examples:
   aec view photo.aec
   aec view photo.png -o page.html                     write the page, open nothing"""
 
+TRAIN_EXAMPLES = """examples:
+  aec train my-photos/ -o mine.safetensors --minutes 60 --init base     the shipped model, fitted to your pictures
+  aec train my-photos/ -o mine.safetensors --minutes 90 --resume mine.checkpoint.safetensors -f
+                                                                        another half an hour, or after a Ctrl-C
+  aec compress photo.png --model mine.safetensors
+  aec decompress photo.aec --model mine.safetensors                     or put its folder on AEC_MODELS"""
+
+COMPARE_EXAMPLES = """examples:
+  aec compare photo.png photo.aec
+  aec compare photo.png small.aec photo.jpg photo.avif -o page.html -f"""
+
 
 # In place of a dozen lines that name every option, above an error of one.
 USAGES = {
@@ -117,10 +128,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_view(add("view", ".viewing", "open a picture in the browser", VIEW_EXAMPLES))
     help = "whether aec works on this machine, bit for bit; takes some ten seconds"
     _debug(add("doctor", ".examine", help))
-    _add_train(add("train", ".develop", "pictures -> a model of your own"))
+    _add_train(add("train", ".develop", "pictures -> a model of your own", TRAIN_EXAMPLES))
     help = "rate-distortion and speed against JPEG and others (aec bench --help)"
     add("bench", ".develop", help, add_help=False)
-    _add_compare(add("compare", ".develop", "a picture and files made of it -> a page to look at them side by side"))
+    help = "a picture and files made of it -> a page to look at them side by side"
+    _add_compare(add("compare", ".develop", help, COMPARE_EXAMPLES))
     return parser
 
 

@@ -48,7 +48,7 @@ def compress(args: Namespace) -> int:
         if args.if_larger != "store" and len(data) > n_source:
             larger = f"{n_source} bytes would become {len(data)}"
             if args.if_larger == "fail":
-                raise OutputError(f"{larger}; --if-larger store keeps the smaller of the two")
+                raise OutputError(f"{larger}; --if-larger store keeps a PNG, WebP or JPEG as it is")
             return None, Row("skipped", why=larger, facts=facts | {"bytes_out": None})
         stored = ", stored" if format.read_header(data).stored else ""
         return data, Row(line=f"{line}{stored} -> {job.target or 'standard output'}", facts=facts)
@@ -67,13 +67,25 @@ def decompress(args: Namespace) -> int:
         picture = api.decode(
             data, args.device, args.model, output, limit, region=args.crop, scale=args.scale, depth=args.depth
         )
-        own = metadata.of(picture) if output == "pil" else api.read_metadata(data)
-        made = save.encoded(picture, kind, own.only(kinds))
+        changed = args.crop or args.scale != 1 or args.depth or args.metadata is not None
+        made = None if changed else _own_file(data, kind)
+        if made is None:
+            own = metadata.of(picture) if output == "pil" else api.read_metadata(data)
+            made = save.encoded(picture, kind, own.only(kinds))
         height, width = picture.shape[:2] if output == "numpy" else picture.size[::-1]
         line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
         return made, Row(line=line, facts=_facts(len(data), made, data) | {"width": width, "height": height})
 
     return _convert(args, {".aec"}, ".png", work)
+
+
+def _own_file(data: bytes, kind: str) -> bytes | None:
+    """What an .aec file stores as it came, if that is a whole file of this kind: a JPEG is not made worse once more."""
+    layout = format.read(data, None)
+    if not layout.header.stored or layout.metadata:
+        return None
+    own = bytes(layout.payloads[0])
+    return own if (format.stored_kind(own) or "").upper() == kind else None
 
 
 def _facts(n_source: int, made: bytes, aec: bytes) -> dict:

@@ -21,11 +21,11 @@ def train(args: Namespace) -> int:
         raise UsageError(f"-o {output}: a model's name ends in .safetensors")
     if args.anew and args.init is None:
         raise UsageError("--anew needs --init: it begins nets of that model again")
-    refuse_existing(output, args.force or args.resume is not None)
-    if args.resume is None:
-        checkpoint = training.checkpoint_path(output)
-        if checkpoint.exists() and not args.force:
-            raise OutputError(f"{checkpoint} exists already: --resume goes on from it, -f overwrites it")
+    checkpoint = training.checkpoint_path(output)
+    goes_on = args.resume is not None and Path(args.resume).resolve() == checkpoint.resolve()
+    refuse_existing(output, args.force or goes_on)
+    if checkpoint.exists() and not (args.force or goes_on):
+        raise OutputError(f"{checkpoint} exists already: --resume goes on from it, -f overwrites it")
     options = training.Options(
         minutes=args.minutes,
         config=args.config,

@@ -191,7 +191,7 @@ def fixed_symbols(segment: int, indexes: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-@exact_convolutions()
+@exact_convolutions
 def _synthesis(device: torch.device) -> tuple[bool, str]:
     """The default model's pixels of fixed latents, in float32 as `decode` makes them and in float64 on the CPU."""
     path, cpu = weights.find(None), torch.device("cpu")

@@ -6,6 +6,7 @@ lengths, nothing waits for the device but `Encoder.payloads` and `finish`; so `E
 """
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import accumulate
 from weakref import WeakKeyDictionary
 
@@ -60,9 +61,25 @@ def _checked(device: torch.device) -> torch.device:
     return device
 
 
+@cache
 def serves(device: torch.device) -> bool:
-    """Whether tensors of this device are for this build's CUDA code."""
-    return device.type == "cuda" and _C.cuda_built()
+    """Whether tensors of this device are for this build's CUDA code: for the others torch's operations have to do."""
+    if device.type != "cuda" or not _C.cuda_built():
+        return False
+    return runs_on(_C.cuda_archs(), torch.cuda.get_device_capability(device))
+
+
+def runs_on(archs: str, capability: tuple[int, int]) -> bool:
+    """Whether code for `archs`, as in "sm_80 sm_90 compute_90", runs on a device of this compute capability.
+
+    sm_XY is machine code, for devices of the same X and at least that Y; compute_XY is compiled for any later one.
+    """
+    for arch in archs.split():
+        kind, number = arch.split("_")
+        major, minor = divmod(int(number), 10)
+        if capability >= (major, minor) and (kind == "compute" or capability[0] == major):
+            return True
+    return False
 
 
 def launch_site(device: torch.device) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def write_bytes(path: Path | None, data: bytes, force: bool, times: tuple[int, i
 
 
 def refuse_existing(path: Path | None, force: bool) -> None:
-    if path is not None and path.exists() and not force:
+    if path is not None and (path.is_file() or path.is_dir()) and not force:  # of a device nothing would be lost
         raise OutputError(f"{path} exists already: -f overwrites it")
 
 

@@ -69,7 +69,7 @@ def open_checked(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS
     check_size(*image.size, max_pixels)
     # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise ValueError(f"an animation of {image.n_frames} frames: only still pictures can be encoded")
+        raise ValueError(f"{image.n_frames} frames, pages or layers: only still pictures of one can be encoded")
     if not deep.is_deep(image):
         image.load()
 
@@ -267,11 +267,24 @@ def aligned(region: Tile, shrink: int, width: int, height: int) -> Tile:
     return Tile(x, y, min(right, width) - x, min(bottom, height) - y)
 
 
-def box_means(samples: Tensor, shrink: int) -> Tensor:
-    """uint8 or uint16 [C, h, w] of an aligned region -> [C, ceil(h / shrink), ceil(w / shrink)]: means of squares."""
+def box_means(samples: Tensor, shrink: int, alpha: Tensor | None = None) -> Tensor:
+    """uint8 or uint16 [C, h, w] of an aligned region -> [C, ceil(h / shrink), ceil(w / shrink)]: means of squares.
+
+    Args:
+        alpha: [h, w]: of colours, what each counts; those that cannot be seen count where there are no others.
+    """
     if shrink == 1:
         return samples
-    means = [F.avg_pool2d(c[None].float(), shrink, ceil_mode=True, count_include_pad=False) for c in samples]
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x[None], shrink, ceil_mode=True, count_include_pad=False)
+
+    if alpha is None:
+        means = [mean(c.float()) for c in samples]
+    else:
+        seen = alpha.float()
+        share = mean(seen)
+        means = [torch.where(share > 0, mean(c * seen) / share, mean(c)) for c in map(Tensor.float, samples)]
     return torch.cat(means).round_().to(samples.dtype)
 
 

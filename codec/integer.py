@@ -86,7 +86,7 @@ def to_fixed(x: Tensor) -> Tensor:
 
 def to_float(x: Tensor) -> Tensor:
     """Inverse of `to_fixed`: float32, exact."""
-    return (x * 2.0**-FRACTION_BITS).float()
+    return x.float() * 2.0**-FRACTION_BITS
 
 
 def accumulator_bound(weight: Tensor, bias: Tensor, half: Tensor | float) -> Tensor:
@@ -199,7 +199,8 @@ class IntegerEntropyNet(nn.Module):
 
     def check(self) -> None:
         """Raise ValueError unless FORMAT §7 and §8 hold: types, ranges, and no accumulator that could overflow."""
-        expected = IntegerEntropyNet(self.config).state_dict()
+        with torch.device("meta"):
+            expected = IntegerEntropyNet(self.config).state_dict()
         for name, value in self.state_dict().items():
             if value.dtype != expected[name].dtype:
                 raise ValueError(f"{name} is {value.dtype}, not {expected[name].dtype}")

@@ -5,6 +5,9 @@ Two arithmetics share one description: the modules here compute in float for tra
 addition is a module.
 """
 
+import threading
+from contextlib import ContextDecorator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,9 +24,34 @@ def saturate(x: Tensor) -> Tensor:
     return x.clamp(-SATURATION, SATURATION)
 
 
-def exact_convolutions():
-    """Context or decorator: float32 convolutions on CUDA stay float32; cuDNN's default rounds inputs to 10 bits."""
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+class _ExactConvolutions(ContextDecorator):
+    """The setting is the process's: the first thread to come in changes it, the last to leave puts back what was."""
+
+    def __init__(self):
+        self.lock, self.users, self.setting = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            self.users += 1
+            if self.users == 1 and torch.backends.cudnn.is_available():
+                cudnn = torch.backends.cudnn
+                try:
+                    self.setting = cudnn, "allow_tf32", cudnn.allow_tf32
+                    cudnn.allow_tf32 = False
+                except RuntimeError:  # the caller goes by torch 2.9's name for it, and the two must not be mixed
+                    self.setting = cudnn.conv, "fp32_precision", cudnn.conv.fp32_precision
+                    cudnn.conv.fp32_precision = "ieee"
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.users -= 1
+            if not self.users and self.setting:
+                setattr(*self.setting)
+                self.setting = None
+
+
+# Context or decorator: float32 convolutions on CUDA stay float32; cuDNN's default rounds inputs to 10 bits.
+exact_convolutions = _ExactConvolutions()
 
 
 def fast_convolutions(device: torch.device):

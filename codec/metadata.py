@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 EXIF_PREFIX = b"Exif\0\0"
-DAMAGES = (SyntaxError, TypeError, ValueError, KeyError, OverflowError, struct.error)  # what Pillow says of bad EXIF
+# What Pillow says of bad EXIF.
+DAMAGES = (SyntaxError, TypeError, ValueError, KeyError, AttributeError, OverflowError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def _tiff_exif(image: "Image.Image") -> bytes | None:
     from PIL import Image
 
     try:
-        found, kept = image.getexif(), Image.Exif()
+        found, kept = Image.Image.getexif(image), Image.Exif()  # PNG's own decodes the pixels first
         for tag in _TIFF_TAGS:
             if tag in found:
                 kept[tag] = found[tag]

@@ -78,7 +78,7 @@ CONFIGS = {
 
 def linear(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """The shortcuts stay in float32 under autocast: a bf16 DC coefficient is coarser than the best quality's step."""
-    with torch.autocast(x.device.type, enabled=False), exact_convolutions():
+    with torch.autocast(x.device.type, enabled=False), exact_convolutions:
         return conv(x.float())
 
 

@@ -23,7 +23,9 @@ from .refine import iterations, refine
 from .shrink import shrunk
 from .weights import Codec
 
-WINDOW = 1024  # pixels a side that synthesis makes at once, at most: its memory must not grow with the tile
+# Pixels a side that synthesis makes at once: its memory must not grow with the tile, nor the work on surroundings as
+# tiles get small.
+WINDOW = 1024
 
 
 def latent_size(tile: Tile) -> tuple[int, int]:
@@ -32,7 +34,7 @@ def latent_size(tile: Tile) -> tuple[int, int]:
 
 
 @torch.inference_mode()
-@exact_convolutions()
+@exact_convolutions
 def analyse(
     codec: Codec,
     pixels: Pixels,
@@ -69,7 +71,7 @@ def code(codec: Codec, quality: int, y: Tensor, z: Tensor, dead_zones: Tensor) -
     return latents.encode(symbols, indexes, segments, codec.tables), decoded
 
 
-@exact_convolutions()
+@exact_convolutions
 def encode(
     codec: Codec,
     pixels: Pixels,
@@ -134,8 +136,8 @@ class _Part:
 
 
 def _parts(header: Header, region: Tile, halo: int) -> list[_Part]:
-    """The parts of a region, row-major: what lies of it in each square of the grid of tiles, or of WINDOW."""
-    side, s = min(header.tile, WINDOW), LATENT_STRIDE
+    """The parts of a region, row-major: what lies of it in each square of a grid of WINDOW."""
+    side, s = WINDOW, LATENT_STRIDE
     rows, columns = latent_size(Tile(0, 0, header.width, header.height))
     right, bottom = region.x + region.width, region.y + region.height
     parts = []
@@ -182,7 +184,7 @@ def _gather(
 
 
 @torch.inference_mode()
-@exact_convolutions()
+@exact_convolutions
 def decode(
     codec: Codec,
     header: Header,
@@ -216,10 +218,11 @@ def decode(
 
     (top, bottom), (left, right) = small(region.y, region.height), small(region.x, region.width)
     channels, dtype = 1 if header.gray else 3, torch.uint8 if header.depth == 8 else torch.uint16
-    if device is None:
-        out = torch.empty(bottom - top, right - left, channels, dtype=dtype).permute(2, 0, 1)
-    else:
-        out = torch.empty(channels, bottom - top, right - left, dtype=dtype, device=device)
+    with torch.inference_mode(False):  # callers may change it, or train with it
+        if device is None:
+            out = torch.empty(bottom - top, right - left, channels, dtype=dtype, device="cpu").permute(2, 0, 1)
+        else:
+            out = torch.empty(channels, bottom - top, right - left, dtype=dtype, device=device)
 
     @torch.inference_mode()
     def read(i: int) -> Tensor:

@@ -42,8 +42,9 @@ class Job:
 
 
 def read_list(name: str) -> list[str]:
-    """The file names in a list, one a line, taken literally; "-" is standard input."""
-    lines = read_bytes(None if name == "-" else Path(name)).splitlines()
+    """The file names in a list, one a line or as `find -print0` ends them, taken literally; "-" is standard input."""
+    text = read_bytes(None if name == "-" else Path(name))
+    lines = text.split(b"\0") if b"\0" in text else text.splitlines()
     return [os.fsdecode(line) for line in lines if line]
 
 

@@ -43,7 +43,7 @@ def iterations(codec: Codec, effort: int) -> int:
 
 
 @torch.inference_mode(False)  # whose tensors the caller may hand in, but autograd cannot take
-@exact_convolutions()
+@exact_convolutions
 def refine(
     codec: Codec,
     x: Tensor,

@@ -5,25 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .files import OutputError
-from .metadata import Metadata, as_info
+from .metadata import DAMAGES, Metadata, as_info
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
 NPY = "NPY"
-WITH_ALPHA = {
-    "PNG": ".png",
-    "WEBP": ".webp",
-    "AVIF": ".avif",
-    "TIFF": ".tif",
-    "JXL": ".jxl",
-    "TGA": ".tga",
-    NPY: ".npy",
-}
+WITH_ALPHA = {"PNG": ".png", "WEBP": ".webp", "AVIF": ".avif", "TIFF": ".tif", "TGA": ".tga", NPY: ".npy"}
 DEEP_GRAY = {"PNG": ".png", "TIFF": ".tif", NPY: ".npy"}
 DEEP_COLOUR = {"PNG": ".png", NPY: ".npy"}
-LOSSY = {"JPEG", "WEBP", "AVIF", "JXL"}
+LOSSY = {"JPEG", "WEBP", "AVIF"}
 XMP_TAG = 700
 # What an EXIF block may say of the samples of the TIFF file it came from, which are not this one's (TIFF 6.0).
 _LAYOUT_TAGS = {*range(254, 267), *range(273, 282), 284, 317, *range(320, 326), *range(338, 342), *range(512, 522)}
@@ -69,7 +61,8 @@ def encoded(picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata) 
         metadata: written if the kind has a place for it.
 
     Raises:
-        OutputError: JPEG, WebP and others have limits of their own.
+        OutputError: JPEG, WebP and others have limits of their own; or the EXIF block is damaged, and the kind one for
+            which Pillow has to understand it.
     """
     buffer = io.BytesIO()
     if kind == NPY:
@@ -87,8 +80,9 @@ def encoded(picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata) 
     lossy = {"quality": 95} if kind in LOSSY else {}
     try:
         picture.save(buffer, kind, **lossy, **_metadata_options(kind, metadata))
-    except (OSError, ValueError) as e:
-        hint = "; --metadata none leaves out what may be too long" if "too long" in str(e) else ""
+    except (OSError, *DAMAGES) as e:
+        at_fault = "too long" if "too long" in str(e) else "damaged" if metadata.exif else None
+        hint = f"; --metadata none leaves out what may be {at_fault}" if at_fault else ""
         raise OutputError(f"cannot write a picture of {picture.width}x{picture.height} as {kind}: {e}{hint}") from e
     return buffer.getvalue()
 
@@ -97,7 +91,7 @@ def _metadata_options(kind: str, metadata: Metadata) -> dict:
     """As Pillow's saver takes them."""
     from PIL import Image, PngImagePlugin
 
-    if kind not in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "JXL"):
+    if kind not in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF"):
         return {}
     options = as_info(metadata)
     xmp = options.pop("xmp", None)

@@ -34,17 +34,23 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
+# Scans of a progressive JPEG, each of which may cost a walk over the whole picture and take 16 bytes. 10 are common.
+MAX_SCANS = 500
+
+
 def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int, int]]) -> Image.Image:
     """A picture of one of these kinds and sizes (width, height), opened but not read.
 
     Raises:
-        CorruptError: it is another one, or an animation.
+        CorruptError: it is another one, an animation, or a JPEG of more than MAX_SCANS.
     """
     kind = stored_kind(data)
     if kind not in kinds:
         raise CorruptError(f"a payload that is no {' or '.join(kinds)} picture")
     if kind == "WebP" and _webp_size(data) not in sizes:
         raise CorruptError(f"a WebP picture of {_webp_size(data)} pixels: expected {' or '.join(map(str, sizes))}")
+    if kind == "JPEG" and (scans := data.count(b"\xff\xda")) > MAX_SCANS:  # coded samples never look like that
+        raise CorruptError(f"a JPEG picture of {scans} scans: at most {MAX_SCANS} are allowed")
     try:
         image = _READERS[kind](io.BytesIO(data))
         n_frames = getattr(image, "n_frames", 1)

@@ -230,7 +230,7 @@ def _analysed(task: _Task, start: float, progress: Callable[[float], None] = lam
 
     # What the quantiser makes of them anyhow, int16 in units of 2^-12: 4 bytes for each pixel of the picture. In one
     # piece, for many would lie scattered among what comes and goes meanwhile, and take up more memory.
-    held, used = torch.empty(sum(_numbers(codec, tile) for tile in header.tiles), dtype=torch.int16), 0
+    held, used = torch.empty(sum(_numbers(codec, tile) for tile in header.tiles), dtype=torch.int16, device="cpu"), 0
 
     def hold(values: Tensor) -> Tensor:
         nonlocal used
@@ -238,7 +238,7 @@ def _analysed(task: _Task, start: float, progress: Callable[[float], None] = lam
         return held[used - values.numel() : used].view(values.shape).copy_(values)
 
     tiles = []
-    with exact_convolutions(), team(len(header.tiles), codec.device) as ordered:
+    with exact_convolutions, team(len(header.tiles), codec.device) as ordered:
         for latents in ordered(analyse, header.tiles):
             tiles.append(tuple(map(hold, latents)))
             progress(len(tiles) / (len(header.tiles) + 1))

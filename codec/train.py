@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
@@ -57,6 +57,7 @@ class Options:
         checkpoint_every: seconds between checkpoints.
         seed: of weights, crops and noise.
         only: the nets to train, attributes of Model; the others stay as they are. None named: all are trained.
+            A resumed run cannot have others.
         tune: one of TUNES, the distortion; None: that of the checkpoint or the model a run begins with, else MSE. A
             resumed run cannot have another.
     """
@@ -193,6 +194,7 @@ class Run:
         tensors |= {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
         meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config), "tune": self.tune}
+        meta["only"] = self.options.only
         weights.write_tensors(path, tensors, {"aec_checkpoint": json.dumps(meta)})
 
     @classmethod
@@ -201,10 +203,11 @@ class Run:
 
         Raises:
             ModelError: the file is not a checkpoint of aec.
-            ValueError: options.tune is another than its.
+            ValueError: options.tune or options.only is another than its.
         """
         with _checkpoint(path) as (meta, tensors):
-            run = cls(options, Config(**meta["config"]), tune := _tune_of(meta))
+            only = tuple(meta.get("only", options.only))  # older ones do not say
+            run = cls(replace(options, only=only), Config(**meta["config"]), tune := _tune_of(meta))
             run.model.load_state_dict(_part(tensors, "model."))
             run.n_known_latents = run.config.latents
             run.place()
@@ -217,6 +220,8 @@ class Run:
                 if isinstance(optimiser, Muon):
                     state["param_groups"][0]["calls"] = run.step
                 optimiser.load_state_dict(state)
+        if options.only and set(options.only) != set(only):
+            raise ValueError(f"only {', '.join(options.only)}: {path} is of a run for {', '.join(only) or 'all nets'}")
         if run.tune != tune:
             raise ValueError(f"tune {run.tune!r}: {path} is of a run for {tune!r}; --init begins another")
         return run
@@ -383,8 +388,8 @@ def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: 
             decoded = pipeline.decode(codec, header, payloads).cpu().permute(1, 2, 0).numpy()
             bits.append(8 * len(data) / image[..., 0].size)
             psnr.append(min(metrics.psnr(image, decoded), HIGHEST_PSNR))
-            if codec.tune == "ms-ssim" and min(image.shape[:2]) >= metrics.MS_SSIM_MIN_SIDE:
-                similarities.append(metrics.ms_ssim(image, decoded))
+            similarities.append(metrics.ms_ssim(image, decoded) if codec.tune == "ms-ssim" else None)
+        similarities = [s for s in similarities if s is not None]  # small pictures have none
         similar = f"  MS-SSIM {fmean(similarities):.4f} of {len(similarities)}" if similarities else ""
         report(f"held out: {len(images)} images  q {quality:3}  {fmean(bits):.3f} bpp  {fmean(psnr):.2f} dB{similar}")
 
@@ -404,7 +409,7 @@ def main(
     Args:
         data: folders of images, tar shards, or images.
         output: model file to write; checkpoints go to `checkpoint_path(output)`.
-        options: resuming keeps the checkpoint's config and tune.
+        options: resuming keeps the checkpoint's config, tune and only.
         resume: checkpoint to go on from.
         init, anew: model or checkpoint that a new run begins with, and the nets that do not (`Run.start_from`).
         holdout: images for the figures at the end; None: every fiftieth of data, which is then not trained on.

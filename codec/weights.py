@@ -22,13 +22,15 @@ from torch import Tensor, nn
 
 from . import entropy
 from .errors import BackendError, ModelError
+from .files import write_bytes
 from .format import MODEL_ID_BYTES
 from .integer import IntegerEntropyNet
 from .model import TUNES, Analysis, Config, HyperAnalysis, Model, Synthesis
 from .tables import dead_zones, fitted_tables, gaussian_tables
 from .walk import NETS, Start, starter
 
-MAX_CHANNELS = 1 << 14  # of latents, hyperlatents and context (FORMAT §7): sums of the nets' integers stay provable
+MAX_CHANNELS = 1 << 14  # of every tensor (FORMAT §7): sums of the nets' integers stay provable
+MAX_BLOCKS = 64  # at 1/8 and at 1/16 of the pixels
 
 MODELS = Path(__file__).parent / "models"
 SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
@@ -63,7 +65,7 @@ def _digest(tensors: dict[str, Tensor], config: str, encoder: bool) -> str:
         if name.startswith(_ENCODER) == encoder:
             t = tensors[name]
             h.update(f"\n{name} {str(t.dtype).removeprefix('torch.')} {list(t.shape)}\n".encode())
-            h.update(t.contiguous().view(torch.uint8).numpy().data)
+            h.update(t.reshape(-1).view(torch.uint8).numpy().data)
     return h.hexdigest()
 
 
@@ -74,10 +76,8 @@ def _hashes(tensors: dict[str, Tensor], config: str) -> dict[str, str]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """A safetensors file, through a temporary one beside it, so that a half-written file never replaces a whole one."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(serialise({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
-    os.replace(temporary, path)
+    """A safetensors file, whole or not at all, in place of what is there. Raises OutputError."""
+    write_bytes(path, serialise({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata), force=True)
 
 
 def save(path: Path, model: Model, counts: np.ndarray | None = None, tune: str = "mse") -> bytes:
@@ -132,7 +132,7 @@ def _metadata(path: Path) -> dict[str, str]:
 def available() -> list[Path]:
     """Model files in the package and in the folders of $AEC_MODELS."""
     folders = [MODELS, *(Path(p) for p in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if p)]
-    return [p for folder in folders for p in sorted(folder.glob("*.safetensors"))]
+    return [p for folder in folders for p in sorted(folder.glob("*.safetensors")) if p.is_file()]
 
 
 def find(model: str | os.PathLike | None) -> Path:
@@ -228,10 +228,10 @@ def _load(path: Path, modified: float, device: torch.device, nets: str) -> Codec
     metadata = _metadata(path)
     with safe_open(path, "pt") as f:
         tensors = {k: f.get_tensor(k) for k in f.keys()}
-    for name, value in _hashes(tensors, metadata["aec_model"]).items():
-        if metadata.get(name) != value:
-            raise ModelError(f"{path}: {name} does not match: the file was changed or damaged")
     try:
+        for name, value in _hashes(tensors, metadata["aec_model"]).items():
+            if metadata.get(name) != value:
+                raise ModelError(f"{path}: {name} does not match: the file was changed or damaged")
         return _assemble(path, metadata, tensors, device, nets)
     except (KeyError, TypeError, ValueError, RuntimeError) as e:  # RuntimeError: load_state_dict's, on names and shapes
         raise ModelError(f"{path}: not a model this aec can run: {e}") from e
@@ -252,17 +252,21 @@ def _assemble(
         raise ValueError(f"{config.steps} context steps: 2 or 4 are allowed")
     if config.latents % config.steps:
         raise ValueError(f"{config.latents} latents are not a multiple of {config.steps} context steps")
-    for name in ("latents", "hyper", "context"):
+    for name in ("latents", "hyper", "context", "wide8", "wide16"):
         if not 1 <= getattr(config, name) <= MAX_CHANNELS:
             raise ValueError(f"{name} is {getattr(config, name)}: 1 to {MAX_CHANNELS} channels are allowed")
-
+    for name in ("blocks8", "blocks16"):
+        if not 0 <= getattr(config, name) <= MAX_BLOCKS:
+            raise ValueError(f"{name} is {getattr(config, name)}: 0 to {MAX_BLOCKS} are allowed")
     if (tune := metadata.get("tune", "mse")) not in TUNES:
         raise ValueError(f"tune {tune!r}: allowed are {', '.join(TUNES)}")
 
     def fill(module: nn.Module, name: str) -> nn.Module:
         state = {k.removeprefix(name + "."): v for k, v in tensors.items() if k.startswith(name + ".")}
-        state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-        state = _neutral(module) | state
+        if name in _FLOAT:
+            if odd := sorted({str(v.dtype) for v in state.values()} - {"torch.float16"}):
+                raise ValueError(f"{name} holds {', '.join(odd)}: float16 is allowed")
+            state = _neutral(module) | {k: v.float() for k, v in state.items()}
         module.load_state_dict(state, assign=True)
         if isinstance(module, IntegerEntropyNet):
             module.check()
@@ -270,7 +274,8 @@ def _assemble(
 
     with torch.device("meta"):
         analysis, hyper_analysis, synthesis = Analysis(config), HyperAnalysis(config), Synthesis(config)
-    net = fill(IntegerEntropyNet(config), "entropy")
+        net = IntegerEntropyNet(config)
+    net = fill(net, "entropy")
     tables = [tensors[f"tables.{n}"].numpy() for n in ("freqs", "limits", "raw_bits")]
     return Codec(
         config=config,

@@ -2,9 +2,9 @@
 //
 // x = 256 * high + low, high a signed and low an unsigned byte, and so is w. Their product takes four byte products:
 //   x * w = 2^16 * high * high + 2^8 * (high * low + low * high) + low * low,
-// so a sum of products is three sums of byte products, put together at the end. Of n channels each is below 2^16 * n in
-// magnitude, far from 2^31. Shifting and adding them may wrap around modulo 2^32: FORMAT §8 proves that the whole lies
-// within int32, so what is left after wrapping is that very number.
+// so a sum of products is three sums of byte products, put together at the end. Summing, shifting and adding them may
+// wrap around modulo 2^32: FORMAT §8 proves that the whole lies within int32, so what is left after wrapping is that
+// very number.
 #pragma once
 
 #include "portable.h"

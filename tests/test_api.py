@@ -105,13 +105,14 @@ def test_no_seam_between_tiles_of_the_side_that_encode_uses(quality, n, effort):
 @pytest.mark.parametrize("effort", [1, 2])
 def test_even_small_tiles_have_hardly_a_seam(kind, quality, n, effort):
     # Their latents are predicted from less, most so in smooth pictures of few bits; what a dead zone makes 0 is as far
-    # off as its prediction.
+    # off as its prediction. There effort 2 sells error for bytes as well: 10 % of them in tiles, 7 % untiled.
     ratio, lost = np.mean([error_near_boundaries(kind(384, 384, i), quality, 128, effort) for i in range(n)], axis=0)
-    assert ratio <= 1.25 and lost <= 0.7
+    assert ratio <= 1.25 and lost <= (0.7 if (kind, quality, effort) == (photos.gradient, 10, 2) else 0.2)
 
 
-def test_the_same_latents_give_the_same_pixels_however_they_are_tiled(shipped):
+def test_the_same_latents_give_the_same_pixels_however_they_are_tiled(shipped, monkeypatch):
     """Synthesis sees as much of the neighbours as its receptive field: seams are not small, they are absent."""
+    monkeypatch.setattr(pipeline, "WINDOW", 64)
     data = coded.file(shipped, photos.photo(256, 192, seed=3), 70, 64)
     header = codec.inspect(data)
     y = torch.empty(shipped.config.latents, 16, 12)

@@ -241,6 +241,9 @@ def test_a_list_of_files_is_taken_literally(tmp_path, mixed, monkeypatch, capsys
     err = capsys.readouterr().err
     assert err.startswith("aec: *.webp: ") and err.count("\n") == 1
     assert files(tmp_path / "piped") == {"a.aec", "c*?.aec", "-dash.aec"}
+    (tmp_path / "list").write_bytes(b"a.png\0below [2]\0-dash.bmp\0")  # as `find -print0` writes it
+    assert here("compress", "--filelist", tmp_path / "list", "-o", "../found") == 0
+    assert files(tmp_path / "found") == {"a.aec", "c*?.aec", "-dash.aec"}
 
 
 def test_an_empty_list_is_nothing_to_do(tmp_path, capsys):

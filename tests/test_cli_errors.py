@@ -27,6 +27,10 @@ def test_existing_output_is_refused_and_kept_unless_forced(tmp_path, picture, ca
     assert codec.inspect(target.read_bytes()).width == 56
 
 
+def test_a_device_is_no_output_to_be_lost(picture):
+    assert here("compress", picture, "-o", os.devnull) == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -23,6 +23,10 @@ def test_train_does_not_overwrite_a_checkpoint_unless_told(tmp_path, capsys):
     assert "--resume" in capsys.readouterr().err
     assert (tmp_path / "m.checkpoint.safetensors").read_bytes() == b"hours of work"
     assert here("train", tmp_path, "-o", tmp_path / "m", "--minutes", 1) == 2
+    (tmp_path / "other.checkpoint.safetensors").write_bytes(b"of another run")
+    resume = ("--resume", tmp_path / "other.checkpoint.safetensors")
+    assert here("train", tmp_path, "-o", tmp_path / "m.safetensors", "--minutes", 1, *resume) == 7
+    assert (tmp_path / "m.checkpoint.safetensors").read_bytes() == b"hours of work"
 
 
 def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_checkpoint(tmp_path):

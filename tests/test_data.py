@@ -118,6 +118,13 @@ def test_gray_and_palette_images_become_rgb(tmp_path):
     assert np.array_equal(image, np.repeat(gray[..., None], 3, 2))
 
 
+def test_sixteen_bits_keep_their_range(tmp_path):
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "gray.png")
+    ((image,), _) = load_images([tmp_path / "gray.png"], 64)
+    assert image.dtype == np.uint8 and np.array_equal(image, np.repeat((ramp / 257).round()[..., None], 3, 2))
+
+
 def test_broken_and_small_images_are_left_out_and_named(tmp_path):
     good = png(photos.photo(40, 40))
     (tmp_path / "good.png").write_bytes(good)

@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import coded
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from conftest import all_devices
 
 import codec
-from codec import format, integer, walk, weights
+from codec import format, integer, layers, walk, weights
 
 try:
     import bench  # the tree
@@ -106,6 +107,57 @@ def test_latents_of_a_file_are_on_the_grid_of_int16():
     units = y.double() * 4096
     assert torch.equal(units, units.round()) and units.min() >= -32768 and units.max() <= 32767
     assert torch.equal(integer.to_float(integer.to_fixed(y)), y)
+
+
+@pytest.fixture
+def cudnn(monkeypatch):
+    """As if there were one: its settings can be read and made without."""
+    monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: True)
+    return torch.backends.cudnn
+
+
+def test_exact_convolutions_last_until_the_last_thread_leaves(cudnn):
+    setting = torch.backends.cudnn
+    before = setting.allow_tf32, setting.deterministic
+    try:
+        setting.allow_tf32, setting.deterministic = True, True
+        with ThreadPoolExecutor(2) as pool:
+            first, second = layers.exact_convolutions, layers.exact_convolutions
+            for thread in (first.__enter__, second.__enter__):
+                pool.submit(thread).result()
+            pool.submit(first.__exit__, None, None, None).result()
+            assert not setting.allow_tf32 and setting.deterministic
+            pool.submit(second.__exit__, None, None, None).result()
+        assert setting.allow_tf32
+    finally:
+        setting.allow_tf32, setting.deterministic = before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch before 2.9")
+def test_the_callers_precision_is_neither_in_the_way_nor_changed(cudnn):
+    before = torch.backends.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+    image = photos.photo(32, 48)
+    want = codec.encode(image, 60)
+    try:
+        torch.backends.fp32_precision, torch.backends.cudnn.conv.fp32_precision = "tf32", "tf32"
+        assert codec.encode(image, 60) == want
+        assert torch.backends.cudnn.conv.fp32_precision == "tf32"
+    finally:
+        torch.backends.fp32_precision, torch.backends.cudnn.conv.fp32_precision = before
+
+
+def test_torchs_defaults_change_no_file_and_no_pixel():
+    image = photos.photo(64, 96)
+    want = codec.encode(image, 75)
+    pixels = codec.decode(want, output="numpy")
+    dtype = torch.get_default_dtype()
+    try:
+        for other in (torch.bfloat16, torch.float64):
+            torch.set_default_dtype(other)
+            assert codec.encode(image, 75) == want
+            assert np.array_equal(codec.decode(want, output="numpy"), pixels)
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def test_files_written_by_another_process_are_the_same_bytes(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageDraw
 
 import codec
 from codec import deep
@@ -380,6 +380,14 @@ def test_shrunk_is_the_mean_of_whole_squares(height, width, shrink, data):
         [array[0, i * shrink : (i + 1) * shrink, j * shrink : (j + 1) * shrink].mean() for j in columns] for i in rows
     ]
     assert np.abs(box_means(part, shrink)[0].numpy() - np.array(expected)).max() <= 0.51
+
+
+def test_what_cannot_be_seen_does_not_darken_the_edges_of_a_smaller_picture():
+    disc = Image.new("RGBA", (64, 64))
+    ImageDraw.Draw(disc).ellipse((5, 5, 58, 58), fill=(255, 40, 40, 255))
+    small = codec.decode(codec.encode(disc, lossless=True), scale=1 / 8, output="numpy")
+    assert np.array_equal(small[..., 3], np.asarray(disc.reduce(8))[..., 3]) and 0 < small[0, 2, 3] < 255
+    assert (small[small[..., 3] > 0, :3] == (255, 40, 40)).all()
 
 
 @pytest.mark.parametrize("lossless", [False, True])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from shell import here
 
 import codec
 from codec import format, metadata
@@ -138,6 +139,15 @@ def test_blocks_come_back_byte_for_byte(kind, lossless):
     assert dict(back.getexif().get_ifd(0x8769)) == {0x9003: "2026:11:21 12:00:00"}
     assert back.info["exif"] == PREFIX + exif() or kind == "TIFF"  # whose EXIF is the file itself
     assert len(data) < len(codec.encode(image, lossless=lossless, metadata=Metadata())) + 1500  # 3 kB, deflated
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".avif"])
+def test_damaged_exif_that_a_kind_cannot_take_is_an_error_in_words(suffix, tmp_path, capsys):
+    data = codec.encode(photos.photo(16, 16), metadata=Metadata(exif=b"garbage, not a TIFF block"))
+    (tmp_path / "a.aec").write_bytes(data)
+    assert here("decompress", tmp_path / "a.aec", "-o", tmp_path / f"a{suffix}") == 7
+    assert "--metadata none leaves out what may be damaged" in capsys.readouterr().err
+    assert here("decompress", tmp_path / "a.aec", "-o", tmp_path / f"a{suffix}", "--metadata", "none") == 0
 
 
 def test_the_caller_decides_what_is_kept():

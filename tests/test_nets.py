@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import _C, format, pipeline, walk, weights
+from codec import _C, entropy_cuda, format, pipeline, walk, weights
 from codec.image import to_pixels
 from codec.integer import ACCUMULATOR_LIMIT, HIGH, LOW, IntegerConv, IntegerEntropyNet, IntegerQualityVector
 from codec.model import Config
@@ -361,3 +361,16 @@ def test_a_configuration_that_breaks_a_rule_is_refused(change):
 def test_only_known_nets_are_loaded(shipped):
     with pytest.raises(ValueError, match="allowed are native and reference"):
         weights.load(shipped.path, torch.device("cpu"), nets="fast")
+
+
+@pytest.mark.parametrize(
+    ("archs", "runs", "does_not"),
+    [
+        ("sm_80 sm_90 compute_90", [(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)], [(7, 0), (7, 5)]),
+        ("sm_90 compute_90", [(9, 0), (12, 0)], [(8, 0), (8, 9)]),
+        ("sm_86", [(8, 6), (8, 9)], [(8, 0), (9, 0)]),
+    ],
+)
+def test_gpus_that_the_build_has_no_code_for_are_left_to_torch(archs, runs, does_not):
+    assert all(entropy_cuda.runs_on(archs, capability) for capability in runs)
+    assert not any(entropy_cuda.runs_on(archs, capability) for capability in does_not)

@@ -23,6 +23,14 @@ from codec.shrink import shrunk
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_windows():
+    """So that small pictures have many, as large ones do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "WINDOW", 64)
+        yield
+
+
 def made(codec, height, width, tile, quality=60, gray=False, seed=0):
     """(header, payloads) of a synthetic photograph."""
     image = photos.photo(height, width, seed)
@@ -136,7 +144,8 @@ def test_a_damaged_tile_is_named_and_does_no_harm_to_regions_that_do_not_need_it
         assert torch.equal(pipeline.decode(shipped, header, payloads, Tile(0, 0, 300, 64)), whole[:, :, :300])
 
 
-def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped):
+def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
+    monkeypatch.setattr(pipeline, "WINDOW", 128)
     header = replace(to_pixels(photos.photo(8, 8)).header(50, shipped.id, 128), width=128 * 6, height=128 * 9)
     alive, most = [0], [0]
 
@@ -186,6 +195,20 @@ def test_memory_grows_with_the_picture_and_not_with_what_is_computed_of_it(tiny_
     raw = 3 * (4096**2 - 2048**2) / 2**20  # what the larger picture has more: 36 MB; as floats it would be 144
     assert encoded_large - encoded < 0.25 * raw  # the encoder's input here is a view of one pixel
     assert decoded_large - decoded < 1.25 * raw
+
+
+# ------------------------------------------------------------------ windows
+
+
+def test_small_tiles_are_no_more_work_than_large_ones(shipped):
+    header, payloads = made(shipped, 300, 400, 64)
+    parts = pipeline._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "WINDOW", 1024)
+        assert len(parts) == 35 and len(pipeline._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)) == 1
+        whole = pipeline.decode(shipped, header, payloads)
+    difference = (pipeline.decode(shipped, header, payloads).int() - whole.int()).abs()
+    assert difference.max() <= 1 and (difference > 0).float().mean() < 0.001  # float sums in another order
 
 
 # ------------------------------------------------------------------ regions

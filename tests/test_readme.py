@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_python_example_runs(monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_the_python_example_runs(monkeypatch, tmp_path):
+    shutil.copy(ROOT / "tests/pictures/astronaut.png", tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
     names = {}
     exec(re.search(r"```python\n(.*?)```", README, re.DOTALL)[1], names)
     assert names["picture"].size == (512, 512) == (names["header"].width, names["header"].height)

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import photos
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, ImageFile, ImageFont
+from PIL import Image, ImageDraw, ImageFile, ImageFont, PngImagePlugin
+from shell import here
 
 import codec
 from codec import deep, format, stored
@@ -117,6 +119,17 @@ def test_the_smaller_file_wins():
             assert np.array_equal(codec.decode(data, output="numpy"), array)
 
 
+@pytest.mark.parametrize("lossless", [False, True])
+def test_tensors_are_the_callers_to_change_and_to_train_with(lossless):
+    data = codec.encode(photos.photo(128, 96), lossless=lossless)
+    part = codec.decode(data, output="torch", region=(3, 5, 8, 8))
+    assert part.is_contiguous() and part.untyped_storage().nbytes() == 3 * 8 * 8  # the rest is not held
+    part[:, 0] = 0
+    weight = torch.ones(1, requires_grad=True)
+    (part * weight).sum().backward()
+    assert weight.grad == part.sum()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (16, 16)])
 @pytest.mark.parametrize("depth", [8, 16])
 def test_tiny_flat_pictures_take_few_bytes(size, depth):
@@ -125,6 +138,19 @@ def test_tiny_flat_pictures_take_few_bytes(size, depth):
 
 
 # ------------------------------------------------------------------ the file it came from
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG"])
+def test_a_stored_file_is_handed_back_as_it_was(kind, tmp_path):
+    exif, name = Image.Exif(), f"a.{kind.lower()}"
+    exif[0x0112] = 6
+    source = saved(Image.fromarray(photos.astronaut()[:160, :240]), kind, quality=1, exif=exif)
+    (tmp_path / name).write_bytes(source)
+    assert here("compress", tmp_path / name, "-q", 100) == 0
+    assert payload((tmp_path / "a.aec").read_bytes()) == source
+    for options, same in (((), True), (("--metadata", "none"), False), (("--crop", "0,0,9,9"), False)):
+        assert here("decompress", tmp_path / "a.aec", "-f", "-o", tmp_path / "back" / name, *options) == 0
+        assert ((tmp_path / "back" / name).read_bytes() == source) is same
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
@@ -214,6 +240,32 @@ def test_damaged_stored_pictures_are_pictures_or_corrupt_errors(kind, at, junk):
         assert codec.decode(stored_file(bytes(still), 9, 6), output="numpy").shape == (6, 9, 3)
     except codec.CorruptError:
         pass
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_they_are_decoded():
+    whole = saved(Image.fromarray(photos.photo(64, 64)), "JPEG", progressive=True)
+    at = whole.rindex(b"\xff\xda")
+    for scans, fine in ((400, True), (501, False)):
+        data = whole[:at] + whole[at:-2] * (scans - whole.count(b"\xff\xda") + 1) + whole[-2:]
+        packed = format.write(Header(64, 64, 0, NO_MODEL, False, 64, stored=True), [data])
+        if fine:
+            assert codec.decode(packed).size == (64, 64)
+        else:
+            with pytest.raises(codec.CorruptError, match="501 scans"):
+                codec.decode(packed)
+
+
+def test_exif_in_a_text_chunk_is_read_without_the_pixels():
+    """As older ImageMagick writes it; Pillow's own reader decodes the pixels first, which are not there."""
+    exif = Image.Exif()
+    exif[0x010F] = "aec"
+    raw = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(raw):8}\n{raw.hex()}\n", zip=True)
+    source = saved(Image.fromarray(np.zeros((64, 64), np.uint8)), "PNG", pnginfo=text)
+    packed = format.write(Header(64, 64, 0, NO_MODEL, True, 64, stored=True), [source])
+    found = codec.read_metadata(packed).exif
+    assert found and found == codec.decode(packed).info["exif"].removeprefix(b"Exif\0\0")
 
 
 def test_metadata_of_the_payload_count_only_without_sections():

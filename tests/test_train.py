@@ -260,12 +260,14 @@ def test_only_the_nets_named_are_trained_and_their_checkpoints_resume(tmp_path):
     moved = {k for k in before if k.startswith("model.") and not torch.equal(before[k], after[k])}
     assert moved and all(k.startswith("model.synthesis.") for k in moved)
     run.save(tmp_path / "c.safetensors")
-    loaded = Run.load(tmp_path / "c.safetensors", run.options)
+    loaded = Run.load(tmp_path / "c.safetensors", replace(run.options, only=()))
     for each in (run, loaded):
         torch.manual_seed(7)
         each.update(pixels(9), 5e-4)
     before, after = state_of(run), state_of(loaded)
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
+    with pytest.raises(ValueError, match="only entropy: .*c.safetensors is of a run for synthesis"):
+        Run.load(tmp_path / "c.safetensors", replace(run.options, only=("entropy",)))
 
 
 def test_branches_learn_by_muon_and_shortcuts_slowly():
@@ -289,7 +291,7 @@ def test_the_checkpoint_is_safetensors_with_the_clock_in_its_metadata(tmp_path):
     run.save(tmp_path / "c.safetensors")
     with safe_open(tmp_path / "c.safetensors", "pt") as f:
         meta = json.loads(f.metadata()["aec_checkpoint"])
-    assert meta == {"step": 1, "seconds": 0.0, "config": asdict(TINY), "tune": "mse"}
+    assert meta == {"step": 1, "seconds": 0.0, "config": asdict(TINY), "tune": "mse", "only": []}
 
 
 @pytest.mark.parametrize("content", [b"", b"text", bytes(100)])

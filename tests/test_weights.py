@@ -29,6 +29,13 @@ def test_a_file_of_a_model_that_is_not_at_hand_names_it(tiny_model):
         codec.decode(data)
 
 
+def test_a_link_to_a_model_that_is_gone_is_no_model(tmp_path, monkeypatch):
+    (tmp_path / "gone.safetensors").symlink_to(tmp_path / "absent.safetensors")
+    monkeypatch.setenv("AEC_MODELS", str(tmp_path))
+    with pytest.raises(codec.ModelError, match="not at hand"):
+        weights.find_id(b"\0\0\0\0")
+
+
 def test_the_wrong_model_is_refused_naming_both(shipped, tiny_model):
     path, model_id = tiny_model
     with pytest.raises(codec.ModelError, match=f"{shipped.id.hex()}.*{model_id.hex()}"):
@@ -130,6 +137,11 @@ def test_a_model_with_another_configuration_or_without_a_tensor_is_refused(tiny_
         (config | {"steps": 3}, whole),
         (config | {"context": 16}, whole),
         (config | {"surprise": 1}, whole),
+        (config | {"latents": 1 << 14, "hyper": 1 << 14, "context": 1 << 14}, {}),  # 34 GB of zeros, were they made
+        (config | {"blocks16": 1 << 20}, whole),
+        (config | {"wide8": 1 << 20}, whole),
+        (config, whole | {"synthesis.shortcut.bias": whole["synthesis.shortcut.bias"].to(torch.complex64)}),
+        (config, whole | {"entropy.step": torch.tensor(1, dtype=torch.int16)}),
         (config, {k: v for k, v in whole.items() if k != "tables.freqs"}),
         (config, {k: v for k, v in whole.items() if k != "synthesis.head16.bias"}),
     ):

@@ -169,6 +169,7 @@ def check(data: bytes) -> str:
         pixels = codec.decode(data, device="cpu", output="numpy", max_pixels=MAX_PIXELS)
     except codec.AecError as error:
         return type(error).__name__
+    codec.read_metadata(data)
     header = codec.inspect(data)
     channels = (1 if header.gray else 3) + header.alpha
     expected = (header.height, header.width, channels) if channels > 1 else (header.height, header.width)
