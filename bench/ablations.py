@@ -249,10 +249,17 @@ def table(results: dict[str, dict]) -> str:
     lines = ["| variant | what | steps | M parameters | bits at equal PSNR |", "|---|---|---|---|---|"]
     base = results.get("base")
     for name, r in results.items():
-        curves = [] if base is None or name == "base" else [base["curve"], r["curve"]]
-        change = f"{bd_rate(*(numbers for c in curves for numbers in zip(*c, strict=True))):+.1f} %" if curves else ""
+        change = "" if base is None or name == "base" else _change(base["curve"], r["curve"])
         lines.append(f"| {name} | {r['what']} | {r['steps']} | {r['parameters'] / 1e6:.2f} | {change} |")
     return "\n".join(lines)
+
+
+def _change(base: list, curve: list) -> str:
+    rates_and_psnrs = [zip(*points, strict=True) for points in (base, curve)]
+    try:
+        return f"{bd_rate(*rates_and_psnrs[0], *rates_and_psnrs[1]):+.1f} %"
+    except ValueError:  # they share no PSNR
+        return f"at most {max(psnr for _, psnr in curve):.1f} dB"
 
 
 def measure(name: str, data: list, held: list, minutes: float, device: str, output: Path) -> None:
