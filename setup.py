@@ -88,7 +88,8 @@ def why_not(nvcc: str, archs: list[str]) -> str | None:
     lines = (run.stderr + run.stdout).strip().splitlines()
     if run.returncode == 0:
         return None
-    return next((line for line in lines if "error" in line), f"{nvcc}: exit status {run.returncode}")
+    told = [line for line in lines if "error" in line or "fatal" in line] or lines
+    return told[0] if told else f"{nvcc}: exit status {run.returncode}"
 
 
 def choose_nvcc() -> str | None:

@@ -235,7 +235,8 @@ def _of_stored(layout: Layout, region: Tile, shrink: int, depth: int) -> "Pixels
     wide = image.aligned(region, shrink, whole.width, whole.height)
 
     def inside(samples: "torch.Tensor") -> "torch.Tensor":
-        return samples[..., wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
+        some = samples[..., wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
+        return some if some.shape == samples.shape else some.clone()  # which does not hold the whole
 
     colours, alpha = inside(whole.data), None if whole.alpha is None else inside(whole.alpha)
     colours = image.to_depth(image.box_means(colours, shrink, alpha), depth)

@@ -63,7 +63,7 @@ VIEW_EXAMPLES = """examples:
 
 TRAIN_EXAMPLES = """examples:
   aec train my-photos/ -o mine.safetensors --minutes 60 --init base     the shipped model, fitted to your pictures
-  aec train my-photos/ -o mine.safetensors --minutes 90 --resume mine.checkpoint.safetensors -f
+  aec train my-photos/ -o mine.safetensors --minutes 90 --resume mine.checkpoint.safetensors
                                                                         another half an hour, or after a Ctrl-C
   aec compress photo.png --model mine.safetensors
   aec decompress photo.aec --model mine.safetensors                     or put its folder on AEC_MODELS"""
@@ -205,7 +205,8 @@ def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
         "--strip", dest="metadata", action="store_const", const=("icc",), help="of metadata the colour profile only"
     )
     many = _many(p)
-    many.add_argument("--filelist", metavar="FILE", help="more inputs, one a line, from a file or - for standard input")
+    help = "more inputs, one a line or as find -print0 has them, from a file or - for standard input"
+    many.add_argument("--filelist", metavar="FILE", help=help)
     many.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
     many.add_argument(
         "--keep-going",

@@ -67,7 +67,8 @@ def decompress(args: Namespace) -> int:
         picture = api.decode(
             data, args.device, args.model, output, limit, region=args.crop, scale=args.scale, depth=args.depth
         )
-        changed = args.crop or args.scale != 1 or args.depth or args.metadata is not None
+        deep = args.depth not in (None, header.depth)
+        changed = args.crop or args.scale != 1 or deep or set(kinds) != set(format.METADATA)
         made = None if changed else _own_file(data, kind)
         if made is None:
             own = metadata.of(picture) if output == "pil" else api.read_metadata(data)

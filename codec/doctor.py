@@ -77,8 +77,8 @@ def _cuda() -> tuple[bool | None, str]:
         return None, "no device answers"
     devices = [torch.cuda.get_device_properties(device) for device in _devices()[1:]]
     names = "; ".join(f"{d.name}, compute capability {d.major}.{d.minor}, {d.total_memory >> 20} MiB" for d in devices)
-    if not _C.cuda_built():
-        return True, f"{names}; without kernels in this build: entropy nets run in torch, the coder on the CPU"
+    if not all(map(entropy_cuda.serves, _devices()[1:])):
+        return True, f"{names}; without kernels for it in this build: entropy nets run in torch, the coder on the CPU"
     return True, names
 
 

@@ -64,7 +64,7 @@ def _checked(device: torch.device) -> torch.device:
 @cache
 def serves(device: torch.device) -> bool:
     """Whether tensors of this device are for this build's CUDA code: for the others torch's operations have to do."""
-    if device.type != "cuda" or not _C.cuda_built():
+    if device.type != "cuda" or DEVICE_TYPE != "cuda" or not _C.cuda_built():
         return False
     return runs_on(_C.cuda_archs(), torch.cuda.get_device_capability(device))
 

@@ -6,7 +6,7 @@ addition is a module.
 """
 
 import threading
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, suppress
 
 import torch
 import torch.nn.functional as F
@@ -25,32 +25,36 @@ def saturate(x: Tensor) -> Tensor:
 
 
 class _ExactConvolutions(ContextDecorator):
-    """The setting is the process's: the first thread to come in changes it, the last to leave puts back what was."""
+    """The settings are the process's: the first thread to come in changes them, the last to leave undoes that."""
 
     def __init__(self):
-        self.lock, self.users, self.setting = threading.Lock(), 0, None
+        self.lock, self.users, self.before = threading.Lock(), 0, []
 
     def __enter__(self):
         with self.lock:
             self.users += 1
-            if self.users == 1 and torch.backends.cudnn.is_available():
-                cudnn = torch.backends.cudnn
-                try:
-                    self.setting = cudnn, "allow_tf32", cudnn.allow_tf32
-                    cudnn.allow_tf32 = False
-                except RuntimeError:  # the caller goes by torch 2.9's name for it, and the two must not be mixed
-                    self.setting = cudnn.conv, "fp32_precision", cudnn.conv.fp32_precision
-                    cudnn.conv.fp32_precision = "ieee"
+            cudnn = torch.backends.cudnn
+            if self.users > 1 or not cudnn.is_available():
+                return
+            self._set(cudnn, "benchmark", False)  # else algorithms race on every new size, and now this one wins, now that
+            with suppress(RuntimeError):  # torch refuses if the caller goes by the name below, which is torch 2.9's
+                self._set(cudnn, "allow_tf32", False)
+            if hasattr(cudnn, "conv") and cudnn.conv.fp32_precision == "tf32":
+                self._set(cudnn.conv, "fp32_precision", "ieee")
 
     def __exit__(self, *_):
         with self.lock:
             self.users -= 1
-            if not self.users and self.setting:
-                setattr(*self.setting)
-                self.setting = None
+            while not self.users and self.before:
+                setattr(*self.before.pop())
+
+    def _set(self, owner: object, name: str, value: object) -> None:
+        self.before.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, value)
 
 
-# Context or decorator: float32 convolutions on CUDA stay float32; cuDNN's default rounds inputs to 10 bits.
+# Context or decorator: float32 convolutions on CUDA stay float32, and the same in every call; cuDNN's default rounds
+# inputs to 10 bits.
 exact_convolutions = _ExactConvolutions()
 
 

@@ -1,7 +1,7 @@
 """Pixels -> tiles -> latents -> payloads, and back. The transforms see a tile's neighbours, so no seam shows.
 
-Nothing here is as large as the picture but the picture: latents are held for about two rows of tiles, and the networks
-see one window at a time, or a few, one in each thread.
+Nothing here is as large as the picture but the picture: latents are held for about two rows of tiles, or of windows,
+and the networks see one window at a time, or a few, one in each thread.
 """
 
 import threading

@@ -81,8 +81,9 @@ def encoded(picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata) 
     try:
         picture.save(buffer, kind, **lossy, **_metadata_options(kind, metadata))
     except (OSError, *DAMAGES) as e:
-        at_fault = "too long" if "too long" in str(e) else "damaged" if metadata.exif else None
-        hint = f"; --metadata none leaves out what may be {at_fault}" if at_fault else ""
+        damaged = metadata.exif and not isinstance(e, (OSError, ValueError))  # as which Pillow tells its kinds' limits
+        fault = "too long" if "too long" in str(e) else "damaged" if damaged else None
+        hint = f"; --metadata none leaves out what may be {fault}" if fault else ""
         raise OutputError(f"cannot write a picture of {picture.width}x{picture.height} as {kind}: {e}{hint}") from e
     return buffer.getvalue()
 

@@ -38,6 +38,19 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 MAX_SCANS = 500
 
 
+def _scans(jpeg: bytes) -> int:
+    """How many scans a JPEG file has before its end, by its markers (ITU-T T.81, annex B)."""
+    scans, at = 0, 2
+    while (at := jpeg.find(b"\xff", at)) >= 0 and at + 4 <= len(jpeg):
+        marker = jpeg[at + 1]
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        alone = marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8  # a coded 255, or a marker without a segment
+        at += 1 if marker == 0xFF else 2 if alone else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return scans
+
+
 def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int, int]]) -> Image.Image:
     """A picture of one of these kinds and sizes (width, height), opened but not read.
 
@@ -49,7 +62,7 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
         raise CorruptError(f"a payload that is no {' or '.join(kinds)} picture")
     if kind == "WebP" and _webp_size(data) not in sizes:
         raise CorruptError(f"a WebP picture of {_webp_size(data)} pixels: expected {' or '.join(map(str, sizes))}")
-    if kind == "JPEG" and (scans := data.count(b"\xff\xda")) > MAX_SCANS:  # coded samples never look like that
+    if kind == "JPEG" and (scans := _scans(data)) > MAX_SCANS:
         raise CorruptError(f"a JPEG picture of {scans} scans: at most {MAX_SCANS} are allowed")
     try:
         image = _READERS[kind](io.BytesIO(data))

@@ -29,7 +29,7 @@ from .model import TUNES, Analysis, Config, HyperAnalysis, Model, Synthesis
 from .tables import dead_zones, fitted_tables, gaussian_tables
 from .walk import NETS, Start, starter
 
-MAX_CHANNELS = 1 << 14  # of every tensor (FORMAT §7): sums of the nets' integers stay provable
+MAX_CHANNELS = 1 << 14  # of the configuration (FORMAT §7): sums of the nets' integers stay provable
 MAX_BLOCKS = 64  # at 1/8 and at 1/16 of the pixels
 
 MODELS = Path(__file__).parent / "models"
@@ -226,14 +226,15 @@ def load_for(model_id: bytes, model: str | os.PathLike | None, device: torch.dev
 @torch.inference_mode(False)  # what is kept must serve refinement's gradients too, whoever was first to load it
 def _load(path: Path, modified: float, device: torch.device, nets: str) -> Codec:
     metadata = _metadata(path)
-    with safe_open(path, "pt") as f:
-        tensors = {k: f.get_tensor(k) for k in f.keys()}
     try:
+        with safe_open(path, "pt") as f:
+            tensors = {k: f.get_tensor(k) for k in f.keys()}
         for name, value in _hashes(tensors, metadata["aec_model"]).items():
             if metadata.get(name) != value:
                 raise ModelError(f"{path}: {name} does not match: the file was changed or damaged")
         return _assemble(path, metadata, tensors, device, nets)
-    except (KeyError, TypeError, ValueError, RuntimeError) as e:  # RuntimeError: load_state_dict's, on names and shapes
+    # RuntimeError: load_state_dict's, on names and shapes; SafetensorError: types of numbers that torch has not.
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as e:
         raise ModelError(f"{path}: not a model this aec can run: {e}") from e
 
 

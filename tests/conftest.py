@@ -97,9 +97,9 @@ def album(tmp_path):
 
 
 def _cuda_ready() -> bool:
-    from codec import _C
+    from codec import entropy_cuda
 
-    return _C.cuda_built() and torch.cuda.is_available()
+    return torch.cuda.is_available() and entropy_cuda.serves(torch.device("cuda", torch.cuda.current_device()))
 
 
 def all_devices() -> list:

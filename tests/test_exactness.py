@@ -121,13 +121,10 @@ def test_exact_convolutions_last_until_the_last_thread_leaves(cudnn):
     before = setting.allow_tf32, setting.deterministic
     try:
         setting.allow_tf32, setting.deterministic = True, True
-        with ThreadPoolExecutor(2) as pool:
-            first, second = layers.exact_convolutions, layers.exact_convolutions
-            for thread in (first.__enter__, second.__enter__):
-                pool.submit(thread).result()
-            pool.submit(first.__exit__, None, None, None).result()
+        with ThreadPoolExecutor(1) as other, layers.exact_convolutions:
+            other.submit(layers.exact_convolutions.__enter__).result()
+            other.submit(layers.exact_convolutions.__exit__, None, None, None).result()
             assert not setting.allow_tf32 and setting.deterministic
-            pool.submit(second.__exit__, None, None, None).result()
         assert setting.allow_tf32
     finally:
         setting.allow_tf32, setting.deterministic = before
@@ -139,9 +136,12 @@ def test_the_callers_precision_is_neither_in_the_way_nor_changed(cudnn):
     image = photos.photo(32, 48)
     want = codec.encode(image, 60)
     try:
-        torch.backends.fp32_precision, torch.backends.cudnn.conv.fp32_precision = "tf32", "tf32"
-        assert codec.encode(image, 60) == want
-        assert torch.backends.cudnn.conv.fp32_precision == "tf32"
+        for ours in ("tf32", "ieee"):
+            torch.backends.fp32_precision, torch.backends.cudnn.conv.fp32_precision = "tf32", ours
+            with layers.exact_convolutions:
+                assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+            assert codec.encode(image, 60) == want
+            assert torch.backends.cudnn.conv.fp32_precision == ours
     finally:
         torch.backends.fp32_precision, torch.backends.cudnn.conv.fp32_precision = before
 

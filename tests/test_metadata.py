@@ -150,6 +150,13 @@ def test_damaged_exif_that_a_kind_cannot_take_is_an_error_in_words(suffix, tmp_p
     assert here("decompress", tmp_path / "a.aec", "-o", tmp_path / f"a{suffix}", "--metadata", "none") == 0
 
 
+def test_sound_exif_is_not_blamed_for_a_kinds_limits(tmp_path, capsys):
+    data = codec.encode(np.zeros((1, 16384), np.uint8), metadata=Metadata(exif=exif()))
+    (tmp_path / "a.aec").write_bytes(data)
+    assert here("decompress", tmp_path / "a.aec", "-o", tmp_path / "a.webp") == 7
+    assert "--metadata" not in capsys.readouterr().err
+
+
 def test_the_caller_decides_what_is_kept():
     image = saved(Image.fromarray(photos.photo(24, 40)), "PNG", exif=PREFIX + exif(6), icc_profile=SRGB, xmp=XMP)
     own = metadata.of(image)

@@ -121,9 +121,10 @@ def test_the_smaller_file_wins():
 
 @pytest.mark.parametrize("lossless", [False, True])
 def test_tensors_are_the_callers_to_change_and_to_train_with(lossless):
-    data = codec.encode(photos.photo(128, 96), lossless=lossless)
-    part = codec.decode(data, output="torch", region=(3, 5, 8, 8))
-    assert part.is_contiguous() and part.untyped_storage().nbytes() == 3 * 8 * 8  # the rest is not held
+    for image, region in ((photos.photo(128, 96)[..., 0].copy(), (0, 5, 96, 8)), (photos.photo(128, 96), (3, 5, 8, 8))):
+        data = codec.encode(image, lossless=lossless)
+        part = codec.decode(data, output="torch", region=region)
+        assert part.is_contiguous() and part.untyped_storage().nbytes() == part.numel()  # the rest is not held
     part[:, 0] = 0
     weight = torch.ones(1, requires_grad=True)
     (part * weight).sum().backward()
@@ -148,7 +149,8 @@ def test_a_stored_file_is_handed_back_as_it_was(kind, tmp_path):
     (tmp_path / name).write_bytes(source)
     assert here("compress", tmp_path / name, "-q", 100) == 0
     assert payload((tmp_path / "a.aec").read_bytes()) == source
-    for options, same in (((), True), (("--metadata", "none"), False), (("--crop", "0,0,9,9"), False)):
+    kept, not_kept = ((), ("--metadata", "all", "--depth", "8")), (("--metadata", "none"), ("--crop", "0,0,9,9"))
+    for options, same in [(o, True) for o in kept] + [(o, False) for o in not_kept]:
         assert here("decompress", tmp_path / "a.aec", "-f", "-o", tmp_path / "back" / name, *options) == 0
         assert ((tmp_path / "back" / name).read_bytes() == source) is same
 
@@ -253,6 +255,8 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_they_are_decoded():
         else:
             with pytest.raises(codec.CorruptError, match="501 scans"):
                 codec.decode(packed)
+    motion = format.write(Header(64, 64, 0, NO_MODEL, False, 64, stored=True), [whole + b"\xff\xda" * 501])
+    assert codec.decode(motion).size == (64, 64)  # what follows the picture is not it
 
 
 def test_exif_in_a_text_chunk_is_read_without_the_pixels():

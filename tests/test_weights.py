@@ -133,19 +133,20 @@ def test_a_model_with_another_configuration_or_without_a_tensor_is_refused(tiny_
         whole, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()
     config = json.loads(metadata["aec_model"])
     path = tmp_path / "odd.safetensors"
-    for changed, tensors in (
-        (config | {"steps": 3}, whole),
-        (config | {"context": 16}, whole),
-        (config | {"surprise": 1}, whole),
-        (config | {"latents": 1 << 14, "hyper": 1 << 14, "context": 1 << 14}, {}),  # 34 GB of zeros, were they made
-        (config | {"blocks16": 1 << 20}, whole),
-        (config | {"wide8": 1 << 20}, whole),
-        (config, whole | {"synthesis.shortcut.bias": whole["synthesis.shortcut.bias"].to(torch.complex64)}),
-        (config, whole | {"entropy.step": torch.tensor(1, dtype=torch.int16)}),
-        (config, {k: v for k, v in whole.items() if k != "tables.freqs"}),
-        (config, {k: v for k, v in whole.items() if k != "synthesis.head16.bias"}),
+    complex_bias = {"synthesis.shortcut.bias": whole["synthesis.shortcut.bias"].to(torch.complex64)}
+    for changed, tensors, words in (
+        (config | {"steps": 3}, whole, "3 context steps: 2 or 4"),
+        (config | {"context": 16}, whole, "size mismatch"),
+        (config | {"surprise": 1}, whole, "surprise"),
+        (config | dict.fromkeys(("latents", "hyper", "context"), 1 << 14), {}, "Missing key"),  # else 34 GB of zeros
+        (config | {"blocks16": 1 << 20}, whole, "blocks16 is 1048576: 0 to 64"),
+        (config | {"wide8": 1 << 20}, whole, "wide8 is 1048576: 1 to 16384"),
+        (config, whole | complex_bias, "synthesis holds torch.complex64: float16"),
+        (config, whole | {"entropy.step": torch.tensor(1, dtype=torch.int16)}, "size mismatch"),
+        (config, {k: v for k, v in whole.items() if k != "tables.freqs"}, "tables.freqs"),
+        (config, {k: v for k, v in whole.items() if k != "synthesis.head16.bias"}, "head16.bias"),
     ):
         text = json.dumps(changed)
         weights.write_tensors(path, tensors, {"aec_model": text} | weights._hashes(tensors, text))
-        with pytest.raises(codec.ModelError, match="not a model this aec can run"):
+        with pytest.raises(codec.ModelError, match=f"(?s)not a model this aec can run.*({words})"):
             weights.load(path, CPU)
