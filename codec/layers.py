@@ -36,7 +36,7 @@ class _ExactConvolutions(ContextDecorator):
             cudnn = torch.backends.cudnn
             if self.users > 1 or not cudnn.is_available():
                 return
-            self._set(cudnn, "benchmark", False)  # else algorithms race on every new size, and now this one wins, now that
+            self._set(cudnn, "benchmark", False)  # else algorithms race on every new size, and not always the same wins
             with suppress(RuntimeError):  # torch refuses if the caller goes by the name below, which is torch 2.9's
                 self._set(cudnn, "allow_tf32", False)
             if hasattr(cudnn, "conv") and cudnn.conv.fp32_precision == "tf32":
