@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import codec
-from codec import entropy, format, latents, pipeline, weights
+from codec import entropy, format, latents, metrics, pipeline, weights
 from codec.api import EFFORTS, TILE
 from codec.image import to_pixels
 from codec.model import quality_lambda
@@ -129,6 +129,17 @@ def test_the_same_latents_give_the_same_pixels_however_they_are_tiled(shipped, m
 
 
 # ------------------------------------------------------------------ rate and distortion
+
+
+def test_the_model_tuned_for_ms_ssim_gives_more_of_it_for_the_same_bytes():
+    image = photos.astronaut()
+    plain = codec.encode(image, 30)
+    tuned = codec.encode(image, model="base-ms-ssim", target_size=len(plain))
+    assert 0.9 * len(plain) < len(tuned) <= len(plain)
+    plain, tuned = (codec.decode(data, output="numpy") for data in (plain, tuned))  # the model is found by its id
+    losses = [1 - metrics.ms_ssim(image, decoded) for decoded in (plain, tuned)]
+    assert losses[1] < 0.8 * losses[0] and photos.psnr(tuned, image) < photos.psnr(plain, image)
+
 
 
 @pytest.mark.parametrize("picture", ["synthetic", "gray", "astronaut", "kodak"])
