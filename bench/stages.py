@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 @torch.inference_mode()
-@exact_convolutions()  # as codec.decode
+@exact_convolutions  # as codec.decode
 def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str, float]:
     """Seconds of each stage, once. The picture must fit one tile."""
     times = {}

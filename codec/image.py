@@ -69,7 +69,9 @@ def open_checked(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS
     check_size(*image.size, max_pixels)
     # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise ValueError(f"{image.n_frames} frames, pages or layers: only still pictures of one can be encoded")
+        raise ValueError(
+            f"an animation of {image.n_frames} frames, or as many pages or layers: only single pictures can be encoded"
+        )
     if not deep.is_deep(image):
         image.load()
 

@@ -141,7 +141,6 @@ def test_the_model_tuned_for_ms_ssim_gives_more_of_it_for_the_same_bytes():
     assert losses[1] < 0.8 * losses[0] and photos.psnr(tuned, image) < photos.psnr(plain, image)
 
 
-
 @pytest.mark.parametrize("picture", ["synthetic", "gray", "astronaut", "kodak"])
 def test_more_quality_costs_more_bytes_and_less_error(picture):
     image = {
