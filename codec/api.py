@@ -197,6 +197,7 @@ def decode(
         max_pixels: refuse larger images; None: no limit but the format's.
         region: (x, y, width, height) in pixels of the whole picture: only this part, and little more, is decoded.
         scale: 1, 1/2, 1/4 or 1/8: means of squares of pixels, aligned to the picture's origin. Sides are rounded up.
+            Of a stored picture's colours each counts as much as its alpha.
         depth: bits a sample, 8 (uint8) or 16 (uint16); None: the file's.
 
     Raises:

@@ -69,7 +69,7 @@ def decompress(args: Namespace) -> int:
         )
         deep = args.depth not in (None, header.depth)
         changed = args.crop or args.scale != 1 or deep or set(kinds) != set(format.METADATA)
-        made = None if changed else _own_file(data, kind)
+        made = _own_file(data, kind) if header.stored and not changed else None
         if made is None:
             own = metadata.of(picture) if output == "pil" else api.read_metadata(data)
             made = save.encoded(picture, kind, own.only(kinds))
@@ -81,12 +81,10 @@ def decompress(args: Namespace) -> int:
 
 
 def _own_file(data: bytes, kind: str) -> bytes | None:
-    """What an .aec file stores as it came, if that is a whole file of this kind: a JPEG is not made worse once more."""
+    """What a file of a stored picture holds, if that is all and of this kind: a JPEG is not made worse once more."""
     layout = format.read(data, None)
-    if not layout.header.stored or layout.metadata:
-        return None
     own = bytes(layout.payloads[0])
-    return own if (format.stored_kind(own) or "").upper() == kind else None
+    return own if not layout.metadata and (format.stored_kind(own) or "").upper() == kind else None
 
 
 def _facts(n_source: int, made: bytes, aec: bytes) -> dict:

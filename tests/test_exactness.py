@@ -117,17 +117,16 @@ def cudnn(monkeypatch):
 
 
 def test_exact_convolutions_last_until_the_last_thread_leaves(cudnn):
-    setting = torch.backends.cudnn
-    before = setting.allow_tf32, setting.deterministic
+    before = cudnn.allow_tf32, cudnn.deterministic
     try:
-        setting.allow_tf32, setting.deterministic = True, True
+        cudnn.allow_tf32, cudnn.deterministic = True, True
         with ThreadPoolExecutor(1) as other, layers.exact_convolutions:
             other.submit(layers.exact_convolutions.__enter__).result()
             other.submit(layers.exact_convolutions.__exit__, None, None, None).result()
-            assert not setting.allow_tf32 and setting.deterministic
-        assert setting.allow_tf32
+            assert not cudnn.allow_tf32 and cudnn.deterministic
+        assert cudnn.allow_tf32
     finally:
-        setting.allow_tf32, setting.deterministic = before
+        cudnn.allow_tf32, cudnn.deterministic = before
 
 
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch before 2.9")
