@@ -13,7 +13,8 @@ from .published import add_published_arguments
 EXAMPLES = """examples:
   aec bench                                                   on pictures that are at hand
   aec bench holiday/ --codecs aec,jpeg,webp,avif,jxl,heic -o report/
-  aec bench a.png b.png --codecs aec,aec+e=7,aec+model=mine.safetensors --metrics psnr,ssimulacra2
+  aec bench a.png b.png --codecs aec,avif,avif-ss2-420 --metrics ssimulacra2,butteraugli,nlpd
+  aec bench a.png b.png --codecs aec,aec+e=7,aec+model=mine.safetensors --metrics psnr
   aec bench holiday/ --codecs aec+device=cpu,aec+device=cuda
 
 Several aec are told apart by what follows a +: e (effort), model, device; their rows carry that name. A model's
@@ -46,9 +47,9 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
     p.add_argument(
         "--metrics",
         type=_metrics,
-        default="psnr,ms-ssim",
+        default="ssimulacra2,ms-ssim,psnr",
         metavar="LIST",
-        help=f"of {','.join(METRICS)} (default: %(default)s)",
+        help=f"of {','.join(METRICS)}; the first leads the report (default: %(default)s)",
     )
     p.add_argument(
         "--runs",

@@ -110,16 +110,17 @@ def _set(name: str, rows: Sequence[dict], metrics: Sequence[Metric], published: 
     for metric in metrics:
         lines[metric.key], reasons = lines_of(compared, metric.key)
         notes += reasons
+    bd = {m.key: bd_matrix(lines[m.key], m) for m in metrics}
     sizes = {row["image"]: (row["width"], row["height"]) for row in rows}
     return {
         "name": name,
         "images": [{"name": image, "width": w, "height": h} for image, (w, h) in sizes.items()],
         "averaged": images,
         "notes": notes,
-        "verdicts": verdicts(rows, curves),
+        "verdicts": verdicts(rows, curves, metrics[0], bd[metrics[0].key]["rate"]),
         "curves": curves,
         "published": published,
-        "bd": {m.key: bd_matrix(lines[m.key], m) for m in metrics},
+        "bd": bd,
         "size_at": {m.key: sizes_at(lines[m.key], m.targets) for m in metrics},
         "points": [{key: value for key, value in row.items() if key != "set"} for row in rows],
     }

@@ -62,7 +62,7 @@ def _matrix(image_set: dict, metric: dict) -> list[str]:
     body = [[name, *(_cell(found, name, anchor) for anchor in names)] for name in names]
     limits = found["range"]
     unit = f" {metric['unit']}" if metric["unit"] else ""
-    where = f"within {limits[0]}-{limits[1]}{unit}" if limits else "over all that two curves share"
+    where = f"within {limits[0]}..{limits[1]}{unit}" if limits else "over all that two curves share"
     return [f"### {metric['name']}, {where}", "", *_table(head, body), ""]
 
 
@@ -91,7 +91,7 @@ def _cell(found: dict, name: str, anchor: str) -> str:
     if entry is None:
         return "-"
     part = found["range"] and [entry["low"], entry["high"]] != list(found["range"])
-    where = f" ({entry['low']:.2f}-{entry['high']:.2f})" if part else ""
+    where = f" ({entry['low']:.2f}..{entry['high']:.2f})" if part else ""
     return f"{entry['value']:+.1f}{'*' if entry['short'] else ''}{where}"
 
 

@@ -116,7 +116,7 @@ def test_missing_inputs_are_named(tmp_path, capsys):
         (["--codecs", "jpg"], "unknown codec 'jpg'"),
         (["--codecs", "aec+fast=1"], "'fast=1' is not KEY=VALUE of aec"),
         (["--qualities", "0,50"], "qualities are 1..100"),
-        (["--metrics", "vmaf"], "known: psnr, psnr-y, ms-ssim, ssimulacra2"),
+        (["--metrics", "vmaf"], "known: ssimulacra2, ms-ssim, psnr, psnr-y, butteraugli, nlpd"),
         (["--runs", "0"], "above 0"),
         (["-j", "x"], "not a whole number"),
         (["--tables", "nowhere.json"], "--tables: "),
@@ -164,13 +164,26 @@ def test_codecs_and_metrics_that_are_missing_are_left_out_and_named(folder, tmp_
     metrics = module("metrics")
     absent = replace(metrics.METRICS["ms-ssim"], package="no-such-package")
     monkeypatch.setitem(metrics.METRICS, "ms-ssim", absent)
-    arguments = ("--codecs", "jpeg,heic", "--metrics", "psnr,ms-ssim", "-o", tmp_path / "out")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    arguments = ("--codecs", "jpeg,heic", "--metrics", "psnr,ms-ssim,butteraugli", "-o", tmp_path / "out")
     assert bench_main(folder, *arguments) == 1
     errors, summary = capsys.readouterr().err, (tmp_path / "out" / "summary.md").read_text()
     for text in (errors, summary):
         assert "heic is left out: pillow-heif does not import" in text
         assert "MS-SSIM, -10 log10(1 - m) is left out: no-such-package is not installed" in text
+        assert "Butteraugli, -10 log10(3-norm) is left out: there is no program butteraugli_main" in text
     assert {row["codec"] for row in rows_of(tmp_path / "out" / "rd.csv")} == {"jpeg"}
+
+
+def test_the_eye_leads_unless_told_otherwise(folder, other_folder, tmp_path):
+    assert parsing.parser().parse_args([]).metrics == ["ssimulacra2", "ms-ssim", "psnr"]
+    arguments = ("--metrics", "ssimulacra2,psnr", "--codecs", "jpeg,jpeg-444", "-o", tmp_path / "out")
+    assert bench_main(folder, other_folder, *arguments) == 0
+    summary = (tmp_path / "out" / "summary.md").read_text()
+    for section in summary.split("\n## ")[1:3]:
+        assert section.startswith(("images: 2 images", "other: 2 images"))
+        assert "| ssimulacra2, % " in section and section.index("ssimulacra2, %") < section.index("psnr, %")
+        assert "### SSIMULACRA 2, within " in section and "### PSNR" not in section
 
 
 def test_several_aec_are_rivals_under_their_names(folder, tmp_path, capsys, tiny_model):

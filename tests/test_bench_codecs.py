@@ -35,7 +35,17 @@ def test_rivals_round_trip_with_rising_size_and_survive_pickling(name):
 
 def test_settings_tell_rivals_of_one_format_apart():
     made = {name: codec_or_skip(name).about().settings for name in rivals.RIVALS}
-    assert "speed=0 subsampling=4:4:4" in made["avif-speed0"] and "speed=6 subsampling=4:4:4" in made["avif"]
+    threads = rivals.cores()
+    for name, speed, subsampling, tune in (
+        ("avif", 6, "4:4:4", "iq"),
+        ("avif-ss2", 6, "4:4:4", "ssimulacra2"),
+        ("avif-psnr", 6, "4:4:4", "psnr"),
+        ("avif-420", 6, "4:2:0", "iq"),
+        ("avif-ss2-420", 6, "4:2:0", "ssimulacra2"),
+        ("avif-speed0", 0, "4:4:4", "iq"),
+    ):
+        chosen = f"speed={speed} subsampling={subsampling} autotiling=False max_threads={threads} tune={tune}"
+        assert made[name] == f"AVIF codec=aom {chosen}"
     heic = "HEIC subsampling=4:4:4 matrix_coefficients=6 full_range_flag=1 preset=slow tune="
     assert (made["heic"], made["heic-psnr"]) == (heic + "ssim", heic + "psnr")
     assert "irreversible=True mct=1" in made["jpeg2000"] and "effort=7" in made["jxl"]
@@ -56,6 +66,29 @@ def test_jpeg_is_what_pillow_writes_when_called_directly(name, options):
     codec = codecs.make_codec(name)
     assert codec.encode(picture(41, 50), 60) == out.getvalue()
     assert np.array_equal(codec.decode(out.getvalue()), np.array(Image.open(out)))
+
+
+@pytest.mark.parametrize("quality", [20, 80])
+def test_avif_has_the_tune_that_pillow_has_unasked(quality):
+    avif = codec_or_skip("avif")
+    out = io.BytesIO()
+    how = {"codec": "aom", "speed": 6, "autotiling": False}
+    Image.fromarray(picture(64, 80)).save(out, "AVIF", quality=quality, subsampling="4:4:4", **how)
+    assert avif.encode(picture(64, 80), quality) == out.getvalue()
+
+
+def test_each_avif_writes_files_of_its_own_and_of_its_subsampling():
+    names = [name for name in rivals.RIVALS if name.startswith("avif") and name != "avif-speed0"]
+    files = {name: codec_or_skip(name).encode(picture(64, 80), 60) for name in names}
+    assert len(set(files.values())) == len(names) == 5
+    for name, data in files.items():
+        flags = data[data.index(b"av1C") + 6]  # after the version and the level: 4:2:0 is 1 and 1, 4:4:4 is 0 and 0
+        assert flags >> 2 & 3 == (3 if name.endswith("-420") else 0)
+
+
+def test_an_avif_whose_tune_libaom_does_not_know_says_so():
+    avif = codec_or_skip("avif")
+    assert rivals._avif("taste").missing() == f"this Pillow's libaom ({avif.about().version}) has no tune=taste"
 
 
 def test_jxl_is_what_its_plugin_saves():

@@ -1,24 +1,24 @@
 """The metrics against hand values, other implementations, published curves, and algebra."""
 
-import importlib
 import json
 import math
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bench_package import module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from photos import astronaut
+from PIL import Image
 
+from codec import ssimulacra2
 from codec.metrics import bd_quality, bd_rate, ms_ssim, overlap, psnr, psnr_y, quality_at, rate_at
 
-try:
-    import bench  # the tree
-except ImportError:
-    from codec import bench  # the wheel
-
-METRICS = importlib.import_module(f"{bench.__name__}.metrics").METRICS
+METRICS = module("metrics").METRICS
+butteraugli, clock, nlpd = map(module, ("butteraugli", "clock", "nlpd"))
 
 ANCHORS = Path(__file__).resolve().parents[2] / "shared/anchors/kodak_curves.json"
 
@@ -66,8 +66,6 @@ def test_psnr_y_of_hand_values():
 
 
 def test_psnr_y_is_that_of_pillows_luma():
-    from PIL import Image
-
     original, decoded = noise(64, 80), noise(64, 80, seed=1)
     luma = [np.array(Image.fromarray(x).convert("L")) for x in (original, decoded)]  # BT.601 too, but rounded
     assert psnr_y(original, decoded) == pytest.approx(psnr(*luma), abs=0.01)
@@ -113,10 +111,161 @@ def test_ssimulacra2_is_libjxls(box, answers):
     assert METRICS["ssimulacra2"].measure(image, image) == 100
 
 
+def test_ssimulacra2_does_not_depend_on_where_strips_end(monkeypatch):
+    image = astronaut()[:171, :93]
+    worse = distorted("noise", image)
+    whole = ssimulacra2.ssimulacra2(image, worse)
+    for rows in (2, 24, 86, 1000):
+        monkeypatch.setattr(ssimulacra2, "ROWS", rows)
+        assert ssimulacra2.ssimulacra2(image, worse) == pytest.approx(whole, abs=1e-3)  # sums of float32
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+def test_ssimulacra2_of_a_large_picture_takes_little_memory():
+    tall = np.tile(astronaut()[:64, :64], (96, 4, 1))
+    _, peak = clock.peak_bytes(lambda: ssimulacra2.ssimulacra2(tall, tall))
+    assert peak < 24 * tall[..., 0].size  # bytes a pixel; both pictures as float32 would be 24
+
+
+def test_ssimulacra2_refuses_other_types():
+    with pytest.raises(TypeError, match="uint8 and float64"):
+        ssimulacra2.ssimulacra2(noise(16, 16), noise(16, 16) / 255)
+
+
 def test_a_metric_is_absent_where_it_is_not_defined():
     small = noise(7, 200)
-    assert METRICS["ssimulacra2"].measure(small, small) is None
-    assert METRICS["ms-ssim"].measure(small, small) is None
+    for key in ("ssimulacra2", "ms-ssim", "butteraugli", "nlpd"):
+        assert METRICS[key].measure(small, small) is None
+
+
+@pytest.mark.parametrize("metric", [metric for metric in METRICS.values() if metric.range], ids=lambda m: m.key)
+def test_a_metrics_range_has_sizes_in_it_and_is_not_short(metric):
+    low, high = metric.range
+    assert high - low > 4 * metric.least
+    assert list(metric.targets) == sorted(metric.targets) and sum(low <= t <= high for t in metric.targets) >= 3
+
+
+def test_distances_of_the_bench_are_infinite_for_equal_pictures_alone(monkeypatch):
+    image = astronaut()[:180, :200]
+    monkeypatch.setattr(butteraugli, "butteraugli", lambda a, b: float((a != b).mean()))
+    for key in ("psnr", "psnr-y", "nlpd", "butteraugli"):
+        assert METRICS[key].measure(image, image) == math.inf
+        worse = image.copy()
+        worse[90, 90] ^= 1
+        assert math.isfinite(METRICS[key].measure(image, worse))
+
+
+# ------------------------------------------------------------------------------------------------- butteraugli
+
+
+def program(folder, monkeypatch, text):
+    """A program of butteraugli's name on the PATH that does what the text says."""
+    path = folder / butteraugli.PROGRAM
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+def test_butteraugli_falls_as_a_picture_gets_worse():
+    metric = METRICS["butteraugli"]
+    if metric.missing():
+        pytest.skip(metric.missing())
+    image = astronaut()[:96, :128]
+    coarser = [image // n * n + np.uint8(n // 2) for n in (4, 16, 64)]
+    measured = [metric.measure(image, worse) for worse in coarser]
+    assert 5 > measured[0] > measured[1] + 1 > measured[2] + 2 > -10
+    assert metric.measure(image, image) == math.inf
+
+
+def test_butteraugli_is_the_programs_3_norm_of_these_pictures(tmp_path, monkeypatch):
+    copies = f'for x; do /bin/cp "$x" "{tmp_path}"; done'
+    program(tmp_path, monkeypatch, f"{copies}; echo 5.2128095627; echo 3-norm: 1.590573; echo warning >&2")
+    original, decoded = noise(9, 10), noise(9, 10, seed=1)
+    assert METRICS["butteraugli"].measure(original, decoded) == pytest.approx(-10 * math.log10(1.590573))
+    for name, pixels in (("original.png", original), ("decoded.png", decoded)):
+        with Image.open(tmp_path / name) as image:
+            assert np.array_equal(np.array(image), pixels)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("echo 3-norm: 1.5; echo no memory >&2; exit 3", "ended with 3: no memory"),
+        ("echo 5.2", "ended with 0: 5.2"),
+        ("exit 1", "ended with 1: it said nothing"),
+    ],
+)
+def test_a_butteraugli_that_fails_is_an_error(tmp_path, monkeypatch, text, message):
+    program(tmp_path, monkeypatch, text)
+    with pytest.raises(RuntimeError, match=message):
+        butteraugli.butteraugli(noise(9, 9), noise(9, 9))
+
+
+def test_a_metric_without_its_program_or_package_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "no program butteraugli_main; libjxl's tools have it" in METRICS["butteraugli"].missing()
+    assert replace(METRICS["ms-ssim"], package="no-such-package").missing() == "no-such-package is not installed"
+    assert METRICS["ssimulacra2"].missing() is None
+
+
+def test_another_program_is_another_metric_for_the_cache(tmp_path, monkeypatch):
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        program(tmp_path / name, monkeypatch, f"echo {name}")
+        found.append(METRICS["butteraugli"].identity())
+    assert found[0] != found[1] and all(identity.startswith("butteraugli 1 butteraugli_main ") for identity in found)
+    assert METRICS["ssimulacra2"].identity() == "ssimulacra2 2"
+
+
+# -------------------------------------------------------------------------------------------------------- NLPD
+
+
+def slow_levels(x):
+    """Normalised levels by two-dimensional filters, as the paper has them."""
+    from scipy.ndimage import convolve, correlate
+
+    smooth = np.outer([0.05, 0.25, 0.4, 0.25, 0.05], [0.05, 0.25, 0.4, 0.25, 0.05])
+    for i, (expected, neighbours) in enumerate(nlpd.LEVELS):
+        level, half = x, None
+        if i < len(nlpd.LEVELS) - 1:
+            half = convolve(x, smooth, mode="reflect")[::2, ::2]
+            framed = np.pad(half, 1, mode="edge")
+            spread = np.zeros([2 * side for side in framed.shape])
+            spread[::2, ::2] = 4 * framed
+            level = x - convolve(spread, smooth, mode="constant")[2:, 2:][: x.shape[0], : x.shape[1]]
+        weights = np.zeros((5, 5))
+        for (down, right), weight in neighbours.items():
+            weights[2 + down, 2 + right] = weight
+        yield level / (expected + correlate(np.abs(level), weights, mode="constant"))
+        x = half
+
+
+@pytest.mark.parametrize("size", [(128, 192), (75, 93), (32, 33)])
+def test_nlpd_equals_a_slow_one(size):
+    pytest.importorskip("scipy")
+    image = astronaut()[60 : 60 + size[0], 100 : 100 + size[1]]
+    a, b = (x.mean(2) / 255 for x in (image, distorted("noise", image)))
+    slow = np.mean([np.sqrt(np.mean((p - q) ** 2)) for p, q in zip(slow_levels(a), slow_levels(b), strict=True)])
+    assert nlpd.nlpd(a, b) == pytest.approx(slow, rel=1e-12)
+
+
+def test_nlpd_of_flat_pictures_by_hand():
+    # Only what is left at last differs, 2 x 3 pixels of it, each with a right neighbour, a left one, or both.
+    gray, white = ([x / (0.2782 + w * x) for w in (0.2215, 0.2215 + 0.0717, 0.0717)] for x in (0.5, 1.0))
+    by_hand = math.sqrt(sum((a - b) ** 2 for a, b in zip(gray, white, strict=True)) / 3) / 6
+    assert nlpd.nlpd(np.full((64, 96), 0.5), np.ones((64, 96))) == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_nlpd_of_the_bench_is_of_luma_in_decibels():
+    image = astronaut()[:96, :128]
+    worse = distorted("levels", image)
+    luma = [x @ [0.299, 0.587, 0.114] / 255 for x in (image, worse)]
+    assert METRICS["nlpd"].measure(image, worse) == pytest.approx(-10 * math.log10(nlpd.nlpd(*luma)))
+    assert METRICS["nlpd"].measure(image, distorted("noise", image)) > METRICS["nlpd"].measure(image, worse)
+
+
+# ----------------------------------------------------------------------------------------------------- MS-SSIM
 
 
 def test_ms_ssim_of_the_bench_is_in_decibels():
