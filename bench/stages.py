@@ -105,8 +105,7 @@ def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str
         "decode: entropy nets and coder", lambda: latents.read(model.walk(quality, *size), model.tables, payload)
     )
     y_hat = y_hat[None].contiguous(memory_format=torch.channels_last)
-    q = torch.tensor([float(quality)], device=model.device)
-    timed("decode: synthesis", lambda: model.synthesis(y_hat, q))
+    timed("decode: synthesis", lambda: model.synthesis(y_hat, model.level(quality)))
     data = timed("encode: total", lambda: codec.encode(picture, quality, str(model.device), model.path))
     timed("decode: total", lambda: codec.decode(data, str(model.device), model.path))
     return times

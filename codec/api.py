@@ -1,5 +1,6 @@
 """`encode`, `decode`, `inspect`: what the package is imported for. torch is imported with the first picture."""
 
+import math
 import numbers
 import operator
 import os
@@ -38,6 +39,7 @@ def encode(
     target_size: int | None = None,
     target_bpp: float | None = None,
     target_psnr: float | None = None,
+    target_ssimulacra2: float | None = None,
     metadata: Metadata | None = None,
     source: bytes | None = None,
     progress: Callable[[float], None] = lambda share: None,
@@ -51,20 +53,27 @@ def encode(
             An alpha channel that is opaque everywhere is dropped; colours where alpha is 0 are not kept.
             Of 16 bits the range is kept whole and nothing is banded, but the network is no more precise than 8: a
             smooth gradient comes back with 57 dB at quality 100. `lossless` keeps all 16.
-        quality: 1 (smallest) .. 100 (the network's best, which is not lossless); None: 75, or what a target asks for.
+        quality: 1 (smallest) .. 100 (the network's best, which is not lossless), about the mean SSIMULACRA 2 that
+            photographs have at it, where the model reaches that: 50 is medium, 70 high, and from 90 on most people see
+            no difference. None: 75, or what a target asks for.
             Where keeping the picture exactly, or its `source`, takes fewer bytes than the network, that is done.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        model: name of a shipped model or path of a model file; None: the default.
+        model: name of a shipped model ("eye", the default, or "psnr") or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
-            more bits than its error is worth, `codec.tables.dead_zones`, and all once more, knowing what the decoder's
-            synthesis makes of them, `codec.refine`. 3..9: by its gradient, more often the higher. A model trained
-            for MS-SSIM is not refined: 2 is the zeros alone, and 3..9 are the same.
+            more bits than its error is worth (`codec.tables.dead_zones`). 3..9: 1 to 16 steps down the gradient of
+            squared error and SSIMULACRA 2 (`codec.descent`), each as long as three or four encodings. A model for
+            squared error, such as "psnr", chooses all once more at 2, knowing what the decoder makes of them
+            (`codec.refine`), and oftener from 3 on. One for MS-SSIM alone is left as it is: 3..9 are 2.
         lossless: every sample comes back as it was, colours under alpha = 0 included; no network runs.
         alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels,
             unless it has 16 bits.
         target_size: at most so many bytes, and close to it.
         target_bpp: the same in bits per pixel.
         target_psnr: at least so many dB, and close to it; where no quality has as many, the picture is kept exactly.
+        target_ssimulacra2: at least so many points of SSIMULACRA 2, above 0, at most 100, and close to it: 90 cannot be
+            told from the original by most people, 70 is high quality, 50 medium. It is measured on the decoded picture
+            at 8 bits a sample; with alpha, before a dark and a bright background, of which the lower counts. Where no
+            quality has as many, the picture is kept exactly; so is one with a side below 8, which has no such score.
         metadata: None: a PIL image's own; arrays have none. An orientation in it is set to 1.
         source: the file that the picture came from. If it is a PNG, WebP or JPEG of the same pixels and smaller than
             what can be made, it is stored as it is; not if `metadata` is given, for it may hold more than was asked.
@@ -81,6 +90,7 @@ def encode(
         BackendError: CUDA asked for, but not there.
     """
     targets = {"target_size": target_size, "target_bpp": target_bpp, "target_psnr": target_psnr}
+    targets["target_ssimulacra2"] = target_ssimulacra2
     asked = [k for k, v in ({"quality": quality, "lossless": lossless or None} | targets).items() if v is not None]
     if len(asked) > 1:
         raise ValueError(f"{' and '.join(asked)}: each says how good the picture must be, so only one can be given")
@@ -92,6 +102,7 @@ def encode(
     _positive("target_size", target_size, numbers.Integral)
     _positive("target_bpp", target_bpp)
     _positive("target_psnr", target_psnr)
+    _positive("target_ssimulacra2", target_ssimulacra2, most=100)
     if metadata is not None and not isinstance(metadata, Metadata):
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
     from . import stored, weights
@@ -112,7 +123,7 @@ def encode(
         files = [file for file in files if file and len(file) <= limit]  # what is exact has no need of more bytes
     if not files:
         codec = weights.load(weights.find(model), weights.resolve_device(device))
-        wanted = _Wanted(quality, limit, target_psnr, effort, alpha_quality)
+        wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality)
         files.append(_by_network(codec, pixels, wanted, progress))
         if files[0] is None or limit is None and stored.may_take_less(pixels, len(files[0])):
             files.append(stored.lossless(pixels, effort, exact=False))
@@ -123,23 +134,24 @@ def encode(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Of a network: a quality, or the most bytes that a file may have, or the least PSNR; and how to go about it."""
+    """Of a network: a quality, or the most bytes of a file, or the least of a measure; and how to go about it."""
 
     quality: int
     n_bytes: int | None
     psnr: float | None
+    ssimulacra2: float | None
     effort: int
     alpha_quality: int
 
 
 def _by_network(codec: "Codec", pixels: "Pixels", wanted: _Wanted, progress: Callable[[float], None]) -> bytes | None:
-    """A file; None if no quality reaches the PSNR. Raises ValueError if none is as small as wanted."""
+    """A file; None if no quality is as good as wanted. Raises ValueError if none is as small as wanted."""
     from . import alpha, pipeline
 
     header = pixels.header(wanted.quality, codec.id, TILE)
     alphas = [] if pixels.alpha is None else alpha.encode(pixels.alpha, header.tiles, wanted.alpha_quality)
     blocks = pixels.metadata.blocks()
-    if wanted.n_bytes is None and wanted.psnr is None:
+    if wanted.n_bytes is None and wanted.psnr is None and wanted.ssimulacra2 is None:
         payloads = pipeline.encode(codec, pixels, header, wanted.effort, progress)
     else:
         from . import targets
@@ -147,11 +159,11 @@ def _by_network(codec: "Codec", pixels: "Pixels", wanted: _Wanted, progress: Cal
         least = [bytes(format.MIN_PAYLOAD)] * header.n_tiles
         alone = len(format.write(replace(header, alpha=False), least))
         other_bytes = len(format.write(header, least, alphas, blocks)) - alone
-        target = targets.Target(wanted.n_bytes, wanted.psnr)
+        target = targets.Target(wanted.n_bytes, wanted.psnr, wanted.ssimulacra2)
         try:
             header, payloads = targets.encode(codec, pixels, header, wanted.effort, target, other_bytes, progress)
         except targets.OutOfReach:
-            if wanted.psnr is None:
+            if wanted.n_bytes is not None:
                 raise
             return None
     return format.write(header, payloads, alphas, blocks)
@@ -166,13 +178,14 @@ def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:
     return operator.index(value)
 
 
-def _positive(name: str, value: float | None, kind: type = numbers.Real) -> None:
+def _positive(name: str, value: float | None, kind: type = numbers.Real, most: float = math.inf) -> None:
     if value is None:
         return
+    limits = "above 0" if most == math.inf else f"above 0, at most {most}"
     if isinstance(value, bool) or not isinstance(value, kind):
-        raise TypeError(f"{name} {value!r}: must be {'an int' if kind is numbers.Integral else 'a number'} above 0")
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name} {value}: must be above 0")
+        raise TypeError(f"{name} {value!r}: must be {'an int' if kind is numbers.Integral else 'a number'} {limits}")
+    if not 0 < value <= most or value == math.inf:
+        raise ValueError(f"{name} {value}: must be {limits}")
 
 
 def decode(

@@ -6,6 +6,7 @@ from argparse import ArgumentTypeError
 from . import api, format
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "ki": 2**10, "mi": 2**20}
+MEASURES = ("mse", "ms-ssim", "ssimulacra2")  # those of losses.py, which needs torch
 SCALES = {"1": 1, "1/2": 1 / 2, "1/4": 1 / 4, "1/8": 1 / 8}
 
 
@@ -49,6 +50,39 @@ def positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise ArgumentTypeError(f"{text}: must be above 0")
+    return value
+
+
+def score(text: str) -> float:
+    """Of SSIMULACRA 2."""
+    value = positive(text)
+    if value > 100:
+        raise ArgumentTypeError(f"{text}: must be above 0, at most 100")
+    return value
+
+
+def shares(text: str) -> dict[str, float]:
+    """Of a distortion: mse=0.3,ssimulacra2=0.7."""
+    found = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in MEASURES:
+            raise ArgumentTypeError(f"{part!r}: NAME=SHARE, where NAME is one of {', '.join(MEASURES)}")
+        if name in found:
+            raise ArgumentTypeError(f"{text!r}: {name} is there twice")
+        try:
+            found[name] = positive(value)
+        except ValueError:
+            raise ArgumentTypeError(f"{part!r}: the share must be a number") from None
+    if abs(sum(found.values()) - 1) > 1e-6:
+        raise ArgumentTypeError(f"{text!r}: the shares are {sum(found.values()):g} together, and must be 1")
+    return found
+
+
+def not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"{text}: must be at least 0")
     return value
 
 

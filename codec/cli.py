@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   aec compress -r holiday/ -o small/      a folder, as many files at a time as there are cores
   aec view photo.aec                      look at it
   aec info photo.aec                      what it says of itself; aec verify photo.aec: whether it is whole
-  aec train my-photos/ -o my.safetensors --minutes 60 --init base
+  aec train my-photos/ -o my.safetensors --minutes 60 --init eye
   aec bench my-photos/ -o report/
   aec compare photo.png photo.aec photo.jpg -o compare.html
 each command has its own: aec compress --help
@@ -62,7 +62,7 @@ VIEW_EXAMPLES = """examples:
   aec view photo.png -o page.html                     write the page, open nothing"""
 
 TRAIN_EXAMPLES = """examples:
-  aec train my-photos/ -o mine.safetensors --minutes 60 --init base     the shipped model, fitted to your pictures
+  aec train my-photos/ -o mine.safetensors --minutes 60 --init eye     the shipped model, fitted to your pictures
   aec train my-photos/ -o mine.safetensors --minutes 90 --resume mine.checkpoint.safetensors
                                                                         another half an hour, or after a Ctrl-C
   aec compress photo.png --model mine.safetensors
@@ -158,7 +158,9 @@ def _model(p: argparse.ArgumentParser) -> None:
     group = p.add_argument_group("network")
     _device(group)
     group.add_argument(
-        "--model", metavar="NAME|FILE", help="another model than the default, or than the one the file names"
+        "--model",
+        metavar="NAME|FILE",
+        help="eye, the default for compressing, psnr, or a model file; files name theirs",
     )
 
 
@@ -223,7 +225,8 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         "--quality",
         type=arguments.quality,
         metavar=f"{api.QUALITIES[0]}..{api.QUALITIES[-1]}",
-        help=f"1 smallest; 100 the network's best, which is not lossless (default: {api.DEFAULT_QUALITY})",
+        help="1 smallest; 100 the network's best, which is not lossless; about the SSIMULACRA 2 of photographs: 50 is "
+        f"medium, 70 high, 90 looks like the original (default: {api.DEFAULT_QUALITY})",
     )
     aim.add_argument(
         "--target-size",
@@ -235,15 +238,22 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
     aim.add_argument(
         "--target-psnr", type=arguments.positive, metavar="DB", help="at least so many dB, and close to it"
     )
+    aim.add_argument(
+        "--target-ssimulacra2",
+        type=arguments.score,
+        metavar="SCORE",
+        help="at least so many points of SSIMULACRA 2, above 0, at most 100, and close to it: 90 looks like the "
+        "original, 70 is high quality, 50 medium",
+    )
     aim.add_argument("--lossless", action="store_true", help="every sample comes back as it was; no network runs")
     p.add_argument(
         "-e",
         "--effort",
         type=arguments.effort,
         metavar=f"{api.EFFORTS[0]}..{api.EFFORTS[-1]}",
-        help="1: every latent to its nearest symbol; 2: zeros where they save more bits than they cost in error, and "
-        "all once more after a look at the decoded picture; 3..9: 2 to 16 thorough looks, a little smaller still "
-        f"(default: {api.DEFAULT_EFFORT})",
+        help="1: every latent to its nearest symbol; 2: zeros where they save more bits than they cost in error; 3..9: "
+        "1 to 16 steps that make it better, each as long as three or four encodings; the model psnr takes a quick one "
+        f"at 2 as well (default: {api.DEFAULT_EFFORT})",
     )
     p.add_argument(
         "--alpha-q",
@@ -318,9 +328,10 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument(
         "--minutes",
-        type=arguments.positive,
+        type=arguments.not_negative,
         required=True,
-        help="budget in all, that of --resume's checkpoint included",
+        help="budget in all, that of --resume's checkpoint included; 0: fit the coding tables and the meaning of the "
+        "qualities to DATA, and train nothing",
     )
     start = p.add_mutually_exclusive_group()
     start.add_argument("--resume", metavar="CHECKPOINT", help="go on from here")
@@ -332,13 +343,26 @@ def _add_train(p: argparse.ArgumentParser) -> None:
         "--anew", nargs="+", choices=transforms, default=[], help="of --init's, begin the blocks of these nets again"
     )
     p.add_argument(
+        "--blend",
+        nargs=2,
+        metavar=("MODEL", "SHARE"),
+        help="begin SHARE (0..1) of the way from --init's weights to those of MODEL; where one was trained on from the "
+        "other, models lie between them that are better at a mixture",
+    )
+    p.add_argument(
         "--only", nargs="+", choices=(*transforms, "hyper_analysis", "entropy"), default=[], help="train no other nets"
     )
     p.add_argument(
         "--tune",
-        choices=("mse", "ms-ssim"),
-        help="the distortion to train for (default: that of --init's model or of --resume's run, else mse); ms-ssim "
-        "needs pip install pytorch-msssim",
+        choices=("mse", "ms-ssim", "eye"),
+        help="the distortion to train for: squared error (mse), MS-SSIM, or a mixture of both with SSIMULACRA 2 (eye); "
+        "default: that of --init's model or of --resume's run, else mse",
+    )
+    p.add_argument(
+        "--shares",
+        type=arguments.shares,
+        metavar="NAME=SHARE,..",
+        help=f"another mixture for --tune: shares of {', '.join(arguments.MEASURES)}, together 1",
     )
     p.add_argument(
         "--config",

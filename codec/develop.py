@@ -21,6 +21,10 @@ def train(args: Namespace) -> int:
         raise UsageError(f"-o {output}: a model's name ends in .safetensors")
     if args.anew and args.init is None:
         raise UsageError("--anew needs --init: it begins nets of that model again")
+    if args.minutes == 0 and args.init is None and args.resume is None:
+        raise UsageError("--minutes 0 needs --init or --resume: there is nothing to fit tables and qualities to")
+    if args.blend and args.init is None:
+        raise UsageError("--blend needs --init: it says how far to go from that model to another")
     checkpoint = training.checkpoint_path(output)
     goes_on = args.resume is not None and Path(args.resume).resolve() == checkpoint.resolve()
     refuse_existing(output, args.force or goes_on)
@@ -35,13 +39,29 @@ def train(args: Namespace) -> int:
         seed=args.seed,
         only=tuple(args.only),
         tune=args.tune,
+        shares=args.shares,
     )
     report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
     holdout = Path(args.holdout) if args.holdout else None
     resume = args.resume and Path(args.resume)
-    init = args.init and (Path(args.init) if Path(args.init).is_file() else weights.find(args.init))
-    training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, holdout, report)
+
+    def model(name: str) -> Path:
+        return Path(name) if Path(name).is_file() else weights.find(name)
+
+    init = args.init and model(args.init)
+    blend = args.blend and (model(args.blend[0]), _share(args.blend[1]))
+    training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, blend, holdout, report)
     return 0
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UsageError(f"--blend's share {text!r}: a number from 0, all of --init's model, to 1, all of the other")
+    return share
 
 
 def bench(args: Namespace) -> int:

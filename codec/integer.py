@@ -21,6 +21,7 @@ from .tables import INDEX_COUNT
 LOW, HIGH = -(2**15), 2**15 - 1
 MAX_SHIFT = 15
 ACCUMULATOR_LIMIT = 2**31
+PLAIN_LEVELS = torch.arange(1.0, QUALITIES + 1)  # of each quality, where nobody has calibrated them: the quality itself
 _POWERS = torch.tensor([2.0**-shift for shift in range(MAX_SHIFT + 1)], dtype=torch.float64)
 
 
@@ -112,42 +113,47 @@ class IntegerQualityVector(nn.Module):
         self.register_buffer("table", torch.zeros(QUALITIES, channels, dtype=torch.int16))
 
     @classmethod
-    def from_float(cls, vector: QualityVector) -> "IntegerQualityVector":
+    def from_float(cls, vector: QualityVector, levels: Tensor = PLAIN_LEVELS) -> "IntegerQualityVector":
         self = cls(vector.knots.shape[1])
-        self.table.copy_((all_qualities(vector) * 2**FRACTION_BITS).round().clamp(LOW, HIGH))
+        self.table.copy_((at_levels(vector, levels) * 2**FRACTION_BITS).round().clamp(LOW, HIGH))
         return self
 
     def forward(self, q: Tensor) -> Tensor:
         return self.table[q - 1].double()[:, :, None, None]
 
 
-def all_qualities(vector: QualityVector) -> Tensor:
-    """The vector at q = 1..100: float64 [100, C]."""
+def at_levels(vector: QualityVector, levels: Tensor = PLAIN_LEVELS) -> Tensor:
+    """The vector at the level of each quality: float64 [100, C]."""
     vector = copy.deepcopy(vector).double().cpu()
-    return vector(torch.arange(1, QUALITIES + 1, dtype=torch.float64))[:, :, 0, 0].detach()
+    return vector(levels.double())[:, :, 0, 0].detach()
 
 
-def knots_of(values: Tensor) -> Tensor:
-    """Inverse of `all_qualities`, by least squares: float64 [100, C] -> float64 [KNOTS, C]."""
+def knots_of(values: Tensor, levels: Tensor = PLAIN_LEVELS) -> Tensor:
+    """Inverse of `at_levels`, by least squares: float64 [100, C] -> float64 [KNOTS, C]."""
     hats = QualityVector(QualityVector.KNOTS)
     hats.knots.data.copy_(torch.eye(QualityVector.KNOTS))
-    return torch.linalg.lstsq(all_qualities(hats), values.double().cpu()).solution
+    return torch.linalg.lstsq(at_levels(hats, levels), values.double().cpu()).solution
 
 
-def _swap(module: nn.Module, empty: bool) -> nn.Module:
-    """Replace every float layer below `module` by its integer twin: quantised, or empty, to be filled from a file."""
+def _swap(module: nn.Module, levels: Tensor | None) -> nn.Module:
+    """Replace every float layer below `module` by its integer twin: quantised, or empty, to be filled from a file.
+
+    Args:
+        levels: of each quality, float [100]; None: the twins are empty.
+    """
+    empty = levels is None
     for name, child in module.named_children():
         if isinstance(child, nn.Conv2d):
-            shape = child.weight.shape
-            twin = IntegerConv(shape[0], shape[1], shape[2]) if empty else IntegerConv.from_float(child)
+            twin = IntegerConv(*child.weight.shape[:3]) if empty else IntegerConv.from_float(child)
         elif isinstance(child, QualityVector):
-            twin = IntegerQualityVector(child.knots.shape[1]) if empty else IntegerQualityVector.from_float(child)
+            channels = child.knots.shape[1]
+            twin = IntegerQualityVector(channels) if empty else IntegerQualityVector.from_float(child, levels)
         elif isinstance(child, Leaky):
             twin = IntegerLeaky()
         elif isinstance(child, Add):
             twin = IntegerAdd()
         else:
-            _swap(child, empty)
+            _swap(child, levels)
             continue
         setattr(module, name, twin)
     return module
@@ -165,28 +171,31 @@ class IntegerEntropyNet(nn.Module):
         self.config = config
         with torch.device("meta"):
             net = EntropyNet(config)
-        self.net = _swap(net, empty=True)
+        self.net = _swap(net, None)
         self.register_buffer("step", torch.ones(QUALITIES, config.latents, dtype=torch.int16))
         self.register_buffer("hyper_step", torch.ones(QUALITIES, config.hyper, dtype=torch.int16))
         self.register_buffer("hyper_index", torch.zeros(QUALITIES, config.hyper, dtype=torch.uint8))
 
     @classmethod
-    def from_float(cls, model: Model) -> "IntegerEntropyNet":
-        """Export a trained model. Raises ValueError as `IntegerConv.from_float` does."""
+    def from_float(cls, model: Model, levels: Tensor = PLAIN_LEVELS) -> "IntegerEntropyNet":
+        """Export a trained model, given the level of each quality, float [100].
+
+        Raises ValueError as `IntegerConv.from_float` does.
+        """
         self = cls(model.config)
-        self.net = _swap(copy.deepcopy(model.entropy).cpu(), empty=False)
+        self.net = _swap(copy.deepcopy(model.entropy).cpu(), levels)
         for buffer, vector in ((self.step, model.log_step), (self.hyper_step, model.hyper_log_step)):
-            buffer.copy_((all_qualities(vector).exp() * 2**FRACTION_BITS).round().clamp(1, HIGH))
-        index = all_qualities(model.hyper_index) * INDEX_UNIT
+            buffer.copy_((at_levels(vector, levels).exp() * 2**FRACTION_BITS).round().clamp(1, HIGH))
+        index = at_levels(model.hyper_index, levels) * INDEX_UNIT
         self.hyper_index.copy_(index.round().clamp(1, INDEX_COUNT - 1))  # never skipped: z is small and matters
         return self.eval()
 
-    def floats(self) -> dict[str, Tensor]:
+    def floats(self, levels: Tensor = PLAIN_LEVELS) -> dict[str, Tensor]:
         """What `from_float` was given, but for rounding and clamping: the state of a `Model` without its transforms."""
         state = {
-            "log_step.knots": knots_of((self.step.double() / 2**FRACTION_BITS).log()),
-            "hyper_log_step.knots": knots_of((self.hyper_step.double() / 2**FRACTION_BITS).log()),
-            "hyper_index.knots": knots_of(self.hyper_index.double() / INDEX_UNIT),
+            "log_step.knots": knots_of((self.step.double() / 2**FRACTION_BITS).log(), levels),
+            "hyper_log_step.knots": knots_of((self.hyper_step.double() / 2**FRACTION_BITS).log(), levels),
+            "hyper_index.knots": knots_of(self.hyper_index.double() / INDEX_UNIT, levels),
         }
         for name, module in self.net.named_modules():
             if isinstance(module, IntegerConv):
@@ -194,7 +203,7 @@ class IntegerEntropyNet(nn.Module):
                 state[f"entropy.{name}.weight"] = module.weight * scale[:, None, None, None]
                 state[f"entropy.{name}.bias"] = module.bias * scale / 2**FRACTION_BITS
             elif isinstance(module, IntegerQualityVector):
-                state[f"entropy.{name}.knots"] = knots_of(module.table / 2**FRACTION_BITS)
+                state[f"entropy.{name}.knots"] = knots_of(module.table / 2**FRACTION_BITS, levels)
         return {name: value.float() for name, value in state.items()}
 
     def check(self) -> None:

@@ -18,6 +18,7 @@ FRACTION_BITS = 12
 SATURATION = 8.0
 LEAK_BITS = 3  # slope 2^-3 below zero: an arithmetic shift
 QUALITIES = 100  # q = 1..100
+TOP_LEVEL = 100  # of the last knot of a QualityVector
 
 
 def saturate(x: Tensor) -> Tensor:
@@ -58,14 +59,21 @@ class _ExactConvolutions(ContextDecorator):
 exact_convolutions = _ExactConvolutions()
 
 
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether bf16 is faster there than float32. Processors without AVX512_BF16 take several times as long with it."""
+    if device.type != "cpu":
+        return True
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # private, and newer than the oldest torch
+    return torch.backends.mkldnn.enabled and known()
+
+
 def fast_convolutions(device: torch.device):
     """Context: convolutions in bf16, if the device is a processor that multiplies it, which takes half the time.
 
     As in training. For what an encoder alone computes: where another machine's bits may differ, and where rounding
     costs next to nothing (0.04 % of the loss, bench/ablations.md).
     """
-    known = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # private, and newer than the oldest torch
-    native = device.type == "cpu" and torch.backends.mkldnn.enabled and known()
+    native = device.type == "cpu" and multiplies_bf16(device)
     return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
@@ -73,9 +81,12 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """1x1 convolution, float [B, C, H, W] by [O, C, 1, 1] -> [B, O, H, W]; of float32 on a CPU always by oneDNN.
 
     torch itself goes by the number of threads: one thread gets another library's product, whose last bits differ, so
-    that pixels would too, and which takes twice the time.
+    that pixels would too, and which takes twice the time. In training, where no bits need to agree, it is a plain
+    product of matrices, whose gradient takes a quarter of the time of a convolution's.
     """
     ours = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if ours and weight.requires_grad and torch.is_grad_enabled():
+        return F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
     if ours and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
         return torch.mkldnn_convolution(x, weight, bias, (0, 0), (1, 1), (1, 1), 1)
     return F.conv2d(x, weight, bias)
@@ -117,9 +128,10 @@ class FreeAdd(nn.Module):
 
 
 class QualityVector(nn.Module):
-    """One learned number per channel as a piecewise linear function of quality: how a network is told q.
+    """One learned number per channel as a piecewise linear function of the level, which says how finely to code.
 
-    `forward(q)` takes float [B], 1..100, and returns [B, C, 1, 1].
+    `forward(level)` takes float [B], 1..model.MAX_LEVEL, and returns [B, C, 1, 1]. Beyond TOP_LEVEL the line between
+    the last two knots goes on.
     """
 
     KNOTS = 8
@@ -128,8 +140,8 @@ class QualityVector(nn.Module):
         super().__init__()
         self.knots = nn.Parameter(torch.full((self.KNOTS, channels), value))
 
-    def forward(self, q: Tensor) -> Tensor:
-        t = (q.to(self.knots.dtype) - 1) / (QUALITIES - 1) * (self.KNOTS - 1)
+    def forward(self, level: Tensor) -> Tensor:
+        t = (level.to(self.knots.dtype) - 1) / (TOP_LEVEL - 1) * (self.KNOTS - 1)
         left = t.floor().clamp(0, self.KNOTS - 2).long()
         f = (t - left)[:, None]
         return (self.knots[left] * (1 - f) + self.knots[left + 1] * f)[:, :, None, None]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .layers import (
     SATURATION,
+    TOP_LEVEL,
     Add,
     Block,
     FreeAdd,
@@ -37,8 +38,9 @@ HYPER_STRIDE = 4  # latents per hyperlatent, each way
 # The index head works in units of 8 indices, so that 0..63 fits the nets' range of +-8.
 INDEX_UNIT = 8
 LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (INDEX_COUNT - 1)
-LAMBDA_RANGE = (0.0007, 0.6)  # q = 1 .. q = 100; loss = bits per pixel + lambda * 255^2 * MSE
-TUNES = ("mse", "ms-ssim")  # what a model may be trained for
+LAMBDA_RANGE = (0.0007, 0.6)  # of levels 1 .. TOP_LEVEL; loss = bits per pixel + lambda * D (losses.py)
+MAX_LEVEL = 120.0  # lambda 2.35
+TUNES = ("mse", "ms-ssim", "eye")  # what a model may be trained for: losses.SHARES
 
 
 @dataclass(frozen=True)
@@ -181,14 +183,14 @@ class ContextStep(nn.Module):
     def __init__(self, c: Config, sees_latents: bool):
         super().__init__()
         n = c.context
-        self.from_hyper = nn.Conv2d(n, n, 1)
-        self.from_latents = nn.Conv2d(c.latents, n, 1) if sees_latents else None
+        self.from_hyper = Pointwise(n, n)
+        self.from_latents = Pointwise(c.latents, n) if sees_latents else None
         self.quality = QualityVector(n)
         self.add = Add()
         self.act = Leaky()
         self.body = Block(n, add=Add)
-        self.mean = nn.Conv2d(n, c.latents, 1)
-        self.index = nn.Conv2d(n, c.latents, 1)
+        self.mean = Pointwise(n, c.latents)
+        self.index = Pointwise(n, c.latents)
         self.index_quality = QualityVector(c.latents)
         for head in (self.mean, self.index):
             nn.init.zeros_(head.weight)
@@ -233,13 +235,13 @@ class EntropyNet(nn.Module):
     def __init__(self, c: Config):
         super().__init__()
         n = c.context
-        self.head = nn.Conv2d(c.hyper, n, 1)
+        self.head = Pointwise(c.hyper, n)
         self.quality = QualityVector(n)
         self.add = Add()
         self.body4 = Block(n, add=Add)
-        self.up2 = nn.Conv2d(n, 4 * n, 1)
+        self.up2 = Pointwise(n, 4 * n)
         self.body2 = Block(n, add=Add)
-        self.up1 = nn.Conv2d(n, 4 * n, 1)
+        self.up1 = Pointwise(n, 4 * n)
         self.body1 = Block(n, add=Add)
         self.steps = nn.ModuleList(ContextStep(c, sees_latents=k > 0) for k in range(c.steps))
 
@@ -370,7 +372,8 @@ class Model(nn.Module):
         shrinks, by a power of two. (Where one saturated, it now saturates later.)
         """
         model = copy.deepcopy(self)
-        largest = model.hyper_log_step.knots.max(0).values.exp()
+        ends = model.hyper_log_step.knots, model.hyper_log_step(torch.tensor([MAX_LEVEL]))[:, :, 0, 0]
+        largest = torch.cat(ends).max(0).values.exp()
         scale = torch.exp2(torch.log2(0.999 * SATURATION / largest).floor().clamp(max=0))
         model.hyper_log_step.knots += scale.log()
         model.hyper_analysis.tail.weight *= scale[:, None, None, None]
@@ -431,7 +434,7 @@ class Model(nn.Module):
         return v.round().masked_fill_(v.abs() <= 0.5 + zone, 0.0)
 
 
-def quality_lambda(q: Tensor | float) -> Tensor | float:
-    """lambda of each quality, logarithmic between the ends of LAMBDA_RANGE."""
+def level_lambda(level: Tensor | float) -> Tensor | float:
+    """lambda of a level, logarithmic, from 1 to TOP_LEVEL between the ends of LAMBDA_RANGE."""
     low, high = LAMBDA_RANGE
-    return low * (high / low) ** ((q - 1) / 99)
+    return low * (high / low) ** ((level - 1) / (TOP_LEVEL - 1))

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from .layers import multiplies_bf16
+
 MOMENTUM = 0.95
 # Newton-Schulz: five times x -> a x + b x^3 + c x^5 takes singular values from 0.01 .. 1 to about 0.7 .. 1.2.
 ITERATIONS, A, B, C = 5, 3.4445, -4.7750, 2.0315
@@ -53,7 +55,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(x: Tensor) -> Tensor:
     """Matrices [n, rows, columns] with singular values taken to about 1; those of a zero matrix stay 0."""
     wide = x if x.shape[1] <= x.shape[2] else x.mT
-    y = wide.bfloat16()
+    y = wide.bfloat16() if multiplies_bf16(x.device) else wide
     y = y / (y.norm(dim=(1, 2), keepdim=True) + 1e-12)
     for _ in range(ITERATIONS):
         gram = y @ y.mT

@@ -52,12 +52,12 @@ def analyse(
     ]
     top, left = top // LATENT_STRIDE, left // LATENT_STRIDE
     inside = slice(top, top + height), slice(left, left + width)
-    q = torch.tensor([float(quality)], device=codec.device)
+    level = codec.level(quality)
     with fast_convolutions(codec.device):
-        around = saturate(codec.analysis(x - 0.5, q))
+        around = saturate(codec.analysis(x - 0.5, level))
         y = around[:, :, inside[0], inside[1]]
         whole = torch.nn.functional.pad(y, (0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE), mode="replicate")
-        z = codec.hyper_analysis(whole, q).float()
+        z = codec.hyper_analysis(whole, level).float()
     return refine(codec, real, around[0], z[0], inside, quality, effort, progress), z[0]
 
 
@@ -211,7 +211,7 @@ def decode(
         the samples of a pixel lie together, as PIL and numpy take them without a copy.
     """
     region = region or Tile(0, 0, header.width, header.height)
-    synthesis = shrunk(codec.synthesis, codec.config, header.quality, shrink)
+    synthesis = shrunk(codec.synthesis, codec.config, codec.level(header.quality), shrink)
 
     def small(start: int, size: int) -> tuple[int, int]:
         return start // shrink, -(-(start + size) // shrink)

@@ -21,14 +21,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import latents
+from .descent import descend
 from .integer import to_float
 from .layers import exact_convolutions, fast_convolutions, pointwise
-from .model import LATENT_STRIDE, bits_of, quality_lambda
+from .model import LATENT_STRIDE, bits_of, level_lambda
 from .order import positions
 from .weights import Codec
 
-# How often symbols are chosen anew, by effort.
-ITERATIONS = {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 6, 7: 8, 8: 12, 9: 16}
+# How often symbols are chosen anew, by what a model is trained for and by effort. (A model for MS-SSIM alone is left
+# as it is.)
+ITERATIONS = {
+    "mse": {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 6, 7: 8, 8: 12, 9: 16},
+    "eye": {1: 0, 2: 0, 3: 1, 4: 2, 5: 4, 6: 6, 7: 8, 8: 12, 9: 16},
+    "ms-ssim": dict.fromkeys(range(1, 10), 0),
+}
 # From this effort on the slope comes through all of the synthesis, and what is kept is the best by real bytes. Below,
 # through the shortcut alone, for which a synthesis is enough, and unchecked: the first time that does as well
 # (bench/ablations.md).
@@ -38,8 +44,8 @@ NEAR = 0.45
 
 
 def iterations(codec: Codec, effort: int) -> int:
-    """How often symbols are chosen anew for a model; what is known here of errors is their squares."""
-    return ITERATIONS[effort] if codec.tune == "mse" else 0
+    """How often symbols are chosen anew for a model."""
+    return ITERATIONS[codec.tune][effort]
 
 
 @torch.inference_mode(False)  # whose tensors the caller may hand in, but autograd cannot take
@@ -54,7 +60,9 @@ def refine(
     effort: int,
     progress: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Latents of one tile whose symbols cost less, by bits + lambda * 255^2 * squared error, than those of `y`.
+    """Latents of one tile whose symbols cost less, by bits + lambda * D, than those of `y`.
+
+    D is 255^2 times the mean squared error; of a model that was trained for the eye, what `descent` has.
 
     Args:
         codec: the model; all tensors are on its device.
@@ -65,7 +73,7 @@ def refine(
         inside: rows and columns of the tile's latents, h x w, in y. The others stay as they are, not even quantised;
             from THOROUGH on the error counts on all of x: what a latent does to the next tile weighs as at home.
         quality: 1..100.
-        effort: a key of ITERATIONS.
+        effort: 1..9.
         progress: called after each iteration.
 
     Returns:
@@ -76,10 +84,12 @@ def refine(
     n, thorough = iterations(codec, effort), effort >= THOROUGH
     if not n:
         return target
+    if codec.tune == "eye":
+        return descend(codec, x, y, z, inside, quality, n, progress)
     if thorough:
         x, y = x.clone(), y.clone()
-    weight = 255**2 * quality_lambda(quality)
-    q = torch.tensor([float(quality)], device=codec.device)
+    weight = 255**2 * float(level_lambda(codec.level(quality)))
+    q = codec.level(quality)
     step = to_float(codec.net.step[quality - 1])
     # In bits per squared step: 16 to 29 for bf4bace6; a uniform quantiser at its optimum has 12 log2(e) = 17.3.
     # A gray picture's is less, but there latents overlap, and would overshoot together.

@@ -1,16 +1,16 @@
-"""The quality, and the encoder's freedom within it, for which a file has a given size or a picture a given PSNR.
+"""The quality, and the encoder's freedom within it, for which a file has a given size, or a picture a given fidelity.
 
 One knob runs through both: a real number whose nearest integer is the quality, and whose fraction widens or narrows
 the encoder's dead zones, about as much as half a quality more or less would change the file. The network is told the
-quality, but its latents hardly depend on it: quantised at 4 qualities from their own they cost 0.0 to 1.0 % more bytes
-at equal PSNR, at 12 from it 0.2 to 1.5 %, at 20 0.5 to 3.7 %, most of all at low ones (6 crops of Kodak). So a sample
-of the picture says about where to look, the picture is analysed there, once, and the search is over the entropy nets
-and the coder alone, a fraction of the work. That is all where nothing is refined. Refined latents are bound to their
-own quality: a few whole files are tried, from where the search ended.
+quality's level, and its latents depend on it, if little: of a model tuned for the eye they cost 0 to 4 % more bytes at
+equal SSIMULACRA 2 where they are quantised at 4 levels from their own, 4 to 12 % at 8, 6 to 23 % at 12 (5 held-out
+crops). So the picture is analysed near where the search is, mostly once or twice, and each trial is of the entropy nets
+and the coder alone; for its PSNR or SSIMULACRA 2 it is decoded. Refined latents are bound to their own quality: a few
+whole files are tried, from where that search ended.
 
-A PSNR is searched for among the latents too: their squared errors, weighted by what the synthesis' linear part makes
-of each, are the picture's but for a factor, which depends on the picture and, slowly, on the knob: 0.5 dB either way,
-more at the ends. What was found is decoded, which corrects it, and mostly the next is right.
+Where to begin, a sample says of bytes and of PSNR. Of SSIMULACRA 2 pieces of a picture tell less than other pictures
+do; but qualities are calibrated to it (`codec.calibration`), so that the first trial of a photograph is wrong by 5
+points about 50, by 3 about 70, and mostly the second or third is right.
 """
 
 import itertools
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import format, pipeline
+from . import fidelity, format, pipeline
 from .format import Header, Tile
 from .image import Pixels
 from .integer import to_fixed, to_float
@@ -31,17 +31,19 @@ from .layers import exact_convolutions
 from .model import HYPER_STRIDE
 from .parallel import team
 from .refine import iterations
+from .search import HIGHEST, Goal, Trial, find
 from .weights import Codec
 
-LOWEST, HIGHEST, FINEST = -18.0, 100.0, 1 / 64  # of the knob: below 1 dead zones widen, up to three times the model's
-KNOBS = (1.0, 25.0, 50.0, 75.0, 100.0)
-LOG_BYTES_SLOPE, DB_SLOPE = (0.051, 0.047, 0.034, 0.026, 0.023), (0.12, 0.18, 0.225, 0.205, 0.14)  # there, by knob
-FAR = 16  # knobs between analysis and result that are too many
+LEVELS = (1.0, 25.0, 50.0, 75.0, 100.0)
+LOG_BYTES_SLOPE, DB_SLOPE = (0.051, 0.047, 0.034, 0.026, 0.023), (0.12, 0.18, 0.225, 0.205, 0.14)  # there, by level
+# What refined files have more than others of the same knob: 0.02 to 0.3 dB, 0.4 to 1 point. Their size changes by some
+# -0.5 to 1 %, less than a goal is wide.
+REFINED_DB, REFINED_SCORE = 0.1, 0.6
+MIDDLE = 50.0  # a knob to begin at
+NEAR = 3  # levels from the latents' own at which they are quantised: by SSIMULACRA 2 it costs 0 to 3 % more bytes
 CELL = 64  # side of the sample's cells, as large as a hyperlatent's
 SAMPLE, MOST_CELLS = 1 / 8, 8  # of the picture's area; cells along a side of the sample
 TORN = 0.89  # what a picture's bytes are of its sample's, by area: between cells nothing can be predicted
-STRIP = 256  # rows whose error is taken at once
-ESTIMATES = 3  # searches by the latents' errors, each corrected by the last one's decoded picture
 
 
 class OutOfReach(ValueError):
@@ -50,62 +52,49 @@ class OutOfReach(ValueError):
 
 @dataclass(frozen=True)
 class Target:
-    """What to reach; one of the two.
+    """What to reach; one of the three.
 
     Args:
         bytes: of the whole file, at most.
         psnr: in dB, at least: of the decoded picture, over all its colour samples that are not wholly transparent.
+        ssimulacra2: points, at most 100: what `fidelity.score` says of the decoded picture, at least.
     """
 
     bytes: int | None = None
     psnr: float | None = None
+    ssimulacra2: float | None = None
 
+    def goal(self, codec: Codec, slack: float = 1.0, unrefined: bool = False) -> Goal:
+        """Logarithms of bytes, dB or points that are right; as wide as 2 to 3 % of the bytes, times `slack`.
 
-@dataclass(frozen=True)
-class _Goal:
-    """Values that are right, logarithms of bytes or dB; whether the upper end may not be crossed, or the lower."""
-
-    low: float
-    high: float
-    at_most: bool
-
-    @classmethod
-    def of(cls, target: Target, slack: float = 1.0) -> "_Goal":
-        if target.psnr is None:
-            most = math.log(max(1, target.bytes))
-            return cls(most - 0.028 * slack, most, True)
-        return cls(target.psnr, target.psnr + 0.12 * slack, False)  # 0.12 dB: 2 to 3 % of the bytes
-
-    def unrefined(self) -> "_Goal":
-        """What to look for among unrefined files: refined at the same knob they have 0.02 to 0.3 dB more.
-
-        Their size changes by some -0.5 to 1 %, less than a goal is wide.
+        Args:
+            unrefined: of files that are to be refined later.
         """
-        return self if self.at_most else replace(self, low=self.low - 0.1, high=self.high - 0.1)
+        levels = codec.levels.cpu().numpy()
+        rise = np.gradient(levels)
+        if self.bytes is not None:
+            most = math.log(max(1, self.bytes))
+            return Goal(most - 0.028 * slack, most, True, np.interp(levels, LEVELS, LOG_BYTES_SLOPE) * rise)
+        if self.psnr is not None:
+            least = self.psnr - (REFINED_DB if unrefined else 0)
+            return Goal(least, least + 0.12 * slack, False, np.interp(levels, LEVELS, DB_SLOPE) * rise)
+        least = self.ssimulacra2 - (REFINED_SCORE if unrefined else 0)
+        return Goal(least, least + 0.7 * slack, False, np.ones_like(levels))
 
-    def middle(self) -> "_Goal":
-        """The half of it that lies around its middle."""
-        quarter = (self.high - self.low) / 4
-        return replace(self, low=self.low + quarter, high=self.high - quarter)
-
-    def right(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-    def met(self, value: float) -> bool:
-        return value <= self.high if self.at_most else value >= self.low
-
-    def slope(self, knob: float) -> float:
-        """What the value usually changes by, measured on crops of Kodak."""
-        return float(np.interp(knob, KNOBS, LOG_BYTES_SLOPE if self.at_most else DB_SLOPE))
+    def missed(self, nearest: float) -> "OutOfReach":
+        """The error where the value nearest to the goal does not meet it."""
+        if self.bytes is not None:
+            return OutOfReach(f"target of {self.bytes} bytes: this picture takes at least {math.exp(nearest):.0f}")
+        if self.psnr is not None:
+            return OutOfReach(f"target of {self.psnr} dB: this picture reaches at most {nearest:.2f}")
+        return OutOfReach(f"target of SSIMULACRA 2 {self.ssimulacra2}: this picture reaches at most {nearest:.2f}")
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _File(Trial):
     """What one setting of the knob makes: the colours' payloads, and the value that the goal is for."""
 
-    knob: float
     payloads: list[bytes]
-    value: float
 
 
 @dataclass(frozen=True)
@@ -123,16 +112,23 @@ class _Task:
     tile: int
     area: float = 1.0
 
+    def level(self, knob: float) -> float:
+        """That of the knob's quality."""
+        return float(self.codec.level(_setting(self.codec, knob)[1]))
+
     def header(self, knob: float) -> Header:
         return self.pixels.header(_setting(self.codec, knob)[1], self.codec.id, self.tile)
 
-    def trial(self, knob: float, payloads: list[bytes]) -> _Trial:
+    def trial(self, knob: float, payloads: list[bytes]) -> _File:
         header = replace(self.header(knob), alpha=False)
-        if self.target.psnr is None:
+        if self.target.bytes is not None:
             n = sum(map(len, payloads))
             size = n * self.area + len(format.write(header, payloads)) - n + self.other_bytes
-            return _Trial(knob, payloads, math.log(size))
-        return _Trial(knob, payloads, _psnr(self.pixels, pipeline.decode(self.codec, header, payloads)))
+            return _File(knob, math.log(size), payloads)
+        if self.target.psnr is not None:
+            return _File(knob, fidelity.psnr(self.pixels, pipeline.decode(self.codec, header, payloads)), payloads)
+        decoded = pipeline.decode(self.codec, replace(header, depth=8), payloads)
+        return _File(knob, fidelity.score(self.pixels, decoded), payloads)
 
     def sample(self) -> "_Task":
         """Of cells from all over the picture, in a square; of a small picture all of it."""
@@ -154,9 +150,14 @@ class _Task:
 
 
 def _setting(codec: Codec, knob: float) -> tuple[Codec, int]:
-    """The codec with the dead zones, and the quality, that the knob stands for."""
-    quality = min(100, max(1, round(knob)))
-    width = 1 + (quality - knob) * (0.1 + 0.005 * quality)
+    """The codec with the dead zones, and the quality, that the knob stands for.
+
+    Below 1 it goes on by levels.
+    """
+    quality, levels = min(100, max(1, round(knob))), codec.levels.cpu().numpy()
+    level = levels[quality - 1]
+    missing = level - np.interp(knob, np.arange(1, 101), levels) + max(0, 1 - knob)
+    width = max(0, 1 + missing * (0.1 + 0.005 * level))
     return replace(codec, dead_zones=(codec.dead_zones * width).round().to(torch.int16)), quality
 
 
@@ -172,7 +173,8 @@ def encode(
     """The colours' payloads that meet a target, and the header with their quality.
 
     A size is never exceeded, and 97 % of it are used, unless the file of quality 100 is smaller: then it is that one.
-    Tiny files, whose sizes come in coarser steps, use what they can. A PSNR is measured on what the file decodes to.
+    Tiny files, whose sizes come in coarser steps, use what they can. A PSNR and a SSIMULACRA 2 are measured on what the
+    file decodes to, and hardly passed, unless that of quality 1 has more.
 
     Args:
         header: of the picture; its quality counts for nothing.
@@ -183,29 +185,65 @@ def encode(
         progress: as in `pipeline.encode`.
 
     Raises:
-        OutOfReach: as it says; the message has the nearest that was reached.
+        OutOfReach: as it says; the message has the nearest that was reached. A picture with a side below
+            `fidelity.LEAST_SIDE` has no SSIMULACRA 2, and reaches none.
     """
-    task, goal = _Task(codec, pixels, target, other_bytes, header.tile), _Goal.of(target)
-    refined = iterations(codec, effort) > 0
-    first = goal.unrefined() if refined else goal
-    sample = task.sample()
-    start = _find(partial(_guess, sample, _analysed(sample, 50.0)), _Goal.of(target, slack=5.0), 50.0).knob
-    part = 1 / 2 if refined else 1.0  # of the bar
-    trial = _search(task, first, _analysed(task, start, lambda share: progress(part * share)), start)
-    if abs(max(1, trial.knob) - max(1, start)) > FAR:  # the sample was not like the picture
-        trial = _search(task, first, _analysed(task, trial.knob), trial.knob)
-    elif not refined and not first.right(trial.value) and LOWEST < trial.knob < HIGHEST:
-        # Values jump, as in tiny files; elsewhere for latents of another quality. (Refined files have their own.)
-        other = _search(task, first, _analysed(task, trial.knob), trial.knob)
-        trial = min(trial, other, key=lambda t: (not first.met(t.value), abs(t.value - first.low)))
-    if refined:
-        trial = _refined(task, goal, trial.knob, effort, lambda share: progress(part + (1 - part) * share))
+    if target.ssimulacra2 is not None and min(pixels.width, pixels.height) < fidelity.LEAST_SIDE:
+        raise OutOfReach(
+            f"target of SSIMULACRA 2 {target.ssimulacra2}: this picture of {pixels.width}x{pixels.height} has none; "
+            f"both sides must be at least {fidelity.LEAST_SIDE}"
+        )
+    task, goal, stage = _Task(codec, pixels, target, other_bytes, header.tile), target.goal(codec), _stages(progress)
+    if iterations(codec, effort):
+        start = _among_latents(task, target.goal(codec, unrefined=True), stage).knob
+        trial = find(partial(_refined, task, effort, stage), goal, start)
+    else:
+        trial = _among_latents(task, goal, stage)
     if not goal.met(trial.value):
-        if target.psnr is None:
-            raise OutOfReach(f"target of {target.bytes} bytes: this picture takes at least {math.exp(trial.value):.0f}")
-        raise OutOfReach(f"target of {target.psnr} dB: this picture reaches at most {trial.value:.2f}")
+        raise target.missed(trial.value)
     progress(1.0)
     return replace(header, quality=_setting(codec, trial.knob)[1]), trial.payloads
+
+
+# Begins a stage of the work: what to tell the share of it that is done.
+_Stage = Callable[[], Callable[[float], None]]
+
+
+def _stages(progress: Callable[[float], None]) -> _Stage:
+    """How many stages there will be is not known: each takes half of what is left of the bar."""
+    n = itertools.count(1)
+
+    def stage() -> Callable[[float], None]:
+        left = 0.5 ** next(n)
+        return lambda share: progress(1 - (2 - share) * left)
+
+    return stage
+
+
+def _among_latents(task: _Task, goal: Goal, stage: _Stage) -> _File:
+    """Search among unrefined files."""
+    # Where a picture's score at a quality is not what the quality means, it is so all the way up, in proportion to what
+    # is left to 100.
+    before = None if task.target.ssimulacra2 is None else Trial(HIGHEST, 100.0)
+    code = _coder(task, stage)
+    return find(lambda knob: task.trial(knob, code(knob)), goal, _start(task), before)
+
+
+def _start(task: _Task) -> float:
+    """The knob to begin at: the quality that means the score; else where a sample meets the goal, more or less."""
+    if task.target.ssimulacra2 is not None:
+        return task.target.ssimulacra2
+    sample = task.sample()
+    if sample is task:
+        return MIDDLE
+    code = _coder(sample, _stages(lambda share: None))
+    return find(lambda knob: sample.trial(knob, code(knob)), task.target.goal(task.codec, slack=5.0), MIDDLE).knob
+
+
+def _refined(task: _Task, effort: int, stage: _Stage, knob: float) -> _File:
+    """A file that takes as long as one of a given quality."""
+    tuned, _ = _setting(task.codec, knob)
+    return task.trial(knob, pipeline.encode(tuned, task.pixels, task.header(knob), effort, stage()))
 
 
 def _numbers(codec: Codec, tile: Tile) -> int:
@@ -215,13 +253,24 @@ def _numbers(codec: Codec, tile: Tile) -> int:
     return codec.config.latents * height * width + n_hyper
 
 
-# A knob -> the payloads, and, where a PSNR is the target, what the latents' errors say of it.
-_Code = Callable[[float], tuple[list[bytes], float]]
+def _coder(task: _Task, stage: _Stage) -> Callable[[float], list[bytes]]:
+    """What codes the task's picture at any knob; analysed anew where the last latents are of a level too far off."""
+    code, analysed = None, math.inf
+
+    def at(knob: float) -> list[bytes]:
+        nonlocal code, analysed
+        level = task.level(knob)
+        if abs(level - analysed) > (0 if knob == HIGHEST else NEAR):  # the best there is must be it
+            code = None  # what it holds goes before there is more
+            code, analysed = _analysed(task, knob, stage()), level
+        return code(knob)
+
+    return at
 
 
-def _analysed(task: _Task, start: float, progress: Callable[[float], None] = lambda share: None) -> _Code:
-    """Analyse the task's picture, at the quality of `start`; what codes it at any knob."""
-    codec, header = task.codec, task.header(start)
+def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Callable[[float], list[bytes]]:
+    """Analyse the task's picture, at the knob's quality; what codes these latents at any knob."""
+    codec, header = task.codec, task.header(knob)
 
     @torch.inference_mode()
     def analyse(tile: Tile) -> tuple[Tensor, ...]:
@@ -242,115 +291,16 @@ def _analysed(task: _Task, start: float, progress: Callable[[float], None] = lam
         for latents in ordered(analyse, header.tiles):
             tiles.append(tuple(map(hold, latents)))
             progress(len(tiles) / (len(header.tiles) + 1))
-    energy = codec.synthesis.energies()
 
-    def code(knob: float) -> tuple[list[bytes], float]:
+    def code(knob: float) -> list[bytes]:
         tuned, quality = _setting(codec, knob)
 
         @torch.inference_mode()
-        def one(latents: tuple[Tensor, ...]) -> tuple[bytes, float]:
+        def one(latents: tuple[Tensor, ...]) -> bytes:
             y, z = (to_float(v.to(codec.device)) for v in latents)
-            payload, decoded = pipeline.code(tuned, quality, y, z, tuned.dead_zones)
-            if task.target.psnr is None:
-                return payload, 0.0  # nobody asks
-            return payload, float((y - decoded).square().sum((1, 2)) @ energy)
+            return pipeline.code(tuned, quality, y, z, tuned.dead_zones)[0]
 
         with team(len(tiles), codec.device) as ordered:
-            payloads, errors = zip(*ordered(one, tiles), strict=True)
-        return list(payloads), _decibels(sum(errors), 3 * task.pixels.height * task.pixels.width)
+            return list(ordered(one, tiles))
 
     return code
-
-
-def _guess(task: _Task, code: _Code, knob: float, gap: float = 0.0) -> _Trial:
-    """Exact for a size. `gap`: dB from what the latents' errors say to the picture's PSNR."""
-    payloads, decibels = code(knob)
-    return task.trial(knob, payloads) if task.target.psnr is None else _Trial(knob, payloads, decibels + gap)
-
-
-def _search(task: _Task, goal: _Goal, code: _Code, start: float) -> _Trial:
-    """A trial that is right, or the nearest to it, as `_find` says; of a PSNR's trials few are decoded."""
-    if task.target.psnr is None:
-        return _find(partial(_guess, task, code), goal, start)
-    gap, last = 0.0, math.inf
-    for _ in range(ESTIMATES):
-        found = _find(partial(_guess, task, code, gap=gap), goal.middle(), start)
-        trial = task.trial(found.knob, found.payloads)
-        end = HIGHEST if trial.value < goal.low else LOWEST
-        if goal.right(trial.value) or trial.knob == end:
-            return trial
-        if goal.met(trial.value) and abs(trial.knob - last) <= FINEST:  # values jump here, nothing lies nearer
-            return trial
-        start = last = trial.knob
-        gap += trial.value - found.value
-        if not math.isfinite(gap):
-            break
-    return _find(lambda knob: task.trial(knob, code(knob)[0]), goal, start)
-
-
-def _refined(task: _Task, goal: _Goal, start: float, effort: int, progress: Callable[[float], None]) -> _Trial:
-    """Search among refined files, each of which takes as long as one of a given quality."""
-    n = 0
-
-    def measure(knob: float) -> _Trial:
-        nonlocal n
-        n += 1
-        # How many trials there will be is not known: each takes half of what is left of the bar.
-        tell = lambda share: progress(1 - (2 - share) / 2**n)  # noqa: E731
-        tuned, _ = _setting(task.codec, knob)
-        return task.trial(knob, pipeline.encode(tuned, task.pixels, task.header(knob), effort, tell))
-
-    return _find(measure, goal, start)
-
-
-def _find(measure: Callable[[float], _Trial], goal: _Goal, knob: float) -> _Trial:
-    """The first trial whose value is right, or the nearest on the permitted side; if there is none, the nearest.
-
-    Secants, the first step by the usual slope, growing while nothing lies on the other side; then the line between the
-    bracket's ends, kept off them, and at last halves. So a search ends within 30 trials, however values jump, as
-    those of tiny pictures do, some of which decode exactly, with infinite dB.
-    """
-    aim = goal.low + (goal.high - goal.low) / 2
-    below = above = before = None
-    for n in itertools.count():
-        trial = measure(knob)
-        if goal.right(trial.value):
-            return trial
-        if trial.value < goal.low:
-            below = trial
-        else:
-            above = trial
-        if knob == (HIGHEST if trial is below else LOWEST):
-            return trial
-        if below and above and above.knob - below.knob <= FINEST:
-            return below if goal.at_most else above
-        if below and above:
-            width = above.knob - below.knob
-            margin = width / (8 if n < 7 else 2)
-            line = below.knob + width * ((aim - below.value) / (above.value - below.value))
-            knob = min(max(line, below.knob + margin), above.knob - margin)
-            continue
-        slope = goal.slope(knob)
-        if before and math.isfinite(change := trial.value - before.value):
-            slope = max(change / (knob - before.knob), slope / 4)
-        step = (aim - trial.value) / slope
-        step = math.copysign(max(abs(step), 2.0 ** (n - 5)), step)
-        before, knob = trial, min(max(knob + step, LOWEST), HIGHEST)
-
-
-def _psnr(pixels: Pixels, decoded: Tensor) -> float:
-    """dB, as `metrics.psnr`, but without a copy of the picture; where alpha is 0 nothing counts."""
-    total = count = 0
-    for y in range(0, pixels.height, STRIP):
-        rows = slice(y, y + STRIP)
-        a, b = (x[:, rows].cpu().to(torch.int32) for x in (pixels.data, decoded))
-        error = (a - b).double().square()
-        if pixels.alpha is not None:
-            error = error[:, pixels.alpha[rows].cpu().to(torch.int32) > 0]
-        total, count = total + float(error.sum()), count + error.numel()
-    return _decibels(total, (2**pixels.depth - 1) ** 2 * count)
-
-
-def _decibels(error: float, most: float) -> float:
-    """PSNR of a sum of squared errors, of which `most` are 0 dB."""
-    return 10 * math.log10(most / error) if error else math.inf

@@ -6,12 +6,12 @@ model. `--minutes` is the total: resuming a finished run with a larger budget go
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -19,15 +19,16 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from . import metrics, pipeline, weights
-from .api import DEFAULT_EFFORT
+from . import metrics, weights
+from .calibration import EVEN_LEVELS, calibrated_levels, coded
 from .data import Crops, load_images
 from .errors import ModelError
 from .fit import symbol_counts
-from .format import write
-from .image import to_pixels
-from .model import CONFIGS, LATENT_STRIDE, TUNES, Config, Model, quality_lambda
+from .layers import multiplies_bf16
+from .losses import MEASURES, MS_SSIM_WEIGHT, SHARES, distortion, min_side, structural_error
+from .model import CONFIGS, LATENT_STRIDE, MAX_LEVEL, TUNES, Config, Model, level_lambda
 from .muon import Muon
+from .ssimulacra2 import MIN_SIDE, ssimulacra2
 
 SIDE = 128  # crop while the learning rate is high; twice that, a quarter as many, in the last part
 LARGE_CROPS_FROM = 0.7
@@ -38,9 +39,7 @@ STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum
 TRANSFORMS = ("analysis", "synthesis")
 # Of the learning rate: a step of a shortcut changes all pixels, and PCA is not far from where it ends.
 SHORTCUT_SHARE = 0.1
-# So far apart lie CompressAI's lambdas, 2.40 .. 220 for 1 - MS-SSIM and 0.0018 .. 0.18 for 255^2 * MSE: so a quality
-# should have about the rate that it has by MSE.
-MS_SSIM_WEIGHT = 1280
+LEAST_TO_CALIBRATE, MOST_TO_CALIBRATE = 8, 24  # pictures: held-out ones, and if they are fewer, some of the others
 HIGHEST_PSNR = 88.0  # that a held-out picture counts with, for a flat one may come back as it was
 
 
@@ -60,6 +59,7 @@ class Options:
             A resumed run cannot have others.
         tune: one of TUNES, the distortion; None: that of the checkpoint or the model a run begins with, else MSE. A
             resumed run cannot have another.
+        shares: of the distortion by its measures (`losses.distortion`), in the place of the tune's own.
     """
 
     minutes: float
@@ -71,6 +71,7 @@ class Options:
     seed: int = 0
     only: tuple[str, ...] = ()
     tune: str | None = None
+    shares: dict[str, float] | None = None
 
 
 def learning_rate_at(progress: float) -> float:
@@ -80,30 +81,23 @@ def learning_rate_at(progress: float) -> float:
     return min(1.0, max(0.0, (1 - progress) / (1 - DECAY_FROM)))
 
 
-def structural_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """1 - MS-SSIM of each picture, [B], as `metrics.ms_ssim` has it; pictures in [0, 1], sides at least 161."""
-    from pytorch_msssim import ms_ssim
+def loss_of(model: nn.Module, x: Tensor, q: Tensor, shares: Mapping[str, float]) -> tuple[Tensor, Tensor, Tensor]:
+    """R + lambda * D, weighted so that every rate counts about alike, with bits per pixel and D, [B] each.
 
-    with torch.autocast(x.device.type, enabled=False):  # variances are small differences
-        return 1 - ms_ssim(x_hat, x, data_range=1.0, size_average=False)
+    Without the weight, which is 1 in the middle and falls as lambda^-1/2, the best quality's bits drown the others'.
 
-
-def loss_of(model: nn.Module, x: Tensor, q: Tensor, tune: str = "mse") -> tuple[Tensor, Tensor, Tensor]:
-    """R + lambda * D, weighted so that every rate counts about alike, with bits per pixel and the error, [B] each.
-
-    D is 255^2 * MSE, or MS_SSIM_WEIGHT * (1 - MS-SSIM); the error is D without its factor. Without the weight, which is
-    1 in the middle and falls as lambda^-1/2, the best quality's bits drown the others'.
+    Args:
+        model: `Model`.
+        x: float [B, 3, H, W] in [0, 1], sides multiples of 64.
+        q: float [B], 1..100.
+        shares: of D (`losses.distortion`).
     """
     x_hat, bits = model(x, q)
-    x_hat = x_hat.float()
     bpp = bits / (x.shape[2] * x.shape[3])
-    if tune == "ms-ssim":
-        scale, error = MS_SSIM_WEIGHT, structural_error(x_hat, x)
-    else:  # reduced channels last, so that the mean's gradient is channels last too
-        scale, error = 255**2, (x_hat - x).permute(0, 2, 3, 1).square().mean((1, 2, 3))
-    lam = quality_lambda(q)
-    weight = (quality_lambda(torch.tensor(50.5)) / lam).sqrt()
-    return (weight * (bpp + lam * scale * error)).mean(), bpp.detach(), error.detach()
+    error = distortion(x_hat, x, shares)
+    lam = level_lambda(q)
+    weight = (level_lambda(torch.tensor(50.5)) / lam).sqrt()
+    return (weight * (bpp + lam * error)).mean(), bpp.detach(), error.detach()
 
 
 class Run:
@@ -112,6 +106,7 @@ class Run:
     def __init__(self, options: Options, config: Config, tune: str = "mse"):
         torch.manual_seed(options.seed)
         self.options, self.config, self.tune = options, config, options.tune or tune
+        self.shares = options.shares or SHARES[self.tune]
         self.model = Model(config)
         self.n_known_latents = 0  # the first of all: those that have weights already
         self.ema: dict[str, Tensor] = {}
@@ -153,12 +148,12 @@ class Run:
         x = pixels.float() / 255
         batch = len(x)
         # Stratified: every step sees all rates.
-        q = 1 + 99 * (torch.randperm(batch, device=x.device) + torch.rand(batch, device=x.device)) / batch
+        q = 1 + (MAX_LEVEL - 1) * (torch.randperm(batch, device=x.device) + torch.rand(batch, device=x.device)) / batch
         for optimiser, _, share in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = share * learning_rate
-        with torch.autocast(x.device.type, torch.bfloat16):
-            loss, bpp, error = loss_of(self.model, x, q, self.tune)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=multiplies_bf16(x.device)):
+            loss, bpp, error = loss_of(self.model, x, q, self.shares)
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         trained = self._trained().values()
@@ -171,7 +166,7 @@ class Run:
             optimiser.step()
         self.step += 1
         self._average()
-        return torch.stack([loss.detach(), bpp.mean(), -10 * error.clamp(min=1e-9).log10().mean()])
+        return torch.stack([loss.detach(), bpp.mean(), 10 * (255**2 / error.clamp(min=1e-4)).log10().mean()])
 
     def _average(self) -> None:
         """Exponential moving average of the weights over the last EMA_HORIZON of the run, at most 2000 steps."""
@@ -194,6 +189,7 @@ class Run:
         tensors |= {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
         meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config), "tune": self.tune}
+        meta["shares"] = self.shares
         meta["only"] = self.options.only
         weights.write_tensors(path, tensors, {"aec_checkpoint": json.dumps(meta)})
 
@@ -203,11 +199,12 @@ class Run:
 
         Raises:
             ModelError: the file is not a checkpoint of aec.
-            ValueError: options.tune or options.only is another than its.
+            ValueError: options.tune, options.shares or options.only is another than its.
         """
         with _checkpoint(path) as (meta, tensors):
             only = tuple(meta.get("only", options.only))  # older ones do not say
-            run = cls(replace(options, only=only), Config(**meta["config"]), tune := _tune_of(meta))
+            shares = _shares_of(meta)
+            run = cls(replace(options, only=only, shares=shares), Config(**meta["config"]), tune := _tune_of(meta))
             run.model.load_state_dict(_part(tensors, "model."))
             run.n_known_latents = run.config.latents
             run.place()
@@ -220,6 +217,8 @@ class Run:
                 if isinstance(optimiser, Muon):
                     state["param_groups"][0]["calls"] = run.step
                 optimiser.load_state_dict(state)
+        if options.shares is not None and options.shares != run.shares:
+            raise ValueError(f"shares {options.shares}: {path} is of a run for {run.shares}; --init begins another")
         if options.only and set(options.only) != set(only):
             raise ValueError(f"only {', '.join(options.only)}: {path} is of a run for {', '.join(only) or 'all nets'}")
         if run.tune != tune:
@@ -227,7 +226,9 @@ class Run:
         return run
 
     @classmethod
-    def start_from(cls, path: Path, options: Options, anew: Iterable[str] = ()) -> "Run":
+    def start_from(
+        cls, path: Path, options: Options, anew: Iterable[str] = (), blend: tuple[Path, float] | None = None
+    ) -> "Run":
         """A new run that begins with a model, or with the averaged weights of a checkpoint.
 
         Args:
@@ -235,18 +236,24 @@ class Run:
             options: of the new run; a configuration that is larger than the file's is grown into (`grown`), if it has
                 as many hyperlatents and steps. More latents change what the model computes: `start`.
             anew: of TRANSFORMS: their branches begin again, beside the linear shortcuts they have.
+            blend: another model or checkpoint of the same configuration, and how far to go from the first one's weights
+                to its, 0..1. Models of which one was trained on from the other have, between them, models that are
+                better at a mixture of what they were trained for (Wortsman 2022, arXiv:2109.01903).
 
         Returns:
             The run, placed; or, if its `n_known_latents` are not all, not placed: then `start` must follow.
 
         Raises:
-            ModelError: the file is neither, or its model cannot grow into options.config.
+            ModelError: a file is neither, or its model cannot grow into options.config, or two differ in theirs.
         """
-        if weights.is_model(path):
-            model, tune = weights.float_model(path), weights.load(path, torch.device("cpu")).tune
-        else:
-            model, tune = _averaged(path)
+        model, tune = _model_of(path)
         config = model.config
+        if blend is not None:
+            other, _ = _model_of(blend[0])
+            if other.config != config:
+                raise ModelError(f"{blend[0]}: its configuration is {other.config}, that of {path} is {config}")
+            state, others = model.state_dict(), other.state_dict()
+            model.load_state_dict({k: torch.lerp(v, others[k], blend[1]) for k, v in state.items()})
         run = cls(options, CONFIGS.get(options.config, config), tune)
         kept = {k: v for k, v in model.state_dict().items() if k.split(".")[0] not in anew or not _in_branch(k)}
         try:
@@ -314,8 +321,18 @@ def _tune_of(meta: dict) -> str:
     return tune
 
 
-def _averaged(path: Path) -> tuple[Model, str]:
-    """The averaged weights of a checkpoint, and what it trained them for."""
+def _shares_of(meta: dict) -> dict[str, float]:
+    """Of a checkpoint; those of before 2026-11-29 had what their tune has."""
+    shares = meta.get("shares", SHARES[_tune_of(meta)])
+    if not shares or not set(shares) <= set(MEASURES):
+        raise ValueError(f"shares {shares}: allowed are {', '.join(MEASURES)}")
+    return shares
+
+
+def _model_of(path: Path) -> tuple[Model, str]:
+    """A model file's weights, or the averaged ones of a checkpoint, and what they were trained for."""
+    if weights.is_model(path):
+        return weights.float_model(path), weights.load(path, torch.device("cpu")).tune
     with _checkpoint(path) as (meta, tensors):
         model = Model(Config(**meta["config"]))
         model.load_state_dict(_part(tensors, "ema."))
@@ -349,11 +366,10 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
     before, start = run.seconds, time.monotonic()
     saved = told = start
     told_step, sums = run.step, torch.zeros(3, device=device)
-    unit = " of MS-SSIM" if run.tune == "ms-ssim" else ""  # -10 log10(1 - MS-SSIM), as PSNR is of the MSE
     try:
         while run.seconds < budget:
             progress = run.seconds / budget
-            large = progress >= LARGE_CROPS_FROM or run.tune == "ms-ssim"  # whose five scales need 161 pixels
+            large = progress >= LARGE_CROPS_FROM or min_side(run.shares) > SIDE
             side, batch = (2 * SIDE, max(1, options.batch // 4)) if large else (SIDE, options.batch)
             rate = options.learning_rate * learning_rate_at(progress)
             sums += run.update(crops.draw(batch, side), rate)
@@ -364,7 +380,7 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
                 speed = (run.step - told_step) / (now - told)
                 report(
                     f"step {run.step}  {speed:.2f} steps/s  {speed * batch:.1f} crops/s of {side}  R {bpp:.3f} bpp  "
-                    f"D {db:.2f} dB{unit}  loss {loss:.4f}  lr {rate:.1e}  left {(budget - run.seconds) / 60:.1f} min"
+                    f"D {db:.2f} dB  loss {loss:.4f}  lr {rate:.1e}  left {(budget - run.seconds) / 60:.1f} min"
                 )
                 told, told_step = now, run.step
                 sums.zero_()
@@ -376,22 +392,31 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
 
 
 def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: Callable[[str], None]) -> None:
-    """Run the exported model; report bits per pixel of real files and mean PSNR (MS-SSIM) at some qualities."""
+    """Run the exported model; report bits per pixel of real files and mean scores at some qualities.
+
+    A score that is not defined for small pictures is the mean of the others.
+    """
     codec = weights.load(path, torch.device(device))
     for quality in (1, 20, 40, 60, 80, 100):
-        bits, psnr, similarities = [], [], []
+        bits, scores = [], {"SSIMULACRA 2": [], "MS-SSIM": [], "PSNR": []}
         for image in images:
-            pixels = to_pixels(image)
-            header = pixels.header(quality, codec.id)
-            payloads = pipeline.encode(codec, pixels, header, DEFAULT_EFFORT)
-            data = write(header, payloads)
-            decoded = pipeline.decode(codec, header, payloads).cpu().permute(1, 2, 0).numpy()
-            bits.append(8 * len(data) / image[..., 0].size)
-            psnr.append(min(metrics.psnr(image, decoded), HIGHEST_PSNR))
-            similarities.append(metrics.ms_ssim(image, decoded) if codec.tune == "ms-ssim" else None)
-        similarities = [s for s in similarities if s is not None]  # small pictures have none
-        similar = f"  MS-SSIM {fmean(similarities):.4f} of {len(similarities)}" if similarities else ""
-        report(f"held out: {len(images)} images  q {quality:3}  {fmean(bits):.3f} bpp  {fmean(psnr):.2f} dB{similar}")
+            n_bytes, decoded = coded(codec, image, quality)
+            bits.append(8 * n_bytes / image[..., 0].size)
+            scores["SSIMULACRA 2"].append(ssimulacra2(image, decoded) if min(image.shape[:2]) >= MIN_SIDE else None)
+            scores["MS-SSIM"].append(_similarity(image, decoded))
+            scores["PSNR"].append(min(metrics.psnr(image, decoded), HIGHEST_PSNR))
+        means = {name: [v for v in values if v is not None] for name, values in scores.items()}
+        digits = {"SSIMULACRA 2": 2, "MS-SSIM": 4, "PSNR": 2}
+        found = "  ".join(f"{name} {fmean(v):.{digits[name]}f}" for name, v in means.items() if v)
+        report(f"held out: {len(images)} images  q {quality:3}  {fmean(bits):.3f} bpp  {found}")
+
+
+def _similarity(a: np.ndarray, b: np.ndarray) -> float | None:
+    """MS-SSIM of two uint8 [H, W, 3] by the loss, for training must not need `metrics.ms_ssim`'s package."""
+    if min(a.shape[:2]) < metrics.MS_SSIM_MIN_SIDE:
+        return None
+    x, y = (torch.from_numpy(v.astype(np.float32) / 255).permute(2, 0, 1)[None] for v in (a, b))
+    return 1 - float(structural_error(x, y)) / MS_SSIM_WEIGHT
 
 
 def main(
@@ -401,6 +426,7 @@ def main(
     resume: Path | None,
     init: Path | None,
     anew: Iterable[str],
+    blend: tuple[Path, float] | None,
     holdout: Path | None,
     report: Callable[[str], None],
 ) -> None:
@@ -409,9 +435,10 @@ def main(
     Args:
         data: folders of images, tar shards, or images.
         output: model file to write; checkpoints go to `checkpoint_path(output)`.
-        options: resuming keeps the checkpoint's config, tune and only.
+        options: resuming keeps the checkpoint's config, tune, shares and only.
         resume: checkpoint to go on from.
-        init, anew: model or checkpoint that a new run begins with, and the nets that do not (`Run.start_from`).
+        init, anew, blend: model or checkpoint that a new run begins with, the nets that do not, and another one that is
+            mixed in (`Run.start_from`).
         holdout: images for the figures at the end; None: every fiftieth of data, which is then not trained on.
         report: takes lines of progress.
 
@@ -429,13 +456,11 @@ def main(
     if options.tune not in (None, *TUNES):
         raise ValueError(f"tune {options.tune!r}: allowed are {', '.join(TUNES)}")
     if init is not None:
-        run = Run.start_from(init, options, anew)
+        run = Run.start_from(init, options, anew, blend)
     elif resume is not None:
         run = Run.load(resume, options)
     else:
         run = Run(options, CONFIGS[options.config or "base"])
-    if run.tune == "ms-ssim" and find_spec("pytorch_msssim") is None:
-        raise ValueError("tune 'ms-ssim' needs a package that is not installed: pip install pytorch-msssim")
     images, left_out = load_images(data, 2 * SIDE)
     if left_out:
         report(f"left out {len(left_out)}: {'; '.join(left_out[:3])}{' ..' if len(left_out) > 3 else ''}")
@@ -453,8 +478,15 @@ def main(
     report(f"{size:.2f} M parameters on {options.device}, trained for {run.tune}")
     train(run, images, checkpoint_path(output), report)
     model = run.averaged_model()
-    weights.save(output, model, tune=run.tune)  # with the tables of Gaussians, to see what symbols it makes
-    counts = symbol_counts(weights.load(output, torch.device(options.device)), images)
-    model_id = weights.save(output, model, counts, run.tune)
+    device = torch.device(options.device)
+    pictures = [*held, *images[: max(0, LEAST_TO_CALIBRATE - len(held))]][:MOST_TO_CALIBRATE]
+    report(f"fitting the coding tables, then what qualities mean, to {len(pictures)} pictures")
+    with TemporaryDirectory(dir=output.parent) as folder:  # what is not finished must not be taken for the model
+        draft = Path(folder) / output.name
+        weights.save(draft, model, None, run.tune, EVEN_LEVELS)  # with Gaussians' tables, to see what symbols it makes
+        counts = symbol_counts(weights.load(draft, device), images)
+        weights.save(draft, model, counts, run.tune, EVEN_LEVELS)
+        levels = calibrated_levels(weights.load(draft, device), pictures)
+    model_id = weights.save(output, model, counts, run.tune, levels)
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
     held_out_figures(output, held[:48], options.device, report)

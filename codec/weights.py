@@ -24,8 +24,9 @@ from . import entropy
 from .errors import BackendError, ModelError
 from .files import write_bytes
 from .format import MODEL_ID_BYTES
-from .integer import IntegerEntropyNet
-from .model import TUNES, Analysis, Config, HyperAnalysis, Model, Synthesis
+from .integer import PLAIN_LEVELS, IntegerEntropyNet
+from .layers import QUALITIES
+from .model import MAX_LEVEL, TUNES, Analysis, Config, HyperAnalysis, Model, Synthesis
 from .tables import dead_zones, fitted_tables, gaussian_tables
 from .walk import NETS, Start, starter
 
@@ -34,7 +35,7 @@ MAX_BLOCKS = 64  # at 1/8 and at 1/16 of the pixels
 
 MODELS = Path(__file__).parent / "models"
 SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
-DEFAULT = "base"
+DEFAULT = "eye"
 _ENCODER = ("analysis.", "hyper_analysis.")
 _FLOAT = ("analysis", "hyper_analysis", "synthesis")
 _LOADING = threading.Lock()
@@ -54,8 +55,13 @@ class Codec:
     walk: Start
     tables: entropy.Tables
     dead_zones: Tensor  # int16 [64], tables.dead_zones
+    levels: Tensor  # of each quality, float32 [100]: how finely the nets are told to code (`calibration`)
     tune: str  # the distortion it was trained for, one of TUNES
     device: torch.device
+
+    def level(self, quality: int) -> Tensor:
+        """What the float nets are told for a quality 1..100: float32 [1]."""
+        return self.levels[quality - 1 : quality]
 
 
 def _digest(tensors: dict[str, Tensor], config: str, encoder: bool) -> str:
@@ -80,19 +86,27 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     write_bytes(path, serialise({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata), force=True)
 
 
-def save(path: Path, model: Model, counts: np.ndarray | None = None, tune: str = "mse") -> bytes:
+def save(
+    path: Path,
+    model: Model,
+    counts: np.ndarray | None = None,
+    tune: str = "mse",
+    levels: Tensor = PLAIN_LEVELS,
+) -> bytes:
     """Export a trained model to integers and write its file; returns the model id.
 
     Args:
         counts: of its symbols (`fit.symbol_counts`), to fit the coding tables to; None: they are Gaussians'.
         tune: the distortion it was trained for, one of TUNES.
+        levels: of each quality, float [100], rising within 1..MAX_LEVEL.
 
     Raises:
         ValueError: weights too large for the integer arithmetic (`IntegerConv.from_float`).
     """
     model = model.with_hyper_steps_in_range()
     tensors = {f"{name}.{k}": v.half() for name in _FLOAT for k, v in getattr(model, name).state_dict().items()}
-    tensors |= {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model).state_dict().items()}
+    tensors |= {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model, levels).state_dict().items()}
+    tensors["levels"] = levels.float()
     tables = gaussian_tables() if counts is None else fitted_tables(counts)
     for name, table in zip(("freqs", "limits", "raw_bits"), tables, strict=True):
         tensors[f"tables.{name}"] = torch.from_numpy(table)
@@ -105,7 +119,7 @@ def save(path: Path, model: Model, counts: np.ndarray | None = None, tune: str =
 def float_model(path: Path) -> Model:
     """The model that was saved, up to its export's rounding: to be trained further. Raises ModelError as `load`."""
     codec = load(path, torch.device("cpu"))
-    state = codec.net.floats()
+    state = codec.net.floats(codec.levels)
     for name in _FLOAT:
         state |= {f"{name}.{k}": v for k, v in getattr(codec, name).state_dict().items()}
     model = Model(codec.config)
@@ -262,6 +276,14 @@ def _assemble(
     if (tune := metadata.get("tune", "mse")) not in TUNES:
         raise ValueError(f"tune {tune!r}: allowed are {', '.join(TUNES)}")
 
+    levels = tensors.get("levels", PLAIN_LEVELS)  # models of before 2026-11-29 have none
+    if levels.dtype != torch.float32 or levels.shape != PLAIN_LEVELS.shape:
+        raise ValueError(f"levels are {levels.dtype} {list(levels.shape)}: float32 [{QUALITIES}] is allowed")
+    if not (1 <= levels[0] and levels[-1] <= MAX_LEVEL and (levels.diff() > 0).all()):
+        right = torch.cat([levels[:1] >= 1, (levels.diff() > 0) & (levels[1:] <= MAX_LEVEL)])
+        wrong = int((~right).nonzero()[0])
+        raise ValueError(f"levels[{wrong}] is {levels[wrong]:g}: levels must rise, within 1 to {MAX_LEVEL:g}")
+
     def fill(module: nn.Module, name: str) -> nn.Module:
         state = {k.removeprefix(name + "."): v for k, v in tensors.items() if k.startswith(name + ".")}
         if name in _FLOAT:
@@ -289,6 +311,7 @@ def _assemble(
         walk=starter(net, nets),
         tables=entropy.Tables(*tables),
         dead_zones=torch.from_numpy(dead_zones(*tables)).to(device),
+        levels=levels.to(device),
         tune=tune,
         device=device,
     )

@@ -63,6 +63,12 @@ def shipped():
 
 
 @pytest.fixture(scope="module")
+def psnr_model():
+    """The shipped one that is trained for squared error, and refined by it."""
+    return weights.load(weights.find("psnr"), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory):
     """A model of another id: untrained, but whole."""
     torch.manual_seed(0)

@@ -1,6 +1,5 @@
 """`aec train`: models that decode what they encode, and hours of work that nothing overwrites."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from PIL import Image
 from shell import aec, files, here
 
 import codec
-from codec import cli, weights
-from codec import train as training
+from codec import arguments, cli, losses, weights
+from codec.calibration import EVEN_LEVELS
 from codec.model import CONFIGS, TUNES
 from codec.train import Options, Run, checkpoint_path
 
@@ -68,12 +67,12 @@ def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_c
 
 
 def test_a_model_tuned_for_ms_ssim_says_so_and_its_symbols_are_not_refined(tmp_path, capsys):
-    pytest.importorskip("pytorch_msssim")
     for i in range(2):
         Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
     model, options = tmp_path / "m.safetensors", ["--config", "small", "--batch", 4, "--device", "cpu"]
     assert here("train", tmp_path, "-o", model, "--minutes", 0.002, "--tune", "ms-ssim", *options) == 0
-    assert re.search(r"q  40 .* dB  MS-SSIM 0\.\d{4} of 1\n", capsys.readouterr().err)
+    scores = r"q  40  .* bpp  SSIMULACRA 2 -?\d+\.\d\d  MS-SSIM 0\.\d{4}  PSNR \d+\.\d\d\n"
+    assert re.search(scores, capsys.readouterr().err)
     assert weights.load(model, torch.device("cpu")).tune == "ms-ssim"
     plain, zeros, thorough = (codec.encode(photos.photo(64, 80), 60, effort=e, model=model) for e in (1, 2, 9))
     assert zeros == thorough and len(zeros) < len(plain)
@@ -84,11 +83,53 @@ def test_a_model_tuned_for_ms_ssim_says_so_and_its_symbols_are_not_refined(tmp_p
         Run.load(checkpoint_path(model), Options(1, tune="mse"))
 
 
-def test_tuning_for_ms_ssim_says_what_it_needs(tmp_path, monkeypatch, capsys):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(training, "find_spec", lambda name: None if name == "pytorch_msssim" else found(name))
-    assert here("train", tmp_path, "-o", tmp_path / "m.safetensors", "--minutes", 1, "--tune", "ms-ssim") == 3
-    assert "pip install pytorch-msssim" in capsys.readouterr().err
+def test_no_minutes_fit_tables_and_qualities_and_train_nothing(tmp_path, tiny_model):
+    for i in range(2):
+        Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
+    fitted = tmp_path / "fitted.safetensors"
+    assert here("train", tmp_path, "-o", fitted, "--minutes", 0, "--init", tiny_model[0], "--quiet") == 0
+    before, after = (weights.load(path, torch.device("cpu")) for path in (tiny_model[0], fitted))
+    for net in ("analysis", "hyper_analysis", "synthesis"):
+        ours, theirs = getattr(before, net).state_dict(), getattr(after, net).state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert not torch.equal(after.levels, EVEN_LEVELS) and (after.levels.diff() > 0).all()
+    assert not checkpoint_path(fitted).exists()
+
+
+def test_a_mixture_of_its_own_can_be_trained_for_and_is_gone_on_with(tmp_path, tiny_model):
+    for i in range(2):
+        Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
+    model = tmp_path / "m.safetensors"
+    options = ["--init", tiny_model[0], "--tune", "eye", "--shares", "mse=0.4,ssimulacra2=0.6", "--batch", 4, "--quiet"]
+    assert here("train", tmp_path, "-o", model, "--minutes", 0.002, *options) == 0
+    assert weights.load(model, torch.device("cpu")).tune == "eye"
+    assert Run.load(checkpoint_path(model), Options(1)).shares == {"mse": 0.4, "ssimulacra2": 0.6}
+    with pytest.raises(ValueError, match="shares {'mse': 1.0}: .* is of a run for {'mse': 0.4, 'ssimulacra2': 0.6}"):
+        Run.load(checkpoint_path(model), Options(1, shares={"mse": 1.0}))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--shares", "mse=0.5,lpips=0.5"], "'lpips=0.5': NAME=SHARE, where NAME is one of mse, ms-ssim, ssimulacra2"),
+        (["--shares", "mse=0"], "0: must be above 0"),
+        (["--shares", "mse="], "'mse=': the share must be a number"),
+        (["--shares", "mse=0.5,mse=0.5"], "mse is there twice"),
+        (["--shares", "mse=0.5,ms-ssim=1"], "the shares are 1.5 together, and must be 1"),
+        (["--minutes", "0"], "--minutes 0 needs --init or --resume"),
+        (["--minutes", "-1"], "-1: must be at least 0"),
+        (["--blend", "psnr", "0.5"], "--blend needs --init"),
+        (["--init", "psnr", "--blend", "psnr", "1.5"], "share '1.5': a number from 0"),
+        (["--init", "psnr", "--blend", "psnr", "half"], "share 'half': a number from 0"),
+    ],
+)
+def test_mixtures_that_make_no_sense_are_usage_errors(options, words, tmp_path, capsys):
+    assert here("train", tmp_path, "-o", tmp_path / "m.safetensors", "--minutes", 1, *options) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_measures_that_shares_name_are_those_of_the_losses():
+    assert arguments.MEASURES == tuple(losses.MEASURES)
 
 
 @pytest.mark.parametrize("tune", TUNES)
@@ -113,7 +154,7 @@ def test_every_configuration_can_be_asked_for(name):
         (["notes", "--resume", "notes/a.txt"], 6, "not an aec training checkpoint"),
         (["notes", "--init", "notes/a.txt"], 6, "not an aec training checkpoint"),
         (["two", "--init", "one"], 6, "no model 'one'"),
-        (["notes", "--init", "base", "--config", "small"], 6, "cannot grow into small"),
+        (["notes", "--init", "psnr", "--config", "small"], 6, "cannot grow into small"),
     ],
 )
 def test_train_says_what_is_wrong_before_it_starts(arguments, code, words, tmp_path, monkeypatch, capsys):

@@ -20,7 +20,7 @@ from codec.integer import (
     IntegerLeaky,
     IntegerQualityVector,
     accumulator_bound,
-    all_qualities,
+    at_levels,
 )
 from codec.layers import FRACTION_BITS, LEAK_BITS, QualityVector
 from codec.model import Config, Model
@@ -273,7 +273,7 @@ def test_steps_and_hyper_tables_are_exported_on_their_grids(config):
         model.log_step.knots.normal_(-3, 3)
         model.hyper_index.knots.normal_(3, 4)
     net = IntegerEntropyNet.from_float(model)
-    steps = all_qualities(model.log_step).exp() * ONE
+    steps = at_levels(model.log_step).exp() * ONE
     assert torch.equal(net.step.double(), steps.round().clamp(1, 32767))
     assert net.step.min() >= 1 and net.hyper_step.min() >= 1
     assert net.hyper_index.min() >= 1 and net.hyper_index.max() <= 63
@@ -292,7 +292,7 @@ def test_hyperlatents_with_steps_beyond_the_integers_range_are_exported_smaller_
         assert torch.allclose(before, after, rtol=1e-4, atol=1e-4)
     weights.save(tmp_path / "m.safetensors", model)
     net = weights.load(tmp_path / "m.safetensors", torch.device("cpu")).net
-    expected = (all_qualities(scaled.hyper_log_step).exp() * ONE).round().clamp(min=1)  # nothing is cut off at the top
+    expected = (at_levels(scaled.hyper_log_step).exp() * ONE).round().clamp(min=1)  # nothing is cut off at the top
     assert torch.equal(net.hyper_step.double(), expected)
     again = scaled.with_hyper_steps_in_range()
     assert all(torch.equal(a, b) for a, b in zip(scaled.parameters(), again.parameters(), strict=True))

@@ -90,7 +90,7 @@ def test_lossless_contradicts_whatever_else_says_how_good(other):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "RGB", "L", "LA", "1"])
-@pytest.mark.parametrize("quality", [60, 100])
+@pytest.mark.parametrize("quality", [75, 100])
 def test_logos_are_kept_exactly_for_that_is_smaller(mode, quality):
     image = logo(mode)
     data = codec.encode(image, quality)

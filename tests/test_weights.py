@@ -7,9 +7,11 @@ import photos
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 import codec
 from codec import weights
+from codec.errors import ModelError
 from codec.model import Config, Model
 
 CPU = torch.device("cpu")
@@ -150,3 +152,45 @@ def test_a_model_with_another_configuration_or_without_a_tensor_is_refused(tiny_
         weights.write_tensors(path, tensors, {"aec_model": text} | weights._hashes(tensors, text))
         with pytest.raises(codec.ModelError, match=f"(?s)not a model this aec can run.*({words})"):
             weights.load(path, CPU)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda levels: levels.index_fill_(0, torch.tensor([57]), float("nan")), r"levels\[57\] is nan"),
+        (lambda levels: levels.flip(0), r"levels\[1\] is .*: levels must rise"),
+        (lambda levels: levels + 100, r"levels\[20\] is 121"),
+        (lambda levels: levels - 1, r"levels\[0\] is 0"),
+        (lambda levels: levels[:99], r"levels are torch.float32 \[99\]: float32 \[100\] is allowed"),
+        (lambda levels: levels.double(), r"levels are torch.float64 \[100\]"),
+    ],
+)
+def test_levels_that_no_exporter_writes_are_refused(tiny_model, tmp_path, change, words):
+    tensors, config = load_file(tiny_model[0]), weights._metadata(tiny_model[0])
+    tensors["levels"] = change(torch.arange(1.0, 101.0))
+    path = tmp_path / "m.safetensors"
+    weights.write_tensors(path, tensors, config | weights._hashes(tensors, config["aec_model"]))
+    with pytest.raises(ModelError, match=words):
+        weights.load(path, torch.device("cpu"))
+
+
+def test_a_model_of_before_levels_has_its_qualities_for_levels(tiny_model, tmp_path):
+    tensors, config = load_file(tiny_model[0]), weights._metadata(tiny_model[0])
+    del tensors["levels"]
+    path = tmp_path / "m.safetensors"
+    weights.write_tensors(path, tensors, config | weights._hashes(tensors, config["aec_model"]))
+    model = weights.load(path, torch.device("cpu"))
+    assert model.level(1).tolist() == [1.0] and model.level(73).tolist() == [73.0]
+
+
+def test_a_float_model_is_what_was_exported_whatever_the_levels(tmp_path):
+    torch.manual_seed(3)
+    model = Model(Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2))
+    for vector in (model.log_step, model.entropy.quality):
+        torch.nn.init.normal_(vector.knots, std=0.3)
+    levels = 1 + 119 * torch.linspace(0, 1, 100) ** 1.5
+    weights.save(tmp_path / "m.safetensors", model, levels=levels)
+    back = weights.float_model(tmp_path / "m.safetensors")
+    for name in ("log_step", "entropy.quality"):
+        knots = [m.get_submodule(name).knots for m in (model, back)]
+        assert torch.allclose(*knots, atol=0.02)
