@@ -32,6 +32,7 @@ from .model import HYPER_STRIDE
 from .parallel import team
 from .refine import iterations
 from .search import HIGHEST, Goal, Trial, find
+from .ssimulacra2 import MIN_SIDE
 from .weights import Codec
 
 LEVELS = (1.0, 25.0, 50.0, 75.0, 100.0)
@@ -186,12 +187,12 @@ def encode(
 
     Raises:
         OutOfReach: as it says; the message has the nearest that was reached. A picture with a side below
-            `fidelity.LEAST_SIDE` has no SSIMULACRA 2, and reaches none.
+            ssimulacra2.MIN_SIDE has no SSIMULACRA 2, and reaches none.
     """
-    if target.ssimulacra2 is not None and min(pixels.width, pixels.height) < fidelity.LEAST_SIDE:
+    if target.ssimulacra2 is not None and min(pixels.width, pixels.height) < MIN_SIDE:
         raise OutOfReach(
             f"target of SSIMULACRA 2 {target.ssimulacra2}: this picture of {pixels.width}x{pixels.height} has none; "
-            f"both sides must be at least {fidelity.LEAST_SIDE}"
+            f"both sides must be at least {MIN_SIDE}"
         )
     task, goal, stage = _Task(codec, pixels, target, other_bytes, header.tile), target.goal(codec), _stages(progress)
     if iterations(codec, effort):

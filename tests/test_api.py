@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import codec
-from codec import entropy, format, latents, pipeline, weights
+from codec import entropy, fidelity, format, latents, pipeline, weights
 from codec.api import EFFORTS, TILE
 from codec.image import to_pixels
 from codec.model import level_lambda
@@ -271,6 +271,39 @@ def test_a_target_psnr_is_reached():
     assert 32.0 <= photos.psnr(codec.decode(data, output="numpy"), image) < 32.3
 
 
+def test_a_target_ssimulacra2_is_reached():
+    image = photos.astronaut()[:160, :200]
+    data = codec.encode(image, target_ssimulacra2=64)
+    assert 64 <= ssimulacra2(image, codec.decode(data, output="numpy")) <= 64.7
+    assert codec.encode(image, target_ssimulacra2=64.0) == data
+
+
+def test_a_target_ssimulacra2_is_for_8_bits_and_what_alpha_shows():
+    eight = photos.astronaut()[:160, 100:300]
+    deep = eight.astype(np.uint16) * 257 + 100
+    data = codec.encode(deep, target_ssimulacra2=60)
+    assert codec.inspect(data).depth == 16
+    assert 60 <= ssimulacra2(eight, codec.decode(data, output="numpy", depth=8)) <= 60.7
+    alpha = np.full((160, 200, 1), 255, np.uint8)
+    alpha[:, :80] = 0
+    shown = np.dstack([eight, alpha])
+    decoded = codec.decode(codec.encode(shown, target_ssimulacra2=60), output="numpy")
+    pixels, colours = to_pixels(shown), torch.from_numpy(decoded[..., :3]).permute(2, 0, 1)
+    assert np.array_equal(decoded[..., 3:], alpha) and 60 <= fidelity.score(pixels, colours) <= 60.7
+
+
+@pytest.mark.parametrize(("size", "wanted"), [((24, 30), 99.5), ((24, 30), 100), ((7, 40), 1), ((40, 7), 50)])
+def test_a_picture_that_no_quality_gives_a_score_is_kept_exactly(size, wanted):
+    image = photos.photo(*size)
+    data = codec.encode(image, target_ssimulacra2=wanted)
+    assert codec.inspect(data).stored and np.array_equal(codec.decode(data, output="numpy"), image)
+
+
+def test_a_target_ssimulacra2_is_at_most_100():
+    with pytest.raises(ValueError, match="target_ssimulacra2 100.5: must be above 0, at most 100"):
+        codec.encode(photos.photo(8, 8), target_ssimulacra2=100.5)
+
+
 def test_a_size_that_holds_the_picture_exactly_is_used_for_that():
     image = np.full((64, 64, 3), 90, np.uint8)
     image[10:20, 30:50] = (200, 10, 10)
@@ -290,7 +323,7 @@ def test_targets_beyond_all_files_are_met(target):
     assert np.array_equal(codec.decode(codec.encode(image, **target), output="numpy"), image)
 
 
-@pytest.mark.parametrize("name", ["target_size", "target_bpp", "target_psnr"])
+@pytest.mark.parametrize("name", ["target_size", "target_bpp", "target_psnr", "target_ssimulacra2"])
 def test_targets_are_numbers_above_0_and_exclude_each_other(name):
     image = photos.photo(8, 8)
     for wrong, error in (

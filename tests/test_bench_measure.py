@@ -280,8 +280,10 @@ def test_peak_memory_is_the_child_s_own():
 
 def test_the_targets_figures_are_of_files_that_meet_them(tmp_path, capsys):
     Image.fromarray(photos.photo(96, 128)).save(tmp_path / "a.png")
-    assert targets.main([str(tmp_path / "a.png"), "--bpp", "1,2", "--psnr", "30"]) == 0
-    sizes, decibels = capsys.readouterr().out.splitlines()
+    wanted = ["--bpp", "1,2", "--psnr", "30", "--ssimulacra2", "60,70,75"]
+    assert targets.main([str(tmp_path / "a.png"), *wanted]) == 0
+    sizes, decibels, scores = capsys.readouterr().out.splitlines()
     least, _, most = (float(v) for v in re.findall(r"[\d.]+", sizes.split("used")[1].split(";")[0]))
     assert sizes.startswith("target_bpp: 2 cases") and 0 < least <= most <= 100
     assert decibels.startswith("target_psnr: 1 cases") and float(decibels.split("target ")[1].split(",")[0]) >= 0
+    assert scores.startswith("target_ssimulacra2: 3 cases") and float(scores.split("target ")[1].split(",")[0]) >= 0

@@ -11,6 +11,7 @@ from shell import files, here
 
 import codec
 from codec import format, metadata
+from codec.ssimulacra2 import ssimulacra2
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<?xpacket begin=""?><x:xmpmeta xmlns:x="adobe:ns:meta/"><a>\xc3\xa4</a></x:xmpmeta><?xpacket end="w"?>'
@@ -172,7 +173,8 @@ def test_crop_and_scale_are_those_of_the_library(tmp_path, packed, capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--target-size", "1.2k"), ("--target-bpp", "0.6"), ("--target-psnr", "33")]
+    ("option", "value"),
+    [("--target-size", "1.2k"), ("--target-bpp", "0.6"), ("--target-psnr", "33"), ("--target-ssimulacra2", "70")],
 )
 def test_a_target_is_met(tmp_path, option, value):
     pixels = photos.photo(128, 128)
@@ -181,6 +183,8 @@ def test_a_target_is_met(tmp_path, option, value):
     data = (tmp_path / "x.aec").read_bytes()
     if option == "--target-psnr":
         assert photos.psnr(codec.decode(data, output="numpy"), pixels) >= 33
+    elif option == "--target-ssimulacra2":
+        assert 70 <= ssimulacra2(pixels, codec.decode(data, output="numpy")) <= 70.7
     else:
         limit = 1200 if option == "--target-size" else 0.6 * 128 * 128 / 8
         assert 0.9 * limit < len(data) <= limit
@@ -223,6 +227,11 @@ def test_a_picture_that_would_grow_is_stored_skipped_or_refused(tmp_path, capsys
         ["--target-size", "-5k"],
         ["--target-bpp", "0"],
         ["--target-psnr", "inf"],
+        ["--target-ssimulacra2", "70", "-q", "50"],
+        ["--target-ssimulacra2", "70", "--target-psnr", "40"],
+        ["--target-ssimulacra2", "0"],
+        ["--target-ssimulacra2", "100.5"],
+        ["--target-ssimulacra2", "nan"],
         ["--lossless", "--alpha-q", "50"],
         ["--alpha-q", "101"],
         ["--strip", "--metadata", "all"],

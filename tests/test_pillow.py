@@ -237,6 +237,8 @@ def test_save_is_encode(tmp_path):
     assert (tmp_path / "b.AEC").read_bytes() == codec.encode(image, 20, "cpu", effort=1)
     image.save(tmp_path / "c.aec", model=weights.DEFAULT)
     assert (tmp_path / "c.aec").read_bytes() == codec.encode(image)
+    image.save(tmp_path / "d.aec", target_ssimulacra2=60)
+    assert (tmp_path / "d.aec").read_bytes() == codec.encode(image, target_ssimulacra2=60) != codec.encode(image)
 
 
 def test_save_of_an_opened_file_onto_itself(path, data):
@@ -247,7 +249,14 @@ def test_save_of_an_opened_file_onto_itself(path, data):
 
 @pytest.mark.parametrize(
     "options",
-    [{"quality": 0}, {"quality": "high"}, {"effort": 10}, {"model": "no-such"}, {"device": "tpu"}],
+    [
+        {"quality": 0},
+        {"quality": "high"},
+        {"effort": 10},
+        {"model": "no-such"},
+        {"device": "tpu"},
+        {"target_ssimulacra2": 101},
+    ],
 )
 def test_wrong_options_raise_and_leave_no_file(tmp_path, options):
     with pytest.raises((ValueError, TypeError, codec.ModelError), match=r"\w+ .*\w"):
