@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -36,6 +36,11 @@ class Goal:
     high: float
     at_most: bool
     slopes: np.ndarray
+
+    def wider(self, times: float) -> "Goal":
+        """About the same middle."""
+        more = (times - 1) * (self.high - self.low) / 2
+        return replace(self, low=self.low - more, high=self.high + more)
 
     def right(self, value: float) -> bool:
         return self.low <= value <= self.high

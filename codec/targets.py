@@ -36,15 +36,17 @@ from .ssimulacra2 import MIN_SIDE
 from .weights import Codec
 
 LEVELS = (1.0, 25.0, 50.0, 75.0, 100.0)
-LOG_BYTES_SLOPE, DB_SLOPE = (0.051, 0.047, 0.034, 0.026, 0.023), (0.12, 0.18, 0.225, 0.205, 0.14)  # there, by level
+LOG_BYTES_SLOPE, DB_SLOPE = (0.051, 0.047, 0.034, 0.026, 0.023), (0.1, 0.14, 0.18, 0.16, 0.11)  # there, by level
 # What refined files have more than others of the same knob: 0.02 to 0.3 dB, 0.4 to 1 point. Their size changes by some
 # -0.5 to 1 %, less than a goal is wide.
 REFINED_DB, REFINED_SCORE = 0.1, 0.6
 MIDDLE = 50.0  # a knob to begin at
-NEAR = 3  # levels from the latents' own at which they are quantised: by SSIMULACRA 2 it costs 0 to 3 % more bytes
+NEAR = 4  # levels from the latents' own at which they are quantised: by SSIMULACRA 2 it costs 0 to 4 % more bytes
 CELL = 64  # side of the sample's cells, as large as a hyperlatent's
 SAMPLE, MOST_CELLS = 1 / 8, 8  # of the picture's area; cells along a side of the sample
-TORN = 0.89  # what a picture's bytes are of its sample's, by area: between cells nothing can be predicted
+# Between the sample's cells nothing can be predicted: a picture's bytes by those of its sample, by area, and how much
+# more it has in dB.
+TORN_BYTES, TORN_DB = 0.89, 0.8
 
 
 class OutOfReach(ValueError):
@@ -65,8 +67,8 @@ class Target:
     psnr: float | None = None
     ssimulacra2: float | None = None
 
-    def goal(self, codec: Codec, slack: float = 1.0, unrefined: bool = False) -> Goal:
-        """Logarithms of bytes, dB or points that are right; as wide as 2 to 3 % of the bytes, times `slack`.
+    def goal(self, codec: Codec, unrefined: bool = False) -> Goal:
+        """Logarithms of bytes, dB or points that are right; as wide as 2 to 3 % of the bytes.
 
         Args:
             unrefined: of files that are to be refined later.
@@ -75,12 +77,12 @@ class Target:
         rise = np.gradient(levels)
         if self.bytes is not None:
             most = math.log(max(1, self.bytes))
-            return Goal(most - 0.028 * slack, most, True, np.interp(levels, LEVELS, LOG_BYTES_SLOPE) * rise)
+            return Goal(most - 0.028, most, True, np.interp(levels, LEVELS, LOG_BYTES_SLOPE) * rise)
         if self.psnr is not None:
             least = self.psnr - (REFINED_DB if unrefined else 0)
-            return Goal(least, least + 0.12 * slack, False, np.interp(levels, LEVELS, DB_SLOPE) * rise)
+            return Goal(least, least + 0.12, False, np.interp(levels, LEVELS, DB_SLOPE) * rise)
         least = self.ssimulacra2 - (REFINED_SCORE if unrefined else 0)
-        return Goal(least, least + 0.7 * slack, False, np.ones_like(levels))
+        return Goal(least, least + 0.7, False, np.ones_like(levels))
 
     def missed(self, nearest: float) -> "OutOfReach":
         """The error where the value nearest to the goal does not meet it."""
@@ -103,7 +105,7 @@ class _Task:
     """A picture to code, and how its files are judged.
 
     Args:
-        area: what the payloads are multiplied by; above 1 for a sample.
+        area, gain: of a sample, what the payloads are multiplied by, and what is added to the PSNR, in dB.
     """
 
     codec: Codec
@@ -112,6 +114,7 @@ class _Task:
     other_bytes: int
     tile: int
     area: float = 1.0
+    gain: float = 0.0
 
     def level(self, knob: float) -> float:
         """That of the knob's quality."""
@@ -127,7 +130,8 @@ class _Task:
             size = n * self.area + len(format.write(header, payloads)) - n + self.other_bytes
             return _File(knob, math.log(size), payloads)
         if self.target.psnr is not None:
-            return _File(knob, fidelity.psnr(self.pixels, pipeline.decode(self.codec, header, payloads)), payloads)
+            decoded = pipeline.decode(self.codec, header, payloads)
+            return _File(knob, fidelity.psnr(self.pixels, decoded) + self.gain, payloads)
         decoded = pipeline.decode(self.codec, replace(header, depth=8), payloads)
         return _File(knob, fidelity.score(self.pixels, decoded), payloads)
 
@@ -147,7 +151,7 @@ class _Task:
 
         alpha = None if self.pixels.alpha is None else pick(self.pixels.alpha)
         pixels = replace(self.pixels, data=pick(self.pixels.data), alpha=alpha)
-        return replace(self, pixels=pixels, area=TORN * height * width / (n * CELL) ** 2)
+        return replace(self, pixels=pixels, area=TORN_BYTES * height * width / (n * CELL) ** 2, gain=TORN_DB)
 
 
 def _setting(codec: Codec, knob: float) -> tuple[Codec, int]:
@@ -227,18 +231,18 @@ def _among_latents(task: _Task, goal: Goal, stage: _Stage) -> _File:
     # is left to 100.
     before = None if task.target.ssimulacra2 is None else Trial(HIGHEST, 100.0)
     code = _coder(task, stage)
-    return find(lambda knob: task.trial(knob, code(knob)), goal, _start(task), before)
+    return find(lambda knob: task.trial(knob, code(knob)), goal, _start(task, goal), before)
 
 
-def _start(task: _Task) -> float:
+def _start(task: _Task, goal: Goal) -> float:
     """The knob to begin at: the quality that means the score; else where a sample meets the goal, more or less."""
     if task.target.ssimulacra2 is not None:
         return task.target.ssimulacra2
     sample = task.sample()
     if sample is task:
         return MIDDLE
-    code = _coder(sample, _stages(lambda share: None))
-    return find(lambda knob: sample.trial(knob, code(knob)), task.target.goal(task.codec, slack=5.0), MIDDLE).knob
+    goal, code = goal.wider(5.0), _coder(sample, _stages(lambda share: None))
+    return find(lambda knob: sample.trial(knob, code(knob)), goal, MIDDLE).knob
 
 
 def _refined(task: _Task, effort: int, stage: _Stage, knob: float) -> _File:

@@ -232,7 +232,7 @@ def test_the_sample_is_made_of_pieces_of_the_picture():
     sample = task.sample()
     n = sample.pixels.height // targets.CELL
     assert sample.pixels.data.shape == (3, 64 * n, 64 * n)
-    assert math.isclose(sample.area * (64 * n) ** 2, targets.TORN * 350 * 450)
+    assert math.isclose(sample.area * (64 * n) ** 2, targets.TORN_BYTES * 350 * 450)
     rows = np.lib.stride_tricks.sliding_window_view(image, (1, 64, 3))[:287, :, 0, 0]
     for cell in sample.pixels.data.unfold(1, 64, 64).unfold(2, 64, 64).permute(1, 2, 3, 4, 0).flatten(0, 1).numpy():
         places = np.argwhere((rows == cell[0]).all((2, 3)))
