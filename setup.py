@@ -19,7 +19,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# Files that need more than the baseline say so in their names; csrc/isa.h chooses among them at run time.
+# Files that need more than the baseline say so in their names; csrc/base/isa.h chooses among them at run time.
 ISA_FLAGS = {
     "x86_64": {
         "_avx2": "-mavx2 -mbmi -mbmi2",
@@ -31,6 +31,7 @@ ISA_FLAGS = {
 }
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 ROOT = Path(__file__).parent.resolve()
+CSRC = ROOT / "csrc"
 EMULATION = ROOT / "tests" / "cuda_emulation"
 NINJA_FILE = """\
 rule cxx
@@ -149,7 +150,7 @@ class NinjaBuildExt(build_ext):
         nvcc, archs, emulate = choose_nvcc(), cuda_archs(), os.environ.get("AEC_CUDA") == "emulate"
         debug = os.environ.get("DEBUG", "0") not in ("", "0")
         optimise = ["-O0", "-g"] if debug else ["-O3", "-DNDEBUG"]
-        includes = [f"-I{sysconfig.get_path('include')}", f"-I{pybind11.get_include()}"]
+        includes = [f"-I{path}" for path in (CSRC, sysconfig.get_path("include"), pybind11.get_include())]
         cxxflags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-pthread", *optimise, *includes]
         cxxflags.append("-ffp-contract=off")  # the encoder's choices are the same with and without fused multiply-add
         cxxflags.append("-fno-trapping-math")  # nobody reads the exception flags; AVX2 makes vectors of those choices
@@ -157,7 +158,7 @@ class NinjaBuildExt(build_ext):
             names = " ".join([*(f"sm_{a}" for a in archs), f"compute_{archs[-1]}"])
             cxxflags += ["-DAEC_WITH_CUDA", f'-DAEC_CUDA_ARCHS="{names}"']
         cxxflags += shlex.split(os.environ.get("CXXFLAGS", ""))
-        nvccflags = ["-std=c++17", "-Xcompiler=-fPIC,-fvisibility=hidden", *gencode(archs)]
+        nvccflags = ["-std=c++17", f"-I{CSRC}", "-Xcompiler=-fPIC,-fvisibility=hidden", *gencode(archs)]
         nvccflags += ["-O0", "-g", "-G"] if debug else ["-O3", "-DNDEBUG", "-lineinfo"]
         cxx = shlex.split(os.environ.get("CXX", "c++"))
         # nvcc knows where its own static runtime lives.
@@ -197,7 +198,7 @@ class NinjaBuildExt(build_ext):
 
 
 def csrc(*suffixes: str) -> list[str]:
-    return sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").iterdir() if p.suffix in suffixes)
+    return sorted(str(p.relative_to(ROOT)) for p in CSRC.rglob("*") if p.suffix in suffixes)
 
 
 setup(

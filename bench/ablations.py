@@ -21,14 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec import layers, train
-from codec.data import Crops, load_images
-from codec.layers import saturate
+from codec.coding.model_file import resolve_device
 from codec.metrics import bd_rate
-from codec.model import CONFIGS, INDEX_UNIT, Model
-from codec.order import step_of
-from codec.train import SIDE, Options, Run, learning_rate_at
-from codec.weights import resolve_device
+from codec.nets import layers
+from codec.nets.coding_order import step_of
+from codec.nets.layers import saturate
+from codec.nets.model import CONFIGS, INDEX_UNIT, Model
+from codec.train import loop
+from codec.train.images import Crops, load_images
+from codec.train.loop import SIDE, Options, Run, learning_rate_at
 
 QUALITIES = (10, 30, 50, 70, 90)
 
@@ -221,7 +222,7 @@ def run_variant(variant: Variant, data: list[np.ndarray], minutes: float, device
     start, spent = clock(), 0.0
     while spent < 60 * minutes:
         progress = spent / 60 / minutes
-        side, batch = variant.sides[progress >= train.LARGE_CROPS_FROM]
+        side, batch = variant.sides[progress >= loop.LARGE_CROPS_FROM]
         run.update(crops.draw(batch, side), run.options.learning_rate * learning_rate_at(progress))
         spent = clock() - start
     return run

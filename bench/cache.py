@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codec.files import write_bytes
+from codec.io import write_bytes
 
 
 def default_folder() -> Path:

@@ -130,17 +130,18 @@ def _aec_about(options: _Options) -> About:
     """The code and the model go by their contents: what was measured with others is another codec's."""
     import torch
 
-    from codec import api, weights
+    from codec import api
+    from codec.coding import model_file
 
     try:
         number = importlib.metadata.version("aec-codec")
     except importlib.metadata.PackageNotFoundError:
         number = "(not installed)"
-    model = weights.find(options.model)
-    device = weights.resolve_device(options.device)
+    model = model_file.find(options.model)
+    device = model_file.resolve_device(options.device)
     where = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"
     # The id is the decoder's, by which `aec info` and bench/training.md name the model; the hash is the encoder's too.
-    identity = f"{weights.load(model, device).id.hex()}, {hashlib.sha256(model.read_bytes()).hexdigest()[:12]}"
+    identity = f"{model_file.load(model, device).id.hex()}, {hashlib.sha256(model.read_bytes()).hexdigest()[:12]}"
     effort = options.effort or api.DEFAULT_EFFORT
     return About(
         version=f"aec {number}, code {_code_hash()}, torch {torch.__version__}",
@@ -156,19 +157,21 @@ def _code_hash() -> str:
 
     digest = hashlib.sha256(platform.python_version().encode())
     folder = Path(codec.__file__).parent
-    for path in sorted([*folder.glob("*.py"), *folder.glob("_C*")]):
-        digest.update(path.name.encode() + path.read_bytes())
+    rooms = [p for p in folder.rglob("*.py") if p.relative_to(folder).parts[0] != "bench"]
+    for path in sorted([*rooms, *folder.glob("_C*")]):
+        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def _aec_missing(options: _Options) -> str | None:
     try:
-        from codec import errors, weights
+        from codec import errors
+        from codec.coding import model_file
     except ImportError as error:
         return f"aec does not import: {error}"
     try:
-        weights.find(options.model)
-        weights.resolve_device(options.device)
+        model_file.find(options.model)
+        model_file.resolve_device(options.device)
     except (errors.AecError, ValueError) as error:
         return str(error)
     return None
@@ -178,9 +181,9 @@ def _aec_resident(options: _Options) -> Resident | None:
     import torch
 
     import codec
-    from codec import weights
+    from codec.coding import model_file
 
-    device = weights.resolve_device(options.device)
+    device = model_file.resolve_device(options.device)
     if device.type != "cuda":
         return None
     return Resident(

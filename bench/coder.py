@@ -28,8 +28,9 @@ from pathlib import Path
 
 import numpy as np
 
-from codec import _C, entropy
-from codec.tables import allocate, gaussian_pmf, scales
+from codec import _C
+from codec.coding import rans
+from codec.nets.cdf_tables import allocate, gaussian_pmf, scales
 
 from .machine import machine_line, source_commit
 from .symbols import Model, Symbols, joined, of_pictures, pictures, sample
@@ -105,7 +106,7 @@ class Row:
 
 
 def aec(
-    name: str, model: Model, tiles: Sequence[Symbols], isa: str, threads: int = 1, lanes_log2: int = entropy.AUTO_LANES
+    name: str, model: Model, tiles: Sequence[Symbols], isa: str, threads: int = 1, lanes_log2: int = rans.AUTO_LANES
 ) -> Contender:
     """Our coder on one instruction set; each tile is a payload. Threads share out tiles, or the lanes of just one."""
     parts = [tile.parts() for tile in tiles]
@@ -117,14 +118,14 @@ def aec(
         return list((pool.map if pool else map)(work, *arguments))
 
     def encode_tile(t: Symbols) -> bytes:
-        return entropy.encode(t.symbols, t.indexes, t.segments, model.tables, lanes_log2, lane_threads)
+        return rans.encode(t.symbols, t.indexes, t.segments, model.tables, lanes_log2, lane_threads)
 
     def encode() -> tuple[list[bytes], int]:
         payloads = of_all(encode_tile, tiles)
         return payloads, sum(map(len, payloads))
 
     def decode_tile(payload: bytes, indexes: list[np.ndarray]) -> list[np.ndarray]:
-        decoder = entropy.Decoder(model.tables, payload)
+        decoder = rans.Decoder(model.tables, payload)
         out = [decoder.decode(segment, lane_threads) for segment in indexes]
         decoder.finish()
         return out
@@ -162,7 +163,7 @@ def constriction_gaussians(data: Symbols, information_bits: float) -> Contender:
 
     symbols, indexes = data.coded()
     symbols, deviations, means = symbols.astype(np.int32), scales()[indexes], np.zeros(len(symbols))
-    family = constriction.stream.model.QuantizedGaussian(-entropy.MAX_SYMBOL, entropy.MAX_SYMBOL)
+    family = constriction.stream.model.QuantizedGaussian(-rans.MAX_SYMBOL, rans.MAX_SYMBOL)
 
     def encode() -> tuple[np.ndarray, int]:
         coder = constriction.stream.stack.AnsCoder()
@@ -182,7 +183,7 @@ def constriction_tables(data: Symbols, information_bits: float) -> Contender:
 
     symbols, indexes = data.coded()
     order = np.argsort(indexes, kind="stable")
-    symbols, counts = symbols[order].astype(np.int32), np.bincount(indexes, minlength=entropy.INDEX_COUNT)
+    symbols, counts = symbols[order].astype(np.int32), np.bincount(indexes, minlength=rans.INDEX_COUNT)
     groups = []
     for index, part in enumerate(np.split(symbols, np.cumsum(counts)[:-1])):
         if len(part) == 0:
@@ -241,7 +242,7 @@ def _calls(it: Contender, payload: object) -> tuple[Callable, Callable]:
 
 
 def chosen_lanes_log2(model: Model, data: Symbols) -> int:
-    return entropy.encode(data.symbols, data.indexes, data.segments, model.tables)[0]
+    return rans.encode(data.symbols, data.indexes, data.segments, model.tables)[0]
 
 
 def lane_rows(model: Model, data: Symbols, runs: int, sizes: Sequence[int] = LANE_SIZES) -> list[tuple[Row, bool]]:

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from codec import entropy, entropy_cuda
+from codec.coding import rans, rans_cuda
 
 from .coder import Contender, Row, chosen_lanes_log2, compare, wall_seconds
 from .cuda_time import captured, event_seconds
 from .symbols import Model, Symbols
 
-LANES_LOG2 = (entropy.AUTO_LANES, 8, 10, 12)
+LANES_LOG2 = (rans.AUTO_LANES, 8, 10, 12)
 COPY_BYTES = 1 << 30
-EMULATED = entropy_cuda.DEVICE_TYPE == "cpu"  # neither graphs nor events there
+EMULATED = rans_cuda.DEVICE_TYPE == "cpu"  # neither graphs nor events there
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Batch:
         symbols, indexes: [N] int16 and uint8, tile after tile, as the encoder takes them.
         by_segment: indexes of a segment of all tiles, and its length in each, as the decoder takes them.
         segments: lengths, for each tile.
-        auto_lanes_log2: what `entropy.encode` chooses, for each tile.
+        auto_lanes_log2: what `rans.encode` chooses, for each tile.
         expected: [N] int16, `symbols` on the host.
         n_coded: symbols that are not skipped.
     """
@@ -51,7 +51,7 @@ class Batch:
     @classmethod
     def of(cls, model: Model, tiles: Sequence[Symbols], copies: int = 1) -> Batch:
         def upload(arrays: Sequence[np.ndarray]) -> torch.Tensor:
-            return torch.from_numpy(np.concatenate(arrays)).to(entropy_cuda.DEVICE_TYPE).repeat(copies)
+            return torch.from_numpy(np.concatenate(arrays)).to(rans_cuda.DEVICE_TYPE).repeat(copies)
 
         by_segment = zip(*(t.parts() for t in tiles), strict=True)
         return cls(
@@ -74,13 +74,13 @@ def contender(name: str, model: Model, batch: Batch, lanes_log2: int, in_shared:
         in_shared: tables in shared memory, or read through the caches.
     """
     device = batch.symbols.device
-    lanes = batch.auto_lanes_log2 if lanes_log2 == entropy.AUTO_LANES else [lanes_log2] * len(batch.segments)
-    encoder = entropy_cuda.Encoder(model.tables, batch.segments, lanes, device, in_shared)
+    lanes = batch.auto_lanes_log2 if lanes_log2 == rans.AUTO_LANES else [lanes_log2] * len(batch.segments)
+    encoder = rans_cuda.Encoder(model.tables, batch.segments, lanes, device, in_shared)
 
     def run() -> None:
         encoder.run(batch.symbols, batch.indexes)
 
-    def read(decoder: entropy_cuda.BatchDecoder) -> list[torch.Tensor]:
+    def read(decoder: rans_cuda.BatchDecoder) -> list[torch.Tensor]:
         decoder.rewind()
         return [decoder.decode(*segment) for segment in batch.by_segment]
 
@@ -90,13 +90,13 @@ def contender(name: str, model: Model, batch: Batch, lanes_log2: int, in_shared:
         return payloads, sum(map(len, payloads))
 
     def decode(payloads: list[bytes]) -> np.ndarray:
-        decoder = entropy_cuda.BatchDecoder(model.tables, payloads, device, in_shared)
+        decoder = rans_cuda.BatchDecoder(model.tables, payloads, device, in_shared)
         parts = [out.cpu().split(lengths) for out, (_, lengths) in zip(read(decoder), batch.by_segment, strict=True)]
         decoder.finish()
         return torch.cat([part for tile in zip(*parts, strict=True) for part in tile]).numpy()
 
     def calls(payloads: list[bytes]) -> tuple[Callable, Callable]:
-        decoder = entropy_cuda.BatchDecoder(model.tables, payloads, device, in_shared)
+        decoder = rans_cuda.BatchDecoder(model.tables, payloads, device, in_shared)
         both = run, lambda: read(decoder)
         return both if EMULATED else tuple(map(captured, both))
 
@@ -117,7 +117,7 @@ def measure(model: Model, tiles: Sequence[Symbols], n_symbols: int, runs: int) -
     ]
     out = []
     for lanes_log2 in LANES_LOG2:
-        lanes = "auto" if lanes_log2 == entropy.AUTO_LANES else f"2^{lanes_log2}"
+        lanes = "auto" if lanes_log2 == rans.AUTO_LANES else f"2^{lanes_log2}"
         for size, batch in groups:
             for in_shared in (True, False):
                 name = f"cuda, {size}, {lanes} lanes each, tables {'shared' if in_shared else 'cached'}"

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from codec import api
-from codec.files import InputError, open_picture
-from codec.format import MAGIC
+from codec.cli.files import open_picture
+from codec.container.format import MAGIC
+from codec.io import InputError
 
 from .inputs import rgb_pixels
 from .metrics import METRICS
@@ -53,7 +54,7 @@ def read(path: Path, device: str, model: str | None, original: File | None) -> F
         OSError: it cannot be opened.
         AecError, InputError: it cannot be decoded.
         InputError: it is of another size.
-        ValueError: as `codec.image.to_pixels`.
+        ValueError: as `codec.picture.pixels.to_pixels`.
     """
     data = path.read_bytes()
     quality = None

@@ -62,8 +62,8 @@ def float_twin(net):
     import torch
     from torch import nn
 
-    from codec.integer import FRACTION_BITS, IntegerConv, IntegerQualityVector
-    from codec.model import EntropyNet
+    from codec.nets.integer import FRACTION_BITS, IntegerConv, IntegerQualityVector
+    from codec.nets.model import EntropyNet
 
     class Rows(nn.Module):
         def __init__(self, table):
@@ -104,15 +104,16 @@ def _integer(
     """Everything that must not differ."""
     import torch
 
-    from codec import integer, latents
+    from codec.coding import payloads
     from codec.errors import CorruptError
-    from codec.order import step_of
+    from codec.nets import integer
+    from codec.nets.coding_order import step_of
 
     net, q = codec.net, torch.tensor([quality])
     y, z = torch.from_numpy(image["y"]), torch.from_numpy(image["z"])
     walk = codec.walk(quality, *y.shape[1:])
-    symbols, indexes, segments, y_hat = latents.quantise(walk, y, z, codec.dead_zones)
-    payload = latents.encode(symbols, indexes, segments, codec.tables)
+    symbols, indexes, segments, y_hat = payloads.quantise(walk, y, z, codec.dead_zones)
+    payload = payloads.encode(symbols, indexes, segments, codec.tables)
     symbols, indexes = symbols.numpy(), indexes.numpy()
     order = step_of(net.config.steps, *y.shape)
     fixed = integer.to_fixed(torch.from_numpy(image["y_hat"]) if "y_hat" in image else y_hat)[None]
@@ -132,7 +133,7 @@ def _integer(
     )
     try:
         written = image["payload"].tobytes() if "payload" in image else payload
-        read = latents.read(codec.walk(quality, *y.shape[1:]), codec.tables, written)
+        read = payloads.read(codec.walk(quality, *y.shape[1:]), codec.tables, written)
     except CorruptError:
         read = torch.full_like(y, float("nan"))
     return {
@@ -165,10 +166,10 @@ def _control(
     """
     import torch
 
-    from codec.integer import FRACTION_BITS
-    from codec.model import INDEX_UNIT
-    from codec.order import step_of
-    from codec.tables import INDEX_COUNT
+    from codec.nets.cdf_tables import INDEX_COUNT
+    from codec.nets.coding_order import step_of
+    from codec.nets.integer import FRACTION_BITS
+    from codec.nets.model import INDEX_UNIT
 
     y, z = (
         torch.from_numpy(integers["y_hat"])[None].float(),
@@ -189,10 +190,10 @@ def worker(folder: Path, environment: str, variations: list[str]) -> None:
     """Run in a process of its own, whose environment variables are the setting: folder/NAME.json for all variations."""
     import torch
 
-    from codec import weights
+    from codec.coding import model_file
 
     job = json.loads((folder / "job.json").read_text())
-    codec, quality = weights.load(Path(job["model"]), torch.device("cpu")), job["quality"]
+    codec, quality = model_file.load(Path(job["model"]), torch.device("cpu")), job["quality"]
     wide = job["wide_control"]
     twin, rows = float_twin(codec.net), []
     for variation in variations:
@@ -255,13 +256,13 @@ def matrix(
     """
     import torch
 
-    from codec import pipeline, weights
     from codec.api import DEFAULT_EFFORT
-    from codec.format import Tile
-    from codec.image import to_pixels
+    from codec.coding import model_file, tiles
+    from codec.container.format import Tile
+    from codec.picture.pixels import to_pixels
 
-    path = weights.find(model).resolve()
-    codec = weights.load(path, torch.device("cpu"))
+    path = model_file.find(model).resolve()
+    codec = model_file.load(path, torch.device("cpu"))
     variations = ["", *(v for v in variations if v)]
     module = __spec__.name
     root = Path(__file__).resolve().parents[module.count(".")]
@@ -273,7 +274,7 @@ def matrix(
         for n, image in enumerate(images, 1):  # noqa: B007
             pixels = to_pixels(image)
             tile = Tile(0, 0, pixels.data.shape[2], pixels.data.shape[1])
-            y, z = pipeline.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
+            y, z = tiles.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
             np.savez(folder / f"{n - 1}.npz", y=y.numpy(), z=z.numpy())
         (folder / "job.json").write_text(
             json.dumps({"model": str(path), "quality": quality, "images": n, "wide_control": wide_control})

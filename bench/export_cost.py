@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from codec import format, pipeline, weights
-from codec.data import load_images
-from codec.image import to_pixels, to_samples
+from codec.coding import model_file, tiles
+from codec.container import format
 from codec.metrics import psnr
-from codec.train import Options, Run
+from codec.picture.pixels import to_pixels, to_samples
+from codec.train.images import load_images
+from codec.train.loop import Options, Run
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     images, _ = load_images(args.images, 1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.safetensors")
-        weights.save(path, model)
-        exported = weights.load(path, torch.device("cpu"))
+        model_file.save(path, model)
+        exported = model_file.load(path, torch.device("cpu"))
         print("quality  float bits/px  file bits/px  difference  float PSNR  file PSNR")
         for quality in args.qualities:
             sums = torch.zeros(4, dtype=torch.float64)
@@ -46,10 +47,10 @@ def main(argv: list[str] | None = None) -> int:
                 floats = to_samples(x_hat[0, :, :height, :width], gray=False, depth=8)
                 header = pixels.header(quality, exported.id)
                 # With dead zones, but as the analysis gives them: as in the float pass.
-                coded = [pipeline.analyse(exported, pixels, tile, quality, effort=1) for tile in header.tiles]
-                payloads = [pipeline.code(exported, quality, y, z, exported.dead_zones)[0] for y, z in coded]
+                coded = [tiles.analyse(exported, pixels, tile, quality, effort=1) for tile in header.tiles]
+                payloads = [tiles.code(exported, quality, y, z, exported.dead_zones)[0] for y, z in coded]
                 data = format.write(header, payloads)
-                decoded = pipeline.decode(exported, header, payloads)
+                decoded = tiles.decode(exported, header, payloads)
                 area = height * width
                 quality_of = [psnr(image, p.permute(1, 2, 0).numpy()) for p in (floats, decoded)]
                 row = [float(bits) / area, 8 * len(data) / area, *quality_of]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codec.files import IMAGE_SUFFIXES, open_picture
+from codec.cli.files import open_picture
+from codec.io import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +25,7 @@ def load_image(path: Path) -> np.ndarray:
 
     Raises:
         OSError: it cannot be read.
-        InputError, LimitError, ValueError: as `codec.files.open_picture` and `codec.image.to_pixels`, such as for
+        InputError, LimitError, ValueError: as `open_picture` and `to_pixels` of the package raise them, such as for
             transparency, an animation, or more than 8 bits a sample.
     """
     return rgb_pixels(open_picture(path.read_bytes()))
@@ -32,7 +33,7 @@ def load_image(path: Path) -> np.ndarray:
 
 def rgb_pixels(picture: Image.Image) -> np.ndarray:
     """[H, W, 3] uint8 of a picture, as `load_image`."""
-    from codec.image import Pixels, to_numpy, to_pixels  # imports torch
+    from codec.picture.pixels import Pixels, to_numpy, to_pixels  # imports torch
 
     pixels = to_pixels(picture)
     if pixels.alpha is not None or pixels.depth != 8:

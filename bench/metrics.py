@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from codec import metrics, ssimulacra2
+from codec import metrics
+from codec.picture import ssimulacra2
 
 from . import butteraugli, nlpd
 

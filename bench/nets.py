@@ -17,8 +17,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from codec import _C, walk, weights
-from codec.model import HYPER_STRIDE, LATENT_STRIDE, Config
+from codec import _C
+from codec.coding import model_file, segment_walk
+from codec.nets.model import HYPER_STRIDE, LATENT_STRIDE, Config
 
 from . import nets_cuda
 
@@ -53,7 +54,7 @@ COLUMNS = ("predict", "cpu", "choose", "accept", "latents")
 
 
 def one_walk(
-    start: walk.Start, shape: tuple[int, int, int], y: Tensor, z: Tensor, dead_zones: Tensor
+    start: segment_walk.Start, shape: tuple[int, int, int], y: Tensor, z: Tensor, dead_zones: Tensor
 ) -> tuple[dict[str, float], list]:
     """Seconds of each of COLUMNS, and all that was said."""
     times, said = dict.fromkeys(COLUMNS, 0.0), []
@@ -90,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
         nets_cuda.measure(args.model, args.size, args.runs, lambda *tile: multiply_adds(*tile)[1])
         return 0
 
-    model = weights.load(weights.find(args.model), torch.device("cpu"))
+    model = model_file.load(model_file.find(args.model), torch.device("cpu"))
     width, height = (-(-int(side) // LATENT_STRIDE) for side in args.size.split("x"))
     shape, c = (60, height, width), model.config
     written, needed = multiply_adds(c, height, width)
@@ -98,8 +99,10 @@ def main(argv: list[str] | None = None) -> int:
     rng = torch.Generator().manual_seed(0)
     y = torch.randn(height, width, c.latents, generator=rng).permute(2, 0, 1)
     z = torch.randn(c.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE), generator=rng)
-    native = partial(walk.CpuWalk, walk.cpu_nets(model.net))
-    rows = {"reference": ("scalar", walk.starter(model.net, "reference"))} | {isa: (isa, native) for isa in args.isas}
+    native = partial(segment_walk.CpuWalk, segment_walk.cpu_nets(model.net))
+    rows = {"reference": ("scalar", segment_walk.starter(model.net, "reference"))} | {
+        isa: (isa, native) for isa in args.isas
+    }
     for threads in args.threads:
         torch.set_num_threads(threads)
         times, peaks, said = {name: [] for name in rows}, {}, {}

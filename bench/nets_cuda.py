@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import torch
 
-from codec import walk, weights
-from codec.model import HYPER_STRIDE, LATENT_STRIDE, Config
-from codec.walk_cuda import CudaNets, CudaWalk
+from codec.coding import model_file, segment_walk
+from codec.coding.segment_walk_cuda import CudaNets, CudaWalk
+from codec.nets.model import HYPER_STRIDE, LATENT_STRIDE, Config
 
 from .cuda_time import captured, event_seconds
 
@@ -30,7 +30,7 @@ def median_ms(run: Callable[[], object], runs: int) -> float:
 
 
 def encode(
-    start: walk.Start, shape: tuple[int, int, int], y: torch.Tensor, z: torch.Tensor, dead_zones: torch.Tensor
+    start: segment_walk.Start, shape: tuple[int, int, int], y: torch.Tensor, z: torch.Tensor, dead_zones: torch.Tensor
 ) -> list[torch.Tensor]:
     at, said = start(*shape), []
     for k in range(at.segments):
@@ -38,7 +38,7 @@ def encode(
     return [*said, at.latents()]
 
 
-def decode(start: walk.Start, shape: tuple[int, int, int], symbols: list[torch.Tensor]) -> torch.Tensor:
+def decode(start: segment_walk.Start, shape: tuple[int, int, int], symbols: list[torch.Tensor]) -> torch.Tensor:
     at = start(*shape)
     for k, s in enumerate(symbols):
         at.predict(k)
@@ -46,7 +46,9 @@ def decode(start: walk.Start, shape: tuple[int, int, int], symbols: list[torch.T
     return at.latents()
 
 
-def stages(start: walk.Start, shape: tuple[int, int, int], symbols: list[torch.Tensor], runs: int) -> list[float]:
+def stages(
+    start: segment_walk.Start, shape: tuple[int, int, int], symbols: list[torch.Tensor], runs: int
+) -> list[float]:
     """Milliseconds of each predict(k), eager, between events in one stream."""
     times = [[] for _ in symbols]
     for i in range(WARM_UP + runs):
@@ -66,13 +68,13 @@ def stages(start: walk.Start, shape: tuple[int, int, int], symbols: list[torch.T
 
 def measure(model: str | None, size: str, runs: int, needed: Callable[[Config, int, int], int]) -> None:
     """Print one size's table. `needed`: multiply-adds of a tile, from latents' rows and columns."""
-    codec = weights.load(weights.find(model), torch.device("cpu"))
+    codec = model_file.load(model_file.find(model), torch.device("cpu"))
     width, height = (-(-int(side) // LATENT_STRIDE) for side in size.split("x"))
     shape, c = (60, height, width), codec.config
     rng = torch.Generator().manual_seed(0)
     y = torch.randn(height, width, c.latents, generator=rng).permute(2, 0, 1)
     z = torch.randn(c.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE), generator=rng)
-    nets = CudaNets(c, walk.cpu_nets(codec.net), torch.device("cuda"))
+    nets = CudaNets(c, segment_walk.cpu_nets(codec.net), torch.device("cuda"))
     given = y, z, codec.dead_zones
     expected = encode(codec.walk, shape, *given)
     given, symbols = [t.cuda() for t in given], [s.cuda() for s in expected[1:-1:2]]

@@ -21,7 +21,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-from codec.files import write_bytes
+from codec.io import write_bytes
 
 from .jsonable import finite
 
@@ -82,7 +82,7 @@ def write_page(report: dict, pictures: Sequence[Picture], path: Path) -> None:
     Raises:
         ImportError: plotly is not installed.
         ValueError: a version's pixels are not of its original's size.
-        codec.files.OutputError: the file cannot be written.
+        codec.io.OutputError: the file cannot be written.
     """
     scripts = {"plotly": base64.b64encode(gzip.compress(_plotly().encode(), mtime=0)).decode()}
     page = _page(f"aec bench, {report['date'][:10]}", report, pictures, REPORT, scripts)

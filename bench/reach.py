@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codec.data import load_images
-from codec.layers import saturate
-from codec.model import LATENT_STRIDE, Synthesis, linear
-from codec.train import Options, Run
+from codec.nets.layers import saturate
+from codec.nets.model import LATENT_STRIDE, Synthesis, linear
+from codec.train.images import load_images
+from codec.train.loop import Options, Run
 
 SIDE = 256  # of the crops
 QUALITIES = (10, 50, 90)

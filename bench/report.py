@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from codec.files import OutputError, write_bytes
+from codec.io import OutputError, write_bytes
 
 from .curves import by_set, mean_curves
 from .deltas import bd_matrix, lines_of, sizes_at

@@ -1,7 +1,7 @@
 """Where the time of one picture goes: `python -m bench.stages IMAGE.. [-q 60] [--runs 9] [--json FILE]`.
 
-Each stage is timed by itself, in the order in which `codec.pipeline` runs them, on pictures of one tile; medians over
-all runs and pictures. Refinement, of the default effort, is what the analysis takes longer with it. The totals are
+Each stage is timed by itself, in the order in which `codec.coding.tiles` runs them, on pictures of one tile; medians
+over all runs and pictures. Refinement, of the default effort, is what the analysis takes longer with it. The totals are
 `codec.encode` and `codec.decode` as a user calls them, the model being loaded.
 `aec bench --tables FILE` shows them in its report.
 """
@@ -20,9 +20,11 @@ import torch
 from PIL import Image
 
 import codec
-from codec import format, image, latents, pipeline, weights
 from codec.api import DEFAULT_EFFORT
-from codec.layers import exact_convolutions
+from codec.coding import model_file, payloads, tiles
+from codec.container import format
+from codec.nets.layers import exact_convolutions
+from codec.picture.pixels import to_pixels
 
 from .machine import machine_line, source_commit
 from .tables import write_table
@@ -39,8 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = parser.parse_args(argv)
 
-    device = weights.resolve_device(args.device)
-    model = weights.load(weights.find(args.model), device)
+    device = model_file.resolve_device(args.device)
+    model = model_file.load(model_file.find(args.model), device)
     times: dict[str, list[float]] = defaultdict(list)
     for path in args.images:
         picture = Image.open(path).convert("RGB")
@@ -69,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 @torch.inference_mode()
 @exact_convolutions  # as codec.decode
-def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str, float]:
+def stages(model: model_file.Codec, picture: Image.Image, quality: int) -> dict[str, float]:
     """Seconds of each stage, once. The picture must fit one tile."""
     times = {}
 
@@ -81,28 +83,28 @@ def stages(model: weights.Codec, picture: Image.Image, quality: int) -> dict[str
         times[stage] = time.perf_counter() - start
         return result
 
-    pixels = image.to_pixels(picture)
+    pixels = to_pixels(picture)
     (tile,) = format.Header(*picture.size, quality, model.id).tiles
-    size = pipeline.latent_size(tile)
-    timed("encode: analysis, hyper-analysis", lambda: pipeline.analyse(model, pixels, tile, quality, effort=1))
-    y, z = timed("encode: refinement", lambda: pipeline.analyse(model, pixels, tile, quality, DEFAULT_EFFORT))
+    size = tiles.latent_size(tile)
+    timed("encode: analysis, hyper-analysis", lambda: tiles.analyse(model, pixels, tile, quality, effort=1))
+    y, z = timed("encode: refinement", lambda: tiles.analyse(model, pixels, tile, quality, DEFAULT_EFFORT))
     times["encode: refinement"] -= times["encode: analysis, hyper-analysis"]
     chosen = timed(
         "encode: entropy nets, quantisation",
-        lambda: latents.quantise(model.walk(quality, *size), y, z, model.dead_zones),
+        lambda: payloads.quantise(model.walk(quality, *size), y, z, model.dead_zones),
     )
     symbols, indexes, segments, _ = chosen
-    payload = timed("encode: coder", lambda: latents.encode(symbols, indexes, segments, model.tables))
+    payload = timed("encode: coder", lambda: payloads.encode(symbols, indexes, segments, model.tables))
 
     def run_coder() -> None:
-        decoder = latents.decoder_for(model.tables, payload, indexes.device)
+        decoder = payloads.decoder_for(model.tables, payload, indexes.device)
         for part in indexes.split(segments):
             decoder.decode(part)
         decoder.finish()
 
     timed("decode: coder", run_coder)
     y_hat = timed(
-        "decode: entropy nets and coder", lambda: latents.read(model.walk(quality, *size), model.tables, payload)
+        "decode: entropy nets and coder", lambda: payloads.read(model.walk(quality, *size), model.tables, payload)
     )
     y_hat = y_hat[None].contiguous(memory_format=torch.channels_last)
     timed("decode: synthesis", lambda: model.synthesis(y_hat, model.level(quality)))

@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from codec import entropy, image, latents, pipeline, weights
 from codec.api import DEFAULT_EFFORT
-from codec.files import IMAGE_SUFFIXES
-from codec.format import Header
-from codec.tables import cost_bits
+from codec.coding import model_file, payloads, rans
+from codec.coding.tiles import analyse
+from codec.container.format import Header
+from codec.io import IMAGE_SUFFIXES
+from codec.nets.cdf_tables import cost_bits
+from codec.picture.pixels import to_pixels
 
 KODAK = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "test" / "kodak"
 TILE = 1024
@@ -25,7 +27,7 @@ CHUNK = 1 << 20  # symbols whose information is summed at once
 
 @dataclass(frozen=True)
 class Symbols:
-    """What `entropy.encode` takes, skipped symbols included.
+    """What `rans.encode` takes, skipped symbols included.
 
     Args:
         symbols: [N] int16.
@@ -55,16 +57,16 @@ class Symbols:
 class Model:
     """Coding tables, for the coder and as arrays."""
 
-    tables: entropy.Tables
+    tables: rans.Tables
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray]  # freqs, limits, raw_bits
 
     @classmethod
     def of(cls, *arrays: np.ndarray) -> Model:
-        return cls(entropy.Tables(*arrays), arrays)
+        return cls(rans.Tables(*arrays), arrays)
 
     @classmethod
     def shipped(cls) -> Model:
-        tensors = load_file(weights.find(None))
+        tensors = load_file(model_file.find(None))
         return cls.of(*(tensors[f"tables.{name}"] for name in ("freqs", "limits", "raw_bits")))
 
     def information_bits(self, data: Symbols) -> float:
@@ -117,12 +119,12 @@ def _synthetic(seed: int) -> Image.Image:
 
 
 @torch.inference_mode()
-def quantised(codec: weights.Codec, picture: Image.Image, quality: int) -> Symbols:
+def quantised(codec: model_file.Codec, picture: Image.Image, quality: int) -> Symbols:
     """One picture's symbols; it must fit one tile."""
-    pixels = image.to_pixels(picture)
+    pixels = to_pixels(picture)
     (tile,) = Header(*picture.size, quality, codec.id, tile=TILE).tiles
-    y, z = pipeline.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
-    symbols, indexes, segments, _ = latents.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
+    y, z = analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
+    symbols, indexes, segments, _ = payloads.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
     return Symbols(symbols.numpy(), indexes.numpy(), tuple(segments))
 
 
@@ -134,7 +136,7 @@ def of_pictures(found: Sequence[Image.Image], qualities: Sequence[int], n_coded:
     Raises:
         ValueError: the model skips every symbol.
     """
-    codec = weights.load(weights.find(None), torch.device("cpu"))
+    codec = model_file.load(model_file.find(None), torch.device("cpu"))
     tiles: list[Symbols] = []
     total = 0
     while total < n_coded:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from codec.files import write_bytes
+from codec.io import write_bytes
 
 
 def write_table(

@@ -14,7 +14,7 @@ import torch
 
 import codec
 from codec.metrics import psnr
-from codec.ssimulacra2 import ssimulacra2
+from codec.picture.ssimulacra2 import ssimulacra2
 
 from .inputs import load_image
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from codec.data import Crops, load_images
-from codec.model import CONFIGS
-from codec.train import SIDE, Options, Run
-from codec.weights import resolve_device
+from codec.coding.model_file import resolve_device
+from codec.nets.model import CONFIGS
+from codec.train.images import Crops, load_images
+from codec.train.loop import SIDE, Options, Run
 
 
 def main(argv: list[str] | None = None) -> int:

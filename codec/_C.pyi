@@ -1,4 +1,4 @@
-"""The extension (csrc/bind*.cpp). codec.entropy, codec.walk and their CUDA twins are what uses it."""
+"""The extension (csrc/python/). `rans`, `segment_walk` and their CUDA twins in codec/coding are what uses it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -37,14 +37,16 @@ class Decoder:
     def finish(self) -> None: ...
 
 class Nets:
-    """Entropy nets, packed (csrc/nets_pack.h): FORMAT §7's `entropy.*` tensors, int16, int32 or uint8, contiguous."""
+    """Entropy nets, packed (csrc/engine/nets_pack.h): FORMAT §7's `entropy.*` tensors, int16, int32 or uint8,
+    contiguous.
+    """
 
     def __init__(
         self, tensors: Mapping[str, NDArray[np.generic]], *, latents: int, hyper: int, context: int, steps: int
     ) -> None: ...
 
 class Walk:
-    """One tile's way through them (csrc/nets_cpu.h): codec.walk.Walk on arrays."""
+    """One tile's way through them (csrc/engine/nets_cpu.h): codec.coding.segment_walk.Walk on arrays."""
 
     def __init__(self, nets: Nets, quality: int, height: int, width: int, threads: int = 1) -> None: ...
     @property
@@ -64,8 +66,8 @@ def set_isa(name: str) -> None: ...
 def cuda_built() -> bool: ...
 def cuda_archs() -> str: ...
 
-# The rest exists only if cuda_built() and serves codec.entropy_cuda. Arguments that end in `_ptr` are what
-# tensor.data_ptr() says, `stream` is a cuda_stream: see csrc/coder_cuda.h.
+# The rest exists only if cuda_built() and serves codec.coding.rans_cuda. Arguments that end in `_ptr` are what
+# tensor.data_ptr() says, `stream` is a cuda_stream: see csrc/rans/coder_cuda.h.
 
 def tables_data(tables: Tables) -> bytes: ...
 def check_argument(position: int, symbol: int, index: int) -> None: ...
@@ -123,10 +125,10 @@ class EncodePlan:
     def wrong_argument(self, result: Buffer, /) -> int: ...
     def ends(self, result: Buffer, /) -> list[int]: ...
 
-# Of codec.walk_cuda; addresses as above, see csrc/nets_cuda.h.
+# Of codec.coding.segment_walk_cuda; addresses as above, see csrc/engine/nets_cuda.h.
 
 class NetImage:
-    """Entropy nets as the GPU reads them (csrc/nets_image.h)."""
+    """Entropy nets as the GPU reads them (csrc/engine/nets_image.h)."""
 
     def __init__(self, nets: Nets) -> None: ...
     @property
@@ -135,7 +137,7 @@ class NetImage:
     def workspace_bytes(self, height: int, width: int) -> int: ...
 
 class CudaWalk:
-    """The state of one tile's walk is in device memory: this only remembers where (csrc/nets_cuda.h)."""
+    """The state of one tile's walk is in device memory: this only remembers where (csrc/engine/nets_cuda.h)."""
 
     def __init__(
         self,

@@ -7,8 +7,9 @@
 Importing it also teaches Pillow the format: `Image.open("x.aec")`, `image.save("x.aec", quality=60)`.
 """
 
-from . import pillow_plugin
 from .api import decode, encode, inspect, read_metadata
+from .container.format import Header
+from .container.metadata import Metadata
 from .errors import (
     AecError,
     BackendError,
@@ -20,10 +21,9 @@ from .errors import (
     TruncatedError,
     UnsupportedVersionError,
 )
-from .format import Header
-from .metadata import Metadata
+from .plugins import pillow
 
-pillow_plugin.register()
+pillow.register()
 
 __all__ = [
     "AecError",

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
-from . import format
-from .format import DEFAULT_MAX_PIXELS, Header, Layout, Tile
-from .metadata import Metadata, reset_orientation, unpacked
+from .container import format
+from .container.format import DEFAULT_MAX_PIXELS, Header, Layout, Tile
+from .container.metadata import Metadata, reset_orientation, unpacked
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from PIL import Image
 
-    from .image import Pixels
-    from .weights import Codec
+    from .coding.model_file import Codec
+    from .picture.pixels import Pixels
 
 TILE = 1024
 QUALITIES, EFFORTS, ALPHA_QUALITIES = range(1, 101), range(1, 10), range(0, 101)
@@ -48,8 +48,8 @@ def encode(
 
     Args:
         image: PIL image; numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4], alpha last; or torch, the same as
-            [1|2|3|4, H, W]; or what `codec.image.to_pixels` makes of these, which has more on modes. 1x1 up to 2^28
-            pixels, sides up to 65535.
+            [1|2|3|4, H, W]; or what `codec.picture.pixels.to_pixels` makes of these, which has more on modes. 1x1
+            up to 2^28 pixels, sides up to 65535.
             An alpha channel that is opaque everywhere is dropped; colours where alpha is 0 are not kept.
             Of 16 bits the range is kept whole and nothing is banded, but the network is no more precise than 8: a
             smooth gradient comes back with 57 dB at quality 100. `lossless` keeps all 16.
@@ -60,10 +60,11 @@ def encode(
         device: "auto", "cpu", "cuda" or "cuda:N".
         model: name of a shipped model ("eye", the default, or "psnr") or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
-            more bits than its error is worth (`codec.tables.dead_zones`). 3..9: 1 to 16 steps down the gradient of
-            squared error and SSIMULACRA 2 (`codec.descent`), each as long as three or four encodings. A model for
-            squared error, such as "psnr", chooses all once more at 2, knowing what the decoder makes of them
-            (`codec.refine`), and oftener from 3 on. One for MS-SSIM alone is left as it is: 3..9 are 2.
+            more bits than its error is worth (`codec.nets.cdf_tables.dead_zones`). 3..9: 1 to 16 steps down the
+            gradient of squared error and SSIMULACRA 2 (`codec.coding.perceptual_refinement`), each as long as three or
+            four encodings. A model for squared error, such as "psnr", chooses all once more at 2, knowing what the
+            decoder makes of them (`codec.coding.refinement`), and oftener from 3 on. One for MS-SSIM alone is left as
+            it is: 3..9 are 2.
         lossless: every sample comes back as it was, colours under alpha = 0 included; no network runs.
         alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels,
             unless it has 16 bits.
@@ -81,7 +82,7 @@ def encode(
             at a time; never where no network runs.
 
     Returns:
-        The bytes of an .aec file (codec/FORMAT.md).
+        The bytes of an .aec file (codec/container/FORMAT.md).
 
     Raises:
         TypeError, ValueError: an argument is not as above, two contradict, or no file is as small as asked; LimitError
@@ -105,8 +106,9 @@ def encode(
     _positive("target_ssimulacra2", target_ssimulacra2, most=100)
     if metadata is not None and not isinstance(metadata, Metadata):
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
-    from . import stored, weights
-    from .image import to_pixels
+    from .coding import model_file
+    from .picture import stored
+    from .picture.pixels import to_pixels
 
     pixels = to_pixels(image)
     if metadata is not None:
@@ -122,7 +124,7 @@ def encode(
             files.append(stored.original(pixels, source))
         files = [file for file in files if file and len(file) <= limit]  # what is exact has no need of more bytes
     if not files:
-        codec = weights.load(weights.find(model), weights.resolve_device(device))
+        codec = model_file.load(model_file.find(model), model_file.resolve_device(device))
         wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality)
         files.append(_by_network(codec, pixels, wanted, progress))
         if files[0] is None or limit is None and stored.may_take_less(pixels, len(files[0])):
@@ -146,15 +148,16 @@ class _Wanted:
 
 def _by_network(codec: "Codec", pixels: "Pixels", wanted: _Wanted, progress: Callable[[float], None]) -> bytes | None:
     """A file; None if no quality is as good as wanted. Raises ValueError if none is as small as wanted."""
-    from . import alpha, pipeline
+    from .coding import tiles
+    from .picture import alpha
 
     header = pixels.header(wanted.quality, codec.id, TILE)
     alphas = [] if pixels.alpha is None else alpha.encode(pixels.alpha, header.tiles, wanted.alpha_quality)
     blocks = pixels.metadata.blocks()
     if wanted.n_bytes is None and wanted.psnr is None and wanted.ssimulacra2 is None:
-        payloads = pipeline.encode(codec, pixels, header, wanted.effort, progress)
+        payloads = tiles.encode(codec, pixels, header, wanted.effort, progress)
     else:
-        from . import targets
+        from .coding import targets
 
         least = [bytes(format.MIN_PAYLOAD)] * header.n_tiles
         alone = len(format.write(replace(header, alpha=False), least))
@@ -229,47 +232,51 @@ def decode(
     header = layout.header if depth is None else replace(layout.header, depth=depth)
     tile = Tile(0, 0, header.width, header.height) if region is None else _region(region, header)
     shrink = SCALES[scale]
-    from . import image, weights
+    from .coding import model_file
+    from .picture.pixels import to_numpy, to_pil, to_torch
 
-    torch_device = weights.resolve_device(device)
+    torch_device = model_file.resolve_device(device)
     if header.stored:
         pixels = _of_stored(layout, tile, shrink, header.depth)
     else:
-        codec = weights.load_for(header.model_id, model, torch_device)
+        codec = model_file.load_for(header.model_id, model, torch_device)
         pixels = _of_network(layout, header, codec, tile, shrink, output == "torch")
     if output == "torch":
-        return image.to_torch(pixels).contiguous().to(torch_device)
-    return (image.to_pil if output == "pil" else image.to_numpy)(pixels)
+        return to_torch(pixels).contiguous().to(torch_device)
+    return (to_pil if output == "pil" else to_numpy)(pixels)
 
 
 def _of_stored(layout: Layout, region: Tile, shrink: int, depth: int) -> "Pixels":
-    from . import image, stored
+    from .picture import stored
+    from .picture.pixels import Pixels, aligned, box_means, to_depth
 
     whole = stored.decode(layout)
-    wide = image.aligned(region, shrink, whole.width, whole.height)
+    wide = aligned(region, shrink, whole.width, whole.height)
 
     def inside(samples: "torch.Tensor") -> "torch.Tensor":
         some = samples[..., wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
         return some if some.shape == samples.shape else some.clone()  # which does not hold the whole
 
     colours, alpha = inside(whole.data), None if whole.alpha is None else inside(whole.alpha)
-    colours = image.to_depth(image.box_means(colours, shrink, alpha), depth)
+    colours = to_depth(box_means(colours, shrink, alpha), depth)
     if alpha is not None:
-        alpha = image.to_depth(image.box_means(alpha[None], shrink)[0], depth)
-    return image.Pixels(colours, alpha, whole.metadata)
+        alpha = to_depth(box_means(alpha[None], shrink)[0], depth)
+    return Pixels(colours, alpha, whole.metadata)
 
 
 def _of_network(layout: Layout, header: Header, codec: "Codec", region: Tile, shrink: int, on_device: bool) -> "Pixels":
     """header: the file's, but for its depth, which is what the caller wants."""
-    from . import alpha, image, pipeline
+    from .coding import tiles
+    from .picture import alpha
+    from .picture.pixels import Pixels, aligned, box_means, to_depth
 
-    colours = pipeline.decode(codec, header, layout.payloads, region, shrink, codec.device if on_device else None)
+    colours = tiles.decode(codec, header, layout.payloads, region, shrink, codec.device if on_device else None)
     channel = None
     if header.alpha:
-        wide = image.aligned(region, shrink, header.width, header.height)
-        channel = image.box_means(alpha.decode(layout.header, layout.alphas, wide)[None], shrink)[0]
-        channel = image.to_depth(channel, header.depth)
-    return image.Pixels(colours, channel, unpacked(layout.metadata))
+        wide = aligned(region, shrink, header.width, header.height)
+        channel = box_means(alpha.decode(layout.header, layout.alphas, wide)[None], shrink)[0]
+        channel = to_depth(channel, header.depth)
+    return Pixels(colours, channel, unpacked(layout.metadata))
 
 
 def _region(region: tuple[int, int, int, int], header: Header) -> Tile:
@@ -297,10 +304,10 @@ def metadata_of(layout: Layout) -> Metadata:
     """Without sections a stored picture's is that of the file inside. Raises CorruptError for what is none."""
     if not layout.header.stored or layout.metadata:
         return unpacked(layout.metadata)
-    from . import still
+    from .picture import embedded
 
     width, height = layout.header.width, layout.header.height
-    return reset_orientation(still.read_metadata(bytes(layout.payloads[0]), {(width, height), (height, width)}))
+    return reset_orientation(embedded.read_metadata(bytes(layout.payloads[0]), {(width, height), (height, width)}))
 
 
 def inspect(data: bytes | bytearray | memoryview) -> Header:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from codec import alpha, format, pipeline
-from codec.image import Pixels, to_pixels
-from codec.weights import Codec
+from codec.coding import tiles
+from codec.coding.model_file import Codec
+from codec.container import format
+from codec.picture import alpha
+from codec.picture.pixels import Pixels, to_pixels
 
 
 def file(codec: Codec, image, quality: int, side: int = 1024, effort: int = 2, progress=lambda share: None) -> bytes:
@@ -19,7 +21,7 @@ def file_of(
 ) -> bytes:
     """The same of Pixels."""
     header = pixels.header(quality, codec.id, side)
-    payloads, alphas = pipeline.encode(codec, pixels, header, effort, progress), []
+    payloads, alphas = tiles.encode(codec, pixels, header, effort, progress), []
     if pixels.alpha is not None:
         alphas = alpha.encode(pixels.alpha, header.tiles, 100)
     return format.write(header, payloads, alphas, pixels.metadata.blocks())
@@ -27,10 +29,10 @@ def file_of(
 
 def latents(codec: Codec, data: bytes) -> Iterator[Tensor]:
     layout = format.read(data)
-    return pipeline.read_latents(codec, layout.header, layout.payloads)
+    return tiles.read_latents(codec, layout.header, layout.payloads)
 
 
 def colours(codec: Codec, data: bytes) -> Tensor:
     """uint8 [C, H, W]."""
     layout = format.read(data)
-    return pipeline.decode(codec, layout.header, layout.payloads)
+    return tiles.decode(codec, layout.header, layout.payloads)

@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from codec.batch import cores  # which needs neither torch nor the extension
+from codec.cli.runner import cores  # which needs neither torch nor the extension
 
 # Of several test processes each takes its share of the cores: torch's threads spin, and starve those of others.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
@@ -32,8 +32,8 @@ if EMULATION:
     spec.loader.exec_module(sys.modules["codec._C"])
 
 import codec  # noqa: E402
-from codec import weights  # noqa: E402
-from codec.model import Config, Model  # noqa: E402
+from codec.coding import model_file  # noqa: E402
+from codec.nets.model import Config, Model  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -59,13 +59,13 @@ def threads():
 
 @pytest.fixture(scope="module")
 def shipped():
-    return weights.load(weights.find(None), torch.device("cpu"))
+    return model_file.load(model_file.find(None), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
 def psnr_model():
     """The shipped one that is trained for squared error, and refined by it."""
-    return weights.load(weights.find("psnr"), torch.device("cpu"))
+    return model_file.load(model_file.find("psnr"), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def tiny_model(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
-    model_id = weights.save(path, Model(config))
+    model_id = model_file.save(path, Model(config))
     return path, model_id
 
 
@@ -103,9 +103,9 @@ def album(tmp_path):
 
 
 def _cuda_ready() -> bool:
-    from codec import entropy_cuda
+    from codec.coding import rans_cuda
 
-    return torch.cuda.is_available() and entropy_cuda.serves(torch.device("cuda", torch.cuda.current_device()))
+    return torch.cuda.is_available() and rans_cuda.serves(torch.device("cuda", torch.cuda.current_device()))
 
 
 def all_devices() -> list:

@@ -6,8 +6,8 @@ import zlib
 
 from hypothesis import strategies as st
 
-from codec import format
-from codec.format import Header
+from codec.container import format
+from codec.container.format import Header
 
 ID = bytes.fromhex("0123abcd")
 payload_bytes = st.binary(min_size=5, max_size=300)

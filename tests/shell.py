@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import codec
-from codec import cli, format
+from codec.cli import parser
+from codec.container import format
 
 INSTALLED = shutil.which("aec", path=Path(sys.executable).parent)  # beside this Python, not just anywhere on the path
 AEC = [INSTALLED] if INSTALLED else [sys.executable, "-m", "codec.cli"]
@@ -30,7 +31,7 @@ def aec(*arguments, stdin: bytes = b"", cwd=None, **environment) -> subprocess.C
 def here(*arguments) -> int:
     """The same in this process, where torch is loaded already: for what needs no process of its own."""
     try:
-        return cli.main([str(a) for a in arguments])
+        return parser.main([str(a) for a in arguments])
     except SystemExit as e:
         return e.code
 

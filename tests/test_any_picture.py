@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import codec
-from codec.image import to_numpy, to_pixels
-from codec.metadata import Metadata, reset_orientation
+from codec.container.metadata import Metadata, reset_orientation
+from codec.picture.pixels import to_numpy, to_pixels
 
 MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "PA")
 ARRAYS = tuple(itertools.product(("numpy", "torch"), (1, 2, 3, 4), (8, 16)))

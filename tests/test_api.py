@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import codec
-from codec import entropy, fidelity, format, latents, pipeline, weights
 from codec.api import EFFORTS, TILE
-from codec.image import to_pixels
-from codec.model import level_lambda
-from codec.ssimulacra2 import ssimulacra2
-from codec.tables import cost_bits
+from codec.coding import model_file, payloads, rans, tiles
+from codec.container import format
+from codec.nets.cdf_tables import cost_bits
+from codec.nets.model import level_lambda
+from codec.picture import fidelity
+from codec.picture.pixels import to_pixels
+from codec.picture.ssimulacra2 import ssimulacra2
 
 CPU = torch.device("cpu")
 
@@ -82,7 +84,7 @@ def error_near_boundaries(image, quality, side, effort=2) -> tuple[float, float]
 
     Relative to untiled, for a picture need not be equally hard everywhere.
     """
-    shipped = weights.load(weights.find(None), CPU)
+    shipped = model_file.load(model_file.find(None), CPU)
     tiled, whole = (
         codec.decode(coded.file(shipped, image, quality, s, effort), output="numpy")
         for s in (side, format.MIN_TILE << 6)
@@ -113,7 +115,7 @@ def test_even_small_tiles_have_hardly_a_seam(kind, quality, n, effort):
 
 def test_the_same_latents_give_the_same_pixels_however_they_are_tiled(shipped, monkeypatch):
     """Synthesis sees as much of the neighbours as its receptive field: seams are not small, they are absent."""
-    monkeypatch.setattr(pipeline, "WINDOW", 64)
+    monkeypatch.setattr(tiles, "WINDOW", 64)
     data = coded.file(shipped, photos.photo(256, 192, seed=3), 70, 64)
     header = codec.inspect(data)
     y = torch.empty(shipped.config.latents, 16, 12)
@@ -170,17 +172,17 @@ def test_gray_pictures_stay_gray():
 
 
 @pytest.mark.parametrize("quality", [5, 50, 95])
-@pytest.mark.parametrize("lanes_log2", [0, entropy.AUTO_LANES])
+@pytest.mark.parametrize("lanes_log2", [0, rans.AUTO_LANES])
 def test_file_size_is_what_the_tables_say_it_costs(shipped, quality, lanes_log2):
     pixels = to_pixels(photos.photo(200, 312, seed=4))
     header = codec.Header(312, 200, quality, shipped.id, tile=1024)
-    y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality, effort=2)
+    y, z = tiles.analyse(shipped, pixels, header.tiles[0], quality, effort=2)
     walk = shipped.walk(quality, *y.shape[1:])
-    symbols, indexes, segments, _ = latents.quantise(walk, y, z, shipped.dead_zones)
+    symbols, indexes, segments, _ = payloads.quantise(walk, y, z, shipped.dead_zones)
     symbols, indexes = symbols.numpy(), indexes.numpy()
-    payload = entropy.encode(symbols, indexes, segments, shipped.tables, lanes_log2)
+    payload = rans.encode(symbols, indexes, segments, shipped.tables, lanes_log2)
     data = format.write(header, [payload])
-    if lanes_log2 == entropy.AUTO_LANES:
+    if lanes_log2 == rans.AUTO_LANES:
         assert data == codec.encode(photos.photo(200, 312, seed=4), quality)
     ideal = cost_bits(*model_tables(shipped), symbols, indexes) / 8
     header_bytes = len(data) - len(payload)
@@ -210,8 +212,8 @@ def test_every_quality_decodes_to_what_the_encoder_meant(shipped, effort):
     pixels = to_pixels(photos.photo(33, 47, seed=6))
     for quality in range(1, 101):
         header = codec.Header(47, 33, quality, shipped.id)
-        y, z = pipeline.analyse(shipped, pixels, header.tiles[0], quality, effort)
-        *_, meant = latents.quantise(shipped.walk(quality, *y.shape[1:]), y, z, dead_zones)
+        y, z = tiles.analyse(shipped, pixels, header.tiles[0], quality, effort)
+        *_, meant = payloads.quantise(shipped.walk(quality, *y.shape[1:]), y, z, dead_zones)
         (got,) = coded.latents(shipped, coded.file(shipped, photos.photo(33, 47, seed=6), quality, effort=effort))
         assert torch.equal(got, meant), quality
 
@@ -236,9 +238,9 @@ def test_effort_2_saves_more_bits_than_its_error_is_worth(psnr_model, picture, q
 def test_dead_zones_are_for_latents_not_for_hyperlatents(shipped):
     pixels = to_pixels(photos.photo(100, 120, seed=9))
     (tile,) = codec.Header(120, 100, 50, shipped.id).tiles
-    y, z = pipeline.analyse(shipped, pixels, tile, 50, effort=1)
+    y, z = tiles.analyse(shipped, pixels, tile, 50, effort=1)
     of_no_zone, of_widest = (
-        latents.quantise(shipped.walk(50, *y.shape[1:]), y, z, torch.full((64,), width, dtype=torch.int16))
+        payloads.quantise(shipped.walk(50, *y.shape[1:]), y, z, torch.full((64,), width, dtype=torch.int16))
         for width in (0, 2**15 - 1)
     )
     n = of_no_zone[2][0]  # hyperlatents
@@ -483,7 +485,7 @@ def test_arbitrary_payloads_give_a_picture_or_a_corrupt_error(payload, quality, 
 
 
 def model_id():
-    return weights.load(weights.find(None), CPU).id
+    return model_file.load(model_file.find(None), CPU).id
 
 
 def test_a_payload_read_with_another_quality_or_size_gives_a_picture_or_a_corrupt_error():

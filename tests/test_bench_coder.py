@@ -8,8 +8,9 @@ import pytest
 from photos import photo
 from PIL import Image
 
-from codec import _C, entropy
-from codec.tables import gaussian_tables
+from codec import _C
+from codec.coding import rans
+from codec.nets.cdf_tables import gaussian_tables
 
 try:
     import bench  # the tree
@@ -112,7 +113,7 @@ def test_main_measures_every_instruction_set(folder, tmp_path, capsys):
     model = symbols.Model.shipped()
     tiles = symbols.of_pictures(*[symbols.pictures(folder)[0], [40, 80], 20_000])
     whole = symbols.joined(tiles)
-    payload = entropy.encode(whole.symbols, whole.indexes, whole.segments, model.tables)
+    payload = rans.encode(whole.symbols, whole.indexes, whole.segments, model.tables)
     bits = model.information_bits(whole)
     for isa in _C.isas():
         found = rows[f"aec, {isa}", 1]
@@ -139,7 +140,7 @@ def test_a_missing_rival_is_named_and_left_out(folder, capsys, monkeypatch):
 
 
 @pytest.mark.kernels
-@pytest.mark.parametrize("lanes_log2", [entropy.AUTO_LANES, 3])
+@pytest.mark.parametrize("lanes_log2", [rans.AUTO_LANES, 3])
 def test_gpu_rows_code_the_same_payloads(model, lanes_log2):
     on_gpu = importlib.import_module(f"{bench.__name__}.coder_cuda")
     rng = np.random.default_rng(0)
@@ -150,7 +151,7 @@ def test_gpu_rows_code_the_same_payloads(model, lanes_log2):
     batch = on_gpu.Batch.of(model, tiles, 2)
     it = on_gpu.contender("batch", model, batch, lanes_log2, True)
     payloads, size = it.encode()
-    one = [entropy.encode(t.symbols, t.indexes, t.segments, model.tables, lanes_log2) for t in tiles]
+    one = [rans.encode(t.symbols, t.indexes, t.segments, model.tables, lanes_log2) for t in tiles]
     assert payloads == 2 * one
     assert size == sum(map(len, payloads)) and it.lanes == sum(1 << p[0] for p in payloads)
     (found,) = coder.compare([it], 1)

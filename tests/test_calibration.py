@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec import weights
-from codec.calibration import EVEN_LEVELS, LEAST_SLOPE, MEASURED, calibrated_levels, levels_for
-from codec.model import MAX_LEVEL
-from codec.ssimulacra2 import ssimulacra2
+from codec.coding import model_file
+from codec.nets.model import MAX_LEVEL
+from codec.picture.ssimulacra2 import ssimulacra2
+from codec.train.quality_levels import EVEN_LEVELS, LEAST_SLOPE, MEASURED, calibrated_levels, levels_for
 
 AT = EVEN_LEVELS.numpy()[np.array(MEASURED) - 1]
 
@@ -35,11 +35,11 @@ def test_pictures_that_have_no_score_leave_the_levels_even(shipped):
 
 def test_a_calibrated_model_has_its_qualities_scores_on_its_pictures(tmp_path):
     image = photos.astronaut()[:128, 128:320]
-    model = weights.float_model(weights.find(None))
-    weights.save(tmp_path / "even.safetensors", model, None, "eye", EVEN_LEVELS)
-    even = weights.load(tmp_path / "even.safetensors", torch.device("cpu"))
+    model = model_file.float_model(model_file.find(None))
+    model_file.save(tmp_path / "even.safetensors", model, None, "eye", EVEN_LEVELS)
+    even = model_file.load(tmp_path / "even.safetensors", torch.device("cpu"))
     levels = calibrated_levels(even, [image])
-    weights.save(tmp_path / "calibrated.safetensors", model, None, "eye", levels)
+    model_file.save(tmp_path / "calibrated.safetensors", model, None, "eye", levels)
     import codec
 
     for q in (50, 70):

@@ -15,7 +15,7 @@ from PIL import Image
 from shell import aec, files, here
 
 import codec
-from codec import format
+from codec.container import format
 
 
 def test_compress_and_decompress_are_quiet_unless_asked(tmp_path, picture, capsys):

@@ -15,7 +15,7 @@ from PIL import Image
 from shell import AEC, files, here
 
 import codec
-from codec import convert
+from codec.cli import convert
 
 KEYS = ["in", "out", "bytes_in", "bytes_out", "width", "height", "bpp", "quality", "seconds", "status", "error"]
 BROKEN = {"broken.png", "cut.jpg"}

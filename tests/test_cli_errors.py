@@ -13,7 +13,8 @@ from shell import AEC, aec, damage, files, here, of_another_model
 
 import codec
 from codec import api
-from codec.files import InputError, open_picture
+from codec.cli.files import open_picture
+from codec.io import InputError
 
 
 def test_existing_output_is_refused_and_kept_unless_forced(tmp_path, picture, capsys):
@@ -132,7 +133,7 @@ def test_exit_codes_are_those_of_the_help(arguments, code, tmp_path, picture, pa
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about what it makes of the damage
 def test_damaged_pictures_of_any_kind_are_pictures_or_input_errors(tmp_path):
-    from codec.image import to_pixels
+    from codec.picture.pixels import to_pixels
 
     rng = np.random.default_rng(0)
     image = Image.fromarray(photos.photo(20, 24))

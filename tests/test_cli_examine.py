@@ -18,8 +18,9 @@ from PIL import Image
 from shell import damage, here, of_another_model
 
 import codec
-from codec import format, metadata, viewing
-from codec.deep import write_png
+from codec.cli import view
+from codec.container import format, metadata
+from codec.picture.samples16 import write_png
 
 
 def test_info_says_what_the_file_says(packed, capsys):
@@ -137,7 +138,7 @@ def test_verify_deep_finds_what_right_checksums_hide(tmp_path, packed, capsys):
 def test_doctor_prints_a_row_for_each_check_and_fails_if_one_does(monkeypatch, capsys):
     Check = namedtuple("Check", "name ok detail")
     found = [Check("build", True, "fine"), Check("CUDA", None, "none here"), Check("bits", True, "equal")]
-    monkeypatch.setitem(sys.modules, "codec.doctor", SimpleNamespace(checks=lambda: iter(found)))
+    monkeypatch.setitem(sys.modules, "codec.cli.doctor", SimpleNamespace(checks=lambda: iter(found)))
     assert here("doctor") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [["ok", "build"], ["-", "CUDA"], ["ok", "bits"]]
@@ -176,7 +177,7 @@ def test_view_makes_a_page_of_any_picture(tmp_path, packed, picture, monkeypatch
 
 
 def test_view_shows_less_of_what_is_too_large(tmp_path, packed, monkeypatch):
-    monkeypatch.setattr(viewing, "MAX_PIXELS", 56 * 40 // 3)
+    monkeypatch.setattr(view, "MAX_PIXELS", 56 * 40 // 3)
     assert here("view", packed, "-o", tmp_path / "page.html") == 0
     page = (tmp_path / "page.html").read_text()
     assert "shown at 1/2" in page and shown(page).size == (28, 20)

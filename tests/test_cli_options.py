@@ -10,8 +10,8 @@ from PIL import Image, ImageCms
 from shell import files, here
 
 import codec
-from codec import format, metadata
-from codec.ssimulacra2 import ssimulacra2
+from codec.container import format, metadata
+from codec.picture.ssimulacra2 import ssimulacra2
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<?xpacket begin=""?><x:xmpmeta xmlns:x="adobe:ns:meta/"><a>\xc3\xa4</a></x:xmpmeta><?xpacket end="w"?>'

@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import _C, entropy, entropy_cuda
+from codec import _C
+from codec.coding import rans, rans_cuda
 from codec.errors import BackendError, CorruptError
-from codec.tables import cost_bits, gaussian_tables, scales
+from codec.nets.cdf_tables import cost_bits, gaussian_tables, scales
 
 LIMITS = [0, 1, 2, 7, 31]
 
@@ -59,13 +60,13 @@ def for_oracle(tables):
 
 
 def encode(tables, symbols, indexes, segments, lanes_log2=-1) -> bytes:
-    return entropy.encode(
-        np.array(symbols, np.int16), np.array(indexes, np.uint8), segments, entropy.Tables(*tables), lanes_log2
+    return rans.encode(
+        np.array(symbols, np.int16), np.array(indexes, np.uint8), segments, rans.Tables(*tables), lanes_log2
     )
 
 
 def decode(tables, payload, indexes, segments) -> list[int]:
-    decoder, at, out = entropy.Decoder(entropy.Tables(*tables), payload), 0, []
+    decoder, at, out = rans.Decoder(rans.Tables(*tables), payload), 0, []
     for n in segments:
         out += decoder.decode(np.array(indexes[at : at + n], np.uint8)).tolist()
         at += n
@@ -214,13 +215,13 @@ def test_random_bytes_never_crash_and_the_coders_agree_on_them():
 )
 def test_bad_payload_is_refused_when_opened(data, message):
     with pytest.raises(CorruptError) as error:
-        entropy.Decoder(entropy.Tables(*KNOWN), data)
+        rans.Decoder(rans.Tables(*KNOWN), data)
     assert message in str(error.value)
 
 
 def test_decoder_refuses_what_follows_the_last_symbol():
     payload = encode(KNOWN, [5] * 100, [1] * 100, [100], 0)
-    decoder = entropy.Decoder(entropy.Tables(*KNOWN), payload)
+    decoder = rans.Decoder(rans.Tables(*KNOWN), payload)
     decoder.decode(np.ones(99, np.uint8))
     with pytest.raises(CorruptError, match="final state|left"):
         decoder.finish()
@@ -236,7 +237,7 @@ def test_escape_class_above_13_is_corrupt():
     # x = 0x2203C00 of the escape above, with class 15: get_bits(5) = 30.
     x = ((1 << 16) >> 9 << 14) + 30 * 512
     x = (x >> 11 << 14) + 14336 + x % 2048
-    decoder = entropy.Decoder(entropy.Tables(*KNOWN), b"\0" + x.to_bytes(4, "little"))
+    decoder = rans.Decoder(rans.Tables(*KNOWN), b"\0" + x.to_bytes(4, "little"))
     with pytest.raises(CorruptError, match="stream 0: escape class is above 13"):
         decoder.decode(np.ones(1, np.uint8))
 
@@ -244,9 +245,9 @@ def test_escape_class_above_13_is_corrupt():
 def test_payload_may_be_any_contiguous_bytes_like():
     payload = encode(KNOWN, [1], [1], [1])
     for data in (payload, bytearray(payload), memoryview(b"x" + payload)[1:], np.frombuffer(payload, np.uint8)):
-        assert entropy.Decoder(entropy.Tables(*KNOWN), data).decode(np.ones(1, np.uint8)).tolist() == [1]
+        assert rans.Decoder(rans.Tables(*KNOWN), data).decode(np.ones(1, np.uint8)).tolist() == [1]
     with pytest.raises((TypeError, BufferError, ValueError)):
-        entropy.Decoder(entropy.Tables(*KNOWN), memoryview(payload)[::-1])
+        rans.Decoder(rans.Tables(*KNOWN), memoryview(payload)[::-1])
 
 
 @pytest.mark.parametrize("n", [*range(0, 70), 1000])
@@ -291,13 +292,13 @@ def test_encode_names_the_wrong_argument(symbols, indexes, segments, message):
 
 
 def test_wrong_types_are_refused():
-    handle = entropy.Tables(*KNOWN)
+    handle = rans.Tables(*KNOWN)
     with pytest.raises(TypeError, match="symbols must be a numpy array of int16, not int64"):
-        entropy.encode(np.zeros(1, np.int64), np.ones(1, np.uint8), [1], handle)
+        rans.encode(np.zeros(1, np.int64), np.ones(1, np.uint8), [1], handle)
     with pytest.raises(TypeError, match="indexes must be a numpy array of uint8, not list"):
-        entropy.Decoder(handle, encode(KNOWN, [], [], [])).decode([1])
+        rans.Decoder(handle, encode(KNOWN, [], [], [])).decode([1])
     with pytest.raises(ValueError, match="position 0: index is out of range"):
-        entropy.Decoder(handle, encode(KNOWN, [], [], [])).decode(np.array([64], np.uint8))
+        rans.Decoder(handle, encode(KNOWN, [], [], [])).decode(np.array([64], np.uint8))
     with pytest.raises(ValueError, match="lanes_log2 is 13"):
         encode(KNOWN, [0], [1], [1], 13)
 
@@ -317,7 +318,7 @@ def test_bad_tables_are_refused(change, message):
     arrays = [a.copy() for a in KNOWN]
     change(*arrays)
     with pytest.raises(ValueError, match=message):
-        entropy.Tables(*arrays)
+        rans.Tables(*arrays)
 
 
 def realistic(n: int, seed: int = 0):
@@ -352,15 +353,15 @@ def test_lane_count_follows_the_size():
 @pytest.mark.parametrize("lanes_log2", [3, 4, 5, 6, 9, -1])
 @pytest.mark.parametrize("threads", [1, 2, 64])
 def test_bytes_are_those_of_one_thread_of_scalar_code(isa, lanes_log2, threads):
-    tables = entropy.Tables(*gaussian_tables())
+    tables = rans.Tables(*gaussian_tables())
     n = 200_000 if threads == 1 else 2_200_000  # as many as make threads worth it
     symbols, indexes = realistic(n, seed=threads)
     segments = [1000, 0, n - 51_000, 50_000]
     _C.set_isa("scalar")
-    expected = entropy.encode(symbols, indexes, segments, tables, lanes_log2)
+    expected = rans.encode(symbols, indexes, segments, tables, lanes_log2)
     _C.set_isa(isa)
-    assert entropy.encode(symbols, indexes, segments, tables, lanes_log2, threads) == expected
-    decoder = entropy.Decoder(tables, expected)
+    assert rans.encode(symbols, indexes, segments, tables, lanes_log2, threads) == expected
+    decoder = rans.Decoder(tables, expected)
     decoded = [decoder.decode(part, threads) for part in np.split(indexes, np.cumsum(segments)[:-1])]
     decoder.finish()
     assert np.array_equal(np.concatenate(decoded), symbols)
@@ -368,14 +369,14 @@ def test_bytes_are_those_of_one_thread_of_scalar_code(isa, lanes_log2, threads):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_damage_in_any_stream_is_found_by_any_thread(threads):
-    tables = entropy.Tables(*gaussian_tables())
+    tables = rans.Tables(*gaussian_tables())
     symbols, indexes = realistic(50_000 if threads == 1 else 2_200_000)
-    payload = entropy.encode(symbols, indexes, [len(symbols)], tables, lanes_log2=8)
+    payload = rans.encode(symbols, indexes, [len(symbols)], tables, lanes_log2=8)
     found = set()
     for at in range(100, len(payload), len(payload) // 30):
         damaged = bytearray(payload)
         damaged[at] ^= 0x55
-        decoder = entropy.Decoder(tables, damaged)
+        decoder = rans.Decoder(tables, damaged)
         with pytest.raises(CorruptError) as error:
             decoder.decode(indexes, threads)
             decoder.finish()
@@ -391,13 +392,13 @@ def test_the_instruction_set_is_one_of_this_machine():
         with pytest.raises(ValueError, match=f"no {missing}"):
             _C.set_isa(missing)
     with pytest.raises(ValueError, match="threads is 0, at least 1"):
-        entropy.encode(*realistic(10), [10], entropy.Tables(*gaussian_tables()), threads=0)
+        rans.encode(*realistic(10), [10], rans.Tables(*gaussian_tables()), threads=0)
 
 
 def test_the_cuda_coder_refuses_tensors_of_the_cpu():
-    tables, tensors = entropy.Tables(*KNOWN), (torch.zeros(1, dtype=torch.int16), torch.ones(1, dtype=torch.uint8))
+    tables, tensors = rans.Tables(*KNOWN), (torch.zeros(1, dtype=torch.int16), torch.ones(1, dtype=torch.uint8))
     expected = (ValueError, "expected cuda") if _C.cuda_built() else (BackendError, "no CUDA code")
     with pytest.raises(expected[0], match=expected[1]):
-        entropy_cuda.encode(*tensors, [1], tables)
+        rans_cuda.encode(*tensors, [1], tables)
     with pytest.raises(expected[0], match=expected[1]):
-        entropy_cuda.Decoder(tables, encode(KNOWN, [], [], []), torch.device("cpu"))
+        rans_cuda.Decoder(tables, encode(KNOWN, [], [], []), torch.device("cpu"))

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_coder import KNOWN, for_oracle, random_symbols, random_tables, realistic, sizes, split
 
-from codec import entropy, entropy_cuda
+from codec.coding import rans, rans_cuda
 from codec.errors import CorruptError
-from codec.tables import gaussian_tables
+from codec.nets.cdf_tables import gaussian_tables
 
 pytestmark = pytest.mark.kernels
-DEVICE = entropy_cuda.DEVICE_TYPE
+DEVICE = rans_cuda.DEVICE_TYPE
 
 
 def put(values, dtype) -> torch.Tensor:
@@ -24,12 +24,12 @@ def put(values, dtype) -> torch.Tensor:
 
 
 def encode(tables, symbols, indexes, segments, lanes_log2=-1) -> bytes:
-    handle = entropy.Tables(*tables)
-    return entropy_cuda.encode(put(symbols, np.int16), put(indexes, np.uint8), segments, handle, lanes_log2)
+    handle = rans.Tables(*tables)
+    return rans_cuda.encode(put(symbols, np.int16), put(indexes, np.uint8), segments, handle, lanes_log2)
 
 
 def decode(tables, payload, indexes, segments) -> list[int]:
-    decoder, out = entropy_cuda.Decoder(entropy.Tables(*tables), payload, torch.device(DEVICE)), []
+    decoder, out = rans_cuda.Decoder(rans.Tables(*tables), payload, torch.device(DEVICE)), []
     for part in put(indexes, np.uint8).split(segments):
         out.append(decoder.decode(part.contiguous()))
     decoder.finish()
@@ -82,11 +82,11 @@ def test_what_is_not_coded_is_left_out_and_put_back(n, share):
 
 def test_views_need_no_alignment():
     symbols, indexes = realistic(5000)
-    tables = entropy.Tables(*gaussian_tables())
-    expected = entropy.encode(symbols[3:], indexes[3:], [4997], tables)
+    tables = rans.Tables(*gaussian_tables())
+    expected = rans.encode(symbols[3:], indexes[3:], [4997], tables)
     s, i = put(symbols, np.int16)[3:], put(indexes, np.uint8)[3:]
-    assert entropy_cuda.encode(s, i, [4997], tables) == expected
-    decoder = entropy_cuda.Decoder(tables, expected, torch.device(DEVICE))
+    assert rans_cuda.encode(s, i, [4997], tables) == expected
+    decoder = rans_cuda.Decoder(tables, expected, torch.device(DEVICE))
     assert torch.equal(decoder.decode(i), s)
     decoder.finish()
 
@@ -102,7 +102,7 @@ def test_a_batch_is_its_tiles(tables_in_shared):
     """Tiles of different sizes and lane counts, an empty one and empty segments among them, in one launch."""
     rng, lanes_log2 = random.Random(3), [0, 5, 7, 3, 12, 6, 9]
     tables = random_tables(rng)
-    handle = entropy.Tables(*tables)
+    handle = rans.Tables(*tables)
     tiles = [random_symbols(rng, tables, n, 63) for n in (40, 0, 3000, 33, 5000, 4096, 1)]
     segments = [split(rng, len(symbols), 3) for symbols, _ in tiles]
     symbols, indexes = (
@@ -110,12 +110,12 @@ def test_a_batch_is_its_tiles(tables_in_shared):
     )
     expected = [on_cpu.encode(tables, *t, s, k) for t, s, k in zip(tiles, segments, lanes_log2, strict=True)]
 
-    encoder = entropy_cuda.Encoder(handle, segments, lanes_log2, torch.device(DEVICE), tables_in_shared)
+    encoder = rans_cuda.Encoder(handle, segments, lanes_log2, torch.device(DEVICE), tables_in_shared)
     for _ in range(2):
         encoder.run(symbols, indexes)
         assert encoder.payloads() == expected
 
-    decoder = entropy_cuda.BatchDecoder(handle, expected, torch.device(DEVICE), tables_in_shared)
+    decoder = rans_cuda.BatchDecoder(handle, expected, torch.device(DEVICE), tables_in_shared)
     for _ in range(2):
         at = np.cumsum([0] + [len(s) for s, _ in tiles])[:-1]
         for k in range(3):
@@ -131,15 +131,15 @@ def test_a_batch_is_its_tiles(tables_in_shared):
 def test_many_streams_share_blocks():
     """So many that blocks have several warps, and the last one some to spare."""
     tables = gaussian_tables()
-    handle, n_tiles, n = entropy.Tables(*tables), 131, 100
+    handle, n_tiles, n = rans.Tables(*tables), 131, 100
     symbols, indexes = realistic(n_tiles * n)
-    encoder = entropy_cuda.Encoder(handle, [[n]] * n_tiles, [6] * n_tiles, torch.device(DEVICE))
+    encoder = rans_cuda.Encoder(handle, [[n]] * n_tiles, [6] * n_tiles, torch.device(DEVICE))
     s, i = put(symbols, np.int16), put(indexes, np.uint8)
     encoder.run(s, i)
     payloads = encoder.payloads()
     parts = zip(np.split(symbols, n_tiles), np.split(indexes, n_tiles), strict=True)
     assert payloads == [on_cpu.encode(tables, a, b, [n], 6) for a, b in parts]
-    decoder = entropy_cuda.BatchDecoder(handle, payloads, torch.device(DEVICE))
+    decoder = rans_cuda.BatchDecoder(handle, payloads, torch.device(DEVICE))
     assert torch.equal(decoder.decode(i, [n] * n_tiles), s)
     decoder.finish()
 
@@ -192,7 +192,7 @@ def test_wrong_arguments_are_named(at):
 
 def test_wrong_indexes_of_a_decoder_are_named():
     payload = on_cpu.encode(KNOWN, [0] * 100, [1] * 100, [100])
-    decoder = entropy_cuda.Decoder(entropy.Tables(*KNOWN), payload, torch.device(DEVICE))
+    decoder = rans_cuda.Decoder(rans.Tables(*KNOWN), payload, torch.device(DEVICE))
     decoder.decode(put([1] * 50, np.uint8))
     decoder.decode(put([1] * 20 + [200] + [1] * 29, np.uint8))
     with pytest.raises(ValueError, match=r"position 20: index is out of range \(found 200\)"):
@@ -200,31 +200,31 @@ def test_wrong_indexes_of_a_decoder_are_named():
 
 
 def test_tensors_that_do_not_fit_are_refused():
-    tables = entropy.Tables(*KNOWN)
+    tables = rans.Tables(*KNOWN)
     symbols, indexes = put([0] * 4, np.int16), put([1] * 4, np.uint8)
     with pytest.raises(TypeError, match="symbols must be a tensor of torch.int16, not torch.int64"):
-        entropy_cuda.encode(symbols.long(), indexes, [4], tables, 0)
+        rans_cuda.encode(symbols.long(), indexes, [4], tables, 0)
     with pytest.raises(ValueError, match="indexes has 3 elements, expected 4"):
-        entropy_cuda.encode(symbols, indexes[:3], [4], tables, 0)
+        rans_cuda.encode(symbols, indexes[:3], [4], tables, 0)
     with pytest.raises(ValueError, match="one-dimensional and contiguous"):
-        entropy_cuda.encode(symbols[::2], indexes[:2], [2], tables, 0)
+        rans_cuda.encode(symbols[::2], indexes[:2], [2], tables, 0)
     with pytest.raises(ValueError, match="expected " + DEVICE):
-        entropy_cuda.encode(symbols.to("meta"), indexes, [4], tables, 0)
+        rans_cuda.encode(symbols.to("meta"), indexes, [4], tables, 0)
     with pytest.raises(ValueError, match="segments sum to 3, not to the 4 symbols"):
-        entropy_cuda.encode(symbols, indexes, [3], tables, 0)
+        rans_cuda.encode(symbols, indexes, [3], tables, 0)
     with pytest.raises(ValueError, match="lanes_log2 is 13"):
-        entropy_cuda.encode(symbols, indexes, [4], tables, 13)
+        rans_cuda.encode(symbols, indexes, [4], tables, 13)
     with pytest.raises(ValueError, match="lengths"):
         payload = on_cpu.encode(KNOWN, [], [], [])
-        entropy_cuda.BatchDecoder(tables, [payload] * 2, torch.device(DEVICE)).decode(indexes, [4])
+        rans_cuda.BatchDecoder(tables, [payload] * 2, torch.device(DEVICE)).decode(indexes, [4])
 
 
 def test_streams_and_payloads_never_leave_their_room():
     """Fewer bytes than promised for the words, and for the payloads: kNoRoom, and nothing is written outside."""
-    tables, (symbols, indexes) = entropy.Tables(*gaussian_tables()), realistic(3000)
+    tables, (symbols, indexes) = rans.Tables(*gaussian_tables()), realistic(3000)
     s, i = put(symbols, np.int16), put(indexes, np.uint8)
     for name in ("_words", "_payloads"):
-        encoder = entropy_cuda.Encoder(tables, [[3000]], [6], torch.device(DEVICE))
+        encoder = rans_cuda.Encoder(tables, [[3000]], [6], torch.device(DEVICE))
         setattr(encoder, name, getattr(encoder, name)[:300].clone())
         encoder.run(s, i)
         with pytest.raises(ValueError, match="too small"):

@@ -11,14 +11,15 @@ import pytest
 from PIL import Image
 
 import codec
-from codec import batch, cli, metrics
+from codec import metrics
+from codec.cli import parser, runner
 
 PICTURE = photos.photo(40, 56)
 
 
 def compare(*arguments):
     try:
-        return cli.main(["compare", *map(str, arguments)])
+        return parser.main(["compare", *map(str, arguments)])
     except SystemExit as error:
         return error.code
 
@@ -71,7 +72,7 @@ def test_pictures_are_turned_as_their_exif_says_and_gray_is_spread(tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.fromarray(PICTURE).convert("L").save(tmp_path / "photo.png", exif=turned)
-    assert cli.main(["compress", str(tmp_path / "photo.png")]) == 0
+    assert parser.main(["compress", str(tmp_path / "photo.png")]) == 0
     assert compare(tmp_path / "photo.png", tmp_path / "photo.aec", "-o", tmp_path / "out.html") == 0
     original, packed = versions_in(tmp_path / "out.html")
     gray = np.array(Image.open(tmp_path / "photo.png"))
@@ -81,7 +82,7 @@ def test_pictures_are_turned_as_their_exif_says_and_gray_is_spread(tmp_path):
 
 def test_another_size_is_an_error_that_names_both(folder, capsys):
     Image.fromarray(PICTURE[:30, :20]).save(folder / "small.jpg")
-    assert compare(folder / "photo.png", folder / "small.jpg", "-o", folder / "out.html") == batch.EXIT_INPUT
+    assert compare(folder / "photo.png", folder / "small.jpg", "-o", folder / "out.html") == runner.EXIT_INPUT
     assert capsys.readouterr().err == (
         f"aec: {folder / 'small.jpg'}: 20x30 pixels, but {folder / 'photo.png'} has 56x40: sizes must be equal\n"
     )
@@ -93,10 +94,10 @@ def test_what_cannot_be_read_is_named_and_no_page_is_written(folder, capsys):
     (folder / "cut.aec").write_bytes(codec.encode(PICTURE, 50)[:-9])
     out = folder / "out.html"
     for inputs, code, complaints in (
-        (("missing.png", "photo.jpg"), batch.EXIT_INPUT, ["missing.png: No such file"]),
-        (("photo.png", "text.jpg"), batch.EXIT_INPUT, ["text.jpg: not a picture that Pillow can read"]),
-        (("photo.png", "cut.aec"), batch.EXIT_CORRUPT, ["cut.aec: "]),
-        (("photo.png", "text.jpg", "photo.jpg", "cut.aec"), batch.EXIT_SOME_FAILED, ["text.jpg: ", "cut.aec: "]),
+        (("missing.png", "photo.jpg"), runner.EXIT_INPUT, ["missing.png: No such file"]),
+        (("photo.png", "text.jpg"), runner.EXIT_INPUT, ["text.jpg: not a picture that Pillow can read"]),
+        (("photo.png", "cut.aec"), runner.EXIT_CORRUPT, ["cut.aec: "]),
+        (("photo.png", "text.jpg", "photo.jpg", "cut.aec"), runner.EXIT_SOME_FAILED, ["text.jpg: ", "cut.aec: "]),
     ):
         assert compare(*(folder / name for name in inputs), "-o", out) == code
         lines = capsys.readouterr().err.splitlines()
@@ -110,7 +111,7 @@ def test_a_reader_that_is_not_installed_is_named(folder, monkeypatch, capsys):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pillow_jxl" else find(name))
     (folder / "photo.jxl").write_bytes(b"\xff\x0a")
-    assert compare(folder / "photo.png", folder / "photo.jxl", "-o", folder / "out.html") == batch.EXIT_INPUT
+    assert compare(folder / "photo.png", folder / "photo.jxl", "-o", folder / "out.html") == runner.EXIT_INPUT
     assert capsys.readouterr().err == (
         f"aec: {folder / 'photo.jxl'}: .jxl files need pillow-jxl-plugin; try: pip install 'aec-codec[bench]'\n"
     )
@@ -136,12 +137,12 @@ def test_heic_is_read_where_pillow_heif_is_installed(folder):
 def test_nothing_is_overwritten_without_f_and_an_input_never(folder, capsys):
     out = folder / "out.html"
     out.write_text("before")
-    assert compare(folder / "photo.png", folder / "photo.jpg", "-o", out) == batch.EXIT_OUTPUT
+    assert compare(folder / "photo.png", folder / "photo.jpg", "-o", out) == runner.EXIT_OUTPUT
     assert out.read_text() == "before" and "-f overwrites it" in capsys.readouterr().err
     assert compare(folder / "photo.png", folder / "photo.jpg", "-f", "-o", out) == 0
     assert len(versions_in(out)) == 2
     before = (folder / "photo.jpg").read_bytes()
-    assert compare(folder / "photo.png", folder / "photo.jpg", "-f", "-o", folder / "photo.jpg") == batch.EXIT_USAGE
+    assert compare(folder / "photo.png", folder / "photo.jpg", "-f", "-o", folder / "photo.jpg") == runner.EXIT_USAGE
     assert (folder / "photo.jpg").read_bytes() == before
     assert {path.name for path in folder.iterdir()} == {"photo.png", "photo.jpg", "out.html"}
 

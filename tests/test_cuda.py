@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import codec
-from codec import train, weights
-from codec.model import Config
+from codec.coding import model_file
+from codec.nets.model import Config
+from codec.train import loop
 
 pytestmark = pytest.mark.needs_cuda
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.needs_cuda
 @pytest.mark.parametrize("quality", [5, 50, 95])
 def test_files_of_either_device_have_the_same_latents_and_pixels_on_the_other(quality):
     image = photos.photo(200, 264, seed=quality)
-    models = [weights.load(weights.find(None), torch.device(d)) for d in ("cpu", "cuda")]
+    models = [model_file.load(model_file.find(None), torch.device(d)) for d in ("cpu", "cuda")]
     for device in ("cpu", "cuda"):
         data = codec.encode(image, quality, device=device)
         on_cpu, on_cuda = (list(coded.latents(m, data)) for m in models)
@@ -34,13 +35,13 @@ def test_training_goes_on_from_a_checkpoint_of_the_other_device(tmp_path):
     images = [photos.photo(256, 320, seed=i) for i in range(3)]
     config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8)
     path = tmp_path / "run.checkpoint.safetensors"
-    run = train.Run(train.Options(minutes=1, device="cuda", batch=2), config)
+    run = loop.Run(loop.Options(minutes=1, device="cuda", batch=2), config)
     run.start(images)
-    crops = train.Crops(images, torch.device("cuda"))
-    assert torch.isfinite(run.update(crops.draw(2, train.SIDE), 1e-3)).all()
+    crops = loop.Crops(images, torch.device("cuda"))
+    assert torch.isfinite(run.update(crops.draw(2, loop.SIDE), 1e-3)).all()
     run.save(path)
     for device in ("cpu", "cuda"):
-        again = train.Run.load(path, train.Options(minutes=1, device=device, batch=2))
+        again = loop.Run.load(path, loop.Options(minutes=1, device=device, batch=2))
         assert all(torch.equal(v.cpu(), again.model.state_dict()[k].cpu()) for k, v in run.model.state_dict().items())
-        drawn = train.Crops(images, torch.device(device)).draw(2, train.SIDE)
+        drawn = loop.Crops(images, torch.device(device)).draw(2, loop.SIDE)
         assert torch.isfinite(again.update(drawn, 1e-3)).all()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from codec.data import Crops, load_images
+from codec.train.images import Crops, load_images
 
 CPU = torch.device("cpu")
 

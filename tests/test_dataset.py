@@ -8,7 +8,7 @@ from conftest import all_devices
 from torch.utils.data import DataLoader
 
 import codec
-from codec.dataset import AecDataset
+from codec.plugins.torch_dataset import AecDataset
 
 
 @pytest.fixture(scope="module")

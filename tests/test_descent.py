@@ -7,17 +7,19 @@ import pytest
 import torch
 from photos import astronaut
 
-from codec import format, losses, pipeline, weights
-from codec.descent import REFINED_FOR
-from codec.image import to_pixels
-from codec.model import Config, Model, level_lambda
-from codec.refine import ITERATIONS
-from codec.ssimulacra2 import ssimulacra2
+from codec.coding import model_file, tiles
+from codec.coding.perceptual_refinement import REFINED_FOR
+from codec.coding.refinement import ITERATIONS
+from codec.container import format
+from codec.nets import losses
+from codec.nets.model import Config, Model, level_lambda
+from codec.picture.pixels import to_pixels
+from codec.picture.ssimulacra2 import ssimulacra2
 
 
 @pytest.fixture(scope="module")
 def eye():
-    model = weights.load(weights.find("eye"), torch.device("cpu"))
+    model = model_file.load(model_file.find("eye"), torch.device("cpu"))
     assert model.tune == "eye"
     return model
 
@@ -78,14 +80,14 @@ def test_tiles_are_refined_apart_and_repeatably(eye):
 def test_progress_is_called_after_each_step(eye, effort):
     pixels, calls = to_pixels(photos.photo(20, 30)), []
     (tile,) = format.Header(30, 20, 50, eye.id).tiles
-    pipeline.analyse(eye, pixels, tile, 50, effort, lambda: calls.append(1))
+    tiles.analyse(eye, pixels, tile, 50, effort, lambda: calls.append(1))
     assert len(calls) == ITERATIONS["eye"][effort]
 
 
 def test_a_model_for_ms_ssim_is_left_as_it_is(tmp_path):
     torch.manual_seed(0)
     config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
-    weights.save(tmp_path / "m.safetensors", Model(config), tune="ms-ssim")
-    model = weights.load(tmp_path / "m.safetensors", torch.device("cpu"))
+    model_file.save(tmp_path / "m.safetensors", Model(config), tune="ms-ssim")
+    model = model_file.load(tmp_path / "m.safetensors", torch.device("cpu"))
     image = photos.photo(40, 50)
     assert coded.file(model, image, 50, effort=9) == coded.file(model, image, 50, effort=2)

@@ -7,8 +7,10 @@ import oracle
 import pytest
 import torch
 
-from codec import _C, doctor, entropy, walk, weights
-from codec.model import Synthesis
+from codec import _C
+from codec.cli import doctor
+from codec.coding import model_file, rans, segment_walk
+from codec.nets.model import Synthesis
 
 
 def rows() -> dict[str, doctor.Check]:
@@ -29,22 +31,22 @@ def test_this_machine_is_in_order():
     assert {name for name in found if name.startswith("integers")} == NATIVE | {f"integers, {gpu}" for gpu in GPUS} | {
         "integers, reference"
     }
-    assert found[f"model {weights.DEFAULT}"].ok and found["synthesis, cpu"].ok
+    assert found[f"model {model_file.DEFAULT}"].ok and found["synthesis, cpu"].ok
     assert found["CUDA"].ok == (True if GPUS else None)
     assert _C.isa() == before
 
 
 def test_integers_need_no_model(monkeypatch):
-    monkeypatch.setattr(weights, "MODELS", weights.MODELS / "nowhere")
-    monkeypatch.delenv(weights.SEARCH_PATH, raising=False)
+    monkeypatch.setattr(model_file, "MODELS", model_file.MODELS / "nowhere")
+    monkeypatch.delenv(model_file.SEARCH_PATH, raising=False)
     assert failures() == {f"synthesis, {device}" for device in ("cpu", *GPUS)}
 
 
 def test_what_is_compared_takes_all_values(monkeypatch):
     """What the constant stands for: every table but the skipped one, both signs, raw bits and escapes."""
-    seen, encode = [], entropy.encode
-    monkeypatch.setattr(entropy, "encode", lambda *args: seen.append(args) or encode(*args))
-    doctor.digest(lambda *shape: walk.ReferenceWalk(doctor.fixed_net(), *shape), doctor.fixed_tables())
+    seen, encode = [], rans.encode
+    monkeypatch.setattr(rans, "encode", lambda *args: seen.append(args) or encode(*args))
+    doctor.digest(lambda *shape: segment_walk.ReferenceWalk(doctor.fixed_net(), *shape), doctor.fixed_tables())
     ((symbols, indexes, segments, *_),) = seen
     assert len(segments) == 5
     assert np.array_equal(np.unique(indexes), np.arange(64))
@@ -54,8 +56,8 @@ def test_what_is_compared_takes_all_values(monkeypatch):
 
 def test_the_constant_is_what_the_format_says(monkeypatch):
     """By the coder that was written from FORMAT.md, which shares nothing with csrc."""
-    arrays, tables = [], entropy.Tables
-    monkeypatch.setattr(entropy, "Tables", lambda *args: arrays.extend(args) or tables(*args))
+    arrays, tables = [], rans.Tables
+    monkeypatch.setattr(rans, "Tables", lambda *args: arrays.extend(args) or tables(*args))
     fixed = doctor.fixed_tables()
 
     def by_oracle(symbols, indexes, segments, _, lanes_log2):
@@ -65,13 +67,15 @@ def test_the_constant_is_what_the_format_says(monkeypatch):
         ]
         return oracle.encode(rows, symbols.tolist(), indexes.tolist(), segments, lanes_log2)
 
-    monkeypatch.setattr(entropy, "encode", by_oracle)
-    assert doctor.digest(lambda *shape: walk.ReferenceWalk(doctor.fixed_net(), *shape), fixed) == doctor.EXPECTED
+    monkeypatch.setattr(rans, "encode", by_oracle)
+    assert (
+        doctor.digest(lambda *shape: segment_walk.ReferenceWalk(doctor.fixed_net(), *shape), fixed) == doctor.EXPECTED
+    )
 
 
 @pytest.mark.parametrize("isa", _C.isas())
 def test_an_instruction_set_that_miscounts_once_is_found(monkeypatch, isa):
-    predict = walk.CpuWalk.predict
+    predict = segment_walk.CpuWalk.predict
 
     def wrong(self, k):
         index = predict(self, k)
@@ -79,13 +83,15 @@ def test_an_instruction_set_that_miscounts_once_is_found(monkeypatch, isa):
             index[777] ^= 1
         return index
 
-    monkeypatch.setattr(walk.CpuWalk, "predict", wrong)
+    monkeypatch.setattr(segment_walk.CpuWalk, "predict", wrong)
     assert failures() == {f"integers, {isa}"}
 
 
 def test_a_reference_that_miscounts_is_found(monkeypatch):
-    said = walk.ReferenceWalk.latents
-    monkeypatch.setattr(walk.ReferenceWalk, "latents", lambda self: said(self).index_fill(0, torch.tensor([5]), 0.25))
+    said = segment_walk.ReferenceWalk.latents
+    monkeypatch.setattr(
+        segment_walk.ReferenceWalk, "latents", lambda self: said(self).index_fill(0, torch.tensor([5]), 0.25)
+    )
     assert failures() == {"integers, reference"}
 
 
@@ -113,16 +119,16 @@ def test_a_synthesis_that_is_two_levels_off_is_found(monkeypatch):
 
 def test_a_damaged_model_is_found(monkeypatch, tmp_path):
     path = tmp_path / "worn.safetensors"
-    shutil.copy(weights.find(None), path)
+    shutil.copy(model_file.find(None), path)
     data = bytearray(path.read_bytes())
     data[-1000] ^= 1
     path.write_bytes(data)
-    monkeypatch.setenv(weights.SEARCH_PATH, str(tmp_path))
+    monkeypatch.setenv(model_file.SEARCH_PATH, str(tmp_path))
     assert failures() == {"model worn"}
 
 
 def test_tables_are_those_of_the_format():
     tables = doctor.fixed_tables()  # entropy.Tables checks them
     symbols, indexes = np.array([-16383, 0, 16383], np.int16), np.array([1, 30, 63], np.uint8)
-    payload = entropy.encode(symbols, indexes, [3], tables)
-    assert np.array_equal(entropy.Decoder(tables, payload).decode(indexes), symbols)
+    payload = rans.encode(symbols, indexes, [3], tables)
+    assert np.array_equal(rans.Decoder(tables, payload).decode(indexes), symbols)

@@ -8,9 +8,10 @@ import photos
 import pytest
 import torch
 
-from codec import fidelity, metrics
-from codec.image import to_pixels
-from codec.ssimulacra2 import ssimulacra2
+from codec import metrics
+from codec.picture import fidelity
+from codec.picture.pixels import to_pixels
+from codec.picture.ssimulacra2 import ssimulacra2
 
 
 def noisy(image, most=9):

@@ -16,9 +16,9 @@ from container import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec import format
+from codec.container import format
+from codec.container.format import Header
 from codec.errors import CorruptError, FormatError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
-from codec.format import Header
 
 
 @pytest.mark.parametrize(

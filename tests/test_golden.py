@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 import codec
-from codec import format, weights
-from codec.image import to_numpy, to_pixels
-from codec.metadata import Metadata
+from codec.coding import model_file
+from codec.container import format
+from codec.container.metadata import Metadata
+from codec.picture.pixels import to_numpy, to_pixels
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.aec"))
 
@@ -26,7 +27,7 @@ def test_golden_file_decodes_to_its_latents_and_pixels(path):
     data = path.read_bytes()
     header = codec.inspect(data)
     if not header.stored:
-        latents = coded.latents(weights.load(model, torch.device("cpu")), data)
+        latents = coded.latents(model_file.load(model, torch.device("cpu")), data)
         assert hashlib.sha256(b"".join(t.numpy().tobytes() for t in latents)).hexdigest() == expected["latents_sha256"]
     blocks = {k: bytes.fromhex(v) for k, v in expected.get("metadata", {}).items()}
     assert codec.read_metadata(data) == Metadata(**blocks)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw
 
 import codec
-from codec import deep
-from codec.files import open_picture
-from codec.format import Tile
-from codec.image import CONVERTED, aligned, box_means, tile_input, to_depth, to_numpy, to_pixels
-from codec.metadata import Metadata
+from codec.cli.files import open_picture
+from codec.container.format import Tile
+from codec.container.metadata import Metadata
+from codec.picture import samples16
+from codec.picture.pixels import CONVERTED, aligned, box_means, tile_input, to_depth, to_numpy, to_pixels
 
 CPU = torch.device("cpu")
 
@@ -187,9 +187,9 @@ def test_an_opaque_alpha_channel_is_dropped(mode):
 def test_16_bit_png_files_are_written_and_read_whole(channels, shape):
     array = np.random.default_rng(0).integers(0, 65536, (*shape, channels), dtype=np.uint16)
     array[..., 0] = np.linspace(0, 65535, shape[1]).astype(np.uint16)
-    data = deep.write_png(array, Metadata(b"icc", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"<xmp/>"))
+    data = samples16.write_png(array, Metadata(b"icc", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"<xmp/>"))
     image = opened(data)
-    assert deep.is_deep(image) == (channels > 1)
+    assert samples16.is_deep(image) == (channels > 1)
     pixels = to_pixels(image)
     assert pixels.depth == 16 and pixels.metadata == Metadata(b"icc", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"<xmp/>")
     assert np.array_equal(to_numpy(pixels).reshape(array.shape), array)
@@ -238,8 +238,8 @@ def test_16_bit_tiff_colour_is_turned_once(orientation):
 def test_16_bit_png_files_may_have_their_metadata_behind_the_pixels():
     array = np.arange(18, dtype=np.uint16).reshape(2, 3, 3)
     exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6
-    data, end = deep.write_png(array), -12
-    pixels = to_pixels(opened(data[:end] + deep._chunk(b"eXIf", exif) + data[end:]))
+    data, end = samples16.write_png(array), -12
+    pixels = to_pixels(opened(data[:end] + samples16._chunk(b"eXIf", exif) + data[end:]))
     assert np.array_equal(to_numpy(pixels), np.rot90(array, -1))
     assert pixels.metadata.exif == exif.replace(b"\x06\0\0", b"\x01\0\0")
 
@@ -253,7 +253,7 @@ def test_16_bit_pictures_are_not_bound_by_pillows_limit(monkeypatch):
 
 def test_16_bit_colour_by_way_of_files_is_not_halved():
     array = (photos.photo(20, 30).astype(np.uint16) << 8) + 37
-    data = deep.write_png(array)
+    data = samples16.write_png(array)
     back = codec.decode(codec.encode(open_picture(data), lossless=True), output="numpy")
     assert np.array_equal(back, array)
 
@@ -261,9 +261,9 @@ def test_16_bit_colour_by_way_of_files_is_not_halved():
 def test_16_bit_colours_that_are_transparent_become_alpha():
     array = np.arange(18, dtype=np.uint16).reshape(2, 3, 3) * 1000
     key = bytes.fromhex("0bb8 0fa0 1388")  # 3000, 4000, 5000: the second pixel
-    data = deep.write_png(array)
+    data = samples16.write_png(array)
     at = data.index(b"IDAT") - 4
-    pixels = to_pixels(opened(data[:at] + deep._chunk(b"tRNS", key) + data[at:]))
+    pixels = to_pixels(opened(data[:at] + samples16._chunk(b"tRNS", key) + data[at:]))
     assert pixels.alpha.tolist() == [[65535, 0, 65535], [65535] * 3]
 
 
@@ -460,7 +460,7 @@ def test_bitmaps_of_5_6_and_5_bits_are_no_16_bit_pictures():
 
 
 def test_a_damaged_file_that_was_only_opened_is_a_value_error():
-    for data in (deep.write_png(np.zeros((40, 40, 3), np.uint16)), saved(Image.new("RGB", (40, 40)), "PNG")):
+    for data in (samples16.write_png(np.zeros((40, 40, 3), np.uint16)), saved(Image.new("RGB", (40, 40)), "PNG")):
         at = data.index(b"IDAT") + 8
         with pytest.raises(ValueError, match="cannot read the picture"):
             to_pixels(opened(data[:at] + b"\xff" * 9 + data[at + 9 :]))

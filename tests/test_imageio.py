@@ -15,9 +15,9 @@ PHOTO = photos.photo(40, 56)
 
 @pytest.fixture(scope="module")
 def plugin():
-    from codec import imageio_plugin
+    from codec.plugins import imageio
 
-    return imageio_plugin.AecPlugin
+    return imageio.AecPlugin
 
 
 def test_codec_does_not_import_imageio_and_pillow_serves_it(tmp_path):

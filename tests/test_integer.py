@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from codec import weights
-from codec.integer import (
+from codec.coding import model_file
+from codec.nets.coding_order import step_of
+from codec.nets.integer import (
     ACCUMULATOR_LIMIT,
     HIGH,
     LOW,
@@ -22,9 +23,8 @@ from codec.integer import (
     accumulator_bound,
     at_levels,
 )
-from codec.layers import FRACTION_BITS, LEAK_BITS, QualityVector
-from codec.model import Config, Model
-from codec.order import step_of
+from codec.nets.layers import FRACTION_BITS, LEAK_BITS, QualityVector
+from codec.nets.model import Config, Model
 
 int16 = st.one_of(st.integers(LOW, HIGH), st.sampled_from([LOW, LOW + 1, -1, 0, 1, HIGH - 1, HIGH]), st.integers(-9, 9))
 ONE = 2**FRACTION_BITS
@@ -204,7 +204,7 @@ def test_export_of_a_model_with_too_large_weights_leaves_no_file(tmp_path):
     with torch.no_grad():
         model.entropy.steps[0].from_hyper.weight.fill_(1e7)
     with pytest.raises(ValueError, match="too large"):
-        weights.save(tmp_path / "m.safetensors", model)
+        model_file.save(tmp_path / "m.safetensors", model)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -290,8 +290,8 @@ def test_hyperlatents_with_steps_beyond_the_integers_range_are_exported_smaller_
     x, q = torch.rand(2, 3, 128, 64), torch.tensor([20.0, 50.0])
     for before, after in zip(model.eval()(x, q), scaled.eval()(x, q), strict=True):
         assert torch.allclose(before, after, rtol=1e-4, atol=1e-4)
-    weights.save(tmp_path / "m.safetensors", model)
-    net = weights.load(tmp_path / "m.safetensors", torch.device("cpu")).net
+    model_file.save(tmp_path / "m.safetensors", model)
+    net = model_file.load(tmp_path / "m.safetensors", torch.device("cpu")).net
     expected = (at_levels(scaled.hyper_log_step).exp() * ONE).round().clamp(min=1)  # nothing is cut off at the top
     assert torch.equal(net.hyper_step.double(), expected)
     again = scaled.with_hyper_steps_in_range()
@@ -300,8 +300,8 @@ def test_hyperlatents_with_steps_beyond_the_integers_range_are_exported_smaller_
 
 def test_export_then_load_gives_the_same_integers(tmp_path):
     model = lively(TINY[1], 5)
-    weights.save(tmp_path / "m.safetensors", model)
-    loaded = weights.load(tmp_path / "m.safetensors", torch.device("cpu")).net.state_dict()
+    model_file.save(tmp_path / "m.safetensors", model)
+    loaded = model_file.load(tmp_path / "m.safetensors", torch.device("cpu")).net.state_dict()
     exported = IntegerEntropyNet.from_float(model).state_dict()
     assert loaded.keys() == exported.keys()
     assert all(loaded[k].dtype == v.dtype and torch.equal(loaded[k], v) for k, v in exported.items())
@@ -312,7 +312,7 @@ def test_export_then_load_gives_the_same_integers(tmp_path):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return weights.load(weights.find(None), torch.device("cpu"))
+    return model_file.load(model_file.find(None), torch.device("cpu"))
 
 
 def layers(net):

@@ -5,9 +5,10 @@ import photos
 import pytest
 import torch
 
-from codec import losses, metrics
-from codec.model import TUNES
-from codec.ssimulacra2 import ssimulacra2
+from codec import metrics
+from codec.nets import losses
+from codec.nets.model import TUNES
+from codec.picture.ssimulacra2 import ssimulacra2
 
 
 def pictures(height=192, width=256):

@@ -11,9 +11,9 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 from shell import here
 
 import codec
-from codec import format, metadata
-from codec.image import to_numpy, to_pixels
-from codec.metadata import Metadata
+from codec.container import format, metadata
+from codec.container.metadata import Metadata
+from codec.picture.pixels import to_numpy, to_pixels
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Make="aec"/></x:xmpmeta>'

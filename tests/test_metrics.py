@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from photos import astronaut
 from PIL import Image
 
-from codec import ssimulacra2
 from codec.metrics import bd_quality, bd_rate, ms_ssim, overlap, psnr, psnr_y, quality_at, rate_at
+from codec.picture import ssimulacra2
 
 METRICS = module("metrics").METRICS
 butteraugli, clock, nlpd = map(module, ("butteraugli", "clock", "nlpd"))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from codec.muon import Muon, orthogonal
+from codec.train.muon import Muon, orthogonal
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 5))

@@ -11,11 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import _C, entropy_cuda, format, pipeline, walk, weights
-from codec.image import to_pixels
-from codec.integer import ACCUMULATOR_LIMIT, HIGH, LOW, IntegerConv, IntegerEntropyNet, IntegerQualityVector
-from codec.model import Config
-from codec.order import step_of
+from codec import _C
+from codec.coding import model_file, rans_cuda, segment_walk, tiles
+from codec.container import format
+from codec.nets.coding_order import step_of
+from codec.nets.integer import ACCUMULATOR_LIMIT, HIGH, LOW, IntegerConv, IntegerEntropyNet, IntegerQualityVector
+from codec.nets.model import Config
+from codec.picture.pixels import to_pixels
 
 SMALLEST = dict(wide8=8, blocks8=1, wide16=8, blocks16=1)
 
@@ -73,7 +75,7 @@ def values_for(config: Config, height: int, width: int, seed: int) -> tuple[torc
     return y, z, torch.from_numpy(zones.astype(np.int16))
 
 
-def encode(at: walk.Walk, y: torch.Tensor, z: torch.Tensor, dead_zones: torch.Tensor) -> list[torch.Tensor]:
+def encode(at: segment_walk.Walk, y: torch.Tensor, z: torch.Tensor, dead_zones: torch.Tensor) -> list[torch.Tensor]:
     """All that a walk says: indexes and symbols of each segment, then the latents."""
     said = []
     for k in range(at.segments):
@@ -81,7 +83,7 @@ def encode(at: walk.Walk, y: torch.Tensor, z: torch.Tensor, dead_zones: torch.Te
     return [*said, at.latents()]
 
 
-def decode(at: walk.Walk, symbols: list[torch.Tensor]) -> list[torch.Tensor]:
+def decode(at: segment_walk.Walk, symbols: list[torch.Tensor]) -> list[torch.Tensor]:
     said = []
     for k, s in enumerate(symbols):
         said.append(at.predict(k))
@@ -97,20 +99,20 @@ def assert_equal(got: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
 
 def assert_same_as_reference(net: IntegerEntropyNet, quality: int, height: int, width: int, seed: int) -> None:
     y, z, dead_zones = values_for(net.config, height, width, seed)
-    nets, shape = walk.cpu_nets(net), (quality, height, width)
-    expected = encode(walk.ReferenceWalk(net, *shape), y, z, dead_zones)
+    nets, shape = segment_walk.cpu_nets(net), (quality, height, width)
+    expected = encode(segment_walk.ReferenceWalk(net, *shape), y, z, dead_zones)
     # What a decoder may read: any int16, also where no encoder would write it.
     rng = torch.Generator().manual_seed(seed)
     wild = [torch.randint(LOW, HIGH + 1, s.shape, generator=rng).to(torch.int16) for s in expected[1:-1:2]]
-    expected_wild = decode(walk.ReferenceWalk(net, *shape), wild)
+    expected_wild = decode(segment_walk.ReferenceWalk(net, *shape), wild)
     layouts = [(y, z), tuple(t.permute(1, 2, 0).contiguous().permute(2, 0, 1) for t in (y, z))]
     for isa in _C.isas():
         _C.set_isa(isa)
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            assert_equal(encode(walk.CpuWalk(nets, *shape), *layouts[threads % 2], dead_zones), expected)
-            assert_equal(decode(walk.CpuWalk(nets, *shape), wild), expected_wild)
-            assert_equal(decode(walk.CpuWalk(nets, *shape), expected[1:-1:2]), expected[:-1:2] + expected[-1:])
+            assert_equal(encode(segment_walk.CpuWalk(nets, *shape), *layouts[threads % 2], dead_zones), expected)
+            assert_equal(decode(segment_walk.CpuWalk(nets, *shape), wild), expected_wild)
+            assert_equal(decode(segment_walk.CpuWalk(nets, *shape), expected[1:-1:2]), expected[:-1:2] + expected[-1:])
 
 
 @settings(max_examples=80)
@@ -146,7 +148,7 @@ def test_the_extremes_are_extreme():
     """Or the tests above would show less than they say: saturation, every index, symbols at both ends."""
     config = Config(latents=40, hyper=12, context=24, steps=4, **SMALLEST)
     net = extreme_net(config, 1)
-    said = encode(walk.ReferenceWalk(net, 50, 20, 20), *values_for(config, 20, 20, 1))
+    said = encode(segment_walk.ReferenceWalk(net, 50, 20, 20), *values_for(config, 20, 20, 1))
     indexes, symbols = torch.cat(said[:-1:2]), torch.cat(said[1:-1:2])
     assert len(indexes.unique()) > 32 and indexes.min() == 0 and indexes.max() == 63
     assert symbols.min() == -16383 and symbols.max() == 16383
@@ -175,10 +177,10 @@ def test_every_latent_becomes_the_nearest_symbol_or_the_zero_of_its_zone():
     y = torch.from_numpy(fixed / 4096).float().expand(len(choices), -1, -1)
     symbols = torch.from_numpy(np.stack([nearest_outside_zone(fixed, *choice) for choice in choices])).to(torch.int16)
     order = step_of(2, *y.shape)
-    nets, starts = walk.cpu_nets(net), [walk.ReferenceWalk(net, 50, 256, 256)]
+    nets, starts = segment_walk.cpu_nets(net), [segment_walk.ReferenceWalk(net, 50, 256, 256)]
     for isa in _C.isas():
         _C.set_isa(isa)
-        starts.append(walk.CpuWalk(nets, 50, 256, 256))
+        starts.append(segment_walk.CpuWalk(nets, 50, 256, 256))
     for at in starts:
         said = encode(at, y, torch.zeros(1, 64, 64), dead_zones)
         assert_equal(said[3:-1:2], [symbols[order == k] for k in range(2)])
@@ -200,10 +202,10 @@ def test_an_accumulator_one_below_its_limit(hyper):
         for conv in (step.from_hyper, step.mean):
             conv.weight.copy_(torch.eye(8, dtype=torch.int16)[:, :, None, None])
     net.check()
-    nets = walk.cpu_nets(net)
+    nets = segment_walk.cpu_nets(net)
     for isa in _C.isas():
         _C.set_isa(isa)
-        for at in (walk.CpuWalk(nets, 1, 3, 5), walk.ReferenceWalk(net, 1, 3, 5)):
+        for at in (segment_walk.CpuWalk(nets, 1, 3, 5), segment_walk.ReferenceWalk(net, 1, 3, 5)):
             lowest = torch.full((hyper * 2,), LOW, dtype=torch.int16)
             *_, latents = decode(at, [lowest, torch.zeros(60, dtype=torch.int16), torch.zeros(60, dtype=torch.int16)])
             assert (latents[0::2] * 4096 == HIGH).all() and (latents[1::2] * 4096 == LOW >> 3).all()
@@ -211,32 +213,32 @@ def test_an_accumulator_one_below_its_limit(hyper):
     with pytest.raises(ValueError, match="overflow"):
         net.check()
     with pytest.raises(ValueError, match="net.head could overflow"):
-        walk.cpu_nets(net)
+        segment_walk.cpu_nets(net)
 
 
 @pytest.mark.parametrize("quality", [1, 30, 60, 100])
 def test_the_shipped_model_on_photos_equals_the_reference(shipped, quality):
-    nets = walk.cpu_nets(shipped.net)
+    nets = segment_walk.cpu_nets(shipped.net)
     for image in (photos.astronaut(), photos.photo(200, 312, seed=4), photos.gradient(75, 50)):
         pixels = to_pixels(image)
         (tile,) = format.Header(image.shape[1], image.shape[0], quality, shipped.id).tiles
-        y, z = pipeline.analyse(shipped, pixels, tile, quality, effort=1)
-        expected = encode(walk.ReferenceWalk(shipped.net, quality, *y.shape[1:]), y, z, shipped.dead_zones)
+        y, z = tiles.analyse(shipped, pixels, tile, quality, effort=1)
+        expected = encode(segment_walk.ReferenceWalk(shipped.net, quality, *y.shape[1:]), y, z, shipped.dead_zones)
         for isa in _C.isas():
             _C.set_isa(isa)
-            assert_equal(encode(walk.CpuWalk(nets, quality, *y.shape[1:]), y, z, shipped.dead_zones), expected)
+            assert_equal(encode(segment_walk.CpuWalk(nets, quality, *y.shape[1:]), y, z, shipped.dead_zones), expected)
 
 
 def test_without_vectors_the_reference_runs(shipped):
     for isa in _C.isas():
         _C.set_isa(isa)
-        expected = walk.ReferenceWalk if isa == "scalar" else walk.CpuWalk
-        assert isinstance(walk.starter(shipped.net, "native")(50, 2, 3), expected)
+        expected = segment_walk.ReferenceWalk if isa == "scalar" else segment_walk.CpuWalk
+        assert isinstance(segment_walk.starter(shipped.net, "native")(50, 2, 3), expected)
 
 
 def test_files_do_not_depend_on_the_arithmetic(shipped):
-    reference = weights.load(shipped.path, torch.device("cpu"), nets="reference")
-    assert isinstance(reference.walk(1, 1, 1), walk.ReferenceWalk)
+    reference = model_file.load(shipped.path, torch.device("cpu"), nets="reference")
+    assert isinstance(reference.walk(1, 1, 1), segment_walk.ReferenceWalk)
     picture = photos.photo(100, 70, seed=8)
     for quality in (1, 60, 100):
         data = coded.file(shipped, picture, quality, 64)
@@ -253,7 +255,10 @@ TINY = Config(latents=8, hyper=4, context=8, steps=2, **SMALLEST)
 @pytest.fixture(scope="module")
 def tiny():
     net = extreme_net(TINY, 0)
-    return [lambda: walk.ReferenceWalk(net, 50, 5, 6), lambda: walk.CpuWalk(walk.cpu_nets(net), 50, 5, 6)]
+    return [
+        lambda: segment_walk.ReferenceWalk(net, 50, 5, 6),
+        lambda: segment_walk.CpuWalk(segment_walk.cpu_nets(net), 50, 5, 6),
+    ]
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -304,7 +309,7 @@ def test_tensors_of_another_shape_or_type_raise_and_leave_the_walk_as_it_was(tin
     [(0, 1, 1, 1), (101, 1, 1, 1), (1, 0, 1, 1), (1, 1, -1, 1), (1, 4097, 1, 1), (1, 1, 1, 0), (-5, 2**30, 2**30, 1)],
 )
 def test_a_walk_of_no_such_quality_or_size_raises(quality, height, width, threads):
-    nets = walk.cpu_nets(extreme_net(TINY, 0))
+    nets = segment_walk.cpu_nets(extreme_net(TINY, 0))
     with pytest.raises(ValueError, match="allowed are"):
         _C.Walk(nets, quality, height, width, threads)
 
@@ -360,7 +365,7 @@ def test_a_configuration_that_breaks_a_rule_is_refused(change):
 
 def test_only_known_nets_are_loaded(shipped):
     with pytest.raises(ValueError, match="allowed are native and reference"):
-        weights.load(shipped.path, torch.device("cpu"), nets="fast")
+        model_file.load(shipped.path, torch.device("cpu"), nets="fast")
 
 
 @pytest.mark.parametrize(
@@ -372,5 +377,5 @@ def test_only_known_nets_are_loaded(shipped):
     ],
 )
 def test_gpus_that_the_build_has_no_code_for_are_left_to_torch(archs, runs, does_not):
-    assert all(entropy_cuda.runs_on(archs, capability) for capability in runs)
-    assert not any(entropy_cuda.runs_on(archs, capability) for capability in does_not)
+    assert all(rans_cuda.runs_on(archs, capability) for capability in runs)
+    assert not any(rans_cuda.runs_on(archs, capability) for capability in does_not)

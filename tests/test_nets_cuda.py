@@ -5,13 +5,13 @@ import pytest
 import torch
 from test_nets import SMALLEST, assert_equal, decode, encode, extreme_net, values_for
 
-from codec import latents, pipeline, walk, weights
-from codec.entropy_cuda import DEVICE_TYPE
-from codec.format import Header
-from codec.image import to_pixels
-from codec.integer import HIGH, LOW, IntegerEntropyNet
-from codec.model import Config
-from codec.walk_cuda import CudaNets, CudaWalk
+from codec.coding import model_file, payloads, segment_walk, tiles
+from codec.coding.rans_cuda import DEVICE_TYPE
+from codec.coding.segment_walk_cuda import CudaNets, CudaWalk
+from codec.container.format import Header
+from codec.nets.integer import HIGH, LOW, IntegerEntropyNet
+from codec.nets.model import Config
+from codec.picture.pixels import to_pixels
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def device() -> torch.device:
 
 
 def on(device: torch.device, net: IntegerEntropyNet) -> CudaNets:
-    return CudaNets(net.config, walk.cpu_nets(net), device)
+    return CudaNets(net.config, segment_walk.cpu_nets(net), device)
 
 
 def cpu(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -34,14 +34,14 @@ def assert_same_as_reference(net, nets, quality, height, width, large, seed, cod
         y, z, zones = values_for(net.config, height, width, seed)
         y_strided = y.permute(1, 2, 0).contiguous().permute(2, 0, 1)  # as the analysis leaves it
         said = encode(CudaWalk(nets, *shape, large), y_strided.to(device), z.to(device), zones.to(device))
-        assert_equal(cpu(said), encode(walk.ReferenceWalk(net, *shape), y, z, zones))
+        assert_equal(cpu(said), encode(segment_walk.ReferenceWalk(net, *shape), y, z, zones))
     if "decode" in codes:
-        start = walk.CpuWalk(walk.cpu_nets(net), *shape)
+        start = segment_walk.CpuWalk(segment_walk.cpu_nets(net), *shape)
         sizes = [len(start.predict(0))] + [net.config.latents // net.config.steps * height * width] * net.config.steps
         rng = torch.Generator().manual_seed(seed)
         wild = [torch.randint(LOW, HIGH + 1, (n,), generator=rng).to(torch.int16) for n in sizes]
         said = decode(CudaWalk(nets, *shape, large), [s.to(device) for s in wild])
-        assert_equal(cpu(said), decode(walk.ReferenceWalk(net, *shape), wild))
+        assert_equal(cpu(said), decode(segment_walk.ReferenceWalk(net, *shape), wild))
 
 
 ALL_LARGE, ALL_SMALL = 0, 10**6  # tiles
@@ -72,22 +72,22 @@ def test_several_tiles_of_each_class_of_positions_give_the_integers_of_the_refer
     assert_same_as_reference(net, on(device, net), 100, 13, 14, large, 5, ("encode",))
 
 
-def payload_of(shipped, at: walk.Walk, y: torch.Tensor, z: torch.Tensor) -> bytes:
-    symbols, indexes, segments, _ = latents.quantise(at, y, z, shipped.dead_zones.to(at.device))
-    return latents.encode(symbols, indexes, segments, shipped.tables)
+def payload_of(shipped, at: segment_walk.Walk, y: torch.Tensor, z: torch.Tensor) -> bytes:
+    symbols, indexes, segments, _ = payloads.quantise(at, y, z, shipped.dead_zones.to(at.device))
+    return payloads.encode(symbols, indexes, segments, shipped.tables)
 
 
 def assert_photo_is_the_same_on_both(shipped, nets: CudaNets, quality: int, height: int, width: int, large: int):
     """The same bytes written, and each read by the other."""
     pixels = to_pixels(photos.photo(height, width, seed=quality))
     tile = Header(width, height, quality, shipped.id, False, 4096).tiles[0]
-    y, z = pipeline.analyse(shipped, pixels, tile, quality, effort=1)
+    y, z = tiles.analyse(shipped, pixels, tile, quality, effort=1)
     shape = quality, *y.shape[1:]
     payload = payload_of(shipped, shipped.walk(*shape), y, z)
     on_device = CudaWalk(nets, *shape, large)
     assert payload_of(shipped, on_device, y.to(nets.device), z.to(nets.device)) == payload
-    read = latents.read(CudaWalk(nets, *shape, large), shipped.tables, payload)
-    assert torch.equal(read.cpu(), latents.read(shipped.walk(*shape), shipped.tables, payload))
+    read = payloads.read(CudaWalk(nets, *shape, large), shipped.tables, payload)
+    assert torch.equal(read.cpu(), payloads.read(shipped.walk(*shape), shipped.tables, payload))
     assert torch.equal(read, on_device.latents())
 
 
@@ -105,10 +105,10 @@ def test_photos_have_the_bytes_of_the_cpu(shipped, quality, height, width, large
 
 @pytest.mark.needs_cuda
 def test_the_shipped_model_walks_in_cuda_on_a_gpu(shipped):
-    model, shape = weights.load(weights.find(None), torch.device("cuda")), (50, 17, 31)
+    model, shape = model_file.load(model_file.find(None), torch.device("cuda")), (50, 17, 31)
     assert isinstance(model.walk(*shape), CudaWalk)
     given = values_for(model.config, *shape[1:], 0)
-    expected = encode(walk.ReferenceWalk(shipped.net, *shape), *given)
+    expected = encode(segment_walk.ReferenceWalk(shipped.net, *shape), *given)
     assert_equal(cpu(encode(model.walk(*shape), *(t.cuda() for t in given))), expected)
 
 

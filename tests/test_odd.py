@@ -15,7 +15,8 @@ import pytest
 from PIL import Image, ImageOps
 
 import codec
-from codec import files
+from codec.cli.files import open_picture
+from codec.io import InputError
 
 ODD = photos.ROOT / ".." / "shared" / "data" / "odd"
 PATHS = {p.relative_to(ODD).as_posix(): p for p in sorted(ODD.rglob("*")) if p.is_file()}
@@ -24,14 +25,14 @@ PATHS = {p.relative_to(ODD).as_posix(): p for p in sorted(ODD.rglob("*")) if p.i
 REFUSALS = [
     (
         "no picture",
-        files.InputError,
+        InputError,
         "not a picture",
         """formats/LICENSE formats/LICENSE-MIT formats/README.md formats/test.scan formats/test1.icc.txt
         formats/test3.icc formats/test3.icc.txt pngsuite/LICENSE pngsuite/README""",
     ),
     (
         "an animation",
-        files.InputError,
+        InputError,
         "animation",
         """formats/advertises_rgba_but_frames_are_rgb.webp formats/anim.webp formats/any-disposal.gif
         formats/border_touching_layers.gif formats/issue_1455_undersized.gif formats/large-gif-anim-combine.gif
@@ -47,7 +48,7 @@ REFUSALS = [
     ),
     (
         "damaged before the pixels, so that Pillow does not recognise it",
-        files.InputError,
+        InputError,
         "not a picture",
         """pillow-test-images/crash-81154a65438ba5aaeca73fd502fa4850fbde60f8.tif pillow-test-images/crash_1.tif
         pillow-test-images/crash_2.tif pngsuite/xc1n0g08.png pngsuite/xc9n2c08.png pngsuite/xcrn0g04.png
@@ -56,7 +57,7 @@ REFUSALS = [
     ),
     (
         "damaged",
-        files.InputError,
+        InputError,
         "cannot read the picture: .",
         """formats/Bad_badbitcount.bad_bmp formats/Bad_clrsUsed.bad_bmp formats/Bad_pal8oversizepal.bad_bmp
         formats/Bad_shortfile.bad_bmp formats/Bad_unusual_extend_buffer_usage.bad_bmp formats/pal4rlecut.bmp
@@ -66,7 +67,7 @@ REFUSALS = [
     ),
     (
         "whole, of a kind that Pillow cannot read: 2, 16 and 32 bits a pixel in unusual layouts",
-        files.InputError,
+        InputError,
         "Unsupported BMP",
         """formats/V3_A4_R4_G4_B4.bmp formats/V3_A4_R4_G4_B4_Top_Down.bmp formats/V3_X4_R4_G4_B4.bmp
         formats/V3_X4_R4_G4_B4_Top_Down.bmp formats/pal2.bmp formats/pal2color.bmp formats/rgb16-231.bmp
@@ -74,7 +75,7 @@ REFUSALS = [
     ),
     (
         "whole, of a kind that Pillow cannot read: float TIFF, CMYK TIFF with a predictor, 12-bit JPEG",
-        files.InputError,
+        InputError,
         "not a picture",
         """formats/hpredict_cmyk.tiff formats/rgb32f_bw.tiff formats/rgb32f_color.tiff formats/testorig12.jpg""",
     ),
@@ -96,7 +97,7 @@ def test_the_table_names_files_that_are_there():
 def test_is_refused(name):
     error, says = REFUSED[name]
     with pytest.raises(error) as e:
-        codec.encode(files.open_picture(PATHS[name].read_bytes()), lossless=True)
+        codec.encode(open_picture(PATHS[name].read_bytes()), lossless=True)
     assert type(e.value) is error and re.search(says, str(e.value)) and "\n" not in str(e.value)
 
 
@@ -122,7 +123,7 @@ ORIENTATION = 0x0112
 
 
 def opened(name: str) -> Image.Image:
-    return files.open_picture(PATHS[name].read_bytes())
+    return open_picture(PATHS[name].read_bytes())
 
 
 def png_kind(name: str) -> tuple[int, int]:

@@ -8,8 +8,8 @@ from bench_package import module
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.model import Config, Model
-from codec.order import Corners, step_of
+from codec.nets.coding_order import Corners, step_of
+from codec.nets.model import Config, Model
 
 code_by_maps = module("ablations").code_by_maps
 

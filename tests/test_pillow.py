@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 import codec
-from codec import format, stored, weights
-from codec.image import to_pixels
-from codec.metadata import Metadata
-from codec.pillow_plugin import HEADER_BYTES
+from codec.coding import model_file
+from codec.container import format
+from codec.container.metadata import Metadata
+from codec.picture import stored
+from codec.picture.pixels import to_pixels
+from codec.plugins.pillow import HEADER_BYTES
 
 PHOTO = photos.photo(40, 56)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -235,7 +237,7 @@ def test_save_is_encode(tmp_path):
     assert (tmp_path / "a.aec").read_bytes() == codec.encode(image)
     image.save(tmp_path / "b.AEC", quality=20, effort=1, device="cpu", optimize=True)  # Pillow ignores the unknown
     assert (tmp_path / "b.AEC").read_bytes() == codec.encode(image, 20, "cpu", effort=1)
-    image.save(tmp_path / "c.aec", model=weights.DEFAULT)
+    image.save(tmp_path / "c.aec", model=model_file.DEFAULT)
     assert (tmp_path / "c.aec").read_bytes() == codec.encode(image)
     image.save(tmp_path / "d.aec", target_ssimulacra2=60)
     assert (tmp_path / "d.aec").read_bytes() == codec.encode(image, target_ssimulacra2=60) != codec.encode(image)

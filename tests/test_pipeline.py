@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import parallel, pipeline, weights
+from codec.coding import model_file, tiles
+from codec.coding.threads import MOST_AT_ONCE, team
+from codec.container.format import Tile
 from codec.errors import CorruptError
-from codec.format import Tile
-from codec.image import to_pixels, to_samples, window
-from codec.shrink import shrunk
+from codec.nets.reduced_synthesis import shrunk
+from codec.picture.pixels import to_pixels, to_samples, window
 
 CPU = torch.device("cpu")
 
@@ -27,7 +28,7 @@ CPU = torch.device("cpu")
 def small_windows():
     """So that small pictures have many, as large ones do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "WINDOW", 64)
+        patch.setattr(tiles, "WINDOW", 64)
         yield
 
 
@@ -36,20 +37,20 @@ def made(codec, height, width, tile, quality=60, gray=False, seed=0):
     image = photos.photo(height, width, seed)
     pixels = to_pixels(image[..., 0].copy() if gray else image)
     header = pixels.header(quality, codec.id, tile)
-    return header, pipeline.encode(codec, pixels, header, effort=2)
+    return header, tiles.encode(codec, pixels, header, effort=2)
 
 
 @torch.inference_mode()
 def synthesised(codec, header, payloads):
     """What decoding is, with all latents and all pixels at hand: float [3, 16 rows, 16 columns], nominally 0..1."""
-    rows, columns = pipeline.latent_size(Tile(0, 0, header.width, header.height))
+    rows, columns = tiles.latent_size(Tile(0, 0, header.width, header.height))
     y = torch.empty(rows, columns, codec.config.latents).permute(2, 0, 1)
-    for tile, part in zip(header.tiles, pipeline.read_latents(codec, header, payloads), strict=True):
+    for tile, part in zip(header.tiles, tiles.read_latents(codec, header, payloads), strict=True):
         y[:, tile.y // 16 :, tile.x // 16 :][:, : part.shape[1], : part.shape[2]] = part
     q = codec.level(header.quality)
     out = torch.empty(3, 16 * rows, 16 * columns)
     for tile in header.tiles:
-        height, width = pipeline.latent_size(tile)
+        height, width = tiles.latent_size(tile)
         y0, y1, top = window(tile.y // 16, height, rows, codec.config.halo)
         x0, x1, left = window(tile.x // 16, width, columns, codec.config.halo)
         part = y[None, :, y0:y1, x0:x1].contiguous(memory_format=torch.channels_last)
@@ -84,8 +85,8 @@ def test_strips_and_threads_change_no_bit(shipped, threads, height, width, tile,
     whole = to_samples(synthesised(shipped, header, payloads)[:, :height, :width], gray, 8)
     for n in (1, 2, 3, 7):
         threads(n)
-        assert pipeline.encode(shipped, pixels, header, effort=2) == payloads
-        assert torch.equal(pipeline.decode(shipped, header, payloads), whole)
+        assert tiles.encode(shipped, pixels, header, effort=2) == payloads
+        assert torch.equal(tiles.decode(shipped, header, payloads), whole)
 
 
 @torch.inference_mode()
@@ -99,7 +100,7 @@ def test_networks_give_the_same_bits_on_any_number_of_threads(shipped, threads, 
     results = []
     for n in (1, 2, 3):
         threads(n)
-        y, z = pipeline.analyse(shipped, pixels, tile, 60, effort=2)
+        y, z = tiles.analyse(shipped, pixels, tile, 60, effort=2)
         grid = y.mul(64).round().div(64)[None].contiguous(memory_format=torch.channels_last)
         results.append((y, z, shipped.synthesis(grid, torch.tensor([60.0]))))
     for other in results[1:]:
@@ -112,40 +113,40 @@ def test_refinement_is_the_same_on_any_number_of_threads(shipped, threads):
     files = []
     for n in (1, 2, 4):
         threads(n)
-        files.append(pipeline.encode(shipped, pixels, header, effort=4))
+        files.append(tiles.encode(shipped, pixels, header, effort=4))
     assert files[0] == files[1] == files[2]
 
 
 def test_decode_delivers_planes_to_a_named_device_and_else_whole_pixels(shipped):
     header, payloads = made(shipped, 40, 70, 64)
-    named, unnamed = (pipeline.decode(shipped, header, payloads, device=d) for d in (CPU, None))
+    named, unnamed = (tiles.decode(shipped, header, payloads, device=d) for d in (CPU, None))
     assert torch.equal(named, unnamed)
     assert named.is_contiguous() and unnamed.permute(1, 2, 0).is_contiguous()
 
 
 def test_sixteen_bits_are_not_eight_stretched(shipped):
     header, payloads = made(shipped, 40, 70, 64)
-    deep = pipeline.decode(shipped, replace(header, depth=16), payloads)
+    deep = tiles.decode(shipped, replace(header, depth=16), payloads)
     assert deep.dtype == torch.uint16
     deep = deep.to(torch.int32)
     assert len(deep.unique()) > 256
-    difference = (deep / 257).round().clamp(0, 255) - pipeline.decode(shipped, header, payloads)
+    difference = (deep / 257).round().clamp(0, 255) - tiles.decode(shipped, header, payloads)
     assert difference.abs().max() <= 1
 
 
 def test_a_damaged_tile_is_named_and_does_no_harm_to_regions_that_do_not_need_it(shipped, threads):
     header, payloads = made(shipped, 64, 640, 64)
-    whole = pipeline.decode(shipped, header, payloads)
+    whole = tiles.decode(shipped, header, payloads)
     payloads[7] = payloads[7][:5] + bytes(3)
     for n in (1, 3):
         threads(n)
         with pytest.raises(CorruptError, match="^tile 7: "):
-            pipeline.decode(shipped, header, payloads)
-        assert torch.equal(pipeline.decode(shipped, header, payloads, Tile(0, 0, 300, 64)), whole[:, :, :300])
+            tiles.decode(shipped, header, payloads)
+        assert torch.equal(tiles.decode(shipped, header, payloads, Tile(0, 0, 300, 64)), whole[:, :, :300])
 
 
 def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
-    monkeypatch.setattr(pipeline, "WINDOW", 128)
+    monkeypatch.setattr(tiles, "WINDOW", 128)
     header = replace(to_pixels(photos.photo(8, 8)).header(50, shipped.id, 128), width=128 * 6, height=128 * 9)
     alive, most = [0], [0]
 
@@ -161,23 +162,23 @@ def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
             yield y
             del y
 
-    parts = pipeline._parts(header, Tile(0, 0, header.width, header.height), shipped.config.halo)
-    assert sum(1 for _ in pipeline._gather(header, parts, read)) == 54
+    parts = tiles._parts(header, Tile(0, 0, header.width, header.height), shipped.config.halo)
+    assert sum(1 for _ in tiles._gather(header, parts, read)) == 54
     assert most[0] <= 2 * 6 + 4 and alive[0] <= 1
 
 
 RSS = """
 import resource, sys, torch
-from codec import pipeline, weights
-from codec.image import Pixels
-codec = weights.load(weights.find(sys.argv[1]), torch.device("cpu"))
+from codec.coding import model_file, tiles
+from codec.picture.pixels import Pixels
+codec = model_file.load(model_file.find(sys.argv[1]), torch.device("cpu"))
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 side = int(sys.argv[2])
 pixels = Pixels(torch.full((1, 1, 1), 99, dtype=torch.uint8).expand(3, side, side))
 header = pixels.header(50, codec.id)
-payloads = pipeline.encode(codec, pixels, header, 2)
+payloads = tiles.encode(codec, pixels, header, 2)
 encoded = peak()
-assert pipeline.decode(codec, header, payloads).shape == (3, side, side)
+assert tiles.decode(codec, header, payloads).shape == (3, side, side)
 print(encoded, peak())
 """
 
@@ -202,12 +203,12 @@ def test_memory_grows_with_the_picture_and_not_with_what_is_computed_of_it(tiny_
 
 def test_small_tiles_are_no_more_work_than_large_ones(shipped):
     header, payloads = made(shipped, 300, 400, 64)
-    parts = pipeline._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)
+    parts = tiles._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "WINDOW", 1024)
-        assert len(parts) == 35 and len(pipeline._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)) == 1
-        whole = pipeline.decode(shipped, header, payloads)
-    difference = (pipeline.decode(shipped, header, payloads).int() - whole.int()).abs()
+        patch.setattr(tiles, "WINDOW", 1024)
+        assert len(parts) == 35 and len(tiles._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)) == 1
+        whole = tiles.decode(shipped, header, payloads)
+    difference = (tiles.decode(shipped, header, payloads).int() - whole.int()).abs()
     assert difference.max() <= 1 and (difference > 0).float().mean() < 0.001  # float sums in another order
 
 
@@ -217,7 +218,7 @@ def test_small_tiles_are_no_more_work_than_large_ones(shipped):
 @pytest.fixture(scope="module")
 def tiled(shipped):
     header, payloads = made(shipped, 300, 400, 64)
-    return header, payloads, pipeline.decode(shipped, header, payloads), synthesised(shipped, header, payloads)
+    return header, payloads, tiles.decode(shipped, header, payloads), synthesised(shipped, header, payloads)
 
 
 @st.composite
@@ -230,14 +231,14 @@ def regions(draw, width, height):
 @given(region=regions(400, 300))
 def test_a_region_is_the_crop_of_the_whole(shipped, tiled, region):
     header, payloads, whole, _ = tiled
-    got = pipeline.decode(shipped, header, payloads, region)
+    got = tiles.decode(shipped, header, payloads, region)
     expected = whole[:, region.y : region.y + region.height, region.x : region.x + region.width]
     # Float sums in another order, as FORMAT §8 allows; none differed where this was written.
     assert got.shape == expected.shape and (got.int() - expected.int()).abs().max() <= 1
 
 
 @pytest.mark.parametrize(
-    ("region", "shrink", "tiles"),
+    ("region", "shrink", "n_tiles"),
     [
         (Tile(512, 512, 16, 16), 1, 4),  # at a corner: the halo reaches over it
         (Tile(360, 360, 50, 40), 1, 1),  # inside, the halo of 96 pixels or more from every edge
@@ -246,21 +247,21 @@ def test_a_region_is_the_crop_of_the_whole(shipped, tiled, region):
         (Tile(512, 512, 16, 16), 8, 1),  # no branch, no halo
     ],
 )
-def test_a_region_reads_only_the_tiles_that_it_needs(tiny_model, region, shrink, tiles):
-    codec = weights.load(tiny_model[0], CPU)
+def test_a_region_reads_only_the_tiles_that_it_needs(tiny_model, region, shrink, n_tiles):
+    codec = model_file.load(tiny_model[0], CPU)
     # The shipped model's halo, which the untrained one's is not.
     codec = replace(codec, config=replace(codec.config, blocks16=4, blocks8=4))
     header, payloads = made(codec, 768, 768, 256)
     codec, opened = counting(codec)
-    pipeline.decode(codec, header, payloads, region, shrink)
-    assert len(opened) == tiles
+    tiles.decode(codec, header, payloads, region, shrink)
+    assert len(opened) == n_tiles
 
 
 def test_a_whole_picture_reads_each_tile_once(tiny_model):
-    codec, opened = counting(weights.load(tiny_model[0], CPU))
+    codec, opened = counting(model_file.load(tiny_model[0], CPU))
     header, payloads = made(codec, 300, 400, 64)
     opened.clear()
-    pipeline.decode(codec, header, payloads)
+    tiles.decode(codec, header, payloads)
     assert len(opened) == len(header.tiles) == 35
 
 
@@ -285,7 +286,7 @@ def means(whole, region, shrink):
 def test_a_small_picture_has_the_means_of_the_whole(shipped, samples, region, case):
     shrink, quality = case
     header, payloads, whole = samples[quality]
-    got = pipeline.decode(shipped, header, payloads, region, shrink)
+    got = tiles.decode(shipped, header, payloads, region, shrink)
     expected = to_samples(means(whole, region, shrink), False, 8)
     assert got.shape == expected.shape and (got.int() - expected.int()).abs().max() <= 1
 
@@ -304,7 +305,7 @@ def test_folded_layers_are_exact_up_to_float_rounding(shipped):
 def test_a_thumbnail_without_the_branch_is_near_the_means_of_the_whole(shipped, samples, shrink, quality):
     header, payloads, whole = samples[quality]
     region = Tile(0, 0, 170, 130)
-    got = pipeline.decode(shipped, header, payloads, region, shrink)
+    got = tiles.decode(shipped, header, payloads, region, shrink)
     expected = to_samples(means(whole.clamp(0, 1), region, shrink), False, 8)
     assert got.shape == (3, -(-130 // shrink), -(-170 // shrink))
     assert photos.psnr(got.numpy(), expected.numpy()) > 36
@@ -322,18 +323,20 @@ def test_results_come_in_order_and_only_a_few_ahead(threads):
             begun.append(i)
             yield i
 
-    with parallel.team(20, CPU) as ordered:
+    with team(20, CPU) as ordered:
         for square in ordered(lambda i: i * i, items()):
             seen.append(square)
-            assert len(begun) <= len(seen) + parallel.MOST_AT_ONCE
+            assert len(begun) <= len(seen) + MOST_AT_ONCE
     assert seen == [i * i for i in range(20)]
 
 
-@pytest.mark.parametrize(("n", "tiles", "share"), [(1, 9, 1), (2, 9, 1), (6, 3, 2), (9, 2, 4), (8, 1, 8), (40, 99, 10)])
-def test_threads_share_torchs_threads_and_give_them_back(threads, n, tiles, share):
+@pytest.mark.parametrize(
+    ("n", "n_tiles", "share"), [(1, 9, 1), (2, 9, 1), (6, 3, 2), (9, 2, 4), (8, 1, 8), (40, 99, 10)]
+)
+def test_threads_share_torchs_threads_and_give_them_back(threads, n, n_tiles, share):
     threads(n)
-    with parallel.team(tiles, CPU) as ordered:
-        assert set(ordered(lambda _: torch.get_num_threads(), range(tiles))) == {share}
+    with team(n_tiles, CPU) as ordered:
+        assert set(ordered(lambda _: torch.get_num_threads(), range(n_tiles))) == {share}
         fresh = []
         other = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
         other.start()
@@ -354,7 +357,7 @@ def test_an_error_is_raised_in_its_place_and_stops_the_rest(threads, n, kind):
             raise kind("tile 5")
         return i
 
-    with pytest.raises(kind, match="tile 5"), parallel.team(50, CPU) as ordered:
+    with pytest.raises(kind, match="tile 5"), team(50, CPU) as ordered:
         seen += ordered(work, range(50))
     assert len(started) < 12
     assert not [t for t in threading.enumerate() if t.name.startswith("aec")]
@@ -362,5 +365,5 @@ def test_an_error_is_raised_in_its_place_and_stops_the_rest(threads, n, kind):
 
 def test_maps_of_one_team_feed_each_other(threads):
     threads(2)
-    with parallel.team(30, CPU) as ordered:
+    with team(30, CPU) as ordered:
         assert list(ordered(lambda i: i + 1, ordered(lambda i: 2 * i, range(30)))) == [2 * i + 1 for i in range(30)]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codec import cli, weights
+from codec.cli import parser
+from codec.coding import model_file
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -24,7 +25,7 @@ def test_the_python_example_runs(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("line", re.findall(r"^aec ((?!bench).*?) *(?:#.*)?$", README, re.MULTILINE))
 def test_every_command_line_shown_is_one_the_parser_takes(line):
-    arguments, unknown = cli.make_parser().parse_known_args(shlex.split(line))
+    arguments, unknown = parser.make_parser().parse_known_args(shlex.split(line))
     assert not unknown and callable(arguments.run)
     if getattr(arguments, "init", None):
-        assert weights.find(arguments.init)
+        assert model_file.find(arguments.init)

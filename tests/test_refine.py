@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from photos import astronaut, photo
 
 import codec
-from codec import format, pipeline, refine, weights
 from codec.api import EFFORTS
-from codec.image import to_pixels
-from codec.model import TUNES, bits_of, level_lambda
-from codec.order import positions
-from codec.refine import ITERATIONS, THOROUGH
+from codec.coding import model_file, refinement, tiles
+from codec.coding.refinement import ITERATIONS, THOROUGH
+from codec.container import format
+from codec.nets.coding_order import positions
+from codec.nets.model import TUNES, bits_of, level_lambda
+from codec.picture.pixels import to_pixels
 
 
 def compress(model, image, quality, effort):
@@ -47,7 +48,7 @@ def unrefined_loss(model, image, quality, dead_zones=True):
     header = pixels.header(quality, model.id)
     (tile,) = header.tiles
     zones = model.dead_zones if dead_zones else torch.zeros_like(model.dead_zones)
-    payload, _ = pipeline.code(model, quality, *pipeline.analyse(model, pixels, tile, quality, effort=1), zones)
+    payload, _ = tiles.code(model, quality, *tiles.analyse(model, pixels, tile, quality, effort=1), zones)
     return loss_of(model, image, quality, format.write(header, [payload]))
 
 
@@ -105,7 +106,7 @@ def test_the_gradient_finds_more_than_the_shortcut(psnr_model, quality):
 @given(st.floats(-6, 6, width=32), st.integers(1, 63), st.floats(1, 40, width=32))
 def test_the_cheapest_of_0_and_the_nearest_symbols_is_taken(wanted, index, curvature):
     every = torch.tensor([0.0, math.floor(wanted), math.ceil(wanted)])
-    (found,) = refine._cheapest(torch.tensor([wanted]), torch.tensor([index]), torch.tensor([curvature]))
+    (found,) = refinement._cheapest(torch.tensor([wanted]), torch.tensor([index]), torch.tensor([curvature]))
     assert found in every
     symbols = torch.stack([found, *every])
     cost = bits_of(symbols, torch.full_like(symbols, index)) + curvature / 2 * (symbols - wanted).square()
@@ -125,7 +126,7 @@ def test_latents_move_by_their_own_slope_and_step():
     slope = -wanted * (curvature / step)[channel]
     decoded = place.float().view(m, h, w) / 100
     symbols = torch.zeros(m * h * w, dtype=torch.int16)
-    got = refine._moved(4, symbols, indexes, decoded, slope.view(m, h, w), step, curvature)
+    got = refinement._moved(4, symbols, indexes, decoded, slope.view(m, h, w), step, curvature)
     live = torch.zeros(m * h * w, dtype=torch.bool)
     live[order[indexes > 0]] = True
     expected = decoded.flatten() + live * step[channel] * wanted
@@ -135,7 +136,7 @@ def test_latents_move_by_their_own_slope_and_step():
 def test_a_first_call_in_inference_mode_spoils_nothing_that_autograd_needs():
     """Neither the model nor what is cached."""
     image = photo(40, 50, seed=8)
-    weights._load.cache_clear()
+    model_file._load.cache_clear()
     for model in ("psnr", "eye"):
         with torch.inference_mode():
             data = codec.encode(image, 50, model=model)
@@ -162,14 +163,14 @@ def test_same_picture_same_bytes(psnr_model, effort):
 def test_effort_1_is_the_analysis_alone(psnr_model):
     pixels = to_pixels(photo(48, 64))
     tile = format.Header(64, 48, 50, psnr_model.id).tiles[0]
-    y, _ = pipeline.analyse(psnr_model, pixels, tile, 50, 1, pytest.fail)
-    refined, _ = pipeline.analyse(psnr_model, pixels, tile, 50, 2)
+    y, _ = tiles.analyse(psnr_model, pixels, tile, 50, 1, pytest.fail)
+    refined, _ = tiles.analyse(psnr_model, pixels, tile, 50, 2)
     assert y.shape == refined.shape and not torch.equal(y, refined)
 
 
 def test_the_slope_through_the_shortcut_is_that_of_a_synthesis_without_a_branch(psnr_model, monkeypatch):
     """Of all sizes and of gray: blocks at the edge count the pixels that are there."""
-    monkeypatch.setattr(refine, "fast_convolutions", lambda device: nullcontext())
+    monkeypatch.setattr(refinement, "fast_convolutions", lambda device: nullcontext())
     q = torch.tensor([50.0])
     silent = dataclasses.replace(psnr_model, synthesis=copy.deepcopy(psnr_model.synthesis))
     silent.synthesis.silence_branch()
@@ -177,8 +178,8 @@ def test_the_slope_through_the_shortcut_is_that_of_a_synthesis_without_a_branch(
         generator = torch.Generator().manual_seed(height)
         x = torch.rand(channels, height, width, generator=generator)
         y = 0.02 * torch.randn(psnr_model.config.latents, -(-height // 16), -(-width // 16), generator=generator)
-        slope = refine._through_shortcut(silent, y, q, x)
-        _, expected = refine._through_synthesis(silent, y, q, x)
+        slope = refinement._through_shortcut(silent, y, q, x)
+        _, expected = refinement._through_synthesis(silent, y, q, x)
         assert torch.allclose(slope, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().mean()))
 
 
@@ -192,7 +193,7 @@ def test_progress_is_called_after_each_iteration(psnr_model):
     for effort, n in ITERATIONS["mse"].items():
         pixels, calls = to_pixels(photo(20, 30)), []
         tile = format.Header(30, 20, 50, psnr_model.id).tiles[0]
-        pipeline.analyse(psnr_model, pixels, tile, 50, effort, lambda: calls.append(1))  # noqa: B023
+        tiles.analyse(psnr_model, pixels, tile, 50, effort, lambda: calls.append(1))  # noqa: B023
         assert len(calls) == n
 
 

@@ -13,10 +13,11 @@ from PIL import Image, ImageDraw, ImageFile, ImageFont, PngImagePlugin
 from shell import here
 
 import codec
-from codec import deep, format, stored
-from codec.format import NO_MODEL, Header
-from codec.image import open_checked, read, to_numpy, to_pixels
-from codec.metadata import Metadata
+from codec.container import format
+from codec.container.format import NO_MODEL, Header
+from codec.container.metadata import Metadata
+from codec.picture import samples16, stored
+from codec.picture.pixels import open_checked, read, to_numpy, to_pixels
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
@@ -211,7 +212,7 @@ RGB_PNG = saved(Image.fromarray(photos.photo(6, 9)), "PNG")
         (RGB_PNG, {"depth": 16}, "depth=8"),
         (saved(Image.fromarray(photos.photo(6, 9)[..., :3]).convert("LA"), "PNG"), {}, "gray=True"),
         (saved(logo().resize((9, 6)), "PNG"), {}, "alpha=True"),
-        (deep.write_png(np.zeros((6, 9, 3), np.uint16)), {}, "depth=16"),
+        (samples16.write_png(np.zeros((6, 9, 3), np.uint16)), {}, "depth=16"),
         (saved(Image.new("RGB", (9, 6)), "GIF"), {}, "no PNG or WebP or JPEG"),
         (saved(Image.new("RGB", (9, 6)), "TIFF"), {}, "no PNG or WebP or JPEG"),
         (b"RIFF\0\0\0\0WEBPVP8X", {}, "WebP picture of None"),

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from codec import entropy
-from codec.tables import (
+from codec.coding import rans
+from codec.nets.cdf_tables import (
     INDEX_COUNT,
     TOTAL,
     allocate,
@@ -29,7 +29,7 @@ def test_scales_are_evenly_spaced_logarithms():
 
 def test_tables_are_accepted_by_the_coder(tables):
     freqs, limits, raw_bits = tables
-    entropy.Tables(freqs, limits, raw_bits)
+    rans.Tables(freqs, limits, raw_bits)
     assert (freqs[1:].sum(axis=1) == TOTAL).all() and not freqs[0].any()
 
 
@@ -87,8 +87,8 @@ def test_fitted_tables_cost_what_the_symbols_are_worth():
         s = np.repeat(np.arange(-n, n + 1), counts[index]).astype(np.int16)
         i = np.full(s.shape, index)
         p = counts[index][counts[index] > 0] / len(s)
-        entropy = -len(s) * (p * np.log2(p)).sum()
-        assert entropy < cost_bits(*fitted, s, i) < 1.01 * entropy < cost_bits(*gaussian, s, i)
+        entropy_bits = -len(s) * (p * np.log2(p)).sum()
+        assert entropy_bits < cost_bits(*fitted, s, i) < 1.01 * entropy_bits < cost_bits(*gaussian, s, i)
 
 
 def test_tables_of_indexes_that_were_not_seen_are_gaussians(tables):

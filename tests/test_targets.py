@@ -10,10 +10,12 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from codec import format, metrics, pipeline, search, targets
-from codec.image import to_pixels
-from codec.ssimulacra2 import ssimulacra2
-from codec.targets import Target
+from codec import metrics
+from codec.coding import knob_search, targets, tiles
+from codec.coding.targets import Target
+from codec.container import format
+from codec.picture.pixels import to_pixels
+from codec.picture.ssimulacra2 import ssimulacra2
 
 PICTURES = {
     "photo": lambda: photos.photo(150, 200),
@@ -25,7 +27,7 @@ PICTURES = {
 
 def plain(codec, pixels, quality, effort=2, tile=1024):
     header = pixels.header(quality, codec.id, tile)
-    return header, pipeline.encode(codec, pixels, header, effort)
+    return header, tiles.encode(codec, pixels, header, effort)
 
 
 def size(header, payloads):
@@ -33,25 +35,25 @@ def size(header, payloads):
 
 
 def reached(codec, pixels, header, payloads):
-    decoded = pipeline.decode(codec, header, payloads)
+    decoded = tiles.decode(codec, header, payloads)
     return metrics.psnr(pixels.data.numpy(), decoded.numpy())
 
 
 def score(codec, pixels, header, payloads):
-    pair = pixels.data, pipeline.decode(codec, header, payloads)
+    pair = pixels.data, tiles.decode(codec, header, payloads)
     return ssimulacra2(*(x.expand(3, -1, -1).permute(1, 2, 0).numpy() for x in pair))
 
 
 def made(codec, pixels, effort, target):
     """What `targets.encode` gives, and how often it decoded all of the picture."""
-    decoded, decode = [], pipeline.decode
+    decoded, decode = [], tiles.decode
 
     def counted(codec, header, payloads):
         decoded.append(header.width == pixels.width)
         return decode(codec, header, payloads)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "decode", counted)
+        patch.setattr(tiles, "decode", counted)
         found = targets.encode(codec, pixels, pixels.header(1, codec.id), effort, target)
     return *found, sum(decoded)
 
@@ -71,7 +73,7 @@ def test_a_size_is_not_exceeded_and_97_percent_of_it_are_used(shipped, picture, 
     if picture == "gradient" and header.quality == 100:
         assert payloads == plain(shipped, pixels, 100)[1]  # nothing makes it larger
     assert 0.97 * limit <= size(header, payloads) <= limit or header.quality == 100
-    assert pipeline.decode(shipped, header, payloads).shape == pixels.data.shape
+    assert tiles.decode(shipped, header, payloads).shape == pixels.data.shape
 
 
 @settings(max_examples=12)
@@ -156,21 +158,21 @@ def test_pictures_with_a_side_below_8_have_no_score(shipped):
 
 
 def test_latents_are_of_a_level_near_that_of_each_trial(shipped, monkeypatch):
-    analysed, analyse = [], pipeline.analyse
+    analysed, analyse = [], tiles.analyse
 
     def noted(codec, pixels, tile, quality, **options):
         analysed.append(float(shipped.level(quality)))
         return analyse(codec, pixels, tile, quality, **options)
 
-    monkeypatch.setattr(pipeline, "analyse", noted)
+    monkeypatch.setattr(tiles, "analyse", noted)
     pixels = to_pixels(photos.photo(40, 50))
     task = targets._Task(shipped, pixels, Target(ssimulacra2=50), 0, 1024)
     code = targets._coder(task, lambda: lambda share: None)
-    for knob in (50.0, 50.2, 49.0, 70.0, 69.5, 99.0, search.HIGHEST, search.LOWEST, -5.0):
+    for knob in (50.0, 50.2, 49.0, 70.0, 69.5, 99.0, knob_search.HIGHEST, knob_search.LOWEST, -5.0):
         code(knob)
         assert abs(analysed[-1] - task.level(knob)) <= targets.NEAR
     assert len(analysed) == 5 and analysed[3:] == [float(shipped.level(100)), float(shipped.level(1))]
-    best = code(search.HIGHEST)
+    best = code(knob_search.HIGHEST)
     monkeypatch.undo()
     assert best == plain(shipped, pixels, 100)[1]
 
@@ -207,13 +209,13 @@ def test_what_any_file_has_gets_the_smallest(shipped, target):
 
 def test_for_a_size_the_picture_is_analysed_once_or_twice_and_again_for_refined_files(model, monkeypatch):
     """Apart from a sample of an eighth of it; of refined files on average the first or second is right."""
-    areas, analyse = [], pipeline.analyse
+    areas, analyse = [], tiles.analyse
 
     def counted(codec, pixels, tile, *rest, **options):
         areas.append(tile.width * tile.height)
         return analyse(codec, pixels, tile, *rest, **options)
 
-    monkeypatch.setattr(pipeline, "analyse", counted)
+    monkeypatch.setattr(tiles, "analyse", counted)
     pixels, sizes = to_pixels(photos.astronaut()[:256, :384]), (3000, 6000, 12000)
     for wanted in sizes:
         targets.encode(model, pixels, pixels.header(1, model.id), 2, Target(bytes=wanted))
@@ -264,7 +266,7 @@ SHAPES = {  # values by knob, from the goal's lower end, the middle of the scale
     st.floats(-30, 120),
     st.floats(-4, 1).map(lambda exponent: 10**exponent),
     st.floats(0, 99),
-    st.sampled_from([None, search.Trial(search.HIGHEST, 100.0)]),
+    st.sampled_from([None, knob_search.Trial(knob_search.HIGHEST, 100.0)]),
     st.randoms(use_true_random=False),
 )
 def test_every_search_ends_with_what_is_right_if_values_rise(
@@ -274,11 +276,11 @@ def test_every_search_ends_with_what_is_right_if_values_rise(
     value = SHAPES[shape](goal.low, middle, steep, noise)
 
     def measure(knob):
-        assert search.LOWEST <= knob <= search.HIGHEST and len(seen) < 30
-        seen.append(search.Trial(knob, value(knob)))
+        assert knob_search.LOWEST <= knob <= knob_search.HIGHEST and len(seen) < 30
+        seen.append(knob_search.Trial(knob, value(knob)))
         return seen[-1]
 
-    found = search.find(measure, goal, start, before)
+    found = knob_search.find(measure, goal, start, before)
     assert found in seen
     if any(goal.met(trial.value) for trial in seen) and shape not in ("noise", "nonsense"):
         assert goal.met(found.value)

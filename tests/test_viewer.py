@@ -9,7 +9,7 @@ import pytest
 from pages import HEIGHT, PICTURE, PIXELS, WIDTH, page_module
 from PIL import Image
 
-import codec.cli
+import codec.cli.parser
 
 DIVIDER, HANDLE = 2, 28  # pixels around it that the divider, and its handle's shadow, may cover
 
@@ -149,7 +149,7 @@ def test_compare_writes_a_page_with_the_same_viewer(open_page, tmp_path):
         Image.fromarray(PICTURE).save(tmp_path / name, **options)
         sizes[name] = (tmp_path / name).stat().st_size
     inputs = [str(tmp_path / name) for name in ("photo.png", *sizes)]
-    assert codec.cli.main(["compare", *inputs, "-o", str(tmp_path / "out.html")]) == 0
+    assert codec.cli.parser.main(["compare", *inputs, "-o", str(tmp_path / "out.html")]) == 0
     page = open_page(tmp_path / "out.html")
     assert page.title() == "photo.png: 3 files compared"
     rows = [row.split() for row in page.locator("tbody tr").all_inner_texts()]

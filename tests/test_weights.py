@@ -10,9 +10,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import codec
-from codec import weights
+from codec.coding import model_file
 from codec.errors import ModelError
-from codec.model import Config, Model
+from codec.nets.model import Config, Model
 
 CPU = torch.device("cpu")
 
@@ -35,7 +35,7 @@ def test_a_link_to_a_model_that_is_gone_is_no_model(tmp_path, monkeypatch):
     (tmp_path / "gone.safetensors").symlink_to(tmp_path / "absent.safetensors")
     monkeypatch.setenv("AEC_MODELS", str(tmp_path))
     with pytest.raises(codec.ModelError, match="not at hand"):
-        weights.find_id(b"\0\0\0\0")
+        model_file.find_id(b"\0\0\0\0")
 
 
 def test_the_wrong_model_is_refused_naming_both(shipped, tiny_model):
@@ -50,7 +50,7 @@ def test_a_model_named_by_path_or_found_by_id_decodes_its_files(tiny_model, monk
     data = codec.encode(image, model=path)
     assert codec.inspect(data).model_id == model_id
     by_path = codec.decode(data, model=path, output="numpy")
-    monkeypatch.setenv(weights.SEARCH_PATH, str(path.parent))
+    monkeypatch.setenv(model_file.SEARCH_PATH, str(path.parent))
     assert np.array_equal(codec.decode(data, output="numpy"), by_path)
     assert codec.encode(image, model="tiny") == data
 
@@ -66,7 +66,7 @@ def test_files_that_are_no_models_beside_a_model_do_not_hide_it(tiny_model, tmp_
     save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors", {"aec_model": "{}"})
     (tmp_path / "c.safetensors").write_bytes(b"not safetensors at all")
     (tmp_path / "tiny.safetensors").write_bytes(path.read_bytes())
-    monkeypatch.setenv(weights.SEARCH_PATH, str(tmp_path))
+    monkeypatch.setenv(model_file.SEARCH_PATH, str(tmp_path))
     assert codec.decode(data).size == (8, 8)
 
 
@@ -96,14 +96,14 @@ def test_saving_a_model_twice_gives_the_same_id_and_another_model_another(tiny_m
     torch.manual_seed(0)
     config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
     model = Model(config)
-    assert weights.save(tmp_path / "again.safetensors", model) == tiny_model[1]
+    assert model_file.save(tmp_path / "again.safetensors", model) == tiny_model[1]
     with torch.no_grad():
         model.synthesis.shortcut.bias[0] += 1
-    assert weights.save(tmp_path / "other.safetensors", model) != tiny_model[1]
+    assert model_file.save(tmp_path / "other.safetensors", model) != tiny_model[1]
     with torch.no_grad():
         model.synthesis.shortcut.bias[0] -= 1
         model.analysis.shortcut.bias[0] += 1  # the encoder's half may change: old files stay readable
-    assert weights.save(tmp_path / "encoder.safetensors", model) == tiny_model[1]
+    assert model_file.save(tmp_path / "encoder.safetensors", model) == tiny_model[1]
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,9 @@ def test_a_model_whose_numbers_break_the_specification_is_refused_though_its_has
     if name.endswith("weight"):
         tensors["entropy.net.head.bias"].fill_(2**31 - 1)
     path = tmp_path / "odd.safetensors"
-    weights.write_tensors(path, tensors, metadata | weights._hashes(tensors, metadata["aec_model"]))
+    model_file.write_tensors(path, tensors, metadata | model_file._hashes(tensors, metadata["aec_model"]))
     with pytest.raises(codec.ModelError, match="not a model this aec can run"):
-        weights.load(path, CPU)
+        model_file.load(path, CPU)
 
 
 def test_a_model_with_another_configuration_or_without_a_tensor_is_refused(tiny_model, tmp_path):
@@ -149,9 +149,9 @@ def test_a_model_with_another_configuration_or_without_a_tensor_is_refused(tiny_
         (config, {k: v for k, v in whole.items() if k != "synthesis.head16.bias"}, "head16.bias"),
     ):
         text = json.dumps(changed)
-        weights.write_tensors(path, tensors, {"aec_model": text} | weights._hashes(tensors, text))
+        model_file.write_tensors(path, tensors, {"aec_model": text} | model_file._hashes(tensors, text))
         with pytest.raises(codec.ModelError, match=f"(?s)not a model this aec can run.*({words})"):
-            weights.load(path, CPU)
+            model_file.load(path, CPU)
 
 
 @pytest.mark.parametrize(
@@ -166,20 +166,20 @@ def test_a_model_with_another_configuration_or_without_a_tensor_is_refused(tiny_
     ],
 )
 def test_levels_that_no_exporter_writes_are_refused(tiny_model, tmp_path, change, words):
-    tensors, config = load_file(tiny_model[0]), weights._metadata(tiny_model[0])
+    tensors, config = load_file(tiny_model[0]), model_file._metadata(tiny_model[0])
     tensors["levels"] = change(torch.arange(1.0, 101.0))
     path = tmp_path / "m.safetensors"
-    weights.write_tensors(path, tensors, config | weights._hashes(tensors, config["aec_model"]))
+    model_file.write_tensors(path, tensors, config | model_file._hashes(tensors, config["aec_model"]))
     with pytest.raises(ModelError, match=words):
-        weights.load(path, torch.device("cpu"))
+        model_file.load(path, torch.device("cpu"))
 
 
 def test_a_model_of_before_levels_has_its_qualities_for_levels(tiny_model, tmp_path):
-    tensors, config = load_file(tiny_model[0]), weights._metadata(tiny_model[0])
+    tensors, config = load_file(tiny_model[0]), model_file._metadata(tiny_model[0])
     del tensors["levels"]
     path = tmp_path / "m.safetensors"
-    weights.write_tensors(path, tensors, config | weights._hashes(tensors, config["aec_model"]))
-    model = weights.load(path, torch.device("cpu"))
+    model_file.write_tensors(path, tensors, config | model_file._hashes(tensors, config["aec_model"]))
+    model = model_file.load(path, torch.device("cpu"))
     assert model.level(1).tolist() == [1.0] and model.level(73).tolist() == [73.0]
 
 
@@ -189,8 +189,8 @@ def test_a_float_model_is_what_was_exported_whatever_the_levels(tmp_path):
     for vector in (model.log_step, model.entropy.quality):
         torch.nn.init.normal_(vector.knots, std=0.3)
     levels = 1 + 119 * torch.linspace(0, 1, 100) ** 1.5
-    weights.save(tmp_path / "m.safetensors", model, levels=levels)
-    back = weights.float_model(tmp_path / "m.safetensors")
+    model_file.save(tmp_path / "m.safetensors", model, levels=levels)
+    back = model_file.float_model(tmp_path / "m.safetensors")
     for name in ("log_step", "entropy.quality"):
         knots = [m.get_submodule(name).knots for m in (model, back)]
         assert torch.allclose(*knots, atol=0.02)

@@ -6,7 +6,7 @@
 //     forgets a __syncwarp, gives wrong results. Lanes that wait for each other at different places are an error.
 //  2. Device memory is the process's memory. Compiled with -fsanitize=address,undefined, any access outside of a
 //     buffer, to what dynamic shared memory was not asked for, or misaligned for its type ends the process.
-//  3. Dynamic shared memory (csrc/warp.cuh) is filled with rubbish before each block. Blocks run one after the other,
+//  3. Dynamic shared memory (csrc/base/warp.cuh) is filled with rubbish before each block. Blocks run one after the other,
 //     in any order: a block that waits for another never ends. Static shared memory keeps what the last block left.
 //  4. A new instruction (mma ...) is a `collective`, as __ballot_sync and __shfl_sync below.
 //

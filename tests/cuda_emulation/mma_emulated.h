@@ -1,5 +1,5 @@
 // mma.sync.m16n8k32 with 8-bit operands, as the PTX ISA describes it ("Matrix Fragments for mma.m16n8k32"): what
-// csrc/mma.cuh has in the place of the instruction when the kernels are emulated. It knows nothing of how they use it.
+// csrc/engine/mma.cuh has in the place of the instruction when the kernels are emulated. It knows nothing of how they use it.
 #pragma once
 
 #include "cuda_runtime_api.h"

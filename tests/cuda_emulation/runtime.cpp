@@ -24,7 +24,7 @@ dim3 blockDim, gridDim;
 
 namespace aec {
 constexpr size_t kMaxSharedBytes = 227 * 1024;  // sm_90
-thread_local uint4 dynamic_shared[kMaxSharedBytes / sizeof(uint4)];  // csrc/warp.cuh
+thread_local uint4 dynamic_shared[kMaxSharedBytes / sizeof(uint4)];  // csrc/base/warp.cuh
 }  // namespace aec
 
 namespace emulate {

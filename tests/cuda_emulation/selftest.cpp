@@ -3,9 +3,9 @@
 #include <cstdlib>
 #include <vector>
 
+#include "base/cuda_check.h"
+#include "base/warp.cuh"
 #include "cuda_runtime_api.h"
-#include "cuda_check.h"
-#include "warp.cuh"
 
 using namespace aec;
 

@@ -29,7 +29,7 @@ def coder_sources() -> list[tuple[Path, list[str]]]:
     """The torch-free, Python-free part of csrc/ for this machine: (source, flags of its instruction set)."""
     with mock.patch("setuptools.setup"):
         isa_flags = runpy.run_path(str(ROOT / "setup.py"))["isa_flags"]
-    sources = [p for p in sorted((ROOT / "csrc").glob("*.cpp")) if not p.name.startswith("bind")]
+    sources = [p for p in sorted((ROOT / "csrc").rglob("*.cpp")) if p.parent.name != "python"]
     return [(p, flags.split()) for p in sources if (flags := isa_flags(p)) is not None]
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 import codec
-from codec import weights
-from codec.image import to_pixels
+from codec.coding import model_file
+from codec.picture.pixels import to_pixels
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import coded  # noqa: E402
@@ -57,7 +57,7 @@ class Parts:
 
 def parts_of(data: bytes) -> Parts:
     """Take a sound file apart."""
-    layout = codec.format.read(data)
+    layout = codec.container.format.read(data)
     h, blocks = layout.header, layout.metadata
     more = bool(blocks) | h.alpha << 1 | (h.depth == 16) << 2 | h.stored << 3
     flags = h.gray | bool(more) << 3 | (h.tile // 64).bit_length() - 1 << 4
@@ -80,7 +80,7 @@ def varint(value: int) -> bytes:
 
 def base_files() -> list[Parts]:
     """One tile and many, RGB and gray, few bits and many; alpha, 16 bits, metadata, stored pictures of each kind."""
-    model = weights.load(weights.find(None), torch.device("cpu"))
+    model = model_file.load(model_file.find(None), torch.device("cpu"))
     rng = np.random.default_rng(1)
     bases = []
     for width, height, quality, gray, tile_log2 in (

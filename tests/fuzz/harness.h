@@ -6,9 +6,9 @@
 #include <cstring>
 #include <vector>
 
-#include "coder_cpu.h"
-#include "isa.h"
-#include "tables.h"
+#include "base/isa.h"
+#include "rans/coder_cpu.h"
+#include "rans/tables.h"
 
 #define AEC_REQUIRE(condition) \
     ((condition) ? void() : ::aec::fuzz::fail(#condition, __FILE__, __LINE__))

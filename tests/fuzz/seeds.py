@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from codec import entropy, tables
+from codec.coding import rans
+from codec.nets import cdf_tables
 
 ENCODED, TWO_THREADS, WILD = 1, 2, 4
 ALL_ROWS, FIT = 1, 2
@@ -68,8 +69,8 @@ def tables_seeds() -> list[bytes]:
             seeds.append(bytes([4, 0, 0]) + struct.pack("<BB64H", limit, 2, *freqs))
     for limit, raw_bits in ((32, 0), (31, 9), (31, 8)):  # but for these, right
         seeds.append(bytes([4, 0, 0]) + struct.pack("<BB64H", limit, raw_bits, *[2**14 // 64] * 64))
-    freqs, limits, raw_bits = tables.gaussian_tables()
-    assert freqs.shape == (entropy.INDEX_COUNT, entropy.MAX_ALPHABET)
+    freqs, limits, raw_bits = cdf_tables.gaussian_tables()
+    assert freqs.shape == (rans.INDEX_COUNT, rans.MAX_ALPHABET)
     whole = limits.tobytes() + raw_bits.tobytes() + freqs.astype("<u2").tobytes()
     words = np.arange(100, dtype="<u2").tobytes()
     seeds += [bytes([ALL_ROWS, row - 1, row]) + whole + b"\0\0\0\1\0" + words for row in (1, 40)]

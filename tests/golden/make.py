@@ -17,9 +17,11 @@ import torch
 from PIL import Image
 
 import codec
-from codec import deep, format, stored, weights
-from codec.image import Pixels, to_pixels
-from codec.metadata import Metadata
+from codec.coding import model_file
+from codec.container import format
+from codec.container.metadata import Metadata
+from codec.picture import samples16, stored
+from codec.picture.pixels import Pixels, to_pixels
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import coded  # noqa: E402
@@ -40,7 +42,7 @@ def picture(shape: tuple[int, ...], depth: int = 8) -> np.ndarray:
     return (waves * (2**depth - 1)).round().astype(np.uint8 if depth == 8 else np.uint16)
 
 
-def files(tiny: weights.Codec) -> dict[str, bytes]:
+def files(tiny: model_file.Codec) -> dict[str, bytes]:
     alpha = to_pixels(picture((1, 1, 4)) // 2)
     everything = to_pixels(picture((70, 90, 2), 16))
     flat = (picture((20, 30, 3)) // 128 * 90).astype(np.uint8)
@@ -68,7 +70,7 @@ def _stored_jpeg(image: Image.Image) -> bytes:
 
 
 def main(folder: Path) -> None:
-    tiny = weights.load(MODEL, torch.device("cpu"))
+    tiny = model_file.load(MODEL, torch.device("cpu"))
     for name, data in files(tiny).items():
         target = folder / f"v{format.VERSION}-told2-{name}.aec"
         target.write_bytes(data)
@@ -80,7 +82,7 @@ def main(folder: Path) -> None:
         target.with_suffix(".json").write_text(json.dumps(facts) + "\n")
         pixels = codec.decode(data, "cpu", MODEL, "numpy")
         if pixels.dtype == np.uint16:
-            target.with_suffix(".png").write_bytes(deep.write_png(pixels))
+            target.with_suffix(".png").write_bytes(samples16.write_png(pixels))
         else:
             Image.fromarray(pixels).save(target.with_suffix(".png"))
 

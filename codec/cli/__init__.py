@@ -1,0 +1,5 @@
+"""The `aec` command."""
+
+from .parser import main
+
+__all__ = ["main"]

@@ -1,0 +1,123 @@
+"""Types of the command line's arguments: text -> value, or a message that says what is allowed."""
+
+import re
+from argparse import ArgumentTypeError
+
+from .. import api
+from ..container import format
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "ki": 2**10, "mi": 2**20}
+MEASURES = ("mse", "ms-ssim", "ssimulacra2")  # those of losses.py, which needs torch
+SCALES = {"1": 1, "1/2": 1 / 2, "1/4": 1 / 4, "1/8": 1 / 8}
+
+
+def quality(text: str) -> int:
+    return _int_of(text, api.QUALITIES)
+
+
+def alpha_quality(text: str) -> int:
+    return _int_of(text, api.ALPHA_QUALITIES)
+
+
+def effort(text: str) -> int:
+    return _int_of(text, api.EFFORTS)
+
+
+def _int_of(text: str, allowed: range) -> int:
+    value = int(text)
+    if value not in allowed:
+        raise ArgumentTypeError(f"{value}: allowed are {allowed[0]}..{allowed[-1]}")
+    return value
+
+
+def device(text: str) -> str:
+    if text not in ("auto", "cpu", "cuda") and not (text.startswith("cuda:") and text[5:].isdecimal()):
+        raise ArgumentTypeError(f"{text!r}: allowed are auto, cpu, cuda and cuda:N")
+    return text
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ArgumentTypeError(f"{value}: must be at least 1")
+    return value
+
+
+def workers(text: str) -> int | str:
+    return text if text == "all" else count(text)
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"{text}: must be above 0")
+    return value
+
+
+def score(text: str) -> float:
+    """Of SSIMULACRA 2."""
+    value = positive(text)
+    if value > 100:
+        raise ArgumentTypeError(f"{text}: must be above 0, at most 100")
+    return value
+
+
+def shares(text: str) -> dict[str, float]:
+    """Of a distortion: mse=0.3,ssimulacra2=0.7."""
+    found = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in MEASURES:
+            raise ArgumentTypeError(f"{part!r}: NAME=SHARE, where NAME is one of {', '.join(MEASURES)}")
+        if name in found:
+            raise ArgumentTypeError(f"{text!r}: {name} is there twice")
+        try:
+            found[name] = positive(value)
+        except ValueError:
+            raise ArgumentTypeError(f"{part!r}: the share must be a number") from None
+    if abs(sum(found.values()) - 1) > 1e-6:
+        raise ArgumentTypeError(f"{text!r}: the shares are {sum(found.values()):g} together, and must be 1")
+    return found
+
+
+def not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"{text}: must be at least 0")
+    return value
+
+
+def size(text: str) -> int:
+    """Bytes: 80000, 80k, 1.5M, 64KiB."""
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([km]?|[km]i)b?", text, re.ASCII | re.IGNORECASE)
+    value = int(min(float(match[1]) * UNITS[match[2].lower()], api.MAX_TARGET)) if match else 0
+    if value < 1:
+        raise ArgumentTypeError(f"{text!r}: bytes, as in 80000, 80k, 1.5M (of 1000) or 64KiB, 1MiB (of 1024)")
+    return value
+
+
+def metadata(text: str) -> tuple[str, ...]:
+    """The kinds that are meant."""
+    kinds = {"all": format.METADATA, "none": ()}.get(text, tuple(text.split(",")))
+    if not set(kinds) <= set(format.METADATA):
+        raise ArgumentTypeError(f"{text!r}: allowed are all, none, or some of icc,exif,xmp")
+    return kinds
+
+
+def region(text: str) -> tuple[int, int, int, int]:
+    match = re.fullmatch(r"(\d+),(\d+),([1-9]\d*),([1-9]\d*)", text, re.ASCII)
+    if not match:
+        raise ArgumentTypeError(f"{text!r}: X,Y,W,H in pixels, as in 0,0,640,480; W and H are at least 1")
+    return tuple(map(int, match.groups()))
+
+
+def scale(text: str) -> float:
+    if text not in SCALES:
+        raise ArgumentTypeError(f"{text!r}: allowed are {', '.join(SCALES)}")
+    return SCALES[text]
+
+
+def depth(text: str) -> int:
+    if text not in ("8", "16"):
+        raise ArgumentTypeError(f"{text!r}: allowed are 8 and 16")
+    return int(text)

@@ -1,0 +1,149 @@
+"""`aec compress` and `aec decompress`: what is done with one file, and what the options ask of the library."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import api
+from ..container import format, metadata
+from ..io import IMAGE_SUFFIXES, OutputError, read_bytes, refuse_existing, write_bytes
+from ..picture import export
+from . import runner
+from .files import open_picture
+from .jobs import Job, UsageError, expand, plan, read_list
+from .runner import Progress, Row
+
+GPU_FILES = 4  # at a time: enough to keep it busy while others are read and coded
+# Bytes of a file -> bytes of the one to write, None for none, and what to say of it.
+Work = Callable[[Job, bytes, Progress], tuple[bytes | None, Row]]
+
+
+def compress(args: Namespace) -> int:
+    if args.lossless and args.alpha_quality is not None:
+        raise UsageError("--lossless keeps every sample, those of alpha too: --alpha-q says nothing then")
+    names = ("quality", "target_size", "target_bpp", "target_psnr", "target_ssimulacra2", "effort", "alpha_quality")
+    options = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if args.lossless:
+        options["lossless"] = True
+    # With all of it, the source may be stored as it is. Else not, for it may tell more, in comments say.
+    all_kept = args.metadata is None or set(args.metadata) == set(format.METADATA)
+
+    def work(job: Job, source: bytes, progress: Progress) -> tuple[bytes | None, Row]:
+        from ..picture.pixels import to_pixels
+
+        pixels = to_pixels(open_picture(source))  # Pillow's picture, 4 bytes a pixel, is not held any longer
+        n_source = len(source)
+        if args.if_larger != "store" or not all_kept or format.stored_kind(source) is None:
+            source = None  # it will not be stored, and is not held while the picture is coded
+        data = api.encode(
+            pixels,
+            device=args.device,
+            model=args.model,
+            metadata=None if all_kept else pixels.metadata.only(args.metadata),
+            source=source,
+            progress=progress,
+            **options,
+        )
+        facts = _facts(n_source, data, data)
+        line = (
+            f"{facts['width']}x{facts['height']}, {n_source} -> {len(data)} bytes "
+            f"({len(data) / n_source:.1%}, {facts['bpp']:.3f} bits per pixel)"
+        )
+        if args.if_larger != "store" and len(data) > n_source:
+            larger = f"{n_source} bytes would become {len(data)}"
+            if args.if_larger == "fail":
+                raise OutputError(f"{larger}; --if-larger store keeps a PNG, WebP or JPEG as it is")
+            return None, Row("skipped", why=larger, facts=facts | {"bytes_out": None})
+        stored = ", stored" if format.read_header(data).stored else ""
+        return data, Row(line=f"{line}{stored} -> {job.target or 'standard output'}", facts=facts)
+
+    return _convert(args, IMAGE_SUFFIXES, ".aec", work)
+
+
+def decompress(args: Namespace) -> int:
+    limit = args.max_pixels or None
+    kinds = format.METADATA if args.metadata is None else args.metadata
+
+    def work(job: Job, data: bytes, progress: Progress) -> tuple[bytes, Row]:
+        kind = export.kind_of(job.target)
+        header = format.read_header(data, limit)
+        output = export.check(kind, header.gray, header.alpha, args.depth or header.depth)
+        picture = api.decode(
+            data, args.device, args.model, output, limit, region=args.crop, scale=args.scale, depth=args.depth
+        )
+        deep = args.depth not in (None, header.depth)
+        changed = args.crop or args.scale != 1 or deep or set(kinds) != set(format.METADATA)
+        made = _own_file(data, kind) if header.stored and not changed else None
+        if made is None:
+            own = metadata.of(picture) if output == "pil" else api.read_metadata(data)
+            made = export.encoded(picture, kind, own.only(kinds))
+        height, width = picture.shape[:2] if output == "numpy" else picture.size[::-1]
+        line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
+        return made, Row(line=line, facts=_facts(len(data), made, data) | {"width": width, "height": height})
+
+    return _convert(args, {".aec"}, ".png", work)
+
+
+def _own_file(data: bytes, kind: str) -> bytes | None:
+    """What a file of a stored picture holds, if that is all and of this kind: a JPEG is not made worse once more."""
+    layout = format.read(data, None)
+    own = bytes(layout.payloads[0])
+    return own if not layout.metadata and (format.stored_kind(own) or "").upper() == kind else None
+
+
+def _facts(n_source: int, made: bytes, aec: bytes) -> dict:
+    return {"bytes_in": n_source, "bytes_out": len(made), **runner.facts_of(format.read_header(aec), len(aec))}
+
+
+def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work) -> int:
+    jobs = _jobs(args, suffixes, suffix)
+    there = {job for job in jobs if args.skip_existing and job.target is not None and job.target.exists()}
+
+    def whole(job: Job, progress: Progress) -> Row:
+        if job in there:
+            return Row("skipped", why=f"{job.target} exists already")
+        status = job.source.stat() if job.source else None  # a name that is mistyped is told as such, whatever is there
+        refuse_existing(job.target, args.force)
+        if args.dry_run:
+            return Row("planned")
+        data, row = work(job, read_bytes(job.source), progress)
+        if data is not None:
+            progress(1)
+            times = (status.st_atime_ns, status.st_mtime_ns) if args.preserve_mtime else None
+            write_bytes(job.target, data, args.force, times)
+        return row
+
+    left = len(jobs) - len(there)
+    if args.dry_run or not left:
+        return runner.run(args, jobs, whole)
+    return runner.run(args, jobs, whole, min(left, _workers(args)), networks=True)
+
+
+def _workers(args: Namespace) -> int:
+    """Files at a time."""
+    from ..coding import model_file
+
+    device = model_file.resolve_device(args.device)
+    if args.model is not None:
+        model_file.load(model_file.find(args.model), device)  # what is wrong with it is said once, not for each file
+    if isinstance(args.jobs, int):
+        return args.jobs
+    return runner.cores() if device.type == "cpu" or args.jobs == "all" else min(runner.cores(), GPU_FILES)
+
+
+def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
+    if not args.inputs and args.filelist is None:
+        raise UsageError("nothing to do: name files or folders, or a list of them with --filelist")
+    if args.filelist == "-" and "-" in args.inputs:
+        raise UsageError("standard input cannot be both a picture and the list of --filelist")
+    listed = read_list(args.filelist) if args.filelist is not None else []
+    sources = expand(args.inputs, suffixes, args.recursive)
+    sources += expand(listed, suffixes, args.recursive, literal=True)
+    several = len(sources) > 1 or any(Path(name).is_dir() for name in (*args.inputs, *listed))
+    jobs = plan(sources, several, args.output, args.output_dir_mirror, suffix)
+    for job in jobs:
+        if job.problem is None and job.target is None and (args.json or args.skip_existing):
+            raise UsageError("the picture goes to standard output: --json and --skip-existing need a file, with -o")
+        if job.source is None and args.preserve_mtime:
+            raise UsageError("standard input has no time to preserve")
+    return jobs

@@ -1,0 +1,437 @@
+"""The `aec` command: its parser, and errors -> messages. The commands lie beside it; torch comes in if they need it."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+
+from .. import api
+from ..container import format
+from . import arguments
+from .jobs import UsageError
+from .runner import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, FAILURES, exit_code, message
+
+EXAMPLES = """examples:
+  aec compress photo.png                  photo.aec beside it
+  aec decompress photo.aec -o back.png
+  aec compress -r holiday/ -o small/      a folder, as many files at a time as there are cores
+  aec view photo.aec                      look at it
+  aec info photo.aec                      what it says of itself; aec verify photo.aec: whether it is whole
+  aec train my-photos/ -o my.safetensors --minutes 60 --init eye
+  aec bench my-photos/ -o report/
+  aec compare photo.png photo.aec photo.jpg -o compare.html
+each command has its own: aec compress --help
+exit codes: 0 done, 1 some files failed, 2 usage, 3 unreadable input or a target out of its reach,
+  4 corrupt or truncated file, 5 over a limit, 6 model missing or another one, 7 output exists or cannot be written,
+  130 interrupted"""
+
+COMPRESS_EXAMPLES = """examples:
+  aec compress photo.png                              photo.aec beside it
+  aec compress -q 40 *.jpg -o small/                  many files into a folder
+  aec compress photo.png --target-size 80k            at most 80000 bytes, and close to it
+  aec compress logo.png --lossless                    every sample comes back as it was
+  aec compress -r photos --output-dir-mirror backup --skip-existing --json > log.jsonl
+                                                      backup/photos/..; run it again to go on where it was stopped
+  aec compress --strip holiday.jpg -o - | ssh host 'cat > holiday.aec'    without place and camera
+
+SIZE: 80000, 80k or 1.5M (of 1000), 64KiB or 1MiB (of 1024).
+--json prints, as files finish, {in, out, bytes_in, bytes_out, width, height, bpp, quality, seconds, status, error};
+status is done, failed, skipped or planned, error says why for failed and skipped; quality is null if stored."""
+
+DECOMPRESS_EXAMPLES = """examples:
+  aec decompress photo.aec                            photo.png beside it
+  aec decompress photo.aec -o photo.jpg               or .webp .avif .tif .png .npy: the name says the kind
+  aec decompress pan.aec --scale 1/8 -o thumb.png     a thumbnail, in a fraction of the time
+  aec decompress pan.aec --crop 9000,200,640,480 -o detail.png
+  aec decompress -r small/ -o back/ -j 4              a folder, four files at a time
+
+--json prints, as files finish, {in, out, bytes_in, bytes_out, width, height, bpp, quality, seconds, status, error}."""
+
+INFO_EXAMPLES = """examples:
+  aec info photo.aec
+  aec info -r small/ --json | jq 'select(.stored) | .file'"""
+
+VERIFY_EXAMPLES = """examples:
+  aec verify photo.aec && echo whole
+  aec verify -r backup/ -v                            a line for each file
+  aec verify -r backup/ --deep -j 2 --json            decode the symbols too, which needs the models"""
+
+VIEW_EXAMPLES = """examples:
+  aec view photo.aec
+  aec view photo.png -o page.html                     write the page, open nothing"""
+
+TRAIN_EXAMPLES = """examples:
+  aec train my-photos/ -o mine.safetensors --minutes 60 --init eye     the shipped model, fitted to your pictures
+  aec train my-photos/ -o mine.safetensors --minutes 90 --resume mine.checkpoint.safetensors
+                                                                        another half an hour, or after a Ctrl-C
+  aec compress photo.png --model mine.safetensors
+  aec decompress photo.aec --model mine.safetensors                     or put its folder on AEC_MODELS"""
+
+COMPARE_EXAMPLES = """examples:
+  aec compare photo.png photo.aec
+  aec compare photo.png small.aec photo.jpg photo.avif -o page.html -f"""
+
+
+# In place of a dozen lines that name every option, above an error of one.
+USAGES = {
+    "compress": "aec compress [OPTIONS] IN ...",
+    "decompress": "aec decompress [OPTIONS] IN ...",
+    "info": "aec info [OPTIONS] IN ...",
+    "verify": "aec verify [OPTIONS] IN ...",
+    "train": "aec train [OPTIONS] --minutes MINUTES -o MODEL DATA ...",
+}
+
+
+def command(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """A command of one of the modules beside this, imported when it is run."""
+    return lambda args: getattr(importlib.import_module(module, __package__), name)(args)
+
+
+def version() -> str:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    from .. import _C
+
+    try:
+        number = installed("aec-codec")
+    except PackageNotFoundError:  # built in place, not installed
+        number = "(not installed)"
+    return f"aec {number}, format {format.VERSION}, CUDA {_C.cuda_archs() if _C.cuda_built() else 'not built in'}"
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser, *_):
+        print(version())
+        parser.exit()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("aec", description="A learned image codec.", epilog=EXAMPLES, formatter_class=raw)
+    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and what was built in")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, module: str, help: str, examples: str | None = None, **options) -> argparse.ArgumentParser:
+        p = commands.add_parser(name, help=help, description=help, epilog=examples, formatter_class=raw, **options)
+        p.usage = USAGES.get(name)
+        p.set_defaults(run=command(module, name), parser=p, json=False, keep_going=True, debug=False)
+        return p
+
+    _add_compress(add("compress", ".convert", "pictures -> .aec files", COMPRESS_EXAMPLES))
+    help = ".aec files -> pictures (.png unless -o says otherwise)"
+    _add_decompress(add("decompress", ".convert", help, DECOMPRESS_EXAMPLES))
+    _add_info(add("info", ".inspect", "what an .aec file says, and whether it is whole", INFO_EXAMPLES))
+    help = "whether .aec files are whole: their checksums, without decoding"
+    _add_verify(add("verify", ".inspect", help, VERIFY_EXAMPLES))
+    _add_view(add("view", ".view", "open a picture in the browser", VIEW_EXAMPLES))
+    help = "whether aec works on this machine, bit for bit; takes some ten seconds"
+    _debug(add("doctor", ".inspect", help))
+    _add_train(add("train", ".train_bench", "pictures -> a model of your own", TRAIN_EXAMPLES))
+    help = "rate-distortion and speed against JPEG and others (aec bench --help)"
+    add("bench", ".train_bench", help, add_help=False)
+    help = "a picture and files made of it -> a page to look at them side by side"
+    _add_compare(add("compare", ".train_bench", help, COMPARE_EXAMPLES))
+    return parser
+
+
+def _debug(p: argparse._ActionsContainer) -> None:
+    p.add_argument("--debug", action="store_true", help="show where an error came from")
+
+
+def _talk(p: argparse.ArgumentParser) -> None:
+    group = p.add_argument_group("messages")
+    group.add_argument("-v", "--verbose", action="store_true", help="a line for each file")
+    group.add_argument("--quiet", action="store_true", help="no progress bar; errors only")
+    group.add_argument(
+        "--progress", action=argparse.BooleanOptionalAction, help="progress bar (default: on a terminal)"
+    )
+    _debug(group)
+
+
+def _device(p: argparse._ActionsContainer) -> None:
+    p.add_argument("--device", type=arguments.device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+
+
+def _model(p: argparse.ArgumentParser) -> None:
+    group = p.add_argument_group("network")
+    _device(group)
+    group.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        help="eye, the default for compressing, psnr, or a model file; files name theirs",
+    )
+
+
+def _many(p: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = p.add_argument_group("many files")
+    group.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
+    group.add_argument(
+        "-j",
+        "--jobs",
+        type=arguments.workers,
+        metavar="N|all",
+        help="files at a time, each in memory as a whole, sharing the cores (default: a file for each core, but at "
+        "most 4 on a GPU; all: a file for each core there too)",
+    )
+    group.add_argument("--json", action="store_true", help="a JSON object for each file, and nothing else, on stdout")
+    return group
+
+
+def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
+    """What compress and decompress have in common."""
+    p.add_argument(
+        "inputs", nargs="*", metavar="IN", help="file, folder, pattern such as '*.png', or - for standard input"
+    )
+    where = p.add_mutually_exclusive_group()
+    where.add_argument(
+        "-o", "--output", metavar="OUT", help="file, folder (must be one for several inputs), or - for standard output"
+    )
+    where.add_argument(
+        "--output-dir-mirror", metavar="DIR", help="into DIR, below which the paths of the inputs are repeated"
+    )
+    existing = p.add_mutually_exclusive_group()
+    existing.add_argument("-f", "--force", action="store_true", help="overwrite outputs that are there")
+    existing.add_argument("--skip-existing", action="store_true", help="leave outputs that are there as they are")
+    p.add_argument("--preserve-mtime", action="store_true", help="outputs get the times of their inputs")
+    kept = p.add_mutually_exclusive_group()
+    kinds = ",".join(format.METADATA)
+    kept.add_argument(
+        "--metadata",
+        type=arguments.metadata,
+        metavar="KINDS",
+        help=f"{metadata_help}: all (default), none, or some of {kinds}",
+    )
+    kept.add_argument(
+        "--strip", dest="metadata", action="store_const", const=("icc",), help="of metadata the colour profile only"
+    )
+    many = _many(p)
+    help = "more inputs, one a line or as find -print0 has them, from a file or - for standard input"
+    many.add_argument("--filelist", metavar="FILE", help=help)
+    many.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
+    many.add_argument(
+        "--keep-going",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="after a failure go on with the other files (default), or stop",
+    )
+
+
+def _add_compress(p: argparse.ArgumentParser) -> None:
+    aim = p.add_mutually_exclusive_group()
+    aim.add_argument(
+        "-q",
+        "--quality",
+        type=arguments.quality,
+        metavar=f"{api.QUALITIES[0]}..{api.QUALITIES[-1]}",
+        help="1 smallest; 100 the network's best, which is not lossless; about the SSIMULACRA 2 of photographs: 50 is "
+        f"medium, 70 high, 90 looks like the original (default: {api.DEFAULT_QUALITY})",
+    )
+    aim.add_argument(
+        "--target-size",
+        type=arguments.size,
+        metavar="SIZE",
+        help="at most so many bytes, the whole file, and close to it",
+    )
+    aim.add_argument("--target-bpp", type=arguments.positive, metavar="BITS", help="the same in bits per pixel")
+    aim.add_argument(
+        "--target-psnr", type=arguments.positive, metavar="DB", help="at least so many dB, and close to it"
+    )
+    aim.add_argument(
+        "--target-ssimulacra2",
+        type=arguments.score,
+        metavar="SCORE",
+        help="at least so many points of SSIMULACRA 2, above 0, at most 100, and close to it: 90 looks like the "
+        "original, 70 is high quality, 50 medium",
+    )
+    aim.add_argument("--lossless", action="store_true", help="every sample comes back as it was; no network runs")
+    p.add_argument(
+        "-e",
+        "--effort",
+        type=arguments.effort,
+        metavar=f"{api.EFFORTS[0]}..{api.EFFORTS[-1]}",
+        help="1: every latent to its nearest symbol; 2: zeros where they save more bits than they cost in error; 3..9: "
+        "1 to 16 steps that make it better, each as long as three or four encodings; the model psnr takes a quick one "
+        f"at 2 as well (default: {api.DEFAULT_EFFORT})",
+    )
+    p.add_argument(
+        "--alpha-q",
+        dest="alpha_quality",
+        type=arguments.alpha_quality,
+        metavar=f"{api.ALPHA_QUALITIES[0]}..{api.ALPHA_QUALITIES[-1]}",
+        help="quality of the alpha channel; 100 is lossless (default: 100)",
+    )
+    p.add_argument(
+        "--if-larger",
+        choices=("store", "skip", "fail"),
+        default="store",
+        help="what to do where a file would be larger than its input: let it hold the input's own bytes, if those are "
+        "PNG, WebP or JPEG (store, the default), make no file (skip), or call it an error (fail)",
+    )
+    _files(p, "what to keep")
+    _model(p)
+    _talk(p)
+
+
+def _add_decompress(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--crop", type=arguments.region, metavar="X,Y,W,H", help="this part only, in pixels of the whole")
+    p.add_argument("--scale", type=arguments.scale, default=1, metavar="1/2|1/4|1/8", help="smaller, and sooner")
+    p.add_argument(
+        "--depth", type=arguments.depth, metavar="8|16", help="bits a sample (default: as many as the file's)"
+    )
+    limit = format.DEFAULT_MAX_PIXELS
+    p.add_argument(
+        "--max-pixels", type=int, default=limit, metavar="N", help=f"refuse larger pictures (default: {limit}; 0: none)"
+    )
+    _files(p, "what to write, where the kind of file has a place for it")
+    _model(p)
+    _talk(p)
+
+
+def _add_info(p: argparse.ArgumentParser) -> None:
+    p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, pattern, or - for standard input")
+    p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
+    p.add_argument("--json", dest="as_json", action="store_true", help="a JSON object for each file")
+    _talk(p)
+
+
+def _add_verify(p: argparse.ArgumentParser) -> None:
+    p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, pattern, or - for standard input")
+    p.add_argument("--deep", action="store_true", help="decode all symbols too, but no pixels; needs the files' models")
+    _many(p)
+    _model(p)
+    _talk(p)
+
+
+def _add_view(p: argparse.ArgumentParser) -> None:
+    p.add_argument("file", metavar="FILE", help=".aec or any picture that Pillow can read; - for standard input")
+    p.add_argument("-o", "--output", metavar="HTML", help="write the page here, and open nothing; - for stdout")
+    p.add_argument("-f", "--force", action="store_true", help="overwrite")
+    _model(p)
+    _debug(p)
+
+
+def _add_compare(p: argparse.ArgumentParser) -> None:
+    p.add_argument("original", metavar="ORIGINAL", help="picture")
+    p.add_argument("files", nargs="+", metavar="FILE", help=".aec, JPEG, WebP, AVIF or what else Pillow can read")
+    p.add_argument("-o", "--output", metavar="HTML", default="compare.html", help="default: compare.html; - for stdout")
+    p.add_argument("-f", "--force", action="store_true", help="overwrite")
+    _model(p)
+    _talk(p)
+
+
+def _add_train(p: argparse.ArgumentParser) -> None:
+    p.add_argument("data", nargs="+", metavar="DATA", help="folder of pictures, or tar shards of them")
+    p.add_argument(
+        "-o", "--output", required=True, metavar="MODEL", help="model file, .safetensors; checkpoints go beside it"
+    )
+    p.add_argument(
+        "--minutes",
+        type=arguments.not_negative,
+        required=True,
+        help="budget in all, that of --resume's checkpoint included; 0: fit the coding tables and the meaning of the "
+        "qualities to DATA, and train nothing",
+    )
+    start = p.add_mutually_exclusive_group()
+    start.add_argument("--resume", metavar="CHECKPOINT", help="go on from here")
+    start.add_argument(
+        "--init", metavar="MODEL|CHECKPOINT", help="a new run that begins with these weights; a model's file or name"
+    )
+    transforms = ("analysis", "synthesis")
+    p.add_argument(
+        "--anew", nargs="+", choices=transforms, default=[], help="of --init's, begin the blocks of these nets again"
+    )
+    p.add_argument(
+        "--blend",
+        nargs=2,
+        metavar=("MODEL", "SHARE"),
+        help="begin SHARE (0..1) of the way from --init's weights to those of MODEL; where one was trained on from the "
+        "other, models lie between them that are better at a mixture",
+    )
+    p.add_argument(
+        "--only", nargs="+", choices=(*transforms, "hyper_analysis", "entropy"), default=[], help="train no other nets"
+    )
+    p.add_argument(
+        "--tune",
+        choices=("mse", "ms-ssim", "eye"),
+        help="the distortion to train for: squared error (mse), MS-SSIM, or a mixture of both with SSIMULACRA 2 (eye); "
+        "default: that of --init's model or of --resume's run, else mse",
+    )
+    p.add_argument(
+        "--shares",
+        type=arguments.shares,
+        metavar="NAME=SHARE,..",
+        help=f"another mixture for --tune: shares of {', '.join(arguments.MEASURES)}, together 1",
+    )
+    p.add_argument(
+        "--config",
+        choices=("small", "medium", "base"),
+        help="default: that of --init's model, else base; --init grows into a larger one, --resume keeps its own",
+    )
+    p.add_argument(
+        "--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)"
+    )
+    _device(p)
+    p.add_argument("--batch", type=arguments.count, default=16, metavar="N", help="crops per step (default: 16)")
+    p.add_argument(
+        "--learning-rate", type=arguments.positive, default=1e-3, metavar="RATE", help="its peak (default: 1e-3)"
+    )
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights and the crops (default: 0)")
+    p.add_argument("-f", "--force", action="store_true", help="overwrite the model")
+    p.add_argument("--quiet", action="store_true", help="no progress")
+    _debug(p)
+
+
+def _hush_pillow() -> None:
+    """Damaged files make its readers warn and log; what matters of it comes as an error, in a line of ours."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what has no handler
+
+
+def _let_threads_sleep() -> None:
+    """Unless the user has said how OpenMP's threads wait for one another. Before torch is imported, whose they are.
+
+    They would spin for milliseconds, so that beside another busy process (a second `aec`) each waits on a core that the
+    other needs, and all takes five times as long. So few turns cost nothing where the cores are free.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "1000"
+
+
+def main(argv: list[str] | None = None) -> int:
+    _let_threads_sleep()
+    argv = sys.argv[1:] if argv is None else argv
+    parser = make_parser()
+    if not argv:
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    args, rest = parser.parse_known_args(argv)
+    if args.command == "bench":
+        args.rest = rest
+    elif rest:
+        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # file names may be bytes that are no text
+    if not args.debug:
+        _hush_pillow()
+    try:
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
+    except UsageError as e:
+        args.parser.error(str(e))
+    except BrokenPipeError:  # as of `aec info *.aec | head`: nothing that anyone wants to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so when it closes stdout
+        return EXIT_OUTPUT
+    except KeyboardInterrupt:
+        print("aec: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except FAILURES as e:
+        if args.debug:
+            raise
+        print(f"aec: {message(e)}", file=sys.stderr)
+        return exit_code(e)

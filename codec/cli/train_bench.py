@@ -1,0 +1,97 @@
+"""`aec train`, `bench` and `compare`: for those who make models and measure them."""
+
+import importlib
+import sys
+from argparse import Namespace
+from pathlib import Path
+from types import ModuleType
+
+from ..io import InputError, OutputError, refuse_existing, write_bytes
+from . import runner
+from .jobs import Job, UsageError
+from .runner import Progress, Row
+
+
+def train(args: Namespace) -> int:
+    from ..coding import model_file
+    from ..train import loop as training
+
+    output = Path(args.output)
+    if output.suffix != ".safetensors":
+        raise UsageError(f"-o {output}: a model's name ends in .safetensors")
+    if args.anew and args.init is None:
+        raise UsageError("--anew needs --init: it begins nets of that model again")
+    if args.minutes == 0 and args.init is None and args.resume is None:
+        raise UsageError("--minutes 0 needs --init or --resume: there is nothing to fit tables and qualities to")
+    if args.blend and args.init is None:
+        raise UsageError("--blend needs --init: it says how far to go from that model to another")
+    checkpoint = training.checkpoint_path(output)
+    goes_on = args.resume is not None and Path(args.resume).resolve() == checkpoint.resolve()
+    refuse_existing(output, args.force or goes_on)
+    if checkpoint.exists() and not (args.force or goes_on):
+        raise OutputError(f"{checkpoint} exists already: --resume goes on from it, -f overwrites it")
+    options = training.Options(
+        minutes=args.minutes,
+        config=args.config,
+        batch=args.batch,
+        learning_rate=args.learning_rate,
+        device=args.device,
+        seed=args.seed,
+        only=tuple(args.only),
+        tune=args.tune,
+        shares=args.shares,
+    )
+    report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
+    holdout = Path(args.holdout) if args.holdout else None
+    resume = args.resume and Path(args.resume)
+
+    def model(name: str) -> Path:
+        return Path(name) if Path(name).is_file() else model_file.find(name)
+
+    init = args.init and model(args.init)
+    blend = args.blend and (model(args.blend[0]), _share(args.blend[1]))
+    training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, blend, holdout, report)
+    return 0
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UsageError(f"--blend's share {text!r}: a number from 0, all of --init's model, to 1, all of the other")
+    return share
+
+
+def bench(args: Namespace) -> int:
+    return _bench_module("codec.bench").main(args.rest)
+
+
+def compare(args: Namespace) -> int:
+    comparison = _bench_module("codec.bench.compare")
+    target = None if args.output == "-" else Path(args.output)
+    original, *others = (Job(Path(name), target) for name in (args.original, *args.files))
+    if target is not None and target.resolve() in [job.source.resolve() for job in (original, *others)]:
+        raise UsageError(f"{target} would be replaced by the page: choose another output with -o")
+    refuse_existing(target, args.force)
+    files = []
+
+    def work(job: Job, progress: Progress) -> Row:
+        file = comparison.read(job.source, args.device, args.model, files[0] if files else None)
+        files.append(file)
+        return Row(line=f"{file.n_bytes} bytes")
+
+    code = runner.run(args, [original], work) or runner.run(args, others, work)
+    if not code:
+        write_bytes(target, comparison.page(files[0], files[1:]), args.force)
+    return code
+
+
+def _bench_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as e:
+        if e.name != "codec.bench":
+            raise
+        raise InputError("the bench is part of an installed aec only; in the tree, run python -m bench") from e

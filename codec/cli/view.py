@@ -1,0 +1,76 @@
+"""`aec view`: a picture -> a page that needs nothing else, opened in the browser."""
+
+import base64
+import html
+import sys
+import tempfile
+import webbrowser
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import api
+from ..container import format
+from ..container.metadata import Metadata
+from ..io import read_bytes, write_bytes
+from ..picture import export
+from .files import open_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 2**25  # larger ones are shown smaller: browsers do not scroll well over a gigabyte
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{name}</title>
+<style>
+  body {{ margin: 0; background: #222; color: #ccc; font: 14px system-ui, sans-serif; text-align: center }}
+  img {{ max-width: 100%; max-height: calc(100vh - 3.5em); cursor: zoom-in }}
+  img {{ background: repeating-conic-gradient(#888 0 25%, #aaa 0 50%) 0 0/16px 16px }}
+  img.whole {{ max-width: none; max-height: none; cursor: zoom-out }}
+</style>
+<p>{name}: {caption}</p>
+<img src="data:image/png;base64,{png}" alt="" onclick="this.classList.toggle('whole')">
+</html>
+"""
+
+
+def view(args: Namespace) -> int:
+    source = None if args.file == "-" else Path(args.file)
+    name = source.name if source else "standard input"
+    data = read_bytes(source)
+    is_aec = data.startswith(format.MAGIC) or (source is not None and source.suffix.lower() == ".aec")
+    picture, caption = _decoded(data, args) if is_aec else _read(data)
+    png = export.encoded(picture, "PNG", Metadata(icc=picture.info.get("icc_profile")))
+    page = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode())
+    page = page.encode(errors="backslashreplace")  # file names may be bytes that are no text
+    if args.output is not None:
+        write_bytes(None if args.output == "-" else Path(args.output), page, args.force)
+        return 0
+    path = Path(tempfile.mkdtemp(prefix="aec-view-"), "view.html")
+    write_bytes(path, page, False)
+    if not webbrowser.open(path.as_uri()):
+        print(f"aec: no browser to open: the page is {path}; -o writes it elsewhere", file=sys.stderr)
+    return 0
+
+
+def _decoded(data: bytes, args: Namespace) -> tuple["Image.Image", str]:
+    header = format.read_header(data)
+    scale = next((s for s in api.SCALES if header.width * header.height * s * s <= MAX_PIXELS), 1 / 8)
+    picture = api.decode(data, args.device, args.model, scale=scale, depth=8)
+    stored = "stored" if header.stored else f"quality {header.quality}"
+    bpp = 8 * len(data) / (header.width * header.height)
+    shown = "" if scale == 1 else f", shown at 1/{round(1 / scale)}"
+    return picture, f"{header.width}x{header.height}, {len(data)} bytes, {bpp:.3f} bits per pixel, {stored}{shown}"
+
+
+def _read(data: bytes) -> tuple["Image.Image", str]:
+    from ..picture.pixels import to_depth, to_pil, to_pixels
+
+    pixels = to_pixels(open_picture(data))
+    shown = replace(
+        pixels,
+        data=to_depth(pixels.data, 8),
+        alpha=None if pixels.alpha is None else to_depth(pixels.alpha, 8),
+    )
+    return to_pil(shown), f"{pixels.width}x{pixels.height}, {len(data)} bytes"

@@ -1,0 +1,178 @@
+"""One tile's way through the entropy nets, segment by segment (FORMAT §8), in interchangeable arithmetics.
+
+`ReferenceWalk` is the text of the format in torch, on any device: the oracle and the fallback. `CpuWalk` is csrc, and
+so is `walk_cuda.CudaWalk`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _C
+from ..nets.coding_order import positions
+from ..nets.integer import HIGH, LOW, IntegerEntropyNet, to_fixed, to_float
+from ..nets.layers import FRACTION_BITS
+from ..nets.model import HYPER_STRIDE
+from . import rans, rans_cuda
+from .segment_walk_cuda import CudaNets, CudaWalk
+
+NETS = ("native", "reference")  # native: the fastest there is for the net's device
+
+
+class Walk(Protocol):
+    """Segments k = 0, the hyperlatents, and k = 1..steps, the context steps, strictly in order: `predict(k)`, then one
+    of `choose(k)` and `accept(k)`; after the last, `latents()`. A call out of order raises ValueError.
+
+    All tensors are on the walk's device. A segment's order is channel, row, column.
+    """
+
+    segments: int  # 1 + steps
+    device: torch.device
+
+    def predict(self, k: int) -> Tensor:
+        """Table indexes of segment k: uint8 [n_k]."""
+
+    def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
+        """Encoder: symbols for `values`, int16 [n_k], which are accepted.
+
+        With v = (value - mean) / step: the integer nearest to v, but 0 up to |v| = 0.5 + dead zone.
+
+        Args:
+            k: the segment.
+            values: float32, z [Z, ceil(h/4), ceil(w/4)] for k = 0, else y [M, h, w]. A NaN counts as 0.
+            dead_zones: by index, int16 [64], at least 0, in units of 2^-12; all 0: the nearest.
+        """
+
+    def accept(self, k: int, symbols: Tensor) -> None:
+        """Decoder: the symbols that were read, int16 [n_k]."""
+
+    def latents(self) -> Tensor:
+        """What the decoder knows of y: float32 [M, h, w], multiples of 2^-12."""
+
+
+# (quality 1..100, rows of latents, columns of latents) -> a walk at its start.
+Start = Callable[[int, int, int], Walk]
+
+
+def starter(net: IntegerEntropyNet, nets: str) -> Start:
+    """The one place that decides which arithmetic runs a net; `nets` is one of NETS.
+
+    A processor without vectors is left to the reference, whose products are a BLAS's: plain C++ takes four times as
+    long.
+    """
+    device = net.step.device
+    if nets == "native" and device.type == "cpu" and _C.isa() != "scalar":
+        return partial(CpuWalk, cpu_nets(net))
+    if nets == "native" and rans_cuda.serves(device):
+        on_device = CudaNets(net.config, cpu_nets(net), device)
+        if on_device.fits:
+            return partial(CudaWalk, on_device)
+    return partial(ReferenceWalk, net)
+
+
+class ReferenceWalk:
+    """`Walk` on `IntegerEntropyNet`: float64 that carries integers, on the net's device."""
+
+    def __init__(self, net: IntegerEntropyNet, quality: int, height: int, width: int):
+        config, device = net.config, net.step.device
+        self.segments, self.device = 1 + config.steps, device
+        self._net, self._quality, self._q = net, quality, torch.tensor([quality], device=device)
+        z_shape = (config.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE))
+        self._z_hat = torch.zeros(1, *z_shape, dtype=torch.float64, device=device)
+        self._y_hat = torch.zeros(1, config.latents, height, width, dtype=torch.float64, device=device)
+        self._order = [(call, k) for k in range(self.segments) for call in ("predict", "fill")]
+
+    def _expect(self, call: str, k: int) -> None:
+        if self._order[:1] != [(call, k)]:
+            raise ValueError(f"{call} segment {k} out of order")
+
+    def predict(self, k: int) -> Tensor:
+        self._expect("predict", k)
+        self._order.pop(0)
+        net, row = self._net, self._quality - 1
+        if k == 0:
+            self._target = self._z_hat
+            self._position = torch.arange(self._z_hat.numel(), device=self._q.device)
+            self._mean = torch.zeros_like(self._z_hat).flatten()
+            index, step = net.hyper_index[row].double()[self._channel()], net.hyper_step[row]
+        else:
+            if k == 1:
+                self._prior = net.prior(self._z_hat, self._q, *self._y_hat.shape[2:])
+            self._target, config = self._y_hat, net.config
+            self._position = positions(config.steps, tuple(self._y_hat.shape[1:]), self._q.device)[k - 1]
+            mean, index = (t.flatten() for t in net.predict(k - 1, self._prior, self._y_hat, self._q))
+            self._mean, index, step = mean[self._position], index[self._position], net.step[row]
+        self._step = step.double()[self._channel()]
+        self._index = index
+        return index.to(torch.uint8)
+
+    def _channel(self) -> Tensor:
+        height, width = self._target.shape[2:]
+        return self._position // (height * width)
+
+    def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
+        self._expect("fill", k)
+        _check(values, torch.float32, self._target.shape[1:])
+        _check(dead_zones, torch.int16, torch.Size([rans.INDEX_COUNT]))
+        difference = to_fixed(values).flatten()[self._position] - self._mean
+        s = (difference / self._step).round_().clamp_(-rans.MAX_SYMBOL, rans.MAX_SYMBOL)
+        # No quotient here: at the edge of a zone its rounding would decide.
+        zone = self._step * (2**FRACTION_BITS // 2 + dead_zones.double()[self._index.long()])
+        s *= (self._index > 0) & (difference.abs() * 2**FRACTION_BITS > zone)
+        self._fill(s)
+        return s.to(torch.int16)
+
+    def accept(self, k: int, symbols: Tensor) -> None:
+        self._expect("fill", k)
+        _check(symbols, torch.int16, self._position.shape)
+        self._fill(symbols.double())
+
+    def _fill(self, symbols: Tensor) -> None:
+        self._order.pop(0)
+        self._target.view(-1)[self._position] = (self._mean + symbols * self._step).clamp_(LOW, HIGH)
+
+    def latents(self) -> Tensor:
+        if self._order:
+            raise ValueError(f"segments are left: {self._order}")
+        return to_float(self._y_hat[0])
+
+
+def cpu_nets(net: IntegerEntropyNet) -> _C.Nets:
+    """The net, packed for `CpuWalk`. Raises ValueError where `IntegerEntropyNet.check` does."""
+    c = net.config
+    arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in net.state_dict().items()}
+    return _C.Nets(arrays, latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps)
+
+
+class CpuWalk:
+    """`Walk` in csrc/engine/nets_cpu.h, on as many threads as torch uses."""
+
+    def __init__(self, nets: _C.Nets, quality: int, height: int, width: int):
+        self._handle = _C.Walk(nets, quality, height, width, torch.get_num_threads())
+        self.segments, self.device = self._handle.segments, torch.device("cpu")
+
+    def predict(self, k: int) -> Tensor:
+        index = np.empty(self._handle.segment_size(k), np.uint8)
+        self._handle.predict(k, index)
+        return torch.from_numpy(index)
+
+    def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
+        symbols = np.empty(self._handle.segment_size(k), np.int16)
+        self._handle.choose(k, values.numpy(), dead_zones.numpy(), symbols)
+        return torch.from_numpy(symbols)
+
+    def accept(self, k: int, symbols: Tensor) -> None:
+        self._handle.accept(k, symbols.contiguous().numpy())
+
+    def latents(self) -> Tensor:
+        return torch.from_numpy(self._handle.latents()).permute(2, 0, 1)
+
+
+def _check(tensor: Tensor, dtype: torch.dtype, shape: torch.Size) -> None:
+    if tensor.dtype != dtype or tensor.shape != shape:
+        found = f"{str(tensor.dtype)} {list(tensor.shape)}"
+        raise ValueError(f"expected {dtype} {list(shape)}, not {found}")

@@ -1,0 +1,94 @@
+"""`Walk` on a GPU: csrc/engine/nets_cuda.cu. All memory is torch's, and no call waits for the device."""
+
+import torch
+from torch import Tensor
+
+from .. import _C
+from ..nets.model import HYPER_STRIDE, Config
+from .rans_cuda import launch_site
+
+# A plane with more positions than this keeps every multiprocessor of a large GPU (132 on an H100) busy in tiles of 32
+# positions, which fetch the weights half as often as tiles of 16.
+LARGE = 16 * 132
+
+
+class CudaNets:
+    """A model's entropy nets in device memory. Immutable; walks may share them.
+
+    Args:
+        config: the model's.
+        nets: its nets, packed for the CPU.
+        device: where walks will run. (The CPU only for the emulation of CUDA, tests/cuda_emulation.)
+    """
+
+    def __init__(self, config: Config, nets: _C.Nets, device: torch.device):
+        self.config = config
+        self.handle = _C.NetImage(nets)
+        self.image = torch.from_numpy(self.handle.bytes()).to(device)
+        self.device = self.image.device  # with its index
+
+    @property
+    def fits(self) -> bool:
+        """Whether a multiprocessor's shared memory holds a tile; if not, `CudaWalk` raises ValueError."""
+        return self.handle.fits
+
+
+class CudaWalk:
+    """`Walk`. Kernels run on the stream that is current when a method is called.
+
+    Args:
+        nets: of the model.
+        quality: 1..100.
+        height, width: of the latents, 1..4096.
+        large: planes of more positions are cut in larger tiles; no result depends on it.
+    """
+
+    def __init__(self, nets: CudaNets, quality: int, height: int, width: int, large: int = LARGE):
+        self._image, self.device = nets.image, nets.device
+        self.segments = 1 + nets.config.steps
+        self._hyper_shape = nets.config.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE)
+        self._workspace = self._empty((nets.handle.workspace_bytes(height, width),), torch.uint8)
+        self._latents = self._empty((nets.config.latents, height, width), torch.float32)
+        tensors = (self._image, self._workspace, self._latents)
+        self._handle = _C.CudaWalk(nets.handle, quality, height, width, large, *(t.data_ptr() for t in tensors))
+        self._next = "predict", 0
+
+    def _empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=self.device)
+
+    def _expect(self, call: str, k: int) -> None:
+        if self._next != (call, k):
+            raise ValueError(f"{call} segment {k} out of order")
+        self._next = ("fill", k) if call == "predict" else ("predict", k + 1)
+
+    def predict(self, k: int) -> Tensor:
+        self._expect("predict", k)
+        self._indexes = self._empty((self._handle.segment_size(k),), torch.uint8)
+        self._handle.predict(k, self._indexes.data_ptr(), *launch_site(self.device))
+        return self._indexes
+
+    def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
+        self._check(values, torch.float32, self._latents.shape if k else torch.Size(self._hyper_shape))
+        self._check(dead_zones, torch.int16, torch.Size([_C.INDEX_COUNT]))
+        self._expect("fill", k)
+        symbols = self._empty(self._indexes.shape, torch.int16)
+        dead_zones = dead_zones.contiguous()  # a name: a copy must outlive the launch
+        given = self._indexes.data_ptr(), values.data_ptr(), values.stride(), dead_zones.data_ptr()
+        self._handle.choose(k, *given, symbols.data_ptr(), *launch_site(self.device))
+        return symbols
+
+    def accept(self, k: int, symbols: Tensor) -> None:
+        self._check(symbols, torch.int16, self._indexes.shape)
+        self._expect("fill", k)
+        symbols = symbols.contiguous()  # a name: a copy must outlive the launch
+        self._handle.accept(k, symbols.data_ptr(), *launch_site(self.device))
+
+    def latents(self) -> Tensor:
+        if self._next[1] < self.segments:
+            raise ValueError(f"segments are left: next is {self._next}")
+        return self._latents
+
+    def _check(self, tensor: Tensor, dtype: torch.dtype, shape: torch.Size) -> None:
+        if tensor.dtype != dtype or tensor.shape != shape or tensor.device != self.device:
+            found = f"{tensor.dtype} {list(tensor.shape)} on {tensor.device}"
+            raise ValueError(f"expected {dtype} {list(shape)} on {self.device}, not {found}")

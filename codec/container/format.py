@@ -1,0 +1,438 @@
+"""Bytes of an .aec file <-> header, metadata and payloads. The only file that knows an offset; FORMAT.md is the law."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
+
+MAGIC = b"\xd7AEC"
+VERSION = 1
+MODEL_ID_BYTES = 4
+NO_MODEL = bytes(MODEL_ID_BYTES)  # of a stored picture
+MAX_SIDE = 65535
+DEFAULT_MAX_PIXELS = 2**28
+MIN_TILE = 64
+MAX_TILE_LOG2 = 6  # tile side at most 64 << 6 = 4096
+MIN_PAYLOAD = 5  # lanes byte and one lane's state: FORMAT §3
+METADATA = ("icc", "exif", "xmp")  # in the order of their bits and sections
+STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # first bytes
+MAX_SECTION = 2**26
+_GRAY, _MORE, _RESERVED = 1, 8, 0b0110
+_SECTIONS, _ALPHA, _DEEP, _STORED, _MORE_RESERVED = 1, 2, 4, 8, 0b11110000
+_FIXED_BYTES = len(MAGIC) + 1 + MODEL_ID_BYTES + 1 + 1
+_CRC_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of the image, in pixels; above all one that is coded by itself."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an .aec file says before its payloads.
+
+    Args:
+        width, height: pixels, 1..65535.
+        quality: 1..100; 0 iff stored.
+        model_id: first 4 bytes of the SHA-256 of the model that wrote it; zeros if stored.
+        gray: one colour channel.
+        tile: tile side in pixels, 64 << 0..6; 64 if stored.
+        alpha: there is an alpha channel.
+        depth: bits a sample, 8 or 16.
+        stored: the one payload is a PNG, WebP or JPEG file, and no model is needed.
+    """
+
+    width: int
+    height: int
+    quality: int
+    model_id: bytes
+    gray: bool = False
+    tile: int = 1024
+    alpha: bool = False
+    depth: int = 8
+    stored: bool = False
+
+    @property
+    def n_tiles(self) -> int:
+        return 1 if self.stored else -(-self.width // self.tile) * -(-self.height // self.tile)
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """What each payload holds, row-major; of a stored picture all of it."""
+        if self.stored:
+            return [Tile(0, 0, self.width, self.height)]
+        return [
+            Tile(x, y, min(self.tile, self.width - x), min(self.tile, self.height - y))
+            for y in range(0, self.height, self.tile)
+            for x in range(0, self.width, self.tile)
+        ]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A block of metadata as it lies in the file: deflated where that is shorter."""
+
+    length: int
+    packed: memoryview
+
+    def unpack(self) -> bytes:
+        """The block. Raises CorruptError if the deflated bytes are not those of a block of this length."""
+        if len(self.packed) == self.length:
+            return bytes(self.packed)
+        stream = zlib.decompressobj()
+        try:
+            data = stream.decompress(self.packed, self.length + 1)
+        except zlib.error as e:
+            raise CorruptError(f"metadata is not a zlib stream: {e}") from e
+        if len(data) != self.length or not stream.eof or stream.unused_data:
+            raise CorruptError(f"metadata does not inflate to exactly {self.length} bytes")
+        return data
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A parsed and verified file; payloads, alphas and sections are views into it.
+
+    Args:
+        payloads: colours, one for each tile; of a stored picture its file.
+        alphas: of each tile, empty for an opaque one; no items if there is no alpha channel, or the picture is stored.
+        metadata: by name, of METADATA.
+        overhead_bytes: what is not one of these.
+    """
+
+    header: Header
+    payloads: list[memoryview]
+    alphas: list[memoryview]
+    metadata: dict[str, Section]
+    overhead_bytes: int
+
+
+class _Entry(NamedTuple):
+    """Of a table: where it lies in the file, its checksum last, and the lengths of its data inflated and not."""
+
+    start: int
+    end: int
+    whole: int
+    length: int
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _read_varint(data: memoryview, at: int, what: str) -> tuple[int, int]:
+    value = 0
+    for i in range(5):
+        if at + i >= len(data):
+            raise TruncatedError(f"file ends at byte {len(data)}, inside {what}")
+        byte = data[at + i]
+        value |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            if (byte == 0 and i > 0) or value >= 2**32:
+                raise CorruptError(f"{what} at byte {at} is not a number below 2^32 in its shortest form")
+            return value, at + i + 1
+    raise CorruptError(f"{what} at byte {at} is longer than 5 bytes")
+
+
+def _crc(head: bytes | memoryview, entry: bytes | memoryview, data: bytes | memoryview) -> bytes:
+    return zlib.crc32(data, zlib.crc32(entry, zlib.crc32(head))).to_bytes(_CRC_BYTES, "little")
+
+
+def _most_unpacked(packed: int) -> int:
+    """Bytes that so many may stand for: profiles and EXIF need no more, and a small file must not fill the memory."""
+    return max(1 << 20, 64 * packed)
+
+
+def stored_kind(payload: bytes | memoryview) -> str | None:
+    """What a stored picture is, one of STORED_KINDS, by its first bytes; None: what a file may not hold."""
+    return next((kind for kind, magic in STORED_KINDS.items() if payload[: len(magic)] == magic), None)
+
+
+def check_size(width: int, height: int, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> None:
+    """Raise LimitError unless both sides are within 65535 and the area within max_pixels (None: no limit)."""
+    if max(width, height) > MAX_SIDE:
+        raise LimitError(f"image of {width}x{height}: a side may have at most {MAX_SIDE} pixels")
+    if max_pixels is not None and width * height > max_pixels:
+        raise LimitError(f"image of {width}x{height} has {width * height} pixels: at most {max_pixels} are allowed")
+
+
+# ------------------------------------------------------------------ writing
+
+
+def _check_header(header: Header) -> None:
+    if header.stored:
+        if header.quality != 0 or header.model_id != NO_MODEL or header.tile != MIN_TILE:
+            raise ValueError(f"a stored picture has quality 0, model id 0 and tile side {MIN_TILE}")
+    elif not 1 <= header.quality <= 100:
+        raise ValueError(f"quality {header.quality}: allowed are 1..100")
+    if len(header.model_id) != MODEL_ID_BYTES:
+        raise ValueError(f"model id of {len(header.model_id)} bytes: must be {MODEL_ID_BYTES}")
+    if header.tile not in [MIN_TILE << i for i in range(MAX_TILE_LOG2 + 1)]:
+        raise ValueError(f"tile side {header.tile}: allowed are 64, 128, .. 4096")
+    if header.depth not in (8, 16):
+        raise ValueError(f"depth {header.depth}: allowed are 8 and 16 bits a sample")
+    if header.width < 1 or header.height < 1:
+        raise ValueError(f"image of {header.width}x{header.height}: both sides must be at least 1")
+    check_size(header.width, header.height)
+
+
+def _head_bytes(header: Header, kinds: int) -> bytes:
+    """All that every checksum covers: the header, and which metadata there is."""
+    more = (
+        (_SECTIONS if kinds else 0)
+        | (_ALPHA if header.alpha else 0)
+        | (_DEEP if header.depth == 16 else 0)
+        | (_STORED if header.stored else 0)
+    )
+    flags = (_GRAY if header.gray else 0) | (_MORE if more else 0) | (header.tile // MIN_TILE).bit_length() - 1 << 4
+    return b"".join(
+        (
+            MAGIC,
+            bytes([VERSION]),
+            header.model_id,
+            bytes([header.quality, flags, more] if more else [header.quality, flags]),
+            _varint(header.width),
+            _varint(header.height),
+            bytes([kinds] if kinds else []),
+        )
+    )
+
+
+def write(
+    header: Header,
+    payloads: Sequence[bytes],
+    alphas: Sequence[bytes] = (),
+    metadata: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """Assemble a file.
+
+    Args:
+        payloads: one for each of header.tiles, 5 bytes or more.
+        alphas: one for each tile if header.alpha and not header.stored, else none; an opaque tile's is empty.
+        metadata: blocks by name, of METADATA, 1 byte or more each.
+
+    Raises:
+        ValueError: something is not as above, or a field of the header is out of range.
+        LimitError: the image or a block of metadata is larger than a decoder accepts by default.
+    """
+    _check_header(header)
+    metadata = metadata or {}
+    n = header.n_tiles
+    if len(payloads) != n:
+        raise ValueError(f"{len(payloads)} payloads for {n} tiles")
+    if len(alphas) != (n if header.alpha and not header.stored else 0):
+        raise ValueError(f"{len(alphas)} alpha payloads for {n} tiles of {header}")
+    if unknown := set(metadata) - set(METADATA):
+        raise ValueError(f"metadata of kind {', '.join(sorted(unknown))}: allowed are {', '.join(METADATA)}")
+    for payload in payloads:
+        if len(payload) < MIN_PAYLOAD:
+            raise ValueError(f"payload of {len(payload)} bytes: at least {MIN_PAYLOAD} are needed")
+    head = _head_bytes(header, sum(1 << i for i, name in enumerate(METADATA) if name in metadata))
+    table, parts = bytearray(), []
+
+    def add(entry: bytes, data: bytes) -> None:
+        nonlocal table
+        table += entry + _crc(head, entry, data)
+        parts.append(data)
+
+    for name in METADATA:
+        if name in metadata:
+            block = metadata[name]
+            if not 1 <= len(block) <= MAX_SECTION:
+                raise LimitError(f"{name} metadata of {len(block)} bytes: 1 to {MAX_SECTION} are allowed")
+            packed = zlib.compress(block, 9)
+            if not len(packed) < len(block) <= _most_unpacked(len(packed)):
+                packed = block
+            add(_varint(len(block)) + _varint(len(packed)), packed)
+    for payload in (*payloads, *alphas):
+        add(_varint(len(payload)), payload)
+    return b"".join((head, table, *parts))
+
+
+# ------------------------------------------------------------------ reading
+
+
+def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, int]:
+    """(header, bits of the metadata there is, end of what every checksum covers)."""
+    if bytes(data[: len(MAGIC)]) != MAGIC[: len(data)] or len(data) == 0:
+        raise NotAecError(f"not an .aec file: starts with {bytes(data[: len(MAGIC)]).hex(' ') or 'nothing'}")
+    if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
+        raise UnsupportedVersionError(f"format version {data[len(MAGIC)]}: this decoder knows {VERSION}")
+    if len(data) < _FIXED_BYTES:
+        raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
+    model_id = bytes(data[5:9])
+    quality, flags, more, at = data[9], data[10], 0, _FIXED_BYTES
+    if flags & _RESERVED:
+        raise UnsupportedVersionError(f"flags {flags:#04x} ask for a feature that this decoder does not know")
+    if flags & _MORE:
+        if at >= len(data):
+            raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
+        more, at = data[at], at + 1
+        if more & _MORE_RESERVED:
+            raise UnsupportedVersionError(f"flags {more:#04x} ask for a feature that this decoder does not know")
+        if more == 0:
+            raise CorruptError("a second byte of flags that says nothing")
+    if flags >> 4 > MAX_TILE_LOG2:
+        raise CorruptError(f"tile side 64 << {flags >> 4}: at most 64 << {MAX_TILE_LOG2} is allowed")
+    stored = bool(more & _STORED)
+    if stored and (quality != 0 or model_id != NO_MODEL or flags >> 4):
+        raise CorruptError("a stored picture whose quality, model id or tile side is not 0")
+    if not stored and not 1 <= quality <= 100:
+        raise CorruptError(f"quality {quality}: must be 1..100")
+    width, at = _read_varint(data, at, "the width")
+    height, at = _read_varint(data, at, "the height")
+    if width == 0 or height == 0:
+        raise CorruptError(f"image of {width}x{height}: both sides must be at least 1")
+    check_size(width, height, max_pixels)
+    kinds = 0
+    if more & _SECTIONS:
+        if at >= len(data):
+            raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
+        kinds, at = data[at], at + 1
+        if not 1 <= kinds < 1 << len(METADATA):
+            raise CorruptError(f"metadata of kinds {kinds:#04x}: must be 1..{(1 << len(METADATA)) - 1}")
+    header = Header(
+        width,
+        height,
+        quality,
+        model_id,
+        gray=bool(flags & _GRAY),
+        tile=MIN_TILE << (flags >> 4),
+        alpha=bool(more & _ALPHA),
+        depth=16 if more & _DEEP else 8,
+        stored=stored,
+    )
+    return header, kinds, at
+
+
+def read_header(data: bytes | bytearray | memoryview, max_pixels: int | None = None) -> Header:
+    """The header of a file of which only the first bytes, 23 or more, need be there. No checksum can be checked.
+
+    Raises:
+        NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when.
+    """
+    return _read_head(memoryview(data).cast("B"), max_pixels)[0]
+
+
+@dataclass(frozen=True)
+class _Front:
+    """What comes before the metadata and the payloads: parsed, but not yet compared with any checksum."""
+
+    head: memoryview
+    header: Header
+    kept: list[str]  # of METADATA, of which there is a block; theirs are the first entries
+    entries: list[_Entry]
+    end: int
+
+    def name(self, i: int) -> str:
+        """Of an entry."""
+        return _entry_name(self.kept, self.header.n_tiles, i)
+
+
+def _entry_name(kept: list[str], n_tiles: int, i: int) -> str:
+    if i < len(kept):
+        return f"{kept[i]} metadata"
+    i -= len(kept)
+    return f"tile {i} of {n_tiles}" if i < n_tiles else f"the alpha of tile {i - n_tiles} of {n_tiles}"
+
+
+def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
+    header, kinds, at = _read_head(data, max_pixels)
+    head, n = data[:at], header.n_tiles
+    n_alphas = n if header.alpha and not header.stored else 0
+    if (n + n_alphas) * (1 + _CRC_BYTES) > len(data) - at:
+        raise TruncatedError(f"file ends at byte {len(data)}: {n} tiles cannot fit")
+    entries: list[_Entry] = []
+
+    def read_entry(least: int, packed: bool = False) -> None:
+        nonlocal at
+        start, name = at, _entry_name(kept, n, len(entries))
+        length, at = _read_varint(data, at, f"the length of {name}")
+        whole = length
+        if packed:
+            if whole > MAX_SECTION:
+                raise LimitError(f"{name} of {whole} bytes: at most {MAX_SECTION} are allowed")
+            length, at = _read_varint(data, at, f"the packed length of {name}")
+            if length > whole:
+                raise CorruptError(f"{name} of {whole} bytes, packed to {length}: must not be more")
+            if length < whole and whole > _most_unpacked(length):
+                raise LimitError(f"{name} of {whole} bytes, packed to {length}: at most {_most_unpacked(length)}")
+        if length < least:
+            raise CorruptError(f"{name} has length {length}: at least {least} is needed")
+        if at + _CRC_BYTES > len(data):
+            raise TruncatedError(f"file ends at byte {len(data)}, inside the tile table")
+        at += _CRC_BYTES
+        entries.append(_Entry(start, at, whole, length))
+
+    kept = [name for i, name in enumerate(METADATA) if kinds >> i & 1]
+    for _ in kept:
+        read_entry(1, packed=True)
+    for _ in range(n):
+        read_entry(MIN_PAYLOAD)
+    for _ in range(n_alphas):
+        read_entry(0)
+    return _Front(head, header, kept, entries, at)
+
+
+def _parts(front: _Front, data: memoryview, n: int) -> list[memoryview]:
+    """What the first n entries stand for, their checksums found right."""
+    parts, at = [], front.end
+    for i, e in enumerate(front.entries[:n]):
+        part = data[at : at + e.length]
+        if len(part) < e.length:
+            raise TruncatedError(f"file ends at byte {len(data)}, inside {front.name(i)}")
+        checked = e.end - _CRC_BYTES
+        if _crc(front.head, data[e.start : checked], part) != data[checked : e.end]:
+            raise CorruptError(f"checksum of {front.name(i)} does not match: the file was changed or damaged")
+        parts.append(part)
+        at += e.length
+    return parts
+
+
+def _sections(front: _Front, parts: list[memoryview]) -> dict[str, Section]:
+    return {name: Section(e.whole, part) for name, e, part in zip(front.kept, front.entries, parts, strict=False)}
+
+
+def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
+    """The metadata of a file of which only the beginning need be there. The payloads' checksums are not looked at.
+
+    Raises:
+        TruncatedError: more of the file is needed, or it was cut.
+        NotAecError, UnsupportedVersionError, CorruptError, LimitError: FORMAT §2 says when.
+    """
+    data = memoryview(data).cast("B")
+    if not _read_head(data, max_pixels=None)[1]:
+        return {}  # without the tables
+    front = _read_front(data, max_pixels=None)
+    return _sections(front, _parts(front, data, len(front.kept)))
+
+
+def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Layout:
+    """Parse and verify a whole file; allocates nothing that the file only claims to need.
+
+    Raises:
+        NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when.
+    """
+    data = memoryview(data).cast("B")
+    front = _read_front(data, max_pixels)
+    total, left = sum(e.length for e in front.entries), len(data) - front.end
+    if total > left:
+        raise TruncatedError(f"payloads of {total} bytes exceed the remaining {left}")
+    if total < left:
+        raise CorruptError(f"{left - total} bytes after the last payload")
+    parts = _parts(front, data, len(front.entries))
+    k, n = len(front.kept), front.header.n_tiles
+    return Layout(front.header, parts[k : k + n], parts[k + n :], _sections(front, parts), front.end)

@@ -1,0 +1,178 @@
+"""What training takes for the distortion D of a picture: squared error, MS-SSIM, SSIMULACRA 2, or a mixture of them.
+
+Each is scaled so that all have about the same slope over the rate where 255^2 * MSE is at its lambda. So one range of
+lambda serves all, and a mixture's shares are shares of what training works for.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..picture.ssimulacra2 import (
+    C2,
+    CUBE_ROOT_BIAS,
+    KERNEL,
+    MIN_SIDE,
+    OPSIN,
+    OPSIN_BIAS,
+    RADIUS,
+    SCALES,
+    SIGMA,
+    TOTAL,
+    WEIGHTS,
+    XYB_OFFSETS,
+)
+
+# So far apart lie CompressAI's lambdas, 2.40 .. 220 for 1 - MS-SSIM and 0.0018 .. 0.18 for 255^2 * MSE.
+MS_SSIM_WEIGHT = 1280
+# Measured on models for either: where lambda is the slope of the rate by 255^2 * MSE, it is about that by this.
+SSIMULACRA2_WEIGHT = 6.0
+MS_SSIM_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
+_gaussian = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * SIGMA**2))
+MS_SSIM_KERNEL = _gaussian / _gaussian.sum()
+# The shares of D, for each of model.TUNES.
+SHARES: dict[str, dict[str, float]] = {
+    "mse": {"mse": 1.0},
+    "ms-ssim": {"ms-ssim": 1.0},
+    "eye": {"mse": 0.2, "ms-ssim": 0.3, "ssimulacra2": 0.5},
+}
+# Pixels a side that a measure needs: MS-SSIM windows at its last scale, SSIMULACRA 2 one at its first.
+LEAST_SIDES = {"mse": 1, "ms-ssim": 161, "ssimulacra2": MIN_SIDE}
+WHOLE_SIDES = LEAST_SIDES | {"ssimulacra2": MIN_SIDE << (SCALES - 2)}  # and for all its scales
+EPSILON = 1e-14  # the fourth root of 0 has no gradient
+
+
+def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """255^2 * MSE of each picture, [B]; any sides."""
+    # Reduced channels last, so that the mean's gradient is channels last too.
+    return 255**2 * (x_hat - x).permute(0, 2, 3, 1).square().mean((1, 2, 3))
+
+
+def structural_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """1 - MS-SSIM of each picture, [B], scaled, as `metrics.ms_ssim` has it; sides of at least 161.
+
+    Ours, so that training needs no package, and because it takes half the time.
+
+    Source: Wang, Simoncelli, Bovik 2003, "Multiscale structural similarity for image quality assessment".
+    """
+    similarities = []  # a scale's: [B, 3], the last with the luminance term
+    for scale in range(len(MS_SSIM_POWERS)):
+        if scale:
+            x_hat, x = (F.avg_pool2d(v, 2, padding=[n % 2 for n in v.shape[2:]]) for v in (x_hat, x))
+        last = scale == len(MS_SSIM_POWERS) - 1
+        similarities.append(_similarity(x_hat, x, with_luminance=last).mean((2, 3)).relu())
+    powers = torch.tensor(MS_SSIM_POWERS, device=x.device)[:, None, None]
+    # The floor: a power below 1 has no gradient at 0.
+    product = (torch.stack(similarities).clamp(min=1e-6) ** powers).prod(0)
+    return MS_SSIM_WEIGHT * (1 - product.mean(1))
+
+
+def _similarity(a: Tensor, b: Tensor, with_luminance: bool) -> Tensor:
+    """The map of SSIM, or of its contrast and structure terms, where the window lies inside: [B, C, H - 10, W - 10]."""
+    inside = slice(RADIUS, -RADIUS)
+    maps = (_Blur.apply(v, MS_SSIM_KERNEL)[..., inside, inside] for v in (a, b, a * a, b * b, a * b))
+    mean_a, mean_b, square_a, square_b, product = maps
+    variances = square_a - mean_a.square() + square_b - mean_b.square()
+    structure = (2 * (product - mean_a * mean_b) + SSIM_C2) / (variances + SSIM_C2)
+    if not with_luminance:
+        return structure
+    return structure * (2 * mean_a * mean_b + SSIM_C1) / (mean_a.square() + mean_b.square() + SSIM_C1)
+
+
+def perceived_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """SSIMULACRA 2's weighted sum of errors of each picture, [B], scaled; a score is a polynomial of it.
+
+    The twin of `codec.picture.ssimulacra2`, which says more. Samples beyond black and white count as those, and their
+    gradient is zero, so that it should not be trained for alone.
+    """
+    linear = [_linear(x), _linear(x_hat)]
+    figures = []  # a scale's: [B, 3 channels, (mean, 4-norm), 3 errors]
+    for scale in range(SCALES):
+        if min(linear[0].shape[2:]) < MIN_SIDE:
+            break
+        if scale:
+            linear = [F.avg_pool2d(v, 2, ceil_mode=True, count_include_pad=False) for v in linear]
+        figures.append(_errors(*(_positive_xyb(v) for v in linear)))
+    flat = torch.stack(figures, 2).flatten(1)
+    weights = torch.tensor(WEIGHTS[: flat.shape[1]], device=flat.device)
+    return SSIMULACRA2_WEIGHT * TOTAL * flat @ weights
+
+
+MEASURES = {"mse": squared_error, "ms-ssim": structural_error, "ssimulacra2": perceived_error}
+
+
+def distortion(x_hat: Tensor, x: Tensor, shares: Mapping[str, float]) -> Tensor:
+    """D of each picture, [B] float32.
+
+    Args:
+        x_hat, x: decoded pictures and originals, float [B, 3, H, W], black 0 and white 1.
+        shares: of the measures, by the keys of MEASURES.
+
+    Raises:
+        ValueError: a side is below what a measure needs, LEAST_SIDES.
+    """
+    for name in shares:
+        if min(x.shape[2:]) < LEAST_SIDES[name]:
+            raise ValueError(f"{name} needs sides of {LEAST_SIDES[name]} pixels, these are {x.shape[3]}x{x.shape[2]}")
+    x_hat = x_hat.float()
+    with torch.autocast(x.device.type, enabled=False):  # variances are small differences
+        return sum(share * MEASURES[name](x_hat, x) for name, share in shares.items())
+
+
+def min_side(shares: Mapping[str, float]) -> int:
+    """Pixels a side of the crops that a mixture is trained on."""
+    return max(WHOLE_SIDES[name] for name in shares)
+
+
+def _linear(x: Tensor) -> Tensor:
+    x = x.clamp(0, 1)
+    return torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+def _positive_xyb(linear: Tensor) -> Tensor:
+    matrix = torch.tensor(OPSIN, dtype=linear.dtype, device=linear.device)
+    mixed = torch.einsum("oc,bchw->bohw", matrix, linear) + OPSIN_BIAS
+    long, middle, short = ((mixed.clamp(min=0) ** (1 / 3)) - CUBE_ROOT_BIAS).unbind(1)
+    x, y = (long - middle) / 2, (long + middle) / 2
+    a, b, c = XYB_OFFSETS
+    return torch.stack([14 * x + a, y + b, short - y + c], 1)
+
+
+def _errors(a: Tensor, b: Tensor) -> Tensor:
+    """[B, 3 channels, (mean, 4-norm), (SSIM's error, artifacts, lost detail)] of two [B, 3, H, W]."""
+    mean_a, mean_b, squares, difference = (_Blur.apply(v, KERNEL) for v in (a, b, a * a + b * b, (a - b).square()))
+    # Twice the covariance is the variances without that of the difference, of which nothing is left for equal pictures.
+    apart = (mean_a - mean_b).square()
+    variances = squares - mean_a.square() - mean_b.square()
+    structure = 1 - (1 - apart) * (1 - (difference - apart) / (variances + C2))
+    edges = (1 + (b - mean_b).abs()) / (1 + (a - mean_a).abs()) - 1
+    maps = torch.stack([structure, edges, -edges], 2).relu().flatten(3)  # [B, 3, 3, H * W]
+    return torch.stack([maps.mean(3), (maps.square().square().mean(3) + EPSILON) ** 0.25], 2)
+
+
+class _Blur(torch.autograd.Function):
+    """[.., H, W] by a symmetric kernel [2 RADIUS + 1] along both axes, zeros around.
+
+    A symmetric matrix, so that it is its own derivative. By sums of shifted copies: on processors a quarter of the time
+    of torch's depthwise convolution.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, kernel: np.ndarray) -> Tensor:
+        ctx.kernel = kernel
+        for axis in (-2, -1):
+            n, blurred = x.shape[axis], float(kernel[RADIUS]) * x
+            for i in range(1, min(RADIUS, n - 1) + 1):
+                weight = float(kernel[RADIUS + i])
+                blurred.narrow(axis, 0, n - i).add_(x.narrow(axis, i, n - i), alpha=weight)
+                blurred.narrow(axis, i, n - i).add_(x.narrow(axis, 0, n - i), alpha=weight)
+            x = blurred
+        return x
+
+    @staticmethod
+    def backward(ctx, slope: Tensor) -> tuple[Tensor, None]:
+        return _Blur.apply(slope, ctx.kernel), None

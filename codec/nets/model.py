@@ -1,0 +1,440 @@
+"""The networks: pixels -> latents -> pixels, and what is known of each latent before it is read.
+
+A latent and a hyperlatent are coded alike: value = mean + symbol * step, where the step depends on channel and quality,
+and the mean and the scale index come from the entropy net (for hyperlatents the mean is 0 and the index a table).
+
+Sources: hyperprior, Balle 2018 (arXiv:1802.01436); means and context, Minnen 2018 (arXiv:1809.02736); mixed
+quantisation, Minnen & Singh 2020 (arXiv:2007.08739); one model for all rates by gain vectors, Cui 2021
+(arXiv:2003.02012).
+"""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .cdf_tables import DEAD_ZONE_PER_BIT, INDEX_COUNT, MAX_DEAD_ZONE, SCALE_MAX, SCALE_MIN
+from .coding_order import Corners
+from .layers import (
+    SATURATION,
+    TOP_LEVEL,
+    Add,
+    Block,
+    FreeAdd,
+    Leaky,
+    Pointwise,
+    QualityVector,
+    blocks,
+    exact_convolutions,
+    saturate,
+)
+
+LATENT_STRIDE = 16  # pixels per latent, each way
+BRANCH_GAIN = 0.3  # where the transforms' gains begin, in units of what there is to mend
+HYPER_STRIDE = 4  # latents per hyperlatent, each way
+# The index head works in units of 8 indices, so that 0..63 fits the nets' range of +-8.
+INDEX_UNIT = 8
+LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (INDEX_COUNT - 1)
+LAMBDA_RANGE = (0.0007, 0.6)  # of levels 1 .. TOP_LEVEL; loss = bits per pixel + lambda * D (losses.py)
+MAX_LEVEL = 120.0  # lambda 2.35
+TUNES = ("mse", "ms-ssim", "eye")  # what a model may be trained for: losses.SHARES
+
+
+@dataclass(frozen=True)
+class Config:
+    """Widths and depths.
+
+    Args:
+        latents: channels of y, M. Must be a multiple of steps.
+        hyper: channels of z.
+        wide8, blocks8: width and number of blocks at 1/8 of the image's resolution, in analysis and synthesis.
+        wide16, blocks16: the same at 1/16.
+        context: width of the hyper-synthesis and of each context step.
+        steps: context steps, 2 or 4.
+    """
+
+    latents: int = 320
+    hyper: int = 64
+    wide8: int = 96
+    blocks8: int = 4
+    wide16: int = 192
+    blocks16: int = 4
+    context: int = 128
+    steps: int = 4
+
+    @property
+    def halo(self) -> int:
+        """Receptive field of the transforms beyond their own latent, in latents: one sample for each block."""
+        return self.blocks16 + -(-self.blocks8 // 2)
+
+
+CONFIGS = {
+    "small": Config(),
+    "medium": Config(latents=512, wide8=128, wide16=256, context=192),
+    "base": Config(latents=512, wide8=176, blocks8=6, wide16=288, context=192),
+}
+
+
+def linear(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """The shortcuts stay in float32 under autocast: a bf16 DC coefficient is coarser than the best quality's step."""
+    with torch.autocast(x.device.type, enabled=False), exact_convolutions:
+        return conv(x.float())
+
+
+class Analysis(nn.Module):
+    """Pixels [B, 3, H, W] in [-0.5, 0.5], H and W multiples of 16, and q float [B] -> latents [B, M, H/16, W/16].
+
+    A linear transform of 16x16 blocks, and beside it a branch of depthwise blocks that sees further. What the branch
+    adds is scaled, for each channel and quality, by a gain that begins in proportion to the quantisation step. Without
+    it the best quality, which bears the least noise, silences the branch for all (bench/ablations.md).
+    """
+
+    def __init__(self, c: Config):
+        super().__init__()
+        self.shortcut = Pointwise(3 * LATENT_STRIDE**2, c.latents)
+        self.head8 = Pointwise(3 * 64, c.wide8)
+        self.body8 = blocks(c.wide8, c.blocks8)
+        self.head16 = Pointwise(4 * c.wide8, c.wide16)
+        self.body16 = blocks(c.wide16, c.blocks16)
+        self.tail = Pointwise(c.wide16, c.latents)
+        self.quality8, self.quality16 = QualityVector(c.wide8), QualityVector(c.wide16)
+        self.add = FreeAdd()
+        self.log_gain = QualityVector(c.latents)
+
+    def silence_branch(self) -> None:
+        """Leave the linear shortcut alone to speak, until the branch has learned to."""
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)
+
+    def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        h = self.body8(self.add(self.head8(F.pixel_unshuffle(x, 8)), self.quality8(q)))
+        h = self.body16(self.add(self.head16(F.pixel_unshuffle(h, 2)), self.quality16(q)))
+        return linear(self.shortcut, F.pixel_unshuffle(x, LATENT_STRIDE)) + self.log_gain(q).exp() * self.tail(h)
+
+
+class Synthesis(nn.Module):
+    """The mirror of `Analysis`: latents and q -> pixels. Its gain begins in proportion to the error at each quality.
+
+    `whiten` [M] brings the latents, as the branch sees them, to a deviation of 1 each: the strongest would drown the
+    others.
+    """
+
+    def __init__(self, c: Config):
+        super().__init__()
+        self.shortcut = Pointwise(c.latents, 3 * LATENT_STRIDE**2)
+        self.head16 = Pointwise(c.latents, c.wide16)
+        self.body16 = blocks(c.wide16, c.blocks16)
+        self.tail16 = Pointwise(c.wide16, 4 * c.wide8)
+        self.body8 = blocks(c.wide8, c.blocks8)
+        self.tail8 = Pointwise(c.wide8, 3 * 64)
+        self.quality16, self.quality8 = QualityVector(c.wide16), QualityVector(c.wide8)
+        self.add = FreeAdd()
+        self.log_gain = QualityVector(3 * 64)
+        self.register_buffer("whiten", torch.ones(c.latents))
+
+    def silence_branch(self) -> None:
+        """As in `Analysis`."""
+        nn.init.zeros_(self.tail8.weight)
+        nn.init.zeros_(self.tail8.bias)
+
+    def forward(self, y: Tensor, q: Tensor) -> Tensor:
+        h = F.pixel_shuffle(self.log_gain(q).exp() * self.tail8(self.features(y, q)), 8)
+        return F.pixel_shuffle(linear(self.shortcut, y), LATENT_STRIDE) + h
+
+    def energies(self) -> Tensor:
+        """What one unit of each latent adds through the shortcut, squared and summed over samples: [M]."""
+        return self.shortcut.weight.square().sum((0, 2, 3))
+
+    def features(self, y: Tensor, q: Tensor) -> Tensor:
+        """The branch but for its last, linear layer: [B, wide8, 2h, 2w]."""
+        h = self.body16(self.add(self.head16(self.whiten[:, None, None] * y), self.quality16(q)))
+        return self.body8(self.add(F.pixel_shuffle(self.tail16(h), 2), self.quality8(q)))
+
+
+class HyperAnalysis(nn.Module):
+    """Latents [B, M, h, w], h and w multiples of 4 -> hyperlatents [B, Z, h/4, w/4]."""
+
+    def __init__(self, c: Config):
+        super().__init__()
+        n = c.context
+        self.head = Pointwise(c.latents, n)
+        self.quality = QualityVector(n)
+        self.add = FreeAdd()
+        self.body = Block(n)
+        self.down2 = Pointwise(4 * n, n)
+        self.body2 = Block(n)
+        self.down4 = Pointwise(4 * n, n)
+        self.body4 = Block(n)
+        self.tail = Pointwise(n, c.hyper)
+
+    def forward(self, y: Tensor, q: Tensor) -> Tensor:
+        h = self.body(self.add(self.head(y), self.quality(q)))
+        h = self.body2(self.down2(F.pixel_unshuffle(h, 2)))
+        h = self.body4(self.down4(F.pixel_unshuffle(h, 2)))
+        return self.tail(h)
+
+
+class ContextStep(nn.Module):
+    """One parallel pass: what the hyperprior and the latents so far say of the next ones."""
+
+    def __init__(self, c: Config, sees_latents: bool):
+        super().__init__()
+        n = c.context
+        self.from_hyper = Pointwise(n, n)
+        self.from_latents = Pointwise(c.latents, n) if sees_latents else None
+        self.quality = QualityVector(n)
+        self.add = Add()
+        self.act = Leaky()
+        self.body = Block(n, add=Add)
+        self.mean = Pointwise(n, c.latents)
+        self.index = Pointwise(n, c.latents)
+        self.index_quality = QualityVector(c.latents)
+        for head in (self.mean, self.index):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.features(prior, None if self.from_latents is None else self.from_latents(y_hat), q)
+        return self.mean(h), self.add(self.index(h), self.index_quality(q))
+
+    def features(self, prior: Tensor, from_latents: Tensor | None, q: Tensor) -> Tensor:
+        """What both heads read, [B, N, h, w]; `from_latents`: the layer's of that name, None in the first step."""
+        h = self.add(self.from_hyper(prior), self.quality(q))
+        if from_latents is not None:
+            h = self.add(h, from_latents)
+        return self.body(self.act(h))
+
+    def of_its_latents(
+        self, k: int, prior: Tensor, coded: list[Tensor], q: Tensor, corners: Corners
+    ) -> tuple[Tensor, Tensor]:
+        """What `forward` says of the latents of this step, which is k, alone: as `Corners.latents_of_steps` has them.
+
+        For training: takes convolutions' weights as they are, which integer twins do not have.
+
+        Args:
+            coded: the latents of the steps before, in the same form.
+        """
+        from_latents = None
+        if k > 0:
+            weight, bias = self.from_latents.weight[:, :, 0, 0], self.from_latents.bias[:, None, None]
+            from_latents = corners.join(torch.cat(coded, 2) @ corners.rows(weight.T, range(k))) + bias
+        h = corners.split(self.features(prior, from_latents, q))
+        mean, index = (
+            h @ corners.rows(head.weight[:, :, 0, 0], [k]).mT + corners.rows(head.bias[:, None], [k]).mT
+            for head in (self.mean, self.index)
+        )
+        return mean, self.add(index, corners.of_samples(self.index_quality(q), k))
+
+
+class EntropyNet(nn.Module):
+    """Hyper-synthesis and context steps: everything that decides a table index. Exported to integers."""
+
+    def __init__(self, c: Config):
+        super().__init__()
+        n = c.context
+        self.head = Pointwise(c.hyper, n)
+        self.quality = QualityVector(n)
+        self.add = Add()
+        self.body4 = Block(n, add=Add)
+        self.up2 = Pointwise(n, 4 * n)
+        self.body2 = Block(n, add=Add)
+        self.up1 = Pointwise(n, 4 * n)
+        self.body1 = Block(n, add=Add)
+        self.steps = nn.ModuleList(ContextStep(c, sees_latents=k > 0) for k in range(c.steps))
+
+    def prior(self, z_hat: Tensor, q: Tensor, height: int, width: int) -> Tensor:
+        """Hyperlatents [B, Z, h/4, w/4] -> features [B, N, height, width], cropped to the latents' size."""
+        h = self.body4(self.add(self.head(z_hat), self.quality(q)))
+        h = self.body2(F.pixel_shuffle(self.up2(h), 2))
+        h = self.body1(F.pixel_shuffle(self.up1(h), 2))
+        return h[:, :, :height, :width]
+
+    def step(self, k: int, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and index / INDEX_UNIT, [B, M, h, w] each, of every latent; only those of step k are meant."""
+        return self.steps[k](prior, y_hat, q)
+
+    def step_alone(
+        self, k: int, prior: Tensor, coded: list[Tensor], q: Tensor, corners: Corners
+    ) -> tuple[Tensor, Tensor]:
+        """`step`, of the latents of step k alone: `ContextStep.of_its_latents`."""
+        return self.steps[k].of_its_latents(k, prior, coded, q, corners)
+
+
+class _Bound(torch.autograd.Function):
+    """clamp whose gradient also flows where it points back into the range."""
+
+    @staticmethod
+    def forward(ctx, x, low, high):
+        ctx.save_for_backward(x)
+        ctx.range = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        low, high = ctx.range
+        keep = ((x >= low) | (g < 0)) & ((x <= high) | (g > 0))
+        return g * keep, None, None
+
+
+def bits_of(symbols: Tensor, index: Tensor) -> Tensor:
+    """Information in bits of (noisy) symbols under zero-mean Gaussians of real-valued scale index, elementwise."""
+    scale = SCALE_MIN * torch.exp(LOG_SCALE_STEP * _Bound.apply(index.float(), 0.0, INDEX_COUNT - 1.0))
+    v = symbols.float().abs()
+    k = math.sqrt(0.5) / scale
+    p = 0.5 * (torch.erfc((v - 0.5) * k) - torch.erfc((v + 0.5) * k))
+    return -torch.log2(_Bound.apply(p, 2.0**-24, 1.0))
+
+
+def dead_zones() -> Tensor:
+    """`cdf_tables.dead_zones` of ideal tables, in steps: float [64]."""
+    index = torch.arange(float(INDEX_COUNT))
+    saved = bits_of(torch.ones_like(index), index) - bits_of(torch.zeros_like(index), index)
+    return (DEAD_ZONE_PER_BIT * saved).clamp(0, MAX_DEAD_ZONE)
+
+
+def _round_error(v: Tensor) -> Tensor:
+    """round(v) - v, without a gradient: adding it is the straight-through estimator."""
+    return (v.round() - v).detach()
+
+
+class Model(nn.Module):
+    """All networks in float, as trained."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config)
+        self.synthesis = Synthesis(config)
+        self.hyper_analysis = HyperAnalysis(config)
+        self.entropy = EntropyNet(config)
+        self.log_step = QualityVector(config.latents)
+        self.hyper_log_step = QualityVector(config.hyper, math.log(0.25))
+        self.hyper_index = QualityVector(config.hyper, math.log(2 / SCALE_MIN) / LOG_SCALE_STEP / INDEX_UNIT)
+        self.register_buffer("dead_zones", dead_zones(), persistent=False)
+
+    @torch.no_grad()
+    def init_from_patches(self, patches: Tensor, first: int = 0) -> None:
+        """Start as a working transform codec: shortcuts from PCA, steps and indices from the spectrum.
+
+        A linear autoencoder is PCA. Channels are scaled by deviation^-1/2, halfway to whitening: plain coefficients
+        span 1:250, too much for 16-bit weights to mix; white ones would clip the peaks of the weak channels.
+
+        Args:
+            patches: float [n, 768], 16x16 patches in [-0.5, 0.5], in the order of pixel_unshuffle; n >> 768.
+            first: latents before this one are left as they are, and the others tell what those cannot: PCA of what is
+                orthogonal to all that their shortcut can synthesise. (What the branch adds there is to be unlearned.)
+        """
+        c, new = self.config, slice(first, None)
+        known, _ = torch.linalg.qr(self.synthesis.shortcut.weight[:, :first, 0, 0].double())
+        patches = patches.double()
+        patches = patches - patches @ known @ known.T
+        value, vector = torch.linalg.eigh(patches.T @ patches / len(patches))
+        count = c.latents - first
+        deviation = value.flip(0)[:count].clamp(min=1e-8).sqrt()
+        basis = vector.flip(1)[:, :count]
+        scale = deviation.rsqrt()
+        self.analysis.shortcut.weight[new] = (basis * scale).T[:, :, None, None].float()
+        self.synthesis.shortcut.weight[:, new] = (basis / scale)[:, :, None, None].float()
+        for layer in (self.analysis.tail.weight, self.analysis.tail.bias):
+            nn.init.zeros_(layer[new])
+        bias = self.synthesis.shortcut.bias
+        if not first:
+            nn.init.zeros_(bias)
+        self.analysis.shortcut.bias[new] = -scale.float() * (basis.T.float() @ bias)  # what is added there anyhow
+        self.synthesis.whiten[new] = deviation.rsqrt().float()
+        # At high rate d(bits) = -lambda d(distortion) where step^2 = 18 log2(e) / (lambda 255^2), in orthonormal units.
+        low, high = (math.log(v) for v in LAMBDA_RANGE)
+        knots = QualityVector.KNOTS
+        lam = torch.linspace(low, high, knots, dtype=torch.float64).exp()
+        step = (18 * math.log2(math.e) / lam).sqrt()[:, None] / 255 * scale
+        self.log_step.knots[:, new] = step.log().float()
+        self.analysis.log_gain.knots[:, new] = (BRANCH_GAIN * step).log().float()
+        index = ((deviation * scale / step).log() - math.log(SCALE_MIN)) / LOG_SCALE_STEP
+        for s in self.entropy.steps:
+            s.index_quality.knots[:, new] = (index.clamp(1, INDEX_COUNT - 2) / INDEX_UNIT).float()
+        if first:
+            return
+        self.synthesis.silence_branch()
+        self.analysis.head8.weight.mul_(4)  # pixels, -0.5..0.5, deviate by about a quarter
+        # Error of trained models: 26.5 dB at the lowest lambda to 41.5 dB at the highest.
+        self.synthesis.log_gain.knots.copy_((BRANCH_GAIN * 0.0077 * lam**-0.25).log()[:, None].expand(-1, 3 * 64))
+
+    @torch.no_grad()
+    def with_hyper_steps_in_range(self) -> "Model":
+        """A copy that computes the same, and whose hyperlatents' steps all fit the integers' range.
+
+        A hyperlatent that says little is given a step beyond SATURATION by training. Cut to it, its symbols would no
+        longer be the 0 that was learned, and cost up to 2 % of a file. The scale of a hyperlatent is free, so it
+        shrinks, by a power of two. (Where one saturated, it now saturates later.)
+        """
+        model = copy.deepcopy(self)
+        ends = model.hyper_log_step.knots, model.hyper_log_step(torch.tensor([MAX_LEVEL]))[:, :, 0, 0]
+        largest = torch.cat(ends).max(0).values.exp()
+        scale = torch.exp2(torch.log2(0.999 * SATURATION / largest).floor().clamp(max=0))
+        model.hyper_log_step.knots += scale.log()
+        model.hyper_analysis.tail.weight *= scale[:, None, None, None]
+        model.hyper_analysis.tail.bias *= scale
+        model.entropy.head.weight /= scale[:, None, None]
+        return model
+
+    def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Training pass.
+
+        The reconstruction is from the symbols that an encoder would choose, dead zones included, with a
+        straight-through gradient. Scales learn from the rate of those symbols; latents and means, in training, from
+        the rate under uniform noise (arXiv:2007.08739), for around 0 that of symbols has no gradient.
+
+        Args:
+            x: float [B, 3, H, W] in [0, 1], H and W multiples of 64.
+            q: float [B], 1..100.
+
+        Returns:
+            (x_hat float [B, 3, H, W], bits float32 [B] of the hyperlatents and latents).
+        """
+        y = saturate(self.analysis(x - 0.5, q).float())
+        z = saturate(self.hyper_analysis(y, q).float())
+        z_step = self.hyper_log_step(q).exp()
+        z_hat = z + z_step * _round_error(z / z_step)
+        z_noise = torch.rand_like(z) - 0.5 if self.training else _round_error(z / z_step)
+        bits = bits_of(z / z_step + z_noise, INDEX_UNIT * self.hyper_index(q)).sum((1, 2, 3))
+
+        prior = self.entropy.prior(z_hat, q, *y.shape[2:])
+        y_hat, rate = self._code(y, prior, q)
+        return self.synthesis(y_hat, q) + 0.5, bits + rate
+
+    def _code(self, y: Tensor, prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents [B, M, h, w] as the decoder gets them, and their bits [B]."""
+        corners, all_steps = Corners(self.config.steps, y.shape), self.log_step(q).exp()
+        coded: list[Tensor] = []
+        bits = 0.0
+        for k, value in enumerate(corners.latents_of_steps(y)):
+            step = corners.of_samples(all_steps, k)
+            mean, index = self.entropy.step_alone(k, prior, coded, q, corners)
+            v, index = (value - saturate(mean.float())) / step, INDEX_UNIT * index.float()
+            s = self._quantise(v.detach(), index.detach())
+            coded.append(value + step * (s - v.detach()))
+            bits = bits + corners.sums(self._rate(v, s, index))
+        return corners.latents(coded), bits
+
+    def _rate(self, v: Tensor, s: Tensor, index: Tensor) -> Tensor:
+        """Bits of symbols s, chosen for v; in training with the gradients that `forward` tells of. Elementwise."""
+        rate = bits_of(s, index)
+        if self.training:
+            noisy = bits_of(v + torch.rand_like(v) - 0.5, index.detach())
+            rate = rate + noisy - noisy.detach()
+        return rate
+
+    def _quantise(self, v: Tensor, index: Tensor) -> Tensor:
+        """The symbols of latents at `v` steps from their means: the nearest, or 0 in a dead zone."""
+        zone = self.dead_zones[index.round().clamp(0, INDEX_COUNT - 1).long()]
+        return v.round().masked_fill_(v.abs() <= 0.5 + zone, 0.0)
+
+
+def level_lambda(level: Tensor | float) -> Tensor | float:
+    """lambda of a level, logarithmic, from 1 to TOP_LEVEL between the ends of LAMBDA_RANGE."""
+    low, high = LAMBDA_RANGE
+    return low * (high / low) ** ((level - 1) / (TOP_LEVEL - 1))

@@ -1,0 +1,122 @@
+"""PNG, WebP and JPEG files that lie inside .aec files: opened without trust, and made."""
+
+import io
+from collections.abc import Collection
+
+import numpy as np
+from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from ..container.format import STORED_KINDS, stored_kind
+from ..container.metadata import Metadata, of
+from ..errors import CorruptError
+from . import samples16
+
+# The readers themselves, not Image.open: it would look for other formats, and warn of large ones.
+_READERS = {
+    "PNG": PngImagePlugin.PngImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "JPEG": JpegImagePlugin.JpegImageFile,
+}
+_MAX_WEBP_SIDE = 16383
+_MAX_WEBP_AREA = 1 << 25  # libwebp takes 27 bytes a pixel: here 900 MB
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height as a WebP file's first chunk has them: libwebp would allocate them before Pillow tells them."""
+    kind, body = data[12:16], data[20:30]
+    if data[8:12] != b"WEBP" or len(body) < 10:
+        return None
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+
+
+# Scans of a progressive JPEG, each of which may cost a walk over the whole picture and take 16 bytes. 10 are common.
+MAX_SCANS = 500
+
+
+def _scans(jpeg: bytes) -> int:
+    """How many scans a JPEG file has before its end, by its markers (ITU-T T.81, annex B)."""
+    scans, at = 0, 2
+    while (at := jpeg.find(b"\xff", at)) >= 0 and at + 4 <= len(jpeg):
+        marker = jpeg[at + 1]
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        alone = marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8  # a coded 255, or a marker without a segment
+        at += 1 if marker == 0xFF else 2 if alone else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return scans
+
+
+def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int, int]]) -> Image.Image:
+    """A picture of one of these kinds and sizes (width, height), opened but not read.
+
+    Raises:
+        CorruptError: it is another one, an animation, or a JPEG of more than MAX_SCANS.
+    """
+    kind = stored_kind(data)
+    if kind not in kinds:
+        raise CorruptError(f"a payload that is no {' or '.join(kinds)} picture")
+    if kind == "WebP" and _webp_size(data) not in sizes:
+        raise CorruptError(f"a WebP picture of {_webp_size(data)} pixels: expected {' or '.join(map(str, sizes))}")
+    if kind == "JPEG" and (scans := _scans(data)) > MAX_SCANS:
+        raise CorruptError(f"a JPEG picture of {scans} scans: at most {MAX_SCANS} are allowed")
+    try:
+        image = _READERS[kind](io.BytesIO(data))
+        n_frames = getattr(image, "n_frames", 1)
+    except MemoryError:
+        raise
+    except Exception as e:  # Pillow's readers raise all kinds on damaged files
+        raise CorruptError(f"a damaged {kind} picture: {e}") from e
+    if n_frames != 1:
+        raise CorruptError(f"an animation of {n_frames} frames")
+    if image.size not in sizes:
+        raise CorruptError(f"a {kind} picture of {image.size} pixels: expected {' or '.join(map(str, sizes))}")
+    return image
+
+
+def read_metadata(data: bytes, sizes: Collection[tuple[int, int]]) -> Metadata:
+    """Of a file as `open_still` takes it, orientation included; its pixels are not decoded.
+
+    Raises:
+        CorruptError: as `open_still`.
+    """
+    if stored_kind(data) == "PNG":
+        data = _without_pixels(data)  # Pillow reads what lies before them, and once they are decoded what lies behind
+    return of(open_still(data, STORED_KINDS, sizes))
+
+
+def _without_pixels(png: bytes) -> bytes:
+    parts, at = [png[:8]], 8
+    while at + 12 <= len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if png[at + 4 : at + 8] not in (b"IDAT", b"IEND") and end <= len(png):
+            parts.append(png[at:end])
+        at = end
+    return b"".join([*parts, samples16.IEND])
+
+
+def write_png(samples: np.ndarray) -> bytes:
+    """uint8 or uint16 [H, W], or [H, W, 2|3|4] with alpha last."""
+    if samples.dtype == np.uint16:
+        return samples16.write_png(samples)
+    buffer = io.BytesIO()
+    Image.fromarray(samples).save(buffer, "PNG", optimize=samples.size <= 1 << 18)
+    return buffer.getvalue()
+
+
+def write_webp(samples: np.ndarray, **options: int) -> bytes | None:
+    """uint8, as `write_png`, gray as equal RGB; None: 16 bits, or larger than WebP can or should be.
+
+    Args:
+        options: as Pillow's saver takes them.
+    """
+    height, width = samples.shape[:2]
+    if samples.dtype != np.uint8 or max(height, width) > _MAX_WEBP_SIDE or height * width > _MAX_WEBP_AREA:
+        return None
+    buffer = io.BytesIO()
+    Image.fromarray(samples).save(buffer, "WEBP", **options)
+    return buffer.getvalue()

@@ -1,0 +1,113 @@
+"""A decoded picture -> the bytes of a file of the kind that its name says, with the metadata that this kind carries."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..container.metadata import DAMAGES, Metadata, as_info
+from ..io import OutputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+NPY = "NPY"
+WITH_ALPHA = {"PNG": ".png", "WEBP": ".webp", "AVIF": ".avif", "TIFF": ".tif", "TGA": ".tga", NPY: ".npy"}
+DEEP_GRAY = {"PNG": ".png", "TIFF": ".tif", NPY: ".npy"}
+DEEP_COLOUR = {"PNG": ".png", NPY: ".npy"}
+LOSSY = {"JPEG", "WEBP", "AVIF"}
+XMP_TAG = 700
+# What an EXIF block may say of the samples of the TIFF file it came from, which are not this one's (TIFF 6.0).
+_LAYOUT_TAGS = {*range(254, 267), *range(273, 282), 284, 317, *range(320, 326), *range(338, 342), *range(512, 522)}
+
+
+def kind_of(path: Path | None) -> str:
+    """Pillow's name for what a suffix means, or NPY; standard output gets PNG. Raises OutputError."""
+    from PIL import Image
+
+    suffix = ".png" if path is None else path.suffix.lower()
+    kind = NPY if suffix == ".npy" else Image.registered_extensions().get(suffix)
+    if kind != NPY and kind not in Image.SAVE:
+        raise OutputError(f"{path}: pictures of kind {suffix or '(no suffix)'} cannot be written; try .png")
+    return kind
+
+
+def check(kind: str, gray: bool, alpha: bool, depth: int) -> Literal["pil", "numpy"]:
+    """What `codec.decode` has to give for a file of this kind.
+
+    Raises:
+        OutputError: it cannot hold the picture, and would drop its alpha channel or half its bits.
+    """
+    if alpha and kind not in WITH_ALPHA:
+        raise OutputError(f"{kind} has no alpha channel, and the picture has one; {_try(WITH_ALPHA)}")
+    deep_colour = depth == 16 and (alpha or not gray)
+    able = DEEP_COLOUR if deep_colour else DEEP_GRAY
+    if depth == 16 and kind not in able:
+        what = "16-bit colour" if deep_colour else "16 bits a sample"
+        raise OutputError(f"{what} cannot be written as {kind}; {_try(able)}, or --depth 8")
+    return "numpy" if deep_colour or kind == NPY else "pil"
+
+
+def _try(kinds: dict[str, str]) -> str:
+    *most, last = kinds.values()
+    return f"try {', '.join(most)} or {last}"
+
+
+def encoded(picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata) -> bytes:
+    """The file.
+
+    Args:
+        picture: as `codec.decode` gives it, of the output that `check` asked for.
+        metadata: written if the kind has a place for it.
+
+    Raises:
+        OutputError: JPEG, WebP and others have limits of their own; or the EXIF block is damaged, and the kind one for
+            which Pillow has to understand it.
+    """
+    buffer = io.BytesIO()
+    if kind == NPY:
+        import numpy as np
+
+        np.save(buffer, picture)
+        return buffer.getvalue()
+    from PIL import Image
+
+    if not isinstance(picture, Image.Image):
+        from . import samples16
+
+        return samples16.write_png(picture, metadata)
+    picture.info = {}  # what some savers take from it unasked is what `metadata` may leave out
+    lossy = {"quality": 95} if kind in LOSSY else {}
+    try:
+        picture.save(buffer, kind, **lossy, **_metadata_options(kind, metadata))
+    except (OSError, *DAMAGES) as e:
+        damaged = metadata.exif and not isinstance(e, (OSError, ValueError))  # as which Pillow tells its kinds' limits
+        fault = "too long" if "too long" in str(e) else "damaged" if damaged else None
+        hint = f"; --metadata none leaves out what may be {fault}" if fault else ""
+        raise OutputError(f"cannot write a picture of {picture.width}x{picture.height} as {kind}: {e}{hint}") from e
+    return buffer.getvalue()
+
+
+def _metadata_options(kind: str, metadata: Metadata) -> dict:
+    """As Pillow's saver takes them."""
+    from PIL import Image, PngImagePlugin
+
+    if kind not in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF"):
+        return {}
+    options = as_info(metadata)
+    xmp = options.pop("xmp", None)
+    if kind == "PNG" and xmp:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
+    elif kind == "TIFF":
+        tags = Image.Exif()
+        tags.load(options.pop("exif", b""))
+        for tag in _LAYOUT_TAGS & set(tags):
+            del tags[tag]
+        if xmp:
+            tags[XMP_TAG] = xmp
+        if tags:
+            options["exif"] = tags
+    elif xmp:
+        options["xmp"] = xmp
+    return options

@@ -1,0 +1,324 @@
+"""Pictures of any accepted kind <-> `Pixels`, and the tiles' neighbourhoods as float tensors."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageCms
+from torch import Tensor
+
+from ..container.format import DEFAULT_MAX_PIXELS, Header, Tile, check_size
+from ..container.metadata import NONE, Metadata, as_info, orientation, reset_orientation
+from ..container.metadata import of as metadata_of
+from . import samples16
+
+CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
+GRAY_MODES = ("1", "L", "LA", "La")
+STRIP = 256  # rows that are converted at once
+DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """An upright picture.
+
+    Args:
+        data: uint8 or uint16 [C, H, W], C = 1 (gray) or 3 (RGB).
+        alpha: [H, W] of the same dtype, on the CPU, not premultiplied; None: opaque.
+        metadata: what travels with it.
+    """
+
+    data: Tensor
+    alpha: Tensor | None = None
+    metadata: Metadata = NONE
+
+    @property
+    def gray(self) -> bool:
+        return self.data.shape[0] == 1
+
+    @property
+    def depth(self) -> int:
+        """Bits a sample, 8 or 16."""
+        return 8 * self.data.element_size()
+
+    @property
+    def height(self) -> int:
+        return self.data.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.data.shape[2]
+
+    def header(self, quality: int, model_id: bytes, tile: int = 1024) -> Header:
+        """Of the file that a model makes of it."""
+        return Header(
+            self.width, self.height, quality, model_id, self.gray, tile, alpha=self.alpha is not None, depth=self.depth
+        )
+
+
+def open_checked(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> None:
+    """Check what can be known before the pixels are read; then read them, if Pillow can without losing bits.
+
+    Raises:
+        LimitError: too large.
+        ValueError: an animation.
+        Exception: whatever Pillow raises for a damaged file.
+    """
+    check_size(*image.size, max_pixels)
+    # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation.
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        raise ValueError(
+            f"an animation of {image.n_frames} frames, or as many pages or layers: only single pictures can be encoded"
+        )
+    if not samples16.is_deep(image):
+        image.load()
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """CMYK by its profile, if it has a usable one, and LAB -> RGB; the profile is used up."""
+    profile = image.info.get("icc_profile")
+    try:
+        source = ImageCms.createProfile("LAB") if image.mode == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, TypeError):  # no profile, a damaged one, or one of another kind of picture
+        if image.mode == "LAB":
+            raise
+        return image.convert("RGB")
+
+
+def _converted(image: Image.Image, mode: str) -> np.ndarray:
+    """uint8 [H, W] or [H, W, C], strip by strip: Pillow would hold a copy as large as the picture, or two."""
+    channels = Image.getmodebands(mode)
+    out = np.empty((image.height, image.width, channels) if channels > 1 else (image.height, image.width), np.uint8)
+    for y in range(0, image.height, STRIP):
+        bottom = min(y + STRIP, image.height)
+        out[y:bottom] = image.crop((0, y, image.width, bottom)).convert(mode)
+    return out
+
+
+def _samples(image: Image.Image) -> np.ndarray:
+    """A loaded picture -> uint8 or uint16 [H, W], or [H, W, 2|3|4] with alpha last."""
+    if image.mode in DEEP_GRAY_MODES:
+        samples = np.asarray(image)
+        if image.mode == "I" and not 0 <= samples.min() <= samples.max() <= 65535:
+            raise ValueError("image of mode I with samples outside 0..65535: only 16 bits can be encoded")
+        samples = samples.astype(np.uint16)
+        key = image.info.get("transparency")
+        return samples if key is None else np.stack([samples, (samples != key) * np.uint16(65535)], 2)
+    if image.has_transparency_data:
+        return _converted(image, "LA" if image.mode in GRAY_MODES else "RGBA")
+    if image.mode not in ("L", "RGB", *CONVERTED):
+        allowed = ", ".join(("L", "LA", "RGB", "RGBA", "I;16", "PA", *CONVERTED))
+        raise ValueError(f"images of mode {image.mode} cannot be encoded: allowed are {allowed}")
+    if image.mode in ("CMYK", "LAB"):
+        return np.array(_to_srgb(image))
+    return _converted(image, CONVERTED.get(image.mode, image.mode))
+
+
+def _turned(samples: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an EXIF orientation, 1..8: 5..8 swap the axes; then the first row or column is not where it should be."""
+    if orientation >= 5:
+        samples = samples.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    return samples
+
+
+def _split(samples: Tensor, metadata: Metadata = NONE) -> Pixels:
+    """uint8 or uint16 [1|2|3|4, H, W], alpha last; one that is opaque everywhere says nothing and is dropped."""
+    if samples.shape[0] % 2:
+        return Pixels(samples, None, metadata)
+    alpha = samples[-1].cpu()
+    opaque = bool((alpha == 2 ** (8 * alpha.element_size()) - 1).all())
+    return Pixels(samples[:-1], None if opaque else alpha, metadata)
+
+
+def _of_numpy(samples: np.ndarray) -> Tensor:
+    """[H, W] or [H, W, C] -> [C, H, W], a copy where torch cannot take them as they are."""
+    samples = np.require(samples, samples.dtype.newbyteorder("="), ["C", "W"])
+    return torch.from_numpy(samples)[None] if samples.ndim == 2 else torch.from_numpy(samples).permute(2, 0, 1)
+
+
+def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple[np.ndarray, Metadata]:
+    """Samples, uint8 or uint16 [H, W] or [H, W, 2|3|4] with alpha last, and metadata, both as they are in the file.
+
+    Raises:
+        LimitError, ValueError: as `to_pixels`, also for whatever Pillow raises about a damaged file.
+    """
+    try:
+        open_checked(image, max_pixels)
+        if samples16.is_deep(image):
+            return samples16.read(image)
+        return _samples(image), metadata_of(image)  # after loading: PNG has it at the end, and TIFF is turned by then
+    except (ValueError, MemoryError):
+        raise
+    except Exception as e:  # Pillow's readers raise all kinds: struct.error, SyntaxError, OverflowError ..
+        raise ValueError(f"cannot read the picture: {e}") from e
+
+
+def upright(samples: np.ndarray, metadata: Metadata) -> Pixels:
+    """What `read` gives, with the orientation that the metadata name applied and set to 1."""
+    return _split(_of_numpy(_turned(samples, orientation(metadata))), reset_orientation(metadata))
+
+
+def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
+    """Accept a picture.
+
+    Args:
+        image: one of
+            PIL image: 1, L, LA, I;16, I (samples 0..65535), P, PA, RGB, RGBA, and to sRGB: CMYK (by its profile if it
+            has one, which is then dropped), YCbCr, HSV, LAB. Premultiplied alpha is divided out. EXIF's or XMP's
+            orientation is applied to the pixels and set to 1. 16-bit colour comes in whole from PNG and TIFF files that
+            are opened but not yet loaded, for Pillow halves it in loading. From JPEG 2000 and AVIF files of more than 8
+            bits Pillow gives 8, and 8 are kept.
+            numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4].
+            torch uint8 or uint16 [1|2|3|4, H, W].
+            2 and 4 channels have alpha last. One that is opaque everywhere is dropped: the picture comes back without.
+            Pixels, as this gives them.
+
+    Raises:
+        TypeError: another type or dtype, such as floats.
+        ValueError: another shape or mode, an animation, or a damaged file that was opened but not yet read.
+        LimitError (a ValueError): a PIL image is too large.
+    """
+    if isinstance(image, Pixels):
+        return image
+    if isinstance(image, Image.Image):
+        pixels = upright(*read(image))
+    elif isinstance(image, np.ndarray):
+        if image.dtype.kind != "u" or image.itemsize > 2:
+            raise TypeError(f"numpy image of dtype {image.dtype}: must be uint8 or uint16")
+        if image.ndim not in (2, 3) or image.ndim == 3 and not 1 <= image.shape[2] <= 4:
+            raise ValueError(f"numpy image of shape {list(image.shape)}: must be [H, W] or [H, W, 1|2|3|4]")
+        pixels = _split(_of_numpy(image))
+    elif isinstance(image, Tensor):
+        if image.dtype not in (torch.uint8, torch.uint16):
+            raise TypeError(f"torch image of dtype {image.dtype}: must be torch.uint8 or torch.uint16")
+        if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
+            raise ValueError(f"torch image of shape {list(image.shape)}: must be [1|2|3|4, H, W]")
+        pixels = _split(image)
+    else:
+        raise TypeError(f"image of type {type(image).__name__}: must be a PIL image, a numpy array or a torch tensor")
+    if pixels.data.numel() == 0:
+        raise ValueError(f"image of {pixels.width}x{pixels.height}: both sides must be at least 1")
+    return pixels
+
+
+def window(start: int, size: int, end: int, halo: int) -> tuple[int, int, int]:
+    """Widen start..start+size by halo each way, within 0..end: (first, last, offset of start in it)."""
+    first = max(0, start - halo)
+    return first, min(end, start + size + halo), start - first
+
+
+def _filled(x: Tensor, known: Tensor) -> Tensor:
+    """Give unknown pixels colours that cost few bits: those of their surroundings, ever more blurred with distance.
+
+    Args:
+        x: float [1, C, h, w]; known: bool [1, 1, h, w].
+
+    Source: push-pull, Gortler 1996 (The Lumigraph), with 2x2 means down and bilinear interpolation up.
+    """
+    if known.all():
+        return x
+    if x.shape[2:] == (1, 1):
+        return torch.full_like(x, 0.5)
+    weight = F.avg_pool2d(known.float(), 2, ceil_mode=True)
+    mean = F.avg_pool2d(x * known, 2, ceil_mode=True) / weight.clamp_min(1e-3)
+    smooth = F.interpolate(_filled(mean, weight > 0), x.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(known, x, smooth)
+
+
+def tile_input(pixels: Pixels, tile: Tile, halo: int, multiple: int, device: torch.device) -> tuple[Tensor, int, int]:
+    """A tile and its surroundings for the analysis; colours where alpha is 0 are made up (`_filled`).
+
+    Args:
+        halo: pixels to add on each side where the image has them; a multiple of `multiple`.
+        multiple: the sides of the result are padded to this at the image's right and bottom, repeating the edge.
+
+    Returns:
+        (float32 [1, 3, h, w] in [0, 1], top and left of the tile in it).
+    """
+    y0, y1, top = window(tile.y, tile.height, pixels.height, halo)
+    x0, x1, left = window(tile.x, tile.width, pixels.width, halo)
+    x = pixels.data[None, :, y0:y1, x0:x1].to(device).float() / (2**pixels.depth - 1)
+    if pixels.alpha is not None:
+        x = _filled(x, (pixels.alpha[None, None, y0:y1, x0:x1] != 0).to(device))
+    x = x.expand(-1, 3, -1, -1)
+    return F.pad(x, (0, -x.shape[3] % multiple, 0, -x.shape[2] % multiple), mode="replicate"), top, left
+
+
+def to_depth(samples: Tensor, depth: int) -> Tensor:
+    """uint8 or uint16 [.., H, W] -> uint8 (depth 8) or uint16 (16), the whole range of the one on that of the other."""
+    if samples.element_size() * 8 == depth:
+        return samples
+    out = torch.empty_like(samples, dtype=torch.uint8 if depth == 8 else torch.uint16)
+    for y in range(0, samples.shape[-2], STRIP):
+        wide = samples[..., y : y + STRIP, :].to(torch.int32)
+        out[..., y : y + STRIP, :] = wide * 257 if depth == 16 else (wide * 255 + 32767) // 65535
+    return out
+
+
+def aligned(region: Tile, shrink: int, width: int, height: int) -> Tile:
+    """A region widened to whole squares of side `shrink` from the origin, within the picture."""
+    x, y = region.x // shrink * shrink, region.y // shrink * shrink
+    right, bottom = (-(-end // shrink) * shrink for end in (region.x + region.width, region.y + region.height))
+    return Tile(x, y, min(right, width) - x, min(bottom, height) - y)
+
+
+def box_means(samples: Tensor, shrink: int, alpha: Tensor | None = None) -> Tensor:
+    """uint8 or uint16 [C, h, w] of an aligned region -> [C, ceil(h / shrink), ceil(w / shrink)]: means of squares.
+
+    Args:
+        alpha: [h, w]: of colours, what each counts; those that cannot be seen count where there are no others.
+    """
+    if shrink == 1:
+        return samples
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x[None], shrink, ceil_mode=True, count_include_pad=False)
+
+    if alpha is None:
+        means = [mean(c.float()) for c in samples]
+    else:
+        seen = alpha.float()
+        share = mean(seen)
+        means = [torch.where(share > 0, mean(c * seen) / share, mean(c)) for c in map(Tensor.float, samples)]
+    return torch.cat(means).round_().to(samples.dtype)
+
+
+def to_samples(x: Tensor, gray: bool, depth: int) -> Tensor:
+    """float [3, H, W], nominally 0..1 -> uint8 or uint16 (depth 8 or 16) [3, H, W], or [1, H, W] (the mean) if gray."""
+    if gray:
+        x = x.mean(0, keepdim=True)
+    largest = 2**depth - 1
+    return (x * largest).round_().clamp_(0, largest).to(torch.uint8 if depth == 8 else torch.uint16)
+
+
+def to_torch(pixels: Pixels) -> Tensor:
+    """uint8 or uint16 [1|2|3|4, H, W], on the device of pixels.data."""
+    if pixels.alpha is None:
+        return pixels.data
+    return torch.cat([pixels.data, pixels.alpha[None].to(pixels.data.device)])
+
+
+def to_numpy(pixels: Pixels) -> np.ndarray:
+    """uint8 or uint16 [H, W] if gray and opaque, else [H, W, 2|3|4]."""
+    data = to_torch(pixels).cpu()
+    return data[0].numpy() if data.shape[0] == 1 else data.permute(1, 2, 0).contiguous().numpy()
+
+
+def to_pil(pixels: Pixels) -> Image.Image:
+    """L, LA, RGB, RGBA or I;16, the metadata in `info` where Pillow's savers look for it.
+
+    Raises:
+        ValueError: 16 bits a sample and more than one channel, for which Pillow has no mode.
+    """
+    if pixels.depth == 16 and (not pixels.gray or pixels.alpha is not None):
+        raise ValueError('Pillow has no mode for 16 bits in several channels: ask for output="numpy", or for depth=8')
+    image = Image.fromarray(to_numpy(pixels))
+    image.info.update(as_info(pixels.metadata))
+    return image

@@ -1,0 +1,1 @@
+"""How other programs and libraries read and write .aec files."""

@@ -1,0 +1,111 @@
+"""Training images: decoded once, kept as one flat uint8 tensor on the training device, cropped and flipped there.
+
+Decoding JPEG or AVIF inside the loop is what starves a GPU; a gigapixel is only 3 GB.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..io import IMAGE_SUFFIXES
+from ..picture.pixels import to_depth, to_pixels
+
+
+def _encoded(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every image under a tar shard, a folder of shards or images (recursive), or a single image."""
+    if path.is_dir():
+        for p in sorted(path.rglob("*")):
+            if p.is_file() and (p.suffix.lower() in IMAGE_SUFFIXES or p.suffix == ".tar"):
+                yield from _encoded(p)
+    elif path.suffix == ".tar":
+        try:
+            with tarfile.open(path) as tar:
+                for member in tar:
+                    if member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
+                        yield f"{path.name}/{member.name}", tar.extractfile(member).read()
+        except tarfile.TarError as e:
+            raise ValueError(f"{path}: not a whole tar archive ({e})") from e
+    else:
+        yield path.name, path.read_bytes()
+
+
+def _decode(item: tuple[str, bytes]) -> np.ndarray | str:
+    name, data = item
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            pixels = to_pixels(image)
+            return to_depth(pixels.data, 8).expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+    except Exception as e:  # Pillow's readers raise all kinds on damaged files; none may stop a training
+        return f"{name}: {e}"
+
+
+def load_images(paths: list[Path], min_side: int) -> tuple[list[np.ndarray], list[str]]:
+    """Decode images, uint8 [H, W, 3]; the second list says what was left out and why (unreadable, a side < min_side).
+
+    Raises:
+        FileNotFoundError: a path does not exist.
+        ValueError: no usable image in any path.
+    """
+    for p in paths:
+        if not p.exists():
+            raise FileNotFoundError(f"{p}: no such file or folder")
+    images, left_out = [], []
+    with ThreadPoolExecutor() as pool:
+        for item in pool.map(_decode, (item for p in paths for item in _encoded(p))):
+            if isinstance(item, str):
+                left_out.append(item)
+            elif min(item.shape[:2]) < min_side:
+                left_out.append(f"an image of {item.shape[1]}x{item.shape[0]}: smaller than {min_side}")
+            else:
+                images.append(item)
+    if not images:
+        raise ValueError(f"no usable image in {', '.join(map(str, paths))} ({len(left_out)} left out)")
+    return images, left_out
+
+
+class Crops:
+    """Random square crops, flipped and transposed at random, drawn on the device.
+
+    Args:
+        images: uint8 [H, W, 3] each; sizes may differ. An image is drawn with probability proportional to its area.
+        device: where the pixels live.
+    """
+
+    def __init__(self, images: list[np.ndarray], device: torch.device, seed: int = 0):
+        self.sizes = np.array([im.shape[:2] for im in images], dtype=np.int64)
+        area = self.sizes.prod(1)
+        self.starts = np.concatenate([[0], area.cumsum()[:-1]])
+        self.weights = area / area.sum()
+        self.pixels = torch.empty(int(area.sum()), 3, dtype=torch.uint8, device=device)
+        for im, start in zip(images, self.starts, strict=True):
+            flat = torch.from_numpy(np.ascontiguousarray(im)).view(-1, 3)
+            self.pixels[start : start + len(flat)] = flat.to(device)
+        self.rng = np.random.default_rng(seed)
+
+    def draw(self, batch: int, side: int) -> Tensor:
+        """uint8 [batch, 3, side, side] (channels last in memory)."""
+        rng, device = self.rng, self.pixels.device
+        which = rng.choice(len(self.sizes), batch, p=self.weights)
+        height, width = self.sizes[which].T
+        top = (rng.random(batch) * (height - side + 1)).astype(np.int64)
+        left = (rng.random(batch) * (width - side + 1)).astype(np.int64)
+        first = self.starts[which] + top * width + left
+        # A pixel's address is first + i * down + j * across: the eight symmetries only change these three numbers.
+        down, across = width, np.ones_like(width)
+        flip_i, flip_j, swap = rng.random((3, batch)) < 0.5
+        first = first + flip_i * (side - 1) * down + flip_j * (side - 1) * across
+        down, across = np.where(flip_i, -down, down), np.where(flip_j, -across, across)
+        down, across = np.where(swap, across, down), np.where(swap, down, across)
+        first, down, across = (
+            torch.from_numpy(v).to(device, non_blocking=True)[:, None, None] for v in (first, down, across)
+        )
+        span = torch.arange(side, device=device)
+        address = first + span[:, None] * down + span * across
+        return self.pixels[address].permute(0, 3, 1, 2)

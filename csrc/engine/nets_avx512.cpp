@@ -1,0 +1,56 @@
+// AVX-512 with VNNI: one instruction multiplies, adds pairs and accumulates.
+#include <immintrin.h>
+
+#include "engine/nets_simd.h"
+
+namespace aec {
+namespace {
+
+struct Avx512 {
+    using Sums = __m512i;
+    using Values = __m512i;
+    static constexpr int kLanes = 16;
+    static constexpr int kRows = 12, kSums = 2;  // 24 sums; two registers of weights; the factor comes from memory
+
+    struct Weights {
+        __m512i v[kSums];
+    };
+    using Factor = __m512i;
+    static Weights weights(const int16_t* p) { return {{load(p), load(p + 2 * kLanes)}}; }
+    static Factor factor(const int16_t* p) {
+        int32_t pair;
+        __builtin_memcpy(&pair, p, sizeof pair);
+        return _mm512_set1_epi32(pair);
+    }
+    static void multiply_add(Sums* sums, const Weights& w, Factor x) {
+        for (int v = 0; v < kSums; ++v) sums[v] = _mm512_dpwssd_epi32(sums[v], w.v[v], x);
+    }
+
+    static void tap_pair(Sums& low, Sums& high, Values x0, Values x1, Values w0, Values w1) {
+        low = _mm512_dpwssd_epi32(low, _mm512_unpacklo_epi16(x0, x1), _mm512_unpacklo_epi16(w0, w1));
+        high = _mm512_dpwssd_epi32(high, _mm512_unpackhi_epi16(x0, x1), _mm512_unpackhi_epi16(w0, w1));
+    }
+    static void split(Sums& low, Sums& high) {
+        const Sums a = low, b = high;
+        low = _mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 1, 4, 5, 8, 9, 12, 13), b);
+        high = _mm512_permutex2var_epi64(a, _mm512_setr_epi64(2, 3, 6, 7, 10, 11, 14, 15), b);
+    }
+    static Values join(Sums low, Sums high) { return _mm512_packs_epi32(low, high); }
+    static Values narrow(Sums a, Sums b) {
+        return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packs_epi32(a, b));
+    }
+
+    static Sums shift_right(Sums x, Sums count) { return _mm512_srav_epi32(x, count); }
+    static Values add(Values a, Values b) { return _mm512_adds_epi16(a, b); }
+    static Values leaky(Values x) { return _mm512_max_epi16(x, _mm512_srai_epi16(x, kLeakBits)); }
+    static Values zero() { return _mm512_setzero_si512(); }
+    static __m512i load(const void* p) { return _mm512_loadu_si512(p); }
+    static void store(int16_t* p, Values x) { _mm512_storeu_si512(p, x); }
+    static void keep(Sums& x) { asm volatile("" : "+v"(x)); }
+};
+
+}  // namespace
+
+constexpr Kernels kAvx512Kernels = kernels_of<Avx512>();
+
+}  // namespace aec

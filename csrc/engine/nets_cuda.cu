@@ -1,0 +1,368 @@
+// READ ME FIRST
+//  1. What limits these nets at the size of a photo is not arithmetic but latency: some 50 layers one after the other.
+//     So a block of threads takes a tile of positions and runs as many layers on it as it can without leaving shared
+//     memory (nets_tile.cuh). Only a 3x3 convolution needs other tiles' results; there a kernel ends, the next begins.
+//  2. So kernels are cut in the middle of a Block (FORMAT §8): one writes t, the Block's input, and s =
+//     Leaky(space_in(t)); the next goes on with space(s). For the first step:
+//       head                                              | begin body4
+//       end body4, up2, Shuffle                           | begin body2
+//       end body2, up1, Shuffle                           | begin body1
+//       end body1; from_hyper of the first context step   | begin its body
+//       end body, mean, index
+//     and for each further step: from_hyper, from_latents | begin body; end body, mean, index.
+//  3. A tile's positions all have the same phase, so that in each step they ask the same 1 / steps of the heads, and
+//     have read the same channels of the latents. A position's latents lie in memory in the order of steps.
+//  4. What decides a byte is in nets.h; mma.cuh proves its sums exact.
+#include "engine/nets_cuda.h"
+
+#include <algorithm>
+
+#include "base/cuda_check.h"
+#include "engine/nets_tile.cuh"
+
+namespace aec {
+namespace {
+
+// ------------------------------------------------------------------------------------------- symbols, one thread each
+
+// blockIdx.y: the channel; its positions along x.
+__device__ int64_t position_in_channel() { return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
+
+__global__ void __launch_bounds__(kThreads) hyper_indexes_kernel(const uint8_t* index, int64_t n, uint8_t* indexes) {
+    const int64_t i = position_in_channel();
+    if (i < n) indexes[blockIdx.y * n + i] = index[blockIdx.y];
+}
+
+struct FillArgs {
+    const int16_t* step;  // by channel
+    const uint8_t* indexes;
+    const float* values;  // null: the symbols are given
+    Strides strides;
+    const int16_t* dead_zones;  // by index
+    int16_t* symbols;
+};
+
+// The symbol at place n of the segment, chosen or given -> its latent.
+__device__ int16_t fill(const FillArgs& args, int64_t n, int channel, int y, int x, int16_t mean) {
+    const int16_t step = args.step[channel];
+    if (args.values) {
+        const Strides& by = args.strides;
+        const float value = args.values[channel * by.channel + y * by.row + x * by.column];
+        const uint8_t index = args.indexes[n];
+        args.symbols[n] = choose_symbol(to_fixed(value), mean, step, index, args.dead_zones[index]);
+    }
+    return reconstruct(mean, args.symbols[n], step);
+}
+
+__global__ void __launch_bounds__(kThreads) fill_hyper_kernel(FillArgs args, Plane z) {
+    const int64_t n = static_cast<int64_t>(z.height) * z.width, i = position_in_channel();
+    const int channel = blockIdx.y;
+    if (i >= n) return;
+    const int y = static_cast<int>(i / z.width), x = static_cast<int>(i % z.width);
+    z.at(y, x)[channel] = fill(args, channel * n + i, channel, y, x, 0);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    fill_latents_kernel(FillArgs args, const int16_t* means, Plane latents, int steps, int k, int group_size,
+                        float* out) {
+    const int channel = blockIdx.y, phase = k ^ channel % steps;
+    const int height = latents.height, width = latents.width;
+    const int64_t rank = position_in_channel();
+    if (rank >= phase_size(steps, phase, height, width)) return;
+    const auto [y, x] = position_of(steps, phase, width, static_cast<int>(rank));
+    const int64_t at = channel_start(steps, k, channel, height, width) + rank;
+    const int16_t latent = fill(args, at, channel, y, x, means[at]);
+    latents.at(y, x)[k * group_size + channel / steps] = latent;  // in the order of steps, as from_latents reads them
+    out[(static_cast<int64_t>(channel) * height + y) * width + x] = static_cast<float>(latent) / (1 << kFractionBits);
+}
+
+// ----------------------------------------------------------------------------------------------------------- workspace
+
+struct Begun {  // a Block of which the first convolution is done
+    Plane t, s;
+};
+
+// Padded channels of z and of the latents are never written: they meet weights of 0.
+struct Workspace {
+    Plane z, prior, latents;
+    Begun begun[2];  // taken in turn: a kernel reads one's neighbours while it writes the other
+    int16_t* means;
+    uint64_t bytes;
+};
+
+int hyper_side(int side) { return (side + kHyperStride - 1) / kHyperStride; }
+
+Workspace lay_out(const NetLayout& layout, int height, int width, uint8_t* base) {
+    constexpr uint64_t kAlignment = 256;
+    uint64_t used = 0;
+    const auto take = [&](uint64_t n) {
+        int16_t* const at = reinterpret_cast<int16_t*>(reinterpret_cast<uintptr_t>(base) + used);
+        used += (n * sizeof(int16_t) + kAlignment - 1) / kAlignment * kAlignment;
+        return at;
+    };
+    const auto plane = [&](int h, int w, int channels) {
+        return Plane{take(static_cast<uint64_t>(h) * w * channels), h, w, channels};
+    };
+    const int rows = hyper_side(height), columns = hyper_side(width);
+    Workspace space;
+    space.z = plane(rows, columns, layout.hyper);
+    space.prior = plane(height, width, layout.width);
+    space.latents = plane(height, width, layout.latents);
+    for (Begun& begun : space.begun)
+        for (Plane* p : {&begun.t, &begun.s}) *p = plane(kHyperStride * rows, kHyperStride * columns, layout.width);
+    space.means = take(static_cast<uint64_t>(height) * width * layout.config.latents);
+    space.bytes = used;
+    return space;
+}
+
+Begun sized(const Begun& begun, int height, int width) {
+    Begun out = begun;
+    for (Plane* p : {&out.t, &out.s}) p->height = height, p->width = width;
+    return out;
+}
+
+// ------------------------------------------------------------------------------------------------------------ programs
+
+template <class T>
+const T* row_of(const CudaWalk& walk, uint32_t table, int channels) {
+    const uint64_t row = static_cast<uint64_t>(walk.quality - 1) * channels * sizeof(T);
+    return reinterpret_cast<const T*>(reinterpret_cast<uintptr_t>(walk.image) + table + row);
+}
+
+// Writes the program of one kernel. Regions: `x`, and `wide` after it.
+class Writer {
+public:
+    Writer(const CudaWalk& walk, int height, int width, int x_channels)
+        : walk_(walk), x_{0, pitch_of(x_channels)}, wide_{x_.pitch, pitch_of(walk.layout.width)} {
+        program_.height = height;
+        program_.width = width;
+        program_.steps = walk.layout.config.steps;
+        program_.image = walk.image;
+    }
+
+    void vector(uint32_t table, int channels, uint32_t stride = 0) {
+        program_.vector = row_of<int16_t>(walk_, table, channels);
+        program_.vector_channels = channels;
+        program_.vector_stride = stride / sizeof(int16_t);
+    }
+
+    void source(const Plane& plane, int channels, Region to) { program_.sources[n_sources_++] = {plane, channels, to}; }
+
+    // -> x
+    void end_body(const BodyLayout& body, const Begun& begun, const Plane& memory = {}) {
+        const Region inner = {wide_.before, pitch_of(walk_.layout.wide)};
+        program_.body = body;
+        program_.t = begun.t;
+        program_.t_to = x_;
+        program_.s = begun.s;
+        program_.s_to = wide_;
+        add(body.space_out, wide_, x_).adds_to_out = true;
+        add(body.mix_in, x_, inner).is_leaky = true;
+        Layer& last = add(body.mix_out, inner, x_);
+        last.adds_to_out = true;
+        last.memory = memory;
+    }
+
+    // wide -> begun, the last layer's result being t
+    void begin_body(const Conv& space_in, const Begun& begun) {
+        program_.layers[program_.n_layers - 1].memory = begun.t;
+        Layer& layer = leave(space_in, wide_);
+        layer.is_leaky = true;
+        layer.memory = begun.s;
+    }
+
+    // Its result stays in shared memory.
+    Layer& add(const Conv& conv, Region in, Region out) {
+        Layer& layer = leave(conv, in);
+        layer.stays = true;
+        layer.out = out;
+        program_.pitch = std::max(program_.pitch, out.before + out.pitch);
+        return layer;
+    }
+
+    // It does not.
+    Layer& leave(const Conv& conv, Region in) {
+        Layer& layer = program_.layers[program_.n_layers++];
+        layer.conv = conv;
+        layer.in = in;
+        program_.pitch = std::max(program_.pitch, in.before + in.pitch);
+        return layer;
+    }
+
+    Region x() const { return x_; }
+    Region wide() const { return wide_; }
+    Region after_wide(int channels) const { return {wide_.before + wide_.pitch, pitch_of(channels)}; }
+    Program& program() { return program_; }
+
+private:
+    const CudaWalk& walk_;
+    const Region x_, wide_;
+    int n_sources_ = 0;
+    Program program_ = {};
+};
+
+Program hyper_program(const CudaWalk& walk, const Plane& z, const Begun& out) {
+    const NetLayout& net = walk.layout;
+    Writer write(walk, z.height, z.width, net.hyper);
+    write.vector(net.quality, net.width);
+    write.source(z, net.hyper, write.x());
+    write.add(net.head, write.x(), write.wide()).adds_vector = true;
+    write.begin_body(net.bodies[0].space_in, out);
+    return write.program();
+}
+
+// i = 0: body4, up2; 1: body2, up1. Each quarter of the upsampling has blocks of its own, which all end the same body.
+// That is more work in all, but done sooner: at these sizes a GPU has more multiprocessors than there are tiles.
+Program upsample_program(const CudaWalk& walk, int i, const Begun& in, const Begun& out) {
+    const NetLayout& net = walk.layout;
+    Writer write(walk, in.t.height, in.t.width, net.width);
+    write.program().steps = 0;
+    write.end_body(net.bodies[i], in);
+    write.add(net.up[i], write.x(), write.wide());
+    write.begin_body(net.bodies[i + 1].space_in, out);
+    return write.program();
+}
+
+// `in` is as large as whole hyperlatents; here it is cropped.
+Program prior_program(const CudaWalk& walk, const Begun& in, const Plane& prior, const Begun& out) {
+    const NetLayout& net = walk.layout;
+    const StepLayout& first = net.steps[0];
+    Writer write(walk, walk.height, walk.width, net.width);
+    write.vector(first.quality, net.width);
+    write.end_body(net.bodies[2], in, prior);
+    Layer& layer = write.add(first.from_hyper, write.x(), write.wide());
+    layer.adds_vector = layer.is_leaky = true;
+    write.begin_body(first.body.space_in, out);
+    return write.program();
+}
+
+// Step k > 0. The latents read so far come first in memory; padding may reach into the others, but its weights are 0.
+Program context_program(const CudaWalk& walk, int k, const Plane& prior, const Plane& latents, const Begun& out) {
+    const NetLayout& net = walk.layout;
+    const StepLayout& step = net.steps[k];
+    const int channels = step.from_latents.k_steps * kMmaDepth;
+    Writer write(walk, walk.height, walk.width, net.width);
+    write.vector(step.quality, net.width);
+    write.source(prior, net.width, write.x());
+    write.source(latents, channels, write.after_wide(channels));
+    write.add(step.from_hyper, write.x(), write.wide()).adds_vector = true;
+    Layer& layer = write.add(step.from_latents, write.after_wide(channels), write.wide());
+    layer.adds_to_out = layer.is_leaky = true;
+    write.begin_body(step.body.space_in, out);
+    return write.program();
+}
+
+Program heads_program(const CudaWalk& walk, int k, const Begun& in, int16_t* means, uint8_t* indexes) {
+    const NetLayout& net = walk.layout;
+    const StepLayout& step = net.steps[k];
+    Writer write(walk, walk.height, walk.width, net.width);
+    write.vector(step.heads_quality, net.heads, step.heads_quality_stride);
+    write.end_body(step.body, in);
+    Layer& layer = write.leave(step.heads, write.x());
+    layer.adds_vector = layer.is_heads = true;
+    write.program().heads = {net.config.steps, k, net.config.latents / net.config.steps, means, indexes};
+    return write.program();
+}
+
+// ------------------------------------------------------------------------------------------------------------ launches
+
+constexpr int kSmallRows = kMmaRows, kLargeRows = 2 * kMmaRows;
+constexpr size_t kMaxSharedBytes = 99 * 1024;  // what a block may have on the least of sm_80 and later
+
+size_t bytes_of(const Program& program, int rows) {
+    return shared_bytes(rows, program.vector_channels, program.pitch);
+}
+
+void run(const CudaWalk& walk, const Program& program, Launch where) {
+    const bool wants_large = static_cast<int64_t>(program.height) * program.width > walk.large;
+    const bool is_large = wants_large && bytes_of(program, kLargeRows) <= kMaxSharedBytes;
+    const int rows = is_large ? kLargeRows : kSmallRows, quarters = program.steps == 0 ? 4 : 1;
+    const auto tiles = static_cast<unsigned>(tile_count(program.height, program.width, rows));
+    run_kernel(is_large ? tile_kernel<2> : tile_kernel<1>, dim3(tiles, quarters), dim3(kThreads),
+               bytes_of(program, rows), where, program);
+}
+
+dim3 grid_of(int64_t positions, int channels) {
+    return dim3(static_cast<unsigned>((positions + kThreads - 1) / kThreads), channels);
+}
+
+void run_prior(const CudaWalk& walk, const Workspace& space, const Begun& out, Launch where) {
+    const int rows = space.z.height, columns = space.z.width;
+    const Begun at4 = sized(space.begun[0], rows, columns), at2 = sized(space.begun[1], 2 * rows, 2 * columns),
+                at1 = sized(space.begun[0], 4 * rows, 4 * columns);
+    run(walk, hyper_program(walk, space.z, at4), where);
+    run(walk, upsample_program(walk, 0, at4, at2), where);
+    run(walk, upsample_program(walk, 1, at2, at1), where);
+    run(walk, prior_program(walk, at1, space.prior, out), where);
+}
+
+void run_fill(const CudaWalk& walk, int k, FillArgs args, Launch where) {
+    const NetLayout& net = walk.layout;
+    const Workspace space = lay_out(net, walk.height, walk.width, walk.workspace);
+    const auto [latents, hyper, context, steps] = net.config;
+    if (k == 0) {
+        const int64_t positions = static_cast<int64_t>(space.z.height) * space.z.width;
+        args.step = row_of<int16_t>(walk, net.hyper_step, hyper);
+        run_kernel(fill_hyper_kernel, grid_of(positions, hyper), dim3(kThreads), 0, where, args, space.z);
+        return;
+    }
+    int64_t positions = 0;
+    for (int phase = 0; phase < steps; ++phase)
+        positions = std::max<int64_t>(positions, phase_size(steps, phase, walk.height, walk.width));
+    args.step = row_of<int16_t>(walk, net.step, latents);
+    run_kernel(fill_latents_kernel, grid_of(positions, latents), dim3(kThreads), 0, where, args, space.means,
+               space.latents, steps, k - 1, latents / steps, walk.latents);
+}
+
+}  // namespace
+
+bool fits(const NetLayout& layout) {
+    const CudaWalk walk = {layout, 1, 1, 1, 0, nullptr, nullptr, nullptr};
+    const int last = layout.config.steps - 1;
+    const Program largest[] = {hyper_program(walk, {}, {}), prior_program(walk, {}, {}, {}),
+                               context_program(walk, last, {}, {}, {}),
+                               heads_program(walk, last, {}, nullptr, nullptr)};
+    return std::all_of(std::begin(largest), std::end(largest),
+                       [](const Program& p) { return bytes_of(p, kSmallRows) <= kMaxSharedBytes; });
+}
+
+uint64_t workspace_bytes(const NetLayout& layout, int height, int width) {
+    return lay_out(layout, height, width, nullptr).bytes;
+}
+
+int64_t segment_size(const NetsConfig& config, int height, int width, int k) {
+    if (k == 0) return static_cast<int64_t>(config.hyper) * hyper_side(height) * hyper_side(width);
+    return static_cast<int64_t>(config.latents / config.steps) * height * width;
+}
+
+void predict_cuda(const CudaWalk& walk, int k, uint8_t* indexes, Launch where) {
+    const DeviceGuard guard(where.device);
+    const NetLayout& net = walk.layout;
+    const Workspace space = lay_out(net, walk.height, walk.width, walk.workspace);
+    if (k == 0) {
+        const int64_t positions = static_cast<int64_t>(space.z.height) * space.z.width;
+        run_kernel(hyper_indexes_kernel, grid_of(positions, net.config.hyper), dim3(kThreads), 0, where,
+                   row_of<uint8_t>(walk, net.hyper_index, net.config.hyper), positions, indexes);
+        return;
+    }
+    const Begun begun = sized(space.begun[1], walk.height, walk.width);
+    if (k == 1)
+        run_prior(walk, space, begun, where);
+    else
+        run(walk, context_program(walk, k - 1, space.prior, space.latents, begun), where);
+    run(walk, heads_program(walk, k - 1, begun, space.means, indexes), where);
+}
+
+void choose_cuda(const CudaWalk& walk, int k, const uint8_t* indexes, const float* values, Strides strides,
+                 const int16_t* dead_zones, int16_t* symbols, Launch where) {
+    const DeviceGuard guard(where.device);
+    run_fill(walk, k, {nullptr, indexes, values, strides, dead_zones, symbols}, where);
+}
+
+void accept_cuda(const CudaWalk& walk, int k, const int16_t* symbols, Launch where) {
+    const DeviceGuard guard(where.device);
+    // Only read: without values nothing is chosen.
+    run_fill(walk, k, {nullptr, nullptr, nullptr, {}, nullptr, const_cast<int16_t*>(symbols)}, where);
+}
+
+}  // namespace aec

@@ -1,0 +1,126 @@
+#include "engine/nets_image.h"
+
+#include <cstring>
+#include <stdexcept>
+
+namespace aec {
+namespace {
+
+constexpr int kDepth = 32, kColumns = 8, kPairColumns = 2 * kColumns;  // of the tensor cores, mma.cuh
+constexpr int kLaneChannels = 8;                                       // input channels whose weights a thread loads
+constexpr size_t kAlignment = 256;
+
+class Writer {
+public:
+    explicit Writer(std::vector<uint8_t>& bytes) : bytes_(bytes) {}
+
+    Conv conv(const PackedPointwise& from) {
+        Conv conv;
+        conv.k_steps = round_up(2 * from.input_pairs, kDepth) / kDepth;
+        conv.pairs = static_cast<int>(from.shift.size()) / kPairColumns;
+        conv.weights = take(static_cast<size_t>(conv.pairs) * kPairColumns * conv.k_steps * kDepth * sizeof(int16_t));
+        for (int output = 0; output < conv.pairs * kPairColumns; ++output)
+            for (int input = 0; input < 2 * from.input_pairs; ++input)
+                set_weight(conv, output, input, weight_of(from, output, input));
+        conv.constants = constants(from.start, from.shift);
+        return conv;
+    }
+
+    template <class Variants, class ConvOf>
+    Conv variants(const Variants& from, int n, const ConvOf& conv_of) {
+        const Conv first = conv(conv_of(from[0]));
+        Conv last = first;
+        for (int i = 1; i < n; ++i) last = conv(conv_of(from[i]));
+        Conv all = first;
+        all.stride = n > 1 ? (last.weights - first.weights) / (n - 1) : 0;
+        return all;
+    }
+
+    BodyLayout body(const PackedBlock& from) {
+        BodyLayout body;
+        body.space_in = conv(from.space_in);
+        body.space_out = conv(from.space_out);
+        body.mix_in = conv(from.mix_in);
+        body.mix_out = conv(from.mix_out);
+        body.space_weights = table(from.space.weight);
+        body.space_constants = constants(from.space.start, from.space.shift);
+        return body;
+    }
+
+    template <class T>
+    uint32_t table(const std::vector<T>& values) {
+        const uint32_t at = take(values.size() * sizeof(T));
+        std::memcpy(bytes_.data() + at, values.data(), values.size() * sizeof(T));
+        return at;
+    }
+
+private:
+    uint32_t take(size_t n) {
+        const size_t at = bytes_.size();
+        if (at + n > UINT32_MAX) throw std::invalid_argument("the entropy nets are larger than 4 GB");
+        bytes_.resize((at + n + kAlignment - 1) / kAlignment * kAlignment);
+        return static_cast<uint32_t>(at);
+    }
+
+    uint32_t constants(const std::vector<int32_t>& start, const std::vector<int32_t>& shift) {
+        std::vector<Constants> both(start.size());
+        for (size_t i = 0; i < both.size(); ++i) both[i] = {start[i], shift[i]};
+        return table(both);
+    }
+
+    static int16_t weight_of(const PackedPointwise& from, int output, int input) {
+        const size_t pair = static_cast<size_t>(output / kBlock) * from.input_pairs + input / 2;
+        return from.weight[(pair * kBlock + output % kBlock) * 2 + input % 2];
+    }
+
+    // A thread's 16 bytes are the high bytes of 8 channels' weights, then their low bytes.
+    void set_weight(const Conv& conv, int output, int input, int16_t weight) {
+        const size_t pair = output / kPairColumns, tile = output % kPairColumns / kColumns;
+        const size_t lane = output % kColumns * 4 + input % kDepth / kLaneChannels;
+        const size_t place = ((pair * conv.k_steps + input / kDepth) * 2 + tile) * 32 + lane;
+        uint8_t* const to = bytes_.data() + conv.weights + place * 2 * kLaneChannels + input % kLaneChannels;
+        to[0] = static_cast<uint8_t>(static_cast<uint16_t>(weight) >> 8);
+        to[kLaneChannels] = static_cast<uint8_t>(weight & 0xFF);
+    }
+
+    std::vector<uint8_t>& bytes_;
+};
+
+}  // namespace
+
+NetImage::NetImage(const Nets& nets) {
+    const NetsConfig& c = layout.config = nets.config;
+    layout.width = round_up(c.context, kDepth);
+    layout.wide = round_up(2 * c.context, kDepth);
+    layout.hyper = round_up(c.hyper, kDepth);
+    layout.latents = round_up(c.latents, kDepth);
+    layout.heads = round_up(2 * nets.group_size(), kDepth);
+    Writer write(bytes);
+    layout.head = write.conv(nets.head);
+    layout.quality = write.table(nets.quality.values);
+    const PackedBlock* bodies[] = {&nets.body4, &nets.body2, &nets.body1};
+    for (int i = 0; i < 3; ++i) layout.bodies[i] = write.body(*bodies[i]);
+    const auto itself = [](const PackedPointwise& conv) -> const PackedPointwise& { return conv; };
+    layout.up[0] = write.variants(nets.up2, 4, itself);
+    layout.up[1] = write.variants(nets.up1, 4, itself);
+    for (int k = 0; k < c.steps; ++k) {
+        const PackedStep& from = nets.steps[k];
+        StepLayout& step = layout.steps[k];
+        step.from_hyper = write.conv(from.from_hyper);
+        step.quality = write.table(from.quality.values);
+        step.body = write.body(from.body);
+        const auto from_latents = [](const PackedPhase& phase) -> const PackedPointwise& { return phase.from_latents; };
+        const auto heads = [](const PackedPhase& phase) -> const PackedPointwise& { return phase.heads; };
+        if (k > 0) step.from_latents = write.variants(from.phases, c.steps, from_latents);
+        step.heads = write.variants(from.phases, c.steps, heads);
+        step.heads_quality = write.table(from.phases[0].heads_quality.values);
+        uint32_t last = step.heads_quality;
+        for (int phase = 1; phase < c.steps; ++phase) last = write.table(from.phases[phase].heads_quality.values);
+        step.heads_quality_stride = (last - step.heads_quality) / (c.steps - 1);
+    }
+    layout.hyper_index = write.table(nets.hyper_index);
+    layout.hyper_step = write.table(nets.hyper_step);
+    layout.step = write.table(nets.step);
+}
+
+}  // namespace aec

@@ -1,0 +1,81 @@
+// What the entropy nets are made of, one table of kernels for each instruction set.
+//
+// Activations are int16 [position][channel], weights come packed for vectors: everything has a multiple of kBlock
+// channels, and the channels added to get there are zero.
+#pragma once
+
+#include "base/isa.h"
+#include "engine/nets.h"
+
+namespace aec {
+
+constexpr int kBlock = 32;  // channels: 64 bytes of int16
+constexpr int kTaps = 9;    // of a depthwise convolution
+
+AEC_HD int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// A 1x1 convolution. Products are summed two by two, so inputs count in pairs.
+struct Pointwise {
+    int input_pairs;
+    int outputs;            // multiple of kBlock
+    const int16_t* weight;  // [outputs / kBlock][input_pairs][kBlock][2]
+    const int32_t* start;   // [outputs]: bias + half_of(shift)
+    const int32_t* shift;   // [outputs]
+};
+
+// out[place(i)] = Leaky(Add(Add(conv(in[i]), vector), out[place(i)])), i < n, each of the three only if asked for.
+struct PointwiseCall {
+    const int16_t* in;
+    ptrdiff_t in_stride;
+    int n;
+    int16_t* out;
+    ptrdiff_t out_stride;
+    const int32_t* places = nullptr;  // [n], a negative one is left out; null: place(i) = i
+    const int16_t* vector = nullptr;  // [outputs]
+    bool adds_to_out = false;
+    bool is_leaky = false;
+};
+
+// A depthwise 3x3 convolution of one row: tap t of output i is at taps[t] + i * strides[t].
+struct Depthwise {
+    int channels;           // multiple of kBlock
+    const int16_t* weight;  // [kTaps][channels]
+    const int32_t* start;
+    const int32_t* shift;
+};
+
+struct DepthwiseCall {
+    const int16_t* taps[kTaps];
+    ptrdiff_t strides[kTaps];
+    int n;
+    int16_t* out;
+    ptrdiff_t out_stride;
+};
+
+struct Kernels {
+    void (*pointwise)(const Pointwise&, const PointwiseCall&);
+    void (*depthwise)(const Depthwise&, const DepthwiseCall&);
+    // A loop that does nothing but multiply and add in registers, `rounds` times; returns the number of multiply-adds.
+    // Timed, it is what a thread could reach at most. Null for plain C++, where there is no one instruction to time.
+    uint64_t (*multiply_add)(uint64_t rounds) = nullptr;
+
+    // nets_rows.h, over n channels of one position.
+    void (*index_row)(const int16_t* said, int n, uint8_t* out) = nullptr;
+    void (*choose_row)(const float* values, const int16_t* mean, const int16_t* step, const uint8_t* index,
+                       const int16_t* dead_zone, int n, int16_t* symbols) = nullptr;
+    void (*reconstruct_row)(const int16_t* mean, const int16_t* symbols, const int16_t* step, int n,
+                        int16_t* out) = nullptr;
+    // in: [steps][n], in the order of the steps at a position of this phase; out: [n][steps], in the order of channels.
+    void (*float_row)(const int16_t* in, int n, int steps, int phase, float* out) = nullptr;
+};
+
+const Kernels& kernels_of(Isa isa);
+
+extern const Kernels kScalarKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels, kAvx512Kernels;
+#elif defined(__aarch64__)
+extern const Kernels kNeonKernels;
+#endif
+
+}  // namespace aec

@@ -1,0 +1,61 @@
+// NEON, as every aarch64 has it: widening multiply-adds, with one input for all outputs.
+#include <arm_neon.h>
+
+#include "engine/nets_simd.h"
+
+namespace aec {
+namespace {
+
+struct Neon {
+    using Sums = int32x4_t;
+    using Values = int16x8_t;
+    static constexpr int kLanes = 4;
+    static constexpr int kRows = 6, kSums = 4;  // 24 sums, 4 registers of weights, a few factors: 32 in all
+
+    struct Weights {
+        int16x8x2_t v[kSums / 2];  // of the first and of the second input
+    };
+    using Factor = int16x4_t;  // two of its four lanes
+    static Weights weights(const int16_t* p) { return {{vld2q_s16(p), vld2q_s16(p + 4 * kLanes)}}; }
+    static Factor factor(const int16_t* p) {
+        int32_t pair;
+        __builtin_memcpy(&pair, p, sizeof pair);
+        return vreinterpret_s16_s32(vdup_n_s32(pair));
+    }
+    static void multiply_add(Sums* sums, const Weights& w, Factor x) {
+        for (int v = 0; v < kSums / 2; ++v) {
+            sums[2 * v] = vmlal_lane_s16(sums[2 * v], vget_low_s16(w.v[v].val[0]), x, 0);
+            sums[2 * v] = vmlal_lane_s16(sums[2 * v], vget_low_s16(w.v[v].val[1]), x, 1);
+            sums[2 * v + 1] = vmlal_high_lane_s16(sums[2 * v + 1], w.v[v].val[0], x, 0);
+            sums[2 * v + 1] = vmlal_high_lane_s16(sums[2 * v + 1], w.v[v].val[1], x, 1);
+        }
+    }
+
+    static void tap_pair(Sums& low, Sums& high, Values x0, Values x1, Values w0, Values w1) {
+        low = vmlal_s16(low, vget_low_s16(x0), vget_low_s16(w0));
+        low = vmlal_s16(low, vget_low_s16(x1), vget_low_s16(w1));
+        high = vmlal_high_s16(high, x0, w0);
+        high = vmlal_high_s16(high, x1, w1);
+    }
+    static void split(Sums&, Sums&) {}
+    static Values join(Sums low, Sums high) { return vqmovn_high_s32(vqmovn_s32(low), high); }
+    static Values narrow(Sums a, Sums b) { return join(a, b); }
+
+    static Sums shift_right(Sums x, Sums count) { return vshlq_s32(x, vnegq_s32(count)); }
+    static Values add(Values a, Values b) { return vqaddq_s16(a, b); }
+    static Values leaky(Values x) { return vmaxq_s16(x, vshrq_n_s16(x, kLeakBits)); }
+    static Values zero() { return vdupq_n_s16(0); }
+    static Sums load(const int32_t* p) { return vld1q_s32(p); }
+    static Values load(const int16_t* p) { return vld1q_s16(p); }
+    static void store(int16_t* p, Values x) { vst1q_s16(p, x); }
+    template <class Vector>
+    static void keep(Vector& x) {
+        asm volatile("" : "+w"(x));
+    }
+};
+
+}  // namespace
+
+constexpr Kernels kNeonKernels = kernels_of<Neon>();
+
+}  // namespace aec

@@ -1,0 +1,48 @@
+// nets.h over the channels of one position: loops that the compiler turns into vectors, once for each instruction set.
+// In an anonymous namespace: isa.h says why.
+#pragma once
+
+#include "engine/nets_kernels.h"
+
+namespace aec {
+namespace {
+
+void index_row(const int16_t* said, int n, uint8_t* out) {
+    for (int i = 0; i < n; ++i) out[i] = index_of(said[i]);
+}
+
+void choose_row(const float* values, const int16_t* mean, const int16_t* step, const uint8_t* index,
+                const int16_t* dead_zone, int n, int16_t* symbols) {
+    for (int i = 0; i < n; ++i)
+        symbols[i] = choose_symbol(to_fixed(values[i]), mean[i], step[i], index[i], dead_zone[i]);
+}
+
+void reconstruct_row(const int16_t* mean, const int16_t* symbols, const int16_t* step, int n, int16_t* out) {
+    for (int i = 0; i < n; ++i) out[i] = reconstruct(mean[i], symbols[i], step[i]);
+}
+
+template <int kSteps>
+void interleave(const int16_t* in, int n, int phase, float* out) {
+    const int16_t* groups[kSteps];
+    for (int group = 0; group < kSteps; ++group) groups[group] = in + (group ^ phase) * n;
+    for (int i = 0; i < n; ++i)
+        for (int group = 0; group < kSteps; ++group) out[kSteps * i + group] = to_float(groups[group][i]);
+}
+
+void float_row(const int16_t* in, int n, int steps, int phase, float* out) {
+    if (steps == 2)
+        interleave<2>(in, n, phase, out);
+    else
+        interleave<4>(in, n, phase, out);
+}
+
+constexpr Kernels with_rows(Kernels kernels) {
+    kernels.index_row = index_row;
+    kernels.choose_row = choose_row;
+    kernels.reconstruct_row = reconstruct_row;
+    kernels.float_row = float_row;
+    return kernels;
+}
+
+}  // namespace
+}  // namespace aec

@@ -1,0 +1,47 @@
+// The kernels in plain C++: what the vector ones must equal. (Where there are none, walk.py runs the reference.)
+#include "engine/nets_rows.h"
+
+namespace aec {
+namespace {
+
+int32_t product(int16_t a, int16_t b) { return static_cast<int32_t>(a) * b; }
+
+void pointwise(const Pointwise& conv, const PointwiseCall& call) {
+    for (int i = 0; i < call.n; ++i) {
+        const ptrdiff_t place = call.places ? call.places[i] : i;
+        if (place < 0) continue;
+        const int16_t* in = call.in + i * call.in_stride;
+        int16_t* out = call.out + place * call.out_stride;
+        const int16_t* weight = conv.weight;
+        for (int first = 0; first < conv.outputs; first += kBlock) {
+            int32_t sum[kBlock];
+            for (int o = 0; o < kBlock; ++o) sum[o] = conv.start[first + o];
+            for (int pair = 0; pair < conv.input_pairs; ++pair, weight += 2 * kBlock)
+                for (int o = 0; o < kBlock; ++o)
+                    sum[o] += product(in[2 * pair], weight[2 * o]) + product(in[2 * pair + 1], weight[2 * o + 1]);
+            for (int o = 0; o < kBlock; ++o) {
+                const int channel = first + o;
+                int16_t x = rescale(sum[o], conv.shift[channel]);
+                if (call.vector) x = add(x, call.vector[channel]);
+                if (call.adds_to_out) x = add(x, out[channel]);
+                out[channel] = call.is_leaky ? leaky(x) : x;
+            }
+        }
+    }
+}
+
+void depthwise(const Depthwise& conv, const DepthwiseCall& call) {
+    for (int i = 0; i < call.n; ++i)
+        for (int c = 0; c < conv.channels; ++c) {
+            int32_t sum = conv.start[c];
+            for (int t = 0; t < kTaps; ++t)
+                sum += product(call.taps[t][i * call.strides[t] + c], conv.weight[t * conv.channels + c]);
+            call.out[i * call.out_stride + c] = rescale(sum, conv.shift[c]);
+        }
+}
+
+}  // namespace
+
+constexpr Kernels kScalarKernels = with_rows({pointwise, depthwise});
+
+}  // namespace aec

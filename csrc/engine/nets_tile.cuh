@@ -1,0 +1,173 @@
+// A chain of layers on one tile of positions, by one block of threads: a kernel whose program is data.
+//
+// A loop over described layers, and not a kernel for each chain, because of instructions: a layer of a small tile runs
+// through its code once or twice, so code that every layer had for itself would be fetched for longer than it runs.
+#pragma once
+
+#include "engine/convolve.cuh"
+#include "engine/segment.h"
+
+namespace aec {
+
+// Channels of a tile in shared memory, [rows][pitch], after `before` other channels of all rows.
+struct Region {
+    int before = 0, pitch = 0;
+};
+
+// out = Leaky(Add(Add(conv(in), vector), out)), each of the three only if asked for.
+struct Layer {
+    Conv conv;
+    Region in, out;
+    bool adds_vector = false, adds_to_out = false, is_leaky = false;
+    bool stays = false;    // in shared memory, in `out`
+    Plane memory = {};     // where else it goes, if anywhere
+    bool is_heads = false; // or else: where Program::heads says
+};
+
+struct Heads {  // of step k
+    int steps, k, group_size;
+    int16_t* means;
+    uint8_t* indexes;
+};
+
+constexpr int kMaxLayers = 6;
+
+struct Program {
+    int height, width;  // of the plane whose tiles these are
+    int steps;          // variants of convolutions are by a tile's phase; 0: by blockIdx.y, a quarter of an upsampling
+    const uint8_t* image;
+    const int16_t* vector;  // [channels], a quality's; null: none
+    int vector_channels;
+    int64_t vector_stride;  // from one variant's to the next
+    int pitch;              // of all regions together
+
+    // How it begins: with planes as they are ...
+    struct Source {
+        Plane plane = {};
+        int channels = 0;
+        Region to;
+    } sources[2];
+    // ... or in the middle of a Block: t as it is, and space(s).
+    BodyLayout body;
+    Plane t = {}, s = {};
+    Region t_to, s_to;
+
+    int n_layers = 0;
+    Layer layers[kMaxLayers];
+    Heads heads = {};
+};
+
+// --------------------------------------------------------------------------------------------------------------- tiles
+
+// Of the four classes of positions in 2x2 squares, one after the other, each in whole tiles. So all positions of a tile
+// have one phase.
+inline int64_t tile_count(int height, int width, int rows) {
+    int64_t n = 0;
+    for (int parity = 0; parity < 4; ++parity)
+        n += (static_cast<int64_t>(parity_count(height, parity >> 1)) * parity_count(width, parity & 1) + rows - 1) /
+             rows;
+    return n;
+}
+
+struct TileRank {
+    int y, x;  // parities
+    int n;     // which of the tiles of that class
+};
+
+__device__ inline TileRank find_tile(int height, int width, int rows) {
+    int n = blockIdx.x;
+    for (int parity = 0;; ++parity) {
+        const int y = parity >> 1, x = parity & 1;
+        const int tiles = (parity_count(height, y) * parity_count(width, x) + rows - 1) / rows;
+        if (n < tiles) return {y, x, n};
+        n -= tiles;
+    }
+}
+
+// Of row `row` of a tile.
+__device__ inline int place_of(const TileRank& tile, int height, int width, int rows, int row) {
+    const int rank = tile.n * rows + row, columns = parity_count(width, tile.x), y = 2 * (rank / columns) + tile.y;
+    return y < height ? y << 16 | (2 * (rank % columns) + tile.x) : kNowhere;
+}
+
+inline size_t shared_bytes(int rows, int vector_channels, int pitch) {
+    return rows * (sizeof(int) + pitch * sizeof(int16_t)) + vector_channels * sizeof(int16_t);
+}
+
+// ------------------------------------------------------------------------------------------------------------- results
+
+__device__ inline void store_head(const Heads& heads, int phase, int height, int width, int place, int channel,
+                                  int16_t value) {
+    const int index = channel - heads.group_size;
+    if (index >= heads.group_size) return;
+    const int64_t at = channel_start(heads.steps, heads.k, heads.k ^ phase, height, width) +
+                       static_cast<int64_t>(index < 0 ? channel : index) * height * width +
+                       rank_of(heads.steps, phase, width, place >> 16, place & 0xFFFF);
+    if (index < 0)
+        heads.means[at] = value;
+    else
+        heads.indexes[at] = index_of(value);
+}
+
+template <int kTiles>
+// __grid_constant__: or the compiler would copy what is indexed to memory of each thread.
+__global__ void __launch_bounds__(kThreads) tile_kernel(const __grid_constant__ Program program) {
+    constexpr int kRows = kTiles * kMmaRows;
+    const TileRank tile = find_tile(program.height, program.width, kRows);
+    const int phase = phase_of(tile.y, tile.x, program.steps);  // not used if there are no steps
+    const int variant = program.steps ? phase : blockIdx.y;
+    Fetched fetched;
+    fetch_first(fetched, program.image, variant_of(program.layers[0].conv, variant));
+
+    int* const places = shared_memory<int>();
+    int16_t* const vector = reinterpret_cast<int16_t*>(places + kRows);
+    int16_t* const channels = vector + program.vector_channels;
+    const auto start_of = [&](const Region& region) { return channels + kRows * region.before; };
+    if (threadIdx.x < kRows) places[threadIdx.x] = place_of(tile, program.height, program.width, kRows, threadIdx.x);
+    for (int i = threadIdx.x; i < program.vector_channels / 8; i += kThreads)
+        reinterpret_cast<Quad*>(vector)[i] =
+            reinterpret_cast<const Quad*>(program.vector + variant * program.vector_stride)[i];
+    __syncthreads();
+    if (program.s.data)
+        convolve_space<kTiles>(program.image, program.body, program.s, program.t, places, start_of(program.s_to),
+                               start_of(program.t_to), program.s_to.pitch);
+#pragma unroll 1
+    for (const Program::Source& source : program.sources)
+        if (source.plane.data)
+            gather<kTiles>(source.plane, source.channels, places, start_of(source.to), source.to.pitch);
+
+#pragma unroll 1
+    for (int i = 0; i < program.n_layers; ++i) {
+        const Layer& layer = program.layers[i];
+        const Conv next = i + 1 < program.n_layers ? variant_of(program.layers[i + 1].conv, variant) : Conv();
+        int16_t* const out = start_of(layer.out);
+        __syncthreads();
+        convolve<kTiles>(
+            program.image, variant_of(layer.conv, variant), start_of(layer.in), layer.in.pitch, fetched, next,
+            [&](int row, int channel, int16_t a, int16_t b) {
+                int16_t* const here = out + row * layer.out.pitch + channel;
+                if (layer.adds_vector) {
+                    const Pair q = load(vector + channel);
+                    a = add(a, q.first), b = add(b, q.second);
+                }
+                if (layer.adds_to_out) {
+                    const Pair before = load(here);
+                    a = add(before.first, a), b = add(before.second, b);
+                }
+                if (layer.is_leaky) a = leaky(a), b = leaky(b);
+                if (layer.stays) store(here, a, b);
+                const int place = places[row];
+                if (place == kNowhere) return;
+                if (layer.memory.data) {
+                    const int quarter = (variant >> 1) << 16 | (variant & 1);
+                    store(layer.memory.at(program.steps ? place : 2 * place + quarter) + channel, a, b);
+                }
+                if (layer.is_heads) {
+                    store_head(program.heads, phase, program.height, program.width, place, channel, a);
+                    store_head(program.heads, phase, program.height, program.width, place, channel + 1, b);
+                }
+            });
+    }
+}
+
+}  // namespace aec

@@ -1,0 +1,83 @@
+// What the bind*.cpp share. They alone know Python: they check arguments, let go of the GIL and turn faults into
+// exceptions. bind_nets_cuda.cpp keeps the GIL: before a launch run_kernel sets how much shared memory the kernel may
+// have, by the model's size, and another thread could lower that between the two.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string>
+
+#include "base/status.h"
+
+namespace aec {
+
+namespace py = pybind11;
+
+template <class T>
+using Array = py::array_t<T, 0>;
+
+template <class T>
+void check_aligned(const Array<T>& array, const char* name) {
+    if (reinterpret_cast<uintptr_t>(array.data()) % alignof(T) != 0)
+        throw py::value_error(std::string(name) + " is not aligned");
+}
+
+template <class T>
+const T* vector_of(const Array<T>& array, const char* name, py::ssize_t n) {
+    if (array.ndim() != 1 || !(array.flags() & py::array::c_style))
+        throw py::value_error(std::string(name) + " must be one-dimensional and contiguous");
+    if (array.size() != n)
+        throw py::value_error(std::string(name) + " has " + std::to_string(array.size()) + " elements, expected " +
+                              std::to_string(n));
+    check_aligned(array, name);
+    return array.data();
+}
+
+template <class T>
+T* writable_vector_of(Array<T>& array, const char* name, py::ssize_t n) {
+    vector_of(array, name, n);
+    return array.mutable_data();  // ValueError if read-only
+}
+
+struct CorruptPayload : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+inline void raise(const Fault& fault) {
+    if (!fault) return;
+    const bool corrupt = is_corruption(fault.status);
+    const std::string where = (corrupt ? "stream " : "position ") + std::to_string(fault.at);
+    const std::string message = where + ": " + describe(fault.status) + " (found " + std::to_string(fault.found) + ")";
+    if (corrupt) throw CorruptPayload(message);
+    throw py::value_error(message);
+}
+
+// Any contiguous bytes-like object, for as long as this lives.
+class Bytes {
+public:
+    explicit Bytes(const py::object& object) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_SIMPLE) != 0) throw py::error_already_set();
+    }
+    ~Bytes() { PyBuffer_Release(&view_); }
+    Bytes(const Bytes&) = delete;
+    Bytes& operator=(const Bytes&) = delete;
+    const uint8_t* data() const { return static_cast<const uint8_t*>(view_.buf); }
+    size_t size() const { return view_.len; }
+
+private:
+    Py_buffer view_;
+};
+
+// Addresses in device memory travel as integers: tensor.data_ptr().
+template <class T>
+T* pointer(uintptr_t address) {
+    return reinterpret_cast<T*>(address);
+}
+
+void bind_nets(py::module_& m);
+void bind_cuda(py::module_& m);  // only with AEC_WITH_CUDA, as the next
+void bind_nets_cuda(py::module_& m);
+
+}  // namespace aec

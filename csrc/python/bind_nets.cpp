@@ -1,0 +1,92 @@
+#include "engine/nets_cpu.h"
+#include "python/bind.h"
+
+namespace aec {
+namespace {
+
+Tensor tensor_of(const py::array& array, const std::string& name) {
+    if (!(array.flags() & py::array::c_style)) throw py::value_error(name + " must be contiguous");
+    if (reinterpret_cast<uintptr_t>(array.data()) % array.itemsize() != 0)
+        throw py::value_error(name + " is not aligned");
+    const std::vector<int64_t> shape(array.shape(), array.shape() + array.ndim());
+    if (py::isinstance<Array<int16_t>>(array)) return {Tensor::kInt16, shape, array.data()};
+    if (py::isinstance<Array<int32_t>>(array)) return {Tensor::kInt32, shape, array.data()};
+    if (py::isinstance<Array<uint8_t>>(array)) return {Tensor::kUint8, shape, array.data()};
+    throw py::value_error(name + " must be int16, int32 or uint8");
+}
+
+std::shared_ptr<Nets> nets_from(const std::map<std::string, py::array>& arrays, int latents, int hyper, int context,
+                                int steps) {
+    Tensors tensors;
+    for (const auto& [name, array] : arrays) tensors[name] = tensor_of(array, name);
+    const py::gil_scoped_release release;
+    return std::make_shared<Nets>(NetsConfig{latents, hyper, context, steps}, tensors);
+}
+
+void predict(Walk& walk, int k, Array<uint8_t>& indexes) {
+    uint8_t* out = writable_vector_of(indexes, "indexes", walk.segment_size(k));
+    const py::gil_scoped_release release;
+    walk.predict(k, out);
+}
+
+void choose(Walk& walk, int k, const Array<float>& values, const Array<int16_t>& dead_zones,
+            Array<int16_t>& symbols) {
+    int16_t* out = writable_vector_of(symbols, "symbols", walk.segment_size(k));
+    if (values.ndim() != 3 || values.shape(0) != walk.channels(k) || values.shape(1) != walk.grid(k).height() ||
+        values.shape(2) != walk.grid(k).width())
+        throw py::value_error("values are of another shape than the segment's tensor");
+    ptrdiff_t strides[3];
+    for (int i = 0; i < 3; ++i) {
+        if (values.strides(i) % py::ssize_t{sizeof(float)} != 0) throw py::value_error("values are strided by parts of a number");
+        strides[i] = values.strides(i) / py::ssize_t{sizeof(float)};
+    }
+    check_aligned(values, "values");
+    const int16_t* zones = vector_of(dead_zones, "dead_zones", kIndexCount);
+    const Floats floats = {values.data(), strides[0], strides[1], strides[2]};
+    const py::gil_scoped_release release;
+    walk.choose(k, floats, zones, out);
+}
+
+void accept(Walk& walk, int k, const Array<int16_t>& symbols) {
+    const int16_t* in = vector_of(symbols, "symbols", walk.segment_size(k));
+    const py::gil_scoped_release release;
+    walk.accept(k, in);
+}
+
+Array<float> latents(const Walk& walk) {
+    const Grid& grid = walk.grid(1);
+    Array<float> out({grid.height(), grid.width(), walk.channels(1)});
+    float* data = out.mutable_data();
+    const py::gil_scoped_release release;
+    walk.latents(data);
+    return out;
+}
+
+}  // namespace
+
+void bind_nets(py::module_& m) {
+    py::class_<Nets, std::shared_ptr<Nets>>(m, "Nets")
+        .def(py::init(&nets_from), py::arg("tensors"), py::kw_only(), py::arg("latents"), py::arg("hyper"),
+             py::arg("context"), py::arg("steps"));
+    py::class_<Walk>(m, "Walk")
+        .def(py::init([](std::shared_ptr<Nets> nets, int quality, int height, int width, int threads) {
+                 return std::make_unique<Walk>(std::move(nets), quality, height, width, threads);
+             }),
+             py::arg("nets").none(false), py::arg("quality"), py::arg("height"), py::arg("width"), py::arg("threads") = 1)
+        .def_property_readonly("segments", &Walk::segments)
+        .def("segment_size", &Walk::segment_size, py::arg("k"))
+        .def("predict", &predict, py::arg("k"), py::arg("indexes").noconvert())
+        .def("choose", &choose, py::arg("k"), py::arg("values").noconvert(), py::arg("dead_zones").noconvert(),
+             py::arg("symbols").noconvert())
+        .def("accept", &accept, py::arg("k"), py::arg("symbols").noconvert())
+        .def("latents", &latents);
+    m.def(
+        "multiply_add_loop",
+        [](uint64_t rounds) {
+            const Kernels& kernels = kernels_of(current_isa());
+            return kernels.multiply_add ? kernels.multiply_add(rounds) : 0;
+        },
+        py::arg("rounds"), py::call_guard<py::gil_scoped_release>());
+}
+
+}  // namespace aec
