@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 import codec
-from codec.coding import model_file
 from codec.container import format
 from codec.container.metadata import Metadata
+from codec.nets import torch_codec
 from codec.picture.pixels import to_numpy, to_pixels
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.aec"))
@@ -27,7 +27,7 @@ def test_golden_file_decodes_to_its_latents_and_pixels(path):
     data = path.read_bytes()
     header = codec.inspect(data)
     if not header.stored:
-        latents = coded.latents(model_file.load(model, torch.device("cpu")), data)
+        latents = coded.latents(torch_codec.load(model, torch.device("cpu")), data)
         assert hashlib.sha256(b"".join(t.numpy().tobytes() for t in latents)).hexdigest() == expected["latents_sha256"]
     blocks = {k: bytes.fromhex(v) for k, v in expected.get("metadata", {}).items()}
     assert codec.read_metadata(data) == Metadata(**blocks)
@@ -51,7 +51,7 @@ def test_every_format_version_has_golden_files():
 
 @pytest.mark.parametrize(("number", "name"), [(0, "v1-tiny2-1x1.aec"), (1, "v1-told2-alpha-1x1.aec")])
 def test_hex_dumps_in_the_specification_are_golden_files(number, name):
-    text = (Path(codec.__file__).parent / "FORMAT.md").read_text()
+    text = (Path(codec.__file__).parent / "container" / "FORMAT.md").read_text()
     dump = re.findall(r"```\n(.*?)```", text[text.index("## 9.") :], re.DOTALL)[number]
     found = bytes.fromhex("".join(line.split("|")[0] for line in dump.splitlines()))
     assert found == (Path(__file__).parent / "golden" / name).read_bytes()
