@@ -21,12 +21,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.coding.model_file import resolve_device
+from codec.coding.device import resolve_device
+from codec.coding.model_config import CONFIGS
 from codec.metrics import bd_rate
 from codec.nets import layers
 from codec.nets.coding_order import step_of
 from codec.nets.layers import saturate
-from codec.nets.model import CONFIGS, INDEX_UNIT, Model
+from codec.nets.model import INDEX_UNIT, Model
 from codec.train import loop
 from codec.train.images import Crops, load_images
 from codec.train.loop import SIDE, Options, Run, learning_rate_at

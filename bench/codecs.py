@@ -132,20 +132,21 @@ def _aec_about(options: _Options) -> About:
 
     from codec import api
     from codec.coding import model_file
+    from codec.coding.device import resolve_device
 
     try:
         number = importlib.metadata.version("aec-codec")
     except importlib.metadata.PackageNotFoundError:
         number = "(not installed)"
-    model = model_file.find(options.model)
-    device = model_file.resolve_device(options.device)
+    path = model_file.find(options.model)
+    device = resolve_device(options.device)
     where = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"
     # The id is the decoder's, by which `aec info` and bench/training.md name the model; the hash is the encoder's too.
-    identity = f"{model_file.load(model, device).id.hex()}, {hashlib.sha256(model.read_bytes()).hexdigest()[:12]}"
+    identity = f"{model_file.load(path).id.hex()}, {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     effort = options.effort or api.DEFAULT_EFFORT
     return About(
         version=f"aec {number}, code {_code_hash()}, torch {torch.__version__}",
-        settings=f"device={where} model={model.stem} ({identity}) effort={effort}",
+        settings=f"device={where} model={path.stem} ({identity}) effort={effort}",
         threads=torch.get_num_threads(),
     )
 
@@ -167,11 +168,12 @@ def _aec_missing(options: _Options) -> str | None:
     try:
         from codec import errors
         from codec.coding import model_file
+        from codec.coding.device import resolve_device
     except ImportError as error:
         return f"aec does not import: {error}"
     try:
         model_file.find(options.model)
-        model_file.resolve_device(options.device)
+        resolve_device(options.device)
     except (errors.AecError, ValueError) as error:
         return str(error)
     return None
@@ -181,9 +183,9 @@ def _aec_resident(options: _Options) -> Resident | None:
     import torch
 
     import codec
-    from codec.coding import model_file
+    from codec.coding.device import resolve_device
 
-    device = model_file.resolve_device(options.device)
+    device = resolve_device(options.device)
     if device.type != "cuda":
         return None
     return Resident(

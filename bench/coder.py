@@ -30,7 +30,7 @@ import numpy as np
 
 from codec import _C
 from codec.coding import rans
-from codec.nets.cdf_tables import allocate, gaussian_pmf, scales
+from codec.coding.cdf_tables import allocate, gaussian_pmf, scales
 
 from .machine import machine_line, source_commit
 from .symbols import Model, Symbols, joined, of_pictures, pictures, sample

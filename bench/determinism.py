@@ -166,7 +166,7 @@ def _control(
     """
     import torch
 
-    from codec.nets.cdf_tables import INDEX_COUNT
+    from codec.coding.cdf_tables import INDEX_COUNT
     from codec.nets.coding_order import step_of
     from codec.nets.integer import FRACTION_BITS
     from codec.nets.model import INDEX_UNIT
@@ -190,10 +190,10 @@ def worker(folder: Path, environment: str, variations: list[str]) -> None:
     """Run in a process of its own, whose environment variables are the setting: folder/NAME.json for all variations."""
     import torch
 
-    from codec.coding import model_file
+    from codec.nets import torch_codec
 
     job = json.loads((folder / "job.json").read_text())
-    codec, quality = model_file.load(Path(job["model"]), torch.device("cpu")), job["quality"]
+    codec, quality = torch_codec.load(Path(job["model"]), torch.device("cpu")), job["quality"]
     wide = job["wide_control"]
     twin, rows = float_twin(codec.net), []
     for variation in variations:
@@ -259,10 +259,11 @@ def matrix(
     from codec.api import DEFAULT_EFFORT
     from codec.coding import model_file, tiles
     from codec.container.format import Tile
+    from codec.nets import torch_codec
     from codec.picture.pixels import to_pixels
 
     path = model_file.find(model).resolve()
-    codec = model_file.load(path, torch.device("cpu"))
+    codec = torch_codec.load(path, torch.device("cpu"))
     variations = ["", *(v for v in variations if v)]
     module = __spec__.name
     root = Path(__file__).resolve().parents[module.count(".")]

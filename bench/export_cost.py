@@ -12,10 +12,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from codec.coding import model_file, tiles
+from codec.coding import tiles
 from codec.container import format
 from codec.metrics import psnr
+from codec.nets import torch_codec
 from codec.picture.pixels import to_pixels, to_samples
+from codec.train import export
 from codec.train.images import load_images
 from codec.train.loop import Options, Run
 
@@ -31,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     images, _ = load_images(args.images, 1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.safetensors")
-        model_file.save(path, model)
-        exported = model_file.load(path, torch.device("cpu"))
+        export.save(path, model)
+        exported = torch_codec.load(path, torch.device("cpu"))
         print("quality  float bits/px  file bits/px  difference  float PSNR  file PSNR")
         for quality in args.qualities:
             sums = torch.zeros(4, dtype=torch.float64)

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codec.coding.model_config import LATENT_STRIDE
 from codec.nets.layers import saturate
-from codec.nets.model import LATENT_STRIDE, Synthesis, linear
+from codec.nets.model import Synthesis, linear
 from codec.train.images import load_images
 from codec.train.loop import Options, Run
 

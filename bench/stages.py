@@ -22,7 +22,9 @@ from PIL import Image
 import codec
 from codec.api import DEFAULT_EFFORT
 from codec.coding import model_file, payloads, tiles
+from codec.coding.device import resolve_device
 from codec.container import format
+from codec.nets import torch_codec
 from codec.nets.layers import exact_convolutions
 from codec.picture.pixels import to_pixels
 
@@ -41,8 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = parser.parse_args(argv)
 
-    device = model_file.resolve_device(args.device)
-    model = model_file.load(model_file.find(args.model), device)
+    device = resolve_device(args.device)
+    model = torch_codec.load(model_file.find(args.model), device)
     times: dict[str, list[float]] = defaultdict(list)
     for path in args.images:
         picture = Image.open(path).convert("RGB")
@@ -71,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
 
 @torch.inference_mode()
 @exact_convolutions  # as codec.decode
-def stages(model: model_file.Codec, picture: Image.Image, quality: int) -> dict[str, float]:
+def stages(model: torch_codec.Codec, picture: Image.Image, quality: int) -> dict[str, float]:
     """Seconds of each stage, once. The picture must fit one tile."""
     times = {}
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.numpy import load_file
 
 from codec.api import DEFAULT_EFFORT
 from codec.coding import model_file, payloads, rans
+from codec.coding.cdf_tables import cost_bits
 from codec.coding.tiles import analyse
 from codec.container.format import Header
 from codec.io import IMAGE_SUFFIXES
-from codec.nets.cdf_tables import cost_bits
+from codec.nets import torch_codec
 from codec.picture.pixels import to_pixels
 
 KODAK = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "test" / "kodak"
@@ -66,8 +66,8 @@ class Model:
 
     @classmethod
     def shipped(cls) -> Model:
-        tensors = load_file(model_file.find(None))
-        return cls.of(*(tensors[f"tables.{name}"] for name in ("freqs", "limits", "raw_bits")))
+        tensors = model_file.load(model_file.find(None)).tensors
+        return cls.of(*(tensors[f"tables.{name}"] for name in model_file.TABLES))
 
     def information_bits(self, data: Symbols) -> float:
         """What an ideal coder would write under these tables: FORMAT §5's frequencies, raw bits and escapes."""
@@ -119,7 +119,7 @@ def _synthetic(seed: int) -> Image.Image:
 
 
 @torch.inference_mode()
-def quantised(codec: model_file.Codec, picture: Image.Image, quality: int) -> Symbols:
+def quantised(codec: torch_codec.Codec, picture: Image.Image, quality: int) -> Symbols:
     """One picture's symbols; it must fit one tile."""
     pixels = to_pixels(picture)
     (tile,) = Header(*picture.size, quality, codec.id, tile=TILE).tiles
@@ -136,7 +136,7 @@ def of_pictures(found: Sequence[Image.Image], qualities: Sequence[int], n_coded:
     Raises:
         ValueError: the model skips every symbol.
     """
-    codec = model_file.load(model_file.find(None), torch.device("cpu"))
+    codec = torch_codec.load(model_file.find(None), torch.device("cpu"))
     tiles: list[Symbols] = []
     total = 0
     while total < n_coded:

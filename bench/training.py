@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from codec.coding.model_file import resolve_device
-from codec.nets.model import CONFIGS
+from codec.coding.device import resolve_device
+from codec.coding.model_config import CONFIGS
 from codec.train.images import Crops, load_images
 from codec.train.loop import SIDE, Options, Run
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from .coding.model_file import Codec
+    from .nets.torch_codec import Codec
     from .picture.pixels import Pixels
 
 TILE = 1024
@@ -60,7 +60,7 @@ def encode(
         device: "auto", "cpu", "cuda" or "cuda:N".
         model: name of a shipped model ("eye", the default, or "psnr") or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
-            more bits than its error is worth (`codec.nets.cdf_tables.dead_zones`). 3..9: 1 to 16 steps down the
+            more bits than its error is worth (`codec.coding.cdf_tables.dead_zones`). 3..9: 1 to 16 steps down the
             gradient of squared error and SSIMULACRA 2 (`codec.coding.perceptual_refinement`), each as long as three or
             four encodings. A model for squared error, such as "psnr", chooses all once more at 2, knowing what the
             decoder makes of them (`codec.coding.refinement`), and oftener from 3 on. One for MS-SSIM alone is left as
@@ -107,6 +107,8 @@ def encode(
     if metadata is not None and not isinstance(metadata, Metadata):
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
     from .coding import model_file
+    from .coding.device import resolve_device
+    from .nets import torch_codec
     from .picture import stored
     from .picture.pixels import to_pixels
 
@@ -124,7 +126,7 @@ def encode(
             files.append(stored.original(pixels, source))
         files = [file for file in files if file and len(file) <= limit]  # what is exact has no need of more bytes
     if not files:
-        codec = model_file.load(model_file.find(model), model_file.resolve_device(device))
+        codec = torch_codec.load(model_file.find(model), resolve_device(device))
         wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality)
         files.append(_by_network(codec, pixels, wanted, progress))
         if files[0] is None or limit is None and stored.may_take_less(pixels, len(files[0])):
@@ -232,14 +234,15 @@ def decode(
     header = layout.header if depth is None else replace(layout.header, depth=depth)
     tile = Tile(0, 0, header.width, header.height) if region is None else _region(region, header)
     shrink = SCALES[scale]
-    from .coding import model_file
+    from .coding.device import resolve_device
+    from .nets import torch_codec
     from .picture.pixels import to_numpy, to_pil, to_torch
 
-    torch_device = model_file.resolve_device(device)
+    torch_device = resolve_device(device)
     if header.stored:
         pixels = _of_stored(layout, tile, shrink, header.depth)
     else:
-        codec = model_file.load_for(header.model_id, model, torch_device)
+        codec = torch_codec.load_for(header.model_id, model, torch_device)
         pixels = _of_network(layout, header, codec, tile, shrink, output == "torch")
     if output == "torch":
         return to_torch(pixels).contiguous().to(torch_device)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from codec.coding import tiles
-from codec.coding.model_file import Codec
 from codec.container import format
+from codec.nets.torch_codec import Codec
 from codec.picture import alpha
 from codec.picture.pixels import Pixels, to_pixels
 

@@ -33,7 +33,10 @@ if EMULATION:
 
 import codec  # noqa: E402
 from codec.coding import model_file  # noqa: E402
-from codec.nets.model import Config, Model  # noqa: E402
+from codec.coding.model_config import Config  # noqa: E402
+from codec.nets import torch_codec  # noqa: E402
+from codec.nets.model import Model  # noqa: E402
+from codec.train import export  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -59,13 +62,13 @@ def threads():
 
 @pytest.fixture(scope="module")
 def shipped():
-    return model_file.load(model_file.find(None), torch.device("cpu"))
+    return torch_codec.load(model_file.find(None), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
 def psnr_model():
     """The shipped one that is trained for squared error, and refined by it."""
-    return model_file.load(model_file.find("psnr"), torch.device("cpu"))
+    return torch_codec.load(model_file.find("psnr"), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,7 @@ def tiny_model(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
-    model_id = model_file.save(path, Model(config))
+    model_id = export.save(path, Model(config))
     return path, model_id
 
 

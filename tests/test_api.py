@@ -14,8 +14,9 @@ from PIL import Image
 import codec
 from codec.api import EFFORTS, TILE
 from codec.coding import model_file, payloads, rans, tiles
+from codec.coding.cdf_tables import cost_bits
 from codec.container import format
-from codec.nets.cdf_tables import cost_bits
+from codec.nets import torch_codec
 from codec.nets.model import level_lambda
 from codec.picture import fidelity
 from codec.picture.pixels import to_pixels
@@ -84,7 +85,7 @@ def error_near_boundaries(image, quality, side, effort=2) -> tuple[float, float]
 
     Relative to untiled, for a picture need not be equally hard everywhere.
     """
-    shipped = model_file.load(model_file.find(None), CPU)
+    shipped = torch_codec.load(model_file.find(None), CPU)
     tiled, whole = (
         codec.decode(coded.file(shipped, image, quality, s, effort), output="numpy")
         for s in (side, format.MIN_TILE << 6)
@@ -485,7 +486,7 @@ def test_arbitrary_payloads_give_a_picture_or_a_corrupt_error(payload, quality, 
 
 
 def model_id():
-    return model_file.load(model_file.find(None), CPU).id
+    return model_file.load(model_file.find(None)).id
 
 
 def test_a_payload_read_with_another_quality_or_size_gives_a_picture_or_a_corrupt_error():

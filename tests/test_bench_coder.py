@@ -10,7 +10,7 @@ from PIL import Image
 
 from codec import _C
 from codec.coding import rans
-from codec.nets.cdf_tables import gaussian_tables
+from codec.coding.cdf_tables import gaussian_tables
 
 try:
     import bench  # the tree

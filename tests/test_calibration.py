@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codec.coding import model_file
-from codec.nets.model import MAX_LEVEL
+from codec.coding.model_config import MAX_LEVEL
+from codec.nets import torch_codec
 from codec.picture.ssimulacra2 import ssimulacra2
+from codec.train import export
 from codec.train.quality_levels import EVEN_LEVELS, LEAST_SLOPE, MEASURED, calibrated_levels, levels_for
 
 AT = EVEN_LEVELS.numpy()[np.array(MEASURED) - 1]
@@ -35,11 +37,11 @@ def test_pictures_that_have_no_score_leave_the_levels_even(shipped):
 
 def test_a_calibrated_model_has_its_qualities_scores_on_its_pictures(tmp_path):
     image = photos.astronaut()[:128, 128:320]
-    model = model_file.float_model(model_file.find(None))
-    model_file.save(tmp_path / "even.safetensors", model, None, "eye", EVEN_LEVELS)
-    even = model_file.load(tmp_path / "even.safetensors", torch.device("cpu"))
+    model = export.float_model(model_file.find(None))
+    export.save(tmp_path / "even.safetensors", model, None, "eye", EVEN_LEVELS)
+    even = torch_codec.load(tmp_path / "even.safetensors", torch.device("cpu"))
     levels = calibrated_levels(even, [image])
-    model_file.save(tmp_path / "calibrated.safetensors", model, None, "eye", levels)
+    export.save(tmp_path / "calibrated.safetensors", model, None, "eye", levels)
     import codec
 
     for q in (50, 70):

@@ -12,8 +12,8 @@ from shell import aec, files, here
 import codec
 from codec.cli import arguments, parser
 from codec.coding import model_file
-from codec.nets import losses
-from codec.nets.model import CONFIGS, TUNES
+from codec.coding.model_config import CONFIGS, TUNES
+from codec.nets import losses, torch_codec
 from codec.train.loop import Options, Run, checkpoint_path
 from codec.train.quality_levels import EVEN_LEVELS
 
@@ -50,7 +50,7 @@ def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_c
 
     image = photos.photo(70, 50, seed=9)
     packed = codec.encode(image, 80, model=model)
-    assert codec.inspect(packed).model_id == model_file.load(model, torch.device("cpu")).id
+    assert codec.inspect(packed).model_id == model_file.load(model).id
     assert photos.psnr(codec.decode(packed, model=model, output="numpy"), image) > 15
     (tmp_path / "x.aec").write_bytes(packed)
     assert here("decompress", tmp_path / "x.aec") == 6
@@ -75,7 +75,7 @@ def test_a_model_tuned_for_ms_ssim_says_so_and_its_symbols_are_not_refined(tmp_p
     assert here("train", tmp_path, "-o", model, "--minutes", 0.002, "--tune", "ms-ssim", *options) == 0
     scores = r"q  40  .* bpp  SSIMULACRA 2 -?\d+\.\d\d  MS-SSIM 0\.\d{4}  PSNR \d+\.\d\d\n"
     assert re.search(scores, capsys.readouterr().err)
-    assert model_file.load(model, torch.device("cpu")).tune == "ms-ssim"
+    assert model_file.load(model).tune == "ms-ssim"
     plain, zeros, thorough = (codec.encode(photos.photo(64, 80), 60, effort=e, model=model) for e in (1, 2, 9))
     assert zeros == thorough and len(zeros) < len(plain)
     for further in (Run.load(checkpoint_path(model), Options(1)), Run.start_from(model, Options(1))):
@@ -90,7 +90,7 @@ def test_no_minutes_fit_tables_and_qualities_and_train_nothing(tmp_path, tiny_mo
         Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
     fitted = tmp_path / "fitted.safetensors"
     assert here("train", tmp_path, "-o", fitted, "--minutes", 0, "--init", tiny_model[0], "--quiet") == 0
-    before, after = (model_file.load(path, torch.device("cpu")) for path in (tiny_model[0], fitted))
+    before, after = (torch_codec.load(path, torch.device("cpu")) for path in (tiny_model[0], fitted))
     for net in ("analysis", "hyper_analysis", "synthesis"):
         ours, theirs = getattr(before, net).state_dict(), getattr(after, net).state_dict()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -104,7 +104,7 @@ def test_a_mixture_of_its_own_can_be_trained_for_and_is_gone_on_with(tmp_path, t
     model = tmp_path / "m.safetensors"
     options = ["--init", tiny_model[0], "--tune", "eye", "--shares", "mse=0.4,ssimulacra2=0.6", "--batch", 4, "--quiet"]
     assert here("train", tmp_path, "-o", model, "--minutes", 0.002, *options) == 0
-    assert model_file.load(model, torch.device("cpu")).tune == "eye"
+    assert model_file.load(model).tune == "eye"
     assert Run.load(checkpoint_path(model), Options(1)).shares == {"mse": 0.4, "ssimulacra2": 0.6}
     with pytest.raises(ValueError, match="shares {'mse': 1.0}: .* is of a run for {'mse': 0.4, 'ssimulacra2': 0.6}"):
         Run.load(checkpoint_path(model), Options(1, shares={"mse": 1.0}))

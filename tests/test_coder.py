@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from codec import _C
 from codec.coding import rans, rans_cuda
+from codec.coding.cdf_tables import cost_bits, gaussian_tables, scales
 from codec.errors import BackendError, CorruptError
-from codec.nets.cdf_tables import cost_bits, gaussian_tables, scales
 
 LIMITS = [0, 1, 2, 7, 31]
 

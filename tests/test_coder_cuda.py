@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from test_coder import KNOWN, for_oracle, random_symbols, random_tables, realistic, sizes, split
 
 from codec.coding import rans, rans_cuda
+from codec.coding.cdf_tables import gaussian_tables
 from codec.errors import CorruptError
-from codec.nets.cdf_tables import gaussian_tables
 
 pytestmark = pytest.mark.kernels
 DEVICE = rans_cuda.DEVICE_TYPE

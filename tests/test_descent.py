@@ -8,18 +8,20 @@ import torch
 from photos import astronaut
 
 from codec.coding import model_file, tiles
+from codec.coding.model_config import Config
 from codec.coding.perceptual_refinement import REFINED_FOR
 from codec.coding.refinement import ITERATIONS
 from codec.container import format
-from codec.nets import losses
-from codec.nets.model import Config, Model, level_lambda
+from codec.nets import losses, torch_codec
+from codec.nets.model import Model, level_lambda
 from codec.picture.pixels import to_pixels
 from codec.picture.ssimulacra2 import ssimulacra2
+from codec.train import export
 
 
 @pytest.fixture(scope="module")
 def eye():
-    model = model_file.load(model_file.find("eye"), torch.device("cpu"))
+    model = torch_codec.load(model_file.find("eye"), torch.device("cpu"))
     assert model.tune == "eye"
     return model
 
@@ -87,7 +89,7 @@ def test_progress_is_called_after_each_step(eye, effort):
 def test_a_model_for_ms_ssim_is_left_as_it_is(tmp_path):
     torch.manual_seed(0)
     config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
-    model_file.save(tmp_path / "m.safetensors", Model(config), tune="ms-ssim")
-    model = model_file.load(tmp_path / "m.safetensors", torch.device("cpu"))
+    export.save(tmp_path / "m.safetensors", Model(config), tune="ms-ssim")
+    model = torch_codec.load(tmp_path / "m.safetensors", torch.device("cpu"))
     image = photos.photo(40, 50)
     assert coded.file(model, image, 50, effort=9) == coded.file(model, image, 50, effort=2)

@@ -15,7 +15,7 @@ from conftest import all_devices
 import codec
 from codec.coding import model_file, segment_walk
 from codec.container import format
-from codec.nets import integer, layers
+from codec.nets import integer, layers, torch_codec
 
 try:
     import bench  # the tree
@@ -45,7 +45,7 @@ def test_the_same_settings_do_change_what_a_float_net_says(rows):
 
 
 def test_the_float_control_is_the_same_net():
-    shipped = model_file.load(model_file.find(None), torch.device("cpu"))
+    shipped = torch_codec.load(model_file.find(None), torch.device("cpu"))
     twin, net, config = determinism.float_twin(shipped.net), shipped.net, shipped.config
     rng = torch.Generator().manual_seed(0)
     z = torch.randint(-2000, 2000, (1, config.hyper, 2, 2), generator=rng).double()
@@ -62,8 +62,8 @@ def test_the_float_control_is_the_same_net():
 
 @pytest.mark.parametrize("device", all_devices())
 def test_a_file_written_on_the_cpu_has_the_same_latents_on(device):
-    shipped = model_file.load(model_file.find(None), torch.device("cpu"))
-    other = model_file.load(model_file.find(None), torch.device(device))
+    shipped = torch_codec.load(model_file.find(None), torch.device("cpu"))
+    other = torch_codec.load(model_file.find(None), torch.device(device))
     image = photos.photo(140, 200, seed=13)
     for quality in (1, 60, 100):
         data = coded.file(shipped, image, quality, 128)
@@ -79,7 +79,7 @@ def test_a_file_written_on_the_cpu_has_the_same_latents_on(device):
 @pytest.mark.parametrize("nets", segment_walk.NETS)
 def test_reading_a_file_uses_no_float32_at_all(monkeypatch, nets):
     """Promise 2, poisoned: with every float transform and every float32 kernel made useless, the latents stay."""
-    shipped = model_file.load(model_file.find(None), torch.device("cpu"), nets)
+    shipped = torch_codec.load(model_file.find(None), torch.device("cpu"), nets)
     data = codec.encode(photos.photo(70, 90, seed=14), 50)
     expected = list(coded.latents(shipped, data))
 
@@ -104,7 +104,7 @@ def test_reading_a_file_uses_no_float32_at_all(monkeypatch, nets):
 
 
 def test_latents_of_a_file_are_on_the_grid_of_int16():
-    shipped = model_file.load(model_file.find(None), torch.device("cpu"))
+    shipped = torch_codec.load(model_file.find(None), torch.device("cpu"))
     (y,) = coded.latents(shipped, codec.encode(photos.photo(64, 80, seed=15), 70))
     units = y.double() * 4096
     assert torch.equal(units, units.round()) and units.min() >= -32768 and units.max() <= 32767
@@ -169,7 +169,7 @@ def test_files_written_by_another_process_are_the_same_bytes(tmp_path):
     here = format.read(codec.encode(image, 55))
     there = format.read(done.stdout)
     # Thread counts of the two processes may differ, and with them the analysis; what each file says may not.
-    shipped = model_file.load(model_file.find(None), torch.device("cpu"))
+    shipped = torch_codec.load(model_file.find(None), torch.device("cpu"))
     assert there.header == here.header
     assert abs(len(bytes(there.payloads[0])) - len(bytes(here.payloads[0]))) <= 8
     decoded = coded.colours(shipped, done.stdout).permute(1, 2, 0).numpy()

@@ -10,21 +10,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from codec.coding import model_file
+from codec.coding.model_config import Config
+from codec.coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW, accumulator_bound
+from codec.nets import torch_codec
 from codec.nets.coding_order import step_of
-from codec.nets.integer import (
-    ACCUMULATOR_LIMIT,
-    HIGH,
-    LOW,
-    IntegerAdd,
-    IntegerConv,
-    IntegerEntropyNet,
-    IntegerLeaky,
-    IntegerQualityVector,
-    accumulator_bound,
-    at_levels,
-)
+from codec.nets.integer import IntegerAdd, IntegerConv, IntegerEntropyNet, IntegerLeaky, IntegerQualityVector, at_levels
 from codec.nets.layers import FRACTION_BITS, LEAK_BITS, QualityVector
-from codec.nets.model import Config, Model
+from codec.nets.model import Model
+from codec.train import export
 
 int16 = st.one_of(st.integers(LOW, HIGH), st.sampled_from([LOW, LOW + 1, -1, 0, 1, HIGH - 1, HIGH]), st.integers(-9, 9))
 ONE = 2**FRACTION_BITS
@@ -95,7 +88,7 @@ def test_convolution_equals_python_integers(kernel):
     def check(case):
         x, weight, bias, shift = case
         conv = make_conv(weight, bias, shift)
-        assert (accumulator_bound(conv.weight, conv.bias, 2.0**14) < ACCUMULATOR_LIMIT).all()
+        assert (accumulator_bound(conv.weight.numpy(), conv.bias.numpy(), 2.0**14) < ACCUMULATOR_LIMIT).all()
         out = conv(torch.tensor([x], dtype=torch.float64))
         assert out[0].tolist() == conv_reference(x, weight, bias, shift)
 
@@ -204,7 +197,7 @@ def test_export_of_a_model_with_too_large_weights_leaves_no_file(tmp_path):
     with torch.no_grad():
         model.entropy.steps[0].from_hyper.weight.fill_(1e7)
     with pytest.raises(ValueError, match="too large"):
-        model_file.save(tmp_path / "m.safetensors", model)
+        export.save(tmp_path / "m.safetensors", model)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -290,8 +283,8 @@ def test_hyperlatents_with_steps_beyond_the_integers_range_are_exported_smaller_
     x, q = torch.rand(2, 3, 128, 64), torch.tensor([20.0, 50.0])
     for before, after in zip(model.eval()(x, q), scaled.eval()(x, q), strict=True):
         assert torch.allclose(before, after, rtol=1e-4, atol=1e-4)
-    model_file.save(tmp_path / "m.safetensors", model)
-    net = model_file.load(tmp_path / "m.safetensors", torch.device("cpu")).net
+    export.save(tmp_path / "m.safetensors", model)
+    net = torch_codec.load(tmp_path / "m.safetensors", torch.device("cpu")).net
     expected = (at_levels(scaled.hyper_log_step).exp() * ONE).round().clamp(min=1)  # nothing is cut off at the top
     assert torch.equal(net.hyper_step.double(), expected)
     again = scaled.with_hyper_steps_in_range()
@@ -300,8 +293,8 @@ def test_hyperlatents_with_steps_beyond_the_integers_range_are_exported_smaller_
 
 def test_export_then_load_gives_the_same_integers(tmp_path):
     model = lively(TINY[1], 5)
-    model_file.save(tmp_path / "m.safetensors", model)
-    loaded = model_file.load(tmp_path / "m.safetensors", torch.device("cpu")).net.state_dict()
+    export.save(tmp_path / "m.safetensors", model)
+    loaded = torch_codec.load(tmp_path / "m.safetensors", torch.device("cpu")).net.state_dict()
     exported = IntegerEntropyNet.from_float(model).state_dict()
     assert loaded.keys() == exported.keys()
     assert all(loaded[k].dtype == v.dtype and torch.equal(loaded[k], v) for k, v in exported.items())
@@ -312,7 +305,7 @@ def test_export_then_load_gives_the_same_integers(tmp_path):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return model_file.load(model_file.find(None), torch.device("cpu"))
+    return torch_codec.load(model_file.find(None), torch.device("cpu"))
 
 
 def layers(net):

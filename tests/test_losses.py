@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from codec import metrics
+from codec.coding.model_config import TUNES
 from codec.nets import losses
-from codec.nets.model import TUNES
 from codec.picture.ssimulacra2 import ssimulacra2
 
 

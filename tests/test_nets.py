@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec import _C
-from codec.coding import model_file, rans_cuda, segment_walk, tiles
+from codec.coding import rans_cuda, segment_walk, tiles
+from codec.coding.model_config import Config
+from codec.coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW
 from codec.container import format
+from codec.nets import torch_codec
 from codec.nets.coding_order import step_of
-from codec.nets.integer import ACCUMULATOR_LIMIT, HIGH, LOW, IntegerConv, IntegerEntropyNet, IntegerQualityVector
-from codec.nets.model import Config
+from codec.nets.integer import IntegerConv, IntegerEntropyNet, IntegerQualityVector
 from codec.picture.pixels import to_pixels
 
 SMALLEST = dict(wide8=8, blocks8=1, wide16=8, blocks16=1)
@@ -210,7 +212,7 @@ def test_an_accumulator_one_below_its_limit(hyper):
             *_, latents = decode(at, [lowest, torch.zeros(60, dtype=torch.int16), torch.zeros(60, dtype=torch.int16)])
             assert (latents[0::2] * 4096 == HIGH).all() and (latents[1::2] * 4096 == LOW >> 3).all()
     net.net.head.bias.copy_(-signs * (HIGH + 1))
-    with pytest.raises(ValueError, match="overflow"):
+    with pytest.raises(ValueError, match="net.head could overflow"):
         net.check()
     with pytest.raises(ValueError, match="net.head could overflow"):
         segment_walk.cpu_nets(net)
@@ -237,7 +239,7 @@ def test_without_vectors_the_reference_runs(shipped):
 
 
 def test_files_do_not_depend_on_the_arithmetic(shipped):
-    reference = model_file.load(shipped.path, torch.device("cpu"), nets="reference")
+    reference = torch_codec.load(shipped.path, torch.device("cpu"), nets="reference")
     assert isinstance(reference.walk(1, 1, 1), segment_walk.ReferenceWalk)
     picture = photos.photo(100, 70, seed=8)
     for quality in (1, 60, 100):
@@ -365,7 +367,7 @@ def test_a_configuration_that_breaks_a_rule_is_refused(change):
 
 def test_only_known_nets_are_loaded(shipped):
     with pytest.raises(ValueError, match="allowed are native and reference"):
-        model_file.load(shipped.path, torch.device("cpu"), nets="fast")
+        torch_codec.load(shipped.path, torch.device("cpu"), nets="fast")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from bench_package import module
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codec.coding.model_config import Config
 from codec.nets.coding_order import Corners, step_of
-from codec.nets.model import Config, Model
+from codec.nets.model import Model
 
 code_by_maps = module("ablations").code_by_maps
 

@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.coding import model_file, tiles
+from codec.coding import tiles
 from codec.coding.threads import MOST_AT_ONCE, team
 from codec.container.format import Tile
 from codec.errors import CorruptError
+from codec.nets import torch_codec
 from codec.nets.reduced_synthesis import shrunk
 from codec.picture.pixels import to_pixels, to_samples, window
 
@@ -170,8 +171,9 @@ def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
 RSS = """
 import resource, sys, torch
 from codec.coding import model_file, tiles
+from codec.nets import torch_codec
 from codec.picture.pixels import Pixels
-codec = model_file.load(model_file.find(sys.argv[1]), torch.device("cpu"))
+codec = torch_codec.load(model_file.find(sys.argv[1]), torch.device("cpu"))
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 side = int(sys.argv[2])
 pixels = Pixels(torch.full((1, 1, 1), 99, dtype=torch.uint8).expand(3, side, side))
@@ -248,7 +250,7 @@ def test_a_region_is_the_crop_of_the_whole(shipped, tiled, region):
     ],
 )
 def test_a_region_reads_only_the_tiles_that_it_needs(tiny_model, region, shrink, n_tiles):
-    codec = model_file.load(tiny_model[0], CPU)
+    codec = torch_codec.load(tiny_model[0], CPU)
     # The shipped model's halo, which the untrained one's is not.
     codec = replace(codec, config=replace(codec.config, blocks16=4, blocks8=4))
     header, payloads = made(codec, 768, 768, 256)
@@ -258,7 +260,7 @@ def test_a_region_reads_only_the_tiles_that_it_needs(tiny_model, region, shrink,
 
 
 def test_a_whole_picture_reads_each_tile_once(tiny_model):
-    codec, opened = counting(model_file.load(tiny_model[0], CPU))
+    codec, opened = counting(torch_codec.load(tiny_model[0], CPU))
     header, payloads = made(codec, 300, 400, 64)
     opened.clear()
     tiles.decode(codec, header, payloads)

@@ -16,11 +16,13 @@ from photos import astronaut, photo
 
 import codec
 from codec.api import EFFORTS
-from codec.coding import model_file, refinement, tiles
+from codec.coding import refinement, tiles
+from codec.coding.model_config import TUNES
 from codec.coding.refinement import ITERATIONS, THOROUGH
 from codec.container import format
+from codec.nets import torch_codec
 from codec.nets.coding_order import positions
-from codec.nets.model import TUNES, bits_of, level_lambda
+from codec.nets.model import bits_of, level_lambda
 from codec.picture.pixels import to_pixels
 
 
@@ -136,7 +138,7 @@ def test_latents_move_by_their_own_slope_and_step():
 def test_a_first_call_in_inference_mode_spoils_nothing_that_autograd_needs():
     """Neither the model nor what is cached."""
     image = photo(40, 50, seed=8)
-    model_file._load.cache_clear()
+    torch_codec._assembled.cache_clear()
     for model in ("psnr", "eye"):
         with torch.inference_mode():
             data = codec.encode(image, 50, model=model)

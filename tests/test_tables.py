@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from codec.coding import rans
-from codec.nets.cdf_tables import (
+from codec.coding.cdf_tables import (
     INDEX_COUNT,
     TOTAL,
     allocate,

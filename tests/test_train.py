@@ -11,9 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from codec.coding import model_file
+from codec.coding.cdf_tables import INDEX_COUNT, cost_bits, dead_zones, fitted_tables, gaussian_tables
+from codec.coding.model_config import CONFIGS, Config
 from codec.errors import ModelError
-from codec.nets.cdf_tables import INDEX_COUNT, cost_bits, dead_zones, fitted_tables, gaussian_tables
-from codec.nets.model import CONFIGS, LAMBDA_RANGE, Config, Model, bits_of, level_lambda
+from codec.nets import torch_codec
+from codec.nets.model import LAMBDA_RANGE, Model, bits_of, level_lambda
+from codec.train import export
 from codec.train.loop import DECAY_FROM, WARM_UP, Options, Run, learning_rate_at, loss_of, train
 from codec.train.muon import Muon
 from codec.train.symbol_counts import LARGEST, symbol_counts
@@ -165,7 +168,7 @@ def test_a_model_file_is_trained_further(tmp_path):
     for i in range(3):
         run.update(pixels(i), 1e-3)
     model = run.averaged_model()
-    model_file.save(tmp_path / "m.safetensors", model)
+    export.save(tmp_path / "m.safetensors", model)
     further = Run.start_from(tmp_path / "m.safetensors", Options(minutes=1.0, batch=2))
     assert further.config == TINY
     x, q = pixels(7) / 255, torch.tensor([20.0, 80.0])
@@ -173,7 +176,7 @@ def test_a_model_file_is_trained_further(tmp_path):
         for a, b in zip(model(x, q), further.averaged_model()(x, q), strict=True):
             assert abs(float(a.mean() / b.mean()) - 1) < 0.01
             assert float((a - b).square().mean()) < 1e-4 * float(a.square().mean())
-    model_file.save(tmp_path / "again.safetensors", further.averaged_model())
+    export.save(tmp_path / "again.safetensors", further.averaged_model())
     before, after = load_file(tmp_path / "m.safetensors"), load_file(tmp_path / "again.safetensors")
     same = [k for k in before if not k.startswith("entropy.")]
     assert all(torch.equal(before[k], after[k]) for k in same) and len(same) > 20
@@ -298,7 +301,7 @@ def test_a_blend_lies_between_two_models(tmp_path):
     mixed = Run.start_from(tmp_path / "0.safetensors", Options(minutes=1.0, batch=2), blend=blend)
     for name, value in mixed.model.state_dict().items():
         assert torch.allclose(value, torch.lerp(states[0][name], states[1][name], 0.25))
-    model_file.save(tmp_path / "other.safetensors", Model(replace(TINY, blocks8=2)))
+    export.save(tmp_path / "other.safetensors", Model(replace(TINY, blocks8=2)))
     with pytest.raises(ModelError, match=r"other.safetensors: its configuration is .*blocks8=2.* that of .*blocks8=1"):
         Run.start_from(tmp_path / "0.safetensors", Options(1.0), blend=(tmp_path / "other.safetensors", 0.5))
 
@@ -391,15 +394,15 @@ def test_every_configuration_has_what_the_networks_need(name):
 def test_counts_are_of_the_symbols_that_the_encoder_writes(tmp_path):
     model = Model(TINY)
     model.init_from_patches(torch.randn(2000, 768).cumsum(1) / 100)
-    model_file.save(tmp_path / "m.safetensors", model)
-    codec = model_file.load(tmp_path / "m.safetensors", CPU)
+    export.save(tmp_path / "m.safetensors", model)
+    codec = torch_codec.load(tmp_path / "m.safetensors", CPU)
     images = [photos.photo(256, 300, seed=i) for i in range(2)]
     counts = symbol_counts(codec, images, crops=3)
     per_crop = 16 * 16 * TINY.latents + 4 * 4 * TINY.hyper
     assert counts.sum() == 3 * per_crop and counts.shape == (INDEX_COUNT, 2 * LARGEST + 1)
     assert np.array_equal(counts, symbol_counts(codec, images, crops=3))
     assert counts[0, LARGEST] == counts[0].sum()  # index 0 is surely zero: no other symbol is ever chosen
-    model_file.save(tmp_path / "fitted.safetensors", model, counts)
+    export.save(tmp_path / "fitted.safetensors", model, counts)
     fitted = load_file(tmp_path / "fitted.safetensors")
     assert torch.equal(fitted["tables.freqs"], torch.from_numpy(fitted_tables(counts)[0]))
-    assert model_file.load(tmp_path / "fitted.safetensors", CPU).id != codec.id  # other tables, another model
+    assert model_file.load(tmp_path / "fitted.safetensors").id != codec.id  # other tables, another model

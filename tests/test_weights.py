@@ -1,20 +1,28 @@
 """Model files: found by name or id, verified, and refused when they are not what they must be."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import photos
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import save_file
 
 import codec
-from codec.coding import model_file
-from codec.errors import ModelError
-from codec.nets.model import Config, Model
+from codec.coding import model_file, model_tensors
+from codec.coding.model_config import CONFIGS, Config
+from codec.nets import torch_codec
+from codec.nets.integer import IntegerEntropyNet
+from codec.nets.model import Analysis, HyperAnalysis, Model, Synthesis
+from codec.train import export
 
 CPU = torch.device("cpu")
+CONFIG = dict(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
 
 
 def test_unknown_models_are_named(tmp_path):
@@ -56,8 +64,6 @@ def test_a_model_named_by_path_or_found_by_id_decodes_its_files(tiny_model, monk
 
 
 def test_files_that_are_no_models_beside_a_model_do_not_hide_it(tiny_model, tmp_path, monkeypatch):
-    from safetensors.torch import save_file
-
     path, _ = tiny_model
     data = codec.encode(photos.photo(8, 8), model=path)
     save_file(
@@ -94,103 +100,253 @@ def test_files_that_are_not_safetensors_are_refused_as_models(tmp_path):
 
 def test_saving_a_model_twice_gives_the_same_id_and_another_model_another(tiny_model, tmp_path):
     torch.manual_seed(0)
-    config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
-    model = Model(config)
-    assert model_file.save(tmp_path / "again.safetensors", model) == tiny_model[1]
+    model = Model(Config(**CONFIG))
+    assert export.save(tmp_path / "again.safetensors", model) == tiny_model[1]
     with torch.no_grad():
         model.synthesis.shortcut.bias[0] += 1
-    assert model_file.save(tmp_path / "other.safetensors", model) != tiny_model[1]
+    assert export.save(tmp_path / "other.safetensors", model) != tiny_model[1]
     with torch.no_grad():
         model.synthesis.shortcut.bias[0] -= 1
         model.analysis.shortcut.bias[0] += 1  # the encoder's half may change: old files stay readable
-    assert model_file.save(tmp_path / "encoder.safetensors", model) == tiny_model[1]
+    assert export.save(tmp_path / "encoder.safetensors", model) == tiny_model[1]
+
+
+def parts(path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """A file's tensors, which may be changed, and its metadata but for the hashes."""
+    with safe_open(path, "np") as f:
+        metadata = {k: v for k, v in f.metadata().items() if not k.endswith("sha256")}
+        return {k: f.get_tensor(k) for k in f.keys()}, metadata
 
 
 @pytest.mark.parametrize(
-    "name, value",
+    ("name", "value", "words"),
     [
-        ("entropy.step", 0),
-        ("entropy.hyper_index", 64),
-        ("entropy.net.head.shift", 16),
-        ("entropy.net.head.weight", 32767),
-        ("tables.freqs", 1),
+        ("entropy.step", 0, "a quantisation step is below 1"),
+        ("entropy.hyper_index", 64, "an index is above 63"),
+        ("entropy.net.head.shift", 16, "net.head could overflow"),
+        ("entropy.net.head.weight", 32767, "net.head could overflow"),
+        ("tables.freqs", 1, "row 1"),
     ],
 )
 def test_a_model_whose_numbers_break_the_specification_is_refused_though_its_hashes_are_right(
-    tiny_model, tmp_path, name, value
+    tiny_model, tmp_path, name, value, words
 ):
+    tensors, metadata = parts(tiny_model[0])
+    tensors[name].fill(value)
+    if name.endswith("weight"):
+        tensors["entropy.net.head.bias"].fill(2**31 - 1)
+    path = tmp_path / "odd.safetensors"
+    model_file.write(path, tensors, metadata)
+    with pytest.raises(codec.ModelError, match=f"not a model this aec can run.*({words})"):
+        model_file.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"steps": 3}, "3 context steps: 2 or 4"),
+        ({"latents": 9}, "9 latents are not a multiple"),
+        ({"latents": 8.0}, "latents is 8.0: an int"),
+        ({"context": True}, "context is True: an int"),
+        ({"context": 16}, r"is float16 \[8, 8, 1, 1\]: float16 \[16, 8, 1, 1\] is allowed"),
+        ({"surprise": 1}, "surprise"),
+        ({"blocks8": 0}, "analysis.body8.0.mix_in.bias is no tensor"),
+        ({"blocks16": 1 << 20}, "blocks16 is 1048576: 0 to 64"),
+        ({"wide8": 1 << 20}, "wide8 is 1048576: 1 to 16384"),
+    ],
+)
+def test_a_model_with_another_configuration_is_refused(tiny_model, tmp_path, changes, words):
+    tensors, metadata = parts(tiny_model[0])
+    path = tmp_path / "odd.safetensors"
+    model_file.write(path, tensors, metadata | {"aec_model": json.dumps(CONFIG | changes)})
+    with pytest.raises(codec.ModelError, match=f"not a model this aec can run.*{words}"):
+        model_file.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "7", "[1, 2]", '{"latents": {}}', "[" * 100_000])
+def test_a_model_whose_configuration_is_no_table_of_numbers_is_refused(tiny_model, tmp_path, text):
+    tensors, metadata = parts(tiny_model[0])
+    path = tmp_path / "odd.safetensors"
+    model_file.write(path, tensors, metadata | {"aec_model": text})
+    with pytest.raises(codec.ModelError, match="not a model this aec can run"):
+        model_file.load(path)
+
+
+def test_the_largest_configuration_is_refused_for_what_is_missing_and_takes_no_memory(tmp_path):
+    path = tmp_path / "odd.safetensors"
+    large = CONFIG | dict.fromkeys(("latents", "hyper", "context"), 1 << 14)  # 34 GB, if they were made
+    model_file.write(path, {}, {"aec_model": json.dumps(large)})
+    with pytest.raises(codec.ModelError, match="analysis.shortcut.weight is missing"):
+        model_file.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("synthesis.shortcut.bias", lambda t: t.astype(np.complex64), "synthesis.shortcut.bias holds C64: allowed"),
+        ("synthesis.shortcut.bias", lambda t: t.astype(np.float32), r"is float32 \[768\]: float16 \[768\]"),
+        ("entropy.step", lambda t: np.array(1, np.int16), r"entropy.step is int16 \[\]: int16 \[100, 8\]"),
+        ("entropy.net.head.shift", lambda t: t.astype(np.int16), r"is int16 \[8\]: uint8 \[8\]"),
+        ("tables.freqs", lambda t: t[:, :63], r"tables.freqs is uint16 \[64, 63\]"),
+        ("tables.freqs", None, "tables.freqs is missing"),
+        ("synthesis.head16.bias", None, "synthesis.head16.bias is missing"),
+        ("analysis.head32.bias", lambda t: np.zeros(8, np.float16), "analysis.head32.bias is no tensor"),
+    ],
+)
+def test_a_model_with_a_tensor_too_few_or_too_many_or_another_one_is_refused(tiny_model, tmp_path, name, change, words):
+    tensors, metadata = parts(tiny_model[0])
+    tensor = tensors.pop(name, None)
+    if change:
+        tensors[name] = change(tensor).copy()
+    path = tmp_path / "odd.safetensors"
+    model_file.write(path, tensors, metadata)
+    with pytest.raises(codec.ModelError, match=f"odd.safetensors: not a model this aec can run: .*{words}"):
+        model_file.load(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.bool, torch.float64])
+def test_numbers_that_numpy_has_not_or_no_model_holds_are_refused_by_name(tiny_model, tmp_path, dtype):
+    path = tmp_path / "odd.safetensors"
     with safe_open(tiny_model[0], "pt") as f:
         tensors, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()
-    tensors[name].fill_(value)
-    if name.endswith("weight"):
-        tensors["entropy.net.head.bias"].fill_(2**31 - 1)
-    path = tmp_path / "odd.safetensors"
-    model_file.write_tensors(path, tensors, metadata | model_file._hashes(tensors, metadata["aec_model"]))
-    with pytest.raises(codec.ModelError, match="not a model this aec can run"):
-        model_file.load(path, CPU)
+    save_file(tensors | {"synthesis.tail8.bias": torch.zeros(192).to(dtype)}, path, metadata)
+    with pytest.raises(codec.ModelError, match="synthesis.tail8.bias holds (BF16|F8_E4M3|BOOL|F64): allowed are F16"):
+        model_file.load(path)
 
 
-def test_a_model_with_another_configuration_or_without_a_tensor_is_refused(tiny_model, tmp_path):
-    with safe_open(tiny_model[0], "pt") as f:
-        whole, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()
-    config = json.loads(metadata["aec_model"])
-    path = tmp_path / "odd.safetensors"
-    complex_bias = {"synthesis.shortcut.bias": whole["synthesis.shortcut.bias"].to(torch.complex64)}
-    for changed, tensors, words in (
-        (config | {"steps": 3}, whole, "3 context steps: 2 or 4"),
-        (config | {"context": 16}, whole, "size mismatch"),
-        (config | {"surprise": 1}, whole, "surprise"),
-        (config | dict.fromkeys(("latents", "hyper", "context"), 1 << 14), {}, "Missing key"),  # else 34 GB of zeros
-        (config | {"blocks16": 1 << 20}, whole, "blocks16 is 1048576: 0 to 64"),
-        (config | {"wide8": 1 << 20}, whole, "wide8 is 1048576: 1 to 16384"),
-        (config, whole | complex_bias, "synthesis holds torch.complex64: float16"),
-        (config, whole | {"entropy.step": torch.tensor(1, dtype=torch.int16)}, "size mismatch"),
-        (config, {k: v for k, v in whole.items() if k != "tables.freqs"}, "tables.freqs"),
-        (config, {k: v for k, v in whole.items() if k != "synthesis.head16.bias"}, "head16.bias"),
-    ):
-        text = json.dumps(changed)
-        model_file.write_tensors(path, tensors, {"aec_model": text} | model_file._hashes(tensors, text))
-        with pytest.raises(codec.ModelError, match=f"(?s)not a model this aec can run.*({words})"):
-            model_file.load(path, CPU)
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(**CONFIG),
+        Config(latents=16, hyper=6, wide8=24, blocks8=0, wide16=40, blocks16=3, context=12, steps=4),
+        *CONFIGS.values(),
+    ],
+)
+def test_the_table_of_tensors_is_what_the_networks_have(config):
+    nets = {"analysis": Analysis, "hyper_analysis": HyperAnalysis, "synthesis": Synthesis, "entropy": IntegerEntropyNet}
+    expected = {"levels": ("float32", (100,))}
+    expected |= {"tables.freqs": ("uint16", (64, 64)), "tables.limits": ("uint8", (64,))}
+    expected["tables.raw_bits"] = ("uint8", (64,))
+    with torch.device("meta"):
+        for net, make in nets.items():
+            for name, tensor in make(config).state_dict().items():
+                dtype = str(tensor.dtype).removeprefix("torch.").replace("float32", "float16")
+                expected[f"{net}.{name}"] = dtype, tuple(tensor.shape)
+    assert {name: (form.dtype, form.shape) for name, form in model_tensors.forms(config).items()} == expected
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda levels: levels.index_fill_(0, torch.tensor([57]), float("nan")), r"levels\[57\] is nan"),
-        (lambda levels: levels.flip(0), r"levels\[1\] is .*: levels must rise"),
+        (lambda levels: np.where(np.arange(100) == 57, np.nan, levels), r"levels\[57\] is nan"),
+        (lambda levels: np.where(np.arange(100) == 57, np.inf, levels), r"levels\[57\] is inf"),
+        (lambda levels: levels[::-1], r"levels\[1\] is .*: levels must rise"),
         (lambda levels: levels + 100, r"levels\[20\] is 121"),
         (lambda levels: levels - 1, r"levels\[0\] is 0"),
-        (lambda levels: levels[:99], r"levels are torch.float32 \[99\]: float32 \[100\] is allowed"),
-        (lambda levels: levels.double(), r"levels are torch.float64 \[100\]"),
+        (lambda levels: levels[:99], r"levels is float32 \[99\]: float32 \[100\] is allowed"),
     ],
 )
 def test_levels_that_no_exporter_writes_are_refused(tiny_model, tmp_path, change, words):
-    tensors, config = load_file(tiny_model[0]), model_file._metadata(tiny_model[0])
-    tensors["levels"] = change(torch.arange(1.0, 101.0))
+    tensors, metadata = parts(tiny_model[0])
+    tensors["levels"] = np.ascontiguousarray(change(np.arange(1.0, 101.0)), dtype=np.float32)
     path = tmp_path / "m.safetensors"
-    model_file.write_tensors(path, tensors, config | model_file._hashes(tensors, config["aec_model"]))
-    with pytest.raises(ModelError, match=words):
-        model_file.load(path, torch.device("cpu"))
+    model_file.write(path, tensors, metadata)
+    with pytest.raises(codec.ModelError, match=words):
+        model_file.load(path)
 
 
-def test_a_model_of_before_levels_has_its_qualities_for_levels(tiny_model, tmp_path):
-    tensors, config = load_file(tiny_model[0]), model_file._metadata(tiny_model[0])
-    del tensors["levels"]
+def test_a_tune_that_is_none_is_refused_and_an_absent_one_is_mse(tiny_model, tmp_path):
+    tensors, metadata = parts(tiny_model[0])
     path = tmp_path / "m.safetensors"
-    model_file.write_tensors(path, tensors, config | model_file._hashes(tensors, config["aec_model"]))
-    model = model_file.load(path, torch.device("cpu"))
+    model_file.write(path, tensors, metadata | {"tune": "taste"})
+    with pytest.raises(codec.ModelError, match="tune 'taste': allowed are mse, ms-ssim, eye"):
+        model_file.load(path)
+    del metadata["tune"]
+    path = tmp_path / "n.safetensors"
+    model_file.write(path, tensors, metadata)
+    assert model_file.load(path).tune == "mse"
+
+
+def test_what_older_models_lack_is_there_and_changes_nothing(tiny_model, tmp_path):
+    tensors, metadata = parts(tiny_model[0])
+    lacked = {f"{net}.{v}.knots" for net in ("analysis", "synthesis") for v in ("quality8", "quality16", "log_gain")}
+    for name in lacked | {"synthesis.whiten", "levels"}:
+        del tensors[name]
+    path = tmp_path / "m.safetensors"
+    model_file.write(path, tensors, metadata)
+    file = model_file.load(path)
+    assert file.tensors.keys() == model_tensors.forms(file.config).keys()
+    assert all((file.tensors[name] == 0).all() for name in lacked) and (file.tensors["synthesis.whiten"] == 1).all()
+    assert file.levels.tolist() == list(range(1, 101))
+    model = torch_codec.load(path, CPU)
     assert model.level(1).tolist() == [1.0] and model.level(73).tolist() == [73.0]
+
+
+def test_a_model_file_that_was_read_cannot_be_changed(tiny_model):
+    file = model_file.load(tiny_model[0])
+    assert file.dead_zones.dtype == np.int16 and file.dead_zones.shape == (64,)
+    for array in (file.dead_zones, file.levels, *file.tensors.values()):
+        assert not array.flags.writeable
+    with pytest.raises(TypeError):
+        file.tensors["levels"] = file.levels
+    with pytest.raises(AttributeError):
+        file.tune = "eye"
+
+
+def test_a_model_file_is_read_once_until_it_changes(tiny_model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    shutil.copy(tiny_model[0], path)
+    first = model_file.load(path)
+    assert model_file.load(path) is first and torch_codec.load(path, CPU) is torch_codec.load(path, CPU)
+    tensors, metadata = parts(path)
+    tensors["synthesis.whiten"][0] = 2
+    model_id = model_file.write(path, tensors, metadata)
+    os.utime(path, (0, 0))
+    assert model_file.load(path).id == torch_codec.load(path, CPU).id == model_id != first.id
+
+
+def test_models_are_listed_found_and_verified_without_torch(tiny_model):
+    command = """
+import sys
+from pathlib import Path
+from codec.coding import model_file, model_tensors
+from codec.coding.device import resolve_device
+shipped = [model_file.load(path) for path in model_file.available()]
+assert [model_file.find_id(file.id) for file in shipped] == [file.path for file in shipped]
+file = model_file.load(Path(sys.argv[1]))
+model_file.write(Path(sys.argv[1]).with_name("copy.safetensors"), file.tensors, {"aec_model": "{}"})
+try:
+    resolve_device("gpu")
+except ValueError:
+    print(file.id.hex(), "torch" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", command, tiny_model[0]], capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == (f"{tiny_model[1].hex()} False\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["info", "packed.aec"]])
+def test_version_and_info_need_no_torch(packed, arguments):
+    script = f"""
+import sys
+from codec.cli import main
+try:
+    code = main({arguments!r})
+except SystemExit as end:
+    code = end.code
+assert code == 0 and "torch" not in sys.modules
+"""
+    run = subprocess.run([sys.executable, "-c", script], cwd=packed.parent, capture_output=True, text=True)
+    assert run.returncode == 0 and run.stderr == ""
 
 
 def test_a_float_model_is_what_was_exported_whatever_the_levels(tmp_path):
     torch.manual_seed(3)
-    model = Model(Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2))
+    model = Model(Config(**CONFIG))
     for vector in (model.log_step, model.entropy.quality):
         torch.nn.init.normal_(vector.knots, std=0.3)
     levels = 1 + 119 * torch.linspace(0, 1, 100) ** 1.5
-    model_file.save(tmp_path / "m.safetensors", model, levels=levels)
-    back = model_file.float_model(tmp_path / "m.safetensors")
+    export.save(tmp_path / "m.safetensors", model, levels=levels)
+    back = export.float_model(tmp_path / "m.safetensors")
     for name in ("log_step", "entropy.quality"):
         knots = [m.get_submodule(name).knots for m in (model, back)]
         assert torch.allclose(*knots, atol=0.02)

@@ -122,10 +122,11 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work) -> in
 def _workers(args: Namespace) -> int:
     """Files at a time."""
     from ..coding import model_file
+    from ..coding.device import resolve_device
 
-    device = model_file.resolve_device(args.device)
+    device = resolve_device(args.device)
     if args.model is not None:
-        model_file.load(model_file.find(args.model), device)  # what is wrong with it is said once, not for each file
+        model_file.load(model_file.find(args.model))  # what is wrong with it is said once, not for each file
     if isinstance(args.jobs, int):
         return args.jobs
     return runner.cores() if device.type == "cpu" or args.jobs == "all" else min(runner.cores(), GPU_FILES)

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from .. import _C
 from ..coding import model_file, payloads, rans, rans_cuda, segment_walk
+from ..coding.model_config import Config
 from ..container import format
+from ..nets import torch_codec
 from ..nets.integer import IntegerConv, IntegerEntropyNet, IntegerQualityVector
 from ..nets.layers import exact_convolutions
-from ..nets.model import Config
 from ..picture.pixels import to_samples
 
 EXPECTED = "92d7d342ce45db82128d58de02a2c3bbaa7f53e2bc084a060090a60ec6b4a7fa"
@@ -85,8 +86,7 @@ def _cuda() -> tuple[bool | None, str]:
 
 
 def _model(path: Path) -> tuple[bool, str]:
-    model = model_file.load(path, torch.device("cpu"))
-    return True, f"{model.id.hex()}, all hashes are right; {path}"
+    return True, f"{model_file.load(path).id.hex()}, all hashes are right; {path}"
 
 
 # ------------------------------------------------------------------ integers
@@ -196,10 +196,11 @@ def fixed_symbols(segment: int, indexes: Tensor) -> Tensor:
 @exact_convolutions
 def _synthesis(device: torch.device) -> tuple[bool, str]:
     """The default model's pixels of fixed latents, in float32 as `decode` makes them and in float64 on the CPU."""
-    path, cpu = model_file.find(None), torch.device("cpu")
-    exact, fast = copy.deepcopy(model_file.load(path, cpu).synthesis).double(), model_file.load(path, device).synthesis
+    path = model_file.find(None)
+    model, fast = torch_codec.load(path, torch.device("cpu")), torch_codec.load(path, device).synthesis
+    exact = copy.deepcopy(model.synthesis).double()
     exact.shortcut.register_forward_pre_hook(lambda conv, inputs: (inputs[0].double(),))  # model.linear feeds float32
-    shape = (1, model_file.load(path, cpu).config.latents, SYNTHESIS_ROWS, SYNTHESIS_COLUMNS)
+    shape = (1, model.config.latents, SYNTHESIS_ROWS, SYNTHESIS_COLUMNS)
     y, q = torch.from_numpy(drawn("latents", shape, "i2")) / 2**17, torch.tensor([float(QUALITY)])
     y32 = y.float().to(device).contiguous(memory_format=torch.channels_last)
     pixels = [exact(y.double(), q.double())[0], fast(y32, q.to(device))[0].cpu()]

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from ..nets.layers import exact_convolutions, fast_convolutions
 from ..nets.losses import distortion
-from ..nets.model import MAX_LEVEL, level_lambda
+from ..nets.model import level_lambda
+from ..nets.torch_codec import Codec
 from ..picture.ssimulacra2 import MIN_SIDE
 from . import payloads
-from .model_file import Codec
+from .model_config import MAX_LEVEL
 
 # Of the distortion, in the place of what training has: with MS-SSIM there is less to gain by all judges but itself.
 REFINED_FOR = {"mse": 0.3, "ssimulacra2": 0.7}

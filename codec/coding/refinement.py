@@ -23,9 +23,10 @@ from torch import Tensor
 from ..nets.coding_order import positions
 from ..nets.integer import to_float
 from ..nets.layers import exact_convolutions, fast_convolutions, pointwise
-from ..nets.model import LATENT_STRIDE, bits_of, level_lambda
+from ..nets.model import bits_of, level_lambda
+from ..nets.torch_codec import Codec
 from . import payloads
-from .model_file import Codec
+from .model_config import LATENT_STRIDE
 from .perceptual_refinement import descend
 
 # How often symbols are chosen anew, by what a model is trained for and by effort. (A model for MS-SSIM alone is left

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from .. import _C
 from ..nets.coding_order import positions
-from ..nets.integer import HIGH, LOW, IntegerEntropyNet, to_fixed, to_float
+from ..nets.integer import IntegerEntropyNet, to_fixed, to_float
 from ..nets.layers import FRACTION_BITS
-from ..nets.model import HYPER_STRIDE
 from . import rans, rans_cuda
+from .model_config import HYPER_STRIDE
+from .model_tensors import HIGH, LOW
 from .segment_walk_cuda import CudaNets, CudaWalk
 
 NETS = ("native", "reference")  # native: the fastest there is for the net's device

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .. import _C
-from ..nets.model import HYPER_STRIDE, Config
+from .model_config import HYPER_STRIDE, Config
 from .rans_cuda import launch_site
 
 # A plane with more positions than this keeps every multiprocessor of a large GPU (132 on an H100) busy in tiles of 32

@@ -27,13 +27,13 @@ from ..container import format
 from ..container.format import Header, Tile
 from ..nets.integer import to_fixed, to_float
 from ..nets.layers import exact_convolutions
-from ..nets.model import HYPER_STRIDE
+from ..nets.torch_codec import Codec
 from ..picture import fidelity
 from ..picture.pixels import Pixels
 from ..picture.ssimulacra2 import MIN_SIDE
 from . import tiles
 from .knob_search import HIGHEST, Goal, Trial, find
-from .model_file import Codec
+from .model_config import HYPER_STRIDE
 from .refinement import iterations
 from .threads import team
 

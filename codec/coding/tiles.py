@@ -15,11 +15,11 @@ from ..container.format import Header, Tile
 from ..errors import CorruptError
 from ..nets.integer import to_float
 from ..nets.layers import FRACTION_BITS, exact_convolutions, fast_convolutions, saturate
-from ..nets.model import HYPER_STRIDE, LATENT_STRIDE
 from ..nets.reduced_synthesis import shrunk
+from ..nets.torch_codec import Codec
 from ..picture.pixels import Pixels, tile_input, to_samples, window
 from . import payloads
-from .model_file import Codec
+from .model_config import HYPER_STRIDE, LATENT_STRIDE
 from .refinement import iterations, refine
 from .threads import team
 

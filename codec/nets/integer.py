@@ -14,13 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cdf_tables import INDEX_COUNT
-from .layers import FRACTION_BITS, LEAK_BITS, QUALITIES, Add, Leaky, QualityVector
+from ..coding.cdf_tables import INDEX_COUNT
+from ..coding.model_config import KNOTS, QUALITIES
+from ..coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW, MAX_SHIFT, accumulator_bound, check_integers
+from .layers import FRACTION_BITS, LEAK_BITS, Add, Leaky, QualityVector
 from .model import INDEX_UNIT, EntropyNet, Model
 
-LOW, HIGH = -(2**15), 2**15 - 1
-MAX_SHIFT = 15
-ACCUMULATOR_LIMIT = 2**31
 PLAIN_LEVELS = torch.arange(1.0, QUALITIES + 1)  # of each quality, where nobody has calibrated them: the quality itself
 _POWERS = torch.tensor([2.0**-shift for shift in range(MAX_SHIFT + 1)], dtype=torch.float64)
 
@@ -46,7 +45,8 @@ class IntegerConv(nn.Module):
         done = torch.zeros(len(w), dtype=torch.bool)
         for shift in range(MAX_SHIFT, -1, -1):
             wi, bi = (w * 2.0**shift).round(), (b * 2.0 ** (shift + FRACTION_BITS)).round()
-            fits = (accumulator_bound(wi, bi, 2.0**shift / 2) < ACCUMULATOR_LIMIT) & (wi.abs().amax((1, 2, 3)) <= HIGH)
+            bound = torch.from_numpy(accumulator_bound(wi.numpy(), bi.numpy(), 2.0**shift / 2))
+            fits = (bound < ACCUMULATOR_LIMIT) & (wi.abs().amax((1, 2, 3)) <= HIGH)
             take = fits & ~done
             self.weight[take] = wi[take].to(torch.int16)
             self.bias[take] = bi[take].to(torch.int32)
@@ -90,11 +90,6 @@ def to_float(x: Tensor) -> Tensor:
     return x.float() * 2.0**-FRACTION_BITS
 
 
-def accumulator_bound(weight: Tensor, bias: Tensor, half: Tensor | float) -> Tensor:
-    """Largest magnitude an accumulator can reach for any int16 input: float64 [O]."""
-    return weight.double().abs().sum((1, 2, 3)) * -LOW + bias.double().abs() + half
-
-
 class IntegerLeaky(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.maximum(x, (x * 2.0**-LEAK_BITS).floor_())
@@ -130,8 +125,8 @@ def at_levels(vector: QualityVector, levels: Tensor = PLAIN_LEVELS) -> Tensor:
 
 def knots_of(values: Tensor, levels: Tensor = PLAIN_LEVELS) -> Tensor:
     """Inverse of `at_levels`, by least squares: float64 [100, C] -> float64 [KNOTS, C]."""
-    hats = QualityVector(QualityVector.KNOTS)
-    hats.knots.data.copy_(torch.eye(QualityVector.KNOTS))
+    hats = QualityVector(KNOTS)
+    hats.knots.data.copy_(torch.eye(KNOTS))
     return torch.linalg.lstsq(at_levels(hats, levels), values.double().cpu()).solution
 
 
@@ -207,22 +202,8 @@ class IntegerEntropyNet(nn.Module):
         return {name: value.float() for name, value in state.items()}
 
     def check(self) -> None:
-        """Raise ValueError unless FORMAT §7 and §8 hold: types, ranges, and no accumulator that could overflow."""
-        with torch.device("meta"):
-            expected = IntegerEntropyNet(self.config).state_dict()
-        for name, value in self.state_dict().items():
-            if value.dtype != expected[name].dtype:
-                raise ValueError(f"{name} is {value.dtype}, not {expected[name].dtype}")
-        if min(int(self.step.min()), int(self.hyper_step.min())) < 1:
-            raise ValueError("a quantisation step is below 1")
-        if int(self.hyper_index.max()) >= INDEX_COUNT:
-            raise ValueError(f"an index is above {INDEX_COUNT - 1}")
-        for name, module in self.net.named_modules():
-            if isinstance(module, IntegerConv):
-                shift = module.shift.double()
-                bound = accumulator_bound(module.weight, module.bias, torch.exp2(shift - 1))
-                if int(module.shift.max()) > MAX_SHIFT or float(bound.max()) >= ACCUMULATOR_LIMIT:
-                    raise ValueError(f"{name} could overflow its accumulator")
+        """Raise ValueError unless FORMAT §7 and §8 hold: ranges, and no accumulator that could overflow."""
+        check_integers({f"entropy.{name}": value.cpu().numpy() for name, value in self.state_dict().items()})
 
     def prior(self, z_hat: Tensor, q: Tensor, height: int, width: int) -> Tensor:
         return self.net.prior(z_hat, q, height, width)

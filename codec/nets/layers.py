@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..coding.model_config import KNOTS
+
 # Latents and every tensor inside the entropy nets are signed fixed point with 12 fractional bits in 16 bits, so they
 # saturate at +-8. The float modules saturate too: training then sees what the integers will do.
 FRACTION_BITS = 12
 SATURATION = 8.0
 LEAK_BITS = 3  # slope 2^-3 below zero: an arithmetic shift
-QUALITIES = 100  # q = 1..100
 TOP_LEVEL = 100  # of the last knot of a QualityVector
 
 
@@ -130,19 +131,17 @@ class FreeAdd(nn.Module):
 class QualityVector(nn.Module):
     """One learned number per channel as a piecewise linear function of the level, which says how finely to code.
 
-    `forward(level)` takes float [B], 1..model.MAX_LEVEL, and returns [B, C, 1, 1]. Beyond TOP_LEVEL the line between
+    `forward(level)` takes float [B], 1..MAX_LEVEL, and returns [B, C, 1, 1]. Beyond TOP_LEVEL the line between
     the last two knots goes on.
     """
 
-    KNOTS = 8
-
     def __init__(self, channels: int, value: float = 0.0):
         super().__init__()
-        self.knots = nn.Parameter(torch.full((self.KNOTS, channels), value))
+        self.knots = nn.Parameter(torch.full((KNOTS, channels), value))
 
     def forward(self, level: Tensor) -> Tensor:
-        t = (level.to(self.knots.dtype) - 1) / (TOP_LEVEL - 1) * (self.KNOTS - 1)
-        left = t.floor().clamp(0, self.KNOTS - 2).long()
+        t = (level.to(self.knots.dtype) - 1) / (TOP_LEVEL - 1) * (KNOTS - 1)
+        left = t.floor().clamp(0, KNOTS - 2).long()
         f = (t - left)[:, None]
         return (self.knots[left] * (1 - f) + self.knots[left + 1] * f)[:, :, None, None]
 

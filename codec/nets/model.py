@@ -10,13 +10,13 @@ quantisation, Minnen & Singh 2020 (arXiv:2007.08739); one model for all rates by
 
 import copy
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cdf_tables import DEAD_ZONE_PER_BIT, INDEX_COUNT, MAX_DEAD_ZONE, SCALE_MAX, SCALE_MIN
+from ..coding.cdf_tables import DEAD_ZONE_PER_BIT, INDEX_COUNT, MAX_DEAD_ZONE, SCALE_MAX, SCALE_MIN
+from ..coding.model_config import KNOTS, LATENT_STRIDE, MAX_LEVEL, Config
 from .coding_order import Corners
 from .layers import (
     SATURATION,
@@ -32,50 +32,12 @@ from .layers import (
     saturate,
 )
 
-LATENT_STRIDE = 16  # pixels per latent, each way
 BRANCH_GAIN = 0.3  # where the transforms' gains begin, in units of what there is to mend
-HYPER_STRIDE = 4  # latents per hyperlatent, each way
 # The index head works in units of 8 indices, so that 0..63 fits the nets' range of +-8.
 INDEX_UNIT = 8
 LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (INDEX_COUNT - 1)
-LAMBDA_RANGE = (0.0007, 0.6)  # of levels 1 .. TOP_LEVEL; loss = bits per pixel + lambda * D (losses.py)
-MAX_LEVEL = 120.0  # lambda 2.35
-TUNES = ("mse", "ms-ssim", "eye")  # what a model may be trained for: losses.SHARES
-
-
-@dataclass(frozen=True)
-class Config:
-    """Widths and depths.
-
-    Args:
-        latents: channels of y, M. Must be a multiple of steps.
-        hyper: channels of z.
-        wide8, blocks8: width and number of blocks at 1/8 of the image's resolution, in analysis and synthesis.
-        wide16, blocks16: the same at 1/16.
-        context: width of the hyper-synthesis and of each context step.
-        steps: context steps, 2 or 4.
-    """
-
-    latents: int = 320
-    hyper: int = 64
-    wide8: int = 96
-    blocks8: int = 4
-    wide16: int = 192
-    blocks16: int = 4
-    context: int = 128
-    steps: int = 4
-
-    @property
-    def halo(self) -> int:
-        """Receptive field of the transforms beyond their own latent, in latents: one sample for each block."""
-        return self.blocks16 + -(-self.blocks8 // 2)
-
-
-CONFIGS = {
-    "small": Config(),
-    "medium": Config(latents=512, wide8=128, wide16=256, context=192),
-    "base": Config(latents=512, wide8=176, blocks8=6, wide16=288, context=192),
-}
+# Of levels 1 .. TOP_LEVEL; 2.35 at MAX_LEVEL. The loss is bits per pixel + lambda * D (losses.py).
+LAMBDA_RANGE = (0.0007, 0.6)
 
 
 def linear(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -348,8 +310,7 @@ class Model(nn.Module):
         self.synthesis.whiten[new] = deviation.rsqrt().float()
         # At high rate d(bits) = -lambda d(distortion) where step^2 = 18 log2(e) / (lambda 255^2), in orthonormal units.
         low, high = (math.log(v) for v in LAMBDA_RANGE)
-        knots = QualityVector.KNOTS
-        lam = torch.linspace(low, high, knots, dtype=torch.float64).exp()
+        lam = torch.linspace(low, high, KNOTS, dtype=torch.float64).exp()
         step = (18 * math.log2(math.e) / lam).sqrt()[:, None] / 255 * scale
         self.log_step.knots[:, new] = step.log().float()
         self.analysis.log_gain.knots[:, new] = (BRANCH_GAIN * step).log().float()

@@ -24,8 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..coding.model_config import LATENT_STRIDE, Config
 from .layers import pointwise
-from .model import LATENT_STRIDE, Config, Synthesis
+from .model import Synthesis
 
 LINEAR_FROM = {4: 32, 8: 10}  # the lowest level at which the branch is left out, by shrink
 

@@ -17,15 +17,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from .. import metrics
 from ..coding import model_file
+from ..coding.device import resolve_device
+from ..coding.model_config import CONFIGS, LATENT_STRIDE, MAX_LEVEL, TUNES, Config
 from ..errors import ModelError
+from ..io import write_bytes
+from ..nets import torch_codec
 from ..nets.layers import multiplies_bf16
 from ..nets.losses import MEASURES, MS_SSIM_WEIGHT, SHARES, distortion, min_side, structural_error
-from ..nets.model import CONFIGS, LATENT_STRIDE, MAX_LEVEL, TUNES, Config, Model, level_lambda
+from ..nets.model import Model, level_lambda
 from ..picture.ssimulacra2 import MIN_SIDE, ssimulacra2
+from . import export
 from .images import Crops, load_images
 from .muon import Muon
 from .quality_levels import EVEN_LEVELS, calibrated_levels, coded
@@ -192,7 +198,8 @@ class Run:
         meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config), "tune": self.tune}
         meta["shares"] = self.shares
         meta["only"] = self.options.only
-        model_file.write_tensors(path, tensors, {"aec_checkpoint": json.dumps(meta)})
+        tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        write_bytes(path, serialise(tensors, {"aec_checkpoint": json.dumps(meta)}), force=True)
 
     @classmethod
     def load(cls, path: Path, options: Options) -> "Run":
@@ -333,7 +340,7 @@ def _shares_of(meta: dict) -> dict[str, float]:
 def _model_of(path: Path) -> tuple[Model, str]:
     """A model file's weights, or the averaged ones of a checkpoint, and what they were trained for."""
     if model_file.is_model(path):
-        return model_file.float_model(path), model_file.load(path, torch.device("cpu")).tune
+        return export.float_model(path), model_file.load(path).tune
     with _checkpoint(path) as (meta, tensors):
         model = Model(Config(**meta["config"]))
         model.load_state_dict(_part(tensors, "ema."))
@@ -397,7 +404,7 @@ def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: 
 
     A score that is not defined for small pictures is the mean of the others.
     """
-    codec = model_file.load(path, torch.device(device))
+    codec = torch_codec.load(path, torch.device(device))
     for quality in (1, 20, 40, 60, 80, 100):
         bits, scores = [], {"SSIMULACRA 2": [], "MS-SSIM": [], "PSNR": []}
         for image in images:
@@ -448,7 +455,7 @@ def main(
         ModelError: resume is not a checkpoint, or init does not fit.
         BackendError: no such device.
     """
-    options.device = str(model_file.resolve_device(options.device))
+    options.device = str(resolve_device(options.device))
     if options.batch < 1:
         raise ValueError(f"batch {options.batch}: must be at least 1")
     output.parent.mkdir(parents=True, exist_ok=True)  # now, not after hours of work
@@ -484,12 +491,10 @@ def main(
     report(f"fitting the coding tables, then what qualities mean, to {len(pictures)} pictures")
     with TemporaryDirectory(dir=output.parent) as folder:  # what is not finished must not be taken for the model
         draft = Path(folder) / output.name
-        model_file.save(
-            draft, model, None, run.tune, EVEN_LEVELS
-        )  # with Gaussians' tables, to see what symbols it makes
-        counts = symbol_counts(model_file.load(draft, device), images)
-        model_file.save(draft, model, counts, run.tune, EVEN_LEVELS)
-        levels = calibrated_levels(model_file.load(draft, device), pictures)
-    model_id = model_file.save(output, model, counts, run.tune, levels)
+        export.save(draft, model, None, run.tune, EVEN_LEVELS)  # with Gaussians' tables, to see what symbols it makes
+        counts = symbol_counts(torch_codec.load(draft, device), images)
+        export.save(draft, model, counts, run.tune, EVEN_LEVELS)
+        levels = calibrated_levels(torch_codec.load(draft, device), pictures)
+    model_id = export.save(output, model, counts, run.tune, levels)
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
     held_out_figures(output, held[:48], options.device, report)

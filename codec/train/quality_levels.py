@@ -13,10 +13,9 @@ from torch import Tensor
 
 from ..api import DEFAULT_EFFORT
 from ..coding import tiles
-from ..coding.model_file import Codec
+from ..coding.model_config import MAX_LEVEL, QUALITIES
 from ..container.format import write
-from ..nets.layers import QUALITIES
-from ..nets.model import MAX_LEVEL
+from ..nets.torch_codec import Codec
 from ..picture.pixels import to_pixels
 from ..picture.ssimulacra2 import MIN_SIDE, ssimulacra2
 

@@ -8,9 +8,9 @@ import torch
 
 from ..api import DEFAULT_EFFORT
 from ..coding import payloads, tiles
-from ..coding.model_file import Codec
+from ..coding.cdf_tables import INDEX_COUNT
 from ..container.format import Header
-from ..nets.cdf_tables import INDEX_COUNT
+from ..nets.torch_codec import Codec
 from ..picture.pixels import Pixels
 from .images import Crops
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codec.coding import rans
-from codec.nets import cdf_tables
+from codec.coding import cdf_tables, rans
 
 ENCODED, TWO_THREADS, WILD = 1, 2, 4
 ALL_ROWS, FIT = 1, 2

@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 import codec
-from codec.coding import model_file
 from codec.container import format
 from codec.container.metadata import Metadata
+from codec.nets import torch_codec
 from codec.picture import samples16, stored
 from codec.picture.pixels import Pixels, to_pixels
 
@@ -42,7 +42,7 @@ def picture(shape: tuple[int, ...], depth: int = 8) -> np.ndarray:
     return (waves * (2**depth - 1)).round().astype(np.uint8 if depth == 8 else np.uint16)
 
 
-def files(tiny: model_file.Codec) -> dict[str, bytes]:
+def files(tiny: torch_codec.Codec) -> dict[str, bytes]:
     alpha = to_pixels(picture((1, 1, 4)) // 2)
     everything = to_pixels(picture((70, 90, 2), 16))
     flat = (picture((20, 30, 3)) // 128 * 90).astype(np.uint8)
@@ -70,7 +70,7 @@ def _stored_jpeg(image: Image.Image) -> bytes:
 
 
 def main(folder: Path) -> None:
-    tiny = model_file.load(MODEL, torch.device("cpu"))
+    tiny = torch_codec.load(MODEL, torch.device("cpu"))
     for name, data in files(tiny).items():
         target = folder / f"v{format.VERSION}-told2-{name}.aec"
         target.write_bytes(data)

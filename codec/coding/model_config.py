@@ -1,0 +1,66 @@
+"""What a model is made for: its configuration and the numbers that all models share (FORMAT §7). Plain Python."""
+
+from dataclasses import dataclass, fields
+
+LATENT_STRIDE = 16  # pixels per latent, each way
+HYPER_STRIDE = 4  # latents per hyperlatent, each way
+QUALITIES = 100  # q = 1..100
+KNOTS = 8  # rows of a transform's quality vector, between which it is linear in the level
+MAX_LEVEL = 120.0  # of the level at which a quality runs, from 1 on
+TUNES = ("mse", "ms-ssim", "eye")  # what a model may be trained for: losses.SHARES
+MAX_CHANNELS = 1 << 14  # sums of the nets' integers stay provable
+MAX_BLOCKS = 64  # at 1/8 and at 1/16 of the pixels
+
+
+@dataclass(frozen=True)
+class Config:
+    """Widths and depths.
+
+    Args:
+        latents: channels of y, M. Must be a multiple of steps.
+        hyper: channels of z.
+        wide8, blocks8: width and number of blocks at 1/8 of the image's resolution, in analysis and synthesis.
+        wide16, blocks16: the same at 1/16.
+        context: width of the hyper-synthesis and of each context step.
+        steps: context steps, 2 or 4.
+
+    Raises:
+        TypeError: a number is no int.
+        ValueError: a number is outside of what FORMAT §7 allows.
+    """
+
+    latents: int = 320
+    hyper: int = 64
+    wide8: int = 96
+    blocks8: int = 4
+    wide16: int = 192
+    blocks16: int = 4
+    context: int = 128
+    steps: int = 4
+
+    def __post_init__(self):
+        for field in fields(self):
+            if type(value := getattr(self, field.name)) is not int:
+                raise TypeError(f"{field.name} is {value!r}: an int is allowed")
+        if self.steps not in (2, 4):
+            raise ValueError(f"{self.steps} context steps: 2 or 4 are allowed")
+        if self.latents % self.steps:
+            raise ValueError(f"{self.latents} latents are not a multiple of {self.steps} context steps")
+        for name in ("latents", "hyper", "context", "wide8", "wide16"):
+            if not 1 <= getattr(self, name) <= MAX_CHANNELS:
+                raise ValueError(f"{name} is {getattr(self, name)}: 1 to {MAX_CHANNELS} channels are allowed")
+        for name in ("blocks8", "blocks16"):
+            if not 0 <= getattr(self, name) <= MAX_BLOCKS:
+                raise ValueError(f"{name} is {getattr(self, name)}: 0 to {MAX_BLOCKS} are allowed")
+
+    @property
+    def halo(self) -> int:
+        """Receptive field of the transforms beyond their own latent, in latents: one sample for each block."""
+        return self.blocks16 + -(-self.blocks8 // 2)
+
+
+CONFIGS = {
+    "small": Config(),
+    "medium": Config(latents=512, wide8=128, wide16=256, context=192),
+    "base": Config(latents=512, wide8=176, blocks8=6, wide16=288, context=192),
+}

@@ -1,0 +1,106 @@
+"""A model file's networks in torch, ready to run on one device: what codes pictures today.
+
+The transforms are float32, exact conversions of the file's float16; the entropy nets are integers, in the arithmetic
+that `segment_walk.starter` chooses.
+"""
+
+import os
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..coding import model_file, rans
+from ..coding.model_config import Config
+from ..coding.model_file import ModelFile
+from ..coding.segment_walk import NETS, Start, starter
+from .integer import IntegerEntropyNet
+from .model import Analysis, HyperAnalysis, Synthesis
+
+_LOADING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A model ready to run, all on one device."""
+
+    config: Config
+    id: bytes
+    path: Path
+    analysis: Analysis
+    hyper_analysis: HyperAnalysis
+    synthesis: Synthesis
+    net: IntegerEntropyNet
+    walk: Start
+    tables: rans.Tables
+    dead_zones: Tensor  # int16 [64], ModelFile.dead_zones
+    levels: Tensor  # of each quality, float32 [100], ModelFile.levels
+    tune: str  # the distortion it was trained for, one of TUNES
+    device: torch.device
+
+    def level(self, quality: int) -> Tensor:
+        """What the float nets are told for a quality 1..100: float32 [1]."""
+        return self.levels[quality - 1 : quality]
+
+
+def load(path: Path, device: torch.device, nets: str = "native") -> Codec:
+    """Load and verify a model; cached as `model_file.load`, by device and nets.
+
+    Args:
+        path: a model file.
+        device: where all of it runs.
+        nets: one of segment_walk.NETS, the arithmetic of the entropy nets; no file depends on it.
+
+    Raises:
+        ModelError: as `model_file.load`.
+        ValueError: another word for `nets`.
+    """
+    return _load(model_file.load(path), device, nets)
+
+
+def load_for(model_id: bytes, model: str | os.PathLike | None, device: torch.device) -> Codec:
+    """`model_file.load_for`, ready to run. Raises ModelError as that does."""
+    return _load(model_file.load_for(model_id, model), device, "native")
+
+
+def _load(file: ModelFile, device: torch.device, nets: str) -> Codec:
+    if nets not in NETS:
+        raise ValueError(f"nets {nets!r}: allowed are {' and '.join(NETS)}")
+    with _LOADING:  # threads that begin together are to assemble it once
+        return _assembled(file, device, nets)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)  # what is kept must serve refinement's gradients too, whoever was first to load it
+def _assembled(file: ModelFile, device: torch.device, nets: str) -> Codec:
+    def fill(module: nn.Module, name: str) -> nn.Module:
+        arrays = {k.removeprefix(f"{name}."): v for k, v in file.tensors.items() if k.startswith(f"{name}.")}
+        # Copies, for the file's arrays are read-only, which tensors cannot be.
+        state = {k: torch.tensor(v, dtype=torch.float32 if v.dtype == np.float16 else None) for k, v in arrays.items()}
+        module.load_state_dict(state, assign=True)
+        return module.to(device).eval().requires_grad_(False)
+
+    config = file.config
+    with torch.device("meta"):
+        analysis, hyper_analysis, synthesis = Analysis(config), HyperAnalysis(config), Synthesis(config)
+        net = IntegerEntropyNet(config)
+    net = fill(net, "entropy")
+    return Codec(
+        config=config,
+        id=file.id,
+        path=file.path,
+        analysis=fill(analysis, "analysis").to(memory_format=torch.channels_last),
+        hyper_analysis=fill(hyper_analysis, "hyper_analysis"),
+        synthesis=fill(synthesis, "synthesis").to(memory_format=torch.channels_last),
+        net=net,
+        walk=starter(net, nets),
+        tables=file.tables,
+        dead_zones=torch.tensor(file.dead_zones, device=device),
+        levels=torch.tensor(file.levels, device=device),
+        tune=file.tune,
+        device=device,
+    )

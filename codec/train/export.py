@@ -1,0 +1,61 @@
+"""From a float model, as trained, to a model file, and back again."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..coding import model_file
+from ..coding.cdf_tables import fitted_tables, gaussian_tables
+from ..nets import torch_codec
+from ..nets.integer import PLAIN_LEVELS, IntegerEntropyNet
+from ..nets.model import Model
+
+FLOAT_NETS = ("analysis", "hyper_analysis", "synthesis")
+
+
+def save(
+    path: Path,
+    model: Model,
+    counts: np.ndarray | None = None,
+    tune: str = "mse",
+    levels: Tensor = PLAIN_LEVELS,
+) -> bytes:
+    """Export a trained model to integers and write its file; returns the model id.
+
+    Args:
+        counts: of its symbols (`symbol_counts.symbol_counts`), to fit the coding tables to; None: they are Gaussians'.
+        tune: the distortion it was trained for, one of TUNES.
+        levels: of each quality, float [100], rising within 1..MAX_LEVEL.
+
+    Raises:
+        OutputError: the file cannot be written.
+        ValueError: weights too large for the integer arithmetic (`IntegerConv.from_float`).
+    """
+    model = model.with_hyper_steps_in_range()
+    tensors = {f"{name}.{k}": v.half() for name in FLOAT_NETS for k, v in getattr(model, name).state_dict().items()}
+    tensors |= {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model, levels).state_dict().items()}
+    tensors["levels"] = levels.float()
+    arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    tables = gaussian_tables() if counts is None else fitted_tables(counts)
+    arrays |= {f"tables.{name}": table for name, table in zip(model_file.TABLES, tables, strict=True)}
+    metadata = {"aec_model": json.dumps(asdict(model.config), sort_keys=True), "tune": tune}
+    return model_file.write(path, arrays, metadata)
+
+
+def float_model(path: Path) -> Model:
+    """The model that was saved, up to its export's rounding: to be trained further.
+
+    Raises:
+        ModelError: as `model_file.load`.
+    """
+    codec = torch_codec.load(path, torch.device("cpu"))
+    state = codec.net.floats(codec.levels)
+    for name in FLOAT_NETS:
+        state |= {f"{name}.{k}": v for k, v in getattr(codec, name).state_dict().items()}
+    model = Model(codec.config)
+    model.load_state_dict(state)
+    return model.eval()
