@@ -94,7 +94,7 @@ def gaussian_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Below sigma 8 it is the floor of 2^-14 under every frequency; above, the even split of a bin into 2^k symbols.
 
     Returns:
-        (freqs [64, 64] uint16, limits [64] uint8, raw_bits [64] uint8), as entropy.Tables takes them.
+        (freqs [64, 64] uint16, limits [64] uint8, raw_bits [64] uint8), as rans.Tables takes them.
 
     Source: the quantised Gaussian of Ballé et al. 2018 (arXiv:1802.01436), with 14-bit integer probabilities.
     """
@@ -162,7 +162,7 @@ def dead_zones(freqs: np.ndarray, limits: np.ndarray, raw_bits: np.ndarray) -> n
     that meets the zones in training has more of them: 3a603f91 10.0 % on Kodak.
 
     Args:
-        freqs, limits, raw_bits: the model's tables, as entropy.Tables takes them. Index 0 has none, its zone is 0.
+        freqs, limits, raw_bits: the model's tables, as rans.Tables takes them. Index 0 has none, its zone is 0.
 
     Source: Sullivan 1996, "Efficient scalar quantization of exponential and Laplacian random variables", from which
     the dead zones of H.264 and HEVC encoders come.

@@ -1,7 +1,7 @@
 """One tile's way through the entropy nets, segment by segment (FORMAT §8), in interchangeable arithmetics.
 
 `ReferenceWalk` is the text of the format in torch, on any device: the oracle and the fallback. `CpuWalk` is csrc, and
-so is `walk_cuda.CudaWalk`.
+so is `segment_walk_cuda.CudaWalk`.
 """
 
 from collections.abc import Callable
