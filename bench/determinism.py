@@ -274,7 +274,7 @@ def matrix(
         folder, n = Path(name), 0
         for n, image in enumerate(images, 1):  # noqa: B007
             pixels = to_pixels(image)
-            tile = Tile(0, 0, pixels.data.shape[2], pixels.data.shape[1])
+            tile = Tile(0, 0, pixels.width, pixels.height)
             y, z = tiles.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
             np.savez(folder / f"{n - 1}.npz", y=y.numpy(), z=z.numpy())
         (folder / "job.json").write_text(

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 
 from codec.coding import tiles
+from codec.coding.floats import to_samples
 from codec.container import format
 from codec.metrics import psnr
 from codec.nets import torch_codec
-from codec.picture.pixels import to_pixels, to_samples
+from codec.picture.pixels import to_pixels
 from codec.train import export
 from codec.train.images import load_images
 from codec.train.loop import Options, Run
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
             for image in images:
                 pixels = to_pixels(image)
                 height, width = image.shape[:2]
-                x = pixels.data[None].float() / 255
+                x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
                 # The float pass needs whole hyperlatents; Kodak's sides are multiples of 64, others are padded.
                 x = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
                 with torch.no_grad():
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
                 data = format.write(header, payloads)
                 decoded = tiles.decode(exported, header, payloads)
                 area = height * width
-                quality_of = [psnr(image, p.permute(1, 2, 0).numpy()) for p in (floats, decoded)]
+                quality_of = [psnr(image, p) for p in (floats.permute(1, 2, 0).numpy(), decoded)]
                 row = [float(bits) / area, 8 * len(data) / area, *quality_of]
                 sums += torch.tensor(row, dtype=torch.float64) / len(images)
             float_rate, file_rate, float_psnr, file_psnr = sums.tolist()

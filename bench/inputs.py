@@ -33,12 +33,12 @@ def load_image(path: Path) -> np.ndarray:
 
 def rgb_pixels(picture: Image.Image) -> np.ndarray:
     """[H, W, 3] uint8 of a picture, as `load_image`."""
-    from codec.picture.pixels import Pixels, to_numpy, to_pixels  # imports torch
+    from codec.picture.pixels import as_rgb, to_pixels
 
     pixels = to_pixels(picture)
     if pixels.alpha is not None or pixels.depth != 8:
         raise ValueError("transparency, or more than 8 bits a sample: the bench compares opaque 8-bit pictures")
-    return to_numpy(Pixels(pixels.data.expand(3, -1, -1)))
+    return np.ascontiguousarray(as_rgb(pixels.data))
 
 
 def find_sets(inputs: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]:

@@ -1,4 +1,4 @@
-"""`encode`, `decode`, `inspect`: what the package is imported for. torch is imported with the first picture."""
+"""`encode`, `decode`, `inspect`: what the package is imported for. torch is imported when a network is to run."""
 
 import math
 import numbers
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
+from .coding.device import check_device, resolve_device
 from .container import format
 from .container.format import DEFAULT_MAX_PIXELS, Header, Layout, Tile
 from .container.metadata import Metadata, reset_orientation, unpacked
@@ -49,7 +50,7 @@ def encode(
     Args:
         image: PIL image; numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4], alpha last; or torch, the same as
             [1|2|3|4, H, W]; or what `codec.picture.pixels.to_pixels` makes of these, which has more on modes. 1x1
-            up to 2^28 pixels, sides up to 65535.
+            up to 2^28 pixels, sides up to 65535. A tensor on a GPU is copied to the CPU.
             An alpha channel that is opaque everywhere is dropped; colours where alpha is 0 are not kept.
             Of 16 bits the range is kept whole and nothing is banded, but the network is no more precise than 8: a
             smooth gradient comes back with 57 dB at quality 100. `lossless` keeps all 16.
@@ -57,7 +58,7 @@ def encode(
             photographs have at it, where the model reaches that: 50 is medium, 70 high, and from 90 on most people see
             no difference. None: 75, or what a target asks for.
             Where keeping the picture exactly, or its `source`, takes fewer bytes than the network, that is done.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda" or "cuda:N", where a network runs.
         model: name of a shipped model ("eye", the default, or "psnr") or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
             more bits than its error is worth (`codec.coding.cdf_tables.dead_zones`). 3..9: 1 to 16 steps down the
@@ -106,9 +107,7 @@ def encode(
     _positive("target_ssimulacra2", target_ssimulacra2, most=100)
     if metadata is not None and not isinstance(metadata, Metadata):
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
-    from .coding import model_file
-    from .coding.device import resolve_device
-    from .nets import torch_codec
+    check_device(device)
     from .picture import stored
     from .picture.pixels import to_pixels
 
@@ -126,6 +125,9 @@ def encode(
             files.append(stored.original(pixels, source))
         files = [file for file in files if file and len(file) <= limit]  # what is exact has no need of more bytes
     if not files:
+        from .coding import model_file
+        from .nets import torch_codec
+
         codec = torch_codec.load(model_file.find(model), resolve_device(device))
         wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality)
         files.append(_by_network(codec, pixels, wanted, progress))
@@ -208,7 +210,8 @@ def decode(
 
     Args:
         data: the bytes of an .aec file.
-        device: as in `encode`; the pixels of two devices differ by at most one level.
+        device: as in `encode`, and where tensors are to be; the pixels of two devices differ by at most one level. A
+            stored picture takes none unless a tensor is asked for.
         model: path or name of the model that wrote the file; None: found by the id in the file.
         output: "pil": image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif and xmp if the file
             has; "numpy": [H, W], or [H, W, 2|3|4] with alpha last; "torch": [1|2|3|4, H, W], on the device.
@@ -230,56 +233,76 @@ def decode(
         raise ValueError(f"scale {scale!r}: allowed are 1, 1/2, 1/4 and 1/8")
     if depth not in (None, 8, 16):
         raise ValueError(f"depth {depth!r}: allowed are 8 and 16 bits a sample")
+    check_device(device)
     layout = format.read(data, max_pixels)
     header = layout.header if depth is None else replace(layout.header, depth=depth)
     tile = Tile(0, 0, header.width, header.height) if region is None else _region(region, header)
     shrink = SCALES[scale]
-    from .coding.device import resolve_device
-    from .nets import torch_codec
-    from .picture.pixels import to_numpy, to_pil, to_torch
+    from .picture.pixels import Pixels, to_numpy, to_pil
 
-    torch_device = resolve_device(device)
+    if output == "torch" or not header.stored:
+        torch_device = resolve_device(device)
     if header.stored:
-        pixels = _of_stored(layout, tile, shrink, header.depth)
+        colours, alpha, metadata = _of_stored(layout, tile, shrink, header.depth)
     else:
+        from .nets import torch_codec
+
         codec = torch_codec.load_for(header.model_id, model, torch_device)
-        pixels = _of_network(layout, header, codec, tile, shrink, output == "torch")
+        colours, alpha = _of_network(layout, header, codec, tile, shrink, torch_device if output == "torch" else None)
+        metadata = unpacked(layout.metadata)
     if output == "torch":
-        return to_torch(pixels).contiguous().to(torch_device)
-    return (to_pil if output == "pil" else to_numpy)(pixels)
+        return _tensor(colours, alpha, torch_device)
+    return (to_pil if output == "pil" else to_numpy)(Pixels(colours, alpha, metadata))
 
 
-def _of_stored(layout: Layout, region: Tile, shrink: int, depth: int) -> "Pixels":
+def _of_stored(
+    layout: Layout, region: Tile, shrink: int, depth: int
+) -> "tuple[np.ndarray, np.ndarray | None, Metadata]":
     from .picture import stored
-    from .picture.pixels import Pixels, aligned, box_means, to_depth
+    from .picture.pixels import aligned, box_means, to_depth
 
     whole = stored.decode(layout)
     wide = aligned(region, shrink, whole.width, whole.height)
 
-    def inside(samples: "torch.Tensor") -> "torch.Tensor":
-        some = samples[..., wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
-        return some if some.shape == samples.shape else some.clone()  # which does not hold the whole
+    def inside(samples: "np.ndarray") -> "np.ndarray":
+        some = samples[wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
+        return some if some.shape == samples.shape else some.copy()  # which does not hold the whole
 
     colours, alpha = inside(whole.data), None if whole.alpha is None else inside(whole.alpha)
     colours = to_depth(box_means(colours, shrink, alpha), depth)
     if alpha is not None:
-        alpha = to_depth(box_means(alpha[None], shrink)[0], depth)
-    return Pixels(colours, alpha, whole.metadata)
+        alpha = to_depth(box_means(alpha[..., None], shrink)[..., 0], depth)
+    return colours, alpha, whole.metadata
 
 
-def _of_network(layout: Layout, header: Header, codec: "Codec", region: Tile, shrink: int, on_device: bool) -> "Pixels":
-    """header: the file's, but for its depth, which is what the caller wants."""
+def _of_network(
+    layout: Layout, header: Header, codec: "Codec", region: Tile, shrink: int, device: "torch.device | None"
+) -> "tuple[np.ndarray | torch.Tensor, np.ndarray | None]":
+    """Colours as `tiles.decode` gives them, and alpha [h, w].
+
+    Args:
+        header: the file's, but for its depth, which is what the caller wants.
+    """
     from .coding import tiles
     from .picture import alpha
-    from .picture.pixels import Pixels, aligned, box_means, to_depth
+    from .picture.pixels import aligned, box_means, to_depth
 
-    colours = tiles.decode(codec, header, layout.payloads, region, shrink, codec.device if on_device else None)
+    colours = tiles.decode(codec, header, layout.payloads, region, shrink, device)
     channel = None
     if header.alpha:
         wide = aligned(region, shrink, header.width, header.height)
-        channel = box_means(alpha.decode(layout.header, layout.alphas, wide)[None], shrink)[0]
-        channel = to_depth(channel, header.depth)
-    return Pixels(colours, channel, unpacked(layout.metadata))
+        channel = alpha.decode(layout.header, layout.alphas, wide)
+        channel = to_depth(box_means(channel[..., None], shrink)[..., 0], header.depth)
+    return colours, channel
+
+
+def _tensor(colours: "np.ndarray | torch.Tensor", alpha: "np.ndarray | None", device: "torch.device") -> "torch.Tensor":
+    """[1|2|3|4, h, w], contiguous, of [h, w, C] or of a tensor [C, h, w] on the device, and of alpha [h, w]."""
+    import torch
+
+    if not isinstance(colours, torch.Tensor):
+        colours = torch.from_numpy(colours).permute(2, 0, 1).contiguous().to(device)
+    return colours if alpha is None else torch.cat([colours, torch.from_numpy(alpha)[None].to(device)])
 
 
 def _region(region: tuple[int, int, int, int], header: Header) -> Tile:

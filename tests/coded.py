@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 from torch import Tensor
 
 from codec.coding import tiles
@@ -32,7 +33,7 @@ def latents(codec: Codec, data: bytes) -> Iterator[Tensor]:
     return tiles.read_latents(codec, layout.header, layout.payloads)
 
 
-def colours(codec: Codec, data: bytes) -> Tensor:
-    """uint8 [C, H, W]."""
+def colours(codec: Codec, data: bytes) -> np.ndarray:
+    """uint8 or uint16 [H, W, C]."""
     layout = format.read(data)
     return tiles.decode(codec, layout.header, layout.payloads)

@@ -27,7 +27,7 @@ def eye():
 
 
 def decoded(model, data):
-    return coded.colours(model, data).permute(1, 2, 0).numpy()
+    return coded.colours(model, data)
 
 
 def loss_of(model, image, quality, data):

@@ -72,8 +72,8 @@ def test_a_file_written_on_the_cpu_has_the_same_latents_on(device):
         back = coded.file(other, image, quality, 128)  # and the other way round
         ours, theirs = list(coded.latents(shipped, back)), list(coded.latents(other, back))
         assert all(torch.equal(a, b.cpu()) for a, b in zip(ours, theirs, strict=True))
-        difference = coded.colours(shipped, data).int() - coded.colours(other, data).int()
-        assert difference.abs().max() <= 1
+        difference = coded.colours(shipped, data).astype(int) - coded.colours(other, data)
+        assert np.abs(difference).max() <= 1
 
 
 @pytest.mark.parametrize("nets", segment_walk.NETS)
@@ -172,5 +172,5 @@ def test_files_written_by_another_process_are_the_same_bytes(tmp_path):
     shipped = torch_codec.load(model_file.find(None), torch.device("cpu"))
     assert there.header == here.header
     assert abs(len(bytes(there.payloads[0])) - len(bytes(here.payloads[0]))) <= 8
-    decoded = coded.colours(shipped, done.stdout).permute(1, 2, 0).numpy()
+    decoded = coded.colours(shipped, done.stdout)
     assert np.array_equal(codec.decode(done.stdout, output="numpy"), decoded)

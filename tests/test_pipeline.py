@@ -7,6 +7,7 @@ import threading
 import weakref
 from dataclasses import replace
 
+import numpy as np
 import photos
 import pytest
 import torch
@@ -15,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.coding import tiles
+from codec.coding.floats import to_samples, window
 from codec.coding.threads import MOST_AT_ONCE, team
 from codec.container.format import Tile
 from codec.errors import CorruptError
 from codec.nets import torch_codec
 from codec.nets.reduced_synthesis import shrunk
-from codec.picture.pixels import to_pixels, to_samples, window
+from codec.picture.pixels import to_pixels
 
 CPU = torch.device("cpu")
 
@@ -60,6 +62,11 @@ def synthesised(codec, header, payloads):
     return out
 
 
+def samples_of(x, gray=False):
+    """float [3, H, W] -> uint8 [H, W, C] as `tiles.decode` gives them."""
+    return to_samples(x, gray, 8).permute(1, 2, 0).numpy()
+
+
 def counting(codec):
     """(codec, list that gets an item for each tile whose symbols are read or chosen)."""
     opened = []
@@ -83,11 +90,11 @@ def test_strips_and_threads_change_no_bit(shipped, threads, height, width, tile,
     header, payloads = made(shipped, height, width, tile, gray=gray)
     image = photos.photo(height, width)
     pixels = to_pixels(image[..., 0].copy() if gray else image)
-    whole = to_samples(synthesised(shipped, header, payloads)[:, :height, :width], gray, 8)
+    whole = samples_of(synthesised(shipped, header, payloads)[:, :height, :width], gray)
     for n in (1, 2, 3, 7):
         threads(n)
         assert tiles.encode(shipped, pixels, header, effort=2) == payloads
-        assert torch.equal(tiles.decode(shipped, header, payloads), whole)
+        assert np.array_equal(tiles.decode(shipped, header, payloads), whole)
 
 
 @torch.inference_mode()
@@ -118,21 +125,18 @@ def test_refinement_is_the_same_on_any_number_of_threads(shipped, threads):
     assert files[0] == files[1] == files[2]
 
 
-def test_decode_delivers_planes_to_a_named_device_and_else_whole_pixels(shipped):
+def test_decode_gives_planes_on_a_named_device_and_else_an_array_of_whole_pixels(shipped):
     header, payloads = made(shipped, 40, 70, 64)
     named, unnamed = (tiles.decode(shipped, header, payloads, device=d) for d in (CPU, None))
-    assert torch.equal(named, unnamed)
-    assert named.is_contiguous() and unnamed.permute(1, 2, 0).is_contiguous()
+    assert np.array_equal(named.permute(1, 2, 0).numpy(), unnamed)
+    assert named.is_contiguous() and unnamed.flags.c_contiguous
 
 
 def test_sixteen_bits_are_not_eight_stretched(shipped):
     header, payloads = made(shipped, 40, 70, 64)
     deep = tiles.decode(shipped, replace(header, depth=16), payloads)
-    assert deep.dtype == torch.uint16
-    deep = deep.to(torch.int32)
-    assert len(deep.unique()) > 256
-    difference = (deep / 257).round().clamp(0, 255) - tiles.decode(shipped, header, payloads)
-    assert difference.abs().max() <= 1
+    assert deep.dtype == np.uint16 and len(np.unique(deep)) > 256
+    assert np.abs(np.rint(deep / 257) - tiles.decode(shipped, header, payloads)).max() <= 1
 
 
 def test_a_damaged_tile_is_named_and_does_no_harm_to_regions_that_do_not_need_it(shipped, threads):
@@ -143,7 +147,7 @@ def test_a_damaged_tile_is_named_and_does_no_harm_to_regions_that_do_not_need_it
         threads(n)
         with pytest.raises(CorruptError, match="^tile 7: "):
             tiles.decode(shipped, header, payloads)
-        assert torch.equal(tiles.decode(shipped, header, payloads, Tile(0, 0, 300, 64)), whole[:, :, :300])
+        assert np.array_equal(tiles.decode(shipped, header, payloads, Tile(0, 0, 300, 64)), whole[:, :300])
 
 
 def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
@@ -169,18 +173,19 @@ def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
 
 
 RSS = """
-import resource, sys, torch
+import resource, sys, numpy, torch
 from codec.coding import model_file, tiles
+from codec.coding.floats import to_samples, window
 from codec.nets import torch_codec
 from codec.picture.pixels import Pixels
 codec = torch_codec.load(model_file.find(sys.argv[1]), torch.device("cpu"))
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 side = int(sys.argv[2])
-pixels = Pixels(torch.full((1, 1, 1), 99, dtype=torch.uint8).expand(3, side, side))
+pixels = Pixels(numpy.broadcast_to(numpy.uint8(99), (side, side, 3)))
 header = pixels.header(50, codec.id)
 payloads = tiles.encode(codec, pixels, header, 2)
 encoded = peak()
-assert tiles.decode(codec, header, payloads).shape == (3, side, side)
+assert tiles.decode(codec, header, payloads).shape == (side, side, 3)
 print(encoded, peak())
 """
 
@@ -210,8 +215,8 @@ def test_small_tiles_are_no_more_work_than_large_ones(shipped):
         patch.setattr(tiles, "WINDOW", 1024)
         assert len(parts) == 35 and len(tiles._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)) == 1
         whole = tiles.decode(shipped, header, payloads)
-    difference = (tiles.decode(shipped, header, payloads).int() - whole.int()).abs()
-    assert difference.max() <= 1 and (difference > 0).float().mean() < 0.001  # float sums in another order
+    difference = np.abs(tiles.decode(shipped, header, payloads).astype(int) - whole)
+    assert difference.max() <= 1 and (difference > 0).mean() < 0.001  # float sums in another order
 
 
 # ------------------------------------------------------------------ regions
@@ -234,9 +239,9 @@ def regions(draw, width, height):
 def test_a_region_is_the_crop_of_the_whole(shipped, tiled, region):
     header, payloads, whole, _ = tiled
     got = tiles.decode(shipped, header, payloads, region)
-    expected = whole[:, region.y : region.y + region.height, region.x : region.x + region.width]
+    expected = whole[region.y : region.y + region.height, region.x : region.x + region.width]
     # Float sums in another order, as FORMAT §8 allows; none differed where this was written.
-    assert got.shape == expected.shape and (got.int() - expected.int()).abs().max() <= 1
+    assert got.shape == expected.shape and np.abs(got.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -289,8 +294,8 @@ def test_a_small_picture_has_the_means_of_the_whole(shipped, samples, region, ca
     shrink, quality = case
     header, payloads, whole = samples[quality]
     got = tiles.decode(shipped, header, payloads, region, shrink)
-    expected = to_samples(means(whole, region, shrink), False, 8)
-    assert got.shape == expected.shape and (got.int() - expected.int()).abs().max() <= 1
+    expected = samples_of(means(whole, region, shrink))
+    assert got.shape == expected.shape and np.abs(got.astype(int) - expected).max() <= 1
 
 
 @torch.inference_mode()
@@ -308,9 +313,9 @@ def test_a_thumbnail_without_the_branch_is_near_the_means_of_the_whole(shipped, 
     header, payloads, whole = samples[quality]
     region = Tile(0, 0, 170, 130)
     got = tiles.decode(shipped, header, payloads, region, shrink)
-    expected = to_samples(means(whole.clamp(0, 1), region, shrink), False, 8)
-    assert got.shape == (3, -(-130 // shrink), -(-170 // shrink))
-    assert photos.psnr(got.numpy(), expected.numpy()) > 36
+    expected = samples_of(means(whole.clamp(0, 1), region, shrink))
+    assert got.shape == (-(-130 // shrink), -(-170 // shrink), 3)
+    assert photos.psnr(got, expected) > 36
 
 
 # ------------------------------------------------------------------ the threads themselves

@@ -31,7 +31,7 @@ def compress(model, image, quality, effort):
 
 
 def decompress(model, data):
-    return coded.colours(model, data).permute(1, 2, 0).numpy().astype(np.float64)
+    return coded.colours(model, data).astype(np.float64)
 
 
 def loss_of(model, image, quality, data):

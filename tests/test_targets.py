@@ -14,7 +14,7 @@ from codec import metrics
 from codec.coding import knob_search, targets, tiles
 from codec.coding.targets import Target
 from codec.container import format
-from codec.picture.pixels import to_pixels
+from codec.picture.pixels import as_rgb, to_pixels
 from codec.picture.ssimulacra2 import ssimulacra2
 
 PICTURES = {
@@ -35,13 +35,12 @@ def size(header, payloads):
 
 
 def reached(codec, pixels, header, payloads):
-    decoded = tiles.decode(codec, header, payloads)
-    return metrics.psnr(pixels.data.numpy(), decoded.numpy())
+    return metrics.psnr(pixels.data, tiles.decode(codec, header, payloads))
 
 
 def score(codec, pixels, header, payloads):
     pair = pixels.data, tiles.decode(codec, header, payloads)
-    return ssimulacra2(*(x.expand(3, -1, -1).permute(1, 2, 0).numpy() for x in pair))
+    return ssimulacra2(*map(as_rgb, pair))
 
 
 def made(codec, pixels, effort, target):
@@ -233,10 +232,10 @@ def test_the_sample_is_made_of_pieces_of_the_picture():
     task = targets._Task(None, to_pixels(image), Target(bytes=1), 0, 1024)
     sample = task.sample()
     n = sample.pixels.height // targets.CELL
-    assert sample.pixels.data.shape == (3, 64 * n, 64 * n)
+    assert sample.pixels.data.shape == (64 * n, 64 * n, 3)
     assert math.isclose(sample.area * (64 * n) ** 2, targets.TORN_BYTES * 350 * 450)
     rows = np.lib.stride_tricks.sliding_window_view(image, (1, 64, 3))[:287, :, 0, 0]
-    for cell in sample.pixels.data.unfold(1, 64, 64).unfold(2, 64, 64).permute(1, 2, 3, 4, 0).flatten(0, 1).numpy():
+    for cell in sample.pixels.data.reshape(n, 64, n, 64, 3).swapaxes(1, 2).reshape(-1, 64, 64, 3):
         places = np.argwhere((rows == cell[0]).all((2, 3)))
         assert any(np.array_equal(image[y : y + 64, x : x + 64], cell) for y, x in places)
     small = targets._Task(None, to_pixels(image[:100, :100]), Target(bytes=1), 0, 1024)

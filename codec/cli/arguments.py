@@ -31,7 +31,7 @@ def _int_of(text: str, allowed: range) -> int:
 
 
 def device(text: str) -> str:
-    if text not in ("auto", "cpu", "cuda") and not (text.startswith("cuda:") and text[5:].isdecimal()):
+    if not api.DEVICES.fullmatch(text):
         raise ArgumentTypeError(f"{text!r}: allowed are auto, cpu, cuda and cuda:N")
     return text
 

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from .. import _C
 from ..coding import model_file, payloads, rans, rans_cuda, segment_walk
+from ..coding.floats import to_samples
 from ..coding.model_config import Config
 from ..container import format
 from ..nets import torch_codec
 from ..nets.integer import IntegerConv, IntegerEntropyNet, IntegerQualityVector
 from ..nets.layers import exact_convolutions
-from ..picture.pixels import to_samples
 
 EXPECTED = "92d7d342ce45db82128d58de02a2c3bbaa7f53e2bc084a060090a60ec6b4a7fa"
 NETS = Config(wide8=8, blocks8=1, wide16=8, blocks16=1)  # the transforms take no part

@@ -144,12 +144,12 @@ class _Task:
         if min(height, width) < CELL or height * width < 2 * (n * CELL) ** 2:
             return self
 
-        def pick(whole: Tensor) -> Tensor:
+        def pick(whole: np.ndarray) -> np.ndarray:
             # At positions of low discrepancy: multiples of 1/g and 1/g^2 modulo 1, where g^3 = g + 1.
             tops = [int(i * 0.7548776662 % 1 * (height - CELL)) for i in range(1, n * n + 1)]
             lefts = [int(i * 0.5698402910 % 1 * (width - CELL)) for i in range(1, n * n + 1)]
-            cells = [whole[..., y : y + CELL, x : x + CELL] for y, x in zip(tops, lefts, strict=True)]
-            return torch.cat([torch.cat(cells[i::n], -1) for i in range(n)], -2)
+            cells = [whole[y : y + CELL, x : x + CELL] for y, x in zip(tops, lefts, strict=True)]
+            return np.concatenate([np.concatenate(cells[i::n], 1) for i in range(n)])
 
         alpha = None if self.pixels.alpha is None else pick(self.pixels.alpha)
         pixels = replace(self.pixels, data=pick(self.pixels.data), alpha=alpha)

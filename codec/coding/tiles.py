@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,8 +18,9 @@ from ..nets.integer import to_float
 from ..nets.layers import FRACTION_BITS, exact_convolutions, fast_convolutions, saturate
 from ..nets.reduced_synthesis import shrunk
 from ..nets.torch_codec import Codec
-from ..picture.pixels import Pixels, tile_input, to_samples, window
+from ..picture.pixels import Pixels
 from . import payloads
+from .floats import tile_input, to_samples, window
 from .model_config import HYPER_STRIDE, LATENT_STRIDE
 from .refinement import iterations, refine
 from .threads import team
@@ -47,9 +49,7 @@ def analyse(
     x, top, left = tile_input(pixels, tile, codec.config.halo * LATENT_STRIDE, LATENT_STRIDE, codec.device)
     x = x.contiguous(memory_format=torch.channels_last)
     height, width = latent_size(tile)
-    real = x[
-        0, : 1 if pixels.gray else 3, : pixels.data.shape[1] - tile.y + top, : pixels.data.shape[2] - tile.x + left
-    ]
+    real = x[0, : 1 if pixels.gray else 3, : pixels.height - tile.y + top, : pixels.width - tile.x + left]
     top, left = top // LATENT_STRIDE, left // LATENT_STRIDE
     inside = slice(top, top + height), slice(left, left + width)
     level = codec.level(quality)
@@ -192,7 +192,7 @@ def decode(
     region: Tile | None = None,
     shrink: int = 1,
     device: torch.device | None = None,
-) -> Tensor:
+) -> np.ndarray | Tensor:
     """The pixels of a region, made on the codec's device.
 
     Args:
@@ -201,14 +201,14 @@ def decode(
         shrink: 1, 2, 4 or 8: the mean over each square of so many pixels a side, counted from the picture's origin,
             that the region touches. At the right and bottom squares reach into what the synthesis makes beyond the
             edge.
-        device: where the pixels go, part by part; None: the CPU.
+        device: where the pixels are to stay, for those who go on with torch; None: an array, whatever made them.
 
     Raises:
         CorruptError: a tile that it needs is not one that an encoder with this model writes; it is named.
 
     Returns:
-        uint8 or uint16, as header.depth says, [3, h, w] or [1, h, w] on `device`; contiguous if that was named, else
-        the samples of a pixel lie together, as PIL and numpy take them without a copy.
+        uint8 or uint16, as header.depth says: an array [h, w, C], or of a device a tensor [C, h, w] on it; C = 1 for a
+        gray picture, else 3. Contiguous.
     """
     region = region or Tile(0, 0, header.width, header.height)
     synthesis = shrunk(codec.synthesis, codec.config, codec.level(header.quality), shrink)
@@ -217,12 +217,12 @@ def decode(
         return start // shrink, -(-(start + size) // shrink)
 
     (top, bottom), (left, right) = small(region.y, region.height), small(region.x, region.width)
-    channels, dtype = 1 if header.gray else 3, torch.uint8 if header.depth == 8 else torch.uint16
-    with torch.inference_mode(False):  # callers may change it, or train with it
-        if device is None:
-            out = torch.empty(bottom - top, right - left, channels, dtype=dtype, device="cpu").permute(2, 0, 1)
-        else:
-            out = torch.empty(channels, bottom - top, right - left, dtype=dtype, device=device)
+    height, width, channels, kind = bottom - top, right - left, 1 if header.gray else 3, f"uint{header.depth}"
+    if device is None:
+        out = np.empty((height, width, channels), kind)
+    else:
+        with torch.inference_mode(False):  # callers may change it, or train with it
+            out = torch.empty(channels, height, width, dtype=getattr(torch, kind), device=device)
 
     @torch.inference_mode()
     def read(i: int) -> Tensor:
@@ -236,7 +236,12 @@ def decode(
         (y0, y1), (x0, x1) = small(part.area.y, part.area.height), small(part.area.x, part.area.width)
         dy, dx = part.y0 * LATENT_STRIDE // shrink, part.x0 * LATENT_STRIDE // shrink
         x = synthesis.run(to_float(y).permute(2, 0, 1)[None])[0, :, y0 - dy : y1 - dy, x0 - dx : x1 - dx]
-        out[:, y0 - top : y1 - top, x0 - left : x1 - left] = to_samples(x, header.gray, header.depth)
+        samples = to_samples(x, header.gray, header.depth)
+        rows, columns = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+        if device is None:
+            out[rows, columns] = samples.permute(1, 2, 0).cpu().numpy()
+        else:
+            out[:, rows, columns] = samples
 
     parts, tiles = _parts(header, region, synthesis.halo), header.tiles
     with team(len(parts), codec.device) as ordered:

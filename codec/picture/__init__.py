@@ -1,1 +1,1 @@
-"""Pictures as people have them <-> samples."""
+"""Pictures as people have them <-> arrays [H, W, C]. No torch in here."""

@@ -3,16 +3,14 @@
 import io
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from ..container.format import Header, Tile
 from ..errors import CorruptError
 from .embedded import open_still, write_png, write_webp
 
 
-def encode(alpha: Tensor, tiles: list[Tile], quality: int) -> list[bytes]:
+def encode(alpha: np.ndarray, tiles: list[Tile], quality: int) -> list[bytes]:
     """Of each tile.
 
     Args:
@@ -20,8 +18,7 @@ def encode(alpha: Tensor, tiles: list[Tile], quality: int) -> list[bytes]:
         quality: 100: it comes back as it is; 0..99: with fewer levels, of 8 bits, as libwebp chooses them. 16 bits are
             always kept.
     """
-    samples = alpha.cpu().numpy()
-    return [_encode_tile(samples[t.y : t.y + t.height, t.x : t.x + t.width], quality) for t in tiles]
+    return [_encode_tile(alpha[t.y : t.y + t.height, t.x : t.x + t.width], quality) for t in tiles]
 
 
 def _encode_tile(samples: np.ndarray, quality: int) -> bytes:
@@ -66,7 +63,7 @@ def _decode_tile(payload: memoryview, tile: Tile, depth: int) -> np.ndarray:
         raise CorruptError(f"a damaged picture: {e}") from e
 
 
-def decode(header: Header, payloads: list[memoryview], region: Tile) -> Tensor:
+def decode(header: Header, payloads: list[memoryview], region: Tile) -> np.ndarray:
     """The alpha channel in a region: uint8 or uint16 (header.depth) [h, w]; other tiles are not read.
 
     Raises:
@@ -85,4 +82,4 @@ def decode(header: Header, payloads: list[memoryview], region: Tile) -> Tensor:
         out[top - region.y : bottom - region.y, left - region.x : right - region.x] = part[
             top - tile.y : bottom - tile.y, left - tile.x : right - tile.x
         ]
-    return torch.from_numpy(out)
+    return out

@@ -1,18 +1,20 @@
-"""Pictures of any accepted kind <-> `Pixels`, and the tiles' neighbourhoods as float tensors."""
+"""Pictures of any accepted kind <-> `Pixels`: numpy arrays, in which the channels come last."""
 
 import io
+import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image, ImageCms
-from torch import Tensor
 
 from ..container.format import DEFAULT_MAX_PIXELS, Header, Tile, check_size
 from ..container.metadata import NONE, Metadata, as_info, orientation, reset_orientation
 from ..container.metadata import of as metadata_of
 from . import samples16
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
 GRAY_MODES = ("1", "L", "LA", "La")
@@ -24,32 +26,34 @@ DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 class Pixels:
     """An upright picture.
 
+    Both arrays may be views of any strides, read-only, and the caller's own: they are never written.
+
     Args:
-        data: uint8 or uint16 [C, H, W], C = 1 (gray) or 3 (RGB).
-        alpha: [H, W] of the same dtype, on the CPU, not premultiplied; None: opaque.
+        data: uint8 or uint16 [H, W, C], C = 1 (gray) or 3 (RGB).
+        alpha: [H, W] of the same dtype, not premultiplied; None: opaque.
         metadata: what travels with it.
     """
 
-    data: Tensor
-    alpha: Tensor | None = None
+    data: np.ndarray
+    alpha: np.ndarray | None = None
     metadata: Metadata = NONE
 
     @property
     def gray(self) -> bool:
-        return self.data.shape[0] == 1
+        return self.data.shape[2] == 1
 
     @property
     def depth(self) -> int:
         """Bits a sample, 8 or 16."""
-        return 8 * self.data.element_size()
+        return 8 * self.data.itemsize
 
     @property
     def height(self) -> int:
-        return self.data.shape[1]
+        return self.data.shape[0]
 
     @property
     def width(self) -> int:
-        return self.data.shape[2]
+        return self.data.shape[1]
 
     def header(self, quality: int, model_id: bytes, tile: int = 1024) -> Header:
         """Of the file that a model makes of it."""
@@ -128,19 +132,19 @@ def _turned(samples: np.ndarray, orientation: int) -> np.ndarray:
     return samples
 
 
-def _split(samples: Tensor, metadata: Metadata = NONE) -> Pixels:
-    """uint8 or uint16 [1|2|3|4, H, W], alpha last; one that is opaque everywhere says nothing and is dropped."""
-    if samples.shape[0] % 2:
+def _split(samples: np.ndarray, metadata: Metadata = NONE) -> Pixels:
+    """uint8 or uint16 [H, W] or [H, W, 1|2|3|4], alpha last; one that is opaque everywhere says nothing and is dropped.
+
+    What it gives are views, unless the bytes of the samples lie in the other order than this machine's.
+    """
+    samples = np.asarray(samples, samples.dtype.newbyteorder("="))
+    if samples.ndim == 2:
+        samples = samples[..., None]
+    if samples.shape[2] % 2:
         return Pixels(samples, None, metadata)
-    alpha = samples[-1].cpu()
-    opaque = bool((alpha == 2 ** (8 * alpha.element_size()) - 1).all())
-    return Pixels(samples[:-1], None if opaque else alpha, metadata)
-
-
-def _of_numpy(samples: np.ndarray) -> Tensor:
-    """[H, W] or [H, W, C] -> [C, H, W], a copy where torch cannot take them as they are."""
-    samples = np.require(samples, samples.dtype.newbyteorder("="), ["C", "W"])
-    return torch.from_numpy(samples)[None] if samples.ndim == 2 else torch.from_numpy(samples).permute(2, 0, 1)
+    alpha = samples[..., -1]
+    opaque = bool((alpha == np.iinfo(alpha.dtype).max).all())
+    return Pixels(samples[..., :-1], None if opaque else alpha, metadata)
 
 
 def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple[np.ndarray, Metadata]:
@@ -162,7 +166,7 @@ def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tup
 
 def upright(samples: np.ndarray, metadata: Metadata) -> Pixels:
     """What `read` gives, with the orientation that the metadata name applied and set to 1."""
-    return _split(_of_numpy(_turned(samples, orientation(metadata))), reset_orientation(metadata))
+    return _split(_turned(samples, orientation(metadata)), reset_orientation(metadata))
 
 
 def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
@@ -176,7 +180,7 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
             are opened but not yet loaded, for Pillow halves it in loading. From JPEG 2000 and AVIF files of more than 8
             bits Pillow gives 8, and 8 are kept.
             numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4].
-            torch uint8 or uint16 [1|2|3|4, H, W].
+            torch uint8 or uint16 [1|2|3|4, H, W]; of one on a GPU the samples are copied to the CPU.
             2 and 4 channels have alpha last. One that is opaque everywhere is dropped: the picture comes back without.
             Pixels, as this gives them.
 
@@ -194,71 +198,33 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
             raise TypeError(f"numpy image of dtype {image.dtype}: must be uint8 or uint16")
         if image.ndim not in (2, 3) or image.ndim == 3 and not 1 <= image.shape[2] <= 4:
             raise ValueError(f"numpy image of shape {list(image.shape)}: must be [H, W] or [H, W, 1|2|3|4]")
-        pixels = _split(_of_numpy(image))
-    elif isinstance(image, Tensor):
-        if image.dtype not in (torch.uint8, torch.uint16):
+        pixels = _split(image)
+    elif isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ())):  # who has one has imported torch
+        if str(image.dtype) not in ("torch.uint8", "torch.uint16"):
             raise TypeError(f"torch image of dtype {image.dtype}: must be torch.uint8 or torch.uint16")
         if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
             raise ValueError(f"torch image of shape {list(image.shape)}: must be [1|2|3|4, H, W]")
-        pixels = _split(image)
+        pixels = _split(image.permute(1, 2, 0).cpu().numpy())
     else:
         raise TypeError(f"image of type {type(image).__name__}: must be a PIL image, a numpy array or a torch tensor")
-    if pixels.data.numel() == 0:
+    if pixels.data.size == 0:
         raise ValueError(f"image of {pixels.width}x{pixels.height}: both sides must be at least 1")
     return pixels
 
 
-def window(start: int, size: int, end: int, halo: int) -> tuple[int, int, int]:
-    """Widen start..start+size by halo each way, within 0..end: (first, last, offset of start in it)."""
-    first = max(0, start - halo)
-    return first, min(end, start + size + halo), start - first
+def as_rgb(samples: np.ndarray) -> np.ndarray:
+    """[H, W, 1|3] -> [H, W, 3]: itself, or a view that has the gray samples three times."""
+    return np.broadcast_to(samples, (*samples.shape[:2], 3)) if samples.shape[2] == 1 else samples
 
 
-def _filled(x: Tensor, known: Tensor) -> Tensor:
-    """Give unknown pixels colours that cost few bits: those of their surroundings, ever more blurred with distance.
-
-    Args:
-        x: float [1, C, h, w]; known: bool [1, 1, h, w].
-
-    Source: push-pull, Gortler 1996 (The Lumigraph), with 2x2 means down and bilinear interpolation up.
-    """
-    if known.all():
-        return x
-    if x.shape[2:] == (1, 1):
-        return torch.full_like(x, 0.5)
-    weight = F.avg_pool2d(known.float(), 2, ceil_mode=True)
-    mean = F.avg_pool2d(x * known, 2, ceil_mode=True) / weight.clamp_min(1e-3)
-    smooth = F.interpolate(_filled(mean, weight > 0), x.shape[2:], mode="bilinear", align_corners=False)
-    return torch.where(known, x, smooth)
-
-
-def tile_input(pixels: Pixels, tile: Tile, halo: int, multiple: int, device: torch.device) -> tuple[Tensor, int, int]:
-    """A tile and its surroundings for the analysis; colours where alpha is 0 are made up (`_filled`).
-
-    Args:
-        halo: pixels to add on each side where the image has them; a multiple of `multiple`.
-        multiple: the sides of the result are padded to this at the image's right and bottom, repeating the edge.
-
-    Returns:
-        (float32 [1, 3, h, w] in [0, 1], top and left of the tile in it).
-    """
-    y0, y1, top = window(tile.y, tile.height, pixels.height, halo)
-    x0, x1, left = window(tile.x, tile.width, pixels.width, halo)
-    x = pixels.data[None, :, y0:y1, x0:x1].to(device).float() / (2**pixels.depth - 1)
-    if pixels.alpha is not None:
-        x = _filled(x, (pixels.alpha[None, None, y0:y1, x0:x1] != 0).to(device))
-    x = x.expand(-1, 3, -1, -1)
-    return F.pad(x, (0, -x.shape[3] % multiple, 0, -x.shape[2] % multiple), mode="replicate"), top, left
-
-
-def to_depth(samples: Tensor, depth: int) -> Tensor:
-    """uint8 or uint16 [.., H, W] -> uint8 (depth 8) or uint16 (16), the whole range of the one on that of the other."""
-    if samples.element_size() * 8 == depth:
+def to_depth(samples: np.ndarray, depth: int) -> np.ndarray:
+    """uint8 or uint16 [H, W, ..] -> uint8 (depth 8) or uint16 (16), the whole range of the one on that of the other."""
+    if samples.itemsize * 8 == depth:
         return samples
-    out = torch.empty_like(samples, dtype=torch.uint8 if depth == 8 else torch.uint16)
-    for y in range(0, samples.shape[-2], STRIP):
-        wide = samples[..., y : y + STRIP, :].to(torch.int32)
-        out[..., y : y + STRIP, :] = wide * 257 if depth == 16 else (wide * 255 + 32767) // 65535
+    out = np.empty(samples.shape, np.uint8 if depth == 8 else np.uint16)
+    for y in range(0, samples.shape[0], STRIP):
+        wide = samples[y : y + STRIP].astype(np.uint32)
+        out[y : y + STRIP] = wide * 257 if depth == 16 else (wide * 255 + 32767) // 65535
     return out
 
 
@@ -269,8 +235,10 @@ def aligned(region: Tile, shrink: int, width: int, height: int) -> Tile:
     return Tile(x, y, min(right, width) - x, min(bottom, height) - y)
 
 
-def box_means(samples: Tensor, shrink: int, alpha: Tensor | None = None) -> Tensor:
-    """uint8 or uint16 [C, h, w] of an aligned region -> [C, ceil(h / shrink), ceil(w / shrink)]: means of squares.
+def box_means(samples: np.ndarray, shrink: int, alpha: np.ndarray | None = None) -> np.ndarray:
+    """uint8 or uint16 [h, w, C] of an aligned region -> [ceil(h / shrink), ceil(w / shrink), C]: means of squares.
+
+    Those at the right and bottom are of as many samples as there are. Halves are rounded to even.
 
     Args:
         alpha: [h, w]: of colours, what each counts; those that cannot be seen count where there are no others.
@@ -278,37 +246,36 @@ def box_means(samples: Tensor, shrink: int, alpha: Tensor | None = None) -> Tens
     if shrink == 1:
         return samples
 
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x[None], shrink, ceil_mode=True, count_include_pad=False)
+    def sums(whole: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        # In float32, one sample of each square after another, whatever the machine: with weights of 16 bits, where they
+        # are rounded, the order counts. The others are exact, as they stay below 2^24.
+        out = np.zeros((-(-whole.shape[0] // shrink), -(-whole.shape[1] // shrink), whole.shape[2]), np.float32)
+        for i, j in np.ndindex(shrink, shrink):
+            some = whole[i::shrink, j::shrink]
+            if weights is not None:
+                some = some * weights[i::shrink, j::shrink].astype(np.float32)
+            out[: some.shape[0], : some.shape[1]] += some
+        return out
 
-    if alpha is None:
-        means = [mean(c.float()) for c in samples]
-    else:
-        seen = alpha.float()
-        share = mean(seen)
-        means = [torch.where(share > 0, mean(c * seen) / share, mean(c)) for c in map(Tensor.float, samples)]
-    return torch.cat(means).round_().to(samples.dtype)
-
-
-def to_samples(x: Tensor, gray: bool, depth: int) -> Tensor:
-    """float [3, H, W], nominally 0..1 -> uint8 or uint16 (depth 8 or 16) [3, H, W], or [1, H, W] (the mean) if gray."""
-    if gray:
-        x = x.mean(0, keepdim=True)
-    largest = 2**depth - 1
-    return (x * largest).round_().clamp_(0, largest).to(torch.uint8 if depth == 8 else torch.uint16)
-
-
-def to_torch(pixels: Pixels) -> Tensor:
-    """uint8 or uint16 [1|2|3|4, H, W], on the device of pixels.data."""
-    if pixels.alpha is None:
-        return pixels.data
-    return torch.cat([pixels.data, pixels.alpha[None].to(pixels.data.device)])
+    rows, columns = (
+        np.minimum(shrink, size - np.arange(0, size, shrink)).astype(np.float32) for size in samples.shape[:2]
+    )
+    areas = (rows[:, None] * columns)[..., None]
+    means = sums(samples) / areas
+    if alpha is not None:
+        seen = alpha[..., None]
+        share = sums(seen) / areas
+        means = np.divide(sums(samples, seen) / areas, share, out=means, where=share > 0)
+    return np.rint(means).astype(samples.dtype)
 
 
 def to_numpy(pixels: Pixels) -> np.ndarray:
-    """uint8 or uint16 [H, W] if gray and opaque, else [H, W, 2|3|4]."""
-    data = to_torch(pixels).cpu()
-    return data[0].numpy() if data.shape[0] == 1 else data.permute(1, 2, 0).contiguous().numpy()
+    """uint8 or uint16 [H, W] if gray and opaque, else [H, W, 2|3|4]; contiguous, a view of pixels.data if it can be."""
+    if pixels.alpha is not None:
+        out = np.empty((pixels.height, pixels.width, pixels.data.shape[2] + 1), pixels.data.dtype)
+        out[..., :-1], out[..., -1] = pixels.data, pixels.alpha
+        return out
+    return np.ascontiguousarray(pixels.data[..., 0] if pixels.gray else pixels.data)
 
 
 def to_pil(pixels: Pixels) -> Image.Image:

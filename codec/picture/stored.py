@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from ..container import format
 from ..container.format import NO_MODEL, STORED_KINDS, Layout, stored_kind
@@ -59,10 +58,10 @@ def original(pixels: Pixels, source: bytes) -> bytes | None:
     return file(pixels, source, NONE) if same else None
 
 
-def _equal(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
+def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     if a is None or b is None:
         return a is b
-    return a.dtype == b.dtype and torch.equal(a, b.cpu())
+    return a.dtype == b.dtype and np.array_equal(a, b)
 
 
 def may_take_less(pixels: Pixels, n_bytes: int) -> bool:
@@ -82,7 +81,7 @@ def may_take_less(pixels: Pixels, n_bytes: int) -> bool:
     probed = probed_area = 0
     for y, x in places:
         alpha = None if pixels.alpha is None else pixels.alpha[y : y + side, x : x + side]
-        crop = to_numpy(Pixels(pixels.data[:, y : y + side, x : x + side], alpha))
+        crop = to_numpy(Pixels(pixels.data[y : y + side, x : x + side], alpha))
         if pixels.depth == 16:
             crop = (crop >> 8).astype(np.uint8)  # what is flat in these may be so in all
         probed += len(write_webp(crop, lossless=True, method=1, quality=20))
@@ -110,7 +109,7 @@ def decode(layout: Layout) -> Pixels:
     else:
         pixels = upright(samples, metadata)
     if header.gray and stored_kind(payload) == "WebP":  # which has no gray
-        pixels = replace(pixels, data=pixels.data[:1])
+        pixels = replace(pixels, data=pixels.data[..., :1])
     found = pixels.header(0, NO_MODEL, format.MIN_TILE)
     if replace(found, stored=True) != header:
         raise CorruptError(f"the stored picture is not such as its header says: {found} instead of {header}")

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..io import IMAGE_SUFFIXES
-from ..picture.pixels import to_depth, to_pixels
+from ..picture.pixels import as_rgb, to_depth, to_pixels
 
 
 def _encoded(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -40,8 +40,7 @@ def _decode(item: tuple[str, bytes]) -> np.ndarray | str:
     name, data = item
     try:
         with Image.open(io.BytesIO(data)) as image:
-            pixels = to_pixels(image)
-            return to_depth(pixels.data, 8).expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+            return np.ascontiguousarray(as_rgb(to_depth(to_pixels(image).data, 8)))
     except Exception as e:  # Pillow's readers raise all kinds on damaged files; none may stop a training
         return f"{name}: {e}"
 

@@ -45,7 +45,7 @@ def coded(codec: Codec, image: np.ndarray, quality: int) -> tuple[int, np.ndarra
     pixels = to_pixels(image)
     header = pixels.header(quality, codec.id)
     payloads = tiles.encode(codec, pixels, header, DEFAULT_EFFORT)
-    return len(write(header, payloads)), tiles.decode(codec, header, payloads).permute(1, 2, 0).cpu().numpy()
+    return len(write(header, payloads)), tiles.decode(codec, header, payloads)
 
 
 def levels_for(scores: np.ndarray, levels: np.ndarray) -> Tensor:

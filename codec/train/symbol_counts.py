@@ -33,7 +33,7 @@ def symbol_counts(codec: Codec, images: list[np.ndarray], crops: int = 160, seed
     source, rng = Crops(images, torch.device("cpu"), seed), np.random.default_rng(seed)
     for _ in range(crops):
         quality = int(rng.integers(1, 101))
-        pixels = Pixels(source.draw(1, SIDE)[0])
+        pixels = Pixels(source.draw(1, SIDE)[0].permute(1, 2, 0).numpy())
         (tile,) = Header(SIDE, SIDE, quality, codec.id).tiles
         y, z = tiles.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
         symbols, indexes, _, _ = payloads.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
