@@ -1,0 +1,106 @@
+"""What runs no network imports no torch: pictures are arrays, whatever holds them and wherever they come from."""
+
+import subprocess
+import sys
+
+import numpy as np
+import photos
+import pytest
+from PIL import Image
+
+import codec
+
+HEAD = "import io, sys, numpy as np, codec\nfrom PIL import Image\n"
+TAIL = "\nloaded = {'torch', 'safetensors'} & sys.modules.keys()\nassert not loaded, loaded"
+
+
+def run(script: str, *arguments) -> str:
+    """What a process of its own prints; it must end well, and without torch."""
+    command = [sys.executable, "-c", HEAD + script + TAIL, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def command(*arguments, code: int = 0) -> str:
+    """The same of the `aec` command, which must end with that exit code."""
+    return run(f"from codec import cli\nassert cli.main(sys.argv[1:]) == {code}", *arguments)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    path = tmp_path / "stored.aec"
+    path.write_bytes(codec.encode(photos.photo(40, 56), lossless=True))
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_stored_pictures_of_all_kinds_are_made_and_read(channels, dtype):
+    run(
+        "array = np.random.default_rng(0).integers(0, 256, (33, 40, int(sys.argv[1]))).astype(sys.argv[2])\n"
+        "data = codec.encode(array, lossless=True)\n"
+        "assert codec.inspect(data).stored and codec.read_metadata(data) == codec.Metadata()\n"
+        "assert np.array_equal(codec.decode(data, output='numpy').reshape(array.shape), array)\n"
+        "assert codec.decode(data, scale=1 / 4, region=(3, 5, 20, 9), depth=8).size == (6, 3)",
+        channels,
+        dtype,
+    )
+
+
+def test_pillow_saves_and_loads_them():
+    run(
+        "file = io.BytesIO()\n"
+        "Image.new('RGBA', (9, 7), (1, 2, 3, 4)).save(file, 'AEC', lossless=True)\n"
+        "assert Image.open(file).getpixel((8, 6)) == (1, 2, 3, 4)"
+    )
+
+
+def test_a_file_that_is_smaller_than_the_target_is_stored_as_it_is():
+    run(
+        "file = io.BytesIO()\n"
+        "Image.effect_noise((64, 64), 50).save(file, 'JPEG', quality=1)\n"
+        "data = codec.encode(Image.open(file), source=file.getvalue(), target_size=len(file.getvalue()) + 30)\n"
+        "assert codec.inspect(data).stored"
+    )
+
+
+def test_commands_convert_stored_files(tmp_path, picture, stored):
+    command("compress", picture, "--lossless", "-o", tmp_path / "new.aec")
+    assert codec.inspect((tmp_path / "new.aec").read_bytes()).stored
+    for suffix in ("png", "npy", "jpg"):
+        command("decompress", stored, "-o", tmp_path / f"back.{suffix}")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "back.png")), photos.photo(40, 56))
+    assert np.array_equal(np.load(tmp_path / "back.npy"), photos.photo(40, 56))
+
+
+def test_commands_that_only_look_take_files_of_networks_too(stored, packed):
+    assert "WebP" in command("info", stored, packed)
+    command("verify", stored, packed)
+    command("verify", "--deep", stored)
+
+
+def test_many_pictures_are_kept_exactly(album):
+    command("compress", album, "-r", "--lossless", "-j", 2)
+    assert len(list(album.rglob("*.aec"))) == 3
+
+
+def test_what_cannot_be_done_is_refused(tmp_path, picture, packed):
+    (tmp_path / "there.png").write_bytes(b"mine")
+    (tmp_path / "text.png").write_text("no picture")
+    assert "exists already" in command("decompress", packed, "-o", tmp_path / "there.png", code=7)
+    assert "exists already" in command("compress", picture, "-o", tmp_path / "there.png", code=7)
+    assert "No such file" in command("compress", tmp_path / "none.png", code=3)
+    assert "cannot be written" in command("decompress", packed, "-o", tmp_path / "x.odd", code=7)
+    assert "not a picture" in command("compress", tmp_path / "text.png", code=3)
+    assert "not an .aec file" in command("decompress", picture, "-o", tmp_path / "new.png", code=3)
+
+
+@pytest.mark.parametrize("call", ["codec.encode(np.zeros((8, 8), 'u1'), lossless=True, device='tpu')", "decode"])
+def test_a_word_that_is_no_device_is_refused_even_so(stored, call):
+    call = "codec.decode(open(sys.argv[1], 'rb').read(), 'tpu')" if call == "decode" else call
+    said = run(
+        f"try: {call}\nexcept ValueError as e: print(e)\nelse: raise SystemExit('taken')",
+        stored,
+    )
+    assert said == "device 'tpu': allowed are auto, cpu, cuda and cuda:N\n"
