@@ -3,8 +3,9 @@
 Each setting is a kernel choice, thread count, memory layout or batch that can change the order of float sums. Given the
 same float latents (the analysis is float and may differ: its result is what the file then says), in every setting the
 integer nets must give the same means and indexes, the encoder the same payload, and the decoder of one file the same
-latents. The control is the same nets in float32, given the true latents as context. If no index of it ever differs, the
-matrix is too weak to show anything; one that does is a lost image in a codec that parses with floats.
+latents and pixels, in csrc as in torch's arithmetic. The control is the same entropy nets in float32, given the true
+latents as context. If no index of it ever differs, the matrix is too weak to show anything; one that does is a lost
+image in a codec that parses with floats.
 """
 
 import argparse
@@ -54,7 +55,7 @@ class Row:
     integer_symbols: int
     float_images: int
     float_symbols: int
-    sha256: str  # of all integers: means, indexes, payloads, latents
+    sha256: str  # of all integers: means, indexes, payloads, latents, pixels
 
 
 def float_twin(net):
@@ -99,9 +100,9 @@ def _say(prior, step, z, y, order, channels_last: bool, batch: bool):
 
 
 def _integer(
-    codec, image: Mapping[str, np.ndarray], quality: int, channels_last: bool, batch: bool
+    codec, reference, image: Mapping[str, np.ndarray], quality: int, channels_last: bool, batch: bool
 ) -> dict[str, np.ndarray]:
-    """Everything that must not differ."""
+    """Everything that must not differ. `reference`: the codec whose nets are torch's."""
     import torch
 
     from codec.coding import payloads
@@ -145,7 +146,20 @@ def _integer(
         "means": means.numpy(),
         "rows": rows.numpy(),
         "read": read.numpy(),
+        "pixels": _pixels(codec, fixed[0], quality),
+        "reference_pixels": _pixels(reference, fixed[0], quality),
     }
+
+
+def _pixels(codec, latents, quality):
+    """What latents [M, h, w] in units of 2^-12 decode to: uint16 [16 h, 16 w, 3]."""
+    import torch
+
+    latents = latents.to(torch.int16).permute(1, 2, 0).contiguous()
+    size = tuple(latents.shape[:2])
+    out = np.empty((16 * size[0], 16 * size[1], 3), np.uint16)
+    codec.pixels.run(latents, (0, 0), size, quality, 1, (0, 0), out)
+    return out
 
 
 def _hyperlatents(net, symbols, segments, quality, shape):
@@ -190,10 +204,12 @@ def worker(folder: Path, environment: str, variations: list[str]) -> None:
     """Run in a process of its own, whose environment variables are the setting: folder/NAME.json for all variations."""
     import torch
 
+    from codec.coding.segment_walk import NETS
     from codec.nets import torch_codec
 
     job = json.loads((folder / "job.json").read_text())
-    codec, quality = torch_codec.load(Path(job["model"]), torch.device("cpu")), job["quality"]
+    codec, reference_codec = (torch_codec.load(Path(job["model"]), torch.device("cpu"), n) for n in NETS)
+    quality = job["quality"]
     wide = job["wide_control"]
     twin, rows = float_twin(codec.net), []
     for variation in variations:
@@ -207,16 +223,17 @@ def worker(folder: Path, environment: str, variations: list[str]) -> None:
                 if path.exists():
                     reference = dict(np.load(path))
                     image |= {name: reference[name] for name in ("payload", "y_hat", "z_hat")}
-                    got = _integer(codec, image, quality, channels_last, batch)
+                    got = _integer(codec, reference_codec, image, quality, channels_last, batch)
                     control = _control(twin, reference, quality, wide, channels_last, batch)
                 else:  # the first variation of the first process
-                    got = _integer(codec, image, quality, channels_last, batch)
+                    got = _integer(codec, reference_codec, image, quality, channels_last, batch)
                     control = _control(twin, got, quality, wide, channels_last, batch)
                     reference = {**got, "control": control}
                     np.savez(path, **reference)
                 for name in sorted(got):
                     digest.update(got[name].tobytes())
                 wrong = sum(_differing(got[name], reference[name]) for name in got)
+                wrong += _differing(got["reference_pixels"], reference["pixels"])
                 counts.append((wrong, _differing(control, reference["control"])))
                 total += got["symbols"].size
         row = Row(

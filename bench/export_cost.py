@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 
 from codec.coding import tiles
-from codec.coding.floats import to_samples
 from codec.container import format
 from codec.metrics import psnr
 from codec.nets import torch_codec
@@ -47,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
                 x = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
                 with torch.no_grad():
                     x_hat, bits = model(x, torch.tensor([float(quality)]))
-                floats = to_samples(x_hat[0, :, :height, :width], gray=False, depth=8)
+                floats = (255 * x_hat[0, :, :height, :width]).round_().clamp_(0, 255).to(torch.uint8)
                 header = pixels.header(quality, exported.id)
                 # With dead zones, but as the analysis gives them: as in the float pass.
                 coded = [tiles.analyse(exported, pixels, tile, quality, effort=1) for tile in header.tiles]

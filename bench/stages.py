@@ -16,6 +16,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -25,6 +26,7 @@ from codec.coding import model_file, payloads, tiles
 from codec.coding.device import resolve_device
 from codec.container import format
 from codec.nets import torch_codec
+from codec.nets.integer import to_fixed
 from codec.nets.layers import exact_convolutions
 from codec.picture.pixels import to_pixels
 
@@ -108,8 +110,12 @@ def stages(model: torch_codec.Codec, picture: Image.Image, quality: int) -> dict
     y_hat = timed(
         "decode: entropy nets and coder", lambda: payloads.read(model.walk(quality, *size), model.tables, payload)
     )
-    y_hat = y_hat[None].contiguous(memory_format=torch.channels_last)
-    timed("decode: synthesis", lambda: model.synthesis(y_hat, model.level(quality)))
+    latents = to_fixed(y_hat).to(torch.int16).permute(1, 2, 0).contiguous()
+    if model.device.type == "cuda":
+        out = torch.empty(3, picture.height, picture.width, dtype=torch.uint8, device=model.device)
+    else:
+        out = np.empty((picture.height, picture.width, 3), np.uint8)
+    timed("decode: synthesis", lambda: model.pixels.run(latents, (0, 0), size, quality, 1, (0, 0), out))
     data = timed("encode: total", lambda: codec.encode(picture, quality, str(model.device), model.path))
     timed("decode: total", lambda: codec.decode(data, str(model.device), model.path))
     return times

@@ -1,4 +1,4 @@
-"""The extension (csrc/python/). `rans`, `segment_walk` and their CUDA twins in codec/coding are what uses it."""
+"""The extension (csrc/python/). `rans`, `segment_walk`, `synthesis` and CUDA twins in codec/coding are what uses it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -58,6 +58,43 @@ class Walk:
     ) -> None: ...
     def accept(self, k: int, symbols: NDArray[np.int16]) -> None: ...
     def latents(self) -> NDArray[np.float32]: ...  # [h, w, M]
+
+class Synthesis:
+    """What makes pixels of latents, packed (csrc/engine/synthesis.h). For many threads at once.
+
+    tensors: FORMAT §7's `synthesis.*` without that prefix and without `.fraction`: int16, int32 or uint8, contiguous.
+    Others are ignored. ValueError names the one that is missing, of another type or shape, out of range, or whose sums
+    could overflow, or says which of the sizes is not as in FORMAT §7.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, NDArray[np.generic]],
+        *,
+        latents: int,
+        wide8: int,
+        blocks8: int,
+        wide16: int,
+        blocks16: int,
+    ) -> None: ...
+    def run(
+        self,
+        latents: NDArray[np.int16],  # [h, w, M], all but the rows contiguous; another type: TypeError
+        *,
+        at: tuple[int, int],  # row and column of the first of them
+        picture: tuple[int, int],  # rows and columns of all latents, 1 to 4096
+        quality: int,
+        shrink: int,  # 1, 2, 4 or 8
+        branch: bool,  # or the shortcut alone
+        origin: tuple[int, int],  # row and column of the first sample that is wanted
+        out: NDArray[np.uint8] | NDArray[np.uint16],  # [rows, columns, 3], or 1 of gray; all but the rows contiguous
+        threads: int = 1,
+    ) -> None:
+        """Fill `out`. ValueError, and nothing is written, if an argument is out of range or of another shape, `out` is
+        not within the picture or cannot be written, or the latents are not all that are read: those of the samples,
+        and with the branch as many around them as it looks at, blocks16 + ceil(blocks8 / 2), where the picture has
+        them.
+        """
 
 def multiply_add_loop(rounds: int) -> int: ...  # multiply-adds done, in registers, by isa(); 0 for "scalar"
 def isas() -> list[str]: ...

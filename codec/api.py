@@ -210,13 +210,14 @@ def decode(
 
     Args:
         data: the bytes of an .aec file.
-        device: as in `encode`, and where tensors are to be; the pixels of two devices differ by at most one level. A
-            stored picture takes none unless a tensor is asked for.
+        device: as in `encode`, and where tensors are to be; the pixels are the same on all. A stored picture takes none
+            unless a tensor is asked for.
         model: path or name of the model that wrote the file; None: found by the id in the file.
         output: "pil": image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif and xmp if the file
             has; "numpy": [H, W], or [H, W, 2|3|4] with alpha last; "torch": [1|2|3|4, H, W], on the device.
         max_pixels: refuse larger images; None: no limit but the format's.
-        region: (x, y, width, height) in pixels of the whole picture: only this part, and little more, is decoded.
+        region: (x, y, width, height) in pixels of the whole picture: only this part, and little more, is decoded. Its
+            pixels are those of the whole picture.
         scale: 1, 1/2, 1/4 or 1/8: means of squares of pixels, aligned to the picture's origin. Sides are rounded up.
             Of a stored picture's colours each counts as much as its alpha.
         depth: bits a sample, 8 (uint8) or 16 (uint16); None: the file's.

@@ -1,5 +1,6 @@
 """Whole files by way of the pipeline: with any tile side, and with a model that is not installed."""
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,3 +38,9 @@ def colours(codec: Codec, data: bytes) -> np.ndarray:
     """uint8 or uint16 [H, W, C]."""
     layout = format.read(data)
     return tiles.decode(codec, layout.header, layout.payloads)
+
+
+def sha256(*arrays: np.ndarray) -> str:
+    """Of the numbers of arrays, little-endian and in order."""
+    parts = (np.ascontiguousarray(a, a.dtype.newbyteorder("<")).tobytes() for a in arrays)
+    return hashlib.sha256(b"".join(parts)).hexdigest()

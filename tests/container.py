@@ -50,7 +50,7 @@ def small_file(width=100, height=70, tile=64, sizes=(5, 7, 131, 6), **fields):
     return format.write(header, [bytes((i + j) & 255 for j in range(n)) for i, n in enumerate(sizes)])
 
 
-def head(width=b"\x01", height=b"\x01", quality=50, flags=0, version=1, magic=b"\xd7AEC"):
+def head(width=b"\x01", height=b"\x01", quality=50, flags=0, version=2, magic=b"\xd7AEC"):
     return magic + bytes([version]) + ID + bytes([quality, flags]) + width + height
 
 
@@ -83,7 +83,7 @@ def unleb(data: bytes, at: int) -> tuple[int, int]:
 
 
 def independent_read(data: bytes) -> dict:
-    assert data[:5] == bytes.fromhex("d741454301")
+    assert data[:5] == bytes.fromhex("d741454302")
     more = data[11] if data[10] & 8 else 0
     width, at = unleb(data, 12 if data[10] & 8 else 11)
     height, at = unleb(data, at)

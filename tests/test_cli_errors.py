@@ -67,7 +67,7 @@ def test_contradictory_or_unknown_arguments_are_usage_errors(arguments, tmp_path
 
 
 def oversized(_: bytes) -> bytes:
-    head = b"\xd7AEC\x01" + bytes(4) + bytes([50, 0x60]) + b"\xff\xff\x03" + b"\xff\xff\x03"  # 65535 x 65535
+    head = b"\xd7AEC\x02" + bytes(4) + bytes([50, 0x60]) + b"\xff\xff\x03" + b"\xff\xff\x03"  # 65535 x 65535
     return head + bytes(100)
 
 

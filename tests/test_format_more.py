@@ -74,7 +74,7 @@ def test_every_bit_flip_in_a_file_with_more_is_found(data):
 @pytest.mark.parametrize("more", range(256))
 def test_more_flags_are_accepted_or_refused_as_the_format_says(more):
     stored = bool(more & 8)
-    start = bytes.fromhex("d741454301") + (bytes(4) if stored else ID) + bytes([0 if stored else 50, 8, more, 1, 1])
+    start = bytes.fromhex("d741454302") + (bytes(4) if stored else ID) + bytes([0 if stored else 50, 8, more, 1, 1])
     entries = 2 if more & 10 == 2 else 1
     start += bytes([4]) if more & 1 else b""
     lengths = [b"\x05"] * entries
@@ -95,7 +95,7 @@ def test_more_flags_are_accepted_or_refused_as_the_format_says(more):
 @pytest.mark.parametrize("kinds", range(256))
 def test_kinds_of_metadata_are_accepted_or_refused_as_the_format_says(kinds):
     names = [name for i, name in enumerate(["icc", "exif", "xmp"]) if kinds >> i & 1]
-    start = bytes.fromhex("d741454301") + ID + bytes([50, 8, 1, 1, 1, kinds])
+    start = bytes.fromhex("d741454302") + ID + bytes([50, 8, 1, 1, 1, kinds])
     lengths = [b"\x05\x05"] * len(names) + [b"\x05"]
     data = assemble(start, *[bytes(5)] * len(lengths), lengths=lengths)
     if 1 <= kinds <= 7:
@@ -118,7 +118,7 @@ def test_kinds_of_metadata_are_accepted_or_refused_as_the_format_says(kinds):
     ],
 )
 def test_metadata_of_impossible_lengths_is_refused(length, packed, error, words):
-    start = bytes.fromhex("d741454301") + ID + bytes([50, 8, 1, 1, 1, 1])
+    start = bytes.fromhex("d741454302") + ID + bytes([50, 8, 1, 1, 1, 1])
     with pytest.raises(error, match=words):
         format.read(assemble(start, bytes(packed), bytes(5), lengths=[leb(length) + leb(packed), b"\x05"]))
 
@@ -135,7 +135,7 @@ def test_metadata_of_impossible_lengths_is_refused(length, packed, error, words)
     ],
 )
 def test_metadata_that_does_not_inflate_to_its_length_is_corrupt(length, stream, words):
-    start = bytes.fromhex("d741454301") + ID + bytes([50, 8, 1, 1, 1, 1])
+    start = bytes.fromhex("d741454302") + ID + bytes([50, 8, 1, 1, 1, 1])
     with pytest.raises(CorruptError, match=words):
         data = assemble(start, stream, bytes(5), lengths=[leb(length) + leb(len(stream)), b"\x05"])
         format.read(data).metadata["icc"].unpack()
@@ -159,6 +159,6 @@ def test_metadata_that_would_inflate_without_end_takes_only_the_memory_it_claims
 
 @pytest.mark.parametrize(("quality", "model_id", "flags"), [(1, bytes(4), 8), (0, ID, 8), (0, bytes(4), 0x18)])
 def test_a_stored_picture_with_quality_model_or_tiles_is_corrupt(quality, model_id, flags):
-    start = bytes.fromhex("d741454301") + model_id + bytes([quality, flags, 8, 1, 1])
+    start = bytes.fromhex("d741454302") + model_id + bytes([quality, flags, 8, 1, 1])
     with pytest.raises(CorruptError, match="stored"):
         format.read(assemble(start, bytes(5)))

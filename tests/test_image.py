@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, ImageDraw
 
 import codec
 from codec.cli.files import open_picture
-from codec.coding.floats import tile_input
+from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
 from codec.container.metadata import Metadata
 from codec.picture import samples16

@@ -45,7 +45,7 @@ def extreme_net(config: Config, seed: int) -> IntegerEntropyNet:
             fill(module.table, rng.integers(LOW, HIGH + 1, module.table.numel()))
         elif isinstance(module, IntegerConv):
             outputs, terms = len(module.weight), module.weight[0].numel()
-            shift = rng.choice([0, 1, 7, 12, 14, 15], outputs)
+            shift = rng.choice([0, 1, 7, 12, 14, 15, 20], outputs)
             half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
             room = ACCUMULATOR_LIMIT - 1 - half
             bias = np.trunc(room * rng.choice([0, 0.001, -0.5, 0.5, 1, -1], outputs)).astype(np.int64)
@@ -149,7 +149,7 @@ def test_widths_of_the_shipped_model_with_extreme_weights(steps):
 def test_the_extremes_are_extreme():
     """Or the tests above would show less than they say: saturation, every index, symbols at both ends."""
     config = Config(latents=40, hyper=12, context=24, steps=4, **SMALLEST)
-    net = extreme_net(config, 1)
+    net = extreme_net(config, 6)
     said = encode(segment_walk.ReferenceWalk(net, 50, 20, 20), *values_for(config, 20, 20, 1))
     indexes, symbols = torch.cat(said[:-1:2]), torch.cat(said[1:-1:2])
     assert len(indexes.unique()) > 32 and indexes.min() == 0 and indexes.max() == 63
@@ -190,14 +190,15 @@ def test_every_latent_becomes_the_nearest_symbol_or_the_zero_of_its_zone():
 
 @pytest.mark.parametrize("hyper", [3, 32, 127])
 def test_an_accumulator_one_below_its_limit(hyper):
-    """Sums of 2^31 - 1 and of 1 - 2^31: one more, and they would come out with the other sign."""
+    """And a quality vector that is added to it: 32 bits hold both, at either end."""
     config = Config(latents=8, hyper=hyper, context=8, steps=2, **SMALLEST)
     net = IntegerEntropyNet(config)
-    total = -LOW * 2 - 1  # of |weight|: 65535 * 32768 + 32767 = 2^31 - 1
+    total = -LOW * 2 - 5  # of |weight|: 65531 * 32768 + 32767 = 2^31 - 2^17 - 1
     weight = torch.tensor([total // hyper + (i < total % hyper) for i in range(hyper)])
     signs = torch.tensor([-1, 1] * 4)  # weights of -1 and an input of -32768 make a positive sum
     net.net.head.weight.copy_((signs[:, None] * weight)[:, :, None, None])
     net.net.head.bias.copy_(-signs * HIGH)
+    net.net.quality.table.copy_((-signs * HIGH).expand(100, -1))
     for up in (net.net.up2, net.net.up1):  # from there on, the identity
         up.weight.copy_(torch.eye(8, dtype=torch.int16).repeat_interleave(4, 0)[:, :, None, None])
     for step in net.net.steps:
@@ -347,7 +348,7 @@ def _filled(value):
         (_changed("step", _filled(0)), "step has a value out of range"),
         (_changed("hyper_step", _filled(-1)), "hyper_step has a value out of range"),
         (_changed("hyper_index", _filled(64)), "hyper_index has a value out of range"),
-        (_changed("net.body1.space.shift", _filled(16)), "net.body1.space has a shift above 15"),
+        (_changed("net.body1.space.shift", _filled(21)), "net.body1.space has a shift above 20"),
         (_changed("net.steps.0.index.bias", _filled(-(2**31))), "net.steps.0.index could overflow"),
     ],
 )

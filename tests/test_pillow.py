@@ -392,7 +392,7 @@ def test_given_exif_says_which_way_is_up():
 # ------------------------------------------------------------------ files that are not right
 
 
-@pytest.mark.parametrize("bad", [b"\xd7AEC", b"\xd7AEB" + bytes(60), b"\xd7AEC\x02" + bytes(60)])
+@pytest.mark.parametrize("bad", [b"\xd7AEC", b"\xd7AEB" + bytes(60), b"\xd7AEC\x01" + bytes(60)])
 def test_what_is_no_aec_file_is_not_identified(bad):
     with pytest.raises(UnidentifiedImageError):
         opened(bad)

@@ -4,6 +4,7 @@ import re
 from argparse import ArgumentTypeError
 
 from .. import api
+from ..coding.device import check_device
 from ..container import format
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "ki": 2**10, "mi": 2**20}
@@ -31,8 +32,10 @@ def _int_of(text: str, allowed: range) -> int:
 
 
 def device(text: str) -> str:
-    if not api.DEVICES.fullmatch(text):
-        raise ArgumentTypeError(f"{text!r}: allowed are auto, cpu, cuda and cuda:N")
+    try:
+        check_device(text)
+    except ValueError as e:
+        raise ArgumentTypeError(str(e).removeprefix("device ")) from None
     return text
 
 

@@ -1,8 +1,8 @@
 """Model files: find, read and verify by hash, write. safetensors only, never pickle; needs no torch.
 
-A file holds the integer entropy nets and coding tables as integers, the transforms as float16, the configuration as
-JSON, and two SHA-256: of all that decides how a file decodes (its first 4 bytes are the model id in every .aec file),
-and of the encoder's half.
+A file holds what decodes as integers (entropy nets, coding tables, synthesis), the encoder's transforms as float16, the
+configuration as JSON, and two SHA-256: of all that decides how a file decodes (its first 4 bytes are the model id in
+every .aec file), and of the encoder's half.
 """
 
 import hashlib
@@ -26,14 +26,17 @@ from ..io import write_bytes
 from . import rans
 from .cdf_tables import dead_zones
 from .model_config import MAX_LEVEL, TUNES, Config
-from .model_tensors import check_integers, completed
+from .model_tensors import check_forms, check_integers
 
 MODELS = Path(__file__).parents[1] / "models"
 SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
 DEFAULT = "eye"
 TABLES = ("freqs", "limits", "raw_bits")
 _ENCODER = ("analysis.", "hyper_analysis.")
-_TYPES = {"F16": "float16", "F32": "float32", "I16": "int16", "I32": "int32", "U8": "uint8", "U16": "uint16"}
+_TYPES = {"F16": "float16", "F32": "float32", "I8": "int8", "I16": "int16", "I32": "int32"} | {
+    "U8": "uint8",
+    "U16": "uint16",
+}
 _LOADING = threading.Lock()
 
 
@@ -45,7 +48,7 @@ class ModelFile:
         config: widths and depths.
         id: 4 bytes, by which .aec files name the model.
         path: of the file.
-        tensors: all of `model_tensors.forms`, by name, read-only; what the file lacks is there at its default.
+        tensors: all of `model_tensors.forms`, by name, read-only.
         tune: the distortion it was trained for, one of TUNES.
         tables: for the coder.
         dead_zones: int16 [64], `cdf_tables.dead_zones` of the tables, read-only.
@@ -216,7 +219,7 @@ def _model_file(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndar
     config = Config(**json.loads(metadata["aec_model"]))
     if (tune := metadata.get("tune", "mse")) not in TUNES:
         raise ValueError(f"tune {tune!r}: allowed are {', '.join(TUNES)}")
-    tensors = completed(config, tensors)
+    check_forms(config, tensors)
     check_integers(tensors)
     _check_levels(tensors["levels"])
     tables = [tensors[f"tables.{name}"] for name in TABLES]

@@ -1,5 +1,6 @@
-"""The tensors of a model: names, types and shapes (FORMAT §7), and what the entropy nets' integers keep to (§8)."""
+"""The tensors of a model: names, types and shapes (FORMAT §7), and what integers keep to in what decodes (§8)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,17 +10,19 @@ from .cdf_tables import INDEX_COUNT, MAX_LIMIT
 from .model_config import KNOTS, LATENT_STRIDE, QUALITIES, Config
 
 LOW, HIGH = -(2**15), 2**15 - 1  # of weights and activations
-MAX_SHIFT = 15
-ACCUMULATOR_LIMIT = 2**31
+MAX_SHIFT = 20
+MIN_SHORTCUT_SHIFT, MAX_GAIN_SHIFT = 2, 30
+PIXEL_BITS = 10  # samples are rounded from units of 2^-10 of a level of 8 bits
+MIN_FRACTION, MAX_FRACTION = -7, 20  # bits, of what a convolution of the synthesis makes
+ACCUMULATOR_LIMIT = 2**31 - 2**17  # leaves room for a quality vector and a stored tensor, 2^15 each
 
 
 @dataclass(frozen=True)
 class Form:
-    """How one tensor looks; `default`: the value of what a model may lack, as older ones do; None: it may not."""
+    """How one tensor looks."""
 
     dtype: str
     shape: tuple[int, ...]
-    default: float | range | None = None
 
 
 class _Net:
@@ -35,10 +38,10 @@ class _Net:
         if self.integers:
             self.forms[f"{self.prefix}.{name}.shift"] = Form("uint8", (outputs,))
 
-    def vector(self, name: str, channels: int, default: float | None = None) -> None:
+    def vector(self, name: str, channels: int) -> None:
         """A quality vector: a row for each quality in integers, for each knot in floats."""
         kind, dtype, rows = ("table", "int16", QUALITIES) if self.integers else ("knots", "float16", KNOTS)
-        self.forms[f"{self.prefix}.{name}.{kind}"] = Form(dtype, (rows, channels), default)
+        self.forms[f"{self.prefix}.{name}.{kind}"] = Form(dtype, (rows, channels))
 
     def block(self, name: str, n: int) -> None:
         self.convolution(f"{name}.space_in", n, n)
@@ -56,7 +59,7 @@ def forms(config: Config) -> dict[str, Form]:
         | _synthesis(config)
         | _entropy(config)
         | {
-            "levels": Form("float32", (QUALITIES,), range(1, QUALITIES + 1)),
+            "levels": Form("float32", (QUALITIES,)),
             "tables.freqs": Form("uint16", (INDEX_COUNT, 2 * MAX_LIMIT + 2)),
             "tables.limits": Form("uint8", (INDEX_COUNT,)),
             "tables.raw_bits": Form("uint8", (INDEX_COUNT,)),
@@ -70,25 +73,26 @@ def _analysis(c: Config) -> dict[str, Form]:
     net.convolution("head8", c.wide8, 3 * 64)
     net.convolution("head16", c.wide16, 4 * c.wide8)
     net.convolution("tail", c.latents, c.wide16)
-    net.vector("log_gain", c.latents, default=0.0)
+    net.vector("log_gain", c.latents)
     _bodies(net, c)
     return net.forms
 
 
 def _synthesis(c: Config) -> dict[str, Form]:
-    net = _Net("synthesis", integers=False)
+    net = _Net("synthesis", integers=True)
     net.convolution("shortcut", 3 * LATENT_STRIDE**2, c.latents)
     net.convolution("head16", c.wide16, c.latents)
     net.convolution("tail16", 4 * c.wide8, c.wide16)
     net.convolution("tail8", 3 * 64, c.wide8)
-    net.vector("log_gain", 3 * 64, default=0.0)
     _bodies(net, c)
-    return net.forms | {"synthesis.whiten": Form("float16", (c.latents,), 1.0)}
+    fractions = {n.removesuffix("weight") + "fraction": Form("int8", (1,)) for n in net.forms if n.endswith(".weight")}
+    gain = {"synthesis.gain.table": Form("int16", (QUALITIES, 3 * 64)), "synthesis.gain.shift": Form("uint8", (1,))}
+    return net.forms | fractions | gain
 
 
 def _bodies(net: _Net, c: Config) -> None:
     for name, width, blocks in (("8", c.wide8, c.blocks8), ("16", c.wide16, c.blocks16)):
-        net.vector(f"quality{name}", width, default=0.0)
+        net.vector(f"quality{name}", width)
         for i in range(blocks):
             net.block(f"body{name}.{i}", width)
 
@@ -129,48 +133,97 @@ def _entropy(c: Config) -> dict[str, Form]:
     }
 
 
-def completed(config: Config, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors, and those that a model may lack at their defaults.
+def check_forms(config: Config, tensors: Mapping[str, np.ndarray]) -> None:
+    """Check names, types and shapes.
 
     Raises:
-        ValueError: one is missing, one is of another type or shape, or there is one that no such model has.
+        ValueError: a tensor is missing, one is of another type or shape, or there is one that no such model has.
     """
-    whole = {}
-    for name, form in forms(config).items():
-        if name not in tensors and form.default is None:
+    if "synthesis.whiten" in tensors:
+        raise ValueError("its synthesis is floating point: it is of version 1 of the format, and must be exported anew")
+    wanted = forms(config)
+    for name, form in wanted.items():
+        if name not in tensors:
             raise ValueError(f"{name} is missing")
-        tensor = tensors[name] if name in tensors else np.full(form.shape, form.default, form.dtype)
-        if tensor.dtype != form.dtype or tensor.shape != form.shape:
-            found = f"{tensor.dtype} {list(tensor.shape)}"
+        if tensors[name].dtype != form.dtype or tensors[name].shape != form.shape:
+            found = f"{tensors[name].dtype} {list(tensors[name].shape)}"
             raise ValueError(f"{name} is {found}: {form.dtype} {list(form.shape)} is allowed")
-        whole[name] = tensor
-    if more := sorted(tensors.keys() - whole.keys()):
+    if more := sorted(tensors.keys() - wanted.keys()):
         raise ValueError(f"{more[0]} is no tensor of such a model")
-    return whole
 
 
 def check_integers(tensors: Mapping[str, np.ndarray]) -> None:
-    """Raise ValueError unless the entropy nets' numbers are in their ranges, and no accumulator can overflow."""
-    if min(tensors["entropy.step"].min(), tensors["entropy.hyper_step"].min()) < 1:
-        raise ValueError("a quantisation step is below 1")
-    if tensors["entropy.hyper_index"].max() >= INDEX_COUNT:
+    """Check the numbers of the entropy nets, of the synthesis, or of both.
+
+    Raises:
+        ValueError: a number is out of its range, or an accumulator could overflow.
+    """
+    for name in ("entropy.step", "entropy.hyper_step"):
+        if name in tensors and tensors[name].min() < 1:
+            raise ValueError("a quantisation step is below 1")
+    if "entropy.hyper_index" in tensors and tensors["entropy.hyper_index"].max() >= INDEX_COUNT:
         raise ValueError(f"an index is above {INDEX_COUNT - 1}")
     for name in tensors:
-        if name.startswith("entropy.net.") and name.endswith(".shift"):
+        if name.endswith(".fraction") and not MIN_FRACTION <= int(tensors[name][0]) <= MAX_FRACTION:
+            raise ValueError(f"{name} is {int(tensors[name][0])}: {MIN_FRACTION} to {MAX_FRACTION} are allowed")
+        if name == "synthesis.gain.shift":
+            if not 1 <= int(tensors[name][0]) <= MAX_GAIN_SHIFT:
+                raise ValueError(f"{name} is {int(tensors[name][0])}: 1 to {MAX_GAIN_SHIFT} are allowed")
+        elif name.startswith(("entropy.net.", "synthesis.")) and name.endswith(".shift"):
             layer = name.removesuffix(".shift")
             shift, weight, bias = (tensors[f"{layer}.{part}"] for part in ("shift", "weight", "bias"))
-            bound = accumulator_bound(weight, bias, np.exp2(shift.astype(np.float64) - 1))
-            if shift.max() > MAX_SHIFT or bound.max() >= ACCUMULATOR_LIMIT:
+            if layer == "synthesis.shortcut":
+                _check_shortcut(layer, weight, bias, shift)
+            elif shift.max() > MAX_SHIFT or accumulator_bound(weight, bias, shift).max() >= ACCUMULATOR_LIMIT:
                 raise ValueError(f"{layer} could overflow its accumulator")
+    _check_streams(tensors)
 
 
-def accumulator_bound(weight: np.ndarray, bias: np.ndarray, half: np.ndarray | float) -> np.ndarray:
+def _check_streams(tensors: Mapping[str, np.ndarray]) -> None:
+    """What adds to a stored tensor of the synthesis has its unit, and the shortcut's is that of pixels."""
+    units = {"16": {}, "8": {}, "shortcut": {PIXEL_BITS: "pixels"}}
+    for name, value in tensors.items():
+        found = re.fullmatch(
+            r"synthesis\.(?:head(16)|tail16|body(16|8)\.\d+\.(?:space|mix)_out|(shortcut))\.fraction", name
+        )
+        if found:
+            stream = units[found[1] or found[2] or found[3] or "8"]
+            stream[int(value[0])] = name
+            if len(stream) > 1:
+                raise ValueError(
+                    f"{name} is {int(value[0])}: {next(iter(stream))} is allowed, as in what it is added to"
+                )
+
+
+def _check_shortcut(layer: str, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> None:
+    """Its latents come in two halves, 256 * high + low, and one shift serves all outputs."""
+    if shift.min() != shift.max() or not MIN_SHORTCUT_SHIFT <= shift[0] <= MAX_SHIFT:
+        raise ValueError(f"{layer} has shifts that are not one from {MIN_SHORTCUT_SHIFT} to {MAX_SHIFT}")
+    if shortcut_bound(weight, bias, int(shift[0])) >= ACCUMULATOR_LIMIT:
+        raise ValueError(f"{layer} could overflow its accumulator")
+
+
+def shortcut_bound(weight: np.ndarray, bias: np.ndarray, shift: int) -> float:
+    """Largest magnitude that an accumulator of the synthesis' shortcut can reach, for any latents.
+
+    Also where weights are means over squares: rounding makes each larger by at most a half.
+
+    Args:
+        weight: integers [O, M, 1, 1] of any type.
+        bias: integers [O] of any type.
+    """
+    sums = np.abs(weight, dtype=np.float64).sum((1, 2, 3)) + weight.shape[1] / 2
+    whole = 129 * sums + np.abs(bias, dtype=np.float64) + 2.0 ** (shift - 1)
+    return float(max((255 * sums).max(), whole.max()))
+
+
+def accumulator_bound(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Largest magnitude that an accumulator can reach for any int16 input: float64 [O], exact for integers.
 
     Args:
         weight: integers [O, I, height, width] of any type.
         bias: integers [O] of any type.
-        half: [O] or one for all, what rounding adds.
+        shift: integers [O], or one for all.
     """
     sums = np.abs(weight, dtype=np.float64).sum((1, 2, 3))
-    return sums * -LOW + np.abs(bias, dtype=np.float64) + half
+    return sums * -LOW + np.abs(bias, dtype=np.float64) + np.floor(np.exp2(shift - 1.0))

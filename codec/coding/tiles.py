@@ -14,16 +14,14 @@ from torch import Tensor
 
 from ..container.format import Header, Tile
 from ..errors import CorruptError
-from ..nets.integer import to_float
 from ..nets.layers import FRACTION_BITS, exact_convolutions, fast_convolutions, saturate
-from ..nets.reduced_synthesis import shrunk
 from ..nets.torch_codec import Codec
 from ..picture.pixels import Pixels
 from . import payloads
-from .floats import tile_input, to_samples, window
 from .model_config import HYPER_STRIDE, LATENT_STRIDE
 from .refinement import iterations, refine
 from .threads import team
+from .tile_input import tile_input, window
 
 # Pixels a side that synthesis makes at once: its memory must not grow with the tile, nor the work on surroundings as
 # tiles get small.
@@ -183,8 +181,6 @@ def _gather(
         yield part, out
 
 
-@torch.inference_mode()
-@exact_convolutions
 def decode(
     codec: Codec,
     header: Header,
@@ -193,11 +189,11 @@ def decode(
     shrink: int = 1,
     device: torch.device | None = None,
 ) -> np.ndarray | Tensor:
-    """The pixels of a region, made on the codec's device.
+    """The pixels of a region, made on the codec's device: the same integers everywhere.
 
     Args:
         region: within the picture; None: all of it. Only the tiles that it needs are read. Its pixels are those of
-            the whole picture, or differ by the rounding of float sums: one level, now and then (FORMAT §8).
+            the whole picture.
         shrink: 1, 2, 4 or 8: the mean over each square of so many pixels a side, counted from the picture's origin,
             that the region touches. At the right and bottom squares reach into what the synthesis makes beyond the
             edge.
@@ -211,16 +207,14 @@ def decode(
         gray picture, else 3. Contiguous.
     """
     region = region or Tile(0, 0, header.width, header.height)
-    synthesis = shrunk(codec.synthesis, codec.config, codec.level(header.quality), shrink)
 
     def small(start: int, size: int) -> tuple[int, int]:
         return start // shrink, -(-(start + size) // shrink)
 
     (top, bottom), (left, right) = small(region.y, region.height), small(region.x, region.width)
     height, width, channels, kind = bottom - top, right - left, 1 if header.gray else 3, f"uint{header.depth}"
-    if device is None:
-        out = np.empty((height, width, channels), kind)
-    else:
+    out = np.empty((height, width, channels), kind)
+    if device is not None and device.type != "cpu":
         with torch.inference_mode(False):  # callers may change it, or train with it
             out = torch.empty(channels, height, width, dtype=getattr(torch, kind), device=device)
 
@@ -229,22 +223,19 @@ def decode(
         y = _read_tile(codec, header.quality, tiles[i], i, payloads[i])
         return (y.permute(1, 2, 0) * 2**FRACTION_BITS).to(torch.int16)  # exact, and half the size
 
-    @torch.inference_mode()
+    size = latent_size(Tile(0, 0, header.width, header.height))
+
     def make(item: tuple[_Part, Tensor]) -> None:
         part, y = item
-        # Where the part's samples begin and end in the picture, and where what is synthesised begins.
         (y0, y1), (x0, x1) = small(part.area.y, part.area.height), small(part.area.x, part.area.width)
-        dy, dx = part.y0 * LATENT_STRIDE // shrink, part.x0 * LATENT_STRIDE // shrink
-        x = synthesis.run(to_float(y).permute(2, 0, 1)[None])[0, :, y0 - dy : y1 - dy, x0 - dx : x1 - dx]
-        samples = to_samples(x, header.gray, header.depth)
         rows, columns = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-        if device is None:
-            out[rows, columns] = samples.permute(1, 2, 0).cpu().numpy()
-        else:
-            out[:, rows, columns] = samples
+        to = out[rows, columns] if isinstance(out, np.ndarray) else out[:, rows, columns]
+        codec.pixels.run(y, (part.y0, part.x0), size, header.quality, shrink, (y0, x0), to)
 
-    parts, tiles = _parts(header, region, synthesis.halo), header.tiles
+    parts, tiles = _parts(header, region, codec.pixels.halo(header.quality, shrink)), header.tiles
     with team(len(parts), codec.device) as ordered:
         for _ in ordered(make, _gather(header, parts, lambda order: ordered(read, order))):
             pass
-    return out
+    if device is None or isinstance(out, Tensor):
+        return out
+    return torch.from_numpy(out).permute(2, 0, 1).contiguous()

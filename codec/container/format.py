@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
 
 MAGIC = b"\xd7AEC"
-VERSION = 1
+VERSION = 2
 MODEL_ID_BYTES = 4
 NO_MODEL = bytes(MODEL_ID_BYTES)  # of a stored picture
 MAX_SIDE = 65535

@@ -1,15 +1,19 @@
-"""The entropy nets in integers: the readable reference, exact on every device.
+"""Integer arithmetic of everything that decodes, and the entropy nets in it: the readable reference, exact everywhere.
 
 Float64 tensors carry the integers. Every product of an int16 weight and an int16 activation and every partial sum stays
 below 2^31 (proved at export, FORMAT §8), far below 2^53; scaling by a power of two is exact too. So any order of
 summation, any BLAS and any device give the same sums, and `floor` the same integers.
 
-Every tensor between the layers is int16 with FRACTION_BITS = 12 fractional bits. A convolution's weights have a shift
-per output channel: weight = w * 2^shift; result = saturate((sum + bias + 2^(shift-1)) >> shift).
+Tensors that are stored are int16; those of the entropy nets have FRACTION_BITS = 12 fractional bits. A stage makes one:
+((sum of w * x + b + r) >> shift), plus a quality vector, plus a stored tensor, all in int32, then Leaky, and only then
+it is saturated, once. The modules below say the same the other way round: what comes out of a convolution, an addition
+or Leaky is int32, and whoever reads a stored tensor, a convolution or an addition, saturates it first.
 """
 
 import copy
+from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +21,7 @@ from torch import Tensor, nn
 from ..coding.cdf_tables import INDEX_COUNT
 from ..coding.model_config import KNOTS, QUALITIES
 from ..coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW, MAX_SHIFT, accumulator_bound, check_integers
-from .layers import FRACTION_BITS, LEAK_BITS, Add, Leaky, QualityVector
+from .layers import FRACTION_BITS, LEAK_BITS, Add, AddVector, FreeAdd, Leaky, QualityVector
 from .model import INDEX_UNIT, EntropyNet, Model
 
 PLAIN_LEVELS = torch.arange(1.0, QUALITIES + 1)  # of each quality, where nobody has calibrated them: the quality itself
@@ -25,7 +29,10 @@ _POWERS = torch.tensor([2.0**-shift for shift in range(MAX_SHIFT + 1)], dtype=to
 
 
 class IntegerConv(nn.Module):
-    """1x1 or depthwise 3x3 convolution, as the module's text says. Weight int16, bias int32 [O], shift uint8 [O]."""
+    """1x1 or depthwise 3x3 convolution: float64 that holds int16, once saturated, -> (sum + b + r) >> shift, int32.
+
+    Buffers: weight int16 [O, I / groups, k, k], bias int32 [O], shift uint8 [O], 0..MAX_SHIFT.
+    """
 
     def __init__(self, out_channels: int, in_per_group: int, kernel: int):
         super().__init__()
@@ -35,17 +42,25 @@ class IntegerConv(nn.Module):
 
     @classmethod
     def from_float(cls, conv: nn.Conv2d) -> "IntegerConv":
+        """Quantise a layer whose inputs and outputs have FRACTION_BITS. Raises ValueError as `from_weights` does."""
+        return cls.from_weights(conv.weight.detach().double().cpu(), conv.bias.detach().double().cpu())
+
+    @classmethod
+    def from_weights(cls, w: Tensor, b: Tensor, f_in: int = FRACTION_BITS, f_out: int = FRACTION_BITS) -> "IntegerConv":
         """Quantise with, per output channel, the largest shift for which no accumulator can overflow.
+
+        Args:
+            w, b: float64 [O, I / groups, k, k] and [O].
+            f_in, f_out: fractional bits of what it reads and of what it makes.
 
         Raises:
             ValueError: a channel's weights are too large for any shift.
         """
-        w, b = conv.weight.detach().double().cpu(), conv.bias.detach().double().cpu()
         self = cls(w.shape[0], w.shape[1], w.shape[2])
         done = torch.zeros(len(w), dtype=torch.bool)
         for shift in range(MAX_SHIFT, -1, -1):
-            wi, bi = (w * 2.0**shift).round(), (b * 2.0 ** (shift + FRACTION_BITS)).round()
-            bound = torch.from_numpy(accumulator_bound(wi.numpy(), bi.numpy(), 2.0**shift / 2))
+            wi, bi = (w * 2.0 ** (shift + f_out - f_in)).round(), (b * 2.0 ** (shift + f_out)).round()
+            bound = torch.from_numpy(accumulator_bound(wi.numpy(), bi.numpy(), np.array(shift)))
             fits = (bound < ACCUMULATOR_LIMIT) & (wi.abs().amax((1, 2, 3)) <= HIGH)
             take = fits & ~done
             self.weight[take] = wi[take].to(torch.int16)
@@ -56,7 +71,13 @@ class IntegerConv(nn.Module):
             raise ValueError(f"{int((~done).sum())} output channels have weights too large for int16 arithmetic")
         return self
 
+    def to_weights(self, f_in: int = FRACTION_BITS, f_out: int = FRACTION_BITS) -> tuple[Tensor, Tensor]:
+        """What `from_weights` was given, but for rounding."""
+        scale = torch.exp2(-self.shift.double())
+        return self.weight * scale[:, None, None, None] * 2.0 ** (f_in - f_out), self.bias * scale * 2.0**-f_out
+
     def forward(self, x: Tensor) -> Tensor:
+        x = saturate16(x)
         scale = _POWERS.to(self.shift.device)[self.shift.long()]
         w = self.weight.double() * scale[:, None, None, None]
         b = self.bias.double() * scale + 0.5 * (self.shift > 0)
@@ -66,7 +87,7 @@ class IntegerConv(nn.Module):
             out = torch.baddbmm(b[:, None], w[None, :, :, 0, 0].expand(len(x), -1, -1), x.flatten(2)).unflatten(
                 2, x.shape[2:]
             )
-        return out.floor_().clamp_(LOW, HIGH)
+        return out.floor_()
 
 
 def _depthwise(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
@@ -78,6 +99,11 @@ def _depthwise(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
         for j in range(3):
             out.addcmul_(padded[:, :, i : i + height, j : j + width], w[:, 0, i, j, None, None])
     return out
+
+
+def saturate16(x: Tensor) -> Tensor:
+    """Clamp to the range of int16, as what is stored is."""
+    return x.clamp(LOW, HIGH)
 
 
 def to_fixed(x: Tensor) -> Tensor:
@@ -92,12 +118,21 @@ def to_float(x: Tensor) -> Tensor:
 
 class IntegerLeaky(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.maximum(x, (x * 2.0**-LEAK_BITS).floor_())
+        return torch.maximum(x, (x * 2.0**-LEAK_BITS + 0.5).floor_())
 
 
 class IntegerAdd(nn.Module):
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return (a + b).clamp_(LOW, HIGH)
+    """What a convolution made, plus a tensor that is stored, and so was saturated."""
+
+    def forward(self, stored: Tensor, fresh: Tensor) -> Tensor:
+        return saturate16(stored) + fresh
+
+
+class IntegerAddVector(nn.Module):
+    """What a convolution made, plus a row of a quality table."""
+
+    def forward(self, fresh: Tensor, vector: Tensor) -> Tensor:
+        return fresh + vector
 
 
 class IntegerQualityVector(nn.Module):
@@ -108,9 +143,12 @@ class IntegerQualityVector(nn.Module):
         self.register_buffer("table", torch.zeros(QUALITIES, channels, dtype=torch.int16))
 
     @classmethod
-    def from_float(cls, vector: QualityVector, levels: Tensor = PLAIN_LEVELS) -> "IntegerQualityVector":
+    def from_float(
+        cls, vector: QualityVector, levels: Tensor = PLAIN_LEVELS, fraction: int = FRACTION_BITS
+    ) -> "IntegerQualityVector":
+        """The vector at the level of each quality, in units of 2^-fraction, saturated."""
         self = cls(vector.knots.shape[1])
-        self.table.copy_((at_levels(vector, levels) * 2**FRACTION_BITS).round().clamp(LOW, HIGH))
+        self.table.copy_((at_levels(vector, levels) * 2.0**fraction).round().clamp(LOW, HIGH))
         return self
 
     def forward(self, q: Tensor) -> Tensor:
@@ -130,28 +168,35 @@ def knots_of(values: Tensor, levels: Tensor = PLAIN_LEVELS) -> Tensor:
     return torch.linalg.lstsq(at_levels(hats, levels), values.double().cpu()).solution
 
 
-def _swap(module: nn.Module, levels: Tensor | None) -> nn.Module:
-    """Replace every float layer below `module` by its integer twin: quantised, or empty, to be filled from a file.
+_TWINS = {Leaky: IntegerLeaky, Add: IntegerAdd, FreeAdd: IntegerAdd, AddVector: IntegerAddVector}
+
+
+def swap(module: nn.Module, twin: Callable[[str, nn.Module], nn.Module], prefix: str = "") -> nn.Module:
+    """Replace every float layer below `module` by its integer twin.
 
     Args:
-        levels: of each quality, float [100]; None: the twins are empty.
+        twin: makes that of a convolution or a quality vector, given its name below `module` and the layer. What it
+            raises as ValueError is raised with the name before it.
     """
-    empty = levels is None
     for name, child in module.named_children():
-        if isinstance(child, nn.Conv2d):
-            twin = IntegerConv(*child.weight.shape[:3]) if empty else IntegerConv.from_float(child)
-        elif isinstance(child, QualityVector):
-            channels = child.knots.shape[1]
-            twin = IntegerQualityVector(channels) if empty else IntegerQualityVector.from_float(child, levels)
-        elif isinstance(child, Leaky):
-            twin = IntegerLeaky()
-        elif isinstance(child, Add):
-            twin = IntegerAdd()
+        path = prefix + name
+        if type(child) in _TWINS:
+            setattr(module, name, _TWINS[type(child)]())
+        elif isinstance(child, (nn.Conv2d, QualityVector)):
+            try:
+                setattr(module, name, twin(path, child))
+            except ValueError as e:
+                raise ValueError(f"{path}: {e}") from e
         else:
-            _swap(child, levels)
-            continue
-        setattr(module, name, twin)
+            swap(child, twin, path + ".")
     return module
+
+
+def empty_twin(_: str, layer: nn.Module) -> nn.Module:
+    """A twin to be filled from a file."""
+    if isinstance(layer, nn.Conv2d):
+        return IntegerConv(*layer.weight.shape[:3])
+    return IntegerQualityVector(layer.knots.shape[1])
 
 
 class IntegerEntropyNet(nn.Module):
@@ -166,7 +211,7 @@ class IntegerEntropyNet(nn.Module):
         self.config = config
         with torch.device("meta"):
             net = EntropyNet(config)
-        self.net = _swap(net, None)
+        self.net = swap(net, empty_twin)
         self.register_buffer("step", torch.ones(QUALITIES, config.latents, dtype=torch.int16))
         self.register_buffer("hyper_step", torch.ones(QUALITIES, config.hyper, dtype=torch.int16))
         self.register_buffer("hyper_index", torch.zeros(QUALITIES, config.hyper, dtype=torch.uint8))
@@ -175,10 +220,16 @@ class IntegerEntropyNet(nn.Module):
     def from_float(cls, model: Model, levels: Tensor = PLAIN_LEVELS) -> "IntegerEntropyNet":
         """Export a trained model, given the level of each quality, float [100].
 
-        Raises ValueError as `IntegerConv.from_float` does.
+        Raises ValueError as `IntegerConv.from_weights` does, with the layer's name.
         """
+
+        def twin(_: str, layer: nn.Module) -> nn.Module:
+            if isinstance(layer, nn.Conv2d):
+                return IntegerConv.from_float(layer)
+            return IntegerQualityVector.from_float(layer, levels)
+
         self = cls(model.config)
-        self.net = _swap(copy.deepcopy(model.entropy).cpu(), levels)
+        self.net = swap(copy.deepcopy(model.entropy).cpu(), twin)
         for buffer, vector in ((self.step, model.log_step), (self.hyper_step, model.hyper_log_step)):
             buffer.copy_((at_levels(vector, levels).exp() * 2**FRACTION_BITS).round().clamp(1, HIGH))
         index = at_levels(model.hyper_index, levels) * INDEX_UNIT
@@ -194,9 +245,7 @@ class IntegerEntropyNet(nn.Module):
         }
         for name, module in self.net.named_modules():
             if isinstance(module, IntegerConv):
-                scale = torch.exp2(-module.shift.double())
-                state[f"entropy.{name}.weight"] = module.weight * scale[:, None, None, None]
-                state[f"entropy.{name}.bias"] = module.bias * scale / 2**FRACTION_BITS
+                state[f"entropy.{name}.weight"], state[f"entropy.{name}.bias"] = module.to_weights()
             elif isinstance(module, IntegerQualityVector):
                 state[f"entropy.{name}.knots"] = knots_of(module.table / 2**FRACTION_BITS, levels)
         return {name: value.float() for name, value in state.items()}
@@ -206,10 +255,11 @@ class IntegerEntropyNet(nn.Module):
         check_integers({f"entropy.{name}": value.cpu().numpy() for name, value in self.state_dict().items()})
 
     def prior(self, z_hat: Tensor, q: Tensor, height: int, width: int) -> Tensor:
-        return self.net.prior(z_hat, q, height, width)
+        """Hyperlatents float64 [B, Z, h/4, w/4] and q int64 [B] -> features [B, N, height, width], all int16."""
+        return saturate16(self.net.prior(z_hat, q, height, width))
 
     def predict(self, k: int, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (units of 2^-12) and index 0..63 of every latent, float64 [B, M, h, w]; only step k's are meant."""
-        mean, index = self.net.step(k, prior, y_hat, q)
-        index = (index * (INDEX_UNIT / 2**FRACTION_BITS) + 0.5).floor_().clamp_(0, INDEX_COUNT - 1)
-        return mean, index
+        mean, head = self.net.step(k, prior, y_hat, q)
+        index = (saturate16(head) * (INDEX_UNIT / 2**FRACTION_BITS) + 0.5).floor_().clamp_(0, INDEX_COUNT - 1)
+        return saturate16(mean), index

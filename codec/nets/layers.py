@@ -1,8 +1,8 @@
 """The operations all networks of aec are made of: 1x1 and depthwise convolution, leaky ReLU, add, pixel shuffle.
 
 Two arithmetics share one description: the modules here compute in float for training, and `integer.py` swaps each of
-`nn.Conv2d`, `Leaky`, `Add` and `QualityVector` for a twin that computes the same on integers. That is why even an
-addition is a module.
+`nn.Conv2d`, `Leaky`, the additions and `QualityVector` for a twin that computes the same on integers. That is why even
+an addition is a module.
 """
 
 import threading
@@ -82,7 +82,7 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """1x1 convolution, float [B, C, H, W] by [O, C, 1, 1] -> [B, O, H, W]; of float32 on a CPU always by oneDNN.
 
     torch itself goes by the number of threads: one thread gets another library's product, whose last bits differ, so
-    that pixels would too, and which takes twice the time. In training, where no bits need to agree, it is a plain
+    that symbols could too, and which takes twice the time. In training, where no bits need to agree, it is a plain
     product of matrices, whose gradient takes a quarter of the time of a convolution's.
     """
     ours = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
@@ -111,14 +111,21 @@ class Leaky(nn.Module):
 
 
 class Add(nn.Module):
-    """Saturating addition."""
+    """Saturating addition of a tensor that is stored, first, and one that is fresh from a convolution."""
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return saturate(a + b)
+    def forward(self, stored: Tensor, fresh: Tensor) -> Tensor:
+        return saturate(stored + fresh)
+
+
+class AddVector(nn.Module):
+    """Saturating addition of a quality vector. In floats it is `Add`; integers saturate elsewhere."""
+
+    def forward(self, fresh: Tensor, vector: Tensor) -> Tensor:
+        return saturate(fresh + vector)
 
 
 class FreeAdd(nn.Module):
-    """Addition in the transforms, which stay float and have no range to keep. The sum has a's dtype.
+    """Addition in the transforms, which have no range to keep in floats. The sum has a's dtype.
 
     Under autocast a float32 vector would else turn the bf16 stream into float32, and all of it that is no product would
     take twice as long.

@@ -22,6 +22,7 @@ from .layers import (
     SATURATION,
     TOP_LEVEL,
     Add,
+    AddVector,
     Block,
     FreeAdd,
     Leaky,
@@ -148,6 +149,7 @@ class ContextStep(nn.Module):
         self.from_hyper = Pointwise(n, n)
         self.from_latents = Pointwise(c.latents, n) if sees_latents else None
         self.quality = QualityVector(n)
+        self.add_vector = AddVector()
         self.add = Add()
         self.act = Leaky()
         self.body = Block(n, add=Add)
@@ -160,11 +162,11 @@ class ContextStep(nn.Module):
 
     def forward(self, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         h = self.features(prior, None if self.from_latents is None else self.from_latents(y_hat), q)
-        return self.mean(h), self.add(self.index(h), self.index_quality(q))
+        return self.mean(h), self.add_vector(self.index(h), self.index_quality(q))
 
     def features(self, prior: Tensor, from_latents: Tensor | None, q: Tensor) -> Tensor:
         """What both heads read, [B, N, h, w]; `from_latents`: the layer's of that name, None in the first step."""
-        h = self.add(self.from_hyper(prior), self.quality(q))
+        h = self.add_vector(self.from_hyper(prior), self.quality(q))
         if from_latents is not None:
             h = self.add(h, from_latents)
         return self.body(self.act(h))
@@ -188,7 +190,7 @@ class ContextStep(nn.Module):
             h @ corners.rows(head.weight[:, :, 0, 0], [k]).mT + corners.rows(head.bias[:, None], [k]).mT
             for head in (self.mean, self.index)
         )
-        return mean, self.add(index, corners.of_samples(self.index_quality(q), k))
+        return mean, self.add_vector(index, corners.of_samples(self.index_quality(q), k))
 
 
 class EntropyNet(nn.Module):
@@ -199,7 +201,7 @@ class EntropyNet(nn.Module):
         n = c.context
         self.head = Pointwise(c.hyper, n)
         self.quality = QualityVector(n)
-        self.add = Add()
+        self.add_vector = AddVector()
         self.body4 = Block(n, add=Add)
         self.up2 = Pointwise(n, 4 * n)
         self.body2 = Block(n, add=Add)
@@ -209,7 +211,7 @@ class EntropyNet(nn.Module):
 
     def prior(self, z_hat: Tensor, q: Tensor, height: int, width: int) -> Tensor:
         """Hyperlatents [B, Z, h/4, w/4] -> features [B, N, height, width], cropped to the latents' size."""
-        h = self.body4(self.add(self.head(z_hat), self.quality(q)))
+        h = self.body4(self.add_vector(self.head(z_hat), self.quality(q)))
         h = self.body2(F.pixel_shuffle(self.up2(h), 2))
         h = self.body1(F.pixel_shuffle(self.up1(h), 2))
         return h[:, :, :height, :width]

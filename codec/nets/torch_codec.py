@@ -1,7 +1,8 @@
 """A model file's networks in torch, ready to run on one device: what codes pictures today.
 
-The transforms are float32, exact conversions of the file's float16; the entropy nets are integers, in the arithmetic
-that `segment_walk.starter` chooses.
+The encoder's transforms are float32, exact conversions of the file's float16. What decodes is integers: the entropy
+nets in the arithmetic that `segment_walk.starter` chooses, the synthesis in that of `synthesis.synthesiser`. A float
+synthesis is made of the integers, for encoders that ask what becomes of their symbols.
 """
 
 import os
@@ -18,7 +19,9 @@ from ..coding import model_file, rans
 from ..coding.model_config import Config
 from ..coding.model_file import ModelFile
 from ..coding.segment_walk import NETS, Start, starter
+from ..coding.synthesis import Synthesiser, synthesiser
 from .integer import IntegerEntropyNet
+from .integer_synthesis import IntegerSynthesis
 from .model import Analysis, HyperAnalysis, Synthesis
 
 _LOADING = threading.Lock()
@@ -33,7 +36,8 @@ class Codec:
     path: Path
     analysis: Analysis
     hyper_analysis: HyperAnalysis
-    synthesis: Synthesis
+    synthesis: Synthesis  # float32, which pixels do not hang on
+    pixels: Synthesiser
     net: IntegerEntropyNet
     walk: Start
     tables: rans.Tables
@@ -53,7 +57,7 @@ def load(path: Path, device: torch.device, nets: str = "native") -> Codec:
     Args:
         path: a model file.
         device: where all of it runs.
-        nets: one of segment_walk.NETS, the arithmetic of the entropy nets; no file depends on it.
+        nets: one of segment_walk.NETS, the arithmetic of what decodes; no file and no pixel depends on it.
 
     Raises:
         ModelError: as `model_file.load`.
@@ -81,21 +85,26 @@ def _assembled(file: ModelFile, device: torch.device, nets: str) -> Codec:
         arrays = {k.removeprefix(f"{name}."): v for k, v in file.tensors.items() if k.startswith(f"{name}.")}
         # Copies, for the file's arrays are read-only, which tensors cannot be.
         state = {k: torch.tensor(v, dtype=torch.float32 if v.dtype == np.float16 else None) for k, v in arrays.items()}
+        return ready(module, state)
+
+    def ready(module: nn.Module, state: dict[str, Tensor]) -> nn.Module:
         module.load_state_dict(state, assign=True)
         return module.to(device).eval().requires_grad_(False)
 
     config = file.config
     with torch.device("meta"):
         analysis, hyper_analysis, synthesis = Analysis(config), HyperAnalysis(config), Synthesis(config)
-        net = IntegerEntropyNet(config)
-    net = fill(net, "entropy")
+        net, integer_synthesis = IntegerEntropyNet(config), IntegerSynthesis(config)
+    net, integer_synthesis = fill(net, "entropy"), fill(integer_synthesis, "synthesis")
+    floats = integer_synthesis.floats(torch.tensor(file.levels))
     return Codec(
         config=config,
         id=file.id,
         path=file.path,
         analysis=fill(analysis, "analysis").to(memory_format=torch.channels_last),
         hyper_analysis=fill(hyper_analysis, "hyper_analysis"),
-        synthesis=fill(synthesis, "synthesis").to(memory_format=torch.channels_last),
+        synthesis=ready(synthesis, floats).to(memory_format=torch.channels_last),
+        pixels=synthesiser(integer_synthesis, file, nets),
         net=net,
         walk=starter(net, nets),
         tables=file.tables,

@@ -1,6 +1,7 @@
 """From a float model, as trained, to a model file, and back again."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from torch import Tensor
 from ..coding import model_file
 from ..coding.cdf_tables import fitted_tables, gaussian_tables
 from ..nets import torch_codec
+from ..nets.calibration import calibration_latents
 from ..nets.integer import PLAIN_LEVELS, IntegerEntropyNet
+from ..nets.integer_synthesis import IntegerSynthesis
 from ..nets.model import Model
 
-FLOAT_NETS = ("analysis", "hyper_analysis", "synthesis")
+ENCODERS = ("analysis", "hyper_analysis")
 
 
 def save(
@@ -23,6 +26,7 @@ def save(
     counts: np.ndarray | None = None,
     tune: str = "mse",
     levels: Tensor = PLAIN_LEVELS,
+    pictures: Iterable[np.ndarray] = (),
 ) -> bytes:
     """Export a trained model to integers and write its file; returns the model id.
 
@@ -30,14 +34,19 @@ def save(
         counts: of its symbols (`symbol_counts.symbol_counts`), to fit the coding tables to; None: they are Gaussians'.
         tune: the distortion it was trained for, one of TUNES.
         levels: of each quality, float [100], rising within 1..MAX_LEVEL.
+        pictures: uint8 [H, W, 3] each, of the kind that the model is for. The synthesis' units are chosen so that they,
+            and synthetic ones, stay far within its integers' range.
 
     Raises:
         OutputError: the file cannot be written.
-        ValueError: weights too large for the integer arithmetic (`IntegerConv.from_float`).
+        ValueError: weights too large for the integer arithmetic; the layer is named.
     """
     model = model.with_hyper_steps_in_range()
-    tensors = {f"{name}.{k}": v.half() for name in FLOAT_NETS for k, v in getattr(model, name).state_dict().items()}
+    tensors = {f"{name}.{k}": v.half() for name in ENCODERS for k, v in getattr(model, name).state_dict().items()}
     tensors |= {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model, levels).state_dict().items()}
+    latents = calibration_latents(model, levels, pictures)
+    synthesis = IntegerSynthesis.from_float(model.synthesis, levels, latents)
+    tensors |= {f"synthesis.{k}": v for k, v in synthesis.state_dict().items()}
     tensors["levels"] = levels.float()
     arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     tables = gaussian_tables() if counts is None else fitted_tables(counts)
@@ -54,7 +63,7 @@ def float_model(path: Path) -> Model:
     """
     codec = torch_codec.load(path, torch.device("cpu"))
     state = codec.net.floats(codec.levels)
-    for name in FLOAT_NETS:
+    for name in (*ENCODERS, "synthesis"):
         state |= {f"{name}.{k}": v for k, v in getattr(codec, name).state_dict().items()}
     model = Model(codec.config)
     model.load_state_dict(state)

@@ -495,6 +495,6 @@ def main(
         counts = symbol_counts(torch_codec.load(draft, device), images)
         export.save(draft, model, counts, run.tune, EVEN_LEVELS)
         levels = calibrated_levels(torch_codec.load(draft, device), pictures)
-    model_id = export.save(output, model, counts, run.tune, levels)
+    model_id = export.save(output, model, counts, run.tune, levels, pictures)
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
     held_out_figures(output, held[:48], options.device, report)

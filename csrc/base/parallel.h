@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -13,11 +12,9 @@
 
 namespace aec {
 
-// One thread's view of a `parallel`. All its threads call `each` in the same order, at most kMaxRounds times.
+// One thread's view of a `parallel`. All its threads call `each` in the same order, at most as often as it was told.
 class Team {
 public:
-    static constexpr int kMaxRounds = 16;
-
     // body(i) for every i below n, shared out; returns when all are done. Work is counted, not threads: one that the
     // system starts late finds the rounds before done, and nobody waited for it. What a body throws, `parallel` throws
     // in the end; the bodies not yet begun are left out.
@@ -40,13 +37,14 @@ public:
 
 private:
     template <class Work>
-    friend void parallel(int threads, Work work);
+    friend void parallel(int threads, int max_rounds, Work work);
 
     struct Round {
         std::atomic<int64_t> next{0}, done{0};
     };
     struct Shared {
-        std::array<Round, kMaxRounds> rounds;
+        explicit Shared(int max_rounds) : rounds(max_rounds) {}
+        std::vector<Round> rounds;
         std::atomic<bool> failed{false};
         std::mutex mutex;
         std::exception_ptr error;
@@ -68,10 +66,10 @@ private:
 };
 
 // work(team, thread) on `threads` threads, this one among them, or on fewer where the system gives no more. What `work`
-// does outside of `each` must not throw.
+// does outside of `each`, which it calls at most max_rounds times, must not throw.
 template <class Work>
-void parallel(int threads, Work work) {
-    Team::Shared shared;
+void parallel(int threads, int max_rounds, Work work) {
+    Team::Shared shared(max_rounds);
     const auto run = [&shared, &work](int thread) {
         Team team(shared);
         work(team, thread);
@@ -90,7 +88,7 @@ void parallel(int threads, Work work) {
 // body(i) for every i below n, on at most `threads` threads.
 template <class Body>
 void parallel_for(int threads, int64_t n, Body body) {
-    parallel(static_cast<int>(std::min<int64_t>(threads, n)), [&](Team& team, int) { team.each(n, body); });
+    parallel(static_cast<int>(std::min<int64_t>(threads, n)), 1, [&](Team& team, int) { team.each(n, body); });
 }
 
 }  // namespace aec

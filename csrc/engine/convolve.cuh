@@ -66,7 +66,7 @@ __device__ inline void split(const int16_t* row, int pitch, uint32_t (&high)[4],
     }
 }
 
-// emit(row, channel, a, b): the results, saturated, of output channels `channel` (even) and channel + 1.
+// emit(row, channel, a, b): the shifted sums of output channels `channel` (even) and channel + 1, not yet finished.
 // fetched: the beginning of conv's weights; afterwards of next's. in: visible to all; emit must not write there.
 template <int kTiles, class Emit>
 __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, const int16_t* in, int pitch,
@@ -119,8 +119,8 @@ __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, co
                     const Constants(&c)[2] = constants[tile];
                     const Sums& s = sums[t][tile];
                     emit(t * kMmaRows + 8 * half + group, 16 * pair + 8 * tile + 2 * member,
-                         rescale(s.total(2 * half, c[0].start), c[0].shift),
-                         rescale(s.total(2 * half + 1, c[1].start), c[1].shift));
+                         s.total(2 * half, c[0].start) >> c[0].shift,
+                         s.total(2 * half + 1, c[1].start) >> c[1].shift);
                 }
     }
     if (warp >= conv.pairs) fetch_first(fetched, image, next);
@@ -132,7 +132,7 @@ __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, co
 constexpr int kNowhere = -1;
 
 // A plane of int16 channels in global memory, [height * width][channels], channels a multiple of 8.
-struct Plane {
+struct DevicePlane {
     int16_t* data;
     int height, width, channels;
 
@@ -152,13 +152,13 @@ __device__ inline Pair load(const int16_t* from) {
     return {static_cast<int16_t>(both & 0xFFFF), static_cast<int16_t>(both >> 16)};
 }
 
-__device__ inline Quad read(const Plane& plane, int place, int eighth) {
+__device__ inline Quad read(const DevicePlane& plane, int place, int eighth) {
     return place == kNowhere ? Quad() : *reinterpret_cast<const Quad*>(plane.at(place) + 8 * eighth);
 }
 
 // The first `channels` of a tile -> shared memory; zeros for rows that are nowhere.
 template <int kTiles>
-__device__ void gather(const Plane& plane, int channels, const int* places, int16_t* to, int pitch) {
+__device__ void gather(const DevicePlane& plane, int channels, const int* places, int16_t* to, int pitch) {
     constexpr int kAtOnce = 4;  // loads under way before the first is waited for
     const int eighths = channels / 8, n = kTiles * kMmaRows * eighths;
     for (int first = threadIdx.x; first < n; first += kAtOnce * kThreads) {
@@ -182,8 +182,8 @@ __device__ inline int channel_of(const Quad& x, int i) {
 
 // 3x3, each channel by itself, zeros beyond the plane -> shared memory; and `beside`, as it is, to beside_to.
 template <int kTiles>
-__device__ void convolve_space(const uint8_t* __restrict__ image, const BodyLayout& body, const Plane& plane,
-                               const Plane& beside, const int* places, int16_t* to, int16_t* beside_to, int pitch) {
+__device__ void convolve_space(const uint8_t* __restrict__ image, const BodyLayout& body, const DevicePlane& plane,
+                               const DevicePlane& beside, const int* places, int16_t* to, int16_t* beside_to, int pitch) {
     const int eighths = plane.channels / 8;
     const Quad* const weights = reinterpret_cast<const Quad*>(image + body.space_weights);
     const Quad* const constants = reinterpret_cast<const Quad*>(image + body.space_constants);
@@ -212,7 +212,8 @@ __device__ void convolve_space(const uint8_t* __restrict__ image, const BodyLayo
         *reinterpret_cast<Quad*>(beside_to + row * pitch + 8 * eighth) = copied;
 #pragma unroll
         for (int c = 0; c < 8; c += 2)
-            store(to + row * pitch + 8 * eighth + c, rescale(sums[c], shifts[c]), rescale(sums[c + 1], shifts[c + 1]));
+            store(to + row * pitch + 8 * eighth + c, finish(sums[c], shifts[c], 0, false),
+                  finish(sums[c + 1], shifts[c + 1], 0, false));
     }
 }
 

@@ -1,7 +1,8 @@
-// The entropy nets' arithmetic (FORMAT §8): every rule that decides an integer, once, for g++ and for nvcc.
+// The networks' arithmetic (FORMAT §8): every rule that decides an integer, once, for g++ and for nvcc.
 //
-// Between the operations all is int16 in units of 2^-12. Sums are int32 and added in any order: for every model that is
-// loaded it is proved that not even the sum of the magnitudes, bias and rounding included, reaches 2^31.
+// What is stored is int16; the entropy nets' is in units of 2^-12. Sums are int32 and added in any order: for every model
+// that is loaded it is proved that the sum of the magnitudes, bias and rounding included, stays below 2^31 - 2^17. So
+// what is added after the shift, a quality vector and a stored tensor, cannot overflow either.
 #pragma once
 
 #include "rans/rans.h"
@@ -9,8 +10,9 @@
 namespace aec {
 
 constexpr int kFractionBits = 12;
-constexpr int kLeakBits = 3;    // slope 2^-3 below zero
-constexpr int kMaxShift = 15;
+constexpr int kLeakBits = 3, kLeakHalf = 1 << kLeakBits >> 1;  // slope 2^-3 below zero
+constexpr int kMaxShift = 20;
+constexpr int64_t kAccumulatorLimit = (int64_t{1} << 31) - (1 << 17);
 constexpr int kQualities = 100;
 constexpr int kHyperStride = 4;  // latents per hyperlatent, each way
 constexpr int kMaxSteps = 4;
@@ -20,14 +22,16 @@ AEC_HD int16_t saturate(int32_t x) { return static_cast<int16_t>(x < -32768 ? -3
 // What a convolution adds before it shifts, so that >> rounds to nearest, halves up.
 AEC_HD int32_t half_of(int shift) { return shift > 0 ? 1 << (shift - 1) : 0; }
 
-// sum: of products, bias and half_of(shift).
-AEC_HD int16_t rescale(int32_t sum, int shift) { return saturate(sum >> shift); }
+// To the nearest: rounding down would shift what passes through many layers.
+AEC_HD int32_t leaky(int32_t x) { return x >= 0 ? x : (x + kLeakHalf) >> kLeakBits; }
 
-AEC_HD int16_t leaky(int16_t x) { return static_cast<int16_t>(x >= 0 ? x : x >> kLeakBits); }
+// What one stage stores. sum: of products, bias and half_of(shift); added: the vector and what was stored, or 0.
+AEC_HD int16_t finish(int32_t sum, int shift, int32_t added, bool is_leaky) {
+    const int32_t x = (sum >> shift) + added;
+    return saturate(is_leaky ? leaky(x) : x);
+}
 
-AEC_HD int16_t add(int16_t a, int16_t b) { return saturate(static_cast<int32_t>(a) + b); }
-
-// From Add(index_k(t), index_quality_k), which is in units of 8 indexes.
+// From index_k(t) + index_quality_k, which is in units of 8 indexes.
 AEC_HD uint8_t index_of(int16_t x) {
     const int32_t index = (x * 8 + (1 << (kFractionBits - 1))) >> kFractionBits;
     return static_cast<uint8_t>(index < 0 ? 0 : index >= kIndexCount ? kIndexCount - 1 : index);
@@ -36,6 +40,36 @@ AEC_HD uint8_t index_of(int16_t x) {
 // |symbol * step| < 2^30.
 AEC_HD int16_t reconstruct(int16_t mean, int16_t symbol, int16_t step) {
     return saturate(mean + static_cast<int32_t>(symbol) * step);
+}
+
+// ------------------------------------------------------------------------------------------------------------- pixels
+
+constexpr int kPixelBits = 10;  // pixels are made in units of 2^-10 of a level of 8 bits
+constexpr int32_t kWhite = 255 << kPixelBits;
+
+AEC_HD int32_t clamp(int32_t x, int32_t low, int32_t high) { return x < low ? low : x > high ? high : x; }
+
+AEC_HD int32_t bounded(int32_t x) { return clamp(x, -(1 << 23), 1 << 23); }
+
+// high, low: the sums of products with latents div 256 and mod 256; bias: with half_of(shift).
+AEC_HD int32_t shortcut_of(int32_t high, int32_t low, int32_t bias, int shift) {
+    return bounded((high + (low >> 8) + bias) >> shift);
+}
+
+// shift: at least 1.
+AEC_HD int32_t branch_of(int16_t pixel, int32_t gain, int shift) {
+    return bounded((gain * pixel + half_of(shift)) >> shift);
+}
+
+// The mean of n = 2^(2 * log2) numbers, given their sum.
+AEC_HD int32_t mean_of(int32_t sum, int log2) { return (sum + (1 << (2 * log2) >> 1)) >> (2 * log2); }
+
+// A pixel's sample of 8 or 16 bits.
+AEC_HD int32_t sample_of(int32_t x, int scale) { return (scale * clamp(x, 0, kWhite) + (1 << (kPixelBits - 1))) >> kPixelBits; }
+
+// The same of a gray pixel, given the sum of its three channels.
+AEC_HD int32_t gray_sample_of(int32_t sum, int scale) {
+    return (scale * clamp(sum, 0, 3 * kWhite) + (3 << (kPixelBits - 1))) / (3 << kPixelBits);
 }
 
 AEC_HD float to_float(int16_t latent) { return latent * (1.0f / (1 << kFractionBits)); }

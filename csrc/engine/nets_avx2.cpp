@@ -39,10 +39,17 @@ struct Avx2 {
     static Values narrow(Sums a, Sums b) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8); }
 
     static Sums shift_right(Sums x, Sums count) { return _mm256_srav_epi32(x, count); }
-    static Values add(Values a, Values b) { return _mm256_adds_epi16(a, b); }
-    static Values leaky(Values x) { return _mm256_max_epi16(x, _mm256_srai_epi16(x, kLeakBits)); }
+    static Sums widen(const int16_t* p) {
+        return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+    static Sums add(Sums a, Sums b) { return _mm256_add_epi32(a, b); }
+    static Sums leaky(Sums x) {
+        return _mm256_max_epi32(x, _mm256_srai_epi32(_mm256_add_epi32(x, _mm256_set1_epi32(kLeakHalf)), kLeakBits));
+    }
+    static Sums no_sums() { return _mm256_setzero_si256(); }
     static Values zero() { return _mm256_setzero_si256(); }
     static __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+    static void store(int32_t* p, Sums x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
     static void store(int16_t* p, Values x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
     static void keep(Sums& x) { asm volatile("" : "+x"(x)); }
 };

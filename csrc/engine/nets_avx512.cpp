@@ -41,10 +41,17 @@ struct Avx512 {
     }
 
     static Sums shift_right(Sums x, Sums count) { return _mm512_srav_epi32(x, count); }
-    static Values add(Values a, Values b) { return _mm512_adds_epi16(a, b); }
-    static Values leaky(Values x) { return _mm512_max_epi16(x, _mm512_srai_epi16(x, kLeakBits)); }
+    static Sums widen(const int16_t* p) {
+        return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+    static Sums add(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
+    static Sums leaky(Sums x) {
+        return _mm512_max_epi32(x, _mm512_srai_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(kLeakHalf)), kLeakBits));
+    }
+    static Sums no_sums() { return _mm512_setzero_si512(); }
     static Values zero() { return _mm512_setzero_si512(); }
     static __m512i load(const void* p) { return _mm512_loadu_si512(p); }
+    static void store(int32_t* p, Sums x) { _mm512_storeu_si512(p, x); }
     static void store(int16_t* p, Values x) { _mm512_storeu_si512(p, x); }
     static void keep(Sums& x) { asm volatile("" : "+v"(x)); }
 };

@@ -22,6 +22,8 @@ int in_range(int value, int low, int high, const char* name) {
 // Below, a thread's start and the waiting for it cost more than it brings.
 constexpr int kPositionsPerThread = 64;
 
+constexpr int kMaxRounds = 16;  // of one segment's threads: the prior and a step have fewer
+
 int coarse(int side) {
     return (in_range(side, 1, Walk::kMaxSide, "height or width") + kHyperStride - 1) / kHyperStride;
 }
@@ -226,7 +228,7 @@ void Walk::predict(int k, uint8_t* indexes) {
             std::fill_n(indexes + int64_t{c} * grid4_.positions(), grid4_.positions(), index[c]);
         return;
     }
-    parallel(threads_, [&](Team& team, int thread) {
+    parallel(threads_, kMaxRounds, [&](Team& team, int thread) {
         if (k == 1) run_prior(team, scratch_[thread]);
         run_step(team, scratch_[thread], k - 1, indexes);
     });
@@ -264,7 +266,7 @@ void Walk::fill_step(int k, RowSymbols row_symbols) {
     std::vector<int16_t> step_sizes[kMaxSteps];  // by group
     const int16_t* step = nets_->step.data() + (quality_ - 1) * nets_->config.latents;
     for (int c = 0; c < nets_->config.latents; ++c) step_sizes[c % steps].push_back(step[c]);
-    parallel(threads_for(segment_size(k + 1)), [&](Team& team, int thread) {
+    parallel(threads_for(segment_size(k + 1)), 1, [&](Team& team, int thread) {
         Scratch& scratch = scratch_[thread];
         team.each(chunks_.size(), [&](int64_t i) {
             const Chunk& chunk = chunks_[i];

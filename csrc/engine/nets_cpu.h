@@ -2,28 +2,13 @@
 #pragma once
 
 #include <memory>
-#include <new>
 
+#include "base/buffer.h"
 #include "base/parallel.h"
 #include "engine/grid.h"
 #include "engine/nets_pack.h"
 
 namespace aec {
-
-// Aligned for vectors, not initialised.
-template <class T>
-class Buffer {
-public:
-    explicit Buffer(size_t n) : data_(static_cast<T*>(operator new[](n * sizeof(T), kAlignment))) {}
-    T* get() const { return data_.get(); }
-
-private:
-    static constexpr std::align_val_t kAlignment{64};
-    struct Free {
-        void operator()(T* p) const { operator delete[](p, kAlignment); }
-    };
-    std::unique_ptr<T, Free> data_;
-};
 
 // What a tile's convolutions say, int16 [positions][channels].
 struct Features {

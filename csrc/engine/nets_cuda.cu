@@ -54,7 +54,7 @@ __device__ int16_t fill(const FillArgs& args, int64_t n, int channel, int y, int
     return reconstruct(mean, args.symbols[n], step);
 }
 
-__global__ void __launch_bounds__(kThreads) fill_hyper_kernel(FillArgs args, Plane z) {
+__global__ void __launch_bounds__(kThreads) fill_hyper_kernel(FillArgs args, DevicePlane z) {
     const int64_t n = static_cast<int64_t>(z.height) * z.width, i = position_in_channel();
     const int channel = blockIdx.y;
     if (i >= n) return;
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kThreads) fill_hyper_kernel(FillArgs args, Pla
 }
 
 __global__ void __launch_bounds__(kThreads)
-    fill_latents_kernel(FillArgs args, const int16_t* means, Plane latents, int steps, int k, int group_size,
+    fill_latents_kernel(FillArgs args, const int16_t* means, DevicePlane latents, int steps, int k, int group_size,
                         float* out) {
     const int channel = blockIdx.y, phase = k ^ channel % steps;
     const int height = latents.height, width = latents.width;
@@ -79,12 +79,12 @@ __global__ void __launch_bounds__(kThreads)
 // ----------------------------------------------------------------------------------------------------------- workspace
 
 struct Begun {  // a Block of which the first convolution is done
-    Plane t, s;
+    DevicePlane t, s;
 };
 
 // Padded channels of z and of the latents are never written: they meet weights of 0.
 struct Workspace {
-    Plane z, prior, latents;
+    DevicePlane z, prior, latents;
     Begun begun[2];  // taken in turn: a kernel reads one's neighbours while it writes the other
     int16_t* means;
     uint64_t bytes;
@@ -101,7 +101,7 @@ Workspace lay_out(const NetLayout& layout, int height, int width, uint8_t* base)
         return at;
     };
     const auto plane = [&](int h, int w, int channels) {
-        return Plane{take(static_cast<uint64_t>(h) * w * channels), h, w, channels};
+        return DevicePlane{take(static_cast<uint64_t>(h) * w * channels), h, w, channels};
     };
     const int rows = hyper_side(height), columns = hyper_side(width);
     Workspace space;
@@ -109,7 +109,7 @@ Workspace lay_out(const NetLayout& layout, int height, int width, uint8_t* base)
     space.prior = plane(height, width, layout.width);
     space.latents = plane(height, width, layout.latents);
     for (Begun& begun : space.begun)
-        for (Plane* p : {&begun.t, &begun.s}) *p = plane(kHyperStride * rows, kHyperStride * columns, layout.width);
+        for (DevicePlane* p : {&begun.t, &begun.s}) *p = plane(kHyperStride * rows, kHyperStride * columns, layout.width);
     space.means = take(static_cast<uint64_t>(height) * width * layout.config.latents);
     space.bytes = used;
     return space;
@@ -117,7 +117,7 @@ Workspace lay_out(const NetLayout& layout, int height, int width, uint8_t* base)
 
 Begun sized(const Begun& begun, int height, int width) {
     Begun out = begun;
-    for (Plane* p : {&out.t, &out.s}) p->height = height, p->width = width;
+    for (DevicePlane* p : {&out.t, &out.s}) p->height = height, p->width = width;
     return out;
 }
 
@@ -146,10 +146,10 @@ public:
         program_.vector_stride = stride / sizeof(int16_t);
     }
 
-    void source(const Plane& plane, int channels, Region to) { program_.sources[n_sources_++] = {plane, channels, to}; }
+    void source(const DevicePlane& plane, int channels, Region to) { program_.sources[n_sources_++] = {plane, channels, to}; }
 
     // -> x
-    void end_body(const BodyLayout& body, const Begun& begun, const Plane& memory = {}) {
+    void end_body(const BodyLayout& body, const Begun& begun, const DevicePlane& memory = {}) {
         const Region inner = {wide_.before, pitch_of(walk_.layout.wide)};
         program_.body = body;
         program_.t = begun.t;
@@ -192,16 +192,16 @@ public:
     Region x() const { return x_; }
     Region wide() const { return wide_; }
     Region after_wide(int channels) const { return {wide_.before + wide_.pitch, pitch_of(channels)}; }
-    Program& program() { return program_; }
+    TileProgram& program() { return program_; }
 
 private:
     const CudaWalk& walk_;
     const Region x_, wide_;
     int n_sources_ = 0;
-    Program program_ = {};
+    TileProgram program_ = {};
 };
 
-Program hyper_program(const CudaWalk& walk, const Plane& z, const Begun& out) {
+TileProgram hyper_program(const CudaWalk& walk, const DevicePlane& z, const Begun& out) {
     const NetLayout& net = walk.layout;
     Writer write(walk, z.height, z.width, net.hyper);
     write.vector(net.quality, net.width);
@@ -213,7 +213,7 @@ Program hyper_program(const CudaWalk& walk, const Plane& z, const Begun& out) {
 
 // i = 0: body4, up2; 1: body2, up1. Each quarter of the upsampling has blocks of its own, which all end the same body.
 // That is more work in all, but done sooner: at these sizes a GPU has more multiprocessors than there are tiles.
-Program upsample_program(const CudaWalk& walk, int i, const Begun& in, const Begun& out) {
+TileProgram upsample_program(const CudaWalk& walk, int i, const Begun& in, const Begun& out) {
     const NetLayout& net = walk.layout;
     Writer write(walk, in.t.height, in.t.width, net.width);
     write.program().steps = 0;
@@ -224,7 +224,7 @@ Program upsample_program(const CudaWalk& walk, int i, const Begun& in, const Beg
 }
 
 // `in` is as large as whole hyperlatents; here it is cropped.
-Program prior_program(const CudaWalk& walk, const Begun& in, const Plane& prior, const Begun& out) {
+TileProgram prior_program(const CudaWalk& walk, const Begun& in, const DevicePlane& prior, const Begun& out) {
     const NetLayout& net = walk.layout;
     const StepLayout& first = net.steps[0];
     Writer write(walk, walk.height, walk.width, net.width);
@@ -237,7 +237,7 @@ Program prior_program(const CudaWalk& walk, const Begun& in, const Plane& prior,
 }
 
 // Step k > 0. The latents read so far come first in memory; padding may reach into the others, but its weights are 0.
-Program context_program(const CudaWalk& walk, int k, const Plane& prior, const Plane& latents, const Begun& out) {
+TileProgram context_program(const CudaWalk& walk, int k, const DevicePlane& prior, const DevicePlane& latents, const Begun& out) {
     const NetLayout& net = walk.layout;
     const StepLayout& step = net.steps[k];
     const int channels = step.from_latents.k_steps * kMmaDepth;
@@ -252,7 +252,7 @@ Program context_program(const CudaWalk& walk, int k, const Plane& prior, const P
     return write.program();
 }
 
-Program heads_program(const CudaWalk& walk, int k, const Begun& in, int16_t* means, uint8_t* indexes) {
+TileProgram heads_program(const CudaWalk& walk, int k, const Begun& in, int16_t* means, uint8_t* indexes) {
     const NetLayout& net = walk.layout;
     const StepLayout& step = net.steps[k];
     Writer write(walk, walk.height, walk.width, net.width);
@@ -269,11 +269,11 @@ Program heads_program(const CudaWalk& walk, int k, const Begun& in, int16_t* mea
 constexpr int kSmallRows = kMmaRows, kLargeRows = 2 * kMmaRows;
 constexpr size_t kMaxSharedBytes = 99 * 1024;  // what a block may have on the least of sm_80 and later
 
-size_t bytes_of(const Program& program, int rows) {
+size_t bytes_of(const TileProgram& program, int rows) {
     return shared_bytes(rows, program.vector_channels, program.pitch);
 }
 
-void run(const CudaWalk& walk, const Program& program, Launch where) {
+void run(const CudaWalk& walk, const TileProgram& program, Launch where) {
     const bool wants_large = static_cast<int64_t>(program.height) * program.width > walk.large;
     const bool is_large = wants_large && bytes_of(program, kLargeRows) <= kMaxSharedBytes;
     const int rows = is_large ? kLargeRows : kSmallRows, quarters = program.steps == 0 ? 4 : 1;
@@ -319,11 +319,11 @@ void run_fill(const CudaWalk& walk, int k, FillArgs args, Launch where) {
 bool fits(const NetLayout& layout) {
     const CudaWalk walk = {layout, 1, 1, 1, 0, nullptr, nullptr, nullptr};
     const int last = layout.config.steps - 1;
-    const Program largest[] = {hyper_program(walk, {}, {}), prior_program(walk, {}, {}, {}),
+    const TileProgram largest[] = {hyper_program(walk, {}, {}), prior_program(walk, {}, {}, {}),
                                context_program(walk, last, {}, {}, {}),
                                heads_program(walk, last, {}, nullptr, nullptr)};
     return std::all_of(std::begin(largest), std::end(largest),
-                       [](const Program& p) { return bytes_of(p, kSmallRows) <= kMaxSharedBytes; });
+                       [](const TileProgram& p) { return bytes_of(p, kSmallRows) <= kMaxSharedBytes; });
 }
 
 uint64_t workspace_bytes(const NetLayout& layout, int height, int width) {

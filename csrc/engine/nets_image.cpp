@@ -54,6 +54,10 @@ public:
         return at;
     }
 
+    uint32_t narrow(const QualityTable& from) {
+        return table(std::vector<int16_t>(from.values.begin(), from.values.end()));
+    }
+
 private:
     uint32_t take(size_t n) {
         const size_t at = bytes_.size();
@@ -97,7 +101,7 @@ NetImage::NetImage(const Nets& nets) {
     layout.heads = round_up(2 * nets.group_size(), kDepth);
     Writer write(bytes);
     layout.head = write.conv(nets.head);
-    layout.quality = write.table(nets.quality.values);
+    layout.quality = write.narrow(nets.quality);
     const PackedBlock* bodies[] = {&nets.body4, &nets.body2, &nets.body1};
     for (int i = 0; i < 3; ++i) layout.bodies[i] = write.body(*bodies[i]);
     const auto itself = [](const PackedPointwise& conv) -> const PackedPointwise& { return conv; };
@@ -107,15 +111,15 @@ NetImage::NetImage(const Nets& nets) {
         const PackedStep& from = nets.steps[k];
         StepLayout& step = layout.steps[k];
         step.from_hyper = write.conv(from.from_hyper);
-        step.quality = write.table(from.quality.values);
+        step.quality = write.narrow(from.quality);
         step.body = write.body(from.body);
         const auto from_latents = [](const PackedPhase& phase) -> const PackedPointwise& { return phase.from_latents; };
         const auto heads = [](const PackedPhase& phase) -> const PackedPointwise& { return phase.heads; };
         if (k > 0) step.from_latents = write.variants(from.phases, c.steps, from_latents);
         step.heads = write.variants(from.phases, c.steps, heads);
-        step.heads_quality = write.table(from.phases[0].heads_quality.values);
+        step.heads_quality = write.narrow(from.phases[0].heads_quality);
         uint32_t last = step.heads_quality;
-        for (int phase = 1; phase < c.steps; ++phase) last = write.table(from.phases[phase].heads_quality.values);
+        for (int phase = 1; phase < c.steps; ++phase) last = write.narrow(from.phases[phase].heads_quality);
         step.heads_quality_stride = (last - step.heads_quality) / (c.steps - 1);
     }
     layout.hyper_index = write.table(nets.hyper_index);

@@ -1,4 +1,4 @@
-// What the entropy nets are made of, one table of kernels for each instruction set.
+// What the networks are made of, one table of kernels for each instruction set.
 //
 // Activations are int16 [position][channel], weights come packed for vectors: everything has a multiple of kBlock
 // channels, and the channels added to get there are zero.
@@ -23,7 +23,7 @@ struct Pointwise {
     const int32_t* shift;   // [outputs]
 };
 
-// out[place(i)] = Leaky(Add(Add(conv(in[i]), vector), out[place(i)])), i < n, each of the three only if asked for.
+// out[place(i)] = finish of conv(in[i]) + vector + out[place(i)], i < n, both and Leaky only if asked for.
 struct PointwiseCall {
     const int16_t* in;
     ptrdiff_t in_stride;
@@ -31,7 +31,7 @@ struct PointwiseCall {
     int16_t* out;
     ptrdiff_t out_stride;
     const int32_t* places = nullptr;  // [n], a negative one is left out; null: place(i) = i
-    const int16_t* vector = nullptr;  // [outputs]
+    const int32_t* vector = nullptr;  // [outputs], of int16
     bool adds_to_out = false;
     bool is_leaky = false;
 };
@@ -52,9 +52,19 @@ struct DepthwiseCall {
     ptrdiff_t out_stride;
 };
 
+// out[i][output] = the sum of products alone, i < n.
+struct SumsCall {
+    const int16_t* in;
+    ptrdiff_t in_stride;
+    int n;
+    int32_t* out;
+    ptrdiff_t out_stride;
+};
+
 struct Kernels {
     void (*pointwise)(const Pointwise&, const PointwiseCall&);
     void (*depthwise)(const Depthwise&, const DepthwiseCall&);
+    void (*sums)(const Pointwise&, const SumsCall&);
     // A loop that does nothing but multiply and add in registers, `rounds` times; returns the number of multiply-adds.
     // Timed, it is what a thread could reach at most. Null for plain C++, where there is no one instruction to time.
     uint64_t (*multiply_add)(uint64_t rounds) = nullptr;
@@ -65,6 +75,10 @@ struct Kernels {
                        const int16_t* dead_zone, int n, int16_t* symbols) = nullptr;
     void (*reconstruct_row)(const int16_t* mean, const int16_t* symbols, const int16_t* step, int n,
                         int16_t* out) = nullptr;
+    // branch[i] = branch_of(pixels[i]), out[i] = shortcut_of(..), i < n.
+    void (*branch_row)(const int16_t* pixels, const int16_t* gain, int shift, int n, int32_t* branch) = nullptr;
+    void (*shortcut_row)(const int32_t* high, const int32_t* low, const int32_t* bias, int shift, int n,
+                         int32_t* out) = nullptr;
     // in: [steps][n], in the order of the steps at a position of this phase; out: [n][steps], in the order of channels.
     void (*float_row)(const int16_t* in, int n, int steps, int phase, float* out) = nullptr;
 };

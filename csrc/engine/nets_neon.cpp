@@ -42,11 +42,14 @@ struct Neon {
     static Values narrow(Sums a, Sums b) { return join(a, b); }
 
     static Sums shift_right(Sums x, Sums count) { return vshlq_s32(x, vnegq_s32(count)); }
-    static Values add(Values a, Values b) { return vqaddq_s16(a, b); }
-    static Values leaky(Values x) { return vmaxq_s16(x, vshrq_n_s16(x, kLeakBits)); }
+    static Sums widen(const int16_t* p) { return vmovl_s16(vld1_s16(p)); }
+    static Sums add(Sums a, Sums b) { return vaddq_s32(a, b); }
+    static Sums leaky(Sums x) { return vmaxq_s32(x, vrshrq_n_s32(x, kLeakBits)); }
+    static Sums no_sums() { return vdupq_n_s32(0); }
     static Values zero() { return vdupq_n_s16(0); }
     static Sums load(const int32_t* p) { return vld1q_s32(p); }
     static Values load(const int16_t* p) { return vld1q_s16(p); }
+    static void store(int32_t* p, Sums x) { vst1q_s32(p, x); }
     static void store(int16_t* p, Values x) { vst1q_s16(p, x); }
     template <class Vector>
     static void keep(Vector& x) {

@@ -2,55 +2,14 @@
 #pragma once
 
 #include <array>
-#include <map>
-#include <string>
 #include <vector>
 
-#include "engine/nets_kernels.h"
+#include "engine/pack.h"
 
 namespace aec {
 
-// One tensor of a model file; the data need live only as long as the constructor of Nets runs.
-struct Tensor {
-    enum Type { kInt16, kInt32, kUint8 };
-    Type type;
-    std::vector<int64_t> shape;
-    const void* data;
-};
-using Tensors = std::map<std::string, Tensor>;
-
 struct NetsConfig {
     int latents, hyper, context, steps;
-};
-
-class PackedPointwise {
-public:
-    Pointwise view() const {
-        return {input_pairs, static_cast<int>(shift.size()), weight.data(), start.data(), shift.data()};
-    }
-    int input_pairs = 0;
-    std::vector<int16_t> weight;
-    std::vector<int32_t> start, shift;
-};
-
-class PackedDepthwise {
-public:
-    Depthwise view() const { return {static_cast<int>(shift.size()), weight.data(), start.data(), shift.data()}; }
-    std::vector<int16_t> weight;
-    std::vector<int32_t> start, shift;
-};
-
-struct PackedBlock {
-    PackedPointwise space_in, space_out, mix_in, mix_out;
-    PackedDepthwise space;
-};
-
-// A row of int16 for each quality.
-class QualityTable {
-public:
-    const int16_t* row(int quality) const { return values.data() + (quality - 1) * channels; }
-    int channels = 0;
-    std::vector<int16_t> values;
 };
 
 // What follows from FORMAT §8 for a position of a given phase, whose latents of step j belong to the channels of group

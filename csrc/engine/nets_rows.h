@@ -21,6 +21,14 @@ void reconstruct_row(const int16_t* mean, const int16_t* symbols, const int16_t*
     for (int i = 0; i < n; ++i) out[i] = reconstruct(mean[i], symbols[i], step[i]);
 }
 
+void branch_row(const int16_t* pixels, const int16_t* gain, int shift, int n, int32_t* branch) {
+    for (int i = 0; i < n; ++i) branch[i] = branch_of(pixels[i], gain[i], shift);
+}
+
+void shortcut_row(const int32_t* high, const int32_t* low, const int32_t* bias, int shift, int n, int32_t* out) {
+    for (int i = 0; i < n; ++i) out[i] = shortcut_of(high[i], low[i], bias[i], shift);
+}
+
 template <int kSteps>
 void interleave(const int16_t* in, int n, int phase, float* out) {
     const int16_t* groups[kSteps];
@@ -40,6 +48,8 @@ constexpr Kernels with_rows(Kernels kernels) {
     kernels.index_row = index_row;
     kernels.choose_row = choose_row;
     kernels.reconstruct_row = reconstruct_row;
+    kernels.branch_row = branch_row;
+    kernels.shortcut_row = shortcut_row;
     kernels.float_row = float_row;
     return kernels;
 }

@@ -21,10 +21,8 @@ void pointwise(const Pointwise& conv, const PointwiseCall& call) {
                     sum[o] += product(in[2 * pair], weight[2 * o]) + product(in[2 * pair + 1], weight[2 * o + 1]);
             for (int o = 0; o < kBlock; ++o) {
                 const int channel = first + o;
-                int16_t x = rescale(sum[o], conv.shift[channel]);
-                if (call.vector) x = add(x, call.vector[channel]);
-                if (call.adds_to_out) x = add(x, out[channel]);
-                out[channel] = call.is_leaky ? leaky(x) : x;
+                const int32_t added = (call.vector ? call.vector[channel] : 0) + (call.adds_to_out ? out[channel] : 0);
+                out[channel] = finish(sum[o], conv.shift[channel], added, call.is_leaky);
             }
         }
     }
@@ -36,12 +34,26 @@ void depthwise(const Depthwise& conv, const DepthwiseCall& call) {
             int32_t sum = conv.start[c];
             for (int t = 0; t < kTaps; ++t)
                 sum += product(call.taps[t][i * call.strides[t] + c], conv.weight[t * conv.channels + c]);
-            call.out[i * call.out_stride + c] = rescale(sum, conv.shift[c]);
+            call.out[i * call.out_stride + c] = finish(sum, conv.shift[c], 0, false);
         }
+}
+
+void sums(const Pointwise& conv, const SumsCall& call) {
+    for (int i = 0; i < call.n; ++i) {
+        const int16_t* in = call.in + i * call.in_stride;
+        const int16_t* weight = conv.weight;
+        for (int first = 0; first < conv.outputs; first += kBlock) {
+            int32_t* out = call.out + i * call.out_stride + first;
+            for (int o = 0; o < kBlock; ++o) out[o] = 0;
+            for (int pair = 0; pair < conv.input_pairs; ++pair, weight += 2 * kBlock)
+                for (int o = 0; o < kBlock; ++o)
+                    out[o] += product(in[2 * pair], weight[2 * o]) + product(in[2 * pair + 1], weight[2 * o + 1]);
+        }
+    }
 }
 
 }  // namespace
 
-constexpr Kernels kScalarKernels = with_rows({pointwise, depthwise});
+constexpr Kernels kScalarKernels = with_rows({pointwise, depthwise, sums});
 
 }  // namespace aec

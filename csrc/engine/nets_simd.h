@@ -10,7 +10,8 @@
 //   split(low, high)                       into which this brings two vectors of consecutive channels,
 //   join(low, high)                        and which this, saturating, ends
 //   narrow(a, b)          int16, saturated, of two vectors of consecutive channels
-//   shift_right(sums, counts), add (saturating), leaky, zero, load, store
+//   widen(p)              Sums of kLanes int16 at p
+//   shift_right(sums, counts), add, leaky (of Sums), no_sums, zero (of Values), load, store
 //   keep(sums or factor)  the compiler must believe that it is read and changed
 //
 // In an anonymous namespace, and without the standard library: isa.h says why.
@@ -24,24 +25,15 @@ namespace {
 // The loops over a tile's registers must unroll, or the sums live in memory.
 #define AEC_UNROLL _Pragma("GCC unroll 16")
 
+// Adds the products of a tile of positions and outputs to its sums. Rows beyond the last compute what the last does. Always
+// inline: else the sums live in memory.
 template <class Simd>
-void tile(const Pointwise& conv, const PointwiseCall& call, int first_row, int first_output) {
-    constexpr int kOutputs = Simd::kSums * Simd::kLanes;
-    const int left = call.n - first_row, n_rows = left < Simd::kRows ? left : Simd::kRows;
-    const int16_t* in = call.in + first_row * call.in_stride;
-    // Rows beyond the last compute what the last does, and are not stored.
-    const ptrdiff_t stride = call.in_stride;
+[[gnu::always_inline]] inline void add_products(const Pointwise& conv, const int16_t* in, ptrdiff_t stride, int n_rows, int first_output,
+                  typename Simd::Sums (&sums)[Simd::kRows][Simd::kSums]) {
+    static_assert(kBlock % (Simd::kSums * Simd::kLanes) == 0, "tiles divide a block");
     const int16_t* rows[Simd::kRows];
     AEC_UNROLL
     for (int r = 0; r < Simd::kRows; ++r) rows[r] = in + (r < n_rows ? r : n_rows - 1) * stride;
-
-    typename Simd::Sums sums[Simd::kRows][Simd::kSums];
-    AEC_UNROLL
-    for (int v = 0; v < Simd::kSums; ++v) {
-        const auto start = Simd::load(conv.start + first_output + v * Simd::kLanes);
-        AEC_UNROLL
-        for (int r = 0; r < Simd::kRows; ++r) sums[r][v] = start;
-    }
     const int16_t* weight =
         conv.weight + first_output / kBlock * conv.input_pairs * 2 * kBlock + first_output % kBlock * 2;
     for (int pair = 0; pair < conv.input_pairs; ++pair, weight += 2 * kBlock) {
@@ -49,6 +41,19 @@ void tile(const Pointwise& conv, const PointwiseCall& call, int first_row, int f
         AEC_UNROLL
         for (int r = 0; r < Simd::kRows; ++r) Simd::multiply_add(sums[r], w, Simd::factor(rows[r] + 2 * pair));
     }
+}
+
+template <class Simd>
+void tile(const Pointwise& conv, const PointwiseCall& call, int first_row, int first_output) {
+    const int left = call.n - first_row, n_rows = left < Simd::kRows ? left : Simd::kRows;
+    typename Simd::Sums sums[Simd::kRows][Simd::kSums];
+    AEC_UNROLL
+    for (int v = 0; v < Simd::kSums; ++v) {
+        const auto start = Simd::load(conv.start + first_output + v * Simd::kLanes);
+        AEC_UNROLL
+        for (int r = 0; r < Simd::kRows; ++r) sums[r][v] = start;
+    }
+    add_products<Simd>(conv, call.in + first_row * call.in_stride, call.in_stride, n_rows, first_output, sums);
     AEC_UNROLL
     for (int r = 0; r < Simd::kRows; ++r) {
         const ptrdiff_t place = r >= n_rows ? -1 : call.places ? call.places[first_row + r] : first_row + r;
@@ -57,16 +62,40 @@ void tile(const Pointwise& conv, const PointwiseCall& call, int first_row, int f
         for (int v = 0; v < Simd::kSums; v += 2) {
             const int channel = first_output + v * Simd::kLanes;
             int16_t* out = call.out + place * call.out_stride + channel;
-            const auto low = Simd::shift_right(sums[r][v], Simd::load(conv.shift + channel));
-            const auto high = Simd::shift_right(sums[r][v + 1], Simd::load(conv.shift + channel + Simd::kLanes));
-            auto x = Simd::narrow(low, high);
-            if (call.vector) x = Simd::add(x, Simd::load(call.vector + channel));
-            if (call.adds_to_out) x = Simd::add(x, Simd::load(out));
-            if (call.is_leaky) x = Simd::leaky(x);
-            Simd::store(out, x);
+            auto low = Simd::shift_right(sums[r][v], Simd::load(conv.shift + channel));
+            auto high = Simd::shift_right(sums[r][v + 1], Simd::load(conv.shift + channel + Simd::kLanes));
+            if (call.vector) {
+                low = Simd::add(low, Simd::load(call.vector + channel));
+                high = Simd::add(high, Simd::load(call.vector + channel + Simd::kLanes));
+            }
+            if (call.adds_to_out) {
+                low = Simd::add(low, Simd::widen(out));
+                high = Simd::add(high, Simd::widen(out + Simd::kLanes));
+            }
+            if (call.is_leaky) low = Simd::leaky(low), high = Simd::leaky(high);
+            Simd::store(out, Simd::narrow(low, high));
         }
     }
-    static_assert(kBlock % kOutputs == 0 && Simd::kSums % 2 == 0, "tiles divide a block, stores are whole vectors");
+    static_assert(Simd::kSums % 2 == 0, "stores are whole vectors");
+}
+
+template <class Simd>
+void sums_tile(const Pointwise& conv, const SumsCall& call, int first_row, int first_output) {
+    const int left = call.n - first_row, n_rows = left < Simd::kRows ? left : Simd::kRows;
+    typename Simd::Sums sums[Simd::kRows][Simd::kSums];
+    AEC_UNROLL
+    for (int r = 0; r < Simd::kRows; ++r) {
+        AEC_UNROLL
+        for (int v = 0; v < Simd::kSums; ++v) sums[r][v] = Simd::no_sums();
+    }
+    add_products<Simd>(conv, call.in + first_row * call.in_stride, call.in_stride, n_rows, first_output, sums);
+    AEC_UNROLL
+    for (int r = 0; r < Simd::kRows; ++r) {
+        if (r >= n_rows) continue;
+        AEC_UNROLL
+        for (int v = 0; v < Simd::kSums; ++v)
+            Simd::store(call.out + (first_row + r) * call.out_stride + first_output + v * Simd::kLanes, sums[r][v]);
+    }
 }
 
 // Rows are the inner loop: a tile's weights stay in the first-level cache while all rows pass by.
@@ -74,6 +103,12 @@ template <class Simd>
 void pointwise(const Pointwise& conv, const PointwiseCall& call) {
     for (int output = 0; output < conv.outputs; output += Simd::kSums * Simd::kLanes)
         for (int row = 0; row < call.n; row += Simd::kRows) tile<Simd>(conv, call, row, output);
+}
+
+template <class Simd>
+void sums(const Pointwise& conv, const SumsCall& call) {
+    for (int output = 0; output < conv.outputs; output += Simd::kSums * Simd::kLanes)
+        for (int row = 0; row < call.n; row += Simd::kRows) sums_tile<Simd>(conv, call, row, output);
 }
 
 template <class Simd>
@@ -127,7 +162,7 @@ uint64_t multiply_add(uint64_t rounds) {
 
 template <class Simd>
 constexpr Kernels kernels_of() {
-    return with_rows({pointwise<Simd>, depthwise<Simd>, multiply_add<Simd>});
+    return with_rows({pointwise<Simd>, depthwise<Simd>, sums<Simd>, multiply_add<Simd>});
 }
 
 #undef AEC_UNROLL

@@ -14,14 +14,14 @@ struct Region {
     int before = 0, pitch = 0;
 };
 
-// out = Leaky(Add(Add(conv(in), vector), out)), each of the three only if asked for.
+// out = finish of conv(in) + vector + out, both and Leaky only if asked for.
 struct Layer {
     Conv conv;
     Region in, out;
     bool adds_vector = false, adds_to_out = false, is_leaky = false;
     bool stays = false;    // in shared memory, in `out`
-    Plane memory = {};     // where else it goes, if anywhere
-    bool is_heads = false; // or else: where Program::heads says
+    DevicePlane memory = {};     // where else it goes, if anywhere
+    bool is_heads = false; // or else: where TileProgram::heads says
 };
 
 struct Heads {  // of step k
@@ -32,7 +32,7 @@ struct Heads {  // of step k
 
 constexpr int kMaxLayers = 6;
 
-struct Program {
+struct TileProgram {
     int height, width;  // of the plane whose tiles these are
     int steps;          // variants of convolutions are by a tile's phase; 0: by blockIdx.y, a quarter of an upsampling
     const uint8_t* image;
@@ -43,13 +43,13 @@ struct Program {
 
     // How it begins: with planes as they are ...
     struct Source {
-        Plane plane = {};
+        DevicePlane plane = {};
         int channels = 0;
         Region to;
     } sources[2];
     // ... or in the middle of a Block: t as it is, and space(s).
     BodyLayout body;
-    Plane t = {}, s = {};
+    DevicePlane t = {}, s = {};
     Region t_to, s_to;
 
     int n_layers = 0;
@@ -111,7 +111,7 @@ __device__ inline void store_head(const Heads& heads, int phase, int height, int
 
 template <int kTiles>
 // __grid_constant__: or the compiler would copy what is indexed to memory of each thread.
-__global__ void __launch_bounds__(kThreads) tile_kernel(const __grid_constant__ Program program) {
+__global__ void __launch_bounds__(kThreads) tile_kernel(const __grid_constant__ TileProgram program) {
     constexpr int kRows = kTiles * kMmaRows;
     const TileRank tile = find_tile(program.height, program.width, kRows);
     const int phase = phase_of(tile.y, tile.x, program.steps);  // not used if there are no steps
@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(kThreads) tile_kernel(const __grid_constant__ 
         convolve_space<kTiles>(program.image, program.body, program.s, program.t, places, start_of(program.s_to),
                                start_of(program.t_to), program.s_to.pitch);
 #pragma unroll 1
-    for (const Program::Source& source : program.sources)
+    for (const TileProgram::Source& source : program.sources)
         if (source.plane.data)
             gather<kTiles>(source.plane, source.channels, places, start_of(source.to), source.to.pitch);
 
@@ -144,17 +144,17 @@ __global__ void __launch_bounds__(kThreads) tile_kernel(const __grid_constant__ 
         __syncthreads();
         convolve<kTiles>(
             program.image, variant_of(layer.conv, variant), start_of(layer.in), layer.in.pitch, fetched, next,
-            [&](int row, int channel, int16_t a, int16_t b) {
+            [&](int row, int channel, int32_t x, int32_t y) {
                 int16_t* const here = out + row * layer.out.pitch + channel;
                 if (layer.adds_vector) {
                     const Pair q = load(vector + channel);
-                    a = add(a, q.first), b = add(b, q.second);
+                    x += q.first, y += q.second;
                 }
                 if (layer.adds_to_out) {
                     const Pair before = load(here);
-                    a = add(before.first, a), b = add(before.second, b);
+                    x += before.first, y += before.second;
                 }
-                if (layer.is_leaky) a = leaky(a), b = leaky(b);
+                const int16_t a = finish(x, 0, 0, layer.is_leaky), b = finish(y, 0, 0, layer.is_leaky);
                 if (layer.stays) store(here, a, b);
                 const int place = places[row];
                 if (place == kNowhere) return;

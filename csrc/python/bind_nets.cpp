@@ -1,24 +1,13 @@
 #include "engine/nets_cpu.h"
 #include "python/bind.h"
+#include "python/tensors.h"
 
 namespace aec {
 namespace {
 
-Tensor tensor_of(const py::array& array, const std::string& name) {
-    if (!(array.flags() & py::array::c_style)) throw py::value_error(name + " must be contiguous");
-    if (reinterpret_cast<uintptr_t>(array.data()) % array.itemsize() != 0)
-        throw py::value_error(name + " is not aligned");
-    const std::vector<int64_t> shape(array.shape(), array.shape() + array.ndim());
-    if (py::isinstance<Array<int16_t>>(array)) return {Tensor::kInt16, shape, array.data()};
-    if (py::isinstance<Array<int32_t>>(array)) return {Tensor::kInt32, shape, array.data()};
-    if (py::isinstance<Array<uint8_t>>(array)) return {Tensor::kUint8, shape, array.data()};
-    throw py::value_error(name + " must be int16, int32 or uint8");
-}
-
 std::shared_ptr<Nets> nets_from(const std::map<std::string, py::array>& arrays, int latents, int hyper, int context,
                                 int steps) {
-    Tensors tensors;
-    for (const auto& [name, array] : arrays) tensors[name] = tensor_of(array, name);
+    const Tensors tensors = tensors_of(arrays);
     const py::gil_scoped_release release;
     return std::make_shared<Nets>(NetsConfig{latents, hyper, context, steps}, tensors);
 }

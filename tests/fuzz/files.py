@@ -40,7 +40,7 @@ class Parts:
     flags: int
     model_id: bytes
     payloads: tuple[bytes, ...]  # of tiles, then of their alphas
-    magic: bytes = b"\xd7AEC\x01"
+    magic: bytes = b"\xd7AEC\x02"
     more: int = 0
     kinds: int = 0
     blocks: tuple[tuple[int, bytes], ...] = ()  # of metadata: length, packed
@@ -96,7 +96,7 @@ def base_files() -> list[Parts]:
         data = coded.file(model, pixels[..., 0] if gray else pixels, quality, 64 << tile_log2)
         bases.append(parts_of(data))
     golden = CORPUS.parents[2] / "golden"
-    for path in sorted(golden.glob("v1-*stored*.aec")):
+    for path in sorted(golden.glob("v*-*stored*.aec")):
         bases.append(parts_of(path.read_bytes()))
     exif = bytes.fromhex("49492a0008000000010012010300010000000100000000000000")
     metadata = codec.Metadata(b"profile", exif, b"<x:xmpmeta/>" * 20)

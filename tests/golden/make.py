@@ -1,12 +1,11 @@
 """How the golden files were made: `python tests/golden/make.py FOLDER`. Files are only ever added, never made again.
 
-A tiny model with random weights stands in for a trained one, so that it can stay in the repository for ever: what is
-golden is the format, the integer nets' arithmetic and the coder. `tiny2` and `tiny4` were made when the synthesis was
-not yet told the quality, `told2` and `told4` by what stood here then; what stands here now takes `told2` as it is, and
-makes the files with alpha, metadata, 16 bits, and of stored pictures.
+Tiny models with random weights, of two and of four context steps, stand in for trained ones, so that they can stay in
+the repository for ever: what is golden is the format, the nets' integer arithmetic and the coder. A file's facts are in
+the .json beside it: hashes of its latents and of its samples. Only where a library decodes what is stored, a JPEG, they
+may differ by a level, so that there they lie in a .png.
 """
 
-import hashlib
 import io
 import json
 import sys
@@ -20,13 +19,12 @@ import codec
 from codec.container import format
 from codec.container.metadata import Metadata
 from codec.nets import torch_codec
-from codec.picture import samples16, stored
+from codec.picture import stored
 from codec.picture.pixels import Pixels, to_pixels
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import coded  # noqa: E402
 
-MODEL = Path(__file__).with_name("told2.safetensors")
 EXIF = bytes.fromhex("49492a0008000000010012010300010000000100000000000000")  # orientation 1
 METADATA = Metadata(b"not a profile, but kept", EXIF, b"<x:xmpmeta>" + b" " * 200 + b"</x:xmpmeta>")
 
@@ -42,7 +40,17 @@ def picture(shape: tuple[int, ...], depth: int = 8) -> np.ndarray:
     return (waves * (2**depth - 1)).round().astype(np.uint8 if depth == 8 else np.uint16)
 
 
-def files(tiny: torch_codec.Codec) -> dict[str, bytes]:
+def files_of_networks(tiny: torch_codec.Codec) -> dict[str, bytes]:
+    return {
+        "1x1": coded.file(tiny, picture((1, 1, 3)), 70),
+        "33x70": coded.file(tiny, picture((70, 33, 3)), 90),
+        "gray-17x3": coded.file(tiny, picture((3, 17, 1))[..., 0], 40),
+        "tiles-150x100": coded.file(tiny, picture((100, 150, 3)), 70, 64),
+    }
+
+
+def other_files(tiny: torch_codec.Codec) -> dict[str, bytes]:
+    """Alpha, metadata, 16 bits, and stored pictures."""
     alpha = to_pixels(picture((1, 1, 4)) // 2)
     everything = to_pixels(picture((70, 90, 2), 16))
     flat = (picture((20, 30, 3)) // 128 * 90).astype(np.uint8)
@@ -70,21 +78,26 @@ def _stored_jpeg(image: Image.Image) -> bytes:
 
 
 def main(folder: Path) -> None:
-    tiny = torch_codec.load(MODEL, torch.device("cpu"))
-    for name, data in files(tiny).items():
-        target = folder / f"v{format.VERSION}-told2-{name}.aec"
-        target.write_bytes(data)
-        facts = {"model": MODEL.name}
-        if not codec.inspect(data).stored:
-            latents = coded.latents(tiny, data)
-            facts["latents_sha256"] = hashlib.sha256(b"".join(t.numpy().tobytes() for t in latents)).hexdigest()
-        facts["metadata"] = {k: v.hex() for k, v in codec.read_metadata(data).blocks().items()}
-        target.with_suffix(".json").write_text(json.dumps(facts) + "\n")
-        pixels = codec.decode(data, "cpu", MODEL, "numpy")
-        if pixels.dtype == np.uint16:
-            target.with_suffix(".png").write_bytes(samples16.write_png(pixels))
-        else:
-            Image.fromarray(pixels).save(target.with_suffix(".png"))
+    for name in ("tiny2", "tiny4"):
+        model = Path(__file__).with_name(f"{name}.safetensors")
+        tiny = torch_codec.load(model, torch.device("cpu"))
+        made = files_of_networks(tiny) | (other_files(tiny) if name == "tiny2" else {})
+        for kind, data in made.items():
+            write(folder / f"v{format.VERSION}-{name}-{kind}.aec", data, model, tiny)
+
+
+def write(target: Path, data: bytes, model: Path, tiny: torch_codec.Codec) -> None:
+    target.write_bytes(data)
+    facts = {"model": model.name}
+    if not codec.inspect(data).stored:
+        facts["latents_sha256"] = coded.sha256(*(t.numpy() for t in coded.latents(tiny, data)))
+    facts["metadata"] = {k: v.hex() for k, v in codec.read_metadata(data).blocks().items()}
+    pixels = codec.decode(data, "cpu", model, "numpy")
+    if "jpeg" in target.name:
+        Image.fromarray(pixels).save(target.with_suffix(".png"))
+    else:
+        facts["samples"] = {"shape": pixels.shape, "type": str(pixels.dtype), "sha256": coded.sha256(pixels)}
+    target.with_suffix(".json").write_text(json.dumps(facts) + "\n")
 
 
 if __name__ == "__main__":

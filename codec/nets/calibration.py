@@ -1,0 +1,94 @@
+"""Latents to calibrate the integer synthesis with: of photographs, and of synthetic pictures, which go further.
+
+Checkerboards, blocks of saturated colours and hard edges reach several times the magnitudes of photographs inside the
+nets. What is drawn here is the same everywhere.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..coding.model_config import LATENT_STRIDE
+from .layers import saturate
+from .model import Model
+
+QUALITIES = (1, 25, 50, 75, 100)
+CROP = 512  # pixels a side, at most
+SIDE = 256  # of the synthetic pictures
+COLOURS = np.array([[255 * (i >> bit & 1) for bit in range(3)] for i in range(8)], np.uint8)  # black .. white
+
+
+def synthetic_pictures() -> list[np.ndarray]:
+    """Pictures harder than photographs, uint8 [256, 256, 3] each."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:SIDE, :SIDE]
+
+    def blocks(side: int) -> np.ndarray:
+        """Squares in random saturated colours."""
+        n = SIDE // side
+        return COLOURS[rng.integers(0, 8, (n, n))].repeat(side, 0).repeat(side, 1)
+
+    def board(side: int, one: int, other: int) -> np.ndarray:
+        return COLOURS[np.where((y // side + x // side) % 2, one, other)]
+
+    def stripes(coordinate: np.ndarray, period: int) -> np.ndarray:
+        return COLOURS[np.where(coordinate // (period // 2) % 2, 7, 0)]
+
+    ramp = np.stack([x, y, (x + y) // 2], -1).astype(np.uint8)
+    steep = np.stack([8 * x % 256, 255 - 8 * y % 256, 4 * (x + y) % 256], -1).astype(np.uint8)
+    return [
+        board(1, 0, 7),
+        board(8, 0, 7),
+        board(8, 1, 6),  # red and cyan
+        *(blocks(side) for side in (1, 2, 8, 16, 64)),
+        ramp,
+        steep,
+        np.concatenate([stripes(y, 2)[:, : SIDE // 2], stripes(x, 4)[:, : SIDE // 2]], 1),
+        np.concatenate([stripes(x, 16)[:, : SIDE // 2], stripes(x + y, 8)[:, : SIDE // 2]], 1),
+        COLOURS[np.where(np.sin(((x - SIDE / 2) ** 2 + (y - SIDE / 2) ** 2) / 90) > 0, 7, 0)],  # rings, ever finer
+        _text(rng),
+        255 - _text(rng),
+    ]
+
+
+def _text(rng: np.random.Generator) -> np.ndarray:
+    """Black on white: lines of glyphs of 5x7 random points each, as they are and twice as large."""
+    page = np.full((SIDE, SIDE), 255, np.uint8)
+    for scale, top, bottom in ((1, 0, SIDE // 2), (2, SIDE // 2, SIDE)):
+        for i in range(top + 2, bottom - 9 * scale, 10 * scale):
+            for j in range(2, SIDE - 7 * scale, 6 * scale):
+                glyph = rng.random((7, 5)) < (0.5 if rng.random() < 0.85 else 0.0)
+                ink = glyph.repeat(scale, 0).repeat(scale, 1)
+                page[i : i + 7 * scale, j : j + 5 * scale][ink] = 0
+    return np.repeat(page[:, :, None], 3, 2)
+
+
+@torch.no_grad()
+def calibration_latents(
+    model: Model, levels: Tensor, pictures: Iterable[np.ndarray] = ()
+) -> Iterator[tuple[Tensor, float]]:
+    """What a decoder may get, by and large: latents rounded to the model's steps and saturated, at five qualities.
+
+    Args:
+        model: the float model, on any device.
+        levels: of each quality, float [100].
+        pictures: uint8 [H, W, 3] each, photographs of the kind that the model is for; their middle is taken.
+
+    Yields:
+        For each of them, and of `synthetic_pictures`: latents float32 [M, h, w], on the CPU, and their level.
+    """
+    model = model.eval()
+    device = model.log_step.knots.device
+    for picture in [*pictures, *synthetic_pictures()]:
+        top, left = (max(0, (n - CROP) // 2) for n in picture.shape[:2])
+        crop = torch.from_numpy(np.ascontiguousarray(picture[top : top + CROP, left : left + CROP])).to(device)
+        x = crop.permute(2, 0, 1)[None].float() / 255 - 0.5
+        x = F.pad(x, (0, -x.shape[3] % LATENT_STRIDE, 0, -x.shape[2] % LATENT_STRIDE), mode="replicate")
+        for quality in QUALITIES:
+            level = levels[quality - 1].to(device, torch.float32)[None]
+            step = model.log_step(level).exp()
+            y = saturate(step * (model.analysis(x, level).float() / step).round())
+            yield y[0].cpu(), float(level)

@@ -1,0 +1,178 @@
+#include "engine/executor.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace aec {
+namespace {
+
+Rect joined(const Rect& a, const Rect& b) {
+    if (a.empty()) return b;
+    if (b.empty()) return a;
+    return {std::min(a.y0, b.y0), std::max(a.y1, b.y1), std::min(a.x0, b.x0), std::max(a.x1, b.x1)};
+}
+
+Rect widened(const Rect& r) { return r.empty() ? r : Rect{r.y0 - 1, r.y1 + 1, r.x0 - 1, r.x1 + 1}; }
+
+// The positions whose Shuffle(2) covers a part of the finer plane.
+Rect halved(const Rect& r) { return {r.y0 / 2, (r.y1 + 1) / 2, r.x0 / 2, (r.x1 + 1) / 2}; }
+
+Rect doubled(const Rect& r) { return {2 * r.y0, 2 * r.y1, 2 * r.x0, 2 * r.x1}; }
+
+int padded(const Plane& plane) { return round_up(plane.channels, kBlock); }
+
+}  // namespace
+
+Execution::Execution(const Program& program, const std::vector<PackedStage>& packed, int rows, int columns, Rect area)
+    : program_(program), packed_(packed), rows_(rows), columns_(columns), needed_(program.planes.size(), Rect{}),
+      is_local_(program.planes.size(), false), views_(program.planes.size()) {
+    find_rounds();
+    find_rects(area);
+    find_local_planes();
+    int most = 0;
+    for (size_t i = 0; i < program_.planes.size(); ++i) {
+        const int channels = padded(program_.planes[i]);
+        most = std::max(most, channels);
+        if (is_local_[i] || static_cast<int>(i) == program_.input) continue;
+        const Rect& rect = needed_[i];
+        buffers_.emplace_back(static_cast<size_t>(rect.rows()) * rect.columns() * channels);
+        views_[i] = {rect, buffers_.back().get(), static_cast<ptrdiff_t>(rect.columns()) * channels, channels};
+    }
+    zeros_.assign(most, 0);
+}
+
+void Execution::find_rounds() {
+    for (size_t i = 0; i < program_.stages.size(); ++i) {
+        const Stage& stage = program_.stages[i];
+        const int resolution = program_.planes[stage.in].resolution;
+        if (rounds_.empty() || stage.op == Op::kDepthwise || rounds_.back().resolution != resolution)
+            rounds_.push_back({i, i, resolution, Rect{}});
+        rounds_.back().last = i + 1;
+    }
+}
+
+Rect Execution::clipped(Rect r, int resolution) const {
+    return {std::max(r.y0, 0), std::min(r.y1, rows_ * resolution), std::max(r.x0, 0),
+            std::min(r.x1, columns_ * resolution)};
+}
+
+// From the last stage to the first: what of each plane the later ones read.
+void Execution::find_rects(Rect area) {
+    std::vector<Rect> wanted(program_.planes.size(), Rect{});
+    wanted[program_.output] = area;
+    for (size_t r = rounds_.size(); r-- > 0;) {
+        Round& round = rounds_[r];
+        // One part of the plane for all stages of a round: they run together.
+        std::vector<Rect> after = wanted;
+        for (size_t i = round.last; i-- > round.first;) {
+            const Stage& stage = program_.stages[i];
+            const Rect here = stage.map == Map::kShuffle2 ? halved(after[stage.out]) : after[stage.out];
+            round.rect = joined(round.rect, here);
+            after[stage.in] = joined(after[stage.in], here);
+        }
+        for (size_t i = round.last; i-- > round.first;) {
+            const Stage& stage = program_.stages[i];
+            const Rect written = stage.map == Map::kShuffle2 ? doubled(round.rect) : round.rect;
+            needed_[stage.out] = joined(needed_[stage.out], written);
+            wanted[stage.out] = stage.adds ? joined(wanted[stage.out], round.rect) : Rect{};
+            const Rect read = stage.op == Op::kDepthwise ? clipped(widened(round.rect), round.resolution) : round.rect;
+            wanted[stage.in] = joined(wanted[stage.in], read);
+            needed_[stage.in] = joined(needed_[stage.in], read);
+        }
+    }
+}
+
+// Those that every round writes before it reads them, and never a neighbour's.
+void Execution::find_local_planes() {
+    std::fill(is_local_.begin(), is_local_.end(), true);
+    is_local_[program_.input] = is_local_[program_.output] = false;
+    for (const Round& round : rounds_) {
+        std::vector<bool> written(program_.planes.size(), false);
+        for (size_t i = round.first; i < round.last; ++i) {
+            const Stage& stage = program_.stages[i];
+            if (stage.op == Op::kDepthwise || !written[stage.in]) is_local_[stage.in] = false;
+            if ((stage.adds && !written[stage.out]) || stage.map != Map::kSame) is_local_[stage.out] = false;
+            written[stage.out] = true;
+        }
+    }
+}
+
+void Execution::run(const View& input, int quality, const Kernels& kernels, int threads) {
+    if (!input.rect.holds(reads())) throw std::invalid_argument("the latents that are given are not all that are read");
+    views_[program_.input] = input;
+    int64_t most = 1;  // segments at once
+    for (const Round& round : rounds_) most = std::max(most, round.segments());
+    threads = static_cast<int>(std::min<int64_t>(threads, most));
+    parallel(threads, static_cast<int>(rounds_.size()), [&](Team& team, int) {
+        std::vector<View> views = views_;
+        std::vector<Buffer<int16_t>> local;
+        for (size_t i = 0; i < views.size(); ++i)
+            if (is_local_[i]) {
+                const int channels = padded(program_.planes[i]);
+                local.emplace_back(static_cast<size_t>(kSegment) * channels);
+                views[i] = {{}, local.back().get(), 0, channels};
+            }
+        for (const Round& round : rounds_) {
+            const int columns = round.rect.columns(), n = round.row_segments();
+            team.each(round.segments(), [&](int64_t i) {
+                const int y = round.rect.y0 + static_cast<int>(i / n), part = static_cast<int>(i % n);
+                const int x0 = round.rect.x0 + columns * part / n, x1 = round.rect.x0 + columns * (part + 1) / n;
+                for (size_t p = 0; p < views.size(); ++p)
+                    if (is_local_[p]) views[p].rect = {y, y + 1, x0, x1};
+                run_segment(round, y, x0, x1, views.data(), quality, kernels);
+            });
+        }
+    });
+}
+
+void Execution::run_segment(const Round& round, int y, int x0, int x1, const View* views, int quality,
+                            const Kernels& kernels) const {
+    for (size_t i = round.first; i < round.last; ++i) {
+        const Stage& stage = program_.stages[i];
+        const View &in = views[stage.in], &out = views[stage.out];
+        if (stage.op == Op::kDepthwise) {
+            run_depthwise(packed_[i].depthwise, in, out, round.resolution, y, x0, x1, kernels);
+            continue;
+        }
+        PointwiseCall call = {in.at(y, x0), in.stride, x1 - x0, nullptr, out.stride};
+        call.vector = stage.vector.empty() ? nullptr : packed_[i].vector.row(quality);
+        call.adds_to_out = stage.adds;
+        call.is_leaky = stage.leaky;
+        if (stage.map == Map::kSame) {
+            call.out = out.at(y, x0);
+            kernels.pointwise(packed_[i].pointwise.view(), call);
+            continue;
+        }
+        call.out_stride = 2 * out.stride;
+        for (int corner = 0; corner < 4; ++corner) {
+            call.out = out.at(2 * y + corner / 2, 2 * x0 + corner % 2);
+            kernels.pointwise(packed_[i].shuffled[corner].view(), call);
+        }
+    }
+}
+
+void Execution::run_depthwise(const PackedDepthwise& conv, const View& in, const View& out, int resolution, int y,
+                              int x0, int x1, const Kernels& kernels) const {
+    const int height = rows_ * resolution, width = columns_ * resolution;
+    const auto part = [&](int from, int to) {
+        if (from >= to) return;
+        DepthwiseCall call = {};
+        for (int tap = 0; tap < kTaps; ++tap) {
+            const int from_y = y + tap / 3 - 1, from_x = from + tap % 3 - 1;
+            const bool inside = from_y >= 0 && from_y < height && from_x >= 0 && to - 1 + tap % 3 - 1 < width;
+            call.taps[tap] = inside ? in.at(from_y, from_x) : zeros_.data();
+            call.strides[tap] = inside ? in.stride : 0;
+        }
+        call.n = to - from;
+        call.out = out.at(y, from);
+        call.out_stride = out.stride;
+        kernels.depthwise(conv.view(), call);
+    };
+    // Only a row's first and last position can have neighbours beyond the picture.
+    const int left = x0 == 0 ? 1 : x0, right = std::max(left, x1 == width ? x1 - 1 : x1);
+    part(x0, left);
+    part(left, right);
+    part(right, x1);
+}
+
+}  // namespace aec

@@ -1,0 +1,122 @@
+#include "engine/pack.h"
+
+#include <cstdlib>
+#include <numeric>
+#include <stdexcept>
+
+namespace aec {
+
+void fail(const std::string& name, const std::string& what) { throw std::invalid_argument(name + " " + what); }
+
+const void* Reader::find(const std::string& name, Tensor::Type type, const std::vector<int64_t>& shape) const {
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end()) fail(name, "is missing");
+    if (found->second.type != type) fail(name, "is of another type");
+    if (found->second.shape != shape) fail(name, "is of another shape");
+    return found->second.data;
+}
+
+FileConv read_conv(const Reader& reader, const std::string& name, int outputs, int inputs, int side) {
+    const FileConv conv = {outputs, inputs * side * side,
+                       reader.at<int16_t>(name + ".weight", {outputs, inputs, side, side}),
+                       reader.at<int32_t>(name + ".bias", {outputs}), reader.at<uint8_t>(name + ".shift", {outputs})};
+    for (int o = 0; o < outputs; ++o) {
+        if (conv.shift[o] > kMaxShift) fail(name, "has a shift above " + std::to_string(kMaxShift));
+        int64_t bound = std::abs(static_cast<int64_t>(conv.bias[o])) + half_of(conv.shift[o]);
+        for (int t = 0; t < conv.terms; ++t) bound += int64_t{32768} * std::abs(int{conv.weight[o * conv.terms + t]});
+        if (bound >= kAccumulatorLimit) fail(name, "could overflow its accumulator");
+    }
+    return conv;
+}
+
+namespace {
+
+template <class Packed>
+void set_output(Packed& packed, int place, const FileConv& conv, int output) {
+    packed.start[place] = conv.bias[output] + half_of(conv.shift[output]);
+    packed.shift[place] = conv.shift[output];
+}
+
+}  // namespace
+
+PackedPointwise pack(const std::vector<Output>& outputs, const std::vector<int>& inputs) {
+    PackedPointwise packed;
+    packed.input_pairs = static_cast<int>(inputs.size() + 1) / 2;
+    const int padded = round_up(static_cast<int>(outputs.size()), kBlock);
+    packed.weight.assign(static_cast<size_t>(padded) * packed.input_pairs * 2, 0);
+    packed.start.assign(padded, 0);
+    packed.shift.assign(padded, 0);
+    for (size_t o = 0; o < outputs.size(); ++o) {
+        const auto [conv, channel] = outputs[o];
+        set_output(packed, static_cast<int>(o), *conv, channel);
+        const int16_t* row = conv->weight + static_cast<size_t>(channel) * conv->terms;
+        for (size_t i = 0; i < inputs.size(); ++i) {
+            const size_t pair = o / kBlock * packed.input_pairs + i / 2;
+            packed.weight[(pair * kBlock + o % kBlock) * 2 + i % 2] = row[inputs[i]];
+        }
+    }
+    return packed;
+}
+
+std::vector<int> numbers(int n) {
+    std::vector<int> all(n);
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+}
+
+std::vector<Output> outputs_of(const FileConv& conv, const std::vector<int>& channels) {
+    std::vector<Output> outputs;
+    for (const int channel : channels) outputs.push_back({&conv, channel});
+    return outputs;
+}
+
+PackedPointwise pack(const FileConv& conv) { return pack(outputs_of(conv, numbers(conv.outputs)), numbers(conv.terms)); }
+
+PackedDepthwise pack_depthwise(const FileConv& conv) {
+    PackedDepthwise packed;
+    const int padded = round_up(conv.outputs, kBlock);
+    packed.weight.assign(static_cast<size_t>(padded) * kTaps, 0);
+    packed.start.assign(padded, 0);
+    packed.shift.assign(padded, 0);
+    for (int c = 0; c < conv.outputs; ++c) {
+        set_output(packed, c, conv, c);
+        for (int t = 0; t < kTaps; ++t) packed.weight[t * padded + c] = conv.weight[c * kTaps + t];
+    }
+    return packed;
+}
+
+QualityTable pack_table(const int16_t* values, int file_columns, const std::vector<int>& columns) {
+    QualityTable table;
+    table.channels = round_up(static_cast<int>(columns.size()), kBlock);
+    table.values.assign(static_cast<size_t>(kQualities) * table.channels, 0);
+    for (int q = 0; q < kQualities; ++q)
+        for (size_t c = 0; c < columns.size(); ++c)
+            if (columns[c] >= 0) table.values[q * table.channels + c] = values[q * file_columns + columns[c]];
+    return table;
+}
+
+PackedBlock read_block(const Reader& reader, const std::string& name, int n) {
+    PackedBlock block;
+    block.space_in = pack(read_conv(reader, name + ".space_in", n, n, 1));
+    block.space = pack_depthwise(read_conv(reader, name + ".space", n, 1, 3));
+    block.space_out = pack(read_conv(reader, name + ".space_out", n, n, 1));
+    block.mix_in = pack(read_conv(reader, name + ".mix_in", 2 * n, n, 1));
+    block.mix_out = pack(read_conv(reader, name + ".mix_out", n, 2 * n, 1));
+    return block;
+}
+
+QualityTable read_table(const Reader& reader, const std::string& name, int n) {
+    return pack_table(reader.at<int16_t>(name + ".table", {kQualities, n}), n, numbers(n));
+}
+
+std::array<PackedPointwise, 4> pack_shuffled(const FileConv& conv) {
+    std::array<PackedPointwise, 4> packed;
+    for (int corner = 0; corner < 4; ++corner) {
+        std::vector<int> channels;
+        for (int c = 0; c < conv.outputs / 4; ++c) channels.push_back(4 * c + corner);
+        packed[corner] = pack(outputs_of(conv, channels), numbers(conv.terms));
+    }
+    return packed;
+}
+
+}  // namespace aec

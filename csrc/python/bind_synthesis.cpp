@@ -1,0 +1,96 @@
+#include "engine/synthesis.h"
+#include "python/bind.h"
+#include "python/tensors.h"
+
+namespace aec {
+namespace {
+
+std::shared_ptr<Synthesis> synthesis_from(const std::map<std::string, py::array>& arrays, int latents, int wide8,
+                                          int blocks8, int wide16, int blocks16) {
+    const Tensors tensors = tensors_of(arrays);
+    const py::gil_scoped_release release;
+    return std::make_shared<Synthesis>(TransformConfig{latents, wide8, blocks8, wide16, blocks16}, tensors);
+}
+
+int in_range(int value, int low, int high, const char* name) {
+    if (value < low || value > high)
+        throw py::value_error(std::string(name) + " is " + std::to_string(value) + ", allowed are " +
+                              std::to_string(low) + " to " + std::to_string(high));
+    return value;
+}
+
+constexpr int kMaxLatents = 1 << 12, kMaxSamples = kMaxLatents * kLatentStride;  // of a picture, each way
+
+// [rows][columns][channels], all but the rows contiguous.
+template <class T>
+ptrdiff_t row_stride_of(const Array<T>& array, const char* name, py::ssize_t channels) {
+    constexpr py::ssize_t kSize = sizeof(T);
+    if (array.ndim() != 3 || array.shape(2) != channels)
+        throw py::value_error(std::string(name) + " must be [rows, columns, " + std::to_string(channels) + "]");
+    if ((array.shape(2) > 1 && array.strides(2) != kSize) ||
+        (array.shape(1) > 1 && array.strides(1) != channels * kSize) || array.strides(0) % kSize != 0)
+        throw py::value_error(std::string(name) + " must be contiguous but for its rows");
+    if (array.shape(0) > kMaxSamples || array.shape(1) > kMaxSamples)
+        throw py::value_error(std::string(name) + " is larger than any picture");
+    check_aligned(array, name);
+    return array.strides(0) / kSize;
+}
+
+template <class Sample>
+void run(const Synthesis& synthesis, const Synthesis::Picture& picture, const Synthesis::Latents& latents, int y, int x,
+         Array<Sample>& out, int threads) {
+    const ptrdiff_t row_stride = row_stride_of(out, "out", picture.gray ? 1 : 3);
+    Sample* const data = out.mutable_data();  // ValueError if read-only
+    in_range(y, 0, kMaxSamples, "origin");
+    in_range(x, 0, kMaxSamples, "origin");
+    const Rect area = {y, y + static_cast<int>(out.shape(0)), x, x + static_cast<int>(out.shape(1))};
+    const py::gil_scoped_release release;
+    synthesis.run(picture, latents, area, data, row_stride, threads);
+}
+
+void synthesise(const Synthesis& synthesis, int channels, const Array<int16_t>& latents, std::pair<int, int> at,
+                std::pair<int, int> picture_size, int quality, int shrink, bool branch, std::pair<int, int> origin,
+                py::array& out, int threads) {
+    int log2 = 0;
+    while (log2 < 3 && 1 << log2 != shrink) ++log2;
+    if (1 << log2 != shrink) throw py::value_error("shrink must be 1, 2, 4 or 8");
+    const Synthesis::Picture picture = {in_range(picture_size.first, 1, kMaxLatents, "rows"),
+                                        in_range(picture_size.second, 1, kMaxLatents, "columns"),
+                                        in_range(quality, 1, kQualities, "quality"),
+                                        log2,
+                                        branch,
+                                        out.ndim() == 3 && out.shape(2) == 1};
+    const ptrdiff_t row_stride = row_stride_of(latents, "latents", channels);
+    const int y = in_range(at.first, 0, kMaxLatents, "at"), x = in_range(at.second, 0, kMaxLatents, "at");
+    const Synthesis::Latents view = {{y, y + static_cast<int>(latents.shape(0)), x, x + static_cast<int>(latents.shape(1))},
+                                     latents.data(),
+                                     row_stride};
+    in_range(threads, 1, 1 << 16, "threads");
+    if (py::isinstance<Array<uint8_t>>(out)) {
+        auto samples = py::reinterpret_borrow<Array<uint8_t>>(out);
+        run(synthesis, picture, view, origin.first, origin.second, samples, threads);
+    } else if (py::isinstance<Array<uint16_t>>(out)) {
+        auto samples = py::reinterpret_borrow<Array<uint16_t>>(out);
+        run(synthesis, picture, view, origin.first, origin.second, samples, threads);
+    } else {
+        throw py::value_error("out must be uint8 or uint16");
+    }
+}
+
+}  // namespace
+
+void bind_synthesis(py::module_& m) {
+    py::class_<Synthesis, std::shared_ptr<Synthesis>>(m, "Synthesis")
+        .def(py::init(&synthesis_from), py::arg("tensors"), py::kw_only(), py::arg("latents"), py::arg("wide8"),
+             py::arg("blocks8"), py::arg("wide16"), py::arg("blocks16"))
+        .def(
+            "run",
+            [](const Synthesis& self, const Array<int16_t>& latents, std::pair<int, int> at, std::pair<int, int> picture,
+               int quality, int shrink, bool branch, std::pair<int, int> origin, py::array& out, int threads) {
+                synthesise(self, self.latents(), latents, at, picture, quality, shrink, branch, origin, out, threads);
+            },
+            py::arg("latents").noconvert(), py::kw_only(), py::arg("at"), py::arg("picture"), py::arg("quality"),
+            py::arg("shrink"), py::arg("branch"), py::arg("origin"), py::arg("out"), py::arg("threads") = 1);
+}
+
+}  // namespace aec
