@@ -266,7 +266,7 @@ def _change(base: list, curve: list) -> str:
 
 def measure(name: str, data: list, held: list, minutes: float, device: str, output: Path) -> None:
     """Train one variant and add its figures to the file."""
-    run = run_variant(VARIANTS[name], data, minutes, resolve_device(device))
+    run = run_variant(VARIANTS[name], data, minutes, torch.device(resolve_device(device)))
     result = {
         "what": VARIANTS[name].what,
         "minutes": minutes,

@@ -140,7 +140,7 @@ def _aec_about(options: _Options) -> About:
         number = "(not installed)"
     path = model_file.find(options.model)
     device = resolve_device(options.device)
-    where = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"
+    where = device if device == "cpu" else f"{device} ({torch.cuda.get_device_name(device)})"
     # The id is the decoder's, by which `aec info` and bench/training.md name the model; the hash is the encoder's too.
     identity = f"{model_file.load(path).id.hex()}, {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     effort = options.effort or api.DEFAULT_EFFORT
@@ -186,10 +186,10 @@ def _aec_resident(options: _Options) -> Resident | None:
     from codec.coding.device import resolve_device
 
     device = resolve_device(options.device)
-    if device.type != "cuda":
+    if device == "cpu":
         return None
     return Resident(
         upload=lambda image: torch.from_numpy(image.copy()).permute(2, 0, 1).to(device),
-        decode=lambda data: codec.decode(data, device=str(device), model=options.model, output="torch"),
+        decode=lambda data: codec.decode(data, device=device, model=options.model, output="torch"),
         wait=lambda: torch.cuda.synchronize(device),
     )

@@ -155,10 +155,10 @@ def _pixels(codec, latents, quality):
     """What latents [M, h, w] in units of 2^-12 decode to: uint16 [16 h, 16 w, 3]."""
     import torch
 
-    latents = latents.to(torch.int16).permute(1, 2, 0).contiguous()
+    latents = latents.to(torch.int16).permute(1, 2, 0).contiguous().numpy()
     size = tuple(latents.shape[:2])
     out = np.empty((16 * size[0], 16 * size[1], 3), np.uint16)
-    codec.pixels.run(latents, (0, 0), size, quality, 1, (0, 0), out)
+    codec.decoder.synthesis.run(latents, (0, 0), size, quality, 1, (0, 0), out)
     return out
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from codec.coding import tiles
+from codec.coding import decoder, tiles
 from codec.container import format
 from codec.metrics import psnr
 from codec.nets import torch_codec
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
                 coded = [tiles.analyse(exported, pixels, tile, quality, effort=1) for tile in header.tiles]
                 payloads = [tiles.code(exported, quality, y, z, exported.dead_zones)[0] for y, z in coded]
                 data = format.write(header, payloads)
-                decoded = tiles.decode(exported, header, payloads)
+                decoded = decoder.decode(exported.decoder, header, payloads)
                 area = height * width
                 quality_of = [psnr(image, p) for p in (floats.permute(1, 2, 0).numpy(), decoded)]
                 row = [float(bits) / area, 8 * len(data) / area, *quality_of]

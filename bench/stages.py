@@ -23,10 +23,10 @@ from PIL import Image
 import codec
 from codec.api import DEFAULT_EFFORT
 from codec.coding import model_file, payloads, tiles
+from codec.coding.decoder import latent_size
 from codec.coding.device import resolve_device
 from codec.container import format
 from codec.nets import torch_codec
-from codec.nets.integer import to_fixed
 from codec.nets.layers import exact_convolutions
 from codec.picture.pixels import to_pixels
 
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = parser.parse_args(argv)
 
-    device = resolve_device(args.device)
+    device = torch.device(resolve_device(args.device))
     model = torch_codec.load(model_file.find(args.model), device)
     times: dict[str, list[float]] = defaultdict(list)
     for path in args.images:
@@ -89,7 +89,7 @@ def stages(model: torch_codec.Codec, picture: Image.Image, quality: int) -> dict
 
     pixels = to_pixels(picture)
     (tile,) = format.Header(*picture.size, quality, model.id).tiles
-    size = tiles.latent_size(tile)
+    size = latent_size(tile)
     timed("encode: analysis, hyper-analysis", lambda: tiles.analyse(model, pixels, tile, quality, effort=1))
     y, z = timed("encode: refinement", lambda: tiles.analyse(model, pixels, tile, quality, DEFAULT_EFFORT))
     times["encode: refinement"] -= times["encode: analysis, hyper-analysis"]
@@ -107,15 +107,12 @@ def stages(model: torch_codec.Codec, picture: Image.Image, quality: int) -> dict
         decoder.finish()
 
     timed("decode: coder", run_coder)
-    y_hat = timed(
-        "decode: entropy nets and coder", lambda: payloads.read(model.walk(quality, *size), model.tables, payload)
-    )
-    latents = to_fixed(y_hat).to(torch.int16).permute(1, 2, 0).contiguous()
+    latents = timed("decode: entropy nets and coder", lambda: model.decoder.read(quality, *size, payload))
     if model.device.type == "cuda":
         out = torch.empty(3, picture.height, picture.width, dtype=torch.uint8, device=model.device)
     else:
         out = np.empty((picture.height, picture.width, 3), np.uint8)
-    timed("decode: synthesis", lambda: model.pixels.run(latents, (0, 0), size, quality, 1, (0, 0), out))
+    timed("decode: synthesis", lambda: model.decoder.synthesis.run(latents, (0, 0), size, quality, 1, (0, 0), out))
     data = timed("encode: total", lambda: codec.encode(picture, quality, str(model.device), model.path))
     timed("decode: total", lambda: codec.decode(data, str(model.device), model.path))
     return times

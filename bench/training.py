@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="short runs of each kind (default: 5)")
     args = parser.parse_args(argv)
 
-    device = resolve_device(args.device)
+    device = torch.device(resolve_device(args.device))
     images, _ = load_images(args.data, SIDE)
     run = Run(Options(minutes=1, config=args.config, batch=args.batch, device=str(device)), CONFIGS[args.config])
     run.start(images)

@@ -57,7 +57,7 @@ class Walk:
         self, k: int, values: NDArray[np.float32], dead_zones: NDArray[np.int16], symbols: NDArray[np.int16]
     ) -> None: ...
     def accept(self, k: int, symbols: NDArray[np.int16]) -> None: ...
-    def latents(self) -> NDArray[np.float32]: ...  # [h, w, M]
+    def latents(self) -> NDArray[np.int16]: ...  # [h, w, M]
 
 class Synthesis:
     """What makes pixels of latents, packed (csrc/engine/synthesis.h). For many threads at once.

@@ -1,4 +1,4 @@
-"""`encode`, `decode`, `inspect`: what the package is imported for. torch is imported when a network is to run."""
+"""`encode`, `decode`, `inspect`: what the package is imported for. torch is for networks that encode, and for GPUs."""
 
 import math
 import numbers
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from .coding.decoder import Decoder
     from .nets.torch_codec import Codec
     from .picture.pixels import Pixels
 
@@ -125,10 +126,12 @@ def encode(
             files.append(stored.original(pixels, source))
         files = [file for file in files if file and len(file) <= limit]  # what is exact has no need of more bytes
     if not files:
+        import torch
+
         from .coding import model_file
         from .nets import torch_codec
 
-        codec = torch_codec.load(model_file.find(model), resolve_device(device))
+        codec = torch_codec.load(model_file.find(model), torch.device(resolve_device(device)))
         wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality)
         files.append(_by_network(codec, pixels, wanted, progress))
         if files[0] is None or limit is None and stored.may_take_less(pixels, len(files[0])):
@@ -210,8 +213,8 @@ def decode(
 
     Args:
         data: the bytes of an .aec file.
-        device: as in `encode`, and where tensors are to be; the pixels are the same on all. A stored picture takes none
-            unless a tensor is asked for.
+        device: where the networks run, and where tensors are to be; the pixels are the same on all. "auto" takes a GPU
+            only where torch is in use already, or for a tensor: to import it takes longer than to decode.
         model: path or name of the model that wrote the file; None: found by the id in the file.
         output: "pil": image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif and xmp if the file
             has; "numpy": [H, W], or [H, W, 2|3|4] with alpha last; "torch": [1|2|3|4, H, W], on the device.
@@ -241,18 +244,18 @@ def decode(
     shrink = SCALES[scale]
     from .picture.pixels import Pixels, to_numpy, to_pil
 
-    if output == "torch" or not header.stored:
-        torch_device = resolve_device(device)
+    if output == "torch":
+        import torch  # noqa: F401  (so that "auto" finds its GPU)
     if header.stored:
         colours, alpha, metadata = _of_stored(layout, tile, shrink, header.depth)
     else:
-        from .nets import torch_codec
+        from .coding import decoder
 
-        codec = torch_codec.load_for(header.model_id, model, torch_device)
-        colours, alpha = _of_network(layout, header, codec, tile, shrink, torch_device if output == "torch" else None)
+        reader = decoder.load_for(header.model_id, model, resolve_device(device))
+        colours, alpha = _of_network(layout, header, reader, tile, shrink, output == "torch")
         metadata = unpacked(layout.metadata)
     if output == "torch":
-        return _tensor(colours, alpha, torch_device)
+        return _tensor(colours, alpha, resolve_device(device))
     return (to_pil if output == "pil" else to_numpy)(Pixels(colours, alpha, metadata))
 
 
@@ -277,18 +280,18 @@ def _of_stored(
 
 
 def _of_network(
-    layout: Layout, header: Header, codec: "Codec", region: Tile, shrink: int, device: "torch.device | None"
+    layout: Layout, header: Header, reader: "Decoder", region: Tile, shrink: int, on_device: bool
 ) -> "tuple[np.ndarray | torch.Tensor, np.ndarray | None]":
-    """Colours as `tiles.decode` gives them, and alpha [h, w].
+    """Colours as `decoder.decode` gives them, and alpha [h, w].
 
     Args:
         header: the file's, but for its depth, which is what the caller wants.
     """
-    from .coding import tiles
+    from .coding import decoder
     from .picture import alpha
     from .picture.pixels import aligned, box_means, to_depth
 
-    colours = tiles.decode(codec, header, layout.payloads, region, shrink, device)
+    colours = decoder.decode(reader, header, layout.payloads, region, shrink, on_device)
     channel = None
     if header.alpha:
         wide = aligned(region, shrink, header.width, header.height)
@@ -297,7 +300,7 @@ def _of_network(
     return colours, channel
 
 
-def _tensor(colours: "np.ndarray | torch.Tensor", alpha: "np.ndarray | None", device: "torch.device") -> "torch.Tensor":
+def _tensor(colours: "np.ndarray | torch.Tensor", alpha: "np.ndarray | None", device: str) -> "torch.Tensor":
     """[1|2|3|4, h, w], contiguous, of [h, w, C] or of a tensor [C, h, w] on the device, and of alpha [h, w]."""
     import torch
 

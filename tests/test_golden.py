@@ -25,7 +25,7 @@ def test_golden_file_decodes_to_its_latents_and_pixels(path):
     data = path.read_bytes()
     if not codec.inspect(data).stored:
         latents = coded.latents(torch_codec.load(model, torch.device("cpu")), data)
-        assert coded.sha256(*(t.numpy() for t in latents)) == expected["latents_sha256"]
+        assert coded.sha256(*latents) == expected["latents_sha256"]
     blocks = {k: bytes.fromhex(v) for k, v in expected["metadata"].items()}
     assert codec.read_metadata(data) == Metadata(**blocks)
     decoded = codec.decode(data, "cpu", model, output="numpy")

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.coding import tiles
+from codec.coding import decoder, tiles
 from codec.coding.threads import MOST_AT_ONCE, team
 from codec.container.format import Tile
 from codec.errors import CorruptError
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 def small_windows():
     """So that small pictures have many, as large ones do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiles, "WINDOW", 64)
+        patch.setattr(decoder, "WINDOW", 64)
         yield
 
 
@@ -44,33 +44,37 @@ def made(codec, height, width, tile, quality=60, gray=False, seed=0):
 
 def net_of(codec):
     """The readable integers of its synthesis."""
-    return torch_codec.load(codec.path, CPU, "reference").pixels._net
+    return torch_codec.load(codec.path, CPU, "reference").decoder.synthesis._net
 
 
 @torch.inference_mode()
 def synthesised(codec, header, payloads, shrink=1):
     """What samples are rounded from, with all latents at hand: int32 [1, 3, 16 rows / shrink, 16 columns / shrink]."""
-    rows, columns = tiles.latent_size(Tile(0, 0, header.width, header.height))
+    rows, columns = decoder.latent_size(Tile(0, 0, header.width, header.height))
     y = torch.empty(codec.config.latents, rows, columns, dtype=torch.float64)
-    for tile, part in zip(header.tiles, tiles.read_latents(codec, header, payloads), strict=True):
-        y[:, tile.y // 16 :, tile.x // 16 :][:, : part.shape[1], : part.shape[2]] = 4096 * part
+    for tile, part in zip(header.tiles, decoder.read_latents(codec.decoder, header, payloads), strict=True):
+        y0, x0 = tile.y // 16, tile.x // 16
+        y[:, y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = torch.from_numpy(part).permute(2, 0, 1)
     return net_of(codec).values(y[None], header.quality, float(codec.level(header.quality)), shrink)
 
 
 def samples_of(values, gray=False):
-    """What `synthesised` gives -> uint8 [H, W, C] as `tiles.decode` gives them."""
+    """What `synthesised` gives -> uint8 [H, W, C] as `decoder.decode` gives them."""
     return rounded(values, 8, gray)[0].permute(1, 2, 0).to(torch.uint8).numpy()
 
 
-def counting(codec):
-    """(codec, list that gets an item for each tile whose symbols are read or chosen)."""
-    opened = []
+class Counting:
+    """A decoder that notes the sizes of the tiles that it reads."""
 
-    def walk(*arguments):
-        opened.append(arguments)
-        return codec.walk(*arguments)
+    def __init__(self, reader):
+        self.reader, self.opened = reader, []
 
-    return replace(codec, walk=walk), opened
+    def __getattr__(self, name):
+        return getattr(self.reader, name)
+
+    def read(self, quality, rows, columns, payload):
+        self.opened.append((rows, columns))
+        return self.reader.read(quality, rows, columns, payload)
 
 
 # ------------------------------------------------------------------ strips and threads
@@ -89,7 +93,7 @@ def test_strips_and_threads_change_no_bit(shipped, threads, height, width, tile,
     for n in (1, 2, 3, 7):
         threads(n)
         assert tiles.encode(shipped, pixels, header, effort=2) == payloads
-        assert np.array_equal(tiles.decode(shipped, header, payloads), whole)
+        assert np.array_equal(decoder.decode(shipped.decoder, header, payloads), whole)
 
 
 @torch.inference_mode()
@@ -120,34 +124,42 @@ def test_refinement_is_the_same_on_any_number_of_threads(shipped, threads):
     assert files[0] == files[1] == files[2]
 
 
-def test_decode_gives_planes_on_a_named_device_and_else_an_array_of_whole_pixels(shipped):
+@pytest.mark.parametrize("on_device", [False, True])
+def test_the_cpu_decodes_to_an_array_of_whole_pixels(shipped, on_device):
     header, payloads = made(shipped, 40, 70, 64)
-    named, unnamed = (tiles.decode(shipped, header, payloads, device=d) for d in (CPU, None))
-    assert np.array_equal(named.permute(1, 2, 0).numpy(), unnamed)
-    assert named.is_contiguous() and unnamed.flags.c_contiguous
+    decoded = decoder.decode(shipped.decoder, header, payloads, on_device=on_device)
+    assert decoded.shape == (40, 70, 3) and decoded.flags.c_contiguous
+
+
+def test_the_reference_decodes_to_the_same_pixels(shipped):
+    header, payloads = made(shipped, 70, 130, 64)
+    reference = torch_codec.load(shipped.path, CPU, "reference").decoder
+    for region, shrink in ((None, 1), (Tile(30, 10, 77, 55), 1), (Tile(30, 10, 77, 55), 4)):
+        pixels = [decoder.decode(reader, header, payloads, region, shrink) for reader in (shipped.decoder, reference)]
+        assert np.array_equal(*pixels)
 
 
 def test_sixteen_bits_are_not_eight_stretched(shipped):
     header, payloads = made(shipped, 40, 70, 64)
-    deep = tiles.decode(shipped, replace(header, depth=16), payloads)
+    deep = decoder.decode(shipped.decoder, replace(header, depth=16), payloads)
     assert deep.dtype == np.uint16 and len(np.unique(deep)) > 256
-    eight = tiles.decode(shipped, header, payloads)  # both are rounded once, from the same
+    eight = decoder.decode(shipped.decoder, header, payloads)  # both are rounded once, from the same
     assert np.abs(deep.astype(int) - 257 * eight.astype(int)).max() <= 129
 
 
 def test_a_damaged_tile_is_named_and_does_no_harm_to_regions_that_do_not_need_it(shipped, threads):
     header, payloads = made(shipped, 64, 640, 64)
-    whole = tiles.decode(shipped, header, payloads)
+    whole = decoder.decode(shipped.decoder, header, payloads)
     payloads[7] = payloads[7][:5] + bytes(3)
     for n in (1, 3):
         threads(n)
         with pytest.raises(CorruptError, match="^tile 7: "):
-            tiles.decode(shipped, header, payloads)
-        assert np.array_equal(tiles.decode(shipped, header, payloads, Tile(0, 0, 300, 64)), whole[:, :300])
+            decoder.decode(shipped.decoder, header, payloads)
+        assert np.array_equal(decoder.decode(shipped.decoder, header, payloads, Tile(0, 0, 300, 64)), whole[:, :300])
 
 
 def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
-    monkeypatch.setattr(tiles, "WINDOW", 128)
+    monkeypatch.setattr(decoder, "WINDOW", 128)
     header = replace(to_pixels(photos.photo(8, 8)).header(50, shipped.id, 128), width=128 * 6, height=128 * 9)
     alive, most = [0], [0]
 
@@ -156,21 +168,27 @@ def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
 
     def read(order):
         for _ in order:
-            y = torch.zeros(8, 8, 4, dtype=torch.int16)
+            y = np.zeros((8, 8, 4), np.int16)
             alive[0] += 1
             weakref.finalize(y, gone)
             most[0] = max(most[0], alive[0])
             yield y
             del y
 
-    parts = tiles._parts(header, Tile(0, 0, header.width, header.height), shipped.config.halo)
-    assert sum(1 for _ in tiles._gather(header, parts, read)) == 54
+    parts = decoder._parts(header, Tile(0, 0, header.width, header.height), shipped.config.halo)
+    assert (
+        sum(
+            1
+            for _ in decoder._gather(header, parts, read, lambda rows, columns: np.empty((rows, columns, 4), np.int16))
+        )
+        == 54
+    )
     assert most[0] <= 2 * 6 + 4 and alive[0] <= 1
 
 
 RSS = """
 import resource, sys, numpy, torch
-from codec.coding import model_file, tiles
+from codec.coding import decoder, model_file, tiles
 from codec.nets import torch_codec
 from codec.picture.pixels import Pixels
 codec = torch_codec.load(model_file.find(sys.argv[1]), torch.device("cpu"))
@@ -180,7 +198,7 @@ pixels = Pixels(numpy.broadcast_to(numpy.uint8(99), (side, side, 3)))
 header = pixels.header(50, codec.id)
 payloads = tiles.encode(codec, pixels, header, 2)
 encoded = peak()
-assert tiles.decode(codec, header, payloads).shape == (side, side, 3)
+assert decoder.decode(codec.decoder, header, payloads).shape == (side, side, 3)
 print(encoded, peak())
 """
 
@@ -205,12 +223,12 @@ def test_memory_grows_with_the_picture_and_not_with_what_is_computed_of_it(tiny_
 
 def test_small_tiles_are_no_more_work_than_large_ones(shipped):
     header, payloads = made(shipped, 300, 400, 64)
-    parts = tiles._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)
+    parts = decoder._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiles, "WINDOW", 1024)
-        assert len(parts) == 35 and len(tiles._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)) == 1
-        whole = tiles.decode(shipped, header, payloads)
-    assert np.array_equal(tiles.decode(shipped, header, payloads), whole)
+        patch.setattr(decoder, "WINDOW", 1024)
+        assert len(parts) == 35 and len(decoder._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)) == 1
+        whole = decoder.decode(shipped.decoder, header, payloads)
+    assert np.array_equal(decoder.decode(shipped.decoder, header, payloads), whole)
 
 
 # ------------------------------------------------------------------ regions
@@ -219,7 +237,7 @@ def test_small_tiles_are_no_more_work_than_large_ones(shipped):
 @pytest.fixture(scope="module")
 def tiled(shipped):
     header, payloads = made(shipped, 300, 400, 64)
-    return header, payloads, tiles.decode(shipped, header, payloads)
+    return header, payloads, decoder.decode(shipped.decoder, header, payloads)
 
 
 @st.composite
@@ -232,7 +250,7 @@ def regions(draw, width, height):
 @given(region=regions(400, 300))
 def test_a_region_is_the_crop_of_the_whole(shipped, tiled, region):
     header, payloads, whole = tiled
-    got = tiles.decode(shipped, header, payloads, region)
+    got = decoder.decode(shipped.decoder, header, payloads, region)
     assert np.array_equal(got, whole[region.y : region.y + region.height, region.x : region.x + region.width])
 
 
@@ -249,19 +267,19 @@ def test_a_region_is_the_crop_of_the_whole(shipped, tiled, region):
 def test_a_region_reads_only_the_tiles_that_it_needs(tiny_model, monkeypatch, region, shrink, n_tiles):
     codec = torch_codec.load(tiny_model[0], CPU)
     # The shipped model's halo, which the untrained one's is not.
-    monkeypatch.setattr(codec.pixels, "config", replace(codec.config, blocks16=4, blocks8=4))
+    monkeypatch.setattr(codec.decoder.synthesis, "config", replace(codec.config, blocks16=4, blocks8=4))
     header, payloads = made(codec, 768, 768, 256)
-    codec, opened = counting(codec)
-    tiles.decode(codec, header, payloads, region, shrink)
-    assert len(opened) == n_tiles
+    reader = Counting(codec.decoder)
+    decoder.decode(reader, header, payloads, region, shrink)
+    assert len(reader.opened) == n_tiles
 
 
 def test_a_whole_picture_reads_each_tile_once(tiny_model):
-    codec, opened = counting(torch_codec.load(tiny_model[0], CPU))
+    codec = torch_codec.load(tiny_model[0], CPU)
     header, payloads = made(codec, 300, 400, 64)
-    opened.clear()
-    tiles.decode(codec, header, payloads)
-    assert len(opened) == len(header.tiles) == 35
+    reader = Counting(codec.decoder)
+    decoder.decode(reader, header, payloads)
+    assert len(reader.opened) == len(header.tiles) == 35
 
 
 # ------------------------------------------------------------------ small pictures
@@ -288,7 +306,7 @@ def part_of(values, region, shrink):
 @given(region=regions(170, 130), case=st.sampled_from(SMALL))
 def test_a_region_of_a_small_picture_is_the_crop_of_the_whole_one(shipped, small, region, case):
     files, values = small
-    got = tiles.decode(shipped, *files[case[1]], region, case[0])
+    got = decoder.decode(shipped.decoder, *files[case[1]], region, case[0])
     assert np.array_equal(got, samples_of(part_of(values[case], region, case[0])))
 
 
@@ -304,7 +322,7 @@ def test_a_small_picture_has_the_means_of_the_whole(small, case):
 def test_a_thumbnail_without_the_branch_is_near_the_means_of_the_whole(shipped, small, case):
     shrink, quality = case
     files, values = small
-    got = tiles.decode(shipped, *files[quality], shrink=shrink)
+    got = decoder.decode(shipped.decoder, *files[quality], shrink=shrink)
     means = F.avg_pool2d(values[1, quality].clamp(0, 255 << 10).double(), shrink).round().int()
     expected = samples_of(part_of(means, Tile(0, 0, 170, 130), shrink))
     assert got.shape == expected.shape == (-(-130 // shrink), -(-170 // shrink), 3)
@@ -323,7 +341,7 @@ def test_results_come_in_order_and_only_a_few_ahead(threads):
             begun.append(i)
             yield i
 
-    with team(20, CPU) as ordered:
+    with team(20) as ordered:
         for square in ordered(lambda i: i * i, items()):
             seen.append(square)
             assert len(begun) <= len(seen) + MOST_AT_ONCE
@@ -335,7 +353,7 @@ def test_results_come_in_order_and_only_a_few_ahead(threads):
 )
 def test_threads_share_torchs_threads_and_give_them_back(threads, n, n_tiles, share):
     threads(n)
-    with team(n_tiles, CPU) as ordered:
+    with team(n_tiles) as ordered:
         assert set(ordered(lambda _: torch.get_num_threads(), range(n_tiles))) == {share}
         fresh = []
         other = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
@@ -357,7 +375,7 @@ def test_an_error_is_raised_in_its_place_and_stops_the_rest(threads, n, kind):
             raise kind("tile 5")
         return i
 
-    with pytest.raises(kind, match="tile 5"), team(50, CPU) as ordered:
+    with pytest.raises(kind, match="tile 5"), team(50) as ordered:
         seen += ordered(work, range(50))
     assert len(started) < 12
     assert not [t for t in threading.enumerate() if t.name.startswith("aec")]
@@ -365,5 +383,5 @@ def test_an_error_is_raised_in_its_place_and_stops_the_rest(threads, n, kind):
 
 def test_maps_of_one_team_feed_each_other(threads):
     threads(2)
-    with team(30, CPU) as ordered:
+    with team(30) as ordered:
         assert list(ordered(lambda i: i + 1, ordered(lambda i: 2 * i, range(30)))) == [2 * i + 1 for i in range(30)]

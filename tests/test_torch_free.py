@@ -1,4 +1,4 @@
-"""What runs no network imports no torch: pictures are arrays, whatever holds them and wherever they come from."""
+"""What runs no network, and what decodes on a processor, imports no torch: pictures are arrays, the engine is csrc."""
 
 import subprocess
 import sys
@@ -11,20 +11,21 @@ from PIL import Image
 import codec
 
 HEAD = "import io, sys, numpy as np, codec\nfrom PIL import Image\n"
-TAIL = "\nloaded = {'torch', 'safetensors'} & sys.modules.keys()\nassert not loaded, loaded"
 
 
-def run(script: str, *arguments) -> str:
-    """What a process of its own prints; it must end well, and without torch."""
-    command = [sys.executable, "-c", HEAD + script + TAIL, *map(str, arguments)]
+def run(script: str, *arguments, without: str = "torch safetensors") -> str:
+    """What a process of its own prints; it must end well, and without these packages: safetensors reads models."""
+    start = "without = sys.argv.pop()\n"
+    end = "\nloaded = set(without.split()) & sys.modules.keys()\nassert not loaded, loaded"
+    command = [sys.executable, "-c", HEAD + start + script + end, *map(str, arguments), without]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def command(*arguments, code: int = 0) -> str:
+def command(*arguments, code: int = 0, without: str = "torch safetensors") -> str:
     """The same of the `aec` command, which must end with that exit code."""
-    return run(f"from codec import cli\nassert cli.main(sys.argv[1:]) == {code}", *arguments)
+    return run(f"from codec import cli\nassert cli.main(sys.argv[1:]) == {code}", *arguments, without=without)
 
 
 @pytest.fixture
@@ -104,3 +105,30 @@ def test_a_word_that_is_no_device_is_refused_even_so(stored, call):
         stored,
     )
     assert said == "device 'tpu': allowed are auto, cpu, cuda and cuda:N\n"
+
+
+# ------------------------------------------------------------------ decoding what a network coded
+
+
+def test_files_of_networks_are_decoded(tmp_path, packed):
+    """By the command, one or several at a time, and all symbols looked at; to the pixels that torch's process has."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.aec").write_bytes(packed.read_bytes())
+    command("decompress", packed, "-o", tmp_path / "back.png", without="torch")
+    command("decompress", *tmp_path.glob("*.aec"), "-o", tmp_path, "-f", "-j", "2", without="torch")
+    command("verify", "--deep", packed, without="torch")
+    expected = codec.decode(packed.read_bytes(), output="numpy")
+    for name in ("back", "one", "two"):
+        assert np.array_equal(np.asarray(Image.open(tmp_path / f"{name}.png")), expected)
+
+
+def test_the_api_and_pillow_decode_files_of_networks(packed):
+    run(
+        "data = open(sys.argv[1], 'rb').read()\n"
+        "whole = codec.decode(data, output='numpy')\n"
+        "assert np.array_equal(whole[3:9, 2:13], codec.decode(data, region=(2, 3, 11, 6), output='numpy'))\n"
+        "assert np.array_equal(whole, np.asarray(Image.open(sys.argv[1])))\n"
+        "assert codec.decode(data, scale=1 / 8).size == tuple(-(-n // 8) for n in whole.shape[1::-1])",
+        packed,
+        without="torch",
+    )

@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from .. import _C
-from ..coding import model_file, payloads, rans, rans_cuda, segment_walk
+from ..coding import engine, model_file, payloads, rans, rans_cuda, segment_walk
+from ..coding.decoder import Synthesis
 from ..coding.model_config import LATENT_STRIDE, Config
 from ..coding.model_tensors import PIXEL_BITS
-from ..coding.synthesis import CpuSynthesis, ReferenceSynthesis, Synthesiser
 from ..container import format
 from ..nets.integer import IntegerConv, IntegerEntropyNet, IntegerQualityVector
 from ..nets.integer_synthesis import IntegerSynthesis
+from ..nets.torch_decoder import ReferenceSynthesis
 
 EXPECTED = "606af303c142bef86ab392287f87ace5d3f8d4f43889c522b87e2695b1e7de7c"
 NETS = Config(wide8=40, blocks8=2, wide16=72, blocks16=1)
@@ -96,7 +97,7 @@ def _devices() -> list[torch.device]:
     return [torch.device("cpu"), *(torch.device("cuda", i) for i in range(n))]
 
 
-def _arithmetics() -> Iterator[tuple[str, Callable[[], tuple[segment_walk.Start, Synthesiser]]]]:
+def _arithmetics() -> Iterator[tuple[str, Callable[[], tuple[segment_walk.Start, Synthesis]]]]:
     """Name and maker of all that may run the nets here; the CPU's coder uses the same instruction set."""
     net, synthesis = fixed_net(), fixed_synthesis()
     yield "reference", lambda: (partial(segment_walk.ReferenceWalk, net), ReferenceSynthesis(synthesis, LEVELS))
@@ -109,7 +110,7 @@ def _arithmetics() -> Iterator[tuple[str, Callable[[], tuple[segment_walk.Start,
                 isa,
                 lambda: (
                     partial(segment_walk.CpuWalk, segment_walk.cpu_nets(net)),
-                    CpuSynthesis(NETS, LEVELS, tensors),
+                    engine.Synthesis(NETS, LEVELS, tensors),
                 ),
             )
     finally:
@@ -124,13 +125,13 @@ def _arithmetics() -> Iterator[tuple[str, Callable[[], tuple[segment_walk.Start,
         )
 
 
-def _integers(make: Callable[[], tuple[segment_walk.Start, Synthesiser]]) -> tuple[bool, str]:
+def _integers(make: Callable[[], tuple[segment_walk.Start, Synthesis]]) -> tuple[bool, str]:
     found = digest(*make(), fixed_tables())
     ok = found == EXPECTED
     return ok, "the same bytes and pixels as everywhere" if ok else f"SHA-256 {found[:8]}.., not {EXPECTED[:8]}.."
 
 
-def digest(start: segment_walk.Start, synthesis: Synthesiser, tables: rans.Tables) -> str:
+def digest(start: segment_walk.Start, synthesis: Synthesis, tables: rans.Tables) -> str:
     """SHA-256 of the payload that the fixed symbols make, of the latents that come back from it, and of their samples.
 
     Raises:
@@ -148,12 +149,13 @@ def digest(start: segment_walk.Start, synthesis: Synthesiser, tables: rans.Table
         payload = rans.encode(coded.cpu().numpy(), by.cpu().numpy(), segments, tables, LANES_LOG2)
     back = payloads.read(start(QUALITY, ROWS, COLUMNS), tables, payload)
     units = (back.permute(1, 2, 0) * 2**12).to(torch.int16).contiguous()
+    latents = units if units.is_cuda else units.numpy()
     samples = [
         np.empty((LATENT_STRIDE * ROWS // shrink, LATENT_STRIDE * COLUMNS // shrink, channels), kind)
         for kind, channels, shrink in SAMPLES
     ]
     for out, (_, _, shrink) in zip(samples, SAMPLES, strict=True):
-        synthesis.run(units, (0, 0), (ROWS, COLUMNS), QUALITY, shrink, (0, 0), out)
+        synthesis.run(latents, (0, 0), (ROWS, COLUMNS), QUALITY, shrink, (0, 0), out)
     known = payload, units.cpu().permute(2, 0, 1).numpy().astype("<i2").tobytes(), *(out.tobytes() for out in samples)
     return hashlib.sha256(b"".join(known)).hexdigest()
 

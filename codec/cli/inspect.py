@@ -64,19 +64,18 @@ def verify(args: Namespace) -> int:
 
 
 def _decode_all(layout: format.Layout, args: Namespace) -> None:
-    """All but the pixels that a network makes. Raises CorruptError, or ModelError as `torch_codec.load_for`."""
+    """All but the pixels that a network makes. Raises CorruptError, or ModelError as `decoder.load_for`."""
     from ..picture import alpha, stored
 
     header = layout.header
     if header.stored:
         stored.decode(layout)
         return
-    from ..coding import tiles
+    from ..coding import decoder
     from ..coding.device import resolve_device
-    from ..nets import torch_codec
 
-    codec = torch_codec.load_for(header.model_id, args.model, resolve_device(args.device))
-    for _ in tiles.read_latents(codec, header, layout.payloads):
+    reader = decoder.load_for(header.model_id, args.model, resolve_device(args.device))
+    for _ in decoder.read_latents(reader, header, layout.payloads):
         pass
     if header.alpha:
         alpha.decode(header, layout.alphas, format.Tile(0, 0, header.width, header.height))

@@ -146,7 +146,7 @@ def run(args: Namespace, jobs: list[Job], work: Work, workers: int = 1, networks
         args: json, verbose, quiet, progress, debug, keep_going: as on the command line.
         work: does one; called in `workers` threads at once. What it is given as progress it calls now and then with the
             share that is done, up to 1, and last before it writes: there a job that is not wanted any more ends.
-        networks: the work runs some; each worker then gets its share of torch's threads.
+        networks: the work runs some; each worker then gets its share of their threads.
 
     Returns:
         The exit code: of one job its own, of several whether some failed.
@@ -220,7 +220,7 @@ def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, wor
 def _pool(workers: int, networks: bool) -> AbstractContextManager[ThreadPoolExecutor]:
     if not networks:
         return ThreadPoolExecutor(workers, "aec")
-    from ..coding.threads import pool_of  # imports torch
+    from ..coding.threads import pool_of
 
     return pool_of(workers)
 

@@ -1,13 +1,9 @@
 """Where the networks run: the word that a caller gives for it."""
 
 import re
-from typing import TYPE_CHECKING
+import sys
 
 from ..errors import BackendError
-
-if TYPE_CHECKING:
-    import torch
-
 
 _WORDS = re.compile(r"auto|cpu|cuda(?::(\d+))?")
 
@@ -18,19 +14,25 @@ def check_device(device: str) -> None:
         raise ValueError(f"device {device!r}: allowed are auto, cpu, cuda and cuda:N")
 
 
-def resolve_device(device: str) -> "torch.device":
-    """auto, cpu, cuda or cuda:N -> torch device; of CUDA with its number, as tensors name theirs.
+def resolve_device(device: str) -> str:
+    """auto, cpu, cuda or cuda:N -> "cpu" or "cuda:N", as torch's tensors name their devices.
+
+    "auto" means a GPU only where torch is in use anyhow: to import it takes longer than to decode a picture.
 
     Raises:
         BackendError: CUDA was asked for and there is none.
         ValueError: another word.
     """
     check_device(device)
-    number = _WORDS.fullmatch(device)[1]
-    import torch
-
-    if device == "cpu" or device == "auto" and not torch.cuda.is_available():
-        return torch.device("cpu")
-    if int(number or 0) >= torch.cuda.device_count():
+    if device == "cpu" or device == "auto" and "torch" not in sys.modules:
+        return "cpu"
+    try:
+        import torch
+    except ImportError as e:
+        raise BackendError(f"device {device!r}: CUDA is used through torch, which cannot be imported: {e}") from e
+    if device == "auto" and not torch.cuda.is_available():
+        return "cpu"
+    number = int(_WORDS.fullmatch(device)[1] or 0)
+    if number >= torch.cuda.device_count():
         raise BackendError(f"device {device!r}: {torch.cuda.device_count()} CUDA devices answer")
-    return torch.device("cuda", int(number) if number else torch.cuda.current_device())
+    return f"cuda:{number if ':' in device else torch.cuda.current_device()}"

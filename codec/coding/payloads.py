@@ -8,6 +8,7 @@ from torch import Tensor
 
 from . import rans, rans_cuda
 from .segment_walk import Walk
+from .threads import available
 
 
 def quantise(walk: Walk, y: Tensor, z: Tensor, dead_zones: Tensor) -> tuple[Tensor, Tensor, list[int], Tensor]:
@@ -33,8 +34,7 @@ def encode(symbols: Tensor, indexes: Tensor, segments: list[int], tables: rans.T
     """`rans.encode` of what `quantise` gives, where it lies."""
     if rans_cuda.serves(symbols.device):
         return rans_cuda.encode(symbols, indexes, segments, tables)
-    threads = torch.get_num_threads()
-    return rans.encode(symbols.cpu().numpy(), indexes.cpu().numpy(), segments, tables, threads=threads)
+    return rans.encode(symbols.cpu().numpy(), indexes.cpu().numpy(), segments, tables, threads=available())
 
 
 def read(walk: Walk, tables: rans.Tables, payload: bytes) -> Tensor:
@@ -62,7 +62,7 @@ class _OnCpu:
         self._decoder = rans.Decoder(tables, payload)
 
     def decode(self, indexes: Tensor) -> Tensor:
-        symbols = self._decoder.decode(indexes.cpu().numpy(), torch.get_num_threads())
+        symbols = self._decoder.decode(indexes.cpu().numpy(), available())
         return torch.from_numpy(symbols).to(indexes.device)
 
     def finish(self) -> None:

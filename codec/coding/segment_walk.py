@@ -20,6 +20,7 @@ from . import rans, rans_cuda
 from .model_config import HYPER_STRIDE
 from .model_tensors import HIGH, LOW
 from .segment_walk_cuda import CudaNets, CudaWalk
+from .threads import available
 
 NETS = ("native", "reference")  # native: the fastest there is for the net's device
 
@@ -150,10 +151,10 @@ def cpu_nets(net: IntegerEntropyNet) -> _C.Nets:
 
 
 class CpuWalk:
-    """`Walk` in csrc/engine/nets_cpu.h, on as many threads as torch uses."""
+    """`Walk` in csrc/engine/nets_cpu.h, on as many threads as are available."""
 
     def __init__(self, nets: _C.Nets, quality: int, height: int, width: int):
-        self._handle = _C.Walk(nets, quality, height, width, torch.get_num_threads())
+        self._handle = _C.Walk(nets, quality, height, width, available())
         self.segments, self.device = self._handle.segments, torch.device("cpu")
 
     def predict(self, k: int) -> Tensor:
@@ -170,7 +171,7 @@ class CpuWalk:
         self._handle.accept(k, symbols.contiguous().numpy())
 
     def latents(self) -> Tensor:
-        return torch.from_numpy(self._handle.latents()).permute(2, 0, 1)
+        return to_float(torch.from_numpy(self._handle.latents()).permute(2, 0, 1))
 
 
 def _check(tensor: Tensor, dtype: torch.dtype, shape: torch.Size) -> None:

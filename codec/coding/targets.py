@@ -31,7 +31,7 @@ from ..nets.torch_codec import Codec
 from ..picture import fidelity
 from ..picture.pixels import Pixels
 from ..picture.ssimulacra2 import MIN_SIDE
-from . import tiles
+from . import decoder, tiles
 from .knob_search import HIGHEST, Goal, Trial, find
 from .model_config import HYPER_STRIDE
 from .refinement import iterations
@@ -132,9 +132,9 @@ class _Task:
             size = n * self.area + len(format.write(header, payloads)) - n + self.other_bytes
             return _File(knob, math.log(size), payloads)
         if self.target.psnr is not None:
-            decoded = tiles.decode(self.codec, header, payloads)
+            decoded = decoder.decode(self.codec.decoder, header, payloads)
             return _File(knob, fidelity.psnr(self.pixels, decoded) + self.gain, payloads)
-        decoded = tiles.decode(self.codec, replace(header, depth=8), payloads)
+        decoded = decoder.decode(self.codec.decoder, replace(header, depth=8), payloads)
         return _File(knob, fidelity.score(self.pixels, decoded), payloads)
 
     def sample(self) -> "_Task":
@@ -255,7 +255,7 @@ def _refined(task: _Task, effort: int, stage: _Stage, knob: float) -> _File:
 
 def _numbers(codec: Codec, tile: Tile) -> int:
     """How many latents and hyperlatents a tile has."""
-    height, width = tiles.latent_size(tile)
+    height, width = decoder.latent_size(tile)
     n_hyper = codec.config.hyper * -(-height // HYPER_STRIDE) * -(-width // HYPER_STRIDE)
     return codec.config.latents * height * width + n_hyper
 
@@ -294,7 +294,7 @@ def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Ca
         return held[used - values.numel() : used].view(values.shape).copy_(values)
 
     analysed = []
-    with exact_convolutions, team(len(header.tiles), codec.device) as ordered:
+    with exact_convolutions, team(len(header.tiles), codec.decoder.one_at_a_time) as ordered:
         for latents in ordered(analyse, header.tiles):
             analysed.append(tuple(map(hold, latents)))
             progress(len(analysed) / (len(header.tiles) + 1))
@@ -307,7 +307,7 @@ def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Ca
             y, z = (to_float(v.to(codec.device)) for v in latents)
             return tiles.code(tuned, quality, y, z, tuned.dead_zones)[0]
 
-        with team(len(analysed), codec.device) as ordered:
+        with team(len(analysed), codec.decoder.one_at_a_time) as ordered:
             return list(ordered(one, analysed))
 
     return code

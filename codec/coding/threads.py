@@ -1,5 +1,8 @@
-"""Tiles or files at once, over threads that share the cores with torch's own."""
+"""Tiles or files at once, over threads that share the cores with those that each of them starts."""
 
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +10,10 @@ from contextlib import contextmanager
 from threading import Barrier
 from typing import Protocol, TypeVar
 
-import torch
-
 # The networks take up to 250 MB for a tile and its surroundings: this bounds the memory on machines of many cores.
 MOST_AT_ONCE = 4
 Item, Result = TypeVar("Item"), TypeVar("Result")
+_own = threading.local()  # share: threads that this thread may use
 
 
 class OrderedMap(Protocol):
@@ -23,14 +25,27 @@ class OrderedMap(Protocol):
     def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]: ...
 
 
+def available() -> int:
+    """How many threads the calling one may use: torch's number where torch is in use, else one for each core.
+
+    OMP_NUM_THREADS, which is torch's limit, is ours too.
+    """
+    if (share := getattr(_own, "share", None)) is not None:
+        return share
+    if (torch := sys.modules.get("torch")) is not None:
+        return torch.get_num_threads()
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(limit)) if limit.isdecimal() else len(os.sched_getaffinity(0))
+
+
 @contextmanager
-def team(tiles: int, device: torch.device) -> Iterator[OrderedMap]:
+def team(tiles: int, one_at_a_time: bool = False) -> Iterator[OrderedMap]:
     """An ordered map that does as many of the tiles at once as pays off. The results come in order, a few at a time.
 
-    One at a time on a GPU, which a tile of the usual size fills, and where there is one tile or one thread.
+    Args:
+        one_at_a_time: as on a GPU, which a tile of the usual size fills.
     """
-    threads = torch.get_num_threads()
-    workers = min(tiles, threads, MOST_AT_ONCE) if device.type == "cpu" else 1
+    workers = 1 if one_at_a_time else min(tiles, available(), MOST_AT_ONCE)
     if workers <= 1:
         yield map
         return
@@ -50,12 +65,16 @@ def team(tiles: int, device: torch.device) -> Iterator[OrderedMap]:
 
 @contextmanager
 def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads with equal shares of torch's; what has not begun by the end never does."""
-    threads = torch.get_num_threads()
+    """Threads with equal shares of what is available; what has not begun by the end never does."""
+    threads = available()
+    share = max(1, threads // workers)
+    torch = sys.modules.get("torch")
 
     def begin() -> None:
-        torch.set_num_threads(max(1, threads // workers))
-        torch.get_num_threads()  # which would set it anew if it came first
+        _own.share = share
+        if torch is not None:
+            torch.set_num_threads(share)
+            torch.get_num_threads()  # which would set it anew if it came first
 
     pool, started = ThreadPoolExecutor(workers, "aec", initializer=begin), Barrier(workers + 1)
     try:
@@ -64,9 +83,11 @@ def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
         for _ in range(workers):
             pool.submit(started.wait)
         started.wait()
-        torch.set_num_threads(threads)
+        if torch is not None:
+            torch.set_num_threads(threads)
         yield pool
     finally:
         started.abort()  # of use only if a thread could not be started: the others would wait for it
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # for threads that others start later
+        if torch is not None:
+            torch.set_num_threads(threads)  # for threads that others start later

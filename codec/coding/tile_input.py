@@ -7,12 +7,7 @@ from torch import Tensor
 
 from ..container.format import Tile
 from ..picture.pixels import Pixels
-
-
-def window(start: int, size: int, end: int, halo: int) -> tuple[int, int, int]:
-    """Widen start..start+size by halo each way, within 0..end: (first, last, offset of start in it)."""
-    first = max(0, start - halo)
-    return first, min(end, start + size + halo), start - first
+from .decoder import window
 
 
 def _filled(x: Tensor, known: Tensor) -> Tensor:

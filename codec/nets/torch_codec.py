@@ -1,7 +1,7 @@
 """A model file's networks in torch, ready to run on one device: what codes pictures today.
 
 The encoder's transforms are float32, exact conversions of the file's float16. What decodes is integers: the entropy
-nets in the arithmetic that `segment_walk.starter` chooses, the synthesis in that of `synthesis.synthesiser`. A float
+nets in the arithmetic that `segment_walk.starter` chooses, and `decoder`, which on the CPU is the engine. A float
 synthesis is made of the integers, for encoders that ask what becomes of their symbols.
 """
 
@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..coding import model_file, rans
+from ..coding import engine, model_file, rans
+from ..coding.decoder import Decoder
 from ..coding.model_config import Config
 from ..coding.model_file import ModelFile
 from ..coding.segment_walk import NETS, Start, starter
-from ..coding.synthesis import Synthesiser, synthesiser
 from .integer import IntegerEntropyNet
 from .integer_synthesis import IntegerSynthesis
 from .model import Analysis, HyperAnalysis, Synthesis
+from .torch_decoder import TorchDecoder
 
 _LOADING = threading.Lock()
 
@@ -37,7 +38,7 @@ class Codec:
     analysis: Analysis
     hyper_analysis: HyperAnalysis
     synthesis: Synthesis  # float32, which pixels do not hang on
-    pixels: Synthesiser
+    decoder: Decoder  # what becomes of a payload
     net: IntegerEntropyNet
     walk: Start
     tables: rans.Tables
@@ -96,6 +97,11 @@ def _assembled(file: ModelFile, device: torch.device, nets: str) -> Codec:
         analysis, hyper_analysis, synthesis = Analysis(config), HyperAnalysis(config), Synthesis(config)
         net, integer_synthesis = IntegerEntropyNet(config), IntegerSynthesis(config)
     net, integer_synthesis = fill(net, "entropy"), fill(integer_synthesis, "synthesis")
+    walk = starter(net, nets)
+    if nets == "native" and device.type == "cpu":
+        decoder = engine.load(file.path)
+    else:
+        decoder = TorchDecoder(walk, file.tables, integer_synthesis, file.levels)
     floats = integer_synthesis.floats(torch.tensor(file.levels))
     return Codec(
         config=config,
@@ -104,9 +110,9 @@ def _assembled(file: ModelFile, device: torch.device, nets: str) -> Codec:
         analysis=fill(analysis, "analysis").to(memory_format=torch.channels_last),
         hyper_analysis=fill(hyper_analysis, "hyper_analysis"),
         synthesis=ready(synthesis, floats).to(memory_format=torch.channels_last),
-        pixels=synthesiser(integer_synthesis, file, nets),
+        decoder=decoder,
         net=net,
-        walk=starter(net, nets),
+        walk=walk,
         tables=file.tables,
         dead_zones=torch.tensor(file.dead_zones, device=device),
         levels=torch.tensor(file.levels, device=device),

@@ -1,8 +1,8 @@
 """Pillow opens and saves .aec files once `codec` is imported: `Image.open("x.aec")`, `image.save("x.aec", quality=60)`.
 
-Opening reads the header and the metadata. The network, and with it torch, comes in when pixels are first asked for, on
-the device that `codec.decode` finds by itself; a stored picture needs neither. `Image.thumbnail` and `draft` decode at
-1/2, 1/4 or 1/8 of the size.
+Opening reads the header and the metadata. The network runs when pixels are first asked for, on the device that
+`codec.decode` finds by itself; a stored picture needs none. `Image.thumbnail` and `draft` decode at 1/2, 1/4 or 1/8 of
+the size.
 
 Pillow has no mode for colour of 16 bits, and halves it in loading, which `save` cannot undo: `codec.encode` of the
 array, or of the PNG or TIFF file as `Image.open` gives it, keeps all bits.

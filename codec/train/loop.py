@@ -455,7 +455,7 @@ def main(
         ModelError: resume is not a checkpoint, or init does not fit.
         BackendError: no such device.
     """
-    options.device = str(resolve_device(options.device))
+    options.device = resolve_device(options.device)
     if options.batch < 1:
         raise ValueError(f"batch {options.batch}: must be at least 1")
     output.parent.mkdir(parents=True, exist_ok=True)  # now, not after hours of work

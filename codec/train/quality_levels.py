@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..api import DEFAULT_EFFORT
-from ..coding import tiles
+from ..coding import decoder, tiles
 from ..coding.model_config import MAX_LEVEL, QUALITIES
 from ..container.format import write
 from ..nets.torch_codec import Codec
@@ -45,7 +45,7 @@ def coded(codec: Codec, image: np.ndarray, quality: int) -> tuple[int, np.ndarra
     pixels = to_pixels(image)
     header = pixels.header(quality, codec.id)
     payloads = tiles.encode(codec, pixels, header, DEFAULT_EFFORT)
-    return len(write(header, payloads)), tiles.decode(codec, header, payloads)
+    return len(write(header, payloads)), decoder.decode(codec.decoder, header, payloads)
 
 
 def levels_for(scores: np.ndarray, levels: np.ndarray) -> Tensor:

@@ -72,8 +72,6 @@ AEC_HD int32_t gray_sample_of(int32_t sum, int scale) {
     return (scale * clamp(sum, 0, 3 * kWhite) + (3 << (kPixelBits - 1))) / (3 << kPixelBits);
 }
 
-AEC_HD float to_float(int16_t latent) { return latent * (1.0f / (1 << kFractionBits)); }
-
 // In which step a latent is read: its channel's group, c mod steps, xor its position's phase. steps is 2 or 4.
 AEC_HD int phase_of(int y, int x, int steps) {
     const int odd = (y ^ x) & 1;

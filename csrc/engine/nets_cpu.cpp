@@ -328,7 +328,7 @@ void Walk::accept(int k, const int16_t* symbols) {
     });
 }
 
-void Walk::latents(float* out) const {
+void Walk::latents(int16_t* out) const {
     if (next_ != segments()) throw std::invalid_argument("segment " + std::to_string(next_) + " is not there yet");
     const NetsConfig& config = nets_->config;
     parallel_for(threads_for(int64_t{config.latents} * grid_.positions()), chunks_.size(), [&](int64_t i) {
@@ -337,7 +337,7 @@ void Walk::latents(float* out) const {
         for (int at = 0; at < chunk.n; ++at) {
             const int y = 2 * (chunk.row + at / columns) + Grid::row_parity(chunk.plane);
             const int x = 2 * (at % columns) + Grid::column_parity(chunk.plane);
-            kernels_->float_row(y_hat_.at(chunk.first + at), nets_->group_size(), config.steps, phase,
+            kernels_->order_row(y_hat_.at(chunk.first + at), nets_->group_size(), config.steps, phase,
                                 out + (static_cast<ptrdiff_t>(y) * grid_.width() + x) * config.latents);
         }
     });

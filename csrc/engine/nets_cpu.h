@@ -44,7 +44,7 @@ public:
     void predict(int k, uint8_t* indexes);
     void choose(int k, const Floats& values, const int16_t* dead_zones, int16_t* symbols);  // dead_zones: by index
     void accept(int k, const int16_t* symbols);
-    void latents(float* out) const;  // [y][x][channel], in units of 1
+    void latents(int16_t* out) const;  // [y][x][channel]
 
 private:
     // What a thread hands from layer to layer within a chunk.

@@ -80,7 +80,7 @@ struct Kernels {
     void (*shortcut_row)(const int32_t* high, const int32_t* low, const int32_t* bias, int shift, int n,
                          int32_t* out) = nullptr;
     // in: [steps][n], in the order of the steps at a position of this phase; out: [n][steps], in the order of channels.
-    void (*float_row)(const int16_t* in, int n, int steps, int phase, float* out) = nullptr;
+    void (*order_row)(const int16_t* in, int n, int steps, int phase, int16_t* out) = nullptr;
 };
 
 const Kernels& kernels_of(Isa isa);

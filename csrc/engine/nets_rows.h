@@ -30,14 +30,14 @@ void shortcut_row(const int32_t* high, const int32_t* low, const int32_t* bias, 
 }
 
 template <int kSteps>
-void interleave(const int16_t* in, int n, int phase, float* out) {
+void interleave(const int16_t* in, int n, int phase, int16_t* out) {
     const int16_t* groups[kSteps];
     for (int group = 0; group < kSteps; ++group) groups[group] = in + (group ^ phase) * n;
     for (int i = 0; i < n; ++i)
-        for (int group = 0; group < kSteps; ++group) out[kSteps * i + group] = to_float(groups[group][i]);
+        for (int group = 0; group < kSteps; ++group) out[kSteps * i + group] = groups[group][i];
 }
 
-void float_row(const int16_t* in, int n, int steps, int phase, float* out) {
+void order_row(const int16_t* in, int n, int steps, int phase, int16_t* out) {
     if (steps == 2)
         interleave<2>(in, n, phase, out);
     else
@@ -50,7 +50,7 @@ constexpr Kernels with_rows(Kernels kernels) {
     kernels.reconstruct_row = reconstruct_row;
     kernels.branch_row = branch_row;
     kernels.shortcut_row = shortcut_row;
-    kernels.float_row = float_row;
+    kernels.order_row = order_row;
     return kernels;
 }
 

@@ -42,10 +42,10 @@ void accept(Walk& walk, int k, const Array<int16_t>& symbols) {
     walk.accept(k, in);
 }
 
-Array<float> latents(const Walk& walk) {
+Array<int16_t> latents(const Walk& walk) {
     const Grid& grid = walk.grid(1);
-    Array<float> out({grid.height(), grid.width(), walk.channels(1)});
-    float* data = out.mutable_data();
+    Array<int16_t> out({grid.height(), grid.width(), walk.channels(1)});
+    int16_t* data = out.mutable_data();
     const py::gil_scoped_release release;
     walk.latents(data);
     return out;

@@ -90,7 +90,7 @@ def write(target: Path, data: bytes, model: Path, tiny: torch_codec.Codec) -> No
     target.write_bytes(data)
     facts = {"model": model.name}
     if not codec.inspect(data).stored:
-        facts["latents_sha256"] = coded.sha256(*(t.numpy() for t in coded.latents(tiny, data)))
+        facts["latents_sha256"] = coded.sha256(*coded.latents(tiny, data))
     facts["metadata"] = {k: v.hex() for k, v in codec.read_metadata(data).blocks().items()}
     pixels = codec.decode(data, "cpu", model, "numpy")
     if "jpeg" in target.name:

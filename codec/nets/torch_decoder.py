@@ -1,0 +1,64 @@
+"""Decoding in torch, on any device: what a GPU does, and the text of the format as the tests' oracle."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..coding import payloads, rans
+from ..coding.engine import Levels
+from ..coding.model_config import LATENT_STRIDE
+from ..coding.segment_walk import Start
+from .integer_synthesis import IntegerSynthesis, samples
+from .layers import FRACTION_BITS
+
+
+class ReferenceSynthesis(Levels):
+    """`decoder.Synthesis` on `IntegerSynthesis`: float64 that carries integers, on the net's device."""
+
+    def __init__(self, net: IntegerSynthesis, levels: np.ndarray):
+        super().__init__(net.config, levels)
+        self._net = net
+
+    @torch.inference_mode()
+    def run(self, latents, at, size, quality, shrink, origin, out) -> None:
+        y = torch.as_tensor(latents).permute(2, 0, 1)[None].double()
+        on_device = isinstance(out, Tensor)
+        rows, columns, channels = (*out.shape[1:], out.shape[0]) if on_device else out.shape
+        values = self._net.values(y, quality, float(self.levels[quality - 1]), shrink)
+        top, left = (o - n * LATENT_STRIDE // shrink for o, n in zip(origin, at, strict=True))
+        values = values[:, :, top : top + rows, left : left + columns]
+        made = samples(values, 8 * out.itemsize, gray=channels == 1)[0].to(
+            {1: torch.uint8, 2: torch.uint16}[out.itemsize]
+        )
+        out[...] = made if on_device else made.permute(1, 2, 0).cpu().numpy()
+
+
+class TorchDecoder:
+    """`decoder.Decoder` on the device of its nets.
+
+    Args:
+        walk: the entropy nets there.
+        tables: of the same model.
+        synthesis: the model's, there too.
+        levels: of each quality, float32 [100].
+    """
+
+    def __init__(self, walk: Start, tables: rans.Tables, synthesis: IntegerSynthesis, levels: np.ndarray):
+        self.config, self._walk, self._tables = synthesis.config, walk, tables
+        self.synthesis = ReferenceSynthesis(synthesis, levels)
+        self._device = synthesis.shortcut.weight.device
+        self.one_at_a_time = self._device.type != "cpu"
+
+    @torch.inference_mode()
+    def read(self, quality: int, rows: int, columns: int, payload: bytes | memoryview) -> Tensor:
+        y = payloads.read(self._walk(quality, rows, columns), self._tables, payload)
+        return (y.permute(1, 2, 0) * 2**FRACTION_BITS).to(torch.int16)  # exact, and half the size
+
+    def empty(self, rows: int, columns: int) -> Tensor:
+        return torch.empty(rows, columns, self.config.latents, dtype=torch.int16, device=self._device)
+
+    def samples(self, channels: int, rows: int, columns: int, kind: str) -> Tensor | None:
+        if self._device.type == "cpu":
+            return None
+        with torch.inference_mode(False):  # callers may change it, or train with it
+            return torch.empty(channels, rows, columns, dtype=getattr(torch, kind), device=self._device)
