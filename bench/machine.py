@@ -7,7 +7,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from codec.cli.runner import cores
+from codec.coding.threads import cores
 
 
 def machine_line(with_gpu: bool) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, features
 from PIL import __version__ as pillow_version
 
-from codec.cli.runner import cores
+from codec.coding.threads import cores
 
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95)
 AVIF_QUALITIES = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90)

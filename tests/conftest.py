@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from codec.cli.runner import cores  # which needs neither torch nor the extension
+from codec.coding.threads import cores  # which needs neither torch nor the extension
 
 # Of several test processes each takes its share of the cores: torch's threads spin, and starve those of others.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import api
+from ..coding.threads import cores
 from ..container import format, metadata
 from ..io import IMAGE_SUFFIXES, OutputError, read_bytes, refuse_existing, write_bytes
 from ..picture import export
@@ -121,7 +122,7 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
 
 def _workers(args: Namespace, left: int, networks: bool, encodes: bool) -> int:
     """Files at a time. What is wrong with the device or the model is said here, once, and not for each file."""
-    wanted = args.jobs if isinstance(args.jobs, int) else runner.cores()
+    wanted = args.jobs if isinstance(args.jobs, int) else cores()
     if not networks or left == 1 and args.device in ("auto", "cpu") and args.model is None:
         return wanted  # and torch is not imported, which the one file may do without
     if encodes:

@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 
+from ..coding.threads import cores
 from ..container import format
 from ..io import read_bytes
 from . import runner
@@ -59,7 +60,7 @@ def verify(args: Namespace) -> int:
         return Row(line="whole", facts={"bytes_in": len(data), **runner.facts_of(layout.header, len(data))})
 
     jobs = _jobs(args)
-    workers = min(len(jobs), args.jobs if isinstance(args.jobs, int) else runner.cores())
+    workers = min(len(jobs), args.jobs if isinstance(args.jobs, int) else cores())
     return runner.run(args, jobs, work, workers, networks=args.deep)
 
 

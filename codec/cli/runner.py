@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from .. import errors
+from ..coding.threads import pool_of
 from ..container.format import Header
 from ..io import InputError, OutputError
 from .jobs import Job
@@ -80,11 +81,6 @@ def message(error: Exception, name: str | None = None) -> str:
         about = error.filename if error.filename is not None and str(error.filename) != name else None
         return error.strerror if about is None else f"{os.fsdecode(about)}: {error.strerror}"
     return str(error) or type(error).__name__
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Report:
@@ -220,8 +216,6 @@ def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, wor
 def _pool(workers: int, networks: bool) -> AbstractContextManager[ThreadPoolExecutor]:
     if not networks:
         return ThreadPoolExecutor(workers, "aec")
-    from ..coding.threads import pool_of
-
     return pool_of(workers)
 
 

@@ -56,7 +56,7 @@ def read(walk: Walk, tables: rans.Tables, payload: bytes) -> Tensor:
 
 
 class _OnCpu:
-    """`entropy.Decoder` for tensors of any device."""
+    """`rans.Decoder` for tensors of any device."""
 
     def __init__(self, tables: rans.Tables, payload: bytes):
         self._decoder = rans.Decoder(tables, payload)

@@ -256,7 +256,7 @@ class BatchDecoder:
         """Wait for the device, and check that each payload was sound and ended with its last symbol.
 
         Raises:
-            CorruptError: it was not; the first fault of the first such tile, in the words of `entropy.Decoder`.
+            CorruptError: it was not; the first fault of the first such tile, in the words of `rans.Decoder`.
             ValueError: the position of an index above 63, in its segment, is named.
         """
         try:
@@ -266,7 +266,7 @@ class BatchDecoder:
 
 
 class Decoder(BatchDecoder):
-    """`entropy.Decoder` for tensors: one tile."""
+    """`rans.Decoder` for tensors: one tile."""
 
     def __init__(self, tables: Tables, payload: bytes | bytearray | memoryview, device: torch.device):
         super().__init__(tables, [payload], device)

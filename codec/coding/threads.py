@@ -25,6 +25,11 @@ class OrderedMap(Protocol):
     def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]: ...
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def available() -> int:
     """How many threads the calling one may use: torch's number where torch is in use, else one for each core.
 
@@ -35,7 +40,7 @@ def available() -> int:
     if (torch := sys.modules.get("torch")) is not None:
         return torch.get_num_threads()
     limit = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(limit)) if limit.isdecimal() else len(os.sched_getaffinity(0))
+    return max(1, int(limit)) if limit.isdecimal() else cores()
 
 
 @contextmanager
