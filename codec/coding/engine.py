@@ -1,6 +1,5 @@
 """A model's decoder in csrc: payloads -> latents -> samples (FORMAT §3 to §8), on arrays. It needs no torch."""
 
-import math
 import os
 import threading
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ import numpy as np
 
 from .. import _C
 from . import model_file, rans
-from .model_config import LINEAR_FROM, Config
+from .model_config import Config, has_branch
 from .model_file import ModelFile
 from .threads import available
 
@@ -25,7 +24,7 @@ class Levels:
         self.config, self.levels = config, levels
 
     def has_branch(self, quality: int, shrink: int) -> bool:
-        return float(self.levels[quality - 1]) < LINEAR_FROM.get(shrink, math.inf)
+        return has_branch(float(self.levels[quality - 1]), shrink)
 
     def halo(self, quality: int, shrink: int) -> int:
         return self.config.halo if self.has_branch(quality, shrink) else 0

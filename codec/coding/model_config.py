@@ -1,5 +1,6 @@
 """What a model is made for: its configuration and the numbers that all models share (FORMAT §7). Plain Python."""
 
+import math
 from dataclasses import dataclass, fields
 
 LATENT_STRIDE = 16  # pixels per latent, each way
@@ -22,6 +23,11 @@ MAX_BLOCKS = 64  # at 1/8 and at 1/16 of the pixels
 # Where the least is above 36 dB, the branch is left out, and the picture takes a fifth to an eighth of the whole one's
 # time, most of it the entropy nets'.
 LINEAR_FROM = {4: 32, 8: 10}
+
+
+def has_branch(level: float, shrink: int) -> bool:
+    """Whether the synthesis' branch is heard at a level, in means over squares of `shrink` pixels a side."""
+    return level < LINEAR_FROM.get(shrink, math.inf)
 
 
 @dataclass(frozen=True)

@@ -294,7 +294,7 @@ def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Ca
         return held[used - values.numel() : used].view(values.shape).copy_(values)
 
     analysed = []
-    with exact_convolutions, team(len(header.tiles), codec.decoder.one_at_a_time) as ordered:
+    with exact_convolutions, team(len(header.tiles), codec.device.type != "cpu") as ordered:
         for latents in ordered(analyse, header.tiles):
             analysed.append(tuple(map(hold, latents)))
             progress(len(analysed) / (len(header.tiles) + 1))
@@ -307,7 +307,7 @@ def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Ca
             y, z = (to_float(v.to(codec.device)) for v in latents)
             return tiles.code(tuned, quality, y, z, tuned.dead_zones)[0]
 
-        with team(len(analysed), codec.decoder.one_at_a_time) as ordered:
+        with team(len(analysed), codec.device.type != "cpu") as ordered:
             return list(ordered(one, analysed))
 
     return code

@@ -87,5 +87,5 @@ def encode(
             tell()
         return data
 
-    with team(len(tiles), codec.decoder.one_at_a_time) as ordered:
+    with team(len(tiles), codec.device.type != "cpu") as ordered:
         return list(ordered(payload, tiles))

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..coding.model_config import LATENT_STRIDE, LINEAR_FROM, QUALITIES, Config
+from ..coding.model_config import LATENT_STRIDE, QUALITIES, Config, has_branch
 from ..coding.model_tensors import (
     ACCUMULATOR_LIMIT,
     HIGH,
@@ -319,14 +319,14 @@ class IntegerSynthesis(nn.Module):
         Args:
             y: float64 [B, M, h, w] that holds int16, in units of 2^-12.
             quality: 1..100.
-            level: of that quality; from LINEAR_FROM[shrink] on the branch is left out.
+            level: of that quality, for `has_branch`.
             shrink: 1, 2, 4 or 8: values are means over squares of so many pixels a side.
 
         Returns:
             int32 [B, 3, 16 h / shrink, 16 w / shrink], in units of 2^-10 of a level of 8 bits: |v| <= 2^24.
         """
         v = F.pixel_shuffle(self.shortcut(y, shrink), LATENT_STRIDE // shrink)
-        if level < LINEAR_FROM.get(shrink, math.inf):
+        if has_branch(level, shrink):
             q = torch.tensor([quality], device=y.device)
             branch = F.pixel_shuffle(self.gain(self.tail8(self.features(y, q)), q), 8)
             if shrink > 1:

@@ -8,7 +8,7 @@ synthesis is made of the integers, for encoders that ask what becomes of their s
 import os
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ class Codec:
     analysis: Analysis
     hyper_analysis: HyperAnalysis
     synthesis: Synthesis  # float32, which pixels do not hang on
-    decoder: Decoder  # what becomes of a payload
+    integer_synthesis: IntegerSynthesis  # which they do
     net: IntegerEntropyNet
     walk: Start
     tables: rans.Tables
@@ -46,6 +46,14 @@ class Codec:
     levels: Tensor  # of each quality, float32 [100], ModelFile.levels
     tune: str  # the distortion it was trained for, one of TUNES
     device: torch.device
+    nets: str  # one of segment_walk.NETS
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """What becomes of a payload; made when it is first asked for, which encoding need not."""
+        if self.nets == "native" and self.device.type == "cpu":
+            return engine.load(self.path)
+        return TorchDecoder(self.walk, self.tables, self.integer_synthesis, self.levels.cpu().numpy())
 
     def level(self, quality: int) -> Tensor:
         """What the float nets are told for a quality 1..100: float32 [1]."""
@@ -97,11 +105,6 @@ def _assembled(file: ModelFile, device: torch.device, nets: str) -> Codec:
         analysis, hyper_analysis, synthesis = Analysis(config), HyperAnalysis(config), Synthesis(config)
         net, integer_synthesis = IntegerEntropyNet(config), IntegerSynthesis(config)
     net, integer_synthesis = fill(net, "entropy"), fill(integer_synthesis, "synthesis")
-    walk = starter(net, nets)
-    if nets == "native" and device.type == "cpu":
-        decoder = engine.load(file.path)
-    else:
-        decoder = TorchDecoder(walk, file.tables, integer_synthesis, file.levels)
     floats = integer_synthesis.floats(torch.tensor(file.levels))
     return Codec(
         config=config,
@@ -110,12 +113,13 @@ def _assembled(file: ModelFile, device: torch.device, nets: str) -> Codec:
         analysis=fill(analysis, "analysis").to(memory_format=torch.channels_last),
         hyper_analysis=fill(hyper_analysis, "hyper_analysis"),
         synthesis=ready(synthesis, floats).to(memory_format=torch.channels_last),
-        decoder=decoder,
+        integer_synthesis=integer_synthesis,
         net=net,
-        walk=walk,
+        walk=starter(net, nets),
         tables=file.tables,
         dead_zones=torch.tensor(file.dead_zones, device=device),
         levels=torch.tensor(file.levels, device=device),
         tune=file.tune,
         device=device,
+        nets=nets,
     )

@@ -6,18 +6,12 @@
 #include <stdexcept>
 #include <string>
 
+#include "base/range.h"
 #include "base/transpose.h"
 #include "engine/segment.h"
 
 namespace aec {
 namespace {
-
-int in_range(int value, int low, int high, const char* name) {
-    if (value < low || value > high)
-        throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + ", allowed are " +
-                                    std::to_string(low) + " to " + std::to_string(high));
-    return value;
-}
 
 // Below, a thread's start and the waiting for it cost more than it brings.
 constexpr int kPositionsPerThread = 64;

@@ -98,13 +98,6 @@ Rect Synthesis::latents_of(const Picture& picture, const Rect& area) const {
     return {area.y0 / side, (area.y1 + side - 1) / side, area.x0 / side, (area.x1 + side - 1) / side};
 }
 
-Rect Synthesis::reads(const Picture& picture, const Rect& area) const {
-    const Rect own = latents_of(picture, area);
-    if (!picture.branch || area.empty()) return own;
-    const Rect at_eighth = {2 * own.y0, 2 * own.y1, 2 * own.x0, 2 * own.x1};
-    return Execution(program_, packed_, picture.rows, picture.columns, at_eighth).reads();
-}
-
 template <class Sample>
 void Synthesis::run(const Picture& picture, const Latents& latents, const Rect& area, Sample* out,
                     ptrdiff_t row_stride, int threads) const {

@@ -30,9 +30,6 @@ public:
         ptrdiff_t row_stride;
     };
 
-    // What of the latents `run` reads for an area, in samples of the picture.
-    Rect reads(const Picture& picture, const Rect& area) const;
-
     // out: uint8 or uint16 [area's rows][area's columns][channels], rows row_stride numbers apart. Throws invalid_argument
     // where the area is not within the picture, or the latents are not all that are read.
     template <class Sample>

@@ -1,3 +1,4 @@
+#include "base/range.h"
 #include "engine/synthesis.h"
 #include "python/bind.h"
 #include "python/tensors.h"
@@ -10,13 +11,6 @@ std::shared_ptr<Synthesis> synthesis_from(const std::map<std::string, py::array>
     const Tensors tensors = tensors_of(arrays);
     const py::gil_scoped_release release;
     return std::make_shared<Synthesis>(TransformConfig{latents, wide8, blocks8, wide16, blocks16}, tensors);
-}
-
-int in_range(int value, int low, int high, const char* name) {
-    if (value < low || value > high)
-        throw py::value_error(std::string(name) + " is " + std::to_string(value) + ", allowed are " +
-                              std::to_string(low) + " to " + std::to_string(high));
-    return value;
 }
 
 constexpr int kMaxLatents = 1 << 12, kMaxSamples = kMaxLatents * kLatentStride;  // of a picture, each way

@@ -1,0 +1,17 @@
+// Numbers that callers give.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace aec {
+
+// The value, if low <= value <= high; else throws invalid_argument.
+inline int in_range(int value, int low, int high, const char* name) {
+    if (value < low || value > high)
+        throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + ", allowed are " +
+                                    std::to_string(low) + " to " + std::to_string(high));
+    return value;
+}
+
+}  // namespace aec
