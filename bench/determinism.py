@@ -274,7 +274,7 @@ def matrix(
     import torch
 
     from codec.api import DEFAULT_EFFORT
-    from codec.coding import model_file, tiles
+    from codec.coding import model_file
     from codec.container.format import Tile
     from codec.nets import torch_codec
     from codec.picture.pixels import to_pixels
@@ -292,7 +292,7 @@ def matrix(
         for n, image in enumerate(images, 1):  # noqa: B007
             pixels = to_pixels(image)
             tile = Tile(0, 0, pixels.width, pixels.height)
-            y, z = tiles.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
+            y, z = torch_encoder.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
             np.savez(folder / f"{n - 1}.npz", y=y.numpy(), z=z.numpy())
         (folder / "job.json").write_text(
             json.dumps({"model": str(path), "quality": quality, "images": n, "wide_control": wide_control})

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from codec.coding import decoder, tiles
+from codec.coding import decoder
 from codec.container import format
 from codec.metrics import psnr
-from codec.nets import torch_codec
+from codec.nets import torch_codec, torch_encoder
 from codec.picture.pixels import to_pixels
 from codec.train import export
 from codec.train.images import load_images
@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> int:
                 floats = (255 * x_hat[0, :, :height, :width]).round_().clamp_(0, 255).to(torch.uint8)
                 header = pixels.header(quality, exported.id)
                 # With dead zones, but as the analysis gives them: as in the float pass.
-                coded = [tiles.analyse(exported, pixels, tile, quality, effort=1) for tile in header.tiles]
-                payloads = [tiles.code(exported, quality, y, z, exported.dead_zones)[0] for y, z in coded]
+                coded = [torch_encoder.analyse(exported, pixels, tile, quality, effort=1) for tile in header.tiles]
+                payloads = [torch_encoder.code(exported, quality, y, z, exported.dead_zones)[0] for y, z in coded]
                 data = format.write(header, payloads)
                 decoded = decoder.decode(exported.decoder, header, payloads)
                 area = height * width

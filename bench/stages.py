@@ -22,11 +22,11 @@ from PIL import Image
 
 import codec
 from codec.api import DEFAULT_EFFORT
-from codec.coding import model_file, payloads, tiles
+from codec.coding import model_file, payloads
 from codec.coding.decoder import latent_size
 from codec.coding.device import resolve_device
 from codec.container import format
-from codec.nets import torch_codec
+from codec.nets import torch_codec, torch_encoder
 from codec.nets.layers import exact_convolutions
 from codec.picture.pixels import to_pixels
 
@@ -90,8 +90,8 @@ def stages(model: torch_codec.Codec, picture: Image.Image, quality: int) -> dict
     pixels = to_pixels(picture)
     (tile,) = format.Header(*picture.size, quality, model.id).tiles
     size = latent_size(tile)
-    timed("encode: analysis, hyper-analysis", lambda: tiles.analyse(model, pixels, tile, quality, effort=1))
-    y, z = timed("encode: refinement", lambda: tiles.analyse(model, pixels, tile, quality, DEFAULT_EFFORT))
+    timed("encode: analysis, hyper-analysis", lambda: torch_encoder.analyse(model, pixels, tile, quality, effort=1))
+    y, z = timed("encode: refinement", lambda: torch_encoder.analyse(model, pixels, tile, quality, DEFAULT_EFFORT))
     times["encode: refinement"] -= times["encode: analysis, hyper-analysis"]
     chosen = timed(
         "encode: entropy nets, quantisation",

@@ -1,4 +1,4 @@
-"""`encode`, `decode`, `inspect`: what the package is imported for. torch is for networks that encode, and for GPUs."""
+"""`encode`, `decode`, `inspect`: what the package is imported for. torch is for GPUs, and for efforts that refine."""
 
 import math
 import numbers
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .coding.decoder import Decoder
-    from .nets.torch_codec import Codec
+    from .coding.tiles import Encoder
     from .picture.pixels import Pixels
 
 TILE = 1024
@@ -126,14 +126,11 @@ def encode(
             files.append(stored.original(pixels, source))
         files = [file for file in files if file and len(file) <= limit]  # what is exact has no need of more bytes
     if not files:
-        import torch
+        from .coding import model_file, tiles
 
-        from .coding import model_file
-        from .nets import torch_codec
-
-        codec = torch_codec.load(model_file.find(model), torch.device(resolve_device(device)))
+        encoder = tiles.encoder_for(model_file.find(model), resolve_device(device), effort)
         wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality)
-        files.append(_by_network(codec, pixels, wanted, progress))
+        files.append(_by_network(encoder, pixels, wanted, progress))
         if files[0] is None or limit is None and stored.may_take_less(pixels, len(files[0])):
             files.append(stored.lossless(pixels, effort, exact=False))
     if limit is None and source is not None and len(source) < min(map(len, filter(None, files))):
@@ -153,16 +150,18 @@ class _Wanted:
     alpha_quality: int
 
 
-def _by_network(codec: "Codec", pixels: "Pixels", wanted: _Wanted, progress: Callable[[float], None]) -> bytes | None:
+def _by_network(
+    encoder: "Encoder", pixels: "Pixels", wanted: _Wanted, progress: Callable[[float], None]
+) -> bytes | None:
     """A file; None if no quality is as good as wanted. Raises ValueError if none is as small as wanted."""
     from .coding import tiles
     from .picture import alpha
 
-    header = pixels.header(wanted.quality, codec.id, TILE)
+    header = pixels.header(wanted.quality, encoder.file.id, TILE)
     alphas = [] if pixels.alpha is None else alpha.encode(pixels.alpha, header.tiles, wanted.alpha_quality)
     blocks = pixels.metadata.blocks()
     if wanted.n_bytes is None and wanted.psnr is None and wanted.ssimulacra2 is None:
-        payloads = tiles.encode(codec, pixels, header, wanted.effort, progress)
+        payloads = tiles.encode(encoder, pixels, header, wanted.effort, progress)
     else:
         from .coding import targets
 
@@ -171,7 +170,7 @@ def _by_network(codec: "Codec", pixels: "Pixels", wanted: _Wanted, progress: Cal
         other_bytes = len(format.write(header, least, alphas, blocks)) - alone
         target = targets.Target(wanted.n_bytes, wanted.psnr, wanted.ssimulacra2)
         try:
-            header, payloads = targets.encode(codec, pixels, header, wanted.effort, target, other_bytes, progress)
+            header, payloads = targets.encode(encoder, pixels, header, wanted.effort, target, other_bytes, progress)
         except targets.OutOfReach:
             if wanted.n_bytes is not None:
                 raise

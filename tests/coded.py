@@ -22,7 +22,7 @@ def file_of(
 ) -> bytes:
     """The same of Pixels."""
     header = pixels.header(quality, codec.id, side)
-    payloads, alphas = tiles.encode(codec, pixels, header, effort, progress), []
+    payloads, alphas = tiles.encode(codec.encoder, pixels, header, effort, progress), []
     if pixels.alpha is not None:
         alphas = alpha.encode(pixels.alpha, header.tiles, 100)
     return format.write(header, payloads, alphas, pixels.metadata.blocks())

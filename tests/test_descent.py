@@ -7,12 +7,12 @@ import pytest
 import torch
 from photos import astronaut
 
-from codec.coding import model_file, tiles
+from codec.coding import model_file
 from codec.coding.model_config import Config
 from codec.coding.perceptual_refinement import REFINED_FOR
 from codec.coding.refinement import ITERATIONS
 from codec.container import format
-from codec.nets import losses, torch_codec
+from codec.nets import losses, torch_codec, torch_encoder
 from codec.nets.model import Model, level_lambda
 from codec.picture.pixels import to_pixels
 from codec.picture.ssimulacra2 import ssimulacra2
@@ -82,7 +82,7 @@ def test_tiles_are_refined_apart_and_repeatably(eye):
 def test_progress_is_called_after_each_step(eye, effort):
     pixels, calls = to_pixels(photos.photo(20, 30)), []
     (tile,) = format.Header(30, 20, 50, eye.id).tiles
-    tiles.analyse(eye, pixels, tile, 50, effort, lambda: calls.append(1))
+    torch_encoder.analyse(eye, pixels, tile, 50, effort, lambda: calls.append(1))
     assert len(calls) == ITERATIONS["eye"][effort]
 
 

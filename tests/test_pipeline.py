@@ -19,7 +19,7 @@ from codec.coding import decoder, tiles
 from codec.coding.threads import MOST_AT_ONCE, team
 from codec.container.format import Tile
 from codec.errors import CorruptError
-from codec.nets import torch_codec
+from codec.nets import torch_codec, torch_encoder
 from codec.nets.integer_synthesis import samples as rounded
 from codec.picture.pixels import to_pixels
 
@@ -39,7 +39,7 @@ def made(codec, height, width, tile, quality=60, gray=False, seed=0):
     image = photos.photo(height, width, seed)
     pixels = to_pixels(image[..., 0].copy() if gray else image)
     header = pixels.header(quality, codec.id, tile)
-    return header, tiles.encode(codec, pixels, header, effort=2)
+    return header, tiles.encode(codec.encoder, pixels, header, effort=2)
 
 
 def net_of(codec):
@@ -92,7 +92,7 @@ def test_strips_and_threads_change_no_bit(shipped, threads, height, width, tile,
     whole = samples_of(synthesised(shipped, header, payloads)[..., :height, :width], gray)
     for n in (1, 2, 3, 7):
         threads(n)
-        assert tiles.encode(shipped, pixels, header, effort=2) == payloads
+        assert tiles.encode(shipped.encoder, pixels, header, effort=2) == payloads
         assert np.array_equal(decoder.decode(shipped.decoder, header, payloads), whole)
 
 
@@ -107,7 +107,7 @@ def test_networks_give_the_same_bits_on_any_number_of_threads(shipped, threads, 
     results = []
     for n in (1, 2, 3):
         threads(n)
-        y, z = tiles.analyse(shipped, pixels, tile, 60, effort=2)
+        y, z = torch_encoder.analyse(shipped, pixels, tile, 60, effort=2)
         grid = y.mul(64).round().div(64)[None].contiguous(memory_format=torch.channels_last)
         results.append((y, z, shipped.synthesis(grid, torch.tensor([60.0]))))
     for other in results[1:]:
@@ -120,7 +120,7 @@ def test_refinement_is_the_same_on_any_number_of_threads(shipped, threads):
     files = []
     for n in (1, 2, 4):
         threads(n)
-        files.append(tiles.encode(shipped, pixels, header, effort=4))
+        files.append(tiles.encode(shipped.encoder, pixels, header, effort=4))
     assert files[0] == files[1] == files[2]
 
 
@@ -196,7 +196,7 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 side = int(sys.argv[2])
 pixels = Pixels(numpy.broadcast_to(numpy.uint8(99), (side, side, 3)))
 header = pixels.header(50, codec.id)
-payloads = tiles.encode(codec, pixels, header, 2)
+payloads = tiles.encode(codec.encoder, pixels, header, 2)
 encoded = peak()
 assert decoder.decode(codec.decoder, header, payloads).shape == (side, side, 3)
 print(encoded, peak())

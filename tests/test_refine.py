@@ -16,11 +16,11 @@ from photos import astronaut, photo
 
 import codec
 from codec.api import EFFORTS
-from codec.coding import refinement, tiles
+from codec.coding import refinement
 from codec.coding.model_config import TUNES
 from codec.coding.refinement import ITERATIONS, THOROUGH
 from codec.container import format
-from codec.nets import torch_codec
+from codec.nets import torch_codec, torch_encoder
 from codec.nets.coding_order import positions
 from codec.nets.model import bits_of, level_lambda
 from codec.picture.pixels import to_pixels
@@ -50,7 +50,9 @@ def unrefined_loss(model, image, quality, dead_zones=True):
     header = pixels.header(quality, model.id)
     (tile,) = header.tiles
     zones = model.dead_zones if dead_zones else torch.zeros_like(model.dead_zones)
-    payload, _ = tiles.code(model, quality, *tiles.analyse(model, pixels, tile, quality, effort=1), zones)
+    payload, _ = torch_encoder.code(
+        model, quality, *torch_encoder.analyse(model, pixels, tile, quality, effort=1), zones
+    )
     return loss_of(model, image, quality, format.write(header, [payload]))
 
 
@@ -165,8 +167,8 @@ def test_same_picture_same_bytes(psnr_model, effort):
 def test_effort_1_is_the_analysis_alone(psnr_model):
     pixels = to_pixels(photo(48, 64))
     tile = format.Header(64, 48, 50, psnr_model.id).tiles[0]
-    y, _ = tiles.analyse(psnr_model, pixels, tile, 50, 1, pytest.fail)
-    refined, _ = tiles.analyse(psnr_model, pixels, tile, 50, 2)
+    y, _ = torch_encoder.analyse(psnr_model, pixels, tile, 50, 1, pytest.fail)
+    refined, _ = torch_encoder.analyse(psnr_model, pixels, tile, 50, 2)
     assert y.shape == refined.shape and not torch.equal(y, refined)
 
 
@@ -195,7 +197,7 @@ def test_progress_is_called_after_each_iteration(psnr_model):
     for effort, n in ITERATIONS["mse"].items():
         pixels, calls = to_pixels(photo(20, 30)), []
         tile = format.Header(30, 20, 50, psnr_model.id).tiles[0]
-        tiles.analyse(psnr_model, pixels, tile, 50, effort, lambda: calls.append(1))  # noqa: B023
+        torch_encoder.analyse(psnr_model, pixels, tile, 50, effort, lambda: calls.append(1))  # noqa: B023
         assert len(calls) == n
 
 

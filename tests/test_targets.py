@@ -28,7 +28,7 @@ PICTURES = {
 
 def plain(codec, pixels, quality, effort=2, tile=1024):
     header = pixels.header(quality, codec.id, tile)
-    return header, tiles.encode(codec, pixels, header, effort)
+    return header, tiles.encode(codec.encoder, pixels, header, effort)
 
 
 def size(header, payloads):
@@ -162,7 +162,7 @@ def test_pictures_with_a_side_below_8_have_no_score(shipped):
 
 
 def test_latents_are_of_a_level_near_that_of_each_trial(shipped, monkeypatch):
-    analysed, analyse = [], tiles.analyse
+    analysed, analyse = [], torch_encoder.analyse
 
     def noted(codec, pixels, tile, quality, **options):
         analysed.append(float(shipped.level(quality)))
@@ -213,7 +213,7 @@ def test_what_any_file_has_gets_the_smallest(shipped, target):
 
 def test_for_a_size_the_picture_is_analysed_once_or_twice_and_again_for_refined_files(model, monkeypatch):
     """Apart from a sample of an eighth of it; of refined files on average the first or second is right."""
-    areas, analyse = [], tiles.analyse
+    areas, analyse = [], torch_encoder.analyse
 
     def counted(codec, pixels, tile, *rest, **options):
         areas.append(tile.width * tile.height)

@@ -8,7 +8,7 @@ from ..coding.device import check_device
 from ..container import format
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "ki": 2**10, "mi": 2**20}
-MEASURES = ("mse", "ms-ssim", "ssimulacra2")  # those of losses.py, which needs torch
+MEASURES = ("mse", "ms-ssim", "ssimulacra2", "xyb")  # those of losses.py, which needs torch
 SCALES = {"1": 1, "1/2": 1 / 2, "1/4": 1 / 4, "1/8": 1 / 8}
 
 

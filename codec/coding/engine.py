@@ -1,5 +1,6 @@
-"""A model's decoder in csrc: payloads -> latents -> samples (FORMAT §3 to §8), on arrays. It needs no torch."""
+"""A model in csrc, on arrays, without torch: payloads -> latents -> samples (FORMAT §3 to §8), and back."""
 
+import copy
 import os
 import threading
 from collections.abc import Mapping
@@ -9,12 +10,22 @@ from pathlib import Path
 import numpy as np
 
 from .. import _C
+from ..container.format import Tile
+from ..errors import ModelError
+from ..picture.pixels import Pixels
 from . import model_file, rans
-from .model_config import Config, has_branch
+from .decoder import latent_size, window
+from .model_config import HYPER_STRIDE, LATENT_STRIDE, Config, has_branch
 from .model_file import ModelFile
 from .threads import available
+from .tile_input import tile_input
 
 _LOADING = threading.Lock()
+
+
+def _widths(config: Config) -> dict[str, int]:
+    """Sizes of the transforms."""
+    return {name: getattr(config, name) for name in ("latents", "wide8", "blocks8", "wide16", "blocks16")}
 
 
 class Levels:
@@ -36,14 +47,9 @@ class Synthesis(Levels):
     def __init__(self, config: Config, levels: np.ndarray, tensors: Mapping[str, np.ndarray]):
         super().__init__(config, levels)
         integers = {k.removeprefix("synthesis."): v for k, v in tensors.items() if k.startswith("synthesis.")}
-        self._handle = _C.Synthesis(
-            {k: v for k, v in integers.items() if not k.endswith(".fraction")},  # which say nothing of samples
-            latents=config.latents,
-            wide8=config.wide8,
-            blocks8=config.blocks8,
-            wide16=config.wide16,
-            blocks16=config.blocks16,
-        )
+        # Fractions say nothing of samples.
+        integers = {k: v for k, v in integers.items() if not k.endswith(".fraction")}
+        self._handle = _C.Synthesis(integers, **_widths(config))
 
     def run(self, latents, at, size, quality, shrink, origin, out) -> None:
         self._handle.run(
@@ -71,9 +77,13 @@ class Engine:
         self._nets = _C.Nets(integers, latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps)
         self.synthesis = Synthesis(c, file.levels, file.tensors)
 
+    def walk(self, quality: int, rows: int, columns: int) -> _C.Walk:
+        """At its start, for a tile of so many latents."""
+        return _C.Walk(self._nets, quality, rows, columns, available())
+
     def read(self, quality: int, rows: int, columns: int, payload: bytes | memoryview) -> np.ndarray:
         threads = available()
-        walk, decoder = _C.Walk(self._nets, quality, rows, columns, threads), rans.Decoder(self._tables, payload)
+        walk, decoder = self.walk(quality, rows, columns), rans.Decoder(self._tables, payload)
         for k in range(walk.segments):
             indexes = np.empty(walk.segment_size(k), np.uint8)
             walk.predict(k, indexes)
@@ -86,6 +96,88 @@ class Engine:
 
     def samples(self, channels: int, rows: int, columns: int, kind: str) -> None:
         return None
+
+
+class Encoder:
+    """`tiles.Encoder` on the CPU, for efforts that choose symbols once."""
+
+    one_at_a_time = False
+
+    def __init__(self, file: ModelFile):
+        c = self.config = file.config
+        self.file, self.dead_zones = file, file.dead_zones
+
+        def tensors(net: str) -> dict[str, np.ndarray]:
+            named = {k.removeprefix(f"{net}."): v for k, v in file.tensors.items() if k.startswith(f"{net}.")}
+            return {k: v for k, v in named.items() if not k.endswith(".fraction")}
+
+        try:
+            self._analysis = _C.Analysis(tensors("analysis"), **_widths(c))
+            self._hyper_analysis = _C.HyperAnalysis(
+                tensors("hyper_analysis"), latents=c.latents, context=c.context, hyper=c.hyper
+            )
+        except ValueError as e:
+            raise ModelError(f"{file.path}: not a model this aec can run: {e}") from None
+
+    @property
+    def decoder(self) -> Engine:
+        return _engine_of(self.file)
+
+    def with_dead_zones(self, dead_zones: np.ndarray) -> "Encoder":
+        other = copy.copy(self)
+        other.dead_zones = dead_zones
+        return other
+
+    def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
+        """Those of an area of the picture whose left and top are multiples of 16: int16 [h, w, M]."""
+        (height, width), whole = latent_size(area), latent_size(Tile(0, 0, pixels.width, pixels.height))
+        at, halo = (area.y // LATENT_STRIDE, area.x // LATENT_STRIDE), self.config.halo
+        (y0, y1, _), (x0, x1, _) = window(at[0], height, whole[0], halo), window(at[1], width, whole[1], halo)
+        around = Tile(*(LATENT_STRIDE * n for n in (x0, y0, x1 - x0, y1 - y0)))
+        return self._analysis.run(
+            tile_input(pixels, around),
+            at=(y0, x0),
+            picture=whole,
+            quality=quality,
+            area=(*at, height, width),
+            threads=available(),
+        )
+
+    def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray:
+        """Those of a tile's latents: int16 [ceil(h/4), ceil(w/4), Z]."""
+        bottom, right = (-n % HYPER_STRIDE for n in y.shape[:2])
+        if bottom or right:
+            y = np.pad(y, ((0, bottom), (0, right), (0, 0)), mode="edge")
+        return self._hyper_analysis.run(y, quality=quality, threads=available())
+
+    def analyse(self, pixels, tile, quality, effort=1, progress=None) -> tuple[np.ndarray, np.ndarray]:
+        y = self.latents(pixels, tile, quality)
+        return y, self.hyperlatents(y, quality)
+
+    def code(self, quality: int, y: np.ndarray, z: np.ndarray) -> bytes:
+        engine, threads = self.decoder, available()
+        walk, none = engine.walk(quality, *y.shape[:2]), np.zeros_like(self.dead_zones)
+        symbols, indexes = [], []
+        for k in range(walk.segments):
+            n = walk.segment_size(k)
+            indexes.append(np.empty(n, np.uint8))
+            symbols.append(np.empty(n, np.int16))
+            walk.predict(k, indexes[-1])
+            walk.choose(k, y if k else z, self.dead_zones if k else none, symbols[-1])
+        lengths = list(map(len, symbols))
+        return rans.encode(np.concatenate(symbols), np.concatenate(indexes), lengths, self.file.tables, threads=threads)
+
+
+def encoder(path: Path) -> Encoder:
+    """Ready to encode; cached as `model_file.load`. Raises ModelError as that does, or if its encoder cannot be run."""
+    file = model_file.load(path)
+    with _LOADING:
+        return _encoder(file)
+
+
+@lru_cache(maxsize=4)
+def _encoder(file: ModelFile) -> Encoder:
+    return Encoder(file)
 
 
 def load(path: Path) -> Engine:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cdf_tables import INDEX_COUNT, MAX_LIMIT
-from .model_config import KNOTS, LATENT_STRIDE, QUALITIES, Config
+from .model_config import LATENT_STRIDE, QUALITIES, Config
 
 LOW, HIGH = -(2**15), 2**15 - 1  # of weights and activations
 MAX_SHIFT = 20
 MIN_SHORTCUT_SHIFT, MAX_GAIN_SHIFT = 2, 30
 PIXEL_BITS = 10  # samples are rounded from units of 2^-10 of a level of 8 bits
+# What encoders read: PIXEL_UNIT for each level of 8 bits, 0 between black and white, and never more than LARGEST_PIXEL.
+PIXEL_UNIT, LARGEST_PIXEL = 32, 2**12
 MIN_FRACTION, MAX_FRACTION = -7, 20  # bits, of what a convolution of the synthesis makes
 ACCUMULATOR_LIMIT = 2**31 - 2**17  # leaves room for a quality vector and a stored tensor, 2^15 each
 
@@ -26,22 +28,29 @@ class Form:
 
 
 class _Net:
-    """The tensors of one net, layer by layer; `nets.layers` and `nets.integer` say what the layers do."""
+    """The tensors of one net, layer by layer; `nets.layers` and `nets.integer` say what the layers do.
 
-    def __init__(self, prefix: str, integers: bool):
-        self.prefix, self.integers, self.forms = prefix, integers, {}
+    Args:
+        scaled: whether its stored tensors have units of their own (`nets.scaled`).
+    """
+
+    def __init__(self, prefix: str, scaled: bool = True):
+        self.prefix, self.scaled, self.forms = prefix, scaled, {}
 
     def convolution(self, name: str, outputs: int, inputs: int, side: int = 1) -> None:
-        weight, bias = ("int16", "int32") if self.integers else ("float16", "float16")
-        self.forms[f"{self.prefix}.{name}.weight"] = Form(weight, (outputs, inputs, side, side))
-        self.forms[f"{self.prefix}.{name}.bias"] = Form(bias, (outputs,))
-        if self.integers:
-            self.forms[f"{self.prefix}.{name}.shift"] = Form("uint8", (outputs,))
+        self.forms[f"{self.prefix}.{name}.weight"] = Form("int16", (outputs, inputs, side, side))
+        self.forms[f"{self.prefix}.{name}.bias"] = Form("int32", (outputs,))
+        self.forms[f"{self.prefix}.{name}.shift"] = Form("uint8", (outputs,))
+        if self.scaled:
+            self.forms[f"{self.prefix}.{name}.fraction"] = Form("int8", (1,))
 
     def vector(self, name: str, channels: int) -> None:
-        """A quality vector: a row for each quality in integers, for each knot in floats."""
-        kind, dtype, rows = ("table", "int16", QUALITIES) if self.integers else ("knots", "float16", KNOTS)
-        self.forms[f"{self.prefix}.{name}.{kind}"] = Form(dtype, (rows, channels))
+        """A quality vector: a row for each quality."""
+        self.forms[f"{self.prefix}.{name}.table"] = Form("int16", (QUALITIES, channels))
+
+    def gain(self, channels: int, shifts: int) -> None:
+        self.vector("gain", channels)
+        self.forms[f"{self.prefix}.gain.shift"] = Form("uint8", (shifts,))
 
     def block(self, name: str, n: int) -> None:
         self.convolution(f"{name}.space_in", n, n)
@@ -68,26 +77,25 @@ def forms(config: Config) -> dict[str, Form]:
 
 
 def _analysis(c: Config) -> dict[str, Form]:
-    net = _Net("analysis", integers=False)
+    net = _Net("analysis")
     net.convolution("shortcut", c.latents, 3 * LATENT_STRIDE**2)
     net.convolution("head8", c.wide8, 3 * 64)
     net.convolution("head16", c.wide16, 4 * c.wide8)
     net.convolution("tail", c.latents, c.wide16)
-    net.vector("log_gain", c.latents)
+    net.gain(c.latents, shifts=c.latents)
     _bodies(net, c)
     return net.forms
 
 
 def _synthesis(c: Config) -> dict[str, Form]:
-    net = _Net("synthesis", integers=True)
+    net = _Net("synthesis")
     net.convolution("shortcut", 3 * LATENT_STRIDE**2, c.latents)
     net.convolution("head16", c.wide16, c.latents)
     net.convolution("tail16", 4 * c.wide8, c.wide16)
     net.convolution("tail8", 3 * 64, c.wide8)
+    net.gain(3 * 64, shifts=1)
     _bodies(net, c)
-    fractions = {n.removesuffix("weight") + "fraction": Form("int8", (1,)) for n in net.forms if n.endswith(".weight")}
-    gain = {"synthesis.gain.table": Form("int16", (QUALITIES, 3 * 64)), "synthesis.gain.shift": Form("uint8", (1,))}
-    return net.forms | fractions | gain
+    return net.forms
 
 
 def _bodies(net: _Net, c: Config) -> None:
@@ -98,7 +106,7 @@ def _bodies(net: _Net, c: Config) -> None:
 
 
 def _hyper_analysis(c: Config) -> dict[str, Form]:
-    net, n = _Net("hyper_analysis", integers=False), c.context
+    net, n = _Net("hyper_analysis"), c.context
     net.convolution("head", n, c.latents)
     net.vector("quality", n)
     net.block("body", n)
@@ -110,7 +118,7 @@ def _hyper_analysis(c: Config) -> dict[str, Form]:
 
 
 def _entropy(c: Config) -> dict[str, Form]:
-    net, n = _Net("entropy.net", integers=True), c.context
+    net, n = _Net("entropy.net", scaled=False), c.context
     net.convolution("head", n, c.hyper)
     net.vector("quality", n)
     for stride in (4, 2, 1):
@@ -141,6 +149,8 @@ def check_forms(config: Config, tensors: Mapping[str, np.ndarray]) -> None:
     """
     if "synthesis.whiten" in tensors:
         raise ValueError("its synthesis is floating point: it is of version 1 of the format, and must be exported anew")
+    if "analysis.log_gain.knots" in tensors:
+        raise ValueError("its analysis is floating point: it must be exported anew, from a checkpoint of its training")
     wanted = forms(config)
     for name, form in wanted.items():
         if name not in tensors:
@@ -153,7 +163,7 @@ def check_forms(config: Config, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def check_integers(tensors: Mapping[str, np.ndarray]) -> None:
-    """Check the numbers of the entropy nets, of the synthesis, or of both.
+    """Check the numbers of the entropy nets, of the synthesis, or of both. (An encoder's are checked as it is made.)
 
     Raises:
         ValueError: a number is out of its range, or an accumulator could overflow.
@@ -217,13 +227,14 @@ def shortcut_bound(weight: np.ndarray, bias: np.ndarray, shift: int) -> float:
     return float(max((255 * sums).max(), whole.max()))
 
 
-def accumulator_bound(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Largest magnitude that an accumulator can reach for any int16 input: float64 [O], exact for integers.
+def accumulator_bound(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, largest: int = -LOW) -> np.ndarray:
+    """Largest magnitude that an accumulator can reach: float64 [O], exact for integers.
 
     Args:
         weight: integers [O, I, height, width] of any type.
         bias: integers [O] of any type.
         shift: integers [O], or one for all.
+        largest: magnitude of an input; that of int16.
     """
     sums = np.abs(weight, dtype=np.float64).sum((1, 2, 3))
-    return sums * -LOW + np.abs(bias, dtype=np.float64) + np.floor(np.exp2(shift - 1.0))
+    return sums * largest + np.abs(bias, dtype=np.float64) + np.floor(np.exp2(shift - 1.0))

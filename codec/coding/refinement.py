@@ -26,27 +26,16 @@ from ..nets.layers import exact_convolutions, fast_convolutions, pointwise
 from ..nets.model import bits_of, level_lambda
 from ..nets.torch_codec import Codec
 from . import payloads
+from .efforts import iterations
 from .model_config import LATENT_STRIDE
 from .perceptual_refinement import descend
 
-# How often symbols are chosen anew, by what a model is trained for and by effort. (A model for MS-SSIM alone is left
-# as it is.)
-ITERATIONS = {
-    "mse": {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 6, 7: 8, 8: 12, 9: 16},
-    "eye": {1: 0, 2: 0, 3: 1, 4: 2, 5: 4, 6: 6, 7: 8, 8: 12, 9: 16},
-    "ms-ssim": dict.fromkeys(range(1, 10), 0),
-}
 # From this effort on the slope comes through all of the synthesis, and what is kept is the best by real bytes. Below,
 # through the shortcut alone, for which a synthesis is enough, and unchecked: the first time that does as well
 # (bench/ablations.md).
 THOROUGH = 3
 # How far from its symbol a latent is handed on, in steps, towards where it would best be: short of the next symbol.
 NEAR = 0.45
-
-
-def iterations(codec: Codec, effort: int) -> int:
-    """How often symbols are chosen anew for a model."""
-    return ITERATIONS[codec.tune][effort]
 
 
 @torch.inference_mode(False)  # whose tensors the caller may hand in, but autograd cannot take
@@ -82,7 +71,7 @@ def refine(
         arguments alone on one machine.
     """
     target = best = y[:, inside[0], inside[1]]
-    n, thorough = iterations(codec, effort), effort >= THOROUGH
+    n, thorough = iterations(codec.tune, effort), effort >= THOROUGH
     if not n:
         return target
     if codec.tune == "eye":

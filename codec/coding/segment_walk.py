@@ -164,7 +164,8 @@ class CpuWalk:
 
     def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
         symbols = np.empty(self._handle.segment_size(k), np.int16)
-        self._handle.choose(k, values.numpy(), dead_zones.numpy(), symbols)
+        fixed = to_fixed(values).permute(1, 2, 0).to(torch.int16).contiguous()
+        self._handle.choose(k, fixed.numpy(), dead_zones.numpy(), symbols)
         return torch.from_numpy(symbols)
 
     def accept(self, k: int, symbols: Tensor) -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .. import _C
+from ..nets.integer import to_fixed
 from .model_config import HYPER_STRIDE, Config
 from .rans_cuda import launch_site
 
@@ -72,7 +73,8 @@ class CudaWalk:
         self._check(dead_zones, torch.int16, torch.Size([_C.INDEX_COUNT]))
         self._expect("fill", k)
         symbols = self._empty(self._indexes.shape, torch.int16)
-        dead_zones = dead_zones.contiguous()  # a name: a copy must outlive the launch
+        # Names: copies must outlive the launch.
+        values, dead_zones = to_fixed(values).to(torch.int16), dead_zones.contiguous()
         given = self._indexes.data_ptr(), values.data_ptr(), values.stride(), dead_zones.data_ptr()
         self._handle.choose(k, *given, symbols.data_ptr(), *launch_site(self.device))
         return symbols

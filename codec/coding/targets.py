@@ -20,22 +20,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..container import format
 from ..container.format import Header, Tile
-from ..nets.integer import to_fixed, to_float
-from ..nets.layers import exact_convolutions
-from ..nets.torch_codec import Codec
 from ..picture import fidelity
 from ..picture.pixels import Pixels
 from ..picture.ssimulacra2 import MIN_SIDE
 from . import decoder, tiles
+from .efforts import iterations
 from .knob_search import HIGHEST, Goal, Trial, find
-from .model_config import HYPER_STRIDE
-from .refinement import iterations
+from .model_config import HYPER_STRIDE, Config
 from .threads import team
+from .tiles import Encoder
 
 LEVELS = (1.0, 25.0, 50.0, 75.0, 100.0)
 LOG_BYTES_SLOPE, DB_SLOPE = (0.051, 0.047, 0.034, 0.026, 0.023), (0.1, 0.14, 0.18, 0.16, 0.11)  # there, by level
@@ -69,13 +65,13 @@ class Target:
     psnr: float | None = None
     ssimulacra2: float | None = None
 
-    def goal(self, codec: Codec, unrefined: bool = False) -> Goal:
+    def goal(self, levels: np.ndarray, unrefined: bool = False) -> Goal:
         """Logarithms of bytes, dB or points that are right; as wide as 2 to 3 % of the bytes.
 
         Args:
+            levels: of the model's qualities, float [100].
             unrefined: of files that are to be refined later.
         """
-        levels = codec.levels.cpu().numpy()
         rise = np.gradient(levels)
         if self.bytes is not None:
             most = math.log(max(1, self.bytes))
@@ -110,7 +106,7 @@ class _Task:
         area, gain: of a sample, what the payloads are multiplied by, and what is added to the PSNR, in dB.
     """
 
-    codec: Codec
+    encoder: Encoder
     pixels: Pixels
     target: Target
     other_bytes: int
@@ -120,10 +116,10 @@ class _Task:
 
     def level(self, knob: float) -> float:
         """That of the knob's quality."""
-        return float(self.codec.level(_setting(self.codec, knob)[1]))
+        return float(self.encoder.file.levels[_setting(self.encoder, knob)[1] - 1])
 
     def header(self, knob: float) -> Header:
-        return self.pixels.header(_setting(self.codec, knob)[1], self.codec.id, self.tile)
+        return self.pixels.header(_setting(self.encoder, knob)[1], self.encoder.file.id, self.tile)
 
     def trial(self, knob: float, payloads: list[bytes]) -> _File:
         header = replace(self.header(knob), alpha=False)
@@ -132,9 +128,9 @@ class _Task:
             size = n * self.area + len(format.write(header, payloads)) - n + self.other_bytes
             return _File(knob, math.log(size), payloads)
         if self.target.psnr is not None:
-            decoded = decoder.decode(self.codec.decoder, header, payloads)
+            decoded = decoder.decode(self.encoder.decoder, header, payloads)
             return _File(knob, fidelity.psnr(self.pixels, decoded) + self.gain, payloads)
-        decoded = decoder.decode(self.codec.decoder, replace(header, depth=8), payloads)
+        decoded = decoder.decode(self.encoder.decoder, replace(header, depth=8), payloads)
         return _File(knob, fidelity.score(self.pixels, decoded), payloads)
 
     def sample(self) -> "_Task":
@@ -156,20 +152,20 @@ class _Task:
         return replace(self, pixels=pixels, area=TORN_BYTES * height * width / (n * CELL) ** 2, gain=TORN_DB)
 
 
-def _setting(codec: Codec, knob: float) -> tuple[Codec, int]:
-    """The codec with the dead zones, and the quality, that the knob stands for.
+def _setting(encoder: Encoder, knob: float) -> tuple[Encoder, int]:
+    """The encoder with the dead zones, and the quality, that the knob stands for.
 
     Below 1 it goes on by levels.
     """
-    quality, levels = min(100, max(1, round(knob))), codec.levels.cpu().numpy()
+    quality, levels = min(100, max(1, round(knob))), encoder.file.levels
     level = levels[quality - 1]
     missing = level - np.interp(knob, np.arange(1, 101), levels) + max(0, 1 - knob)
     width = max(0, 1 + missing * (0.1 + 0.005 * level))
-    return replace(codec, dead_zones=(codec.dead_zones * width).round().to(torch.int16)), quality
+    return encoder.with_dead_zones(np.rint(encoder.file.dead_zones * width).astype(np.int16)), quality
 
 
 def encode(
-    codec: Codec,
+    encoder: Encoder,
     pixels: Pixels,
     header: Header,
     effort: int,
@@ -200,16 +196,17 @@ def encode(
             f"target of SSIMULACRA 2 {target.ssimulacra2}: this picture of {pixels.width}x{pixels.height} has none; "
             f"both sides must be at least {MIN_SIDE}"
         )
-    task, goal, stage = _Task(codec, pixels, target, other_bytes, header.tile), target.goal(codec), _stages(progress)
-    if iterations(codec, effort):
-        start = _among_latents(task, target.goal(codec, unrefined=True), stage).knob
+    task, levels = _Task(encoder, pixels, target, other_bytes, header.tile), encoder.file.levels
+    goal, stage = target.goal(levels), _stages(progress)
+    if iterations(encoder.file.tune, effort):
+        start = _among_latents(task, target.goal(levels, unrefined=True), stage).knob
         trial = find(partial(_refined, task, effort, stage), goal, start)
     else:
         trial = _among_latents(task, goal, stage)
     if not goal.met(trial.value):
         raise target.missed(trial.value)
     progress(1.0)
-    return replace(header, quality=_setting(codec, trial.knob)[1]), trial.payloads
+    return replace(header, quality=_setting(encoder, trial.knob)[1]), trial.payloads
 
 
 # Begins a stage of the work: what to tell the share of it that is done.
@@ -249,15 +246,8 @@ def _start(task: _Task, goal: Goal) -> float:
 
 def _refined(task: _Task, effort: int, stage: _Stage, knob: float) -> _File:
     """A file that takes as long as one of a given quality."""
-    tuned, _ = _setting(task.codec, knob)
+    tuned, _ = _setting(task.encoder, knob)
     return task.trial(knob, tiles.encode(tuned, task.pixels, task.header(knob), effort, stage()))
-
-
-def _numbers(codec: Codec, tile: Tile) -> int:
-    """How many latents and hyperlatents a tile has."""
-    height, width = decoder.latent_size(tile)
-    n_hyper = codec.config.hyper * -(-height // HYPER_STRIDE) * -(-width // HYPER_STRIDE)
-    return codec.config.latents * height * width + n_hyper
 
 
 def _coder(task: _Task, stage: _Stage) -> Callable[[float], list[bytes]]:
@@ -277,37 +267,37 @@ def _coder(task: _Task, stage: _Stage) -> Callable[[float], list[bytes]]:
 
 def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Callable[[float], list[bytes]]:
     """Analyse the task's picture, at the knob's quality; what codes these latents at any knob."""
-    codec, header = task.codec, task.header(knob)
+    encoder, header = task.encoder, task.header(knob)
 
-    @torch.inference_mode()
-    def analyse(tile: Tile) -> tuple[Tensor, ...]:
-        y_and_z = tiles.analyse(codec, task.pixels, tile, header.quality, effort=1)
-        return tuple(to_fixed(v).to(torch.int16).cpu() for v in y_and_z)
+    def analyse(tile: Tile) -> tuple[np.ndarray, ...]:
+        return encoder.analyse(task.pixels, tile, header.quality, 1, lambda: None)
 
-    # What the quantiser makes of them anyhow, int16 in units of 2^-12: 4 bytes for each pixel of the picture. In one
-    # piece, for many would lie scattered among what comes and goes meanwhile, and take up more memory.
-    held, used = torch.empty(sum(_numbers(codec, tile) for tile in header.tiles), dtype=torch.int16, device="cpu"), 0
+    # 4 bytes for each pixel of the picture. In one piece, for many would lie scattered among what comes and goes
+    # meanwhile, and take up more memory.
+    held, used = np.empty(sum(_numbers(encoder.file.config, tile) for tile in header.tiles), np.int16), 0
 
-    def hold(values: Tensor) -> Tensor:
+    def hold(values: np.ndarray) -> np.ndarray:
         nonlocal used
-        used += values.numel()
-        return held[used - values.numel() : used].view(values.shape).copy_(values)
+        used += values.size
+        to = held[used - values.size : used].reshape(values.shape)
+        to[...] = values
+        return to
 
     analysed = []
-    with exact_convolutions, team(len(header.tiles), codec.device.type != "cpu") as ordered:
+    with team(len(header.tiles), encoder.one_at_a_time) as ordered:
         for latents in ordered(analyse, header.tiles):
             analysed.append(tuple(map(hold, latents)))
             progress(len(analysed) / (len(header.tiles) + 1))
 
     def code(knob: float) -> list[bytes]:
-        tuned, quality = _setting(codec, knob)
-
-        @torch.inference_mode()
-        def one(latents: tuple[Tensor, ...]) -> bytes:
-            y, z = (to_float(v.to(codec.device)) for v in latents)
-            return tiles.code(tuned, quality, y, z, tuned.dead_zones)[0]
-
-        with team(len(analysed), codec.device.type != "cpu") as ordered:
-            return list(ordered(one, analysed))
+        tuned, quality = _setting(encoder, knob)
+        with team(len(analysed), encoder.one_at_a_time) as ordered:
+            return list(ordered(lambda latents: tuned.code(quality, *latents), analysed))
 
     return code
+
+
+def _numbers(config: Config, tile: Tile) -> int:
+    """How many latents and hyperlatents a tile has."""
+    height, width = decoder.latent_size(tile)
+    return config.latents * height * width + config.hyper * -(-height // HYPER_STRIDE) * -(-width // HYPER_STRIDE)

@@ -1,49 +1,77 @@
 """Samples of a picture -> what the analysis takes of them."""
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ..container.format import Tile
 from ..picture.pixels import Pixels
-from .decoder import window
+from .model_config import LATENT_STRIDE
+from .model_tensors import PIXEL_UNIT
+
+WHITE = 255 * PIXEL_UNIT  # from black
 
 
-def _filled(x: Tensor, known: Tensor) -> Tensor:
+def _half(x: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means over squares of 2x2 of what is known of [h, w, C], and the share of each square that is: [h, w, 1]."""
+    h, w = x.shape[0] + 1 & ~1, x.shape[1] + 1 & ~1
+    edges = ((0, h - x.shape[0]), (0, w - x.shape[1]), (0, 0))
+    weight = np.pad(known.astype(np.float32), edges)
+    total = np.pad(x * known, edges)
+    weight, total = (v.reshape(h // 2, 2, w // 2, 2, -1).sum((1, 3)) for v in (weight, total))
+    return total / np.maximum(weight, 1), weight
+
+
+def _double(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """[h, w, C] -> [rows, columns, C], at most twice as many each way: bilinear."""
+    for axis, n in ((0, rows), (1, columns)):
+        near = np.repeat(x, 2, axis)
+        edge = [(0, 0)] * 3
+        edge[axis] = (1, 1)
+        padded = np.pad(x, edge, mode="edge")
+        before, after = (np.take(padded, np.arange(x.shape[axis]) + i, axis) for i in (0, 2))
+        far = np.stack([before, after], axis + 1).reshape(near.shape)
+        x = np.take(0.75 * near + 0.25 * far, np.arange(n), axis)
+    return x
+
+
+def _filled(x: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Give unknown pixels colours that cost few bits: those of their surroundings, ever more blurred with distance.
 
     Args:
-        x: float [1, C, h, w]; known: bool [1, 1, h, w].
+        x: float32 [h, w, C]; known: bool [h, w, 1].
 
     Source: push-pull, Gortler 1996 (The Lumigraph), with 2x2 means down and bilinear interpolation up.
     """
     if known.all():
         return x
-    if x.shape[2:] == (1, 1):
-        return torch.full_like(x, 0.5)
-    weight = F.avg_pool2d(known.float(), 2, ceil_mode=True)
-    mean = F.avg_pool2d(x * known, 2, ceil_mode=True) / weight.clamp_min(1e-3)
-    smooth = F.interpolate(_filled(mean, weight > 0), x.shape[2:], mode="bilinear", align_corners=False)
-    return torch.where(known, x, smooth)
+    if x.shape[:2] == (1, 1):
+        return np.full_like(x, WHITE / 2)
+    mean, weight = _half(x, known)
+    smooth = _double(_filled(mean, weight > 0), *x.shape[:2])
+    return np.where(known, x, smooth)
 
 
-def tile_input(pixels: Pixels, tile: Tile, halo: int, multiple: int, device: torch.device) -> tuple[Tensor, int, int]:
-    """A tile and its surroundings for the analysis; colours where alpha is 0 are made up (`_filled`).
+def tile_input(pixels: Pixels, area: Tile) -> np.ndarray:
+    """A part of a picture for the analysis; colours where alpha is 0 are made up (`_filled`).
 
     Args:
-        halo: pixels to add on each side where the image has them; a multiple of `multiple`.
-        multiple: the sides of the result are padded to this at the image's right and bottom, repeating the edge.
+        area: of the picture, its left and top multiples of 16. What of it lies beyond the picture's right and bottom
+            edges repeats them.
 
     Returns:
-        (float32 [1, 3, h, w] in [0, 1], top and left of the tile in it).
+        int16 [height, width, 3], sides rounded up to multiples of 16: in units of 1/32 of a level of 8 bits, 0 between
+        black and white.
     """
-    y0, y1, top = window(tile.y, tile.height, pixels.height, halo)
-    x0, x1, left = window(tile.x, tile.width, pixels.width, halo)
-    # A copy: the picture may be read-only, or have strides that torch has not.
-    samples = torch.from_numpy(np.array(pixels.data[y0:y1, x0:x1], order="C")).permute(2, 0, 1)[None]
-    x = samples.to(device).float() / (2**pixels.depth - 1)
-    if pixels.alpha is not None:
-        x = _filled(x, torch.from_numpy(pixels.alpha[None, None, y0:y1, x0:x1] != 0).to(device))
-    x = x.expand(-1, 3, -1, -1)
-    return F.pad(x, (0, -x.shape[3] % multiple, 0, -x.shape[2] % multiple), mode="replicate"), top, left
+    rows, columns = slice(area.y, area.y + area.height), slice(area.x, area.x + area.width)
+    samples = pixels.data[rows, columns]
+    if pixels.alpha is not None and not (known := pixels.alpha[rows, columns, None] != 0).all():
+        scale = np.float32(WHITE / (2**pixels.depth - 1))
+        x = np.rint(_filled(samples * scale, known)).astype(np.int16)
+    elif pixels.depth == 8:
+        x = samples.astype(np.int16) * PIXEL_UNIT
+    else:
+        x = ((samples.astype(np.uint32) * PIXEL_UNIT + 128) // 257).astype(np.int16)
+    x -= WHITE // 2
+    height, width = (-(-n // LATENT_STRIDE) * LATENT_STRIDE for n in (area.height, area.width))
+    if x.shape[:2] != (height, width):
+        x = np.pad(x, ((0, height - x.shape[0]), (0, width - x.shape[1]), (0, 0)), mode="edge")
+    return x if x.shape[2] == 3 else np.repeat(x, 3, 2)

@@ -6,61 +6,69 @@ few, one in each thread.
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ..container.format import Header, Tile
-from ..nets.layers import exact_convolutions, fast_convolutions, saturate
-from ..nets.torch_codec import Codec
 from ..picture.pixels import Pixels
-from . import payloads
-from .decoder import latent_size
-from .model_config import HYPER_STRIDE, LATENT_STRIDE
-from .refinement import iterations, refine
+from .decoder import Decoder
+from .efforts import iterations
+from .model_file import ModelFile
 from .threads import team
-from .tile_input import tile_input
 
 
-@torch.inference_mode()
-@exact_convolutions
-def analyse(
-    codec: Codec,
-    pixels: Pixels,
-    tile: Tile,
-    quality: int,
-    effort: int,
-    progress: Callable[[], None] = lambda: None,
-) -> tuple[Tensor, Tensor]:
-    """Latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile, float32; as `refine` leaves them."""
-    x, top, left = tile_input(pixels, tile, codec.config.halo * LATENT_STRIDE, LATENT_STRIDE, codec.device)
-    x = x.contiguous(memory_format=torch.channels_last)
-    height, width = latent_size(tile)
-    real = x[0, : 1 if pixels.gray else 3, : pixels.height - tile.y + top, : pixels.width - tile.x + left]
-    top, left = top // LATENT_STRIDE, left // LATENT_STRIDE
-    inside = slice(top, top + height), slice(left, left + width)
-    level = codec.level(quality)
-    with fast_convolutions(codec.device):
-        around = saturate(codec.analysis(x - 0.5, level))
-        y = around[:, :, inside[0], inside[1]]
-        whole = torch.nn.functional.pad(y, (0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE), mode="replicate")
-        z = codec.hyper_analysis(whole, level).float()
-    return refine(codec, real, around[0], z[0], inside, quality, effort, progress), z[0]
+class Encoder(Protocol):
+    """A model that writes files: `engine.Encoder` on the CPU, `nets.torch_encoder.TorchEncoder` where torch is needed.
 
-
-@torch.inference_mode()
-def code(codec: Codec, quality: int, y: Tensor, z: Tensor, dead_zones: Tensor) -> tuple[bytes, Tensor]:
-    """The payload of a tile's latents and hyperlatents, as `analyse` gives them, and the latents that it decodes to.
-
-    `dead_zones`: `payloads.quantise`.
+    Latents y are int16 [h, w, M] and hyperlatents z int16 [ceil(h/4), ceil(w/4), Z], in units of 2^-12.
     """
-    symbols, indexes, segments, decoded = payloads.quantise(codec.walk(quality, *y.shape[1:]), y, z, dead_zones)
-    return payloads.encode(symbols, indexes, segments, codec.tables), decoded
+
+    file: ModelFile
+    one_at_a_time: bool  # tiles: a GPU is filled by one
+
+    @property
+    def decoder(self) -> Decoder:
+        """What reads its files."""
+
+    def with_dead_zones(self, dead_zones: np.ndarray) -> "Encoder":
+        """The same, with others than the model's: int16 [64], `cdf_tables.dead_zones`; zeros for none."""
+
+    def analyse(
+        self, pixels: Pixels, tile: Tile, quality: int, effort: int, progress: Callable[[], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """y and z of one tile; `progress` is called after each of the effort's iterations."""
+
+    def code(self, quality: int, y: np.ndarray, z: np.ndarray) -> bytes:
+        """A tile's payload."""
 
 
-@exact_convolutions
+def encoder_for(path: Path, device: str, effort: int) -> Encoder:
+    """A model, ready to encode at an effort.
+
+    Args:
+        path: of its file.
+        device: "cpu" or "cuda:N"; torch is imported for the latter, and for efforts that choose symbols anew.
+
+    Raises:
+        ModelError: as `model_file.load`.
+    """
+    from . import model_file
+
+    if device == "cpu" and not iterations(model_file.load(path).tune, effort):
+        from . import engine
+
+        return engine.encoder(path)
+    import torch
+
+    from ..nets import torch_codec
+
+    return torch_codec.load(path, torch.device(device)).encoder
+
+
 def encode(
-    codec: Codec,
+    encoder: Encoder,
     pixels: Pixels,
     header: Header,
     effort: int,
@@ -70,8 +78,9 @@ def encode(
 
     `progress` is called from the threads that do the work, one at a time, with rising shares.
     """
-    dead_zones = codec.dead_zones if effort > 1 else torch.zeros_like(codec.dead_zones)
-    tiles, n = header.tiles, iterations(codec, effort)
+    if effort == 1:
+        encoder = encoder.with_dead_zones(np.zeros_like(encoder.file.dead_zones))
+    tiles, n = header.tiles, iterations(encoder.file.tune, effort)
     lock, done = threading.Lock(), 0
 
     def tell() -> None:
@@ -81,11 +90,10 @@ def encode(
             progress(done / (max(1, n) * len(tiles)))
 
     def payload(tile: Tile) -> bytes:
-        y, z = analyse(codec, pixels, tile, header.quality, effort, tell)
-        data, _ = code(codec, header.quality, y, z, dead_zones)
+        data = encoder.code(header.quality, *encoder.analyse(pixels, tile, header.quality, effort, tell))
         if not n:
             tell()
         return data
 
-    with team(len(tiles), codec.device.type != "cpu") as ordered:
+    with team(len(tiles), encoder.one_at_a_time) as ordered:
         return list(ordered(payload, tiles))

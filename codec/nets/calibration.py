@@ -1,4 +1,4 @@
-"""Latents to calibrate the integer synthesis with: of photographs, and of synthetic pictures, which go further.
+"""What the integer transforms are calibrated with: photographs, and synthetic pictures, which go further.
 
 Checkerboards, blocks of saturated colours and hard edges reach several times the magnitudes of photographs inside the
 nets. What is drawn here is the same everywhere.
@@ -11,9 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..coding.model_config import LATENT_STRIDE
+from ..coding.model_config import HYPER_STRIDE, LATENT_STRIDE
+from .integer_analysis import IntegerAnalysis, IntegerHyperAnalysis
+from .integer_synthesis import IntegerSynthesis
 from .layers import saturate
 from .model import Model
+from .scaled import largest_magnitudes
 
 QUALITIES = (1, 25, 50, 75, 100)
 CROP = 512  # pixels a side, at most
@@ -92,3 +95,27 @@ def calibration_latents(
             step = model.log_step(level).exp()
             y = saturate(step * (model.analysis(x, level).float() / step).round())
             yield y[0].cpu(), float(level)
+
+
+@torch.no_grad()
+def magnitudes(model: Model, levels: Tensor, pictures: Iterable[np.ndarray] = ()) -> dict[str, dict[str, float]]:
+    """The largest magnitudes of all stored tensors of the model's transforms: by the net's name, and the tensor's.
+
+    Args:
+        model, levels, pictures: as `calibration_latents` takes them.
+
+    Raises:
+        ValueError: a net makes what is not finite.
+    """
+    with (
+        largest_magnitudes(model.analysis, IntegerAnalysis.planes) as of_analysis,
+        largest_magnitudes(model.hyper_analysis, IntegerHyperAnalysis.planes) as of_hyper_analysis,
+        largest_magnitudes(model.synthesis, IntegerSynthesis.planes) as of_synthesis,
+    ):
+        for y, level in calibration_latents(model, levels, pictures):
+            device = model.log_step.knots.device
+            y, level = y[None].to(device), torch.tensor([level], device=device)
+            model.synthesis(y, level)
+            right, bottom = (-n % HYPER_STRIDE for n in (y.shape[3], y.shape[2]))
+            model.hyper_analysis(F.pad(y, (0, right, 0, bottom), mode="replicate"), level)
+    return {"analysis": of_analysis, "hyper_analysis": of_hyper_analysis, "synthesis": of_synthesis}

@@ -46,12 +46,15 @@ class IntegerConv(nn.Module):
         return cls.from_weights(conv.weight.detach().double().cpu(), conv.bias.detach().double().cpu())
 
     @classmethod
-    def from_weights(cls, w: Tensor, b: Tensor, f_in: int = FRACTION_BITS, f_out: int = FRACTION_BITS) -> "IntegerConv":
+    def from_weights(
+        cls, w: Tensor, b: Tensor, f_in: int = FRACTION_BITS, f_out: int = FRACTION_BITS, largest: int = -LOW
+    ) -> "IntegerConv":
         """Quantise with, per output channel, the largest shift for which no accumulator can overflow.
 
         Args:
             w, b: float64 [O, I / groups, k, k] and [O].
             f_in, f_out: fractional bits of what it reads and of what it makes.
+            largest: magnitude of what it reads, in units of 2^-f_in.
 
         Raises:
             ValueError: a channel's weights are too large for any shift.
@@ -60,7 +63,7 @@ class IntegerConv(nn.Module):
         done = torch.zeros(len(w), dtype=torch.bool)
         for shift in range(MAX_SHIFT, -1, -1):
             wi, bi = (w * 2.0 ** (shift + f_out - f_in)).round(), (b * 2.0 ** (shift + f_out)).round()
-            bound = torch.from_numpy(accumulator_bound(wi.numpy(), bi.numpy(), np.array(shift)))
+            bound = torch.from_numpy(accumulator_bound(wi.numpy(), bi.numpy(), np.array(shift), largest))
             fits = (bound < ACCUMULATOR_LIMIT) & (wi.abs().amax((1, 2, 3)) <= HIGH)
             take = fits & ~done
             self.weight[take] = wi[take].to(torch.int16)

@@ -1,4 +1,4 @@
-"""What training takes for the distortion D of a picture: squared error, MS-SSIM, SSIMULACRA 2, or a mixture of them.
+"""What training takes for the distortion D of a picture: one of four measures, or a mixture of them.
 
 Each is scaled so that all have about the same slope over the rate where 255^2 * MSE is at its lambda. So one range of
 lambda serves all, and a mixture's shares are shares of what training works for.
@@ -30,6 +30,10 @@ from ..picture.ssimulacra2 import (
 MS_SSIM_WEIGHT = 1280
 # Measured on models for either: where lambda is the slope of the rate by 255^2 * MSE, it is about that by this.
 SSIMULACRA2_WEIGHT = 6.0
+# Measured on decoded held-out crops: 255^2 * MSE is so many times the error in XYB.
+XYB_WEIGHT = 55_000
+XYB_SHARES = (1.0, 1.0, 0.25)  # of 14 X, Y and B - Y
+XYB_CELL = 4  # pixels a side, over which errors are squared and averaged before their 4-norm is taken
 MS_SSIM_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 _gaussian = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * SIGMA**2))
@@ -41,7 +45,7 @@ SHARES: dict[str, dict[str, float]] = {
     "eye": {"mse": 0.2, "ms-ssim": 0.3, "ssimulacra2": 0.5},
 }
 # Pixels a side that a measure needs: MS-SSIM windows at its last scale, SSIMULACRA 2 one at its first.
-LEAST_SIDES = {"mse": 1, "ms-ssim": 161, "ssimulacra2": MIN_SIDE}
+LEAST_SIDES = {"mse": 1, "ms-ssim": 161, "ssimulacra2": MIN_SIDE, "xyb": XYB_CELL}
 WHOLE_SIDES = LEAST_SIDES | {"ssimulacra2": MIN_SIDE << (SCALES - 2)}  # and for all its scales
 EPSILON = 1e-14  # the fourth root of 0 has no gradient
 
@@ -102,7 +106,24 @@ def perceived_error(x_hat: Tensor, x: Tensor) -> Tensor:
     return SSIMULACRA2_WEIGHT * TOTAL * flat @ weights
 
 
-MEASURES = {"mse": squared_error, "ms-ssim": structural_error, "ssimulacra2": perceived_error}
+def colour_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Squared error in XYB of each picture, [B], scaled; sides of at least XYB_CELL.
+
+    The other measures hardly see fine colour: SSIMULACRA 2 looks at red and green (X) at coarse scales alone. The
+    errors' 4-norm over cells counts a spot for more than the same error everywhere, as an eye does.
+    """
+    difference = _positive_xyb(_linear(x_hat)) - _positive_xyb(_linear(x))
+    shares = torch.tensor(XYB_SHARES, device=x.device)[:, None, None]
+    cells = F.avg_pool2d((shares * difference.square()).sum(1, keepdim=True), XYB_CELL)
+    return XYB_WEIGHT * (cells.square().mean((1, 2, 3)) + EPSILON).sqrt()
+
+
+MEASURES = {
+    "mse": squared_error,
+    "ms-ssim": structural_error,
+    "ssimulacra2": perceived_error,
+    "xyb": colour_error,
+}
 
 
 def distortion(x_hat: Tensor, x: Tensor, shares: Mapping[str, float]) -> Tensor:

@@ -1,8 +1,7 @@
-"""A model file's networks in torch, ready to run on one device: what codes pictures today.
+"""A model file's networks in torch, ready to run on one device: for GPUs, for refinement, and as the tests' oracle.
 
-The encoder's transforms are float32, exact conversions of the file's float16. What decodes is integers: the entropy
-nets in the arithmetic that `segment_walk.starter` chooses, and `decoder`, which on the CPU is the engine. A float
-synthesis is made of the integers, for encoders that ask what becomes of their symbols.
+They are integers: the entropy nets in the arithmetic that `segment_walk.starter` chooses, and the transforms, which on
+the CPU are the engine's. A float synthesis is made of the integers, for encoders that ask what becomes of their symbols.
 """
 
 import os
@@ -10,8 +9,8 @@ import threading
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,9 +20,16 @@ from ..coding.model_config import Config
 from ..coding.model_file import ModelFile
 from ..coding.segment_walk import NETS, Start, starter
 from .integer import IntegerEntropyNet
+from .integer_analysis import IntegerAnalysis, IntegerHyperAnalysis
 from .integer_synthesis import IntegerSynthesis
-from .model import Analysis, HyperAnalysis, Synthesis
+from .model import Synthesis
+from .scaled import ScaledNet
 from .torch_decoder import TorchDecoder
+
+if TYPE_CHECKING:
+    from .torch_encoder import TorchEncoder
+
+TWINS = {"analysis": IntegerAnalysis, "hyper_analysis": IntegerHyperAnalysis, "synthesis": IntegerSynthesis}
 
 _LOADING = threading.Lock()
 
@@ -32,28 +38,67 @@ _LOADING = threading.Lock()
 class Codec:
     """A model ready to run, all on one device."""
 
-    config: Config
-    id: bytes
-    path: Path
-    analysis: Analysis
-    hyper_analysis: HyperAnalysis
-    synthesis: Synthesis  # float32, which pixels do not hang on
-    integer_synthesis: IntegerSynthesis  # which they do
+    file: ModelFile
+    integers: dict[str, ScaledNet]  # by TWINS
     net: IntegerEntropyNet
     walk: Start
-    tables: rans.Tables
     dead_zones: Tensor  # int16 [64], ModelFile.dead_zones
     levels: Tensor  # of each quality, float32 [100], ModelFile.levels
-    tune: str  # the distortion it was trained for, one of TUNES
     device: torch.device
     nets: str  # one of segment_walk.NETS
+
+    @property
+    def config(self) -> Config:
+        return self.file.config
+
+    @property
+    def id(self) -> bytes:
+        return self.file.id
+
+    @property
+    def path(self) -> Path:
+        return self.file.path
+
+    @property
+    def tables(self) -> rans.Tables:
+        return self.file.tables
+
+    @property
+    def tune(self) -> str:
+        """The distortion it was trained for, one of TUNES."""
+        return self.file.tune
+
+    @property
+    def native(self) -> "engine.Encoder | None":
+        """What runs the encoder's transforms on the CPU; None where the text of their arithmetic is to run."""
+        return engine.encoder(self.path) if self.nets == "native" and self.device.type == "cpu" else None
+
+    @cached_property
+    @torch.inference_mode(False)  # refinement takes gradients through it, whoever was first to ask
+    def synthesis(self) -> Synthesis:
+        """In float32, which no pixel hangs on."""
+        return self.float_net("synthesis").to(memory_format=torch.channels_last)
+
+    def float_net(self, name: str) -> nn.Module:
+        """A transform, by TWINS, in float32: what was trained, but for rounding. Without gradients."""
+        twin = self.integers[name]
+        with torch.device("meta"):
+            net = type(twin).float_net(self.config)
+        net.load_state_dict({k: v.to(self.device) for k, v in twin.floats(self.levels.cpu()).items()}, assign=True)
+        return net.eval().requires_grad_(False)
 
     @cached_property
     def decoder(self) -> Decoder:
         """What becomes of a payload; made when it is first asked for, which encoding need not."""
-        if self.nets == "native" and self.device.type == "cpu":
+        if self.native is not None:
             return engine.load(self.path)
-        return TorchDecoder(self.walk, self.tables, self.integer_synthesis, self.levels.cpu().numpy())
+        return TorchDecoder(self.walk, self.tables, self.integers["synthesis"], self.file.levels)
+
+    @property
+    def encoder(self) -> "TorchEncoder":
+        from .torch_encoder import TorchEncoder
+
+        return TorchEncoder(self)
 
     def level(self, quality: int) -> Tensor:
         """What the float nets are told for a quality 1..100: float32 [1]."""
@@ -93,33 +138,20 @@ def _assembled(file: ModelFile, device: torch.device, nets: str) -> Codec:
     def fill(module: nn.Module, name: str) -> nn.Module:
         arrays = {k.removeprefix(f"{name}."): v for k, v in file.tensors.items() if k.startswith(f"{name}.")}
         # Copies, for the file's arrays are read-only, which tensors cannot be.
-        state = {k: torch.tensor(v, dtype=torch.float32 if v.dtype == np.float16 else None) for k, v in arrays.items()}
-        return ready(module, state)
-
-    def ready(module: nn.Module, state: dict[str, Tensor]) -> nn.Module:
-        module.load_state_dict(state, assign=True)
-        return module.to(device).eval().requires_grad_(False)
+        module.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()}, assign=True)
+        return module.to(device).eval()
 
     config = file.config
     with torch.device("meta"):
-        analysis, hyper_analysis, synthesis = Analysis(config), HyperAnalysis(config), Synthesis(config)
-        net, integer_synthesis = IntegerEntropyNet(config), IntegerSynthesis(config)
-    net, integer_synthesis = fill(net, "entropy"), fill(integer_synthesis, "synthesis")
-    floats = integer_synthesis.floats(torch.tensor(file.levels))
+        net, integers = IntegerEntropyNet(config), {name: twin(config) for name, twin in TWINS.items()}
+    net = fill(net, "entropy")
     return Codec(
-        config=config,
-        id=file.id,
-        path=file.path,
-        analysis=fill(analysis, "analysis").to(memory_format=torch.channels_last),
-        hyper_analysis=fill(hyper_analysis, "hyper_analysis"),
-        synthesis=ready(synthesis, floats).to(memory_format=torch.channels_last),
-        integer_synthesis=integer_synthesis,
+        file=file,
+        integers={name: fill(twin, name) for name, twin in integers.items()},
         net=net,
         walk=starter(net, nets),
-        tables=file.tables,
         dead_zones=torch.tensor(file.dead_zones, device=device),
         levels=torch.tensor(file.levels, device=device),
-        tune=file.tune,
         device=device,
         nets=nets,
     )

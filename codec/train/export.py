@@ -12,12 +12,9 @@ from torch import Tensor
 from ..coding import model_file
 from ..coding.cdf_tables import fitted_tables, gaussian_tables
 from ..nets import torch_codec
-from ..nets.calibration import calibration_latents
+from ..nets.calibration import magnitudes
 from ..nets.integer import PLAIN_LEVELS, IntegerEntropyNet
-from ..nets.integer_synthesis import IntegerSynthesis
 from ..nets.model import Model
-
-ENCODERS = ("analysis", "hyper_analysis")
 
 
 def save(
@@ -34,19 +31,19 @@ def save(
         counts: of its symbols (`symbol_counts.symbol_counts`), to fit the coding tables to; None: they are Gaussians'.
         tune: the distortion it was trained for, one of TUNES.
         levels: of each quality, float [100], rising within 1..MAX_LEVEL.
-        pictures: uint8 [H, W, 3] each, of the kind that the model is for. The synthesis' units are chosen so that they,
-            and synthetic ones, stay far within its integers' range.
+        pictures: uint8 [H, W, 3] each, of the kind that the model is for. The transforms' units are chosen so that they,
+            and synthetic ones, stay within their integers' range.
 
     Raises:
         OutputError: the file cannot be written.
         ValueError: weights too large for the integer arithmetic; the layer is named.
     """
     model = model.with_hyper_steps_in_range()
-    tensors = {f"{name}.{k}": v.half() for name in ENCODERS for k, v in getattr(model, name).state_dict().items()}
-    tensors |= {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model, levels).state_dict().items()}
-    latents = calibration_latents(model, levels, pictures)
-    synthesis = IntegerSynthesis.from_float(model.synthesis, levels, latents)
-    tensors |= {f"synthesis.{k}": v for k, v in synthesis.state_dict().items()}
+    tensors = {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model, levels).state_dict().items()}
+    largest = magnitudes(model, levels, pictures)
+    for name, twin in torch_codec.TWINS.items():
+        net = twin.from_float(model.config, getattr(model, name), levels, largest[name])
+        tensors |= {f"{name}.{k}": v for k, v in net.state_dict().items()}
     tensors["levels"] = levels.float()
     arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     tables = gaussian_tables() if counts is None else fitted_tables(counts)
@@ -63,8 +60,8 @@ def float_model(path: Path) -> Model:
     """
     codec = torch_codec.load(path, torch.device("cpu"))
     state = codec.net.floats(codec.levels)
-    for name in (*ENCODERS, "synthesis"):
-        state |= {f"{name}.{k}": v for k, v in getattr(codec, name).state_dict().items()}
+    for name in torch_codec.TWINS:
+        state |= {f"{name}.{k}": v for k, v in codec.integers[name].floats(codec.levels).items()}
     model = Model(codec.config)
     model.load_state_dict(state)
     return model.eval()

@@ -44,7 +44,7 @@ def coded(codec: Codec, image: np.ndarray, quality: int) -> tuple[int, np.ndarra
     """Bytes of a picture's file at the default effort, and what it decodes to, uint8 [H, W, 3] as the picture."""
     pixels = to_pixels(image)
     header = pixels.header(quality, codec.id)
-    payloads = tiles.encode(codec, pixels, header, DEFAULT_EFFORT)
+    payloads = tiles.encode(codec.encoder, pixels, header, DEFAULT_EFFORT)
     return len(write(header, payloads)), decoder.decode(codec.decoder, header, payloads)
 
 

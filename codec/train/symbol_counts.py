@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from ..api import DEFAULT_EFFORT
-from ..coding import payloads, tiles
+from ..coding import payloads
 from ..coding.cdf_tables import INDEX_COUNT
 from ..container.format import Header
 from ..nets.torch_codec import Codec
+from ..nets.torch_encoder import analyse
 from ..picture.pixels import Pixels
 from .images import Crops
 
@@ -35,7 +36,7 @@ def symbol_counts(codec: Codec, images: list[np.ndarray], crops: int = 160, seed
         quality = int(rng.integers(1, 101))
         pixels = Pixels(source.draw(1, SIDE)[0].permute(1, 2, 0).numpy())
         (tile,) = Header(SIDE, SIDE, quality, codec.id).tiles
-        y, z = tiles.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
+        y, z = analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
         symbols, indexes, _, _ = payloads.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
         s, i = symbols.cpu().numpy().astype(np.int64), indexes.cpu().numpy()
         inside = np.abs(s) <= LARGEST

@@ -19,6 +19,13 @@ Rect halved(const Rect& r) { return {r.y0 / 2, (r.y1 + 1) / 2, r.x0 / 2, (r.x1 +
 
 Rect doubled(const Rect& r) { return {2 * r.y0, 2 * r.y1, 2 * r.x0, 2 * r.x1}; }
 
+// Positions x0 <= x < x1 of row y, [4 corners][channels] each, of a plane twice as fine.
+void gather(const View& fine, int y, int x0, int x1, int channels, int16_t* to) {
+    for (int x = x0; x < x1; ++x)
+        for (int corner = 0; corner < 4; ++corner, to += channels)
+            std::copy_n(fine.at(2 * y + corner / 2, 2 * x + corner % 2), channels, to);
+}
+
 int padded(const Plane& plane) { return round_up(plane.channels, kBlock); }
 
 }  // namespace
@@ -39,12 +46,16 @@ Execution::Execution(const Program& program, const std::vector<PackedStage>& pac
         views_[i] = {rect, buffers_.back().get(), static_cast<ptrdiff_t>(rect.columns()) * channels, channels};
     }
     zeros_.assign(most, 0);
+    for (const Stage& stage : program_.stages)
+        if (stage.map == Map::kUnshuffle2)
+            most_gathered_ = std::max(most_gathered_, 4 * program_.planes[stage.in].channels);
 }
 
 void Execution::find_rounds() {
     for (size_t i = 0; i < program_.stages.size(); ++i) {
         const Stage& stage = program_.stages[i];
-        const int resolution = program_.planes[stage.in].resolution;
+        const int resolution =
+            std::min(program_.planes[stage.in].resolution, program_.planes[stage.out].resolution);
         if (rounds_.empty() || stage.op == Op::kDepthwise || rounds_.back().resolution != resolution)
             rounds_.push_back({i, i, resolution, Rect{}});
         rounds_.back().last = i + 1;
@@ -68,14 +79,16 @@ void Execution::find_rects(Rect area) {
             const Stage& stage = program_.stages[i];
             const Rect here = stage.map == Map::kShuffle2 ? halved(after[stage.out]) : after[stage.out];
             round.rect = joined(round.rect, here);
-            after[stage.in] = joined(after[stage.in], here);
+            if (stage.map != Map::kUnshuffle2) after[stage.in] = joined(after[stage.in], here);
         }
         for (size_t i = round.last; i-- > round.first;) {
             const Stage& stage = program_.stages[i];
             const Rect written = stage.map == Map::kShuffle2 ? doubled(round.rect) : round.rect;
             needed_[stage.out] = joined(needed_[stage.out], written);
             wanted[stage.out] = stage.adds ? joined(wanted[stage.out], round.rect) : Rect{};
-            const Rect read = stage.op == Op::kDepthwise ? clipped(widened(round.rect), round.resolution) : round.rect;
+            const Rect read = stage.op == Op::kDepthwise       ? clipped(widened(round.rect), round.resolution)
+                              : stage.map == Map::kUnshuffle2 ? doubled(round.rect)
+                                                              : round.rect;
             wanted[stage.in] = joined(wanted[stage.in], read);
             needed_[stage.in] = joined(needed_[stage.in], read);
         }
@@ -91,7 +104,7 @@ void Execution::find_local_planes() {
         for (size_t i = round.first; i < round.last; ++i) {
             const Stage& stage = program_.stages[i];
             if (stage.op == Op::kDepthwise || !written[stage.in]) is_local_[stage.in] = false;
-            if ((stage.adds && !written[stage.out]) || stage.map != Map::kSame) is_local_[stage.out] = false;
+            if ((stage.adds && !written[stage.out]) || stage.map == Map::kShuffle2) is_local_[stage.out] = false;
             written[stage.out] = true;
         }
     }
@@ -106,6 +119,7 @@ void Execution::run(const View& input, int quality, const Kernels& kernels, int 
     parallel(threads, static_cast<int>(rounds_.size()), [&](Team& team, int) {
         std::vector<View> views = views_;
         std::vector<Buffer<int16_t>> local;
+        Buffer<int16_t> gathered(static_cast<size_t>(kSegment) * most_gathered_);
         for (size_t i = 0; i < views.size(); ++i)
             if (is_local_[i]) {
                 const int channels = padded(program_.planes[i]);
@@ -119,14 +133,14 @@ void Execution::run(const View& input, int quality, const Kernels& kernels, int 
                 const int x0 = round.rect.x0 + columns * part / n, x1 = round.rect.x0 + columns * (part + 1) / n;
                 for (size_t p = 0; p < views.size(); ++p)
                     if (is_local_[p]) views[p].rect = {y, y + 1, x0, x1};
-                run_segment(round, y, x0, x1, views.data(), quality, kernels);
+                run_segment(round, y, x0, x1, views.data(), gathered.get(), quality, kernels);
             });
         }
     });
 }
 
-void Execution::run_segment(const Round& round, int y, int x0, int x1, const View* views, int quality,
-                            const Kernels& kernels) const {
+void Execution::run_segment(const Round& round, int y, int x0, int x1, const View* views, int16_t* gathered,
+                            int quality, const Kernels& kernels) const {
     for (size_t i = round.first; i < round.last; ++i) {
         const Stage& stage = program_.stages[i];
         const View &in = views[stage.in], &out = views[stage.out];
@@ -134,11 +148,19 @@ void Execution::run_segment(const Round& round, int y, int x0, int x1, const Vie
             run_depthwise(packed_[i].depthwise, in, out, round.resolution, y, x0, x1, kernels);
             continue;
         }
-        PointwiseCall call = {in.at(y, x0), in.stride, x1 - x0, nullptr, out.stride};
+        PointwiseCall call = {nullptr, in.stride, x1 - x0, nullptr, out.stride};
+        if (stage.map == Map::kUnshuffle2) {
+            const int channels = program_.planes[stage.in].channels;
+            gather(in, y, x0, x1, channels, gathered);
+            call.in = gathered;
+            call.in_stride = 4 * channels;
+        } else {
+            call.in = in.at(y, x0);
+        }
         call.vector = stage.vector.empty() ? nullptr : packed_[i].vector.row(quality);
         call.adds_to_out = stage.adds;
         call.is_leaky = stage.leaky;
-        if (stage.map == Map::kSame) {
+        if (stage.map != Map::kShuffle2) {
             call.out = out.at(y, x0);
             kernels.pointwise(packed_[i].pointwise.view(), call);
             continue;

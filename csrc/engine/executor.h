@@ -32,7 +32,7 @@ struct View {
 // What a program says of a part of its output plane.
 class Execution {
 public:
-    // rows, columns: of the whole picture in latents. area: of the output plane, within the picture.
+    // rows, columns: of the whole picture in positions of resolution 1. area: of the output plane, within the picture.
     Execution(const Program& program, const std::vector<PackedStage>& packed, int rows, int columns, Rect area);
 
     // What of the input plane it reads.
@@ -60,7 +60,7 @@ private:
     void find_rects(Rect area);
     void find_local_planes();
     Rect clipped(Rect rect, int resolution) const;
-    void run_segment(const Round& round, int y, int x0, int x1, const View* views, int quality,
+    void run_segment(const Round& round, int y, int x0, int x1, const View* views, int16_t* gathered, int quality,
                      const Kernels& kernels) const;
     void run_depthwise(const PackedDepthwise& conv, const View& in, const View& out, int resolution, int y, int x0,
                        int x1, const Kernels& kernels) const;
@@ -74,6 +74,7 @@ private:
     std::vector<View> views_;
     std::vector<Buffer<int16_t>> buffers_;
     std::vector<int16_t> zeros_;
+    int most_gathered_ = 0;  // numbers for one position of an Unshuffle
 };
 
 }  // namespace aec

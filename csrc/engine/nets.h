@@ -56,7 +56,9 @@ AEC_HD int32_t shortcut_of(int32_t high, int32_t low, int32_t bias, int shift) {
     return bounded((high + (low >> 8) + bias) >> shift);
 }
 
-// shift: at least 1.
+constexpr int kMaxGainShift = 30;
+
+// shift: 1 to kMaxGainShift.
 AEC_HD int32_t branch_of(int16_t pixel, int32_t gain, int shift) {
     return bounded((gain * pixel + half_of(shift)) >> shift);
 }
@@ -79,21 +81,21 @@ AEC_HD int phase_of(int y, int x, int steps) {
 }
 AEC_HD int step_of(int channel, int y, int x, int steps) { return (channel & (steps - 1)) ^ phase_of(y, x, steps); }
 
-// ------------------------------------------------------------------------------------------------ the encoder's choice
+// ------------------------------------------------------------------------------------------------------------ encoders
+
+constexpr int kLatentBits = 4;  // by which sums are finer than latents
+
+// sum: of products with pixels, and bias with half_of(shift); tail: what the branch says.
+AEC_HD int16_t latent_of(int32_t sum, int shift, int16_t tail, int32_t gain, int gain_shift) {
+    return saturate((bounded(sum >> shift) + branch_of(tail, gain, gain_shift) + half_of(kLatentBits)) >> kLatentBits);
+}
 
 // Halves to even, for |x| < 2^22: float's precision at 1.5 * 2^23 is 1, and numbers are rounded to nearest (the mode that
 // every process starts in; only the encoder's choice depends on it).
 AEC_HD float round_even(float x) { return (x + 12582912.0f) - 12582912.0f; }
 
-// NaN, which no file can express, becomes 0. Scaling by a power of two is exact. Products with a condition instead of
-// branches here and below, so that compilers make vectors of them.
-AEC_HD int16_t to_fixed(float x) {
-    float scaled = x * (1 << kFractionBits);
-    scaled = scaled > -32768.0f ? scaled : -32768.0f;
-    scaled = scaled < 32767.0f ? scaled : 32767.0f;
-    return static_cast<int16_t>(static_cast<int32_t>(round_even(scaled)) * (x == x));
-}
-
+// Products with a condition instead of branches, so that compilers make vectors of them.
+//
 // The integer nearest to v = (fixed - mean) / step, halves to even; but 0 up to |v| = 0.5 + dead_zone, which is in units
 // of 2^-12, 0 or more. A dead zone of 0 changes nothing: what it makes 0 is 0 already.
 // The division is exact in float: the quotient is below 2^17 / step, so its rounding error is below 2^-7 / step, but a

@@ -83,7 +83,7 @@ Walk::Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width,
     for (int thread = 0; thread < threads_; ++thread)
         scratch_.push_back({Features(n, config.context), Features(n, 2 * config.context),
                             std::vector<uint8_t>(row_size), std::vector<int16_t>(row_size),
-                            std::vector<float>(nets_->group_size()), std::vector<int16_t>(nets_->group_size())});
+                            std::vector<int16_t>(nets_->group_size()), std::vector<int16_t>(nets_->group_size())});
 }
 
 int64_t Walk::segment_size(int k) const {
@@ -276,7 +276,7 @@ void Walk::fill_step(int k, RowSymbols row_symbols) {
     });
 }
 
-void Walk::choose(int k, const Floats& values, const int16_t* dead_zones, int16_t* symbols) {
+void Walk::choose(int k, const int16_t* values, const int16_t* dead_zones, int16_t* symbols) {
     const Turn turn(*this, true, k);
     if (k == 0) {
         const int16_t* step = nets_->hyper_step.data() + (quality_ - 1) * nets_->config.hyper;
@@ -284,18 +284,19 @@ void Walk::choose(int k, const Floats& values, const int16_t* dead_zones, int16_
         for (int c = 0; c < nets_->config.hyper; ++c)
             for (int y = 0; y < grid4_.height(); ++y)
                 for (int x = 0; x < grid4_.width(); ++x) {
-                    const int16_t fixed = to_fixed(values.data[c * values.channel + y * values.y + x * values.x]);
-                    *symbols = choose_symbol(fixed, 0, step[c], index[c], dead_zones[index[c]]);
+                    const ptrdiff_t at = static_cast<ptrdiff_t>(y) * grid4_.width() + x;
+                    *symbols = choose_symbol(values[at * nets_->config.hyper + c], 0, step[c], index[c], dead_zones[index[c]]);
                     z_hat_.at(grid4_.at(y, x))[c] = reconstruct(0, *symbols++, step[c]);
                 }
         return;
     }
     const int steps = nets_->config.steps, group_size = nets_->group_size();
+    const ptrdiff_t channels = nets_->config.latents;
     fill_step(k - 1, [&](const Run& run, int plane, int row, const int16_t* step, Scratch& scratch) {
-        const float* value = values.data + (2 * row + Grid::row_parity(plane)) * values.y +
-                             Grid::column_parity(plane) * values.x + run.group * values.channel;
-        for (int t = 0; t < run.n; ++t, value += 2 * values.x) {
-            for (int i = 0; i < group_size; ++i) scratch.values[i] = value[i * steps * values.channel];
+        const ptrdiff_t y = 2 * row + Grid::row_parity(plane), x = Grid::column_parity(plane);
+        const int16_t* value = values + (y * grid_.width() + x) * channels + run.group;
+        for (int t = 0; t < run.n; ++t, value += 2 * channels) {
+            for (int i = 0; i < group_size; ++i) scratch.values[i] = value[i * steps];
             const int16_t* said = heads_.at(run.first + t);
             kernels_->index_row(said + group_size, group_size, scratch.indexes.data());
             for (int i = 0; i < group_size; ++i) scratch.dead_zones[i] = dead_zones[scratch.indexes[i]];

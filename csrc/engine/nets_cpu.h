@@ -20,12 +20,6 @@ struct Features {
     Buffer<int16_t> data;
 };
 
-// float32 [channel][y][x], strides in elements.
-struct Floats {
-    const float* data;
-    ptrdiff_t channel, y, x;
-};
-
 // Segments k = 0, the hyperlatents, to steps, in order: predict(k), then choose(k) or accept(k); in the end latents().
 // A call out of order throws invalid_argument. Not for two threads at once. The instruction set is isa.h's when the walk
 // starts; no result depends on it, nor on `threads`.
@@ -42,7 +36,8 @@ public:
     int64_t segment_size(int k) const;
 
     void predict(int k, uint8_t* indexes);
-    void choose(int k, const Floats& values, const int16_t* dead_zones, int16_t* symbols);  // dead_zones: by index
+    // values: [y][x][channel], in units of 2^-12; dead_zones: by index.
+    void choose(int k, const int16_t* values, const int16_t* dead_zones, int16_t* symbols);
     void accept(int k, const int16_t* symbols);
     void latents(int16_t* out) const;  // [y][x][channel]
 
@@ -52,7 +47,7 @@ private:
         Features space, mix;
         std::vector<uint8_t> indexes;     // of one row of a plane, [columns][group_size]
         std::vector<int16_t> symbols;     // the same
-        std::vector<float> values;        // of one position, [group_size]
+        std::vector<int16_t> values;      // of one position, [group_size]
         std::vector<int16_t> dead_zones;  // the same
     };
 

@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads) hyper_indexes_kernel(const uint8_t* 
 struct FillArgs {
     const int16_t* step;  // by channel
     const uint8_t* indexes;
-    const float* values;  // null: the symbols are given
+    const int16_t* values;  // null: the symbols are given
     Strides strides;
     const int16_t* dead_zones;  // by index
     int16_t* symbols;
@@ -47,9 +47,9 @@ __device__ int16_t fill(const FillArgs& args, int64_t n, int channel, int y, int
     const int16_t step = args.step[channel];
     if (args.values) {
         const Strides& by = args.strides;
-        const float value = args.values[channel * by.channel + y * by.row + x * by.column];
+        const int16_t value = args.values[channel * by.channel + y * by.row + x * by.column];
         const uint8_t index = args.indexes[n];
-        args.symbols[n] = choose_symbol(to_fixed(value), mean, step, index, args.dead_zones[index]);
+        args.symbols[n] = choose_symbol(value, mean, step, index, args.dead_zones[index]);
     }
     return reconstruct(mean, args.symbols[n], step);
 }
@@ -353,7 +353,7 @@ void predict_cuda(const CudaWalk& walk, int k, uint8_t* indexes, Launch where) {
     run(walk, heads_program(walk, k - 1, begun, space.means, indexes), where);
 }
 
-void choose_cuda(const CudaWalk& walk, int k, const uint8_t* indexes, const float* values, Strides strides,
+void choose_cuda(const CudaWalk& walk, int k, const uint8_t* indexes, const int16_t* values, Strides strides,
                  const int16_t* dead_zones, int16_t* symbols, Launch where) {
     const DeviceGuard guard(where.device);
     run_fill(walk, k, {nullptr, indexes, values, strides, dead_zones, symbols}, where);

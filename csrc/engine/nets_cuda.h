@@ -29,7 +29,7 @@ struct Strides {  // in elements
 
 // indexes, symbols: [segment_size]. values: z or y, [channels, rows, columns]. dead_zones: [kIndexCount], 0 or more.
 void predict_cuda(const CudaWalk& walk, int k, uint8_t* indexes, Launch where);
-void choose_cuda(const CudaWalk& walk, int k, const uint8_t* indexes, const float* values, Strides strides,
+void choose_cuda(const CudaWalk& walk, int k, const uint8_t* indexes, const int16_t* values, Strides strides,
                  const int16_t* dead_zones, int16_t* symbols, Launch where);
 void accept_cuda(const CudaWalk& walk, int k, const int16_t* symbols, Launch where);
 

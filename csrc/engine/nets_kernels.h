@@ -71,7 +71,7 @@ struct Kernels {
 
     // nets_rows.h, over n channels of one position.
     void (*index_row)(const int16_t* said, int n, uint8_t* out) = nullptr;
-    void (*choose_row)(const float* values, const int16_t* mean, const int16_t* step, const uint8_t* index,
+    void (*choose_row)(const int16_t* values, const int16_t* mean, const int16_t* step, const uint8_t* index,
                        const int16_t* dead_zone, int n, int16_t* symbols) = nullptr;
     void (*reconstruct_row)(const int16_t* mean, const int16_t* symbols, const int16_t* step, int n,
                         int16_t* out) = nullptr;
@@ -79,6 +79,9 @@ struct Kernels {
     void (*branch_row)(const int16_t* pixels, const int16_t* gain, int shift, int n, int32_t* branch) = nullptr;
     void (*shortcut_row)(const int32_t* high, const int32_t* low, const int32_t* bias, int shift, int n,
                          int32_t* out) = nullptr;
+    // out[i] = latent_of(..), i < n.
+    void (*latent_row)(const int32_t* sums, const int32_t* bias, const int32_t* shift, const int16_t* tail,
+                       const int16_t* gain, const int32_t* gain_shift, int n, int16_t* out) = nullptr;
     // in: [steps][n], in the order of the steps at a position of this phase; out: [n][steps], in the order of channels.
     void (*order_row)(const int16_t* in, int n, int steps, int phase, int16_t* out) = nullptr;
 };

@@ -11,10 +11,10 @@ void index_row(const int16_t* said, int n, uint8_t* out) {
     for (int i = 0; i < n; ++i) out[i] = index_of(said[i]);
 }
 
-void choose_row(const float* values, const int16_t* mean, const int16_t* step, const uint8_t* index,
+void choose_row(const int16_t* values, const int16_t* mean, const int16_t* step, const uint8_t* index,
                 const int16_t* dead_zone, int n, int16_t* symbols) {
     for (int i = 0; i < n; ++i)
-        symbols[i] = choose_symbol(to_fixed(values[i]), mean[i], step[i], index[i], dead_zone[i]);
+        symbols[i] = choose_symbol(values[i], mean[i], step[i], index[i], dead_zone[i]);
 }
 
 void reconstruct_row(const int16_t* mean, const int16_t* symbols, const int16_t* step, int n, int16_t* out) {
@@ -27,6 +27,11 @@ void branch_row(const int16_t* pixels, const int16_t* gain, int shift, int n, in
 
 void shortcut_row(const int32_t* high, const int32_t* low, const int32_t* bias, int shift, int n, int32_t* out) {
     for (int i = 0; i < n; ++i) out[i] = shortcut_of(high[i], low[i], bias[i], shift);
+}
+
+void latent_row(const int32_t* sums, const int32_t* bias, const int32_t* shift, const int16_t* tail,
+                const int16_t* gain, const int32_t* gain_shift, int n, int16_t* out) {
+    for (int i = 0; i < n; ++i) out[i] = latent_of(sums[i] + bias[i], shift[i], tail[i], gain[i], gain_shift[i]);
 }
 
 template <int kSteps>
@@ -50,6 +55,7 @@ constexpr Kernels with_rows(Kernels kernels) {
     kernels.reconstruct_row = reconstruct_row;
     kernels.branch_row = branch_row;
     kernels.shortcut_row = shortcut_row;
+    kernels.latent_row = latent_row;
     kernels.order_row = order_row;
     return kernels;
 }

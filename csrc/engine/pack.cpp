@@ -16,14 +16,14 @@ const void* Reader::find(const std::string& name, Tensor::Type type, const std::
     return found->second.data;
 }
 
-FileConv read_conv(const Reader& reader, const std::string& name, int outputs, int inputs, int side) {
+FileConv read_conv(const Reader& reader, const std::string& name, int outputs, int inputs, int side, int largest) {
     const FileConv conv = {outputs, inputs * side * side,
                        reader.at<int16_t>(name + ".weight", {outputs, inputs, side, side}),
                        reader.at<int32_t>(name + ".bias", {outputs}), reader.at<uint8_t>(name + ".shift", {outputs})};
     for (int o = 0; o < outputs; ++o) {
         if (conv.shift[o] > kMaxShift) fail(name, "has a shift above " + std::to_string(kMaxShift));
         int64_t bound = std::abs(static_cast<int64_t>(conv.bias[o])) + half_of(conv.shift[o]);
-        for (int t = 0; t < conv.terms; ++t) bound += int64_t{32768} * std::abs(int{conv.weight[o * conv.terms + t]});
+        for (int t = 0; t < conv.terms; ++t) bound += int64_t{largest} * std::abs(int{conv.weight[o * conv.terms + t]});
         if (bound >= kAccumulatorLimit) fail(name, "could overflow its accumulator");
     }
     return conv;

@@ -11,6 +11,7 @@
 namespace aec {
 
 constexpr int64_t kMaxChannels = 1 << 14;  // so that no size below overflows
+constexpr int kMaxMagnitude = 32768;        // of int16
 
 // One tensor of a model file; the data need live only as long as what is made of them is being made.
 struct Tensor {
@@ -80,8 +81,9 @@ struct FileConv {
     const uint8_t* shift;
 };
 
-// Checked: no accumulator can overflow. Throws invalid_argument.
-FileConv read_conv(const Reader& reader, const std::string& name, int outputs, int inputs, int side);
+// Checked: no accumulator can overflow, if no input's magnitude is above `largest`. Throws invalid_argument.
+FileConv read_conv(const Reader& reader, const std::string& name, int outputs, int inputs, int side,
+                   int largest = kMaxMagnitude);
 
 // A packed output: a channel of a convolution in the file.
 struct Output {

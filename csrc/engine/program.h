@@ -17,13 +17,15 @@ enum class Op {
 
 enum class Map {
     kSame,
-    kShuffle2,  // channel 4c + 2i + j at (y, x) becomes channel c at (2y + i, 2x + j)
+    kShuffle2,    // channel 4c + 2i + j at (y, x) becomes channel c at (2y + i, 2x + j)
+    kUnshuffle2,  // the other way round, of what the convolution reads
 };
 
 // A tensor: int16 [rows][columns][channels].
 struct Plane {
     int channels;
-    int resolution;  // positions for each latent, each way
+    int resolution;               // positions, each way, for each of the coarsest plane that there is
+    int largest = kMaxMagnitude;  // that a number in it can have
 };
 
 // out = finish of conv(in) + vector + out, the latter two and Leaky only if asked for.
@@ -36,6 +38,7 @@ struct Stage {
     bool adds = false;             // to what `out` holds
     bool leaky = false;
     std::vector<int> outputs = {};  // the convolution's channel for each of `out`; empty: in the file's order
+    std::vector<int> inputs = {};   // the same for each of `in`
 };
 
 struct Program {
@@ -44,12 +47,27 @@ struct Program {
     int input, output;  // planes
 };
 
+constexpr int kLatentStride = 16;  // pixels for each latent, each way
+
 struct TransformConfig {
     int latents, wide8, blocks8, wide16, blocks16;
 };
 
+// Itself. Throws invalid_argument, saying what is out of range.
+const TransformConfig& checked(const TransformConfig& config);
+
 // Latents -> the branch at two positions for each latent, each way: [8 rows][8 columns][3 channels] of pixels.
 Program synthesis_program(const TransformConfig& config);
+
+// Of a pixel's samples: 32 for each level of 8 bits, and 0 between black and white.
+constexpr int kPixelUnit = 32, kLargestPixel = 1 << 12;
+
+// Pixels at two positions for each latent, each way, [8 rows][8 columns][3 channels] each -> what the branch adds to the
+// latents, before its gain.
+Program analysis_program(const TransformConfig& config);
+
+// Latents, four positions for each hyperlatent each way -> hyperlatents.
+Program hyper_analysis_program(int latents, int context, int hyper);
 
 // A program's convolutions and quality tables, stage by stage; what a stage has not is empty.
 struct PackedStage {

@@ -12,16 +12,6 @@ constexpr int kChannels = 3, kEighth = kLatentStride / 2;    // pixels of the br
 constexpr int kBranch = kEighth * kEighth * kChannels;       // its numbers
 constexpr int kAll = kLatentStride * kLatentStride * kChannels;
 
-const TransformConfig& checked(const TransformConfig& c) {
-    for (const int channels : {c.latents, c.wide8, c.wide16})
-        if (channels < 1 || channels > kMaxChannels) throw std::invalid_argument("channels must be 1 to 16384");
-    // As those of all models. Kernels read two at a time, and those of the last position have nothing behind them.
-    if (c.latents % 2 != 0) throw std::invalid_argument("latents must be even");
-    for (const int blocks : {c.blocks8, c.blocks16})
-        if (blocks < 0 || blocks > 64) throw std::invalid_argument("blocks must be 0 to 64");
-    return c;
-}
-
 // Its own check: products are with halves of latents, and the shift is one for all outputs. A weight that is a mean is at
 // most a half larger than what it is the mean of.
 FileConv read_shortcut(const Reader& reader, int latents) {
@@ -85,7 +75,8 @@ Synthesis::Synthesis(const TransformConfig& config, const Tensors& tensors)
     }
 
     gain_shift_ = *reader.at<uint8_t>("gain.shift", {1});
-    if (gain_shift_ < 1 || gain_shift_ > 30) fail("gain.shift", "is not 1 to 30");
+    if (gain_shift_ < 1 || gain_shift_ > kMaxGainShift)
+        fail("gain.shift", "is not 1 to " + std::to_string(kMaxGainShift));
     const int16_t* gain = reader.at<int16_t>("gain.table", {kQualities, kBranch});
     for (int q = 0; q < kQualities; ++q)
         for (int at = 0; at < kEighth * kEighth; ++at)

@@ -5,8 +5,6 @@
 
 namespace aec {
 
-constexpr int kLatentStride = 16;  // pixels for each latent, each way
-
 class Synthesis {
 public:
     // tensors: those of FORMAT §7 named `synthesis.*`, without that prefix. Throws invalid_argument, naming the tensor that

@@ -102,6 +102,7 @@ PYBIND11_MODULE(_C, m) {
     });
 
     bind_nets(m);
+    bind_analysis(m);
     bind_synthesis(m);
 
 #ifdef AEC_WITH_CUDA

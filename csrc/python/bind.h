@@ -77,6 +77,7 @@ T* pointer(uintptr_t address) {
 }
 
 void bind_nets(py::module_& m);
+void bind_analysis(py::module_& m);
 void bind_synthesis(py::module_& m);
 void bind_cuda(py::module_& m);  // only with AEC_WITH_CUDA, as the next
 void bind_nets_cuda(py::module_& m);

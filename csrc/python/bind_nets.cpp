@@ -18,22 +18,17 @@ void predict(Walk& walk, int k, Array<uint8_t>& indexes) {
     walk.predict(k, out);
 }
 
-void choose(Walk& walk, int k, const Array<float>& values, const Array<int16_t>& dead_zones,
+void choose(Walk& walk, int k, const Array<int16_t>& values, const Array<int16_t>& dead_zones,
             Array<int16_t>& symbols) {
     int16_t* out = writable_vector_of(symbols, "symbols", walk.segment_size(k));
-    if (values.ndim() != 3 || values.shape(0) != walk.channels(k) || values.shape(1) != walk.grid(k).height() ||
-        values.shape(2) != walk.grid(k).width())
+    if (values.ndim() != 3 || values.shape(0) != walk.grid(k).height() || values.shape(1) != walk.grid(k).width() ||
+        values.shape(2) != walk.channels(k))
         throw py::value_error("values are of another shape than the segment's tensor");
-    ptrdiff_t strides[3];
-    for (int i = 0; i < 3; ++i) {
-        if (values.strides(i) % py::ssize_t{sizeof(float)} != 0) throw py::value_error("values are strided by parts of a number");
-        strides[i] = values.strides(i) / py::ssize_t{sizeof(float)};
-    }
+    if (!(values.flags() & py::array::c_style)) throw py::value_error("values must be contiguous");
     check_aligned(values, "values");
     const int16_t* zones = vector_of(dead_zones, "dead_zones", kIndexCount);
-    const Floats floats = {values.data(), strides[0], strides[1], strides[2]};
     const py::gil_scoped_release release;
-    walk.choose(k, floats, zones, out);
+    walk.choose(k, values.data(), zones, out);
 }
 
 void accept(Walk& walk, int k, const Array<int16_t>& symbols) {

@@ -51,7 +51,7 @@ void bind_nets_cuda(py::module_& m) {
                 int device, uintptr_t stream) {
                  check_segment(walk, k);
                  const auto [channel, row, column] = strides;
-                 choose_cuda(walk, k, pointer<uint8_t>(indexes), pointer<float>(values), {channel, row, column},
+                 choose_cuda(walk, k, pointer<uint8_t>(indexes), pointer<int16_t>(values), {channel, row, column},
                              pointer<int16_t>(dead_zones), pointer<int16_t>(symbols), {device, stream});
              })
         .def("accept", [](const CudaWalk& walk, int k, uintptr_t symbols, int device, uintptr_t stream) {

@@ -1,0 +1,115 @@
+#include "engine/analysis.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace aec {
+namespace {
+
+constexpr int kChannels = 3, kEighth = 8;                         // pixels a side of a position that the branch reads
+constexpr int kBlockOfPixels = kEighth * kEighth * kChannels;     // its numbers
+constexpr int kAll = kLatentStride * kLatentStride * kChannels;
+
+// The file's channel, as PixelUnshuffle(16) numbers them, of each number in [2][2] positions of [8 rows][8 columns][3].
+std::vector<int> channels_of_latent() {
+    std::vector<int> channels;
+    for (int position = 0; position < 4; ++position)
+        for (int at = 0; at < kEighth * kEighth; ++at)
+            for (int channel = 0; channel < kChannels; ++channel) {
+                const int y = position / 2 * kEighth + at / kEighth, x = position % 2 * kEighth + at % kEighth;
+                channels.push_back((channel * kLatentStride + y) * kLatentStride + x);
+            }
+    return channels;
+}
+
+}  // namespace
+
+Analysis::Analysis(const TransformConfig& config, const Tensors& tensors)
+    : config_(checked(config)), program_(analysis_program(config)) {
+    const Reader reader(tensors);
+    packed_ = pack(program_, reader);
+    const FileConv shortcut = read_conv(reader, "shortcut", config_.latents, kAll, 1, kLargestPixel);
+    shortcut_ = pack(outputs_of(shortcut, numbers(config_.latents)), channels_of_latent());
+    const int16_t* gain = reader.at<int16_t>("gain.table", {kQualities, config_.latents});
+    gain_.assign(gain, gain + static_cast<ptrdiff_t>(kQualities) * config_.latents);
+    const uint8_t* shift = reader.at<uint8_t>("gain.shift", {config_.latents});
+    gain_shift_.assign(shift, shift + config_.latents);
+    for (const int32_t s : gain_shift_)
+        if (s < 1 || s > kMaxGainShift) fail("gain.shift", "is not 1 to " + std::to_string(kMaxGainShift));
+}
+
+void Analysis::run(const Picture& picture, const Pixels& pixels, const Rect& area, int16_t* out, int threads) const {
+    const Rect whole = {0, picture.rows, 0, picture.columns};
+    if (!whole.holds(area)) throw std::invalid_argument("the area is not within the picture");
+    if (area.empty()) return;
+    Execution execution(program_, packed_, picture.rows, picture.columns, area);
+    const Rect& reads = execution.reads();  // in eighths
+    const Rect given = {2 * pixels.rect.y0, 2 * pixels.rect.y1, 2 * pixels.rect.x0, 2 * pixels.rect.x1};
+    const Rect own = {2 * area.y0, 2 * area.y1, 2 * area.x0, 2 * area.x1};
+    if (!given.holds(reads) || !given.holds(own))
+        throw std::invalid_argument("the pixels that are given are not all that are read");
+
+    const Rect rect = {std::min(reads.y0, own.y0), std::max(reads.y1, own.y1), std::min(reads.x0, own.x0),
+                       std::max(reads.x1, own.x1)};
+    Buffer<int16_t> blocks(static_cast<size_t>(rect.rows()) * rect.columns() * kBlockOfPixels);
+    const View input = {rect, blocks.get(), static_cast<ptrdiff_t>(rect.columns()) * kBlockOfPixels, kBlockOfPixels};
+    parallel_for(threads, rect.rows(), [&](int64_t i) {
+        const int y = rect.y0 + static_cast<int>(i);
+        for (int row = 0; row < kEighth; ++row) {
+            const int16_t* from = pixels.data + ((y - given.y0) * kEighth + row) * pixels.row_stride +
+                                  static_cast<ptrdiff_t>(rect.x0 - given.x0) * kEighth * kChannels;
+            for (int x = rect.x0; x < rect.x1; ++x, from += kEighth * kChannels)
+                std::copy_n(from, kEighth * kChannels, input.at(y, x) + row * kEighth * kChannels);
+        }
+    });
+
+    const Kernels& kernels = kernels_of(current_isa());
+    execution.run(input, picture.quality, kernels, threads);
+    const int n = (area.columns() + kLatents - 1) / kLatents;
+    const int64_t parts = int64_t{n} * area.rows();
+    parallel(static_cast<int>(std::min<int64_t>(threads, parts)), 1, [&](Team& team, int) {
+        Buffer<int16_t> gathered(kLatents * size_t{kAll});
+        Buffer<int32_t> sums(kLatents * shortcut_.start.size());
+        team.each(parts, [&](int64_t i) {
+            const int y = area.y0 + static_cast<int>(i / n), x0 = area.x0 + static_cast<int>(i % n) * kLatents;
+            run_latents(picture, input, execution.output(), y, x0, std::min(x0 + kLatents, area.x1), kernels,
+                        gathered.get(), sums.get(),
+                        out + (static_cast<ptrdiff_t>(y - area.y0) * area.columns() + x0 - area.x0) * config_.latents);
+        });
+    });
+}
+
+void Analysis::run_latents(const Picture& picture, const View& pixels, const View& tail, int y, int x0, int x1,
+                           const Kernels& kernels, int16_t* gathered, int32_t* sums, int16_t* out) const {
+    const int n = x1 - x0;
+    const ptrdiff_t outputs = static_cast<ptrdiff_t>(shortcut_.start.size());
+    for (int i = 0; i < n; ++i)
+        for (int half = 0; half < 2; ++half)
+            std::copy_n(pixels.at(2 * y + half, 2 * (x0 + i)), kAll / 2, gathered + i * kAll + half * (kAll / 2));
+    kernels.sums(shortcut_.view(), {gathered, kAll, n, sums, outputs});
+    for (int i = 0; i < n; ++i)
+        kernels.latent_row(sums + i * outputs, shortcut_.start.data(), shortcut_.shift.data(), tail.at(y, x0 + i),
+                           gain_of(picture.quality), gain_shift_.data(), config_.latents,
+                           out + static_cast<ptrdiff_t>(i) * config_.latents);
+}
+
+HyperAnalysis::HyperAnalysis(int latents, int context, int hyper, const Tensors& tensors) {
+    for (const int channels : {latents, context, hyper})
+        if (channels < 1 || channels > kMaxChannels) throw std::invalid_argument("channels must be 1 to 16384");
+    if (latents % 2 != 0) throw std::invalid_argument("latents must be even");
+    program_ = hyper_analysis_program(latents, context, hyper);
+    packed_ = pack(program_, Reader(tensors));
+}
+
+void HyperAnalysis::run(int rows, int columns, int quality, const int16_t* latents, int16_t* out, int threads) const {
+    Execution execution(program_, packed_, rows, columns, {0, rows, 0, columns});
+    const int channels = this->latents(), n = hyper();
+    // Only read, but a View is of what is written too.
+    const View input = {{0, kHyperStride * rows, 0, kHyperStride * columns}, const_cast<int16_t*>(latents),
+                        static_cast<ptrdiff_t>(kHyperStride) * columns * channels, channels};
+    execution.run(input, quality, kernels_of(current_isa()), threads);
+    for (int y = 0; y < rows; ++y)
+        for (int x = 0; x < columns; ++x, out += n) std::copy_n(execution.output().at(y, x), n, out);
+}
+
+}  // namespace aec

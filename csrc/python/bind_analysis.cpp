@@ -1,0 +1,92 @@
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "base/range.h"
+#include "engine/analysis.h"
+#include "python/bind.h"
+#include "python/tensors.h"
+
+namespace aec {
+namespace {
+
+constexpr int kMaxLatents = 1 << 12;  // of a picture, each way
+
+std::shared_ptr<Analysis> analysis_from(const std::map<std::string, py::array>& arrays, int latents, int wide8,
+                                        int blocks8, int wide16, int blocks16) {
+    const Tensors tensors = tensors_of(arrays);
+    const py::gil_scoped_release release;
+    return std::make_shared<Analysis>(TransformConfig{latents, wide8, blocks8, wide16, blocks16}, tensors);
+}
+
+std::shared_ptr<HyperAnalysis> hyper_analysis_from(const std::map<std::string, py::array>& arrays, int latents,
+                                                   int context, int hyper) {
+    const Tensors tensors = tensors_of(arrays);
+    const py::gil_scoped_release release;
+    return std::make_shared<HyperAnalysis>(latents, context, hyper, tensors);
+}
+
+// Throws value_error unless it is a contiguous array of this shape.
+void check_shape(const Array<int16_t>& array, const char* name, const std::vector<py::ssize_t>& shape) {
+    if (array.ndim() != static_cast<py::ssize_t>(shape.size()) || !std::equal(shape.begin(), shape.end(), array.shape()))
+        throw py::value_error(std::string(name) + " is of another shape");
+    if (!(array.flags() & py::array::c_style)) throw py::value_error(std::string(name) + " must be contiguous");
+    check_aligned(array, name);
+}
+
+Array<int16_t> latents_of(const Analysis& analysis, const Array<int16_t>& pixels, std::pair<int, int> at,
+                          std::pair<int, int> picture_size, int quality, const std::array<int, 4>& area, int threads) {
+    const Analysis::Picture picture = {in_range(picture_size.first, 1, kMaxLatents, "rows"),
+                                       in_range(picture_size.second, 1, kMaxLatents, "columns"),
+                                       in_range(quality, 1, kQualities, "quality")};
+    if (pixels.ndim() != 3 || pixels.shape(0) % kLatentStride != 0 || pixels.shape(1) % kLatentStride != 0 ||
+        pixels.shape(0) > kMaxLatents * kLatentStride || pixels.shape(1) > kMaxLatents * kLatentStride)
+        throw py::value_error("pixels must be [rows, columns, 3], rows and columns multiples of 16");
+    check_shape(pixels, "pixels", {pixels.shape(0), pixels.shape(1), 3});
+    const int y = in_range(at.first, 0, kMaxLatents, "at"), x = in_range(at.second, 0, kMaxLatents, "at");
+    const Analysis::Pixels view = {{y, y + static_cast<int>(pixels.shape(0)) / kLatentStride, x,
+                                    x + static_cast<int>(pixels.shape(1)) / kLatentStride},
+                                   pixels.data(),
+                                   pixels.shape(1) * 3};
+    for (const int side : area) in_range(side, 0, kMaxLatents, "area");
+    const Rect rect = {area[0], area[0] + area[2], area[1], area[1] + area[3]};
+    in_range(threads, 1, 1 << 16, "threads");
+    Array<int16_t> out({rect.rows(), rect.columns(), analysis.latents()});
+    int16_t* const data = out.mutable_data();
+    const py::gil_scoped_release release;
+    analysis.run(picture, view, rect, data, threads);
+    return out;
+}
+
+Array<int16_t> hyperlatents_of(const HyperAnalysis& analysis, const Array<int16_t>& latents, int quality, int threads) {
+    in_range(quality, 1, kQualities, "quality");
+    in_range(threads, 1, 1 << 16, "threads");
+    if (latents.ndim() != 3 || latents.shape(0) < 1 || latents.shape(1) < 1 || latents.shape(0) % kHyperStride != 0 ||
+        latents.shape(1) % kHyperStride != 0 || latents.shape(0) > kMaxLatents || latents.shape(1) > kMaxLatents)
+        throw py::value_error("latents must be [rows, columns, channels], rows and columns multiples of 4");
+    check_shape(latents, "latents", {latents.shape(0), latents.shape(1), analysis.latents()});
+    const int rows = static_cast<int>(latents.shape(0)) / kHyperStride;
+    const int columns = static_cast<int>(latents.shape(1)) / kHyperStride;
+    Array<int16_t> out({rows, columns, analysis.hyper()});
+    int16_t* const data = out.mutable_data();
+    const py::gil_scoped_release release;
+    analysis.run(rows, columns, quality, latents.data(), data, threads);
+    return out;
+}
+
+}  // namespace
+
+void bind_analysis(py::module_& m) {
+    py::class_<Analysis, std::shared_ptr<Analysis>>(m, "Analysis")
+        .def(py::init(&analysis_from), py::arg("tensors"), py::kw_only(), py::arg("latents"), py::arg("wide8"),
+             py::arg("blocks8"), py::arg("wide16"), py::arg("blocks16"))
+        .def("run", &latents_of, py::arg("pixels").noconvert(), py::kw_only(), py::arg("at"), py::arg("picture"),
+             py::arg("quality"), py::arg("area"), py::arg("threads") = 1);
+    py::class_<HyperAnalysis, std::shared_ptr<HyperAnalysis>>(m, "HyperAnalysis")
+        .def(py::init(&hyper_analysis_from), py::arg("tensors"), py::kw_only(), py::arg("latents"), py::arg("context"),
+             py::arg("hyper"))
+        .def("run", &hyperlatents_of, py::arg("latents").noconvert(), py::kw_only(), py::arg("quality"),
+             py::arg("threads") = 1);
+}
+
+}  // namespace aec
