@@ -1,4 +1,4 @@
-"""`encode`, `decode`, `inspect`: what the package is imported for. torch is for GPUs, and for efforts that refine."""
+"""`encode`, `decode`, `inspect`: what the package is imported for. torch is for GPUs."""
 
 import math
 import numbers
@@ -128,7 +128,7 @@ def encode(
     if not files:
         from .coding import model_file, tiles
 
-        encoder = tiles.encoder_for(model_file.find(model), resolve_device(device), effort)
+        encoder = tiles.encoder_for(model_file.find(model), resolve_device(device))
         wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality)
         files.append(_by_network(encoder, pixels, wanted, progress))
         if files[0] is None or limit is None and stored.may_take_less(pixels, len(files[0])):

@@ -4,7 +4,7 @@ import copy
 import os
 import threading
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from . import model_file, rans
 from .decoder import latent_size, window
 from .model_config import HYPER_STRIDE, LATENT_STRIDE, Config, has_branch
 from .model_file import ModelFile
+from .refinement import Symbols
 from .threads import available
 from .tile_input import tile_input
 
@@ -26,6 +27,12 @@ _LOADING = threading.Lock()
 def _widths(config: Config) -> dict[str, int]:
     """Sizes of the transforms."""
     return {name: getattr(config, name) for name in ("latents", "wide8", "blocks8", "wide16", "blocks16")}
+
+
+def _integers(tensors: Mapping[str, np.ndarray], net: str) -> dict[str, np.ndarray]:
+    """Those of one net, without its name, and without fractions, which say nothing of what it computes."""
+    named = {k.removeprefix(f"{net}."): v for k, v in tensors.items() if k.startswith(f"{net}.")}
+    return {k: v for k, v in named.items() if not k.endswith(".fraction")}
 
 
 class Levels:
@@ -46,10 +53,7 @@ class Synthesis(Levels):
 
     def __init__(self, config: Config, levels: np.ndarray, tensors: Mapping[str, np.ndarray]):
         super().__init__(config, levels)
-        integers = {k.removeprefix("synthesis."): v for k, v in tensors.items() if k.startswith("synthesis.")}
-        # Fractions say nothing of samples.
-        integers = {k: v for k, v in integers.items() if not k.endswith(".fraction")}
-        self._handle = _C.Synthesis(integers, **_widths(config))
+        self._handle = _C.Synthesis(_integers(tensors, "synthesis"), **_widths(config))
 
     def run(self, latents, at, size, quality, shrink, origin, out) -> None:
         self._handle.run(
@@ -75,7 +79,12 @@ class Engine:
         self._tables = file.tables
         integers = {k.removeprefix("entropy."): v for k, v in file.tensors.items() if k.startswith("entropy.")}
         self._nets = _C.Nets(integers, latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps)
-        self.synthesis = Synthesis(c, file.levels, file.tensors)
+        self._file = file
+
+    @cached_property
+    def synthesis(self) -> Synthesis:
+        """Made when it is first asked for, which most encoding does not."""
+        return Synthesis(self.config, self._file.levels, self._file.tensors)
 
     def walk(self, quality: int, rows: int, columns: int) -> _C.Walk:
         """At its start, for a tile of so many latents."""
@@ -99,22 +108,17 @@ class Engine:
 
 
 class Encoder:
-    """`tiles.Encoder` on the CPU, for efforts that choose symbols once."""
+    """`tiles.Encoder` on the CPU."""
 
     one_at_a_time = False
 
     def __init__(self, file: ModelFile):
         c = self.config = file.config
         self.file, self.dead_zones = file, file.dead_zones
-
-        def tensors(net: str) -> dict[str, np.ndarray]:
-            named = {k.removeprefix(f"{net}."): v for k, v in file.tensors.items() if k.startswith(f"{net}.")}
-            return {k: v for k, v in named.items() if not k.endswith(".fraction")}
-
         try:
-            self._analysis = _C.Analysis(tensors("analysis"), **_widths(c))
+            self._analysis = _C.Analysis(_integers(file.tensors, "analysis"), **_widths(c))
             self._hyper_analysis = _C.HyperAnalysis(
-                tensors("hyper_analysis"), latents=c.latents, context=c.context, hyper=c.hyper
+                _integers(file.tensors, "hyper_analysis"), latents=c.latents, context=c.context, hyper=c.hyper
             )
         except ValueError as e:
             raise ModelError(f"{file.path}: not a model this aec can run: {e}") from None
@@ -122,6 +126,10 @@ class Encoder:
     @property
     def decoder(self) -> Engine:
         return _engine_of(self.file)
+
+    @property
+    def projection(self) -> _C.Projection:
+        return projection_of(self.file)
 
     def with_dead_zones(self, dead_zones: np.ndarray) -> "Encoder":
         other = copy.copy(self)
@@ -150,13 +158,8 @@ class Encoder:
             y = np.pad(y, ((0, bottom), (0, right), (0, 0)), mode="edge")
         return self._hyper_analysis.run(y, quality=quality, threads=available())
 
-    def analyse(self, pixels, tile, quality, effort=1, progress=None) -> tuple[np.ndarray, np.ndarray]:
-        y = self.latents(pixels, tile, quality)
-        return y, self.hyperlatents(y, quality)
-
-    def code(self, quality: int, y: np.ndarray, z: np.ndarray) -> bytes:
-        engine, threads = self.decoder, available()
-        walk, none = engine.walk(quality, *y.shape[:2]), np.zeros_like(self.dead_zones)
+    def quantise(self, quality: int, y: np.ndarray, z: np.ndarray) -> Symbols:
+        walk, none = self.decoder.walk(quality, *y.shape[:2]), np.zeros_like(self.dead_zones)
         symbols, indexes = [], []
         for k in range(walk.segments):
             n = walk.segment_size(k)
@@ -164,8 +167,17 @@ class Encoder:
             symbols.append(np.empty(n, np.int16))
             walk.predict(k, indexes[-1])
             walk.choose(k, y if k else z, self.dead_zones if k else none, symbols[-1])
-        lengths = list(map(len, symbols))
-        return rans.encode(np.concatenate(symbols), np.concatenate(indexes), lengths, self.file.tables, threads=threads)
+        return Symbols(symbols, indexes, walk.latents())
+
+    def pack(self, chosen: Symbols) -> bytes:
+        symbols, indexes = (np.concatenate(parts) for parts in (chosen.symbols, chosen.indexes))
+        return rans.encode(symbols, indexes, list(map(len, chosen.symbols)), self.file.tables, threads=available())
+
+
+@lru_cache(maxsize=4)
+def projection_of(file: ModelFile) -> _C.Projection:
+    """For encoders that refine."""
+    return _C.Projection(_integers(file.tensors, "synthesis"), latents=file.config.latents)
 
 
 def encoder(path: Path) -> Encoder:

@@ -8,6 +8,14 @@ HYPER_STRIDE = 4  # latents per hyperlatent, each way
 QUALITIES = 100  # q = 1..100
 KNOTS = 8  # rows of a transform's quality vector, between which it is linear in the level
 MAX_LEVEL = 120.0  # of the level at which a quality runs, from 1 on
+# A level says how much an error is worth: nets are trained for bits per pixel + lambda * D, where D is 255^2 times the
+# mean squared error, or what has about the same slope over the rate. lambda is 0.0007 at level 1, 0.6 at TOP_LEVEL, the
+# last knot, and 2.35 at MAX_LEVEL.
+TOP_LEVEL = 100
+LAMBDA_RANGE = (0.0007, 0.6)
+# Measured on models for either: where lambda is the slope of the rate by 255^2 * MSE, it is about that by so many times
+# SSIMULACRA 2's weighted sum of errors.
+SSIMULACRA2_WEIGHT = 6.0
 TUNES = ("mse", "ms-ssim", "eye")  # what a model may be trained for: losses.SHARES
 MAX_CHANNELS = 1 << 14  # sums of the nets' integers stay provable
 MAX_BLOCKS = 64  # at 1/8 and at 1/16 of the pixels
@@ -28,6 +36,12 @@ LINEAR_FROM = {4: 32, 8: 10}
 def has_branch(level: float, shrink: int) -> bool:
     """Whether the synthesis' branch is heard at a level, in means over squares of `shrink` pixels a side."""
     return level < LINEAR_FROM.get(shrink, math.inf)
+
+
+def level_lambda(level):
+    """lambda of a level, a float or an array: logarithmic, from 1 to TOP_LEVEL between the ends of LAMBDA_RANGE."""
+    low, high = LAMBDA_RANGE
+    return low * (high / low) ** ((level - 1) / (TOP_LEVEL - 1))
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from ..picture import fidelity
 from ..picture.pixels import Pixels
 from ..picture.ssimulacra2 import MIN_SIDE
 from . import decoder, tiles
-from .efforts import iterations
 from .knob_search import HIGHEST, Goal, Trial, find
 from .model_config import HYPER_STRIDE, Config
+from .refinement import iterations
 from .threads import team
 from .tiles import Encoder
 
@@ -270,7 +270,7 @@ def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Ca
     encoder, header = task.encoder, task.header(knob)
 
     def analyse(tile: Tile) -> tuple[np.ndarray, ...]:
-        return encoder.analyse(task.pixels, tile, header.quality, 1, lambda: None)
+        return tiles.analyse(encoder, task.pixels, tile, header.quality, effort=1)
 
     # 4 bytes for each pixel of the picture. In one piece, for many would lie scattered among what comes and goes
     # meanwhile, and take up more memory.
@@ -292,7 +292,7 @@ def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Ca
     def code(knob: float) -> list[bytes]:
         tuned, quality = _setting(encoder, knob)
         with team(len(analysed), encoder.one_at_a_time) as ordered:
-            return list(ordered(lambda latents: tuned.code(quality, *latents), analysed))
+            return list(ordered(lambda latents: tuned.pack(tuned.quantise(quality, *latents)), analysed))
 
     return code
 

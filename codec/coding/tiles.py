@@ -11,16 +11,19 @@ from typing import Protocol
 
 import numpy as np
 
+from .. import _C
 from ..container.format import Header, Tile
 from ..picture.pixels import Pixels
-from .decoder import Decoder
-from .efforts import iterations
+from .decoder import Decoder, latent_size, window
+from .model_config import LATENT_STRIDE
 from .model_file import ModelFile
+from .refinement import Symbols, iterations, refine
 from .threads import team
+from .tile_input import tile_input
 
 
 class Encoder(Protocol):
-    """A model that writes files: `engine.Encoder` on the CPU, `nets.torch_encoder.TorchEncoder` where torch is needed.
+    """A model that writes files: `engine.Encoder` on the CPU, `nets.torch_encoder.TorchEncoder` on a GPU.
 
     Latents y are int16 [h, w, M] and hyperlatents z int16 [ceil(h/4), ceil(w/4), Z], in units of 2^-12.
     """
@@ -32,31 +35,37 @@ class Encoder(Protocol):
     def decoder(self) -> Decoder:
         """What reads its files."""
 
+    @property
+    def projection(self) -> _C.Projection:
+        """Of errors on latents, for `refinement`."""
+
     def with_dead_zones(self, dead_zones: np.ndarray) -> "Encoder":
         """The same, with others than the model's: int16 [64], `cdf_tables.dead_zones`; zeros for none."""
 
-    def analyse(
-        self, pixels: Pixels, tile: Tile, quality: int, effort: int, progress: Callable[[], None]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """y and z of one tile; `progress` is called after each of the effort's iterations."""
+    def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
+        """y of an area of the picture, whose left and top are multiples of 16."""
 
-    def code(self, quality: int, y: np.ndarray, z: np.ndarray) -> bytes:
-        """A tile's payload."""
+    def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray:
+        """z of a tile's y."""
+
+    def quantise(self, quality: int, y: np.ndarray, z: np.ndarray) -> Symbols:
+        """Choose one tile's symbols."""
+
+    def pack(self, chosen: Symbols) -> bytes:
+        """The payload of one tile's symbols."""
 
 
-def encoder_for(path: Path, device: str, effort: int) -> Encoder:
-    """A model, ready to encode at an effort.
+def encoder_for(path: Path, device: str) -> Encoder:
+    """A model, ready to encode.
 
     Args:
         path: of its file.
-        device: "cpu" or "cuda:N"; torch is imported for the latter, and for efforts that choose symbols anew.
+        device: "cpu" or "cuda:N"; torch is imported for the latter.
 
     Raises:
         ModelError: as `model_file.load`.
     """
-    from . import model_file
-
-    if device == "cpu" and not iterations(model_file.load(path).tune, effort):
+    if device == "cpu":
         from . import engine
 
         return engine.encoder(path)
@@ -65,6 +74,37 @@ def encoder_for(path: Path, device: str, effort: int) -> Encoder:
     from ..nets import torch_codec
 
     return torch_codec.load(path, torch.device(device)).encoder
+
+
+def analyse(
+    encoder: Encoder,
+    pixels: Pixels,
+    tile: Tile,
+    quality: int,
+    effort: int,
+    progress: Callable[[], None] = lambda: None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Latents and hyperlatents of one tile, as `refine` leaves them; `progress` is called after each iteration."""
+    if not iterations(encoder.file.tune, effort):
+        y = encoder.latents(pixels, tile, quality)
+        return y, encoder.hyperlatents(y, quality)
+    rows, columns = latent_size(tile)
+    whole, halo = latent_size(Tile(0, 0, pixels.width, pixels.height)), encoder.file.config.halo
+    y0, y1, top = window(tile.y // LATENT_STRIDE, rows, whole[0], halo)
+    x0, x1, left = window(tile.x // LATENT_STRIDE, columns, whole[1], halo)
+    area = Tile(*(LATENT_STRIDE * n for n in (x0, y0, x1 - x0, y1 - y0)))
+    around, inside = encoder.latents(pixels, area, quality), (slice(top, top + rows), slice(left, left + columns))
+    y = around[inside].copy()
+    z = encoder.hyperlatents(y, quality)
+
+    def decode(latents: np.ndarray) -> np.ndarray:
+        around[inside] = latents
+        out = np.empty((tile.height, tile.width, 1 if pixels.gray else 3), np.uint16)
+        encoder.decoder.synthesis.run(around, (y0, x0), whole, quality, 1, (tile.y, tile.x), out)
+        return out
+
+    x = tile_input(pixels, tile)[: tile.height, : tile.width]
+    return refine(encoder, x, y, z, decode, quality, effort, progress), z
 
 
 def encode(
@@ -90,7 +130,8 @@ def encode(
             progress(done / (max(1, n) * len(tiles)))
 
     def payload(tile: Tile) -> bytes:
-        data = encoder.code(header.quality, *encoder.analyse(pixels, tile, header.quality, effort, tell))
+        latents = analyse(encoder, pixels, tile, header.quality, effort, tell)
+        data = encoder.pack(encoder.quantise(header.quality, *latents))
         if not n:
             tell()
         return data

@@ -12,14 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..coding.model_config import KNOTS
+from ..coding.model_config import KNOTS, TOP_LEVEL
 
 # Latents and every tensor inside the entropy nets are signed fixed point with 12 fractional bits in 16 bits, so they
 # saturate at +-8. The float modules saturate too: training then sees what the integers will do.
 FRACTION_BITS = 12
 SATURATION = 8.0
 LEAK_BITS = 3  # slope 2^-3 below zero: an arithmetic shift
-TOP_LEVEL = 100  # of the last knot of a QualityVector
 
 
 def saturate(x: Tensor) -> Tensor:

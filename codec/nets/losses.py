@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..coding.model_config import SSIMULACRA2_WEIGHT
 from ..picture.ssimulacra2 import (
     C2,
     CUBE_ROOT_BIAS,
@@ -28,8 +29,6 @@ from ..picture.ssimulacra2 import (
 
 # So far apart lie CompressAI's lambdas, 2.40 .. 220 for 1 - MS-SSIM and 0.0018 .. 0.18 for 255^2 * MSE.
 MS_SSIM_WEIGHT = 1280
-# Measured on models for either: where lambda is the slope of the rate by 255^2 * MSE, it is about that by this.
-SSIMULACRA2_WEIGHT = 6.0
 # Measured on decoded held-out crops: 255^2 * MSE is so many times the error in XYB.
 XYB_WEIGHT = 55_000
 XYB_SHARES = (1.0, 1.0, 0.25)  # of 14 X, Y and B - Y

@@ -16,11 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..coding.cdf_tables import DEAD_ZONE_PER_BIT, INDEX_COUNT, MAX_DEAD_ZONE, SCALE_MAX, SCALE_MIN
-from ..coding.model_config import KNOTS, LATENT_STRIDE, MAX_LEVEL, Config
+from ..coding.model_config import KNOTS, LAMBDA_RANGE, LATENT_STRIDE, MAX_LEVEL, Config
 from .coding_order import Corners
 from .layers import (
     SATURATION,
-    TOP_LEVEL,
     Add,
     AddVector,
     Block,
@@ -37,8 +36,6 @@ BRANCH_GAIN = 0.3  # where the transforms' gains begin, in units of what there i
 # The index head works in units of 8 indices, so that 0..63 fits the nets' range of +-8.
 INDEX_UNIT = 8
 LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (INDEX_COUNT - 1)
-# Of levels 1 .. TOP_LEVEL; 2.35 at MAX_LEVEL. The loss is bits per pixel + lambda * D (losses.py).
-LAMBDA_RANGE = (0.0007, 0.6)
 
 
 def linear(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -395,9 +392,3 @@ class Model(nn.Module):
         """The symbols of latents at `v` steps from their means: the nearest, or 0 in a dead zone."""
         zone = self.dead_zones[index.round().clamp(0, INDEX_COUNT - 1).long()]
         return v.round().masked_fill_(v.abs() <= 0.5 + zone, 0.0)
-
-
-def level_lambda(level: Tensor | float) -> Tensor | float:
-    """lambda of a level, logarithmic, from 1 to TOP_LEVEL between the ends of LAMBDA_RANGE."""
-    low, high = LAMBDA_RANGE
-    return low * (high / low) ** ((level - 1) / (TOP_LEVEL - 1))

@@ -1,7 +1,7 @@
 """A model file's networks in torch, ready to run on one device: for GPUs, for refinement, and as the tests' oracle.
 
 They are integers: the entropy nets in the arithmetic that `segment_walk.starter` chooses, and the transforms, which on
-the CPU are the engine's. A float synthesis is made of the integers, for encoders that ask what becomes of their symbols.
+the CPU are the engine's. Floats are made of the integers for those who ask for them.
 """
 
 import os

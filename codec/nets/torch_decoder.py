@@ -21,7 +21,7 @@ class ReferenceSynthesis(Levels):
 
     @torch.inference_mode()
     def run(self, latents, at, size, quality, shrink, origin, out) -> None:
-        y = torch.as_tensor(latents).permute(2, 0, 1)[None].double()
+        y = torch.as_tensor(latents, device=self._net.shortcut.weight.device).permute(2, 0, 1)[None].double()
         on_device = isinstance(out, Tensor)
         rows, columns, channels = (*out.shape[1:], out.shape[0]) if on_device else out.shape
         values = self._net.values(y, quality, float(self.levels[quality - 1]), shrink)

@@ -1,4 +1,4 @@
-"""Encoding where torch is: what a GPU does, what refines symbols, and the text of the arithmetic as the tests' oracle."""
+"""Encoding where torch is: what a GPU does, and the text of the arithmetic as the tests' oracle."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,73 +8,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..coding import payloads
+from .. import _C
+from ..coding import payloads, tiles
 from ..coding.decoder import Decoder, latent_size, window
-from ..coding.efforts import iterations
+from ..coding.engine import projection_of
 from ..coding.model_config import HYPER_STRIDE, LATENT_STRIDE
-from ..coding.refinement import refine
-from ..coding.tile_input import WHITE, tile_input
+from ..coding.refinement import Symbols
+from ..coding.tile_input import tile_input
 from ..container.format import Tile
 from ..picture.pixels import Pixels
 from .integer import to_fixed, to_float
 from .torch_codec import Codec
 
 
-@torch.inference_mode()
 def analyse(
-    codec: Codec,
-    pixels: Pixels,
-    tile: Tile,
-    quality: int,
-    effort: int,
-    progress: Callable[[], None] = lambda: None,
+    codec: Codec, pixels: Pixels, tile: Tile, quality: int, effort: int, progress: Callable[[], None] = lambda: None
 ) -> tuple[Tensor, Tensor]:
-    """Latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of one tile, float32; as `refine` leaves them."""
-    refines = iterations(codec.tune, effort) > 0
-    height, width = latent_size(tile)
-    whole = latent_size(Tile(0, 0, pixels.width, pixels.height))
-    halo = codec.config.halo if refines else 0  # so far a latent's pixels reach
-    y0, y1, top = window(tile.y // LATENT_STRIDE, height, whole[0], halo)
-    x0, x1, left = window(tile.x // LATENT_STRIDE, width, whole[1], halo)
-    area = Tile(*(LATENT_STRIDE * n for n in (x0, y0, x1 - x0, y1 - y0)))
-    inside = slice(top, top + height), slice(left, left + width)
-    around = _latents(codec, pixels, area, quality)
-    y = around[inside]
-    z = to_float(_channels_first(_hyperlatents(codec, y, quality)))
-    if not refines:
-        return to_float(_channels_first(y)), z
-    # Real pixels only.
-    real = tile_input(pixels, area)[: pixels.height - area.y, : pixels.width - area.x, : 1 if pixels.gray else 3]
-    x = torch.from_numpy(np.ascontiguousarray(real)).to(codec.device).permute(2, 0, 1).float() / WHITE + 0.5
-    return refine(codec, x, to_float(_channels_first(around)), z, inside, quality, effort, progress), z
-
-
-def _latents(codec: Codec, pixels: Pixels, area: Tile, quality: int) -> Tensor:
-    """int16 [h, w, M], on the codec's device: `engine.Encoder.latents`."""
-    if codec.native is not None:
-        return torch.from_numpy(codec.native.latents(pixels, area, quality))
-    height, width = latent_size(area)
-    whole = latent_size(Tile(0, 0, pixels.width, pixels.height))
-    y0, y1, top = window(area.y // LATENT_STRIDE, height, whole[0], codec.config.halo)
-    x0, x1, left = window(area.x // LATENT_STRIDE, width, whole[1], codec.config.halo)
-    x = tile_input(pixels, Tile(*(LATENT_STRIDE * n for n in (x0, y0, x1 - x0, y1 - y0))))
-    x = torch.from_numpy(x).to(codec.device).permute(2, 0, 1)[None].double()
-    y = codec.integers["analysis"](x, torch.tensor([quality], device=codec.device))[0]
-    return y.permute(1, 2, 0)[top : top + height, left : left + width].to(torch.int16)
-
-
-def _hyperlatents(codec: Codec, y: Tensor, quality: int) -> Tensor:
-    """int16 [ceil(h/4), ceil(w/4), Z] of a tile's int16 [h, w, M]."""
-    if codec.native is not None:
-        return torch.from_numpy(codec.native.hyperlatents(y.contiguous().numpy(), quality))
-    bottom, right = (-n % HYPER_STRIDE for n in y.shape[:2])
-    y = F.pad(y.permute(2, 0, 1)[None].double(), (0, right, 0, bottom), mode="replicate")
-    z = codec.integers["hyper_analysis"](y, torch.tensor([quality], device=codec.device))[0]
-    return z.permute(1, 2, 0).to(torch.int16)
-
-
-def _channels_first(x: Tensor) -> Tensor:
-    return x.permute(2, 0, 1)
+    """`tiles.analyse` as a walk takes it: float32 [M, h, w] and [Z, ceil(h/4), ceil(w/4)], on the codec's device."""
+    y_and_z = tiles.analyse(codec.encoder, pixels, tile, quality, effort, progress)
+    return tuple(_channels_first(v, codec.device) for v in y_and_z)
 
 
 @torch.inference_mode()
@@ -88,7 +40,7 @@ def code(codec: Codec, quality: int, y: Tensor, z: Tensor, dead_zones: Tensor) -
 
 
 class TorchEncoder:
-    """`tiles.Encoder` on the device of its nets, for all efforts."""
+    """`tiles.Encoder` on the device of its nets. Latents are on the CPU in between."""
 
     def __init__(self, codec: Codec):
         self.codec, self.file = codec, codec.file
@@ -98,17 +50,57 @@ class TorchEncoder:
     def decoder(self) -> Decoder:
         return self.codec.decoder
 
+    @property
+    def projection(self) -> _C.Projection:
+        return projection_of(self.file)
+
     def with_dead_zones(self, dead_zones: np.ndarray) -> "TorchEncoder":
         return TorchEncoder(replace(self.codec, dead_zones=torch.tensor(dead_zones, device=self.codec.device)))
 
-    def analyse(self, pixels, tile, quality, effort, progress=lambda: None) -> tuple[np.ndarray, np.ndarray]:
-        y, z = analyse(self.codec, pixels, tile, quality, effort, progress)
-        return tuple(_channels_last(to_fixed(v).to(torch.int16)).cpu().numpy() for v in (y, z))
+    @torch.inference_mode()
+    def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
+        if self.codec.native is not None:
+            return self.codec.native.latents(pixels, area, quality)
+        (height, width), whole = latent_size(area), latent_size(Tile(0, 0, pixels.width, pixels.height))
+        halo = self.file.config.halo
+        y0, y1, top = window(area.y // LATENT_STRIDE, height, whole[0], halo)
+        x0, x1, left = window(area.x // LATENT_STRIDE, width, whole[1], halo)
+        x = tile_input(pixels, Tile(*(LATENT_STRIDE * n for n in (x0, y0, x1 - x0, y1 - y0))))
+        x = torch.from_numpy(x).to(self.codec.device).permute(2, 0, 1)[None].double()
+        y = self.codec.integers["analysis"](x, torch.tensor([quality], device=self.codec.device))
+        return _channels_last(y[0, :, top : top + height, left : left + width])
 
-    def code(self, quality: int, y: np.ndarray, z: np.ndarray) -> bytes:
-        y, z = (to_float(_channels_first(torch.from_numpy(v).to(self.codec.device))) for v in (y, z))
-        return code(self.codec, quality, y, z, self.codec.dead_zones)[0]
+    @torch.inference_mode()
+    def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray:
+        if self.codec.native is not None:
+            return self.codec.native.hyperlatents(y, quality)
+        bottom, right = (-n % HYPER_STRIDE for n in y.shape[:2])
+        wide = F.pad(
+            torch.from_numpy(y).to(self.codec.device).permute(2, 0, 1)[None].double(),
+            (0, right, 0, bottom),
+            mode="replicate",
+        )
+        z = self.codec.integers["hyper_analysis"](wide, torch.tensor([quality], device=self.codec.device))
+        return _channels_last(z[0])
+
+    @torch.inference_mode()
+    def quantise(self, quality: int, y: np.ndarray, z: np.ndarray) -> Symbols:
+        walk = self.codec.walk(quality, *y.shape[:2])
+        y, z = (_channels_first(v, self.codec.device) for v in (y, z))
+        symbols, indexes, segments, decoded = payloads.quantise(walk, y, z, self.codec.dead_zones)
+        return Symbols(symbols.split(segments), indexes.split(segments), _channels_last(to_fixed(decoded)))
+
+    @torch.inference_mode()
+    def pack(self, chosen: Symbols) -> bytes:
+        segments = list(map(len, chosen.symbols))
+        return payloads.encode(torch.cat(chosen.symbols), torch.cat(chosen.indexes), segments, self.file.tables)
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    return x.permute(1, 2, 0).contiguous()
+def _channels_first(x: np.ndarray, device: torch.device) -> Tensor:
+    """int16 [h, w, C] in units of 2^-12 -> float32 [C, h, w]."""
+    return to_float(torch.from_numpy(x).to(device)).permute(2, 0, 1)
+
+
+def _channels_last(x: Tensor) -> np.ndarray:
+    """[C, h, w] that holds int16 -> int16 [h, w, C]."""
+    return x.permute(1, 2, 0).to(torch.int16).contiguous().cpu().numpy()

@@ -31,8 +31,8 @@ def save(
         counts: of its symbols (`symbol_counts.symbol_counts`), to fit the coding tables to; None: they are Gaussians'.
         tune: the distortion it was trained for, one of TUNES.
         levels: of each quality, float [100], rising within 1..MAX_LEVEL.
-        pictures: uint8 [H, W, 3] each, of the kind that the model is for. The transforms' units are chosen so that they,
-            and synthetic ones, stay within their integers' range.
+        pictures: uint8 [H, W, 3] each, of the kind that the model is for. The transforms' units are chosen so that
+            they, and synthetic ones, stay within the integers' range.
 
     Raises:
         OutputError: the file cannot be written.

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from .. import metrics
 from ..coding import model_file
 from ..coding.device import resolve_device
-from ..coding.model_config import CONFIGS, LATENT_STRIDE, MAX_LEVEL, TUNES, Config
+from ..coding.model_config import CONFIGS, LATENT_STRIDE, MAX_LEVEL, TUNES, Config, level_lambda
 from ..errors import ModelError
 from ..io import write_bytes
 from ..nets import torch_codec
 from ..nets.layers import multiplies_bf16
 from ..nets.losses import MEASURES, MS_SSIM_WEIGHT, SHARES, distortion, min_side, structural_error
-from ..nets.model import Model, level_lambda
+from ..nets.model import Model
 from ..picture.ssimulacra2 import MIN_SIDE, ssimulacra2
 from . import export
 from .images import Crops, load_images

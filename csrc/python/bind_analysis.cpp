@@ -4,6 +4,7 @@
 
 #include "base/range.h"
 #include "engine/analysis.h"
+#include "engine/projection.h"
 #include "python/bind.h"
 #include "python/tensors.h"
 
@@ -74,6 +75,25 @@ Array<int16_t> hyperlatents_of(const HyperAnalysis& analysis, const Array<int16_
     return out;
 }
 
+Array<int16_t> projected(const Projection& projection, const Array<int16_t>& errors, int threads) {
+    in_range(threads, 1, 1 << 16, "threads");
+    if (errors.ndim() != 3 || errors.shape(0) % kLatentStride != 0 || errors.shape(1) % kLatentStride != 0 ||
+        errors.shape(0) > kMaxLatents * kLatentStride || errors.shape(1) > kMaxLatents * kLatentStride)
+        throw py::value_error("errors must be [rows, columns, 3], rows and columns multiples of 16");
+    check_shape(errors, "errors", {errors.shape(0), errors.shape(1), 3});
+    const int rows = static_cast<int>(errors.shape(0)) / kLatentStride;
+    const int columns = static_cast<int>(errors.shape(1)) / kLatentStride;
+    for (const int16_t* p = errors.data(); p != errors.data() + errors.size(); ++p)
+        if (std::abs(int{*p}) > Projection::kLargestError)
+            throw py::value_error("an error is " + std::to_string(*p) + ": magnitudes up to " +
+                                  std::to_string(Projection::kLargestError) + " are allowed");
+    Array<int16_t> out({rows, columns, projection.latents()});
+    int16_t* const data = out.mutable_data();
+    const py::gil_scoped_release release;
+    projection.run(rows, columns, errors.data(), data, threads);
+    return out;
+}
+
 }  // namespace
 
 void bind_analysis(py::module_& m) {
@@ -87,6 +107,14 @@ void bind_analysis(py::module_& m) {
              py::arg("hyper"))
         .def("run", &hyperlatents_of, py::arg("latents").noconvert(), py::kw_only(), py::arg("quality"),
              py::arg("threads") = 1);
+    py::class_<Projection, std::shared_ptr<Projection>>(m, "Projection")
+        .def(py::init([](const std::map<std::string, py::array>& arrays, int latents) {
+                 const Tensors tensors = tensors_of(arrays);
+                 const py::gil_scoped_release release;
+                 return std::make_shared<Projection>(latents, tensors);
+             }),
+             py::arg("tensors"), py::kw_only(), py::arg("latents"))
+        .def("run", &projected, py::arg("errors").noconvert(), py::kw_only(), py::arg("threads") = 1);
 }
 
 }  // namespace aec
