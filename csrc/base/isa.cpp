@@ -23,6 +23,7 @@ std::atomic<Isa>& setting() {
 const char* name_of(Isa isa) {
     switch (isa) {
         case Isa::kScalar: return "scalar";
+        case Isa::kSimd128: return "simd128";
         case Isa::kNeon: return "neon";
         case Isa::kAvx2: return "avx2";
         case Isa::kAvx512: return "avx512";
@@ -32,6 +33,9 @@ const char* name_of(Isa isa) {
 
 bool has(Isa isa) {
     if (isa == Isa::kScalar) return true;
+#if defined(__SSE2__) || defined(__wasm_simd128__)
+    if (isa == Isa::kSimd128) return true;
+#endif
 #if defined(__x86_64__)
     // These ask the operating system too: it must save the wide registers.
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");

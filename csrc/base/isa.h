@@ -12,11 +12,12 @@ namespace aec {
 
 enum class Isa : int {
     kScalar,
+    kSimd128,  // every x86-64 (SSE2), and WebAssembly where it has vectors; for the nets, the coder is plain C++
     kNeon,    // every aarch64
     kAvx2,    // with BMI2: Haswell and Zen on
     kAvx512,  // with VBMI, VBMI2, VNNI: Ice Lake and Zen 4 on
 };
-constexpr int kIsaCount = 4;
+constexpr int kIsaCount = 5;
 
 const char* name_of(Isa isa);
 bool has(Isa isa);       // compiled in, and this machine runs it

@@ -25,9 +25,8 @@ std::vector<int> channels_of_latent() {
 }  // namespace
 
 Analysis::Analysis(const TransformConfig& config, const Tensors& tensors)
-    : config_(checked(config)), program_(analysis_program(config)) {
+    : config_(checked(config)), program_(analysis_program(config), Reader(tensors)) {
     const Reader reader(tensors);
-    packed_ = pack(program_, reader);
     const FileConv shortcut = read_conv(reader, "shortcut", config_.latents, kAll, 1, kLargestPixel);
     shortcut_ = pack(outputs_of(shortcut, numbers(config_.latents)), channels_of_latent());
     const int16_t* gain = reader.at<int16_t>("gain.table", {kQualities, config_.latents});
@@ -42,7 +41,7 @@ void Analysis::run(const Picture& picture, const Pixels& pixels, const Rect& are
     const Rect whole = {0, picture.rows, 0, picture.columns};
     if (!whole.holds(area)) throw std::invalid_argument("the area is not within the picture");
     if (area.empty()) return;
-    Execution execution(program_, packed_, picture.rows, picture.columns, area);
+    Execution execution(program_, picture.rows, picture.columns, area);
     const Rect& reads = execution.reads();  // in eighths
     const Rect given = {2 * pixels.rect.y0, 2 * pixels.rect.y1, 2 * pixels.rect.x0, 2 * pixels.rect.x1};
     const Rect own = {2 * area.y0, 2 * area.y1, 2 * area.x0, 2 * area.x1};
@@ -64,7 +63,7 @@ void Analysis::run(const Picture& picture, const Pixels& pixels, const Rect& are
     });
 
     const Kernels& kernels = kernels_of(current_isa());
-    execution.run(input, picture.quality, kernels, threads);
+    execution.run({input}, picture.quality, kernels, threads);
     const int n = (area.columns() + kLatents - 1) / kLatents;
     const int64_t parts = int64_t{n} * area.rows();
     parallel(static_cast<int>(std::min<int64_t>(threads, parts)), 1, [&](Team& team, int) {
@@ -97,17 +96,16 @@ HyperAnalysis::HyperAnalysis(int latents, int context, int hyper, const Tensors&
     for (const int channels : {latents, context, hyper})
         if (channels < 1 || channels > kMaxChannels) throw std::invalid_argument("channels must be 1 to 16384");
     if (latents % 2 != 0) throw std::invalid_argument("latents must be even");
-    program_ = hyper_analysis_program(latents, context, hyper);
-    packed_ = pack(program_, Reader(tensors));
+    program_ = PackedProgram(hyper_analysis_program(latents, context, hyper), Reader(tensors));
 }
 
 void HyperAnalysis::run(int rows, int columns, int quality, const int16_t* latents, int16_t* out, int threads) const {
-    Execution execution(program_, packed_, rows, columns, {0, rows, 0, columns});
+    Execution execution(program_, rows, columns, {0, rows, 0, columns});
     const int channels = this->latents(), n = hyper();
     // Only read, but a View is of what is written too.
     const View input = {{0, kHyperStride * rows, 0, kHyperStride * columns}, const_cast<int16_t*>(latents),
                         static_cast<ptrdiff_t>(kHyperStride) * columns * channels, channels};
-    execution.run(input, quality, kernels_of(current_isa()), threads);
+    execution.run({input}, quality, kernels_of(current_isa()), threads);
     for (int y = 0; y < rows; ++y)
         for (int x = 0; x < columns; ++x, out += n) std::copy_n(execution.output().at(y, x), n, out);
 }

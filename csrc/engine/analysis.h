@@ -37,8 +37,7 @@ private:
                      const Kernels& kernels, int16_t* gathered, int32_t* sums, int16_t* out) const;
 
     TransformConfig config_;
-    Program program_;
-    std::vector<PackedStage> packed_;
+    PackedProgram program_;
     PackedPointwise shortcut_;
     const int16_t* gain_of(int quality) const { return gain_.data() + static_cast<ptrdiff_t>(quality - 1) * config_.latents; }
     std::vector<int16_t> gain_;  // [kQualities][latents]
@@ -50,15 +49,14 @@ public:
     // tensors: those named `hyper_analysis.*`, without that prefix. Throws as above.
     HyperAnalysis(int latents, int context, int hyper, const Tensors& tensors);
 
-    int latents() const { return program_.planes[program_.input].channels; }
-    int hyper() const { return program_.planes[program_.output].channels; }
+    int latents() const { return program_.program.planes[program_.program.inputs[0]].channels; }
+    int hyper() const { return program_.program.planes[program_.program.output].channels; }
 
     // latents: [4 * rows][4 * columns][channels], contiguous; out: [rows][columns][channels].
     void run(int rows, int columns, int quality, const int16_t* latents, int16_t* out, int threads) const;
 
 private:
-    Program program_;
-    std::vector<PackedStage> packed_;
+    PackedProgram program_;
 };
 
 }  // namespace aec

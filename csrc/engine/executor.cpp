@@ -30,9 +30,10 @@ int padded(const Plane& plane) { return round_up(plane.channels, kBlock); }
 
 }  // namespace
 
-Execution::Execution(const Program& program, const std::vector<PackedStage>& packed, int rows, int columns, Rect area)
-    : program_(program), packed_(packed), rows_(rows), columns_(columns), needed_(program.planes.size(), Rect{}),
-      is_local_(program.planes.size(), false), views_(program.planes.size()) {
+Execution::Execution(const PackedProgram& packed, int rows, int columns, Rect area)
+    : program_(packed.program), packed_(packed.stages), rows_(rows), columns_(columns),
+      needed_(program_.planes.size(), Rect{}), is_local_(program_.planes.size(), false),
+      views_(program_.planes.size()) {
     find_rounds();
     find_rects(area);
     find_local_planes();
@@ -40,7 +41,7 @@ Execution::Execution(const Program& program, const std::vector<PackedStage>& pac
     for (size_t i = 0; i < program_.planes.size(); ++i) {
         const int channels = padded(program_.planes[i]);
         most = std::max(most, channels);
-        if (is_local_[i] || static_cast<int>(i) == program_.input) continue;
+        if (is_local_[i] || is_input(static_cast<int>(i))) continue;
         const Rect& rect = needed_[i];
         buffers_.emplace_back(static_cast<size_t>(rect.rows()) * rect.columns() * channels);
         views_[i] = {rect, buffers_.back().get(), static_cast<ptrdiff_t>(rect.columns()) * channels, channels};
@@ -49,6 +50,10 @@ Execution::Execution(const Program& program, const std::vector<PackedStage>& pac
     for (const Stage& stage : program_.stages)
         if (stage.map == Map::kUnshuffle2)
             most_gathered_ = std::max(most_gathered_, 4 * program_.planes[stage.in].channels);
+}
+
+bool Execution::is_input(int plane) const {
+    return std::find(program_.inputs.begin(), program_.inputs.end(), plane) != program_.inputs.end();
 }
 
 void Execution::find_rounds() {
@@ -98,7 +103,8 @@ void Execution::find_rects(Rect area) {
 // Those that every round writes before it reads them, and never a neighbour's.
 void Execution::find_local_planes() {
     std::fill(is_local_.begin(), is_local_.end(), true);
-    is_local_[program_.input] = is_local_[program_.output] = false;
+    for (const int input : program_.inputs) is_local_[input] = false;
+    is_local_[program_.output] = false;
     for (const Round& round : rounds_) {
         std::vector<bool> written(program_.planes.size(), false);
         for (size_t i = round.first; i < round.last; ++i) {
@@ -110,9 +116,12 @@ void Execution::find_local_planes() {
     }
 }
 
-void Execution::run(const View& input, int quality, const Kernels& kernels, int threads) {
-    if (!input.rect.holds(reads())) throw std::invalid_argument("the latents that are given are not all that are read");
-    views_[program_.input] = input;
+void Execution::run(const std::vector<View>& inputs, int quality, const Kernels& kernels, int threads) {
+    for (size_t i = 0; i < program_.inputs.size(); ++i) {
+        if (!inputs[i].rect.holds(reads(static_cast<int>(i))))
+            throw std::invalid_argument("what is given is not all that is read");
+        views_[program_.inputs[i]] = inputs[i];
+    }
     int64_t most = 1;  // segments at once
     for (const Round& round : rounds_) most = std::max(most, round.segments());
     threads = static_cast<int>(std::min<int64_t>(threads, most));
@@ -148,28 +157,57 @@ void Execution::run_segment(const Round& round, int y, int x0, int x1, const Vie
             run_depthwise(packed_[i].depthwise, in, out, round.resolution, y, x0, x1, kernels);
             continue;
         }
-        PointwiseCall call = {nullptr, in.stride, x1 - x0, nullptr, out.stride};
-        if (stage.map == Map::kUnshuffle2) {
+        run_pointwise(stage, packed_[i], in, out, y, x0, x1, gathered, quality, kernels);
+    }
+}
+
+void Execution::run_pointwise(const Stage& stage, const PackedStage& packed, const View& in, const View& out, int y,
+                              int x0, int x1, int16_t* gathered, int quality, const Kernels& kernels) const {
+    const auto call_of = [&](size_t variant, int n) {
+        PointwiseCall call = {nullptr, in.stride, n, nullptr, out.stride};
+        call.vector = packed.vectors.empty() ? nullptr : packed.vectors[variant].row(quality);
+        call.adds_to_out = stage.adds;
+        call.is_leaky = stage.leaky;
+        return call;
+    };
+    switch (stage.map) {
+        case Map::kSame: {
+            PointwiseCall call = call_of(0, x1 - x0);
+            call.in = in.at(y, x0);
+            call.out = out.at(y, x0);
+            kernels.pointwise(packed.pointwise[0].view(), call);
+            return;
+        }
+        case Map::kUnshuffle2: {
+            PointwiseCall call = call_of(0, x1 - x0);
             const int channels = program_.planes[stage.in].channels;
             gather(in, y, x0, x1, channels, gathered);
             call.in = gathered;
             call.in_stride = 4 * channels;
-        } else {
-            call.in = in.at(y, x0);
-        }
-        call.vector = stage.vector.empty() ? nullptr : packed_[i].vector.row(quality);
-        call.adds_to_out = stage.adds;
-        call.is_leaky = stage.leaky;
-        if (stage.map != Map::kShuffle2) {
             call.out = out.at(y, x0);
-            kernels.pointwise(packed_[i].pointwise.view(), call);
-            continue;
+            kernels.pointwise(packed.pointwise[0].view(), call);
+            return;
         }
-        call.out_stride = 2 * out.stride;
-        for (int corner = 0; corner < 4; ++corner) {
-            call.out = out.at(2 * y + corner / 2, 2 * x0 + corner % 2);
-            kernels.pointwise(packed_[i].shuffled[corner].view(), call);
-        }
+        case Map::kShuffle2:
+            for (int corner = 0; corner < 4; ++corner) {
+                PointwiseCall call = call_of(corner, x1 - x0);
+                call.in = in.at(y, x0);
+                call.out = out.at(2 * y + corner / 2, 2 * x0 + corner % 2);
+                call.out_stride = 2 * out.stride;
+                kernels.pointwise(packed.pointwise[corner].view(), call);
+            }
+            return;
+        case Map::kPhases:  // in a row one for even and one for odd columns
+            for (int first = x0; first < std::min(x0 + 2, x1); ++first) {
+                const int phase = phase_of(y, first, static_cast<int>(packed.pointwise.size()));
+                PointwiseCall call = call_of(phase, (x1 - first + 1) / 2);
+                call.in = in.at(y, first);
+                call.in_stride *= 2;
+                call.out = out.at(y, first);
+                call.out_stride *= 2;
+                kernels.pointwise(packed.pointwise[phase].view(), call);
+            }
+            return;
     }
 }
 

@@ -33,13 +33,15 @@ struct View {
 class Execution {
 public:
     // rows, columns: of the whole picture in positions of resolution 1. area: of the output plane, within the picture.
-    Execution(const Program& program, const std::vector<PackedStage>& packed, int rows, int columns, Rect area);
+    // packed must outlive this.
+    Execution(const PackedProgram& packed, int rows, int columns, Rect area);
 
-    // What of the input plane it reads.
-    const Rect& reads() const { return needed_[program_.input]; }
+    // What of an input plane it reads.
+    const Rect& reads(int input = 0) const { return needed_[program_.inputs[input]]; }
 
-    // input: holds reads(), else invalid_argument; an even number of channels. quality: 1 to kQualities.
-    void run(const View& input, int quality, const Kernels& kernels, int threads);
+    // inputs: those of the program; each holds reads(), else invalid_argument, and has an even number of channels or room
+    // for one more number behind the last. quality: 1 to kQualities.
+    void run(const std::vector<View>& inputs, int quality, const Kernels& kernels, int threads);
 
     const View& output() const { return views_[program_.output]; }
 
@@ -56,12 +58,15 @@ private:
         int64_t segments() const { return int64_t{row_segments()} * rect.rows(); }
     };
 
+    bool is_input(int plane) const;
     void find_rounds();
     void find_rects(Rect area);
     void find_local_planes();
     Rect clipped(Rect rect, int resolution) const;
     void run_segment(const Round& round, int y, int x0, int x1, const View* views, int16_t* gathered, int quality,
                      const Kernels& kernels) const;
+    void run_pointwise(const Stage& stage, const PackedStage& packed, const View& in, const View& out, int y, int x0,
+                       int x1, int16_t* gathered, int quality, const Kernels& kernels) const;
     void run_depthwise(const PackedDepthwise& conv, const View& in, const View& out, int resolution, int y, int x0,
                        int x1, const Kernels& kernels) const;
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <string>
 
 namespace aec {
 namespace {
@@ -26,24 +27,23 @@ public:
         return conv;
     }
 
-    template <class Variants, class ConvOf>
-    Conv variants(const Variants& from, int n, const ConvOf& conv_of) {
-        const Conv first = conv(conv_of(from[0]));
-        Conv last = first;
-        for (int i = 1; i < n; ++i) last = conv(conv_of(from[i]));
-        Conv all = first;
-        all.stride = n > 1 ? (last.weights - first.weights) / (n - 1) : 0;
+    Conv variants(const std::vector<PackedPointwise>& from) {
+        Conv all = conv(from[0]), last = all;
+        for (size_t i = 1; i < from.size(); ++i) last = conv(from[i]);
+        if (from.size() > 1) all.stride = (last.weights - all.weights) / static_cast<uint32_t>(from.size() - 1);
         return all;
     }
 
-    BodyLayout body(const PackedBlock& from) {
+    // A Block's, by its name.
+    BodyLayout body(const PackedProgram& from, const std::string& name) {
         BodyLayout body;
-        body.space_in = conv(from.space_in);
-        body.space_out = conv(from.space_out);
-        body.mix_in = conv(from.mix_in);
-        body.mix_out = conv(from.mix_out);
-        body.space_weights = table(from.space.weight);
-        body.space_constants = constants(from.space.start, from.space.shift);
+        body.space_in = variants(from.at(name + ".space_in").pointwise);
+        body.space_out = variants(from.at(name + ".space_out").pointwise);
+        body.mix_in = variants(from.at(name + ".mix_in").pointwise);
+        body.mix_out = variants(from.at(name + ".mix_out").pointwise);
+        const PackedDepthwise& space = from.at(name + ".space").depthwise;
+        body.space_weights = table(space.weight);
+        body.space_constants = constants(space.start, space.shift);
         return body;
     }
 
@@ -100,26 +100,25 @@ NetImage::NetImage(const Nets& nets) {
     layout.latents = round_up(c.latents, kDepth);
     layout.heads = round_up(2 * nets.group_size(), kDepth);
     Writer write(bytes);
-    layout.head = write.conv(nets.head);
-    layout.quality = write.narrow(nets.quality);
-    const PackedBlock* bodies[] = {&nets.body4, &nets.body2, &nets.body1};
-    for (int i = 0; i < 3; ++i) layout.bodies[i] = write.body(*bodies[i]);
-    const auto itself = [](const PackedPointwise& conv) -> const PackedPointwise& { return conv; };
-    layout.up[0] = write.variants(nets.up2, 4, itself);
-    layout.up[1] = write.variants(nets.up1, 4, itself);
+    layout.head = write.variants(nets.prior.at("net.head").pointwise);
+    layout.quality = write.narrow(nets.prior.at("net.head").vectors[0]);
+    const char* bodies[] = {"net.body4", "net.body2", "net.body1"};
+    for (int i = 0; i < 3; ++i) layout.bodies[i] = write.body(nets.prior, bodies[i]);
+    layout.up[0] = write.variants(nets.prior.at("net.up2").pointwise);
+    layout.up[1] = write.variants(nets.prior.at("net.up1").pointwise);
     for (int k = 0; k < c.steps; ++k) {
-        const PackedStep& from = nets.steps[k];
+        const PackedProgram& from = nets.steps[k];
+        const std::string name = "net.steps." + std::to_string(k);
         StepLayout& step = layout.steps[k];
-        step.from_hyper = write.conv(from.from_hyper);
-        step.quality = write.narrow(from.quality);
-        step.body = write.body(from.body);
-        const auto from_latents = [](const PackedPhase& phase) -> const PackedPointwise& { return phase.from_latents; };
-        const auto heads = [](const PackedPhase& phase) -> const PackedPointwise& { return phase.heads; };
-        if (k > 0) step.from_latents = write.variants(from.phases, c.steps, from_latents);
-        step.heads = write.variants(from.phases, c.steps, heads);
-        step.heads_quality = write.narrow(from.phases[0].heads_quality);
+        step.from_hyper = write.variants(from.at(name + ".from_hyper").pointwise);
+        step.quality = write.narrow(from.at(name + ".from_hyper").vectors[0]);
+        step.body = write.body(from, name + ".body");
+        if (k > 0) step.from_latents = write.variants(from.at(name + ".from_latents").pointwise);
+        const PackedStage& heads = from.at(name + ".mean");
+        step.heads = write.variants(heads.pointwise);
+        step.heads_quality = write.narrow(heads.vectors[0]);
         uint32_t last = step.heads_quality;
-        for (int phase = 1; phase < c.steps; ++phase) last = write.narrow(from.phases[phase].heads_quality);
+        for (int phase = 1; phase < c.steps; ++phase) last = write.narrow(heads.vectors[phase]);
         step.heads_quality_stride = (last - step.heads_quality) / (c.steps - 1);
     }
     layout.hyper_index = write.table(nets.hyper_index);

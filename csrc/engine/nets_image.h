@@ -30,7 +30,7 @@ struct BodyLayout {
 };
 
 struct StepLayout {
-    Conv from_hyper, from_latents, heads;  // the latter two for each phase, as in PackedPhase
+    Conv from_hyper, from_latents, heads;  // the latter two for each phase, as in step_program
     BodyLayout body;
     uint32_t quality = 0, heads_quality = 0, heads_quality_stride = 0;  // int16 [100][channels]
 };

@@ -89,6 +89,9 @@ struct Kernels {
 const Kernels& kernels_of(Isa isa);
 
 extern const Kernels kScalarKernels;
+#if defined(__SSE2__) || defined(__wasm_simd128__)
+extern const Kernels kSimd128Kernels;
+#endif
 #if defined(__x86_64__)
 extern const Kernels kAvx2Kernels, kAvx512Kernels;
 #elif defined(__aarch64__)

@@ -1,4 +1,4 @@
-// The kernels for vectors, once; nets_avx2.cpp, nets_avx512.cpp and nets_neon.cpp say what a vector is.
+// The kernels for vectors, once; nets_simd128.cpp, nets_avx2.cpp, nets_avx512.cpp and nets_neon.cpp say what a vector is.
 //
 // A Simd has
 //   Sums, Values          vectors of kLanes int32 and of 2 * kLanes int16

@@ -95,28 +95,4 @@ QualityTable pack_table(const int16_t* values, int file_columns, const std::vect
     return table;
 }
 
-PackedBlock read_block(const Reader& reader, const std::string& name, int n) {
-    PackedBlock block;
-    block.space_in = pack(read_conv(reader, name + ".space_in", n, n, 1));
-    block.space = pack_depthwise(read_conv(reader, name + ".space", n, 1, 3));
-    block.space_out = pack(read_conv(reader, name + ".space_out", n, n, 1));
-    block.mix_in = pack(read_conv(reader, name + ".mix_in", 2 * n, n, 1));
-    block.mix_out = pack(read_conv(reader, name + ".mix_out", n, 2 * n, 1));
-    return block;
-}
-
-QualityTable read_table(const Reader& reader, const std::string& name, int n) {
-    return pack_table(reader.at<int16_t>(name + ".table", {kQualities, n}), n, numbers(n));
-}
-
-std::array<PackedPointwise, 4> pack_shuffled(const FileConv& conv) {
-    std::array<PackedPointwise, 4> packed;
-    for (int corner = 0; corner < 4; ++corner) {
-        std::vector<int> channels;
-        for (int c = 0; c < conv.outputs / 4; ++c) channels.push_back(4 * c + corner);
-        packed[corner] = pack(outputs_of(conv, channels), numbers(conv.terms));
-    }
-    return packed;
-}
-
 }  // namespace aec

@@ -1,7 +1,6 @@
 // Tensors of a model file (FORMAT §7), checked and laid out for the kernels of nets_kernels.h.
 #pragma once
 
-#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -37,11 +36,6 @@ public:
     Depthwise view() const { return {static_cast<int>(shift.size()), weight.data(), start.data(), shift.data()}; }
     std::vector<int16_t> weight;
     std::vector<int32_t> start, shift;
-};
-
-struct PackedBlock {
-    PackedPointwise space_in, space_out, mix_in, mix_out;
-    PackedDepthwise space;
 };
 
 // A row of int16 for each quality, kept wide: it is added to 32-bit sums.
@@ -96,12 +90,8 @@ std::vector<Output> outputs_of(const FileConv& conv, const std::vector<int>& cha
 // inputs: the file's column for each packed one.
 PackedPointwise pack(const std::vector<Output>& outputs, const std::vector<int>& inputs);
 PackedPointwise pack(const FileConv& conv);
-// The four quarters of a convolution and its Shuffle: number 2i + j is what goes to (2y + i, 2x + j).
-std::array<PackedPointwise, 4> pack_shuffled(const FileConv& conv);
 PackedDepthwise pack_depthwise(const FileConv& conv);
-PackedBlock read_block(const Reader& reader, const std::string& name, int channels);
 // columns: the file's column for each packed one, negative for one that is 0 throughout.
 QualityTable pack_table(const int16_t* values, int file_columns, const std::vector<int>& columns);
-QualityTable read_table(const Reader& reader, const std::string& name, int channels);
 
 }  // namespace aec

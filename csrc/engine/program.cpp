@@ -13,8 +13,36 @@ public:
     }
 
     Stage& add(Op op, const std::string& conv, int in, int out) {
-        program_.stages.push_back({op, conv, in, out});
+        const int inputs = op == Op::kDepthwise ? 1 : program_.planes[in].channels;
+        program_.stages.push_back({op, {conv}, in, out, inputs, program_.planes[out].channels});
         return program_.stages.back();
+    }
+
+    Stage& up2(const std::string& conv, int in, int out) {
+        Stage& stage = add(Op::kPointwise, conv, in, out);
+        stage.map = Map::kShuffle2;
+        stage.file_outputs *= 4;
+        stage.variants.assign(4, {});
+        for (int corner = 0; corner < 4; ++corner)
+            for (int c = 0; c < program_.planes[out].channels; ++c)
+                stage.variants[corner].outputs.push_back(4 * c + corner);
+        return stage;
+    }
+
+    // What is gathered is [4 corners][channels].
+    Stage& down2(const std::string& conv, int in, int out) {
+        Stage& stage = add(Op::kPointwise, conv, in, out);
+        stage.map = Map::kUnshuffle2;
+        stage.file_inputs *= 4;
+        for (int corner = 0; corner < 4; ++corner)
+            for (int c = 0; c < program_.planes[in].channels; ++c)
+                stage.variants[0].inputs.push_back(4 * c + corner);
+        return stage;
+    }
+
+    void give_vector(Stage& stage, const std::string& name) {
+        stage.vector = name;
+        stage.vector_channels = program_.planes[stage.out].channels;
     }
 
     // FORMAT §8's Block on each of these names, one after the other, on plane x.
@@ -38,8 +66,8 @@ public:
         blocks(names, x);
     }
 
-    Program finish(int input, int output) {
-        program_.input = input;
+    Program finish(const std::vector<int>& inputs, int output) {
+        program_.inputs = inputs;
         program_.output = output;
         return program_;
     }
@@ -56,19 +84,15 @@ std::vector<int> channels_of_pixels() {
     return channels;
 }
 
-// What an Unshuffle gathers is [4 corners][channels].
-std::vector<int> channels_of_corners(int channels) {
-    std::vector<int> gathered;
-    for (int corner = 0; corner < 4; ++corner)
-        for (int c = 0; c < channels; ++c) gathered.push_back(4 * c + corner);
-    return gathered;
+void check_channels(std::initializer_list<int> all) {
+    for (const int channels : all)
+        if (channels < 1 || channels > kMaxChannels) throw std::invalid_argument("channels must be 1 to 16384");
 }
 
 }  // namespace
 
 const TransformConfig& checked(const TransformConfig& c) {
-    for (const int channels : {c.latents, c.wide8, c.wide16})
-        if (channels < 1 || channels > kMaxChannels) throw std::invalid_argument("channels must be 1 to 16384");
+    check_channels({c.latents, c.wide8, c.wide16});
     // As those of all models. Kernels read two at a time, and those of the last position have nothing behind them.
     if (c.latents % 2 != 0) throw std::invalid_argument("latents must be even");
     for (const int blocks : {c.blocks8, c.blocks16})
@@ -76,19 +100,23 @@ const TransformConfig& checked(const TransformConfig& c) {
     return c;
 }
 
+const NetsConfig& checked(const NetsConfig& c) {
+    if (c.steps != 2 && c.steps != 4) throw std::invalid_argument("steps must be 2 or 4");
+    check_channels({c.latents, c.hyper, c.context});
+    if (c.latents % c.steps != 0) throw std::invalid_argument("latents must be a multiple of steps");
+    return c;
+}
+
 Program synthesis_program(const TransformConfig& c) {
     Writer write;
     const int latents = write.plane(c.latents, 1), x16 = write.plane(c.wide16, 1), x8 = write.plane(c.wide8, 2);
     const int pixels = write.plane(3 * 8 * 8, 2);
-    write.add(Op::kPointwise, "head16", latents, x16).vector = "quality16";
+    write.give_vector(write.add(Op::kPointwise, "head16", latents, x16), "quality16");
     write.body("body16", c.blocks16, x16);
-    Stage& tail = write.add(Op::kPointwise, "tail16", x16, x8);
-    tail.map = Map::kShuffle2;
-    tail.vector = "quality8";
+    write.give_vector(write.up2("tail16", x16, x8), "quality8");
     write.body("body8", c.blocks8, x8);
-    Stage& last = write.add(Op::kPointwise, "tail8", x8, pixels);
-    last.outputs = channels_of_pixels();
-    return write.finish(latents, pixels);
+    write.add(Op::kPointwise, "tail8", x8, pixels).variants[0].outputs = channels_of_pixels();
+    return write.finish({latents}, pixels);
 }
 
 Program analysis_program(const TransformConfig& c) {
@@ -96,52 +124,110 @@ Program analysis_program(const TransformConfig& c) {
     const int pixels = write.plane(3 * 8 * 8, 2, kLargestPixel), x8 = write.plane(c.wide8, 2);
     const int x16 = write.plane(c.wide16, 1), tail = write.plane(c.latents, 1);
     Stage& head = write.add(Op::kPointwise, "head8", pixels, x8);
-    head.vector = "quality8";
-    head.inputs = channels_of_pixels();
+    head.variants[0].inputs = channels_of_pixels();
+    write.give_vector(head, "quality8");
     write.body("body8", c.blocks8, x8);
-    Stage& down = write.add(Op::kPointwise, "head16", x8, x16);
-    down.map = Map::kUnshuffle2;
-    down.vector = "quality16";
+    write.give_vector(write.down2("head16", x8, x16), "quality16");
     write.body("body16", c.blocks16, x16);
     write.add(Op::kPointwise, "tail", x16, tail);
-    return write.finish(pixels, tail);
+    return write.finish({pixels}, tail);
 }
 
 Program hyper_analysis_program(int latents, int context, int hyper) {
     Writer write;
     const int y = write.plane(latents, 4), x = write.plane(context, 4), x2 = write.plane(context, 2);
     const int x4 = write.plane(context, 1), z = write.plane(hyper, 1);
-    write.add(Op::kPointwise, "head", y, x).vector = "quality";
+    write.give_vector(write.add(Op::kPointwise, "head", y, x), "quality");
     write.blocks({"body"}, x);
-    write.add(Op::kPointwise, "down2", x, x2).map = Map::kUnshuffle2;
+    write.down2("down2", x, x2);
     write.blocks({"body2"}, x2);
-    write.add(Op::kPointwise, "down4", x2, x4).map = Map::kUnshuffle2;
+    write.down2("down4", x2, x4);
     write.blocks({"body4"}, x4);
     write.add(Op::kPointwise, "tail", x4, z);
-    return write.finish(y, z);
+    return write.finish({y}, z);
 }
 
-std::vector<PackedStage> pack(const Program& program, const Reader& reader) {
-    std::vector<PackedStage> packed;
-    for (const Stage& stage : program.stages) {
-        const auto [inputs, resolution, largest] = program.planes[stage.in];
-        const int outputs = program.planes[stage.out].channels;
-        PackedStage& to = packed.emplace_back();
-        if (stage.op == Op::kDepthwise)
-            to.depthwise = pack_depthwise(read_conv(reader, stage.conv, outputs, 1, 3));
-        else if (stage.map == Map::kShuffle2)
-            to.shuffled = pack_shuffled(read_conv(reader, stage.conv, 4 * outputs, inputs, 1, largest));
-        else if (stage.map == Map::kUnshuffle2) {
-            const FileConv conv = read_conv(reader, stage.conv, outputs, 4 * inputs, 1, largest);
-            to.pointwise = pack(outputs_of(conv, numbers(outputs)), channels_of_corners(inputs));
-        } else {
-            const FileConv conv = read_conv(reader, stage.conv, outputs, inputs, 1, largest);
-            to.pointwise = pack(outputs_of(conv, stage.outputs.empty() ? numbers(outputs) : stage.outputs),
-                                stage.inputs.empty() ? numbers(inputs) : stage.inputs);
-        }
-        if (!stage.vector.empty()) to.vector = read_table(reader, stage.vector, outputs);
+Program prior_program(const NetsConfig& c) {
+    Writer write;
+    const int z = write.plane(c.hyper, 1), x4 = write.plane(c.context, 1), x2 = write.plane(c.context, 2);
+    const int x1 = write.plane(c.context, 4);
+    write.give_vector(write.add(Op::kPointwise, "net.head", z, x4), "net.quality");
+    write.blocks({"net.body4"}, x4);
+    write.up2("net.up2", x4, x2);
+    write.blocks({"net.body2"}, x2);
+    write.up2("net.up1", x2, x1);
+    write.blocks({"net.body1"}, x1);
+    return write.finish({z}, x1);
+}
+
+Program step_program(const NetsConfig& c, int k) {
+    Writer write;
+    const std::string name = "net.steps." + std::to_string(k);
+    const int n = c.group_size();
+    const int prior = write.plane(c.context, 1), latents = write.plane(c.latents, 1);
+    const int x = write.plane(c.context, 1), heads = write.plane(2 * n, 1);
+    Stage& from_hyper = write.add(Op::kPointwise, name + ".from_hyper", prior, x);
+    from_hyper.leaky = k == 0;
+    write.give_vector(from_hyper, name + ".quality");
+    // By phase, the file's channels of the latents of step j.
+    const auto channels = [&](int j, int phase, std::vector<int>& to, int first) {
+        for (int i = 0; i < n; ++i) to.push_back(first + i * c.steps + (j ^ phase));
+    };
+    if (k > 0) {
+        Stage& stage = write.add(Op::kPointwise, name + ".from_latents", latents, x);
+        stage.adds = stage.leaky = true;
+        stage.map = Map::kPhases;
+        stage.variants.assign(c.steps, {});
+        for (int phase = 0; phase < c.steps; ++phase)
+            for (int j = 0; j < k; ++j) channels(j, phase, stage.variants[phase].inputs, 0);
     }
-    return packed;
+    write.blocks({name + ".body"}, x);
+    Stage& stage = write.add(Op::kPointwise, name + ".mean", x, heads);
+    stage.convs.push_back(name + ".index");
+    stage.file_outputs = stage.vector_channels = c.latents;
+    stage.vector = name + ".index_quality";
+    stage.map = Map::kPhases;
+    stage.variants.assign(c.steps, {});
+    for (int phase = 0; phase < c.steps; ++phase) {
+        Variant& variant = stage.variants[phase];
+        channels(k, phase, variant.outputs, 0);
+        channels(k, phase, variant.outputs, c.latents);
+        variant.columns.assign(n, -1);
+        channels(k, phase, variant.columns, 0);
+    }
+    return write.finish({prior, latents}, heads);
+}
+
+PackedProgram::PackedProgram(Program from, const Reader& reader) : program(std::move(from)) {
+    for (const Stage& stage : program.stages) {
+        PackedStage& to = stages.emplace_back();
+        const int channels = program.planes[stage.out].channels;
+        if (stage.op == Op::kDepthwise) {
+            to.depthwise = pack_depthwise(read_conv(reader, stage.convs[0], channels, 1, 3));
+            continue;
+        }
+        std::vector<FileConv> convs;
+        for (const std::string& conv : stage.convs)
+            convs.push_back(read_conv(reader, conv, stage.file_outputs, stage.file_inputs, 1,
+                                      program.planes[stage.in].largest));
+        for (const Variant& variant : stage.variants) {
+            std::vector<Output> outputs;
+            for (const int o : variant.outputs.empty() ? numbers(stage.file_outputs) : variant.outputs)
+                outputs.push_back({&convs[o / stage.file_outputs], o % stage.file_outputs});
+            to.pointwise.push_back(pack(outputs, variant.inputs.empty() ? numbers(stage.file_inputs) : variant.inputs));
+            if (stage.vector.empty()) continue;
+            const int16_t* table =
+                reader.at<int16_t>(stage.vector + ".table", {kQualities, stage.vector_channels});
+            to.vectors.push_back(pack_table(table, stage.vector_channels,
+                                            variant.columns.empty() ? numbers(channels) : variant.columns));
+        }
+    }
+}
+
+const PackedStage& PackedProgram::at(const std::string& conv) const {
+    for (size_t i = 0; i < stages.size(); ++i)
+        if (program.stages[i].convs[0] == conv) return stages[i];
+    throw std::invalid_argument("the program has no " + conv);
 }
 
 }  // namespace aec

@@ -17,8 +17,9 @@ enum class Op {
 
 enum class Map {
     kSame,
-    kShuffle2,    // channel 4c + 2i + j at (y, x) becomes channel c at (2y + i, 2x + j)
+    kShuffle2,    // channel 4c + 2i + j at (y, x) becomes channel c at (2y + i, 2x + j); a variant for each 2i + j
     kUnshuffle2,  // the other way round, of what the convolution reads
+    kPhases,      // as kSame, with a variant for each phase_of a position
 };
 
 // A tensor: int16 [rows][columns][channels].
@@ -28,23 +29,33 @@ struct Plane {
     int largest = kMaxMagnitude;  // that a number in it can have
 };
 
+// Which of a convolution's channels in the file go where. Empty: as many as there are, in the file's order.
+struct Variant {
+    std::vector<int> outputs = {};  // for each channel of the plane that is made
+    std::vector<int> inputs = {};   // for each number that is read
+    std::vector<int> columns = {};  // of the vector's table, for each channel that is made; -1: nothing is added
+};
+
 // out = finish of conv(in) + vector + out, the latter two and Leaky only if asked for.
 struct Stage {
     Op op;
-    std::string conv;  // its tensors in the model file: conv + ".weight" and so on
-    int in, out;       // planes
+    std::vector<std::string> convs;  // their tensors' names in the model file, without ".weight" and so on; outputs follow
+                                     // one another
+    int in, out;                     // planes
+    int file_inputs, file_outputs;   // channels of each convolution in the file
     Map map = Map::kSame;
-    std::string vector = {};       // a quality table, likewise; empty: none
-    bool adds = false;             // to what `out` holds
+    std::vector<Variant> variants = {{}};
+    std::string vector = {};  // a quality table, likewise; empty: none
+    int vector_channels = 0;  // in the file
+    bool adds = false;        // to what `out` holds
     bool leaky = false;
-    std::vector<int> outputs = {};  // the convolution's channel for each of `out`; empty: in the file's order
-    std::vector<int> inputs = {};   // the same for each of `in`
 };
 
 struct Program {
     std::vector<Plane> planes;
     std::vector<Stage> stages;
-    int input, output;  // planes
+    std::vector<int> inputs;  // planes
+    int output;
 };
 
 constexpr int kLatentStride = 16;  // pixels for each latent, each way
@@ -55,6 +66,13 @@ struct TransformConfig {
 
 // Itself. Throws invalid_argument, saying what is out of range.
 const TransformConfig& checked(const TransformConfig& config);
+
+struct NetsConfig {
+    int latents, hyper, context, steps;
+    int group_size() const { return latents / steps; }
+};
+
+const NetsConfig& checked(const NetsConfig& config);
 
 // Latents -> the branch at two positions for each latent, each way: [8 rows][8 columns][3 channels] of pixels.
 Program synthesis_program(const TransformConfig& config);
@@ -69,15 +87,31 @@ Program analysis_program(const TransformConfig& config);
 // Latents, four positions for each hyperlatent each way -> hyperlatents.
 Program hyper_analysis_program(int latents, int context, int hyper);
 
-// A program's convolutions and quality tables, stage by stage; what a stage has not is empty.
+// Hyperlatents -> what they say of the latents, at four positions for each each way.
+Program prior_program(const NetsConfig& config);
+
+// What the prior says and the latents that are known -> [means, then heads of indexes] of the latents of step k at a
+// position. In memory a position's latents follow one another step by step, so that those of the steps before are its
+// first ones: at a position of a phase those of step j belong to the channels of group j xor phase.
+Program step_program(const NetsConfig& config, int k);
+
+// A stage's convolutions, by variant, and its vectors; what it has not is empty.
 struct PackedStage {
-    PackedPointwise pointwise;
-    std::array<PackedPointwise, 4> shuffled;
+    std::vector<PackedPointwise> pointwise;
     PackedDepthwise depthwise;
-    QualityTable vector;
+    std::vector<QualityTable> vectors;
 };
 
-// Throws invalid_argument as `Reader` and `read_conv`.
-std::vector<PackedStage> pack(const Program& program, const Reader& reader);
+class PackedProgram {
+public:
+    PackedProgram() = default;
+    // Throws invalid_argument as `Reader` and `read_conv`.
+    PackedProgram(Program program, const Reader& reader);
+
+    const PackedStage& at(const std::string& conv) const;  // the stage of that convolution
+
+    Program program;
+    std::vector<PackedStage> stages;
+};
 
 }  // namespace aec

@@ -43,9 +43,8 @@ struct Synthesis::Scratch {
 };
 
 Synthesis::Synthesis(const TransformConfig& config, const Tensors& tensors)
-    : config_(checked(config)), program_(synthesis_program(config)) {
+    : config_(checked(config)), program_(synthesis_program(config), Reader(tensors)) {
     const Reader reader(tensors);
-    packed_ = pack(program_, reader);
     const FileConv whole = read_shortcut(reader, config_.latents);
     shortcut_shift_ = whole.shift[0];
     for (int log2 = 0; log2 <= kMaxShrinkLog2; ++log2) {
@@ -102,10 +101,12 @@ void Synthesis::run(const Picture& picture, const Latents& latents, const Rect& 
     std::unique_ptr<Execution> execution;
     if (picture.branch) {
         const Rect at_eighth = {2 * own.y0, 2 * own.y1, 2 * own.x0, 2 * own.x1};
-        execution = std::make_unique<Execution>(program_, packed_, picture.rows, picture.columns, at_eighth);
+        execution = std::make_unique<Execution>(program_, picture.rows, picture.columns, at_eighth);
+        if (!latents.rect.holds(execution->reads()))
+            throw std::invalid_argument("the latents that are given are not all that are read");
         // Only read, but a View is of what is written too.
         const View input = {latents.rect, const_cast<int16_t*>(latents.data), latents.row_stride, config_.latents};
-        execution->run(input, picture.quality, kernels, threads);
+        execution->run({input}, picture.quality, kernels, threads);
     }
     const View* branch = execution ? &execution->output() : nullptr;
     const int n = (own.columns() + kLatents - 1) / kLatents;

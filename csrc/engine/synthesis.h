@@ -52,8 +52,7 @@ private:
                      int x1, const Kernels& kernels, Scratch& scratch, Sample* out, ptrdiff_t row_stride) const;
 
     TransformConfig config_;
-    Program program_;
-    std::vector<PackedStage> packed_;
+    PackedProgram program_;
     Shortcut shortcuts_[kMaxShrinkLog2 + 1];
     int shortcut_shift_, gain_shift_;
     std::vector<int16_t> gain_;  // [kQualities][8][8][3]

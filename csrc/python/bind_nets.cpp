@@ -21,7 +21,7 @@ void predict(Walk& walk, int k, Array<uint8_t>& indexes) {
 void choose(Walk& walk, int k, const Array<int16_t>& values, const Array<int16_t>& dead_zones,
             Array<int16_t>& symbols) {
     int16_t* out = writable_vector_of(symbols, "symbols", walk.segment_size(k));
-    if (values.ndim() != 3 || values.shape(0) != walk.grid(k).height() || values.shape(1) != walk.grid(k).width() ||
+    if (values.ndim() != 3 || values.shape(0) != walk.height(k) || values.shape(1) != walk.width(k) ||
         values.shape(2) != walk.channels(k))
         throw py::value_error("values are of another shape than the segment's tensor");
     if (!(values.flags() & py::array::c_style)) throw py::value_error("values must be contiguous");
@@ -38,8 +38,7 @@ void accept(Walk& walk, int k, const Array<int16_t>& symbols) {
 }
 
 Array<int16_t> latents(const Walk& walk) {
-    const Grid& grid = walk.grid(1);
-    Array<int16_t> out({grid.height(), grid.width(), walk.channels(1)});
+    Array<int16_t> out({walk.height(1), walk.width(1), walk.channels(1)});
     int16_t* data = out.mutable_data();
     const py::gil_scoped_release release;
     walk.latents(data);
