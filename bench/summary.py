@@ -30,7 +30,9 @@ def _set_section(image_set: dict, metrics: Sequence[dict]) -> list[str]:
     lines = [f"## {image_set['name']}: {n} image{'s' if n != 1 else ''}", ""]
     lines += _main_table(image_set, metrics)
     lines += [f"{verdict}\n" for verdict in image_set["verdicts"]]
-    lines += _matrix(image_set, metrics[0]) + _sizes(image_set, metrics[0])  # the page has them by all metrics
+    lines += _matrix(image_set, metrics[0]) + _sizes(image_set, metrics[0])
+    for metric in metrics[1:]:
+        lines += _matrix(image_set, metric)
     return [*lines, *_bullets(image_set["notes"])]
 
 
