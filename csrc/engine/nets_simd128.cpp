@@ -52,17 +52,21 @@ struct Simd128 {
     static Sums load(const int32_t* p) { return loaded<Sums>(p); }
     static void store(int32_t* p, Sums x) { __builtin_memcpy(p, &x, sizeof x); }
     static void store(int16_t* p, Values x) { __builtin_memcpy(p, &x, sizeof x); }
-    template <class T>
-    static void keep(T& x) {
-        asm volatile("" : "+m"(x));
-    }
 
     static Values low_pairs(Values a, Values b) { return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
     static Values high_pairs(Values a, Values b) { return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15); }
 #if defined(__SSE2__)
+    template <class T>
+    static void keep(T& x) {
+        asm volatile("" : "+x"(x));
+    }
     static Sums products(Values a, Values b) { return (Sums)_mm_madd_epi16((__m128i)a, (__m128i)b); }
     static Values narrow(Sums a, Sums b) { return (Values)_mm_packs_epi32((__m128i)a, (__m128i)b); }
 #else
+    template <class T>
+    static void keep(T& x) {
+        asm volatile("" : "+r"(x));
+    }
     static Sums products(Values a, Values b) { return (Sums)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b); }
     static Values narrow(Sums a, Sums b) { return (Values)wasm_i16x8_narrow_i32x4((v128_t)a, (v128_t)b); }
 #endif
