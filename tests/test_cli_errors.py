@@ -133,8 +133,6 @@ def test_exit_codes_are_those_of_the_help(arguments, code, tmp_path, picture, pa
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about what it makes of the damage
 def test_damaged_pictures_of_any_kind_are_pictures_or_input_errors(tmp_path):
-    from codec.picture.pixels import to_pixels
-
     rng = np.random.default_rng(0)
     image = Image.fromarray(photos.photo(20, 24))
     read = failed = 0
@@ -147,7 +145,7 @@ def test_damaged_pictures_of_any_kind_are_pictures_or_input_errors(tmp_path):
                 data[int(rng.integers(min(len(data), 90)))] = int(rng.integers(256))
             (tmp_path / "x").write_bytes(data)
             try:
-                to_pixels(open_picture((tmp_path / "x").read_bytes()))
+                open_picture((tmp_path / "x").read_bytes())
                 read += 1
             except (codec.AecError, InputError, ValueError):
                 failed += 1

@@ -17,7 +17,7 @@ from codec.cli.files import open_picture
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
 from codec.container.metadata import Metadata
-from codec.picture import samples16
+from codec.picture import png, samples16
 from codec.picture.pixels import CONVERTED, aligned, box_means, to_depth, to_numpy, to_pixels
 
 CPU = torch.device("cpu")
@@ -206,7 +206,7 @@ def test_16_bit_png_files_are_written_and_read_whole(channels, shape):
     array[..., 0] = np.linspace(0, 65535, shape[1]).astype(np.uint16)
     data = samples16.write_png(array, Metadata(b"icc", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"<xmp/>"))
     image = opened(data)
-    assert samples16.is_deep(image) == (channels > 1)
+    assert samples16.is_deep(data) == (channels > 1)
     pixels = to_pixels(image)
     assert pixels.depth == 16 and pixels.metadata == Metadata(b"icc", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"<xmp/>")
     assert np.array_equal(to_numpy(pixels).reshape(array.shape), array)
@@ -256,7 +256,7 @@ def test_16_bit_png_files_may_have_their_metadata_behind_the_pixels():
     array = np.arange(18, dtype=np.uint16).reshape(2, 3, 3)
     exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6
     data, end = samples16.write_png(array), -12
-    pixels = to_pixels(opened(data[:end] + samples16._chunk(b"eXIf", exif) + data[end:]))
+    pixels = to_pixels(opened(data[:end] + png.chunk(b"eXIf", exif) + data[end:]))
     assert np.array_equal(to_numpy(pixels), np.rot90(array, -1))
     assert pixels.metadata.exif == exif.replace(b"\x06\0\0", b"\x01\0\0")
 
@@ -280,7 +280,7 @@ def test_16_bit_colours_that_are_transparent_become_alpha():
     key = bytes.fromhex("0bb8 0fa0 1388")  # 3000, 4000, 5000: the second pixel
     data = samples16.write_png(array)
     at = data.index(b"IDAT") - 4
-    pixels = to_pixels(opened(data[:at] + samples16._chunk(b"tRNS", key) + data[at:]))
+    pixels = to_pixels(opened(data[:at] + png.chunk(b"tRNS", key) + data[at:]))
     assert pixels.alpha.tolist() == [[65535, 0, 65535], [65535] * 3]
 
 
@@ -462,11 +462,11 @@ def test_pictures_that_cannot_be_kept_are_refused_by_name(image, error, words):
 
 def test_16_bit_files_that_cannot_be_read_whole_are_refused():
     cmyk = tiff16(np.zeros((4, 4, 4), np.uint16), "<", photometric=5)
-    with pytest.raises(ValueError, match="16 bits a sample as CMYK;16"):
+    with pytest.raises(ValueError, match="BitsPerSample 16 of CMYK"):
         to_pixels(opened(cmyk))
 
     ppm = b"P6 2 1 65535\n" + bytes(12)
-    with pytest.raises(ValueError, match="16 bits a sample as .* in PPM"):
+    with pytest.raises(ValueError, match="16 bits a sample in PPM"):
         to_pixels(opened(ppm))
 
 
@@ -479,5 +479,5 @@ def test_bitmaps_of_5_6_and_5_bits_are_no_16_bit_pictures():
 def test_a_damaged_file_that_was_only_opened_is_a_value_error():
     for data in (samples16.write_png(np.zeros((40, 40, 3), np.uint16)), saved(Image.new("RGB", (40, 40)), "PNG")):
         at = data.index(b"IDAT") + 8
-        with pytest.raises(ValueError, match="cannot read the picture"):
+        with pytest.raises(ValueError, match="a PNG file with samples whose checksum"):
             to_pixels(opened(data[:at] + b"\xff" * 9 + data[at + 9 :]))

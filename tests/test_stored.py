@@ -17,7 +17,7 @@ from codec.container import format
 from codec.container.format import NO_MODEL, Header
 from codec.container.metadata import Metadata
 from codec.picture import samples16, stored
-from codec.picture.pixels import open_checked, read, to_numpy, to_pixels
+from codec.picture.pixels import read, to_numpy, to_pixels
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:
@@ -217,7 +217,7 @@ RGB_PNG = saved(Image.fromarray(photos.photo(6, 9)), "PNG")
         (saved(Image.new("RGB", (9, 6)), "TIFF"), {}, "no PNG or WebP or JPEG"),
         (b"RIFF\0\0\0\0WEBPVP8X", {}, "WebP picture of None"),
         (b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff", {}, "16777216"),
-        (RGB_PNG[:60], {}, "cannot read|damaged"),
+        (RGB_PNG[:60], {}, "truncated: .* of its samples are missing"),
         (RGB_PNG[:20], {}, "damaged"),
         (saved(logo().resize((9, 6)), "PNG", save_all=True, append_images=[Image.new("RGBA", (9, 6))]), {}, "2 frames"),
         (
@@ -247,9 +247,10 @@ def test_damaged_stored_pictures_are_pictures_or_corrupt_errors(kind, at, junk):
 
 def test_a_jpeg_of_very_many_scans_is_refused_before_they_are_decoded():
     whole = saved(Image.fromarray(photos.photo(64, 64)), "JPEG", progressive=True)
-    at = whole.rindex(b"\xff\xda")
+    at = whole.index(b"\xff\xda")
+    end = whole.index(b"\xff\xc4", at)  # the first scan: what it says may be said again
     for scans, fine in ((400, True), (501, False)):
-        data = whole[:at] + whole[at:-2] * (scans - whole.count(b"\xff\xda") + 1) + whole[-2:]
+        data = whole[:at] + whole[at:end] * (scans - whole.count(b"\xff\xda") + 1) + whole[end:]
         packed = format.write(Header(64, 64, 0, NO_MODEL, False, 64, stored=True), [data])
         if fine:
             assert codec.decode(packed).size == (64, 64)
@@ -287,7 +288,6 @@ def test_metadata_of_the_payload_count_only_without_sections():
 def test_the_limit_of_a_stored_picture_is_the_callers(monkeypatch):
     array = np.full((40, 50), 9, np.uint8)
     data = codec.encode(array, lossless=True)
-    monkeypatch.setattr(open_checked, "__defaults__", (1000,))
     monkeypatch.setattr(read, "__defaults__", (1000,))
     assert np.array_equal(codec.decode(data, output="numpy", max_pixels=None), array)
     with pytest.raises(codec.LimitError, match="at most 1999"):

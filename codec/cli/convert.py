@@ -30,9 +30,7 @@ def compress(args: Namespace) -> int:
     all_kept = args.metadata is None or set(args.metadata) == set(format.METADATA)
 
     def work(job: Job, source: bytes, progress: Progress) -> tuple[bytes | None, Row]:
-        from ..picture.pixels import to_pixels
-
-        pixels = to_pixels(open_picture(source))  # Pillow's picture, 4 bytes a pixel, is not held any longer
+        pixels = open_picture(source)
         n_source = len(source)
         if args.if_larger != "store" or not all_kept or format.stored_kind(source) is None:
             source = None  # it will not be stored, and is not held while the picture is coded

@@ -65,9 +65,9 @@ def _decoded(data: bytes, args: Namespace) -> tuple["Image.Image", str]:
 
 
 def _read(data: bytes) -> tuple["Image.Image", str]:
-    from ..picture.pixels import to_depth, to_pil, to_pixels
+    from ..picture.pixels import to_depth, to_pil
 
-    pixels = to_pixels(open_picture(data))
+    pixels = open_picture(data)
     shown = replace(
         pixels,
         data=to_depth(pixels.data, 8),

@@ -1,5 +1,6 @@
 """Colour profile, EXIF and XMP: blocks that travel with a picture byte for byte."""
 
+import io
 import re
 import struct
 from collections.abc import Collection, Mapping
@@ -56,38 +57,64 @@ _ORIENTATION = 0x0112
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([2-8])(?=\s*["'<])""")
 
 
-def _tiff_exif(image: "Image.Image") -> bytes | None:
+def _tiff_exif(found: "Image.Exif") -> bytes | None:
     from PIL import Image
 
+    kept = Image.Exif()
+    for tag in _TIFF_TAGS:
+        if tag in found:
+            kept[tag] = found[tag]
+    for tag in _TIFF_BLOCKS:
+        if block := found.get_ifd(tag):
+            kept[tag] = dict(block)
+    return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
+
+
+def of_tiff(data: bytes, at: int, order: str, big: bool, icc: bytes, xmp: bytes) -> Metadata:
+    """What describes the picture, its camera and its place in a directory of a TIFF file, as Pillow writes it anew.
+
+    Args:
+        data: the file.
+        at: where the directory lies.
+        order: of the bytes of its numbers, "<" or ">".
+        big: it is a BigTIFF file.
+        icc, xmp: the blocks, empty if there are none. Those longer than 2^26 bytes are left out.
+    """
+    from PIL import Image
+
+    found = Image.Exif()
+    found.endian, found.bigtiff = order, big
     try:
-        found, kept = Image.Image.getexif(image), Image.Exif()  # PNG's own decodes the pixels first
-        for tag in _TIFF_TAGS:
-            if tag in found:
-                kept[tag] = found[tag]
-        for tag in _TIFF_BLOCKS:
-            if block := found.get_ifd(tag):
-                kept[tag] = dict(block)
-        return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
+        found.load_from_fp(io.BytesIO(data), at)
+        exif = _tiff_exif(found)
     except DAMAGES:
-        return None
+        exif = None
+    return _within_limits({"icc": icc, "exif": exif, "xmp": xmp})
+
+
+def _within_limits(blocks: Mapping[str, bytes | None]) -> Metadata:
+    return Metadata(**{k: v for k, v in blocks.items() if isinstance(v, bytes) and 0 < len(v) <= MAX_SECTION})
 
 
 def of(image: "Image.Image") -> Metadata:
     """What Pillow knows of a picture; EXIF as it is in the file, orientation included.
 
-    A TIFF file's EXIF is the file itself. Of that there is what describes the picture, its camera and its place, as
-    Pillow writes it anew. A block longer than 2^26 bytes is left out, and so is the profile of CMYK and LAB, which has
-    had its use when they become sRGB.
+    A TIFF file's EXIF is the file itself: of that there is what `of_tiff` finds. A block longer than 2^26 bytes is left
+    out, and so is the profile of CMYK and LAB, which has had its use when they become sRGB.
     """
+    from PIL import Image
+
     exif = image.info.get("exif")
     if not exif and (image.format == "TIFF" or "Raw profile type exif" in image.info):
-        exif = _tiff_exif(image)
+        try:
+            exif = _tiff_exif(Image.Image.getexif(image))  # PNG's own decodes the pixels first
+        except DAMAGES:
+            exif = None
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
     exif = exif.removeprefix(EXIF_PREFIX) if isinstance(exif, bytes) else None
     icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
-    blocks = {"icc": icc, "exif": exif, "xmp": xmp}
-    return Metadata(**{k: v for k, v in blocks.items() if isinstance(v, bytes) and 0 < len(v) <= MAX_SECTION})
+    return _within_limits({"icc": icc, "exif": exif, "xmp": xmp})
 
 
 def as_info(metadata: Metadata) -> dict[str, bytes]:

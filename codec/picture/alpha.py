@@ -7,6 +7,7 @@ from PIL import Image
 
 from ..container.format import Header, Tile
 from ..errors import CorruptError
+from . import png
 from .embedded import open_still, write_png, write_webp
 
 
@@ -52,11 +53,15 @@ def _alpha_of(webp: bytes) -> np.ndarray:
 def _decode_tile(payload: memoryview, tile: Tile, depth: int) -> np.ndarray:
     if len(payload) == 0:
         return np.full((tile.height, tile.width), 2**depth - 1, np.uint8 if depth == 8 else np.uint16)
-    image = open_still(bytes(payload), ["WebP"] if depth == 8 else ["PNG"], [(tile.width, tile.height)])
-    if image.mode != ("RGBA" if depth == 8 else "I;16"):
+    data = bytes(payload)
+    image = open_still(data, ["WebP"] if depth == 8 else ["PNG"], [(tile.width, tile.height)])
+    if image.mode not in (("RGBA", "RGB") if depth == 8 else ("I;16",)):
         raise CorruptError(f"a picture of mode {image.mode}, which is no alpha channel of {depth} bits")
     try:
-        return np.asarray(image.getchannel("A") if depth == 8 else image).astype(np.uint8 if depth == 8 else np.uint16)
+        if depth == 16:
+            png.sample_stream(data)  # raises, where Pillow fills what is missing
+            return np.asarray(image).astype(np.uint16)
+        return np.asarray(image.convert("RGBA").getchannel("A"))  # one without an alpha channel is opaque
     except MemoryError:
         raise
     except Exception as e:  # Pillow's readers raise all kinds on damaged files

@@ -9,7 +9,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from ..container.format import STORED_KINDS, stored_kind
 from ..container.metadata import Metadata, of
 from ..errors import CorruptError
-from . import samples16
+from . import jpeg, png, samples16
 
 # The readers themselves, not Image.open: it would look for other formats, and warn of large ones.
 _READERS = {
@@ -38,32 +38,23 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 MAX_SCANS = 500
 
 
-def _scans(jpeg: bytes) -> int:
-    """How many scans a JPEG file has before its end, by its markers (ITU-T T.81, annex B)."""
-    scans, at = 0, 2
-    while (at := jpeg.find(b"\xff", at)) >= 0 and at + 4 <= len(jpeg):
-        marker = jpeg[at + 1]
-        if marker == 0xD9:
-            break
-        scans += marker == 0xDA
-        alone = marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8  # a coded 255, or a marker without a segment
-        at += 1 if marker == 0xFF else 2 if alone else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-    return scans
-
-
 def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int, int]]) -> Image.Image:
     """A picture of one of these kinds and sizes (width, height), opened but not read.
 
     Raises:
-        CorruptError: it is another one, an animation, or a JPEG of more than MAX_SCANS.
+        CorruptError: it is another one, an animation, or a JPEG of more than MAX_SCANS or without end.
     """
     kind = stored_kind(data)
     if kind not in kinds:
         raise CorruptError(f"a payload that is no {' or '.join(kinds)} picture")
     if kind == "WebP" and _webp_size(data) not in sizes:
         raise CorruptError(f"a WebP picture of {_webp_size(data)} pixels: expected {' or '.join(map(str, sizes))}")
-    if kind == "JPEG" and (scans := _scans(data)) > MAX_SCANS:
-        raise CorruptError(f"a JPEG picture of {scans} scans: at most {MAX_SCANS} are allowed")
+    if kind == "JPEG":
+        found = jpeg.markers(data)
+        if len(found.scans) > MAX_SCANS:
+            raise CorruptError(f"a JPEG picture of {len(found.scans)} scans: at most {MAX_SCANS} are allowed")
+        if not found.ended:
+            raise CorruptError("a JPEG picture without its end marker")
     try:
         image = _READERS[kind](io.BytesIO(data))
         n_frames = getattr(image, "n_frames", 1)
@@ -85,18 +76,8 @@ def read_metadata(data: bytes, sizes: Collection[tuple[int, int]]) -> Metadata:
         CorruptError: as `open_still`.
     """
     if stored_kind(data) == "PNG":
-        data = _without_pixels(data)  # Pillow reads what lies before them, and once they are decoded what lies behind
+        data = png.without_samples(data)
     return of(open_still(data, STORED_KINDS, sizes))
-
-
-def _without_pixels(png: bytes) -> bytes:
-    parts, at = [png[:8]], 8
-    while at + 12 <= len(png):
-        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
-        if png[at + 4 : at + 8] not in (b"IDAT", b"IEND") and end <= len(png):
-            parts.append(png[at:end])
-        at = end
-    return b"".join([*parts, samples16.IEND])
 
 
 def write_png(samples: np.ndarray) -> bytes:

@@ -2,16 +2,16 @@
 
 import io
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from ..container.format import DEFAULT_MAX_PIXELS, Header, Tile, check_size
 from ..container.metadata import NONE, Metadata, as_info, orientation, reset_orientation
 from ..container.metadata import of as metadata_of
-from . import samples16
+from . import jpeg, png, samples16, tiff
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
 GRAY_MODES = ("1", "L", "LA", "La")
 STRIP = 256  # rows that are converted at once
+PROFILED = ("CMYK", "LAB")  # become sRGB by their profile, which is used up
 DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -62,22 +63,44 @@ class Pixels:
         )
 
 
-def open_checked(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> None:
-    """Check what can be known before the pixels are read; then read them, if Pillow can without losing bits.
+def _loaded(image: Image.Image) -> Image.Image:
+    """A picture of any format but TIFF, its pixels read and all there, as Pillow has them.
 
     Raises:
-        LimitError: too large.
-        ValueError: an animation.
+        ValueError: 16 bits a sample in a format of which Pillow keeps 8; or pixels are missing in the file.
         Exception: whatever Pillow raises for a damaged file.
     """
-    check_size(*image.size, max_pixels)
-    # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation.
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise ValueError(
-            f"an animation of {image.n_frames} frames, or as many pages or layers: only single pictures can be encoded"
-        )
-    if not samples16.is_deep(image):
-        image.load()
+    if getattr(image, "tile", None):  # not read yet
+        if isinstance(image, PngImagePlugin.PngImageFile):
+            data = _file_of(image)
+            png.sample_stream(data)
+            if (key := png.transparent(data)) is not None:
+                image.info["transparency"] = key  # Pillow's is on the scale of the file, and its samples are not
+        elif isinstance(image, JpegImagePlugin.JpegImageFile):
+            return jpeg.loaded(image, _file_of(image))
+        elif _is_halved(image):
+            raise ValueError(f"16 bits a sample in {image.format}: only PNG, TIFF and gray files of so many are read")
+    image.load()
+    return image
+
+
+def _file_of(image: Image.Image) -> bytes:
+    """The file of a picture that was opened but not yet read, and which is left as it was."""
+    at = image.fp.tell()
+    image.fp.seek(0)
+    data = image.fp.read()
+    image.fp.seek(at)
+    return data
+
+
+def _is_halved(image: Image.Image) -> bool:
+    """Whether a picture that is not yet read has 16 bits a sample of which Pillow keeps 8."""
+    args = image.tile[0].args
+    rawmode = args if isinstance(args, str) else str(args[0]) if args else ""
+    if image.mode in DEEP_GRAY_MODES or image.mode == "F":
+        return False
+    of_ppm = image.format == "PPM" and not isinstance(args, str) and args[-1] > 255
+    return rawmode.endswith((";16L", ";16B", ";16N")) or of_ppm  # without the letter: 5, 6, 5 bits
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -116,7 +139,7 @@ def _samples(image: Image.Image) -> np.ndarray:
     if image.mode not in ("L", "RGB", *CONVERTED):
         allowed = ", ".join(("L", "LA", "RGB", "RGBA", "I;16", "PA", *CONVERTED))
         raise ValueError(f"images of mode {image.mode} cannot be encoded: allowed are {allowed}")
-    if image.mode in ("CMYK", "LAB"):
+    if image.mode in PROFILED:
         return np.array(_to_srgb(image))
     return _converted(image, CONVERTED.get(image.mode, image.mode))
 
@@ -148,19 +171,44 @@ def _split(samples: np.ndarray, metadata: Metadata = NONE) -> Pixels:
 
 
 def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple[np.ndarray, Metadata]:
-    """Samples, uint8 or uint16 [H, W] or [H, W, 2|3|4] with alpha last, and metadata, both as they are in the file.
+    """Samples, uint8 or uint16 [H, W] or [H, W, 1|2|3|4] with alpha last, and metadata, both as they are in the file.
 
     Raises:
         LimitError, ValueError: as `to_pixels`, also for whatever Pillow raises about a damaged file.
     """
+    unread = bool(getattr(image, "tile", None))
     try:
-        open_checked(image, max_pixels)
-        if samples16.is_deep(image):
-            return samples16.read(image)
-        return _samples(image), metadata_of(image)  # after loading: PNG has it at the end, and TIFF is turned by then
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            if unread:
+                return read_tiff(_file_of(image), max_pixels)
+            tiff.check_loaded(image)
+        check_size(*image.size, max_pixels)
+        # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation.
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            raise ValueError(
+                f"an animation of {image.n_frames} frames, or as many pages or layers: only single pictures can be "
+                "encoded"
+            )
+        if unread and isinstance(image, PngImagePlugin.PngImageFile) and samples16.is_deep(_file_of(image)):
+            return samples16.read(_file_of(image))
+        image = _loaded(image)
+        return _samples(image), metadata_of(image)  # after loading: PNG has it at the end
     except (ValueError, MemoryError):
         raise
     except Exception as e:  # Pillow's readers raise all kinds: struct.error, SyntaxError, OverflowError ..
+        raise ValueError(f"cannot read the picture: {e}") from e
+
+
+def read_tiff(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple[np.ndarray, Metadata]:
+    """The same of a TIFF file, also of one that Pillow does not open."""
+    try:
+        picture, metadata = tiff.read(data, max_pixels)
+        if not isinstance(picture, Image.Image):
+            return picture, metadata
+        return _samples(picture), replace(metadata, icc=None) if picture.mode in PROFILED else metadata
+    except (ValueError, MemoryError):
+        raise
+    except Exception as e:  # as above
         raise ValueError(f"cannot read the picture: {e}") from e
 
 
@@ -198,12 +246,14 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
             raise TypeError(f"numpy image of dtype {image.dtype}: must be uint8 or uint16")
         if image.ndim not in (2, 3) or image.ndim == 3 and not 1 <= image.shape[2] <= 4:
             raise ValueError(f"numpy image of shape {list(image.shape)}: must be [H, W] or [H, W, 1|2|3|4]")
+        check_size(image.shape[1], image.shape[0])
         pixels = _split(image)
     elif isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ())):  # who has one has imported torch
         if str(image.dtype) not in ("torch.uint8", "torch.uint16"):
             raise TypeError(f"torch image of dtype {image.dtype}: must be torch.uint8 or torch.uint16")
         if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
             raise ValueError(f"torch image of shape {list(image.shape)}: must be [1|2|3|4, H, W]")
+        check_size(image.shape[2], image.shape[1])
         pixels = _split(image.permute(1, 2, 0).cpu().numpy())
     else:
         raise TypeError(f"image of type {type(image).__name__}: must be a PIL image, a numpy array or a torch tensor")

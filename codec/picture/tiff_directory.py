@@ -1,0 +1,188 @@
+"""The directories of a TIFF file, classic or BigTIFF, and which of them is the picture. TIFF 6.0, section 2."""
+
+import itertools
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+NEW_SUBFILE, OLD_SUBFILE, PHOTOMETRIC, SUB_DIRECTORIES, DNG_VERSION = 254, 255, 262, 330, 50706
+WIDTH, HEIGHT = 256, 257
+# Photometric interpretations of TIFF/EP and DNG.
+_CAMERA = {32803: "a colour filter array", 34892: "linear raw samples"}
+_MAX_DIRECTORIES = _MAX_ENTRIES = 1024
+# Field types: the letter of `struct`, and how many of it make a value. The names are those of TIFF 6.0 and BigTIFF.
+_TYPES = {
+    **{1: ("B", 1), 2: ("B", 1), 3: ("H", 1), 4: ("I", 1), 5: ("I", 2), 6: ("b", 1), 7: ("B", 1), 8: ("h", 1)},
+    **{9: ("i", 1), 10: ("i", 2), 11: ("f", 1), 12: ("d", 1), 13: ("I", 1), 16: ("Q", 1), 17: ("q", 1), 18: ("Q", 1)},
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A field: its type, how many values it has, and where in the file they lie."""
+
+    kind: int
+    count: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Directory:
+    """One image of a file, or what stands beside one.
+
+    Args:
+        data: the whole file.
+        order: of the bytes of its numbers, as `struct` and numpy name it.
+        at: where the directory lies.
+        entries: by tag.
+        next: where the next one lies; 0: there is none.
+    """
+
+    data: bytes
+    order: Literal["<", ">"]
+    at: int
+    entries: dict[int, Entry]
+    next: int
+
+    @property
+    def big(self) -> bool:
+        return _is_big(self.data)
+
+    def raw(self, tag: int) -> bytes:
+        """The bytes of a field's values; none: it is not there. Raises ValueError if it reaches outside the file."""
+        entry = self.entries.get(tag)
+        return b"" if entry is None else bytes(self._unpacked(entry, _size(entry), "B"))
+
+    def _unpacked(self, entry: Entry, n: int, letter: str = "") -> tuple[int, ...]:
+        try:
+            return struct.unpack_from(f"{self.order}{n}{letter or _TYPES[entry.kind][0]}", self.data, entry.at)
+        except struct.error as e:
+            raise ValueError(f"a TIFF field of {entry.count} values reaches beyond the end of the file") from e
+
+    def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """A field's values, of a fraction both parts; the default: it is not there. Raises ValueError as `number`."""
+        entry = self.entries.get(tag)
+        if entry is None:
+            return default
+        if _TYPES[entry.kind][0] in "fd":
+            raise ValueError(f"the TIFF field {tag} holds floating point: integers and fractions of them are allowed")
+        return self._unpacked(entry, entry.count * _TYPES[entry.kind][1])
+
+    def number(self, tag: int, default: int | None = None) -> int:
+        """A field's one value. Raises ValueError if it has none or several, or is not there and has no default."""
+        found = self.numbers(tag, () if default is None else (default,))
+        if len(found) != 1:
+            raise ValueError(f"the TIFF field {tag} has {len(found)} values: 1 is allowed")
+        return found[0]
+
+    @property
+    def reduced(self) -> bool:
+        """Whether it says that it is a smaller version of another image: a preview or an overview."""
+        return bool(self.number(NEW_SUBFILE, 0) & 1) or self.number(OLD_SUBFILE, 1) == 2
+
+    @property
+    def mask(self) -> bool:
+        return bool(self.number(NEW_SUBFILE, 0) & 4)
+
+    @property
+    def area(self) -> int:
+        return self.number(WIDTH, 0) * self.number(HEIGHT, 0)
+
+
+def _size(entry: Entry) -> int:
+    letter, parts = _TYPES[entry.kind]
+    return entry.count * parts * struct.calcsize("=" + letter)
+
+
+def is_tiff(data: bytes) -> bool:
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _is_big(data: bytes) -> bool:
+    return b"+" in data[2:4]
+
+
+def _directory(data: bytes, at: int) -> Directory:
+    order, big = "<" if data[:1] == b"I" else ">", _is_big(data)
+    n_form, entry_form, offset_form = (order + form for form in (("Q", "HHQ", "Q") if big else ("H", "HHI", "I")))
+    inline = struct.calcsize(offset_form)
+    try:
+        (n,) = struct.unpack_from(n_form, data, at)
+        if n > _MAX_ENTRIES:
+            raise ValueError(f"a TIFF directory of {n} fields: at most {_MAX_ENTRIES} are allowed")
+        start, each = at + struct.calcsize(n_form), struct.calcsize(entry_form) + inline
+        (following,) = struct.unpack_from(offset_form, data, start + n * each)  # so that the entries lie in the file
+        entries = {}
+        for place in range(start, start + n * each, each):
+            tag, kind, count = struct.unpack_from(entry_form, data, place)
+            if kind not in _TYPES:
+                continue  # TIFF 6.0: readers skip fields of types that they do not know
+            entry = Entry(kind, count, place + each - inline)
+            if _size(entry) > inline:
+                entry = Entry(kind, count, struct.unpack_from(offset_form, data, entry.at)[0])
+            entries.setdefault(tag, entry)
+    except struct.error as e:
+        raise ValueError(f"the TIFF directory at byte {at} reaches beyond the end of the file") from e
+    return Directory(data, order, at, entries, following)
+
+
+def _chain(data: bytes) -> Iterator[Directory]:
+    """Those that follow one another, the first of which the header names."""
+    at = struct.unpack_from(("<" if data[:1] == b"I" else ">") + ("8xQ" if _is_big(data) else "4xI"), data)[0]
+    seen = set()
+    while at and at not in seen:  # which some writers let begin again
+        seen.add(at)
+        directory = _directory(data, at)
+        yield directory
+        at = directory.next
+
+
+def _below(directories: list[Directory]) -> Iterator[Directory]:
+    for directory in directories:
+        for at in directory.numbers(SUB_DIRECTORIES):
+            if at:
+                yield _directory(directory.data, at)
+
+
+def _all(directories: Iterator[Directory]) -> list[Directory]:
+    found = list(itertools.islice(directories, _MAX_DIRECTORIES + 1))
+    if len(found) > _MAX_DIRECTORIES:
+        raise ValueError(f"a TIFF file of more than {_MAX_DIRECTORIES} images: only single pictures can be encoded")
+    return found
+
+
+def picture_directory(data: bytes) -> Directory:
+    """The directory of the one picture that a file holds, wherever it lies.
+
+    What says that it is a reduced version of another image (NewSubfileType 1, SubfileType 2) is passed over: the
+    overviews of a cloud-optimised GeoTIFF, and the preview with which the files of many cameras begin. The picture may
+    then lie in a directory that another one names (SubIFDs).
+
+    Raises:
+        ValueError: there are several pictures, or a mask beside one; a camera's raw data; or the file is damaged.
+    """
+    try:
+        main = _all(_chain(data))
+    except struct.error as e:
+        raise ValueError(f"a TIFF file of {len(data)} bytes, which is less than its header takes") from e
+    if not main:
+        raise ValueError("a TIFF file without any image")
+    below = _all(_below(main))
+    if any(DNG_VERSION in d.entries for d in main):
+        raise ValueError("a DNG file, a camera's raw data: only pictures that were developed from it can be encoded")
+    if data[8:10] == b"CR" and not _is_big(data):
+        raise ValueError("a CR2 file, a camera's raw data: only pictures that were developed from it can be encoded")
+    for directory in (*main, *below):
+        if (kind := directory.number(PHOTOMETRIC, 0)) in _CAMERA:
+            raise ValueError(f"a camera's raw data, {_CAMERA[kind]}: only pictures developed from it can be encoded")
+        if directory.mask:
+            raise ValueError("a transparency mask in an image of its own (NewSubfileType 4), which is not supported")
+    whole = [d for d in main if not d.reduced] or [d for d in below if not d.reduced] or main
+    if len(whole) > 1:
+        raise ValueError(
+            f"an animation of {len(whole)} frames, or as many pages or layers: only single pictures can be encoded"
+        )
+    if any(d.area > whole[0].area for d in below):
+        raise ValueError("a picture with a larger one in a directory below it (SubIFDs): which is meant is not clear")
+    return whole[0]
