@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .picture.pixels import Pixels
 
 TILE = 1024
-QUALITIES, EFFORTS, ALPHA_QUALITIES = range(1, 101), range(1, 10), range(0, 101)
+QUALITIES, EFFORTS, ALPHA_QUALITIES, BITS = range(1, 101), range(1, 10), range(0, 101), range(1, 17)
 DEFAULT_QUALITY, DEFAULT_EFFORT = 75, 2
 MAX_TARGET = 1 << 40  # bytes: no file is larger, and floats take it
 SCALES = {1: 1, 1 / 2: 2, 1 / 4: 4, 1 / 8: 8}
@@ -38,6 +38,7 @@ def encode(
     effort: int = DEFAULT_EFFORT,
     lossless: bool = False,
     alpha_quality: int = 100,
+    bits: int | None = None,
     target_size: int | None = None,
     target_bpp: float | None = None,
     target_psnr: float | None = None,
@@ -70,6 +71,9 @@ def encode(
         lossless: every sample comes back as it was, colours under alpha = 0 included; no network runs.
         alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels,
             unless it has 16 bits.
+        bits: samples, alpha's too, are integers of so many bits, 1..16, as those of a camera of 12 that lie in uint16.
+            They are spread over the whole range of their type, for 2^bits - 1 is white, and come back so: their upper
+            bits, `decoded >> 16 - bits` of uint16, are what was given. None: as many as the type has.
         target_size: at most so many bytes, and close to it.
         target_bpp: the same in bits per pixel.
         target_psnr: at least so many dB, and close to it; where no quality has as many, the picture is kept exactly.
@@ -100,6 +104,7 @@ def encode(
     quality = _int_of("quality", DEFAULT_QUALITY if quality is None else quality, QUALITIES)
     effort = _int_of("effort", effort, EFFORTS)
     alpha_quality = _int_of("alpha_quality", alpha_quality, ALPHA_QUALITIES)
+    bits = None if bits is None else _int_of("bits", bits, BITS)
     if lossless and alpha_quality != 100:
         raise ValueError(f"lossless and alpha_quality {alpha_quality}: lossless keeps every sample, those of alpha too")
     _positive("target_size", target_size, numbers.Integral)
@@ -110,12 +115,11 @@ def encode(
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
     check_device(device)
     from .picture import stored
-    from .picture.pixels import to_pixels
+    from .picture.pixels import of_bits, to_pixels
 
-    pixels = to_pixels(image)
+    pixels = to_pixels(image) if bits is None else of_bits(to_pixels(image), bits)
     if metadata is not None:
         pixels, source = replace(pixels, metadata=reset_orientation(metadata)), None
-    format.check_size(pixels.width, pixels.height)
     limit = target_size if target_bpp is None else target_bpp * pixels.width * pixels.height / 8
     limit = None if limit is None else int(min(limit, MAX_TARGET))
     files = []

@@ -216,6 +216,16 @@ def test_a_picture_that_would_grow_is_stored_skipped_or_refused(tmp_path, capsys
     assert "would become" in capsys.readouterr().err and files(tmp_path) == {"small.jpg"}
 
 
+def test_the_bits_that_a_files_samples_hold_can_be_told(tmp_path, capsys):
+    array = np.random.default_rng(0).integers(0, 4096, (20, 30), dtype=np.uint16)
+    Image.fromarray(array).save(tmp_path / "low.png")
+    assert here("compress", tmp_path / "low.png", "--lossless", "--bits", 12) == 0
+    assert np.array_equal(codec.decode((tmp_path / "low.aec").read_bytes(), output="numpy") >> 4, array)
+    assert here("compress", tmp_path / "low.png", "-f", "--bits", 11) == 3
+    assert "bits 11: samples up to 2047 are allowed" in capsys.readouterr().err
+    assert here("compress", tmp_path / "low.png", "-f", "--bits", 17) == 2
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

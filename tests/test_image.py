@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -474,6 +475,64 @@ def test_bitmaps_of_5_6_and_5_bits_are_no_16_bit_pictures():
     head = struct.pack("<IiiHHIIiiII", 40, 2, -1, 1, 16, 3, 4, 0, 0, 0, 0) + struct.pack("<III", 0xF800, 0x07E0, 0x001F)
     bmp = b"BM" + struct.pack("<IHHI", 14 + len(head) + 4, 0, 0, 14 + len(head)) + head + b"\x00\xf8\xe0\x07"
     assert samples(opened(bmp)).tolist() == [[[255, 0, 0], [0, 255, 0]]]
+
+
+@pytest.mark.parametrize("shape", [(70000, 2, 3), (2, 70000, 3), (30000, 30000, 3), (70000, 2), (30000, 30000)])
+def test_what_is_too_large_is_refused_before_anything_of_it_is_copied(shape):
+    none = np.lib.stride_tricks.as_strided(np.zeros(1, ">u2"), shape, (0,) * len(shape))  # a copy has the other order
+    tensor = torch.zeros(1, dtype=torch.uint8).expand(shape[2] if len(shape) == 3 else 1, *shape[:2])
+    tracemalloc.start()
+    for image in (none, tensor):
+        with pytest.raises(codec.LimitError, match="at most"):
+            to_pixels(image)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+# ------------------------------------------------------------------ samples that hold fewer bits than their type
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 16), st.integers(1, 4), st.integers(0, 99))
+def test_samples_of_fewer_bits_come_back_in_the_upper_bits_of_the_whole_range(bits, channels, seed):
+    held = 8 if bits <= 8 and seed % 2 else 16
+    dtype = np.uint8 if held == 8 else np.uint16
+    array = np.random.default_rng(seed).integers(0, 2**bits, (9, 12, channels)).astype(dtype)
+    array[0, 0], array[0, 1] = 2**bits - 1, 0
+    back = codec.decode(codec.encode(array, lossless=True, bits=bits), output="numpy").reshape(array.shape)
+    assert back.dtype == dtype and np.array_equal(back >> (held - bits), array)
+    assert (back[0, 0] == np.iinfo(dtype).max).all() and (back[0, 1] == 0).all()
+
+
+def test_samples_of_12_bits_are_no_dark_picture():
+    y, x = np.mgrid[:64, :96]
+    low = ((0.5 + 0.3 * np.sin(x / 9) * np.cos(y / 13)) * 4095).astype(np.uint16)
+
+    def psnr(top, **options):
+        error = codec.decode(codec.encode(low * (top // 4095), 75, **options), output="numpy") * (top / 65535)
+        return 10 * np.log10(top**2 / np.mean((error - low * (top // 4095)) ** 2))
+
+    assert psnr(4095, bits=12) > psnr(65520) - 1
+
+
+def test_an_alpha_channel_that_is_opaque_at_its_bits_is_dropped():
+    array = np.full((4, 6, 4), 4095, np.uint16)
+    assert codec.decode(codec.encode(array, lossless=True, bits=12), output="numpy").shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("bits", "error", "words"),
+    [
+        (0, ValueError, r"bits 0: allowed are 1\.\.16"),
+        (17, ValueError, r"bits 17: allowed are 1\.\.16"),
+        (12.0, TypeError, "must be an int"),
+        (9, ValueError, "bits 9: samples of uint8 have 8 at most"),
+        (7, ValueError, "bits 7: samples up to 127 are allowed, and there is 200"),
+    ],
+)
+def test_bits_that_samples_do_not_have_are_refused(bits, error, words):
+    with pytest.raises(error, match=words):
+        codec.encode(np.full((4, 6, 3), 200, np.uint8), bits=bits)
 
 
 def test_a_damaged_file_that_was_only_opened_is_a_value_error():

@@ -134,6 +134,8 @@ def parts(path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         ("synthesis.shortcut.fraction", 9, "synthesis.shortcut.fraction is 9: 10 is allowed"),
         ("entropy.net.head.weight", 32767, "net.head could overflow"),
         ("tables.freqs", 1, "row 1"),
+        ("analysis.tail.bias", np.nan, r"analysis.tail.bias\[0\] is nan: only finite"),
+        ("hyper_analysis.quality.knots", np.inf, r"hyper_analysis.quality.knots\[0, 0\] is inf: only finite"),
     ],
 )
 def test_a_model_whose_numbers_break_the_specification_is_refused_though_its_hashes_are_right(

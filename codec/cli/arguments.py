@@ -24,6 +24,10 @@ def effort(text: str) -> int:
     return _int_of(text, api.EFFORTS)
 
 
+def bits(text: str) -> int:
+    return _int_of(text, api.BITS)
+
+
 def _int_of(text: str, allowed: range) -> int:
     value = int(text)
     if value not in allowed:

@@ -22,7 +22,16 @@ Work = Callable[[Job, bytes, Progress], tuple[bytes | None, Row]]
 def compress(args: Namespace) -> int:
     if args.lossless and args.alpha_quality is not None:
         raise UsageError("--lossless keeps every sample, those of alpha too: --alpha-q says nothing then")
-    names = ("quality", "target_size", "target_bpp", "target_psnr", "target_ssimulacra2", "effort", "alpha_quality")
+    names = (
+        "quality",
+        "target_size",
+        "target_bpp",
+        "target_psnr",
+        "target_ssimulacra2",
+        "effort",
+        "alpha_quality",
+        "bits",
+    )
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
     if args.lossless:
         options["lossless"] = True

@@ -265,6 +265,13 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         help="quality of the alpha channel; 100 is lossless (default: 100)",
     )
     p.add_argument(
+        "--bits",
+        type=arguments.bits,
+        metavar=f"{api.BITS[0]}..{api.BITS[-1]}",
+        help="samples are integers of so many bits, as of a camera of 12 in a 16-bit file, and are spread over the "
+        "whole range, so that 2^bits - 1 is white (default: as many bits as the file says that its samples have)",
+    )
+    p.add_argument(
         "--if-larger",
         choices=("store", "skip", "fail"),
         default="store",

@@ -62,8 +62,8 @@ def markers(data: bytes) -> Markers:
 def loaded(picture: Image.Image, data: bytes) -> Image.Image:
     """The picture, or one of the same file, its pixels read; all of them come from blocks that are there.
 
-    An end marker that is missing is added. Then other bits are put behind each scan: where the blocks are all there
-    nothing reads them, and the pixels stay.
+    An end marker that is missing is added. Then other bits are put behind each scan, and before each restart in it:
+    where the blocks are all there nothing reads them, and the pixels stay.
 
     Args:
         picture: opened but not read.
@@ -82,9 +82,11 @@ def loaded(picture: Image.Image, data: bytes) -> Image.Image:
         return picture
     parts, last = [], 0
     for start, end in found.scans:
-        parts += [data[last:end], _OTHER_BITS]
-        if found.restarts:
-            parts += [b"\xff", bytes([0xD0 + len(_RESTART.findall(data, start, end)) % 8]), _OTHER_BITS]
+        parts.append(data[last:start])
+        intervals = _RESTART.split(data[start:end]) if found.restarts else [data[start:end]]
+        for i, interval in enumerate(intervals):
+            parts += [interval, _OTHER_BITS, bytes([0xFF, 0xD0 + i % 8])]
+        parts.append(_OTHER_BITS)  # behind a restart marker, for what may be missing there
         last = end
     with JpegImagePlugin.JpegImageFile(io.BytesIO(b"".join([*parts, data[last:]]))) as other:
         if other.size != picture.size:

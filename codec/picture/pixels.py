@@ -12,6 +12,7 @@ from ..container.format import DEFAULT_MAX_PIXELS, Header, Tile, check_size
 from ..container.metadata import NONE, Metadata, as_info, orientation, reset_orientation
 from ..container.metadata import of as metadata_of
 from . import jpeg, png, samples16, tiff
+from .sample_bits import whole_range
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -224,9 +225,10 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
         image: one of
             PIL image: 1, L, LA, I;16, I (samples 0..65535), P, PA, RGB, RGBA, and to sRGB: CMYK (by its profile if it
             has one, which is then dropped), YCbCr, HSV, LAB. Premultiplied alpha is divided out. EXIF's or XMP's
-            orientation is applied to the pixels and set to 1. 16-bit colour comes in whole from PNG and TIFF files that
-            are opened but not yet loaded, for Pillow halves it in loading. From JPEG 2000 and AVIF files of more than 8
-            bits Pillow gives 8, and 8 are kept.
+            orientation is applied to the pixels and set to 1. PNG and TIFF files should be opened but not yet loaded:
+            in loading Pillow halves colour of 16 bits, and overlooks most of what a TIFF file says that its samples
+            mean (`codec.picture.tiff`). From JPEG 2000 and AVIF files of more than 8 bits Pillow gives 8, and 8 are
+            kept.
             numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4].
             torch uint8 or uint16 [1|2|3|4, H, W]; of one on a GPU the samples are copied to the CPU.
             2 and 4 channels have alpha last. One that is opaque everywhere is dropped: the picture comes back without.
@@ -235,9 +237,10 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
     Raises:
         TypeError: another type or dtype, such as floats.
         ValueError: another shape or mode, an animation, or a damaged file that was opened but not yet read.
-        LimitError (a ValueError): a PIL image is too large.
+        LimitError (a ValueError): it is too large; nothing was copied.
     """
     if isinstance(image, Pixels):
+        check_size(image.width, image.height)
         return image
     if isinstance(image, Image.Image):
         pixels = upright(*read(image))
@@ -260,6 +263,29 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
     if pixels.data.size == 0:
         raise ValueError(f"image of {pixels.width}x{pixels.height}: both sides must be at least 1")
     return pixels
+
+
+def of_bits(pixels: Pixels, bits: int) -> Pixels:
+    """The picture whose samples, alpha too, are integers of so many bits, here over the whole range of their type.
+
+    Raises:
+        ValueError: more bits than the samples have, or a sample that takes more.
+    """
+    if bits > pixels.depth:
+        raise ValueError(f"bits {bits}: samples of uint{pixels.depth} have {pixels.depth} at most")
+
+    def spread(samples: np.ndarray) -> np.ndarray:
+        if (most := int(samples.max())) >= 2**bits:
+            raise ValueError(f"bits {bits}: samples up to {2**bits - 1} are allowed, and there is {most}")
+        out = np.empty_like(samples)
+        for y in range(0, len(samples), STRIP):
+            out[y : y + STRIP] = whole_range(samples[y : y + STRIP], bits)
+        return out
+
+    colours = spread(pixels.data)
+    if pixels.alpha is None:
+        return replace(pixels, data=colours)
+    return _split(np.concatenate([colours, spread(pixels.alpha)[..., None]], 2), pixels.metadata)
 
 
 def as_rgb(samples: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from PIL import Image, TiffImagePlugin
 
 from ..container.format import check_size
 from ..container.metadata import Metadata, of_tiff
+from .sample_bits import whole_range
 from .tiff_directory import HEIGHT, PHOTOMETRIC, WIDTH, Directory, picture_directory
 
 BITS, COMPRESSION, FILL_ORDER, SAMPLES, ROWS, PLANAR, PREDICTOR = 258, 259, 266, 277, 278, 284, 317
@@ -331,20 +332,6 @@ def _in_range(values: np.ndarray, layout: _Layout, plane: int) -> np.ndarray:
     if layout.photometric == GRAY_INVERTED and plane == 0:
         values = np.concatenate([2**layout.bits - 1 - values[..., :1], values[..., 1:]], axis=2).astype(values.dtype)
     return whole_range(values, layout.bits)
-
-
-def whole_range(values: np.ndarray, bits: int) -> np.ndarray:
-    """Integers of so many bits -> the same spread over the range of their type, rounded.
-
-    Its upper bits are the integer that was given, so that nothing is lost.
-
-    Args:
-        values: uint8 or uint16 of any shape, 0 to 2^bits - 1.
-    """
-    full, top = np.iinfo(values.dtype).max, 2**bits - 1
-    if top == full:
-        return values
-    return ((values.astype(np.uint32) * full + top // 2) // top).astype(values.dtype)
 
 
 def _straight(samples: np.ndarray) -> np.ndarray:
