@@ -197,6 +197,27 @@ def test_an_opaque_alpha_channel_is_dropped(mode):
     assert codec.encode(with_alpha) == codec.encode(image)
 
 
+@pytest.mark.parametrize("bits", [0, 8])
+@pytest.mark.parametrize("kind", [None, 0, 1, 2, 3, 4])
+def test_the_fourth_channel_of_a_tga_file_is_what_it_says(bits, kind):
+    bgra = masked(20, 24)[..., [2, 1, 0, 3]]
+    colours, alpha = bgra[..., 2::-1], bgra[..., 3]
+    data = struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, 24, 20, 32, 0x20 | bits) + bgra.tobytes()
+    if kind is not None:  # the extension area, and the footer that names it
+        at = len(data)
+        data += struct.pack("<H492xB", 495, kind) + struct.pack("<II", at, 0) + b"TRUEVISION-XFILE.\0"
+    found = samples(opened(data))
+    if kind in (3, 4) or kind is None and bits:
+        assert np.array_equal(found[..., 3], alpha)
+        if kind != 4:
+            assert np.array_equal(found[..., :3], colours)
+        else:
+            right = np.minimum(255, colours.astype(int) * 255 // np.maximum(alpha[..., None], 1))
+            assert np.abs(found[..., :3] - right)[alpha > 0].max() <= 1
+    else:
+        assert np.array_equal(found, colours)
+
+
 # ------------------------------------------------------------------ 16 bits
 
 

@@ -1,4 +1,4 @@
-"""Pictures whose files say more than they hold: what is missing is told, behind a right checksum too, and not filled."""
+"""Pictures whose files say more than they hold: what is missing is told and not filled, whatever checksum is right."""
 
 import io
 import struct

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, TgaImagePlugin, TiffImagePlugin
 
 from ..container.format import DEFAULT_MAX_PIXELS, Header, Tile, check_size
 from ..container.metadata import NONE, Metadata, as_info, orientation, reset_orientation
 from ..container.metadata import of as metadata_of
-from . import jpeg, png, samples16, tiff
+from . import jpeg, png, samples16, tga, tiff
 from .sample_bits import whole_range
 
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ def _loaded(image: Image.Image) -> Image.Image:
                 image.info["transparency"] = key  # Pillow's is on the scale of the file, and its samples are not
         elif isinstance(image, JpegImagePlugin.JpegImageFile):
             return jpeg.loaded(image, _file_of(image))
+        elif isinstance(image, TgaImagePlugin.TgaImageFile):
+            data = _file_of(image)
+            image.load()
+            return tga.with_meaning(image, data)
         elif _is_halved(image):
             raise ValueError(f"16 bits a sample in {image.format}: only PNG, TIFF and gray files of so many are read")
     image.load()
