@@ -214,9 +214,21 @@ def test_samples_that_reach_beyond_the_file_are_told():
         read_tiff(tiffs.file(rgb(40, 40, more={273: (4, [size - len(strip) - 10])})))
 
 
+def test_lengths_of_strips_count_where_there_are_several():
+    whole = rgb(40, 40, rows=10)
+    assert kept(tiffs.file({k: v for k, v in whole.items() if k != 279})).shape == (40, 40, 3)
+    assert kept(tiffs.file(rgb(40, 40, more={279: (4, [9])}))).shape == (40, 40, 3)
+    with pytest.raises(ValueError, match="7 bytes are missing"):
+        read_tiff(tiffs.file(whole | {279: (4, [1200, 1193, 1200, 1200])}))
+
+
 def test_a_strip_or_tile_that_is_not_in_the_file_is_told():
     directory = tiffs.picture(noise(40, 40, 1, 8), 8, BLACK_IS_ZERO, tile=(16, 16))
-    for change, words in (({325: (4, [0] * 9)}, "sparse"), ({324: (4, [8] * 8)}, "of 8 strips or tiles: .* takes 9")):
+    for change, words in (
+        ({325: (4, [0] * 9)}, "sparse"),
+        ({324: (4, [8] * 8)}, "of 8 strips or tiles: .* takes 9"),
+        ({324: (4, [8] * 10), 325: (4, [256] * 10)}, "of 10 strips or tiles: .* takes 9"),
+    ):
         with pytest.raises(ValueError, match=words):
             read_tiff(tiffs.file(directory | change))
 

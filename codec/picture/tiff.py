@@ -257,13 +257,13 @@ def _chunks(layout: _Layout) -> tuple[tuple[int, ...], tuple[int, ...], int, int
     n = layout.planes * -(-layout.width // width) * -(-layout.height // height)
     offsets = d.numbers(TILES if tiled else STRIPS)
     lengths = d.numbers(TILE_LENGTHS if tiled else STRIP_LENGTHS)
-    if layout.compression == NONE and len(lengths) != len(offsets):
-        lengths = (len(d.data),) * len(offsets)  # old writers leave them out, and they follow from the size
-    if len(offsets) < n or len(lengths) < n:
+    if layout.compression == NONE and (not lengths or n == 1):
+        lengths = (len(d.data),) * len(offsets)  # old writers leave them out or wrong, and they follow from the size
+    if len(offsets) != n or len(lengths) != n:
         raise ValueError(f"a TIFF file of {min(len(offsets), len(lengths))} strips or tiles: the picture takes {n}")
-    if not all(offsets[:n]) or not all(lengths[:n]):
+    if not all(offsets) or not all(lengths):
         raise ValueError("a sparse TIFF file: a strip or tile of the picture is not in it")
-    return offsets[:n], lengths[:n], width, height
+    return offsets, lengths, width, height
 
 
 def _bytes(
@@ -275,7 +275,7 @@ def _bytes(
         # No compression makes much more of what cannot be compressed: a length beyond that is wrong, and not believed.
         data = [d.data[at : at + min(length, 2 * each + 4096)] for at, length in parts]
         return _by_libtiff(data, compression, fill, rows, height, row_bytes)
-    made = b"".join(d.data[at : at + each] for at, _ in parts)[: rows * row_bytes]
+    made = b"".join(d.data[at : at + min(length, each)] for at, length in parts)[: rows * row_bytes]
     if len(made) < rows * row_bytes:
         raise ValueError(f"the TIFF file ends within its samples: {rows * row_bytes - len(made)} bytes are missing")
     found = np.frombuffer(made, np.uint8).reshape(rows, row_bytes)
