@@ -157,6 +157,9 @@ def test_pages_of_fax_and_of_one_bit_are_black_on_white():
         (8, BLACK_IS_ZERO, 1, {"more": {346: (3, [1])}}, "Indexed 1"),
         (8, BLACK_IS_ZERO, 1, {"more": {433: (3, [0, 1])}}, "Decode"),
         (8, RGB, 3, {"compression": 8, "more": {317: (3, [3])}}, "Predictor 3"),
+        (8, RGB, 3, {"more": {317: (3, [2])}}, "Predictor 2 with Compression 1"),
+        (12, RGB, 3, {"compression": 8, "more": {317: (3, [2])}}, "Predictor 2 at 12 bits"),
+        (8, RGB, 3, {"more": {32997: (4, [2])}}, "ImageDepth 2"),
         (8, RGB, 3, {"more": {284: (3, [7])}}, "PlanarConfiguration 7"),
         (8, RGB, 3, {"more": {266: (3, [3])}}, "FillOrder 3"),
         (8, PALETTE, 1, {"more": {320: (3, [1] * 9)}}, "palette of 9 numbers: 768"),
@@ -220,6 +223,12 @@ def test_lengths_of_strips_count_where_there_are_several():
     assert kept(tiffs.file(rgb(40, 40, more={279: (4, [9])}))).shape == (40, 40, 3)
     with pytest.raises(ValueError, match="7 bytes are missing"):
         read_tiff(tiffs.file(whole | {279: (4, [1200, 1193, 1200, 1200])}))
+
+
+def test_tiles_that_are_called_strips_are_tiles():
+    directory = tiffs.picture(noise(40, 40, 3, 8), 8, RGB, tile=(16, 16))
+    directory[273], directory[279] = directory.pop(324), directory.pop(325)
+    assert np.array_equal(kept(tiffs.file(directory)), noise(40, 40, 3, 8))
 
 
 def test_a_strip_or_tile_that_is_not_in_the_file_is_told():

@@ -22,7 +22,7 @@ from .tiff_directory import HEIGHT, PHOTOMETRIC, WIDTH, Directory, picture_direc
 BITS, COMPRESSION, FILL_ORDER, SAMPLES, ROWS, PLANAR, PREDICTOR = 258, 259, 266, 277, 278, 284, 317
 STRIPS, STRIP_LENGTHS, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_LENGTHS = 273, 279, 322, 323, 324, 325
 COLOUR_MAP, EXTRA_SAMPLES, FORMAT, INK_SET, DOT_RANGE, INDEXED, DECODE = 320, 338, 339, 332, 336, 346, 433
-ORIENTATION, XMP, ICC = 274, 700, 34675
+ORIENTATION, XMP, ICC, IMAGE_DEPTH = 274, 700, 34675, 32997
 YCBCR_COEFFICIENTS, YCBCR_SUBSAMPLING, REFERENCE_BLACK_WHITE = 529, 530, 532
 GRAY_INVERTED, GRAY, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
 # Of photometric interpretations, how many samples are colour.
@@ -90,6 +90,15 @@ def _layout(d: Directory, max_pixels: int | None) -> _Layout:
         _refuse("PlanarConfiguration", planar, "1 and 2 are allowed")
     if (fill := d.number(FILL_ORDER, 1)) not in (1, 2):
         _refuse("FillOrder", fill, "1 and 2 are allowed")
+    if (depth := d.number(IMAGE_DEPTH, 1)) != 1:
+        _refuse("ImageDepth", depth, "1 is allowed, a flat picture")
+    if compression in OF_BYTES and (predictor := d.number(PREDICTOR, 1)) != 1:
+        if predictor != 2 or bits[0] not in (8, 16):
+            _refuse("Predictor", f"{predictor} at {bits[0]} bits a sample", "1, and 2 at 8 or 16 bits, are allowed")
+        if compression not in WITH_PREDICTOR:
+            _refuse(
+                "Predictor", f"2 with Compression {compression}", "only some readers look at it there; 1 is allowed"
+            )
     if DECODE in d.entries:
         _refuse("a Decode array", list(d.numbers(DECODE)[:8]), "only samples of the whole range can be encoded")
     if d.number(INDEXED, 0) and photometric != PALETTE:
@@ -231,7 +240,7 @@ def _decompressed(
         across: how many make a row.
     """
     d, n = layout.directory, len(parts) // layout.planes
-    last = height if TILES in d.entries else layout.height - (n - 1) * height  # rows of the last strip
+    last = height if TILE_WIDTH in d.entries else layout.height - (n - 1) * height  # rows of the last strip
     together = max(1, min(1024, _BAND // (height * row_bytes)))
     for first in range(0, len(parts), n):  # each plane by itself, so that strips are whole but for the last
         for start in range(first, first + n, together):
@@ -249,14 +258,15 @@ def _chunks(layout: _Layout) -> tuple[tuple[int, ...], tuple[int, ...], int, int
         ValueError: there are not as many as the picture takes, or one is not in the file.
     """
     d = layout.directory
-    tiled = TILES in d.entries
+    tiled = TILE_WIDTH in d.entries
     width = d.number(TILE_WIDTH) if tiled else layout.width
     height = d.number(TILE_HEIGHT) if tiled else min(d.number(ROWS, layout.height), layout.height)
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise ValueError(f"a TIFF file with tiles or strips of {width}x{height}: sides of 1 to {MAX_SIDE} are allowed")
     n = layout.planes * -(-layout.width // width) * -(-layout.height // height)
-    offsets = d.numbers(TILES if tiled else STRIPS)
-    lengths = d.numbers(TILE_LENGTHS if tiled else STRIP_LENGTHS)
+    # Old writers call tiles strips, and so does libtiff.
+    offsets = (tiled and d.numbers(TILES)) or d.numbers(STRIPS)
+    lengths = (tiled and d.numbers(TILE_LENGTHS)) or d.numbers(STRIP_LENGTHS)
     if layout.compression == NONE and (not lengths or n == 1):
         lengths = (len(d.data),) * len(offsets)  # old writers leave them out or wrong, and they follow from the size
     if len(offsets) != n or len(lengths) != n:
@@ -319,12 +329,7 @@ def _values(rows: np.ndarray, layout: _Layout, width: int, inside: int) -> np.nd
         values = np.packbits(spread, axis=2)
         values = values[..., 0] if wide == 8 else values.view(">u2")[..., 0].astype(np.uint16)
     values = values.reshape(len(rows), width, inside)
-    predictor = d.number(PREDICTOR, 1) if layout.compression in WITH_PREDICTOR else 1
-    if predictor == 1:
-        return values
-    if predictor != 2 or bits not in (8, 16):
-        _refuse("Predictor", f"{predictor} at {bits} bits a sample", "1, and 2 at 8 or 16 bits, are allowed")
-    return np.cumsum(values, axis=1, dtype=values.dtype)
+    return np.cumsum(values, axis=1, dtype=values.dtype) if d.number(PREDICTOR, 1) == 2 else values
 
 
 def _in_range(values: np.ndarray, layout: _Layout, plane: int) -> np.ndarray:
