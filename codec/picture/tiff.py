@@ -285,7 +285,8 @@ def _bytes(
         # No compression makes much more of what cannot be compressed: a length beyond that is wrong, and not believed.
         data = [d.data[at : at + min(length, 2 * each + 4096)] for at, length in parts]
         return _by_libtiff(data, compression, fill, rows, height, row_bytes)
-    made = b"".join(d.data[at : at + min(length, each)] for at, length in parts)[: rows * row_bytes]
+    views = [memoryview(d.data)[at : at + min(length, each)] for at, length in parts]
+    made = (views[0] if len(views) == 1 else memoryview(b"".join(views)))[: rows * row_bytes]
     if len(made) < rows * row_bytes:
         raise ValueError(f"the TIFF file ends within its samples: {rows * row_bytes - len(made)} bytes are missing")
     found = np.frombuffer(made, np.uint8).reshape(rows, row_bytes)
