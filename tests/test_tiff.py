@@ -242,6 +242,7 @@ def test_a_strip_or_tile_that_is_not_in_the_file_is_told():
             read_tiff(tiffs.file(directory | change))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about what it makes of the damage
 @settings(max_examples=200)
 @given(
     st.booleans(), st.sampled_from("<>"), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4)
@@ -265,6 +266,9 @@ def test_limits_hold_before_anything_is_allocated():
             read_tiff(tiffs.file(rgb(more=change)))
     with pytest.raises(ValueError, match="directory of 2000 fields"):
         read_tiff(b"II*\0\x08\0\0\0" + struct.pack("<H", 2000) + bytes(12 * 2000))
+    for at in (20, 2**64 - 1):
+        with pytest.raises(ValueError, match="beyond the end"):
+            read_tiff(b"II+\0\x08\0\0\0" + struct.pack("<Q", at))
     many = tiffs.file(*[{254: (4, [1])}] * 1100)
     with pytest.raises(ValueError, match="more than 1024 images"):
         read_tiff(many)

@@ -108,6 +108,25 @@ def test_a_png_file_of_which_samples_or_their_checksum_are_damaged_is_refused(mo
     assert np.array_equal(to_numpy(open_picture(split)), to_numpy(to_pixels(image)))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"IDAT", None, "chunk ABCD, which may change"),
+        (b"\x08\x02\0\0\0", b"\x08\x02\1\0\0", "compression method 1"),
+        (b"\x08\x02\0\0\0", b"\x08\x02\0\0\2", "interlace method 2"),
+    ],
+)
+def test_a_png_file_whose_samples_mean_what_png_does_not_say_is_refused(old, new, words):
+    data = saved(Image.fromarray(photos.photo(6, 9)), "PNG")
+    if new is None:
+        at = data.index(old) - 4
+        data = data[:at] + png.chunk(b"ABCD", b"") + data[at:]
+    else:
+        head = data[16:29].replace(old, new)
+        data = data[:8] + png.chunk(b"IHDR", head) + data[33:]
+    refused(data, 9, 6, words)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("high", [0, 1])
 def test_the_gray_that_a_png_file_names_as_transparent_is_on_its_own_scale(depth, high):

@@ -13,6 +13,7 @@ GRAY, RGB, PALETTE, GRAY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # colour types
 CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGB_ALPHA: 4}
 # Of the passes of an interlaced file: the first column and row, and the steps to the next (PNG specification, 8.2).
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _PIECE = 1 << 20  # bytes that are inflated at once
 
 
@@ -59,9 +60,12 @@ def head(data: bytes) -> Head:
     kind, start, end = next(chunks(data), (b"", 0, 0))
     if kind != b"IHDR" or end - start != 13 or end > len(data):
         raise ValueError("a PNG file that does not begin with its header")
-    width, height, depth, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", data[start:end])
+    width, height, depth, colour_type, compression, filters, interlaced = struct.unpack(">IIBBBBB", data[start:end])
     if colour_type not in CHANNELS:
         raise ValueError(f"a PNG file of colour type {colour_type}: allowed are {', '.join(map(str, CHANNELS))}")
+    if compression or filters or interlaced > 1:
+        found = f"compression method {compression}, filter method {filters} and interlace method {interlaced}"
+        raise ValueError(f"a PNG file of {found}: allowed are 0, 0, and 0 or 1")
     return Head(width, height, depth, colour_type, bool(interlaced))
 
 
@@ -69,10 +73,15 @@ def sample_stream(data: bytes) -> bytes:
     """The zlib stream of all samples.
 
     Raises:
-        ValueError: a checksum is wrong, or the stream ends before the last row does.
+        ValueError: a checksum is wrong, the stream ends before the last row does, or there is a chunk that says by its
+            capital letter that the picture cannot be shown without it, and that PNG has not.
     """
     parts = []
     for kind, start, end in chunks(data):
+        if kind[:1].isupper() and kind not in _CRITICAL:
+            raise ValueError(
+                f"a PNG file with a chunk {kind.decode('latin-1')}, which may change what its samples mean"
+            )
         if kind == b"IDAT":
             if end + 4 > len(data):
                 raise ValueError(f"the PNG file is truncated: {end + 4 - len(data)} bytes of its samples are missing")

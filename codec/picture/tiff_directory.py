@@ -57,7 +57,7 @@ class Directory:
     def _unpacked(self, entry: Entry, n: int, letter: str = "") -> tuple[int, ...]:
         try:
             return struct.unpack_from(f"{self.order}{n}{letter or _TYPES[entry.kind][0]}", self.data, entry.at)
-        except struct.error as e:
+        except (struct.error, OverflowError) as e:  # offsets of BigTIFF may be beyond what Python takes
             raise ValueError(f"a TIFF field of {entry.count} values reaches beyond the end of the file") from e
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ def _directory(data: bytes, at: int) -> Directory:
             if _size(entry) > inline:
                 entry = Entry(kind, count, struct.unpack_from(offset_form, data, entry.at)[0])
             entries.setdefault(tag, entry)
-    except struct.error as e:
+    except (struct.error, OverflowError) as e:
         raise ValueError(f"the TIFF directory at byte {at} reaches beyond the end of the file") from e
     return Directory(data, order, at, entries, following)
 
