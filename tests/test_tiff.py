@@ -315,6 +315,22 @@ def test_overviews_are_no_animation(big):
     assert np.array_equal(kept(tiffs.file(whole, rgb(3, 4, more={255: (3, [2])}), big=big)), noise(6, 9, 3, 8))
 
 
+def test_overviews_are_no_animation_when_pillow_has_read_the_picture(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiffs.file(rgb(), small()))
+    with Image.open(tmp_path / "a.tif") as image:
+        image.save(tmp_path / "a.aec", lossless=True)
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "a.aec")), noise(6, 9, 3, 8))
+        image.seek(1)
+        with pytest.raises(ValueError, match="image 1 of a TIFF file of 2, already read"):
+            image.save(tmp_path / "b.aec")
+    (tmp_path / "a.tif").write_bytes(tiffs.file(small(), rgb()))
+    with Image.open(tmp_path / "a.tif") as image, pytest.raises(ValueError, match="first of 2 images"):
+        image.save(tmp_path / "b.aec")
+    (tmp_path / "a.tif").write_bytes(tiffs.file(rgb(), rgb()))
+    with Image.open(tmp_path / "a.tif") as image, pytest.raises(ValueError, match="2 frames"):
+        image.save(tmp_path / "b.aec")
+
+
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("big", [False, True])
 def test_the_picture_is_found_behind_a_preview(order, big):

@@ -188,8 +188,9 @@ def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tup
                 return read_tiff(_file_of(image), max_pixels)
             tiff.check_loaded(image)
         check_size(*image.size, max_pixels)
-        # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation.
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation; those of TIFF
+        # files are looked at apart.
+        if getattr(image, "n_frames", 1) > 1 and image.format not in ("MPO", "TIFF"):
             raise ValueError(
                 f"an animation of {image.n_frames} frames, or as many pages or layers: only single pictures can be "
                 "encoded"

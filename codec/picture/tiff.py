@@ -180,7 +180,18 @@ def read(data: bytes, max_pixels: int | None) -> tuple[Image.Image | np.ndarray,
 
 
 def check_loaded(image: TiffImagePlugin.TiffImageFile) -> None:
-    """Raise ValueError for deep samples that Pillow has read as if they were unsigned, of 16 bits, and 0 black."""
+    """Check a picture that Pillow has read already.
+
+    Raises:
+        ValueError: it is not the one picture of its file; or its samples are deep, and were taken for unsigned ones, of
+            16 bits, of which 0 is black.
+    """
+    if image.n_frames > 1:
+        if image.tell() != 0 or image.fp is None:  # where the file is closed nothing can be said of the first either
+            raise ValueError(f"image {image.tell()} of a TIFF file of {image.n_frames}, already read: give it unread")
+        image.fp.seek(0)
+        if picture_directory(image.fp.read()).at != image.tag_v2.offset:
+            raise ValueError(f"the first of {image.n_frames} images of a TIFF file, which is not its picture")
     said = tuple(image.tag_v2.get(tag, default) for tag, default in ((BITS, 1), (FORMAT, 1), (PHOTOMETRIC, 0)))
     if image.mode.startswith("I") and said != ((16,), (1,), GRAY) and said != ((16,), 1, GRAY):
         raise ValueError(

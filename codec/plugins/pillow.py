@@ -4,8 +4,9 @@ Opening reads the header and the metadata. The network runs when pixels are firs
 `codec.decode` finds by itself; a stored picture needs none. `Image.thumbnail` and `draft` decode at 1/2, 1/4 or 1/8 of
 the size.
 
-Pillow has no mode for colour of 16 bits, and halves it in loading, which `save` cannot undo: `codec.encode` of the
-array, or of the PNG or TIFF file as `Image.open` gives it, keeps all bits.
+Pillow has no mode for colour of 16 bits, and halves it in loading, which `save` cannot undo; nor can it what Pillow
+overlooks in TIFF files, and in PNG files of 2 or 4 bits that name a gray as transparent. `codec.encode` of the array,
+or of the file as `Image.open` gives it, keeps all of it.
 """
 
 from dataclasses import replace
