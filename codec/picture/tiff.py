@@ -2,8 +2,9 @@
 
 Pillow is asked for what it knows well: compressed bytes, JPEG and fax, Lab and YCbCr. What it makes of other samples
 depends on fields that it does not look at, so that they are given their meaning here. A field that changes what a
-sample means is followed, or the file is refused by the field's name. Not followed, as by all readers, are the response
-curves of gray and colour (GrayResponseCurve, ColorResponseUnit) and the statistics MinSampleValue and MaxSampleValue.
+sample means is followed, or the file is refused by the field's name. Not followed, as by other readers, are
+GrayResponseCurve, the statistics MinSampleValue and MaxSampleValue, and what tells of colour beside a profile:
+TransferFunction, WhitePoint and PrimaryChromaticities.
 """
 
 import io
