@@ -15,6 +15,8 @@ from codec.io import IMAGE_SUFFIXES
 if TYPE_CHECKING:
     from PIL import Image
 
+    from codec.picture.pixels import Pixels
+
 LOSSY_SUFFIXES = (".webp", ".avif", ".jpg", ".jpeg", ".jfif", ".jp2")
 # Of those inside scikit-image's wheel (the others it would download): photographs, in colour, from lossless files.
 SCIKIT_IMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
@@ -31,7 +33,7 @@ def load_image(path: Path) -> np.ndarray:
     return rgb_pixels(open_picture(path.read_bytes()))
 
 
-def rgb_pixels(picture: Image.Image) -> np.ndarray:
+def rgb_pixels(picture: Image.Image | Pixels) -> np.ndarray:
     """[H, W, 3] uint8 of a picture, as `load_image`."""
     from codec.picture.pixels import as_rgb, to_pixels
 
