@@ -8,9 +8,9 @@ import torch
 from photos import astronaut
 
 from codec.coding import model_file
+from codec.coding.efforts import ITERATIONS
 from codec.coding.model_config import Config
 from codec.coding.perceptual_refinement import REFINED_FOR
-from codec.coding.refinement import ITERATIONS
 from codec.container import format
 from codec.nets import losses, torch_codec, torch_encoder
 from codec.nets.model import Model, level_lambda

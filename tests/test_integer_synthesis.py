@@ -13,23 +13,16 @@ from torch import nn
 
 from codec.coding import model_file
 from codec.coding.model_config import LINEAR_FROM, Config
-from codec.nets.calibration import calibration_latents, synthetic_pictures
+from codec.nets.calibration import calibration_latents, magnitudes, synthetic_pictures
 from codec.nets.integer import to_fixed
-from codec.nets.integer_synthesis import (
-    MARGIN,
-    TAIL8_MARGIN,
-    IntegerGain,
-    IntegerSynthesis,
-    ScaledConv,
-    fraction_for,
-    largest_magnitudes,
-    samples,
-)
+from codec.nets.integer_synthesis import TAIL8_MARGIN, IntegerSynthesis, samples
 from codec.nets.layers import QualityVector, saturate
 from codec.nets.model import Model
+from codec.nets.scaled import MARGIN, IntegerGain, ScaledConv, fraction_for, largest_magnitudes
 from codec.train import export
 
 LEVELS = torch.linspace(1, 120, 100)
+MARGINS = {"tail8": TAIL8_MARGIN}
 
 
 # ------------------------------------------------------------------ the oracle: FORMAT §8 in int64, loop by loop
@@ -200,11 +193,24 @@ def some_latents(seed: int, config: Config = TINY) -> list[tuple[torch.Tensor, f
     return [(torch.randn(config.latents, 5, 4, generator=rng), level) for level in (1.0, 60.0, 120.0)]
 
 
+@torch.no_grad()
+def largest_of(model: Model, pairs: list[tuple[torch.Tensor, float]]) -> dict[str, float]:
+    """What the synthesis' stored tensors reach with these latents."""
+    with largest_magnitudes(model.synthesis, IntegerSynthesis.planes) as largest:
+        for y, level in pairs:
+            model.synthesis(y[None], torch.tensor([level]))
+    return largest
+
+
+def exported(model: Model, pairs: list[tuple[torch.Tensor, float]]) -> IntegerSynthesis:
+    return IntegerSynthesis.from_float(model.config, model.synthesis, LEVELS, largest_of(model, pairs))
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("shrink", [1, 2, 4, 8])
 def test_values_are_near_those_of_the_float_synthesis(seed, shrink):
     model, pairs = lively(seed), some_latents(seed)
-    net = IntegerSynthesis.from_float(model.synthesis, LEVELS, pairs)
+    net = exported(model, pairs)
     net.check()
     for quality in (1, 20, 100):
         level = LEVELS[quality - 1 : quality]
@@ -219,20 +225,21 @@ def test_values_are_near_those_of_the_float_synthesis(seed, shrink):
 
 def test_units_hold_what_calibration_saw_with_a_margin():
     model, pairs = lively(0), some_latents(0)
-    net, seen = IntegerSynthesis.from_float(model.synthesis, LEVELS, pairs), largest_magnitudes(model.synthesis, pairs)
+    net, seen = exported(model, pairs), largest_of(model, pairs)
     for plane, fraction in net.fractions().items():
         if plane != "latents":
-            assert fraction == fraction_for(plane, seen[plane])
+            assert seen[plane] > 0
+            assert fraction == fraction_for(seen[plane], MARGINS.get(plane, MARGIN))
     assert net.fractions()["latents"] == 12
     for largest in (0.0, 1e-9, 0.3, 1.0, 511.9, 512.0, 3e5, 1e30):
-        for plane, margin in (("stream8", MARGIN), ("tail8", TAIL8_MARGIN)):
+        for margin in (MARGIN, TAIL8_MARGIN):
             held = [f for f in range(-7, 21) if margin * largest * 2.0**f <= 32767]
-            assert fraction_for(plane, largest) == max(held, default=-7)
+            assert fraction_for(largest, margin) == max(held, default=-7)
 
 
 def test_weights_have_the_largest_shift_for_which_the_proof_holds():
     model = lively(1)
-    net = IntegerSynthesis.from_float(model.synthesis, LEVELS, some_latents(1))
+    net = exported(model, some_latents(1))
     f = net.fractions()
     conv, layer = net.head16, model.synthesis.head16
     w = (layer.weight.double() * model.synthesis.whiten.double()[:, None, None]).detach()[:, :, 0, 0]
@@ -257,35 +264,35 @@ def test_export_names_the_layer_whose_weights_no_shift_can_hold(name):
     quiet.weight[0], quiet.bias[0] = 0, 0
     model.synthesis.get_submodule(name).weight[0, 0] = 1e9
     with pytest.raises(ValueError, match=f"^{name}: .*too large"):
-        IntegerSynthesis.from_float(model.synthesis, LEVELS, pairs)
+        exported(model, pairs)
 
 
 def test_export_refuses_what_it_cannot_calibrate():
     model = lively(3)
-    with pytest.raises(ValueError, match="no latents"):
-        IntegerSynthesis.from_float(model.synthesis, LEVELS, [])
+    with pytest.raises(ValueError, match="nothing to calibrate with"):
+        exported(model, [])
     with torch.no_grad():
         model.synthesis.body16[0].mix_in.bias[0] = math.nan
     with pytest.raises(ValueError, match="body16.0.mix_in is not finite"):
-        IntegerSynthesis.from_float(model.synthesis, LEVELS, some_latents(3))
+        exported(model, some_latents(3))
     with torch.no_grad():
         model = lively(3)
         model.synthesis.log_gain.knots.fill_(60.0)
         model.synthesis.tail8.weight.zero_()
         model.synthesis.tail8.bias.zero_()
     with pytest.raises(ValueError, match="log_gain: gains too large"):
-        IntegerSynthesis.from_float(model.synthesis, LEVELS, some_latents(3))
+        exported(model, some_latents(3))
 
 
 def test_floats_lead_back_to_the_same_integers():
     model, pairs = lively(4), some_latents(4)
-    net = IntegerSynthesis.from_float(model.synthesis, LEVELS, pairs)
-    back = lively(5).synthesis
-    back.load_state_dict(net.floats(LEVELS))
+    net = exported(model, pairs)
+    other = lively(5)
+    other.synthesis.load_state_dict(net.floats(LEVELS))
     for level in (1.0, 60.0, 120.0):
-        want, got = (s(pairs[0][0][None], torch.tensor([level])) for s in (model.synthesis, back))
+        want, got = (m.synthesis(pairs[0][0][None], torch.tensor([level])) for m in (model, other))
         assert (want - got).abs().max() < 0.5 / 255
-    again = IntegerSynthesis.from_float(back, LEVELS, pairs)
+    again = exported(other, pairs)
     assert again.fractions() == net.fractions()
     y = to_fixed(pairs[1][0])[None]
     for quality in (1, 50, 100):
@@ -301,7 +308,7 @@ def test_gains_that_round_to_nothing_come_back_as_half_a_unit():
     gain = IntegerGain(2)
     gain.table[:, 0], gain.table[:, 1] = 0, 1000
     gain.shift.fill_(4)
-    knots = gain.to_float(LEVELS, 3)
+    knots = gain.to_float(LEVELS, 3, 10)
     assert torch.allclose(knots.exp() * 2.0 ** (10 - 3 + 4), torch.tensor([0.5, 1000.0]).double())
 
 
@@ -380,9 +387,8 @@ def shipped(request):
     path = model_file.find(request.param)
     levels = torch.tensor(model_file.load(path).levels)
     model = export.float_model(path)
-    net = IntegerSynthesis.from_float(
-        model.synthesis, levels, calibration_latents(model, levels, [astronaut(), photo(256, 256)])
-    )
+    largest = magnitudes(model, levels, [astronaut(), photo(256, 256)])["synthesis"]
+    net = IntegerSynthesis.from_float(model.config, model.synthesis, levels, largest)
     return model, levels, net
 
 

@@ -17,8 +17,9 @@ from photos import astronaut, photo
 import codec
 from codec.api import EFFORTS
 from codec.coding import refinement
+from codec.coding.efforts import ITERATIONS
 from codec.coding.model_config import TUNES
-from codec.coding.refinement import ITERATIONS, THOROUGH
+from codec.coding.refinement import THOROUGH
 from codec.container import format
 from codec.nets import torch_codec, torch_encoder
 from codec.nets.coding_order import positions

@@ -1,8 +1,8 @@
 """Model files: find, read and verify by hash, write. safetensors only, never pickle; needs no torch.
 
-A file holds what decodes as integers (entropy nets, coding tables, synthesis), the encoder's transforms as float16, the
-configuration as JSON, and two SHA-256: of all that decides how a file decodes (its first 4 bytes are the model id in
-every .aec file), and of the encoder's half.
+A file holds what decodes (entropy nets, coding tables, synthesis) and the encoder's transforms, all as integers, the
+levels of its qualities, the configuration as JSON, and two SHA-256: of all that decides how a file decodes (its first 4
+bytes are the model id in every .aec file), and of the encoder's half.
 """
 
 import hashlib
