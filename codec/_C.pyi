@@ -1,4 +1,4 @@
-"""The extension (csrc/python/). `rans`, `segment_walk`, `synthesis` and CUDA twins in codec/coding are what uses it."""
+"""The extension (csrc/python/). `rans`, `segment_walk`, `engine` and CUDA twins in codec/coding use it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -54,7 +54,11 @@ class Walk:
     def segment_size(self, k: int) -> int: ...
     def predict(self, k: int, indexes: NDArray[np.uint8]) -> None: ...
     def choose(
-        self, k: int, values: NDArray[np.float32], dead_zones: NDArray[np.int16], symbols: NDArray[np.int16]
+        self,
+        k: int,
+        values: NDArray[np.int16],  # [h, w, channels] in units of 2^-12: hyperlatents for k = 0, else latents
+        dead_zones: NDArray[np.int16],
+        symbols: NDArray[np.int16],
     ) -> None: ...
     def accept(self, k: int, symbols: NDArray[np.int16]) -> None: ...
     def latents(self) -> NDArray[np.int16]: ...  # [h, w, M]
@@ -95,6 +99,53 @@ class Synthesis:
         and with the branch as many around them as it looks at, blocks16 + ceil(blocks8 / 2), where the picture has
         them.
         """
+
+class Analysis:
+    """What makes latents of pixels, packed (csrc/engine/analysis.h). For many threads at once.
+
+    tensors: FORMAT §7's `analysis.*`, as `Synthesis` takes those of the synthesis. ValueError as there.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, NDArray[np.generic]],
+        *,
+        latents: int,
+        wide8: int,
+        blocks8: int,
+        wide16: int,
+        blocks16: int,
+    ) -> None: ...
+    def run(
+        self,
+        pixels: NDArray[np.int16],  # [16 * rows, 16 * columns, 3], contiguous, of magnitude up to 4096; as tile_input
+        *,
+        at: tuple[int, int],  # row and column of their first latent
+        picture: tuple[int, int],  # rows and columns of all latents, 1 to 4096
+        quality: int,
+        area: tuple[int, int, int, int],  # of the latents that are wanted: row, column, rows, columns
+        threads: int = 1,
+    ) -> NDArray[np.int16]:
+        """Latents [rows, columns, M] of the area, in units of 2^-12. ValueError if an argument is out of range or of
+        another shape, the area is not within the picture, or the pixels are not all that are read: those of the area,
+        and of as many latents around it as `Synthesis.run` looks at, where the picture has them. Another type of
+        pixels: TypeError.
+        """
+
+class HyperAnalysis:
+    """What makes hyperlatents of latents, packed, likewise."""
+
+    def __init__(
+        self, tensors: Mapping[str, NDArray[np.generic]], *, latents: int, context: int, hyper: int
+    ) -> None: ...
+    def run(
+        self,
+        latents: NDArray[np.int16],  # [4 * rows, 4 * columns, M], contiguous, rows and columns 1 to 1024
+        *,
+        quality: int,
+        threads: int = 1,
+    ) -> NDArray[np.int16]:
+        """Hyperlatents [rows, columns, Z], in units of 2^-12. Errors as those of `Analysis.run`."""
 
 def multiply_add_loop(rounds: int) -> int: ...  # multiply-adds done, in registers, by isa(); 0 for "scalar"
 def isas() -> list[str]: ...

@@ -1,4 +1,4 @@
-"""What runs no network, and what decodes on a processor, imports no torch: pictures are arrays, the engine is csrc."""
+"""What runs no network, decodes on a processor, or chooses symbols once there, imports no torch: the engine is csrc."""
 
 import subprocess
 import sys
@@ -130,5 +130,72 @@ def test_the_api_and_pillow_decode_files_of_networks(packed):
         "assert np.array_equal(whole, np.asarray(Image.open(sys.argv[1])))\n"
         "assert codec.decode(data, scale=1 / 8).size == tuple(-(-n // 8) for n in whole.shape[1::-1])",
         packed,
+        without="torch",
+    )
+
+
+# ------------------------------------------------------------------ encoding with a network
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(quality=60),
+        dict(quality=60, effort=1),
+        dict(quality=60, device="cpu"),
+        dict(target_size=900),
+        dict(target_size=900, effort=1),
+        dict(target_psnr=32.0),
+        dict(target_ssimulacra2=60.0),
+    ],
+)
+def test_the_api_encodes_where_symbols_are_chosen_once(tmp_path, picture, options):
+    """To the bytes that torch's process writes."""
+    run(
+        "data = codec.encode(Image.open(sys.argv[1]), **eval(sys.argv[3]))\nopen(sys.argv[2], 'wb').write(data)",
+        picture,
+        tmp_path / "here.aec",
+        repr(options),
+        without="torch",
+    )
+    data = (tmp_path / "here.aec").read_bytes()
+    assert not codec.inspect(data).stored
+    assert data == codec.encode(Image.open(picture), **options)
+
+
+@pytest.mark.parametrize("kind", ["gray", "alpha", "16 bits"])
+def test_pictures_of_all_kinds_are_encoded(tmp_path, kind):
+    array = photos.photo(70, 90)
+    if kind == "gray":
+        array = array[..., 0]
+    elif kind == "alpha":
+        array = np.dstack([array, np.where(np.arange(90) < 40, 0, 255 * np.ones((70, 1))).astype(np.uint8)])
+    else:
+        array = array.astype(np.uint16) * 257
+    np.save(tmp_path / "array.npy", array)
+    run(
+        "data = codec.encode(np.load(sys.argv[1]))\nopen(sys.argv[2], 'wb').write(data)",
+        tmp_path / "array.npy",
+        tmp_path / "here.aec",
+        without="torch",
+    )
+    assert (tmp_path / "here.aec").read_bytes() == codec.encode(array)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("-e", "1"), ("-q", "30", "-e", "2"), ("--target-size", "900"), ("--target-ssimulacra2", "60")],
+)
+def test_the_command_compresses_where_symbols_are_chosen_once(tmp_path, picture, options):
+    command("compress", picture, "-o", tmp_path / "new.aec", *options, without="torch")
+    info = codec.inspect((tmp_path / "new.aec").read_bytes())
+    assert (info.width, info.height, info.stored) == (56, 40, False)
+
+
+def test_pillow_saves_with_a_network():
+    run(
+        "file = io.BytesIO()\n"
+        "Image.effect_noise((64, 64), 50).convert('RGB').save(file, 'AEC', quality=50)\n"
+        "assert not codec.inspect(file.getvalue()).stored and Image.open(file).size == (64, 64)",
         without="torch",
     )

@@ -221,7 +221,11 @@ def test_the_largest_configuration_is_refused_for_what_is_missing_and_takes_no_m
         ("synthesis.shortcut.bias", lambda t: t.astype(np.complex64), "synthesis.shortcut.bias holds C64: allowed"),
         ("synthesis.shortcut.bias", lambda t: t.astype(np.float32), r"is float32 \[768\]: int32 \[768\]"),
         ("synthesis.whiten", lambda t: np.ones(8, np.float16), "of version 1 of the format, and must be exported anew"),
-        ("analysis.log_gain.knots", lambda t: np.ones((8, 8), np.float16), "its analysis is floating point: it must be"),
+        (
+            "analysis.log_gain.knots",
+            lambda t: np.ones((8, 8), np.float16),
+            "its analysis is floating point: it must be",
+        ),
         ("analysis.gain.shift", lambda t: t[:1], r"analysis.gain.shift is uint8 \[1\]: uint8 \[8\] is allowed"),
         ("hyper_analysis.down2.bias", lambda t: t.astype(np.float32), r"is float32 \[8\]: int32 \[8\] is allowed"),
         ("entropy.step", lambda t: np.array(1, np.int16), r"entropy.step is int16 \[\]: int16 \[100, 8\]"),

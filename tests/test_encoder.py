@@ -1,0 +1,211 @@
+"""Encoders on the CPU and in torch: what they read of a picture, and that all of them write the same bytes."""
+
+import coded
+import numpy as np
+import photos
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import codec
+from codec import _C
+from codec.coding import engine, tiles
+from codec.coding.decoder import latent_size
+from codec.coding.model_tensors import PIXEL_UNIT
+from codec.coding.tile_input import WHITE, tile_input
+from codec.container.format import Tile
+from codec.nets import torch_codec, torch_encoder
+from codec.nets.integer import to_float
+from codec.picture.pixels import Pixels, to_pixels
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def isa_as_before():
+    isa = _C.isa()
+    yield
+    _C.set_isa(isa)
+
+
+@pytest.fixture(scope="module")
+def encoder(shipped):
+    return engine.encoder(shipped.path)
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model):
+    """Of a model whose transforms see one latent further each way."""
+    return engine.encoder(tiny_model[0])
+
+
+def whole_of(pixels: Pixels) -> Tile:
+    return Tile(0, 0, pixels.width, pixels.height)
+
+
+def with_alpha(image: np.ndarray, seed: int) -> np.ndarray:
+    """RGBA with holes, and with every alpha at their edges."""
+    rng = np.random.default_rng(seed)
+    alpha = rng.integers(0, 256, (*image.shape[:2], 1))
+    alpha[5:30, 3:41] = 0
+    return np.concatenate([image, alpha], 2).astype(np.uint8)
+
+
+KINDS = {
+    "colours": lambda image: image,
+    "gray": lambda image: image[..., 0].copy(),
+    "16 bits": lambda image: image.astype(np.uint16) * 257 + np.arange(3, dtype=np.uint16),
+    "alpha": lambda image: with_alpha(image, 0),
+    "gray, alpha, 16 bits": lambda image: with_alpha(image, 1)[..., 2:].astype(np.uint16) * 257,
+}
+
+
+# ------------------------------------------------------------------ what the analysis reads
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([8, 16]), st.booleans(), st.integers(0, 2**31))
+def test_samples_become_32nds_of_a_level_and_edges_are_repeated(height, width, bits, gray, seed):
+    largest = 2**bits - 1
+    image = np.random.default_rng(seed).integers(0, largest + 1, (height, width, 3), f"u{bits // 8}")
+    if gray:
+        image[...] = image[..., :1]
+    x = tile_input(to_pixels(image[..., 0].copy() if gray else image), Tile(0, 0, width, height))
+    assert x.dtype == np.int16 and x.shape == (-(-height // 16) * 16, -(-width // 16) * 16, 3)
+    exact = image.astype(np.float64) * (255 * PIXEL_UNIT / largest) - 255 * PIXEL_UNIT / 2
+    assert np.abs(x[:height, :width] - exact).max() <= (0 if bits == 8 else 0.5)
+    padding = ((0, x.shape[0] - height), (0, x.shape[1] - width), (0, 0))
+    assert np.array_equal(x, np.pad(x[:height, :width], padding, "edge"))
+
+
+def test_black_and_white_are_as_far_from_0():
+    for value, expected in ((0, -WHITE // 2), (255, WHITE // 2)):
+        assert (tile_input(Pixels(np.full((1, 1, 1), value, np.uint8)), Tile(0, 0, 1, 1)) == expected).all()
+
+
+@pytest.mark.parametrize("kind", ["colours", "gray", "alpha"])
+def test_8_and_16_bits_of_the_same_picture_have_the_same_latents(encoder, kind):
+    image = KINDS[kind](photos.photo(50, 70))
+    if kind == "alpha":
+        image[..., 3] |= 1  # made-up colours are floats
+    narrow, wide = (to_pixels(array) for array in (image, image.astype(np.uint16) * 257))
+    assert (narrow.depth, wide.depth) == (8, 16)
+    assert np.array_equal(tile_input(narrow, whole_of(narrow)), tile_input(wide, whole_of(wide)))
+    for quality in (1, 60, 100):
+        ours, theirs = (encoder.analyse(pixels, whole_of(pixels), quality) for pixels in (narrow, wide))
+        assert all(map(np.array_equal, ours, theirs))
+
+
+def test_gray_has_the_latents_of_the_same_colours(encoder):
+    gray = photos.photo(50, 70)[..., 1].copy()
+    ours, theirs = (to_pixels(array) for array in (gray, np.repeat(gray[..., None], 3, 2)))
+    assert (ours.gray, theirs.gray) == (True, False)
+    assert all(map(np.array_equal, *(encoder.analyse(p, whole_of(p), 60) for p in (ours, theirs))))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colours_where_alpha_is_0_do_not_matter(encoder, dtype):
+    image = with_alpha(photos.photo(50, 70), 2).astype(dtype) * (1 if dtype == np.uint8 else 257)
+    hidden = image[..., 3] == 0
+    other = image.copy()
+    other[hidden, :3] = np.random.default_rng(3).integers(0, np.iinfo(dtype).max, (hidden.sum(), 3))
+    x, y = (tile_input(p, whole_of(p)) for p in map(to_pixels, (image, other)))
+    assert hidden.sum() > 900 and np.array_equal(x, y)
+    opaque = to_pixels(image[..., :3].copy())
+    assert np.array_equal(x[:50, :70][~hidden], tile_input(opaque, whole_of(opaque))[:50, :70][~hidden])
+    shown = x[:50, :70][~hidden]
+    assert (x.min((0, 1)) >= shown.min(0)).all() and (x.max((0, 1)) <= shown.max(0)).all()  # nothing glares
+    assert codec.encode(image, 50) == codec.encode(other, 50)
+
+
+def test_a_picture_that_is_all_transparent_is_gray_in_the_middle():
+    pixels = to_pixels(np.dstack([photos.photo(33, 20), np.zeros((33, 20), np.uint8)]))
+    assert (np.abs(tile_input(pixels, whole_of(pixels))) <= 1).all()
+
+
+# ------------------------------------------------------------------ areas
+
+
+@settings(max_examples=40)
+@given(st.data(), st.integers(1, 150), st.integers(1, 150), st.sampled_from([1, 40, 100]))
+def test_an_area_has_the_latents_that_the_whole_picture_has_there(tiny, data, height, width, quality):
+    pixels = to_pixels(photos.photo(height, width, seed=height))
+    rows, columns = latent_size(whole_of(pixels))
+    y, x = (data.draw(st.integers(0, n - 1), label=label) for n, label in ((rows, "y"), (columns, "x")))
+    h, w = data.draw(st.integers(1, rows - y)), data.draw(st.integers(1, columns - x))
+    area = Tile(16 * x, 16 * y, min(16 * w, width - 16 * x), min(16 * h, height - 16 * y))
+    whole = tiny.latents(pixels, whole_of(pixels), quality)
+    assert whole.shape == (rows, columns, tiny.config.latents)
+    assert np.array_equal(tiny.latents(pixels, area, quality), whole[y : y + h, x : x + w])
+
+
+# ------------------------------------------------------------------ bytes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_are_the_same_bytes_for_all_instruction_sets_and_numbers_of_threads(kind, threads):
+    image = KINDS[kind](photos.photo(75, 100, seed=1))
+    want = codec.encode(image, 60)
+    for isa in _C.isas():
+        _C.set_isa(isa)
+        for n in (1, 2, 5):
+            threads(n)
+            assert codec.encode(image, 60) == want, (isa, n)
+
+
+@pytest.mark.parametrize("effort", [1, 2])
+def test_tiles_are_the_same_bytes_for_all_arithmetics_and_numbers_of_threads(shipped, encoder, threads, effort):
+    """Tiles at once, over threads that share what there is; and torch's own text of the arithmetic."""
+    pixels = to_pixels(photos.photo(100, 150, seed=2))
+    header = pixels.header(45, shipped.id, 64)
+    want = tiles.encode(encoder, pixels, header, effort)
+    assert len(want) == 6
+    reference = torch_codec.load(shipped.path, CPU, "reference")
+    for other in (encoder, shipped.encoder, reference.encoder):
+        for n in (1, 3):
+            threads(n)
+            assert tiles.encode(other, pixels, header, effort) == want
+
+
+def test_both_encoders_have_the_same_latents_and_payloads_of_any_quality(shipped, encoder):
+    pixels = to_pixels(photos.photo(37, 90, seed=5))
+    tile = whole_of(pixels)
+    for quality in (1, 33, 100):
+        y, z = encoder.analyse(pixels, tile, quality)
+        assert (y.dtype, z.dtype, y.shape[:2], z.shape[:2]) == (np.int16, np.int16, (3, 6), (1, 2))
+        assert all(map(np.array_equal, (y, z), shipped.encoder.analyse(pixels, tile, quality, 1)))
+        for share in (0, 0.5, 2):
+            zones = (share * shipped.file.dead_zones).astype(np.int16)
+            ours, theirs = (e.with_dead_zones(zones).code(quality, y, z) for e in (encoder, shipped.encoder))
+            assert ours == theirs
+            floats = (to_float(torch.from_numpy(v)).permute(2, 0, 1) for v in (y, z))
+            assert torch_encoder.code(shipped, quality, *floats, torch.from_numpy(zones))[0] == ours
+
+
+def test_efforts_that_choose_symbols_once_take_the_encoder_without_torch(shipped, psnr_model):
+    for codec_, effort, refined in ((shipped, 1, 0), (shipped, 2, 0), (shipped, 3, 1), (psnr_model, 1, 0)):
+        kind = torch_encoder.TorchEncoder if refined else engine.Encoder
+        assert type(tiles.encoder_for(codec_.path, "cpu", effort)) is kind
+
+
+def test_effort_1_has_no_dead_zones(shipped, encoder):
+    pixels = to_pixels(photos.photo(64, 64, seed=7))
+    header = pixels.header(40, shipped.id)
+    plain = encoder.with_dead_zones(np.zeros_like(shipped.file.dead_zones))
+    first, second = (tiles.encode(encoder, pixels, header, effort) for effort in (1, 2))
+    assert first == tiles.encode(plain, pixels, header, 2) != second
+
+
+def test_what_was_encoded_is_read_back(encoder, shipped):
+    """The walk chooses symbols as a decoder reads them: latents come back within half a step, but for those that the
+    entropy nets say are not worth a symbol.
+    """
+    pixels = to_pixels(photos.photo(60, 44, seed=8))
+    y, z = encoder.analyse(pixels, whole_of(pixels), 80)
+    plain = encoder.with_dead_zones(np.zeros_like(shipped.file.dead_zones))
+    back = encoder.decoder.read(80, *y.shape[:2], plain.code(80, y, z))
+    steps = shipped.net.step[79].numpy()
+    near = np.abs(back.astype(int) - y) <= steps // 2 + 1
+    assert near.mean() > 0.98
+    (got,) = coded.latents(shipped, coded.file(shipped, pixels.data, 80, effort=1))
+    assert np.array_equal(got, back)
