@@ -163,6 +163,8 @@ class CpuWalk:
         return torch.from_numpy(index)
 
     def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
+        if values.dtype != torch.float32 or values.dim() != 3:  # their sizes are checked where they are known
+            raise ValueError(f"expected torch.float32 of 3 dimensions, not {values.dtype} {list(values.shape)}")
         symbols = np.empty(self._handle.segment_size(k), np.int16)
         fixed = to_fixed(values).permute(1, 2, 0).to(torch.int16).contiguous()
         self._handle.choose(k, fixed.numpy(), dead_zones.numpy(), symbols)
