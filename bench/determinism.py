@@ -1,11 +1,11 @@
 """Do files mean the same whatever computes them? `python -m bench.determinism DIR` (or `codec.bench.determinism`).
 
 Each setting is a kernel choice, thread count, memory layout or batch that can change the order of float sums. Given the
-same float latents (the analysis is float and may differ: its result is what the file then says), in every setting the
-integer nets must give the same means and indexes, the encoder the same payload, and the decoder of one file the same
-latents and pixels, in csrc as in torch's arithmetic. The control is the same entropy nets in float32, given the true
-latents as context. If no index of it ever differs, the matrix is too weak to show anything; one that does is a lost
-image in a codec that parses with floats.
+same picture, in every setting the analysis must give the same latents, the integer nets the same means and indexes, the
+encoder the same payload, and the decoder of one file the same latents and pixels, in csrc as in torch's arithmetic.
+(Refinement, which is not part of it, asks a float synthesis what becomes of symbols.) The control is the same entropy
+nets in float32, given the true latents as context. If no index of it ever differs, the matrix is too weak to show
+anything; one that does is a lost image in a codec that parses with floats.
 """
 
 import argparse
@@ -55,7 +55,7 @@ class Row:
     integer_symbols: int
     float_images: int
     float_symbols: int
-    sha256: str  # of all integers: means, indexes, payloads, latents, pixels
+    sha256: str  # of all integers: latents, means, indexes, payloads, pixels
 
 
 def float_twin(net):
@@ -111,7 +111,8 @@ def _integer(
     from codec.nets.coding_order import step_of
 
     net, q = codec.net, torch.tensor([quality])
-    y, z = torch.from_numpy(image["y"]), torch.from_numpy(image["z"])
+    y, z = _analysed(codec, image["picture"], quality)
+    reference_y, reference_z = _analysed(reference, image["picture"], quality)
     walk = codec.walk(quality, *y.shape[1:])
     symbols, indexes, segments, y_hat = payloads.quantise(walk, y, z, codec.dead_zones)
     payload = payloads.encode(symbols, indexes, segments, codec.tables)
@@ -138,6 +139,10 @@ def _integer(
     except CorruptError:
         read = torch.full_like(y, float("nan"))
     return {
+        "y": y.numpy(),
+        "z": z.numpy(),
+        "reference_y": reference_y.numpy(),
+        "reference_z": reference_z.numpy(),
         "symbols": symbols,
         "indexes": indexes,
         "payload": np.frombuffer(payload, np.uint8),
@@ -149,6 +154,16 @@ def _integer(
         "pixels": _pixels(codec, fixed[0], quality),
         "reference_pixels": _pixels(reference, fixed[0], quality),
     }
+
+
+def _analysed(codec, picture, quality):
+    """Latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of a picture, which is one tile; not refined."""
+    from codec.container.format import Tile
+    from codec.nets import torch_encoder
+    from codec.picture.pixels import to_pixels
+
+    pixels = to_pixels(picture)
+    return torch_encoder.analyse(codec, pixels, Tile(0, 0, pixels.width, pixels.height), quality, effort=1)
 
 
 def _pixels(codec, latents, quality):
@@ -233,7 +248,7 @@ def worker(folder: Path, environment: str, variations: list[str]) -> None:
                 for name in sorted(got):
                     digest.update(got[name].tobytes())
                 wrong = sum(_differing(got[name], reference[name]) for name in got)
-                wrong += _differing(got["reference_pixels"], reference["pixels"])
+                wrong += sum(_differing(got[f"reference_{name}"], reference[name]) for name in ("y", "z", "pixels"))
                 counts.append((wrong, _differing(control, reference["control"])))
                 total += got["symbols"].size
         row = Row(
@@ -271,16 +286,9 @@ def matrix(
         environments, variations: some of ENVIRONMENTS and VARIATIONS; the reference comes in addition.
         wide_control: ask the float control far more than a file would, so that few images suffice to make it fail.
     """
-    import torch
-
-    from codec.api import DEFAULT_EFFORT
     from codec.coding import model_file
-    from codec.container.format import Tile
-    from codec.nets import torch_codec
-    from codec.picture.pixels import to_pixels
 
     path = model_file.find(model).resolve()
-    codec = torch_codec.load(path, torch.device("cpu"))
     variations = ["", *(v for v in variations if v)]
     module = __spec__.name
     root = Path(__file__).resolve().parents[module.count(".")]
@@ -290,10 +298,7 @@ def matrix(
     with tempfile.TemporaryDirectory() as name:
         folder, n = Path(name), 0
         for n, image in enumerate(images, 1):  # noqa: B007
-            pixels = to_pixels(image)
-            tile = Tile(0, 0, pixels.width, pixels.height)
-            y, z = torch_encoder.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
-            np.savez(folder / f"{n - 1}.npz", y=y.numpy(), z=z.numpy())
+            np.savez(folder / f"{n - 1}.npz", picture=image)
         (folder / "job.json").write_text(
             json.dumps({"model": str(path), "quality": quality, "images": n, "wide_control": wide_control})
         )
