@@ -13,10 +13,9 @@ from PIL import Image
 from codec.api import DEFAULT_EFFORT
 from codec.coding import model_file, payloads, rans
 from codec.coding.cdf_tables import cost_bits
-from codec.coding.tiles import analyse
 from codec.container.format import Header
 from codec.io import IMAGE_SUFFIXES
-from codec.nets import torch_codec
+from codec.nets import torch_codec, torch_encoder
 from codec.picture.pixels import to_pixels
 
 KODAK = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "test" / "kodak"
@@ -123,7 +122,7 @@ def quantised(codec: torch_codec.Codec, picture: Image.Image, quality: int) -> S
     """One picture's symbols; it must fit one tile."""
     pixels = to_pixels(picture)
     (tile,) = Header(*picture.size, quality, codec.id, tile=TILE).tiles
-    y, z = analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
+    y, z = torch_encoder.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
     symbols, indexes, segments, _ = payloads.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
     return Symbols(symbols.numpy(), indexes.numpy(), tuple(segments))
 
