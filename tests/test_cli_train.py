@@ -92,7 +92,7 @@ def test_no_minutes_fit_tables_and_qualities_and_train_nothing(tmp_path, tiny_mo
     assert here("train", tmp_path, "-o", fitted, "--minutes", 0, "--init", tiny_model[0], "--quiet") == 0
     before, after = (torch_codec.load(path, torch.device("cpu")) for path in (tiny_model[0], fitted))
     for net in ("analysis", "hyper_analysis", "synthesis"):
-        ours, theirs = getattr(before, net).state_dict(), getattr(after, net).state_dict()
+        ours, theirs = (model.integers[net].state_dict() for model in (before, after))
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not torch.equal(after.levels, EVEN_LEVELS) and (after.levels.diff() > 0).all()
     assert not checkpoint_path(fitted).exists()
