@@ -63,11 +63,10 @@ def encode(
         device: "auto", "cpu", "cuda" or "cuda:N", where a network runs.
         model: name of a shipped model ("eye", the default, or "psnr") or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
-            more bits than its error is worth (`codec.coding.cdf_tables.dead_zones`). 3..9: 1 to 16 steps down the
-            gradient of squared error and SSIMULACRA 2 (`codec.coding.perceptual_refinement`), each as long as three or
-            four encodings. A model for squared error, such as "psnr", chooses all once more at 2, knowing what the
-            decoder makes of them (`codec.coding.refinement`), and oftener from 3 on. One for MS-SSIM alone is left as
-            it is: 3..9 are 2.
+            more bits than its error is worth (`codec.coding.cdf_tables.dead_zones`). 3..9: all are chosen anew, 1 to
+            16 times, knowing what the decoder makes of them (`codec.coding.refinement`); each time takes as long as two
+            or three encodings. A model for squared error, such as "psnr", does so twice at 2, and 3 to 16 times from 3
+            on. One for MS-SSIM alone is left as it is: 3..9 are 2.
         lossless: every sample comes back as it was, colours under alpha = 0 included; no network runs.
         alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels,
             unless it has 16 bits.

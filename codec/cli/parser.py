@@ -254,8 +254,8 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         type=arguments.effort,
         metavar=f"{api.EFFORTS[0]}..{api.EFFORTS[-1]}",
         help="1: every latent to its nearest symbol; 2: zeros where they save more bits than they cost in error; 3..9: "
-        "1 to 16 steps that make it better, each as long as three or four encodings; the model psnr takes a quick one "
-        f"at 2 as well (default: {api.DEFAULT_EFFORT})",
+        "all are chosen anew 1 to 16 times, knowing what the decoder makes of them, each time as long as two or three "
+        f"encodings; the model psnr does so twice at 2 as well (default: {api.DEFAULT_EFFORT})",
     )
     p.add_argument(
         "--alpha-q",

@@ -7,7 +7,7 @@ the squared error, of each latent alone. Then the entropy nets choose all symbol
 
 For squared error the steps are whole, and begin at what was decoded. Of a model for the eye, the error is a mixture of
 squared error and SSIMULACRA 2, whose slope takes the place of errors; what it calls for is not what a parabola says, so
-steps are small, gather momentum, and of all that were tried the best is kept.
+steps are small, and gather momentum. Of all that were tried the best is kept, by real bytes and decoded pixels.
 
 What it buys and what it costs: bench/ablations.md. Sources: latents fitted to each picture, Campos 2019
 (arXiv:1906.01223) and Yang 2020 (arXiv:2006.04240).
@@ -34,8 +34,6 @@ ITERATIONS = {
     "eye": {1: 0, 2: 0, 3: 1, 4: 2, 5: 4, 6: 6, 7: 8, 8: 12, 9: 16},
     "ms-ssim": dict.fromkeys(range(1, 10), 0),
 }
-# From this effort on what is kept is the best by real bytes. Below, the last: nearly always it is the best.
-THOROUGH = 3
 # Of the distortion for the eye, in the place of what training has: with MS-SSIM there is less to gain by all judges but
 # itself.
 SQUARED_ERROR, PERCEIVED_ERROR = 0.3, 0.7
@@ -95,16 +93,14 @@ def refine(
     low, high = SHARE_OF_NEWTON
     share = low + (high - low) * (level - 1) / (MAX_LEVEL - 1)
     perceives = tune == "eye" and min(x.shape[:2]) >= MIN_SIDE
-    checked = tune == "eye" or effort >= THOROUGH
     target, best, lowest, momentum = y, y, np.inf, np.float32(0)
-    for i in range(n + checked):
+    for i in range(n + 1):
         symbols = encoder.quantise(quality, target, z)
         decoded = decode(symbols.latents)
         distortion, errors = _distortion(x, decoded, perceives, i < n)
-        if checked:
-            loss = 8 * len(encoder.pack(symbols)) + weight * distortion
-            if loss < lowest:
-                lowest, best = loss, target
+        loss = 8 * len(encoder.pack(symbols)) + weight * distortion
+        if loss < lowest:
+            lowest, best = loss, target
         if i == n:
             break
         change = encoder.projection.run(errors)
@@ -115,7 +111,7 @@ def refine(
         else:
             target = _fixed(symbols.latents.astype(np.int32) + change)
         progress()
-    return best if checked else target
+    return best
 
 
 def _fixed(latents: np.ndarray) -> np.ndarray:
