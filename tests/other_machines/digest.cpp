@@ -1,0 +1,152 @@
+// What csrc computes of a picture, as a line of hashes: for machines that Python's extension is not built for. The input,
+// which tests/other_machines.py writes, comes on stdin; numbers are little-endian, as on all of these machines.
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/isa.h"
+#include "engine/analysis.h"
+#include "engine/nets_cpu.h"
+#include "engine/projection.h"
+#include "engine/synthesis.h"
+
+namespace {
+
+class Input {
+public:
+    int32_t number() {
+        int32_t n;
+        read(&n, sizeof n);
+        return n;
+    }
+    std::string text() {
+        std::string s(number(), ' ');
+        read(s.data(), s.size());
+        return s;
+    }
+    void read(void* to, size_t n) {
+        if (std::fread(to, 1, n, stdin) != n) throw std::runtime_error("the input ends too early");
+    }
+};
+
+uint64_t hash_of(const void* data, size_t n, uint64_t hash = 14695981039346656037u) {  // FNV-1a
+    const auto* bytes = static_cast<const unsigned char*>(data);
+    for (size_t i = 0; i < n; ++i) hash = (hash ^ bytes[i]) * 1099511628211u;
+    return hash;
+}
+
+template <class T>
+uint64_t hash_of(const std::vector<T>& values) {
+    return hash_of(values.data(), values.size() * sizeof(T));
+}
+
+struct Model {
+    aec::NetsConfig nets;
+    aec::TransformConfig transforms;
+    std::vector<std::vector<char>> data;
+    aec::Tensors all;
+
+    explicit Model(Input& in) {
+        nets = {in.number(), in.number(), in.number(), in.number()};
+        transforms = {nets.latents, in.number(), in.number(), in.number(), in.number()};
+        constexpr int kBytes[] = {2, 4, 1};
+        for (int n = in.number(); n > 0; --n) {
+            const std::string name = in.text();
+            const int type = in.number();
+            std::vector<int64_t> shape(in.number());
+            size_t size = kBytes[type];
+            for (int64_t& side : shape) size *= side = in.number();
+            data.emplace_back(size);
+            in.read(data.back().data(), size);
+            all[name] = {static_cast<aec::Tensor::Type>(type), shape, data.back().data()};
+        }
+    }
+
+    aec::Tensors of(const std::string& net) const {
+        aec::Tensors some;
+        for (const auto& [name, tensor] : all)
+            if (name.rfind(net + ".", 0) == 0) some[name.substr(net.size() + 1)] = tensor;
+        return some;
+    }
+};
+
+template <class Sample>
+uint64_t pixels(const aec::Synthesis& synthesis, aec::Synthesis::Picture picture, const std::vector<int16_t>& y,
+                const aec::Rect& area, int threads) {
+    const aec::Synthesis::Latents latents = {
+        {0, picture.rows, 0, picture.columns}, y.data(), static_cast<ptrdiff_t>(picture.columns) * synthesis.latents()};
+    const int channels = picture.gray ? 1 : 3;
+    std::vector<Sample> out(static_cast<size_t>(area.rows()) * area.columns() * channels);
+    synthesis.run(picture, latents, area, out.data(), static_cast<ptrdiff_t>(area.columns()) * channels, threads);
+    return hash_of(out);
+}
+
+}  // namespace
+
+int main() {
+    Input in;
+    const Model model(in);
+    const auto nets = std::make_shared<aec::Nets>(model.nets, model.of("entropy"));
+    const aec::Analysis analysis(model.transforms, model.of("analysis"));
+    const aec::HyperAnalysis hyper(model.nets.latents, model.nets.context, model.nets.hyper, model.of("hyper_analysis"));
+    const aec::Synthesis synthesis(model.transforms, model.of("synthesis"));
+    const aec::Projection projection(model.nets.latents, model.of("synthesis"));
+    std::vector<int16_t> zones(aec::kIndexCount);
+    in.read(zones.data(), zones.size() * sizeof(int16_t));
+    for (int left = in.number(); left > 0; --left) {
+        const int rows = 4 * in.number(), columns = 4 * in.number(), quality = in.number();  // of latents
+        std::vector<int16_t> picture(static_cast<size_t>(rows) * columns * 16 * 16 * 3);
+        in.read(picture.data(), picture.size() * sizeof(int16_t));
+        for (int i = 0; i < aec::kIsaCount; ++i) {
+            const auto isa = static_cast<aec::Isa>(i);
+            if (!aec::has(isa)) continue;
+            aec::set_isa(isa);
+#if defined(__wasm__)
+            for (const int threads : {1}) {  // built without threads
+#else
+            for (const int threads : {1, 2}) {
+#endif
+                const aec::Rect whole = {0, rows, 0, columns};
+                std::vector<int16_t> y(static_cast<size_t>(rows) * columns * model.nets.latents);
+                analysis.run({rows, columns, quality}, {whole, picture.data(), ptrdiff_t{16} * columns * 3}, whole,
+                             y.data(), threads);
+                std::vector<int16_t> z(static_cast<size_t>(rows / 4) * (columns / 4) * model.nets.hyper);
+                hyper.run(rows / 4, columns / 4, quality, y.data(), z.data(), threads);
+                std::vector<int16_t> change(y.size());
+                projection.run(rows, columns, picture.data(), change.data(), threads);
+                std::printf("%s %d: %016llx %016llx %016llx", aec::name_of(isa), threads,
+                            static_cast<unsigned long long>(hash_of(y)), static_cast<unsigned long long>(hash_of(z)),
+                            static_cast<unsigned long long>(hash_of(change)));
+
+                aec::Walk walk(nets, quality, rows, columns, threads);
+                uint64_t symbols = 0;
+                for (int k = 0; k < walk.segments(); ++k) {
+                    std::vector<uint8_t> indexes(walk.segment_size(k));
+                    std::vector<int16_t> chosen(indexes.size());
+                    walk.predict(k, indexes.data());
+                    walk.choose(k, k ? y.data() : z.data(), zones.data(), chosen.data());
+                    symbols = symbols * 31 + hash_of(indexes) * 7 + hash_of(chosen);
+                }
+                walk.latents(y.data());
+                std::printf(" %016llx %016llx", static_cast<unsigned long long>(symbols),
+                            static_cast<unsigned long long>(hash_of(y)));
+                for (int log2 = 0; log2 < 4; ++log2) {
+                    const int side = 16 >> log2;
+                    const aec::Rect all = {0, rows * side, 0, columns * side};
+                    const aec::Rect part = {all.y1 / 3, all.y1 / 3 + all.y1 / 2, all.x1 / 5, all.x1 / 5 + all.x1 / 2};
+                    for (const bool gray : {false, true}) {
+                        const aec::Synthesis::Picture p = {rows, columns, quality, log2, log2 < 3, gray};
+                        std::printf(" %016llx %016llx",
+                                    static_cast<unsigned long long>(pixels<uint8_t>(synthesis, p, y, all, threads)),
+                                    static_cast<unsigned long long>(pixels<uint16_t>(synthesis, p, y, part, threads)));
+                    }
+                }
+                std::printf("\n");
+            }
+        }
+    }
+    return 0;
+}
