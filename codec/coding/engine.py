@@ -30,9 +30,10 @@ def _widths(config: Config) -> dict[str, int]:
 
 
 def _integers(tensors: Mapping[str, np.ndarray], net: str) -> dict[str, np.ndarray]:
-    """Those of one net, without its name, and without fractions, which say nothing of what it computes."""
+    """Those of one net as csrc takes them: without its name, and without fractions, which say nothing of results."""
     named = {k.removeprefix(f"{net}."): v for k, v in tensors.items() if k.startswith(f"{net}.")}
-    return {k: v for k, v in named.items() if not k.endswith(".fraction")}
+    kept = {k: v for k, v in named.items() if not k.endswith(".fraction")}
+    return {k: v.astype(np.int16) if v.dtype == np.int8 else v for k, v in kept.items()}
 
 
 class Levels:

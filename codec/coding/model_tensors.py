@@ -10,6 +10,7 @@ from .cdf_tables import INDEX_COUNT, MAX_LIMIT
 from .model_config import LATENT_STRIDE, QUALITIES, Config
 
 LOW, HIGH = -(2**15), 2**15 - 1  # of weights and activations
+HIGH8 = 2**7 - 1  # of the weights of an encoder's 1x1 convolutions, but its shortcut's
 MAX_SHIFT = 20
 MIN_SHORTCUT_SHIFT, MAX_GAIN_SHIFT = 2, 30
 PIXEL_BITS = 10  # samples are rounded from units of 2^-10 of a level of 8 bits
@@ -32,13 +33,15 @@ class _Net:
 
     Args:
         scaled: whether its stored tensors have units of their own (`nets.scaled`).
+        narrow: whether weights of 1x1 convolutions have 8 bits.
     """
 
-    def __init__(self, prefix: str, scaled: bool = True):
-        self.prefix, self.scaled, self.forms = prefix, scaled, {}
+    def __init__(self, prefix: str, scaled: bool = True, narrow: bool = False):
+        self.prefix, self.scaled, self.narrow, self.forms = prefix, scaled, narrow, {}
 
     def convolution(self, name: str, outputs: int, inputs: int, side: int = 1) -> None:
-        self.forms[f"{self.prefix}.{name}.weight"] = Form("int16", (outputs, inputs, side, side))
+        kind = "int8" if self.narrow and side == 1 and name != "shortcut" else "int16"
+        self.forms[f"{self.prefix}.{name}.weight"] = Form(kind, (outputs, inputs, side, side))
         self.forms[f"{self.prefix}.{name}.bias"] = Form("int32", (outputs,))
         self.forms[f"{self.prefix}.{name}.shift"] = Form("uint8", (outputs,))
         if self.scaled:
@@ -77,7 +80,7 @@ def forms(config: Config) -> dict[str, Form]:
 
 
 def _analysis(c: Config) -> dict[str, Form]:
-    net = _Net("analysis")
+    net = _Net("analysis", narrow=True)
     net.convolution("shortcut", c.latents, 3 * LATENT_STRIDE**2)
     net.convolution("head8", c.wide8, 3 * 64)
     net.convolution("head16", c.wide16, 4 * c.wide8)
@@ -106,7 +109,7 @@ def _bodies(net: _Net, c: Config) -> None:
 
 
 def _hyper_analysis(c: Config) -> dict[str, Form]:
-    net, n = _Net("hyper_analysis"), c.context
+    net, n = _Net("hyper_analysis", narrow=True), c.context
     net.convolution("head", n, c.latents)
     net.vector("quality", n)
     net.block("body", n)

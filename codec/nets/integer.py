@@ -47,7 +47,13 @@ class IntegerConv(nn.Module):
 
     @classmethod
     def from_weights(
-        cls, w: Tensor, b: Tensor, f_in: int = FRACTION_BITS, f_out: int = FRACTION_BITS, largest: int = -LOW
+        cls,
+        w: Tensor,
+        b: Tensor,
+        f_in: int = FRACTION_BITS,
+        f_out: int = FRACTION_BITS,
+        largest: int = -LOW,
+        heaviest: int = HIGH,
     ) -> "IntegerConv":
         """Quantise with, per output channel, the largest shift for which no accumulator can overflow.
 
@@ -55,6 +61,7 @@ class IntegerConv(nn.Module):
             w, b: float64 [O, I / groups, k, k] and [O].
             f_in, f_out: fractional bits of what it reads and of what it makes.
             largest: magnitude of what it reads, in units of 2^-f_in.
+            heaviest: magnitude of a weight, as an integer.
 
         Raises:
             ValueError: a channel's weights are too large for any shift.
@@ -64,7 +71,7 @@ class IntegerConv(nn.Module):
         for shift in range(MAX_SHIFT, -1, -1):
             wi, bi = (w * 2.0 ** (shift + f_out - f_in)).round(), (b * 2.0 ** (shift + f_out)).round()
             bound = torch.from_numpy(accumulator_bound(wi.numpy(), bi.numpy(), np.array(shift), largest))
-            fits = (bound < ACCUMULATOR_LIMIT) & (wi.abs().amax((1, 2, 3)) <= HIGH)
+            fits = (bound < ACCUMULATOR_LIMIT) & (wi.abs().amax((1, 2, 3)) <= heaviest)
             take = fits & ~done
             self.weight[take] = wi[take].to(torch.int16)
             self.bias[take] = bi[take].to(torch.int32)

@@ -115,8 +115,10 @@ class ScaledConv(IntegerConv):
         self.register_buffer("fraction", torch.zeros(1, dtype=torch.int8))
 
     @classmethod
-    def from_weights(cls, w: Tensor, b: Tensor, f_in: int, f_out: int, largest: int = -LOW) -> "ScaledConv":
-        self = super().from_weights(w, b, f_in, f_out, largest)
+    def from_weights(
+        cls, w: Tensor, b: Tensor, f_in: int, f_out: int, largest: int = -LOW, heaviest: int = HIGH
+    ) -> "ScaledConv":
+        self = super().from_weights(w, b, f_in, f_out, largest, heaviest)
         self.fraction.fill_(f_out)
         return self
 
@@ -175,6 +177,7 @@ class ScaledNet(nn.Module):
     planes: Planes
     layers: tuple[str, ...]  # of the float net, without `log_gain`
     has_gain = True
+    heaviest = HIGH  # magnitude of a weight of 1x1 convolutions, but for the shortcut's
 
     def __init__(self, config: Config):
         super().__init__()
@@ -222,7 +225,8 @@ class ScaledNet(nn.Module):
             unit = cls.planes.unit(made)
             w, b = cls._prepared(name, w, net) * (unit / cls.planes.unit(read)), b * unit
             limit = cls.planes.limits.get(read, -LOW)
-            return ScaledConv.from_weights(w, b, fractions[read], fractions[made], limit)
+            heaviest = cls.heaviest if layer.kernel_size == (1, 1) else HIGH
+            return ScaledConv.from_weights(w, b, fractions[read], fractions[made], limit, heaviest)
 
         self = cls(config)
         self._take(swap(copy.deepcopy(net).cpu(), twin))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..coding import model_file
 from ..coding.cdf_tables import fitted_tables, gaussian_tables
+from ..coding.model_tensors import forms
 from ..nets import torch_codec
 from ..nets.calibration import magnitudes
 from ..nets.integer import PLAIN_LEVELS, IntegerEntropyNet
@@ -46,6 +47,9 @@ def save(
         tensors |= {f"{name}.{k}": v for k, v in net.state_dict().items()}
     tensors["levels"] = levels.float()
     arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    for name, form in forms(model.config).items():
+        if form.dtype == "int8" and name in arrays:
+            arrays[name] = arrays[name].astype(np.int8)
     tables = gaussian_tables() if counts is None else fitted_tables(counts)
     arrays |= {f"tables.{name}": table for name, table in zip(model_file.TABLES, tables, strict=True)}
     metadata = {"aec_model": json.dumps(asdict(model.config), sort_keys=True), "tune": tune}
