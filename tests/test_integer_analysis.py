@@ -77,10 +77,14 @@ def both(kind: type[ScaledNet], floating: nn.Module, whole: ScaledNet, seed: int
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_integers_say_is_near_what_floats_say(kind, seed):
-    net = lively(kind, seed)
-    for want, got in both(kind, net, exported(kind, net, seed), seed):
+    net, rounded = lively(kind, seed), lively(kind, seed)
+    whole = exported(kind, net, seed)
+    rounded.load_state_dict(whole.floats(LEVELS))
+    for want, got in both(kind, rounded, whole, seed):
         assert want.abs().max() < 7.9 and want.std() > 0.2
         assert (got - want).abs().max() < 0.005  # 20 units of latents; a step at the best quality is some 100
+    for want, got in both(kind, net, whole, seed):  # whose weights have more than 8 bits
+        assert (got - want).square().mean().sqrt() < 0.05 * want.std()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -108,7 +112,9 @@ def test_weights_have_the_largest_shift_for_which_no_sum_can_overflow(kind):
         # Twice the weights would be too large, but for what rounding may have made smaller.
         twice = 2 * bound + largest * weight.shape[1]
         more = 2 * weight.abs().amax(1) + 1
-        assert ((shift == 20) | (twice >= ACCUMULATOR_LIMIT) | (more > 32767)).all(), name
+        heaviest = 127 if conv.weight.shape[2] == 1 and name != "shortcut" else 32767
+        assert weight.abs().max() <= heaviest
+        assert ((shift == 20) | (twice >= ACCUMULATOR_LIMIT) | (more > heaviest)).all(), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -118,8 +124,8 @@ def test_floats_lead_back_to_the_same_integers(kind):
     other.load_state_dict(whole.floats(LEVELS))
     again = exported(kind, other, 4)
     assert again.fractions() == whole.fractions()
-    for (want, first), (got, second) in zip(both(kind, net, whole, 6), both(kind, other, again, 6), strict=True):
-        assert (got - want).abs().max() < 0.005
+    for (want, first), (_, second) in zip(both(kind, other, whole, 4), both(kind, other, again, 4), strict=True):
+        assert (first - want).abs().max() < 0.005
         assert (second - first).abs().max() < 0.005
     for name, a in whole.named_modules():
         if isinstance(a, ScaledConv):

@@ -134,8 +134,6 @@ def parts(path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         ("hyper_analysis.tail.fraction", 21, "hyper_analysis.tail.fraction is 21: -7 to 20"),
         ("entropy.net.head.weight", 32767, "net.head could overflow"),
         ("tables.freqs", 1, "row 1"),
-        ("analysis.tail.bias", np.nan, r"analysis.tail.bias\[0\] is nan: only finite"),
-        ("hyper_analysis.quality.knots", np.inf, r"hyper_analysis.quality.knots\[0, 0\] is inf: only finite"),
     ],
 )
 def test_a_model_whose_numbers_break_the_specification_is_refused_though_its_hashes_are_right(
@@ -155,7 +153,7 @@ def test_a_model_whose_numbers_break_the_specification_is_refused_though_its_has
     ("name", "value", "words"),
     [
         ("analysis.head8.shift", 21, "head8 has a shift above 20"),
-        ("analysis.body16.0.mix_in.weight", 32767, "body16.0.mix_in could overflow its accumulator"),
+        ("analysis.body16.0.space.weight", 32767, "body16.0.space could overflow its accumulator"),
         ("analysis.shortcut.bias", 2**31 - 1, "shortcut could overflow its accumulator"),
         ("analysis.gain.shift", 0, "gain.shift is not 1 to 30"),
         ("hyper_analysis.body2.space.bias", -(2**31), "body2.space could overflow its accumulator"),
@@ -168,7 +166,7 @@ def test_a_model_whose_encoder_breaks_a_rule_does_not_encode_but_decodes(tiny_mo
     path = tmp_path / "odd.safetensors"
     assert model_file.write(path, tensors, metadata) == tiny_model[1]
     image = photos.photo(20, 30)
-    for effort in (1, 2):  # without torch, and with it
+    for effort in (1, 3):
         with pytest.raises(codec.ModelError, match=f"odd.safetensors: not a model this aec can run: {words}"):
             codec.encode(image, model=path, effort=effort)
     data = codec.encode(image, model=tiny_model[0])
@@ -183,7 +181,7 @@ def test_a_model_whose_encoder_breaks_a_rule_does_not_encode_but_decodes(tiny_mo
         ({"latents": 9}, "9 latents are not a multiple"),
         ({"latents": 8.0}, "latents is 8.0: an int"),
         ({"context": True}, "context is True: an int"),
-        ({"context": 16}, r"is int16 \[8, 8, 1, 1\]: int16 \[16, 8, 1, 1\] is allowed"),
+        ({"context": 16}, r"is int8 \[8, 8, 1, 1\]: int8 \[16, 8, 1, 1\] is allowed"),
         ({"surprise": 1}, "surprise"),
         ({"blocks8": 0}, "analysis.body8.0.mix_in.bias is no tensor"),
         ({"blocks16": 1 << 20}, "blocks16 is 1048576: 0 to 64"),
@@ -274,6 +272,8 @@ def test_the_table_of_tensors_is_what_the_networks_have(config):
         for net, make in nets.items():
             for name, tensor in make(config).state_dict().items():
                 dtype = str(tensor.dtype).removeprefix("torch.")
+                if "analysis" in net and tensor.shape[2:] == (1, 1) and not name.startswith("shortcut"):
+                    dtype = "int8"
                 expected[f"{net}.{name}"] = dtype, tuple(tensor.shape)
     assert {name: (form.dtype, form.shape) for name, form in model_tensors.forms(config).items()} == expected
 
