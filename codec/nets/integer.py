@@ -77,9 +77,9 @@ class IntegerConv(nn.Module):
             self.bias[take] = bi[take].to(torch.int32)
             self.shift[take] = shift
             done |= fits
-        if not done.all():
-            raise ValueError(f"{int((~done).sum())} output channels have weights too large for int16 arithmetic")
-        return self
+            if done.all():
+                return self
+        raise ValueError(f"{int((~done).sum())} output channels have weights too large for int16 arithmetic")
 
     def to_weights(self, f_in: int = FRACTION_BITS, f_out: int = FRACTION_BITS) -> tuple[Tensor, Tensor]:
         """What `from_weights` was given, but for rounding."""
