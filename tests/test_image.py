@@ -96,6 +96,49 @@ def test_same_bytes_whatever_holds_pixels_with_alpha(dtype, options):
     assert {name for name, d in data.items() if d != data["numpy"]} == set()
 
 
+class ByArray:
+    """An array of a library that numpy knows nothing of but this."""
+
+    def __init__(self, array):
+        self._array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
+
+class ByDlpack:
+    def __init__(self, array):
+        self._array = array
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._array.__dlpack_device__()
+
+
+class OnGpu(ByDlpack):
+    """As cupy has them: neither way leads to the CPU."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed")
+
+
+@settings(max_examples=30)
+@given(
+    height=st.integers(1, 20),
+    width=st.integers(1, 20),
+    channels=st.sampled_from([None, 1, 2, 3, 4]),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+    held=st.sampled_from([ByArray, ByDlpack]),
+    strided=st.booleans(),
+)
+def test_arrays_of_any_library_are_taken_as_numpy_s_are(height, width, channels, dtype, held, strided):
+    shape = (height, width * (1 + strided)) + ((channels,) if channels else ())
+    array = np.random.default_rng(height).integers(0, np.iinfo(dtype).max, shape).astype(dtype)[:, :: 1 + strided]
+    assert np.array_equal(to_numpy(to_pixels(held(array))), to_numpy(to_pixels(array)))
+
+
 def test_read_only_pixels_are_accepted_and_never_written():
     rgb = photos.photo(30, 40)
     frozen = rgb.copy()
@@ -470,6 +513,9 @@ def test_a_region_is_the_same_part_of_the_whole(lossless, scale):
         (torch.zeros(3, 0, 4, dtype=torch.uint8), ValueError, "4x0"),
         (Image.new("F", (4, 4)), ValueError, "mode F "),
         (Image.new("RGB", (0, 4)), ValueError, "0x4"),
+        (ByArray(np.zeros((4, 4, 3), np.float32)), TypeError, "ByArray image of dtype float32"),
+        (ByDlpack(np.zeros((3, 4, 4), np.uint8)[..., None]), ValueError, r"ByDlpack image of shape \[3, 4, 4, 1\]"),
+        (OnGpu(np.zeros((4, 4), np.uint8)), TypeError, "type OnGpu: numpy cannot read it: Implicit conversion"),
         (b"bytes", TypeError, "bytes"),
         ("name.png", TypeError, "str"),
         (None, TypeError, "NoneType"),

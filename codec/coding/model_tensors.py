@@ -145,11 +145,10 @@ def _entropy(c: Config) -> dict[str, Form]:
 
 
 def check_forms(config: Config, tensors: Mapping[str, np.ndarray]) -> None:
-    """Check names, types and shapes, and that floats are finite: an encoder of others makes black pictures.
+    """Check names, types and shapes.
 
     Raises:
-        ValueError: a tensor is missing, one is of another type or shape, or there is one that no such model has; or a
-            number is infinite or none at all.
+        ValueError: a tensor is missing, one is of another type or shape, or there is one that no such model has.
     """
     if "synthesis.whiten" in tensors:
         raise ValueError("its synthesis is floating point: it is of version 1 of the format, and must be exported anew")
@@ -162,9 +161,6 @@ def check_forms(config: Config, tensors: Mapping[str, np.ndarray]) -> None:
         if tensors[name].dtype != form.dtype or tensors[name].shape != form.shape:
             found = f"{tensors[name].dtype} {list(tensors[name].shape)}"
             raise ValueError(f"{name} is {found}: {form.dtype} {list(form.shape)} is allowed")
-        if form.dtype.startswith("float") and not (finite := np.isfinite(tensors[name])).all():
-            place = tuple(int(i[0]) for i in np.nonzero(~finite))
-            raise ValueError(f"{name}{list(place)} is {tensors[name][place]}: only finite numbers are allowed")
     if more := sorted(tensors.keys() - wanted.keys()):
         raise ValueError(f"{more[0]} is no tensor of such a model")
 

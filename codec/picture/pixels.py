@@ -234,13 +234,14 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
             in loading Pillow halves colour of 16 bits, and overlooks most of what a TIFF file says that its samples
             mean (`codec.picture.tiff`). From JPEG 2000 and AVIF files of more than 8 bits Pillow gives 8, and 8 are
             kept.
-            numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4].
+            numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4]; and the same of any other library whose arrays numpy can
+            read, by `__array__` or DLPack.
             torch uint8 or uint16 [1|2|3|4, H, W]; of one on a GPU the samples are copied to the CPU.
             2 and 4 channels have alpha last. One that is opaque everywhere is dropped: the picture comes back without.
             Pixels, as this gives them.
 
     Raises:
-        TypeError: another type or dtype, such as floats.
+        TypeError: another type or dtype, such as floats, or an array that numpy cannot read, such as one on a GPU.
         ValueError: another shape or mode, an animation, or a damaged file that was opened but not yet read.
         LimitError (a ValueError): it is too large; nothing was copied.
     """
@@ -249,13 +250,6 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
         return image
     if isinstance(image, Image.Image):
         pixels = upright(*read(image))
-    elif isinstance(image, np.ndarray):
-        if image.dtype.kind != "u" or image.itemsize > 2:
-            raise TypeError(f"numpy image of dtype {image.dtype}: must be uint8 or uint16")
-        if image.ndim not in (2, 3) or image.ndim == 3 and not 1 <= image.shape[2] <= 4:
-            raise ValueError(f"numpy image of shape {list(image.shape)}: must be [H, W] or [H, W, 1|2|3|4]")
-        check_size(image.shape[1], image.shape[0])
-        pixels = _split(image)
     elif isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ())):  # who has one has imported torch
         if str(image.dtype) not in ("torch.uint8", "torch.uint16"):
             raise TypeError(f"torch image of dtype {image.dtype}: must be torch.uint8 or torch.uint16")
@@ -264,7 +258,13 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
         check_size(image.shape[2], image.shape[1])
         pixels = _split(image.permute(1, 2, 0).cpu().numpy())
     else:
-        raise TypeError(f"image of type {type(image).__name__}: must be a PIL image, a numpy array or a torch tensor")
+        array, kind = _as_numpy(image), type(image).__name__
+        if array.dtype.kind != "u" or array.itemsize > 2:
+            raise TypeError(f"{kind} image of dtype {array.dtype}: must be uint8 or uint16")
+        if array.ndim not in (2, 3) or array.ndim == 3 and not 1 <= array.shape[2] <= 4:
+            raise ValueError(f"{kind} image of shape {list(array.shape)}: must be [H, W] or [H, W, 1|2|3|4]")
+        check_size(array.shape[1], array.shape[0])
+        pixels = _split(array)
     if pixels.data.size == 0:
         raise ValueError(f"image of {pixels.width}x{pixels.height}: both sides must be at least 1")
     return pixels
@@ -291,6 +291,19 @@ def of_bits(pixels: Pixels, bits: int) -> Pixels:
     if pixels.alpha is None:
         return replace(pixels, data=colours)
     return _split(np.concatenate([colours, spread(pixels.alpha)[..., None]], 2), pixels.metadata)
+
+
+def _as_numpy(image: object) -> np.ndarray:
+    """An array of any library, which shares its memory where that is possible. Raises TypeError if it is none."""
+    if isinstance(image, np.ndarray):
+        return image
+    kind = type(image).__name__
+    if not (hasattr(image, "__array__") or hasattr(image, "__dlpack__")):
+        raise TypeError(f"image of type {kind}: must be a PIL image, an array or a torch tensor")
+    try:
+        return np.asarray(image) if hasattr(image, "__array__") else np.from_dlpack(image)
+    except (TypeError, ValueError, RuntimeError, BufferError) as e:  # such as of an array on a GPU
+        raise TypeError(f"image of type {kind}: numpy cannot read it: {e}") from e
 
 
 def as_rgb(samples: np.ndarray) -> np.ndarray:
