@@ -117,15 +117,16 @@ def load(path: Path, device: torch.device, nets: str = "native") -> Codec:
         ModelError: as `model_file.load`.
         ValueError: another word for `nets`.
     """
-    return _load(model_file.load(path), device, nets)
+    return of_file(model_file.load(path), device, nets)
 
 
 def load_for(model_id: bytes, model: str | os.PathLike | None, device: torch.device) -> Codec:
     """`model_file.load_for`, ready to run. Raises ModelError as that does."""
-    return _load(model_file.load_for(model_id, model), device, "native")
+    return of_file(model_file.load_for(model_id, model), device)
 
 
-def _load(file: ModelFile, device: torch.device, nets: str) -> Codec:
+def of_file(file: ModelFile, device: torch.device, nets: str = "native") -> Codec:
+    """A model that was read, ready to run; cached. Raises ValueError as `load`."""
     if nets not in NETS:
         raise ValueError(f"nets {nets!r}: allowed are {' and '.join(NETS)}")
     with _LOADING:  # threads that begin together are to assemble it once

@@ -1,0 +1,186 @@
+"""What every machine must compute alike: a model drawn from a hash, and the digests of what it makes.
+
+Whether a file can be read at all, and to which pixels, hangs on integers being exact. So nets, coding tables and
+symbols are drawn from a hash, the entropy nets as wide as the shipped model's, and every arithmetic that a machine has
+must make the payload, the latents and the samples whose SHA-256 stands below, and the encoder's transforms those of
+the other one. No float takes part and no model file, so the constants stand as long as the format and the encoder do.
+`codec.nets.torch_self_test` does the same in torch.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from .. import _C
+from ..container.format import Tile
+from ..container.metadata import Metadata
+from ..picture import fidelity
+from ..picture.pixels import Pixels
+from . import decoder, engine, rans, tiles
+from .cdf_tables import dead_zones
+from .model_config import LATENT_STRIDE, Config
+from .model_file import ModelFile
+from .model_tensors import PIXEL_BITS, Form, check_forms, check_integers, forms
+
+DECODER = "606af303c142bef86ab392287f87ace5d3f8d4f43889c522b87e2695b1e7de7c"
+ENCODER = "08cc240ec569f85a6a144553da0825047e2aa9aa916a154e51fcb8b7ffb62cdf"
+CONFIG = Config(wide8=40, blocks8=2, wide16=72, blocks16=1)
+LEVELS = np.linspace(1, 100, 100, dtype=np.float32)  # whatever they are, the branch is heard where nothing is shrunk
+QUALITY, ROWS, COLUMNS = 50, 21, 35  # of latents: odd, so that no vector is full at a row's end
+SAMPLES = (("u1", 3, 1), ("<u2", 1, 1), ("<u2", 3, 2))  # type, channels, shrink
+LANES_LOG2 = 7  # four streams; the encoder's own choice may change
+ROUND_TRIP_QUALITY = 75
+
+
+class Arithmetic(Protocol):
+    """What runs the nets of the fixed model in one way that this machine has."""
+
+    decoder: decoder.Decoder
+    encoder: "Encoder"
+
+    def payload(self, symbols: Callable[[int, np.ndarray], np.ndarray]) -> bytes:
+        """That of a tile of ROWS x COLUMNS latents. `symbols(k, indexes)`: segment k's, which are to be coded."""
+
+
+class Encoder(Protocol):
+    """`tiles.Encoder`, as far as it is tested here."""
+
+    def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray: ...
+    def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray: ...
+
+
+class Native:
+    """`Arithmetic` of csrc, in the instruction set that is in use when this is made and when it runs."""
+
+    def __init__(self):
+        file = fixed_model()
+        self.decoder, self.encoder, self._tables = engine.Engine(file), engine.Encoder(file), file.tables
+
+    def payload(self, symbols: Callable[[int, np.ndarray], np.ndarray]) -> bytes:
+        walk, coded, by = self.decoder.walk(QUALITY, ROWS, COLUMNS), [], []
+        for k in range(walk.segments):
+            by.append(np.empty(walk.segment_size(k), np.uint8))
+            walk.predict(k, by[-1])
+            coded.append(symbols(k, by[-1]))
+            walk.accept(k, coded[-1])
+        return rans.encode(np.concatenate(coded), np.concatenate(by), list(map(len, coded)), self._tables, LANES_LOG2)
+
+
+def decoder_digest(arithmetic: Arithmetic) -> str:
+    """SHA-256 of the payload that the fixed symbols make, of the latents that come back from it, and of their samples.
+
+    Raises:
+        CorruptError: the payload cannot be read back.
+    """
+    payload = arithmetic.payload(fixed_symbols)
+    latents = arithmetic.decoder.read(QUALITY, ROWS, COLUMNS, payload)
+    samples = [
+        np.empty((LATENT_STRIDE * ROWS // shrink, LATENT_STRIDE * COLUMNS // shrink, channels), kind)
+        for kind, channels, shrink in SAMPLES
+    ]
+    for out, (_, _, shrink) in zip(samples, SAMPLES, strict=True):
+        arithmetic.decoder.synthesis.run(latents, (0, 0), (ROWS, COLUMNS), QUALITY, shrink, (0, 0), out)
+    on_cpu = latents if isinstance(latents, np.ndarray) else latents.cpu().numpy()
+    return _sha256(payload, on_cpu.transpose(2, 0, 1).astype("<i2").tobytes(), *(out.tobytes() for out in samples))
+
+
+def encoder_digest(arithmetic: Arithmetic) -> str:
+    """SHA-256 of the latents and the hyperlatents of a picture of noise, whose sides are no multiples of 16."""
+    height, width = LATENT_STRIDE * ROWS - 5, LATENT_STRIDE * COLUMNS - 9
+    pixels = Pixels(drawn("picture", (height, width, 3), "u1").astype(np.uint8), None, Metadata())
+    y = arithmetic.encoder.latents(pixels, Tile(0, 0, width, height), QUALITY)
+    z = arithmetic.encoder.hyperlatents(y, QUALITY)
+    return _sha256(*(np.ascontiguousarray(v).astype("<i2").tobytes() for v in (y, z)))
+
+
+def _sha256(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def round_trip(file: ModelFile) -> float:
+    """PSNR in dB of an easy picture that a model has coded and decoded again at quality 75, on the CPU.
+
+    Raises:
+        ModelError, CorruptError: the model cannot be run, or does not read what it wrote.
+    """
+    y, x = np.mgrid[0:100, 0:150]
+    picture = np.stack([x + y // 2, 2 * y, 255 - x], axis=2).astype(np.uint8)
+    picture[20:60, 30:80] = (200, 60, 40)
+    pixels = Pixels(picture, None, Metadata())
+    header = pixels.header(ROUND_TRIP_QUALITY, file.id, 1024)
+    payloads = tiles.encode(engine.Encoder(file), pixels, header, effort=1)
+    whole = Tile(0, 0, header.width, header.height)
+    return fidelity.psnr(pixels, decoder.decode(engine.Engine(file), header, payloads, whole, 1, False))
+
+
+# ------------------------------------------------------------------ what is drawn
+
+
+def drawn(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Integers that depend on `name` alone, whatever the machine and the libraries."""
+    kind = np.dtype(dtype).newbyteorder("<")
+    n_bytes = int(np.prod(shape)) * kind.itemsize
+    return np.frombuffer(hashlib.shake_256(name.encode()).digest(n_bytes), kind).reshape(shape).astype(np.int32)
+
+
+@cache
+def fixed_model() -> ModelFile:
+    """A model whose activations, means, indexes and samples take all values; some saturate."""
+    wanted, tables = forms(CONFIG), fixed_tables()
+    tensors = {f"tables.{name}": values for name, values in tables.items()} | {"levels": LEVELS}
+    for name, form in wanted.items():
+        if name not in tensors:
+            tensors[name] = _fixed_tensor(name, form, wanted).astype(form.dtype)
+    check_forms(CONFIG, tensors)
+    check_integers(tensors)
+    zones = dead_zones(*tables.values())
+    return ModelFile(CONFIG, bytes(4), Path("fixed"), tensors, "mse", rans.Tables(*tables.values()), zones)
+
+
+def _fixed_tensor(name: str, form: Form, wanted: Mapping[str, Form]) -> np.ndarray:
+    """Gains are near 1: weights have a deviation of 2^6, and sums of them are divided by that and sqrt(terms)."""
+    layer, _, part = name.rpartition(".")
+    # The names that the first digest was made with, of what decodes.
+    said = name.removeprefix("entropy.net.").removeprefix("entropy.").removeprefix("synthesis.")
+    weight = wanted.get(f"{layer}.weight")
+    shift = 6 + int(np.prod(weight.shape[1:])).bit_length() // 2 if weight else 0
+    # A synthesis' shortcut reads all of int16, an analysis' what is smaller, and both are finer than what they add to.
+    shortcut, of_pixels = layer == "synthesis.shortcut", layer == "analysis.shortcut"
+    if part == "weight":
+        return drawn(said, form.shape, "i2") >> 1 if shortcut else drawn(said, form.shape, "i1")
+    if part == "bias":
+        return (127 << 17 if shortcut else 0) + (drawn(said, form.shape, "i2") << shift - 3)
+    if part == "shift":
+        if layer == "analysis.gain":
+            return 10 + drawn(said, form.shape, "u1") % 8
+        return np.full(form.shape, {"synthesis.gain": 14, "synthesis.shortcut": 7}.get(layer, shift - 6 * of_pixels))
+    if part == "table":
+        return drawn(said, form.shape, "i2") >> (0 if layer.endswith(".gain") else 2)
+    if part == "fraction":
+        return np.full(form.shape, PIXEL_BITS if shortcut else 0)
+    if part == "hyper_index":
+        return drawn(said, form.shape, "u1") >> 2
+    return 1 + (drawn(said, form.shape, "u2") >> 4)  # steps
+
+
+def fixed_tables() -> dict[str, np.ndarray]:
+    """`rans.Tables`' arguments: triangles of all the widths and raw bit counts that FORMAT §5 allows."""
+    freqs = np.zeros((rans.INDEX_COUNT, rans.MAX_ALPHABET), np.uint16)
+    limits, raw_bits = (np.zeros(rans.INDEX_COUNT, np.uint8) for _ in range(2))
+    for i in range(1, rans.INDEX_COUNT):
+        limits[i], raw_bits[i] = limit, _ = i // 2, i % (_C.MAX_RAW_BITS + 1)
+        heights = np.append(limit + 1 - abs(np.arange(-limit, limit + 1)), 1)
+        row = 1 + heights * ((1 << _C.SCALE_BITS) - len(heights)) // heights.sum()
+        row[limit] += (1 << _C.SCALE_BITS) - row.sum()
+        freqs[i, : len(row)] = row
+    return {"freqs": freqs, "limits": limits, "raw_bits": raw_bits}
+
+
+def fixed_symbols(segment: int, indexes: np.ndarray) -> np.ndarray:
+    """int16 [N], of all magnitudes up to 16383; 0 where the index is 0."""
+    values = drawn(f"symbols {segment}", indexes.shape, "i2") >> 1 + drawn(f"size {segment}", indexes.shape, "u1") % 15
+    return values.clip(-rans.MAX_SYMBOL, rans.MAX_SYMBOL).astype(np.int16) * (indexes > 0)
