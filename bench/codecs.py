@@ -81,7 +81,7 @@ def _not_resident() -> None:
 class _Options:
     effort: int | None = None  # None: the default one
     model: str | None = None
-    device: str = "auto"
+    device: str = "cpu"  # not "auto", which hangs on whether something, such as a metric, has imported torch
 
 
 def _aec(name: str, options: list[str]) -> Codec:
@@ -128,11 +128,10 @@ def _aec_decode(options: _Options, data: bytes) -> np.ndarray:
 
 def _aec_about(options: _Options) -> About:
     """The code and the model go by their contents: what was measured with others is another codec's."""
-    import torch
-
     from codec import api
     from codec.coding import model_file
     from codec.coding.device import resolve_device
+    from codec.coding.threads import available
 
     try:
         number = importlib.metadata.version("aec-codec")
@@ -140,14 +139,18 @@ def _aec_about(options: _Options) -> About:
         number = "(not installed)"
     path = model_file.find(options.model)
     device = resolve_device(options.device)
-    where = device if device == "cpu" else f"{device} ({torch.cuda.get_device_name(device)})"
+    code, where = f"code {_code_hash()}", device
+    if device != "cpu":
+        import torch
+
+        code, where = f"{code}, torch {torch.__version__}", f"{device} ({torch.cuda.get_device_name(device)})"
     # The id is the decoder's, by which `aec info` and bench/training.md name the model; the hash is the encoder's too.
     identity = f"{model_file.load(path).id.hex()}, {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     effort = options.effort or api.DEFAULT_EFFORT
     return About(
-        version=f"aec {number}, code {_code_hash()}, torch {torch.__version__}",
+        version=f"aec {number}, {code}",
         settings=f"device={where} model={path.stem} ({identity}) effort={effort}",
-        threads=torch.get_num_threads(),
+        threads=available(),
     )
 
 
@@ -180,14 +183,14 @@ def _aec_missing(options: _Options) -> str | None:
 
 
 def _aec_resident(options: _Options) -> Resident | None:
-    import torch
-
     import codec
     from codec.coding.device import resolve_device
 
     device = resolve_device(options.device)
     if device == "cpu":
         return None
+    import torch
+
     return Resident(
         upload=lambda image: torch.from_numpy(image.copy()).permute(2, 0, 1).to(device),
         decode=lambda data: codec.decode(data, device=device, model=options.model, output="torch"),

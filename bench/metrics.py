@@ -34,7 +34,7 @@ class Metric:
     targets: tuple[float, ...]  # qualities at which sizes are compared
     least: float  # an overlap narrower than this is too short for a BD-rate to mean much
     range: tuple[float, float] | None = None  # of BD-rates; None: all that two curves both reach
-    package: str | None = None  # what it needs beside the core
+    packages: tuple[str, ...] = ()  # what it needs beside the core, that whose version decides the value first
     program: str | None = None  # of libjxl's tools, the same
     edition: int = 1  # to be raised when the code here or in the core changes what is measured
 
@@ -45,15 +45,16 @@ class Metric:
 
     def missing(self) -> str | None:
         """Why it cannot be measured here, or None."""
-        if self.package and not importlib.util.find_spec(self.package.replace("-", "_")):
-            return f"{self.package} is not installed"
+        for package in self.packages:
+            if not importlib.util.find_spec(package.replace("-", "_")):
+                return f"{package} is not installed"
         if self.program and not shutil.which(self.program):
             return f"there is no program {self.program}; libjxl's tools have it (Debian: libjxl-devtools)"
         return None
 
     def identity(self) -> str:
         """What a cached value depends on."""
-        needs = [f"{self.package} {importlib.metadata.version(self.package)}"] if self.package else []
+        needs = [f"{package} {importlib.metadata.version(package)}" for package in self.packages[:1]]
         needs += [f"{self.program} {_hash_of(shutil.which(self.program))}"] if self.program else []
         return " ".join([self.key, str(self.edition), *needs])
 
@@ -107,7 +108,7 @@ METRICS = {
             targets=(10.0, 12.0, 14.0, 16.0, 18.0, 20.0),
             least=1,
             range=(13.0, 21.0),
-            package="pytorch-msssim",
+            packages=("pytorch-msssim", "torch"),
         ),
         Metric("psnr", "PSNR, RGB", "dB", metrics.psnr, 2, PSNR_TARGETS, 1, (29.5, 37.3)),
         Metric("psnr-y", "PSNR, luma (BT.601)", "dB", metrics.psnr_y, 2, PSNR_TARGETS, 1),

@@ -1,7 +1,7 @@
 """aec: a learned image codec.
 
 >>> import codec
->>> data = codec.encode(image, quality=60)   # PIL image, numpy array or torch tensor -> bytes of an .aec file
+>>> data = codec.encode(image, quality=60)   # PIL image, array or torch tensor -> bytes of an .aec file
 >>> picture = codec.decode(data)             # -> PIL image
 
 Importing it also teaches Pillow the format: `Image.open("x.aec")`, `image.save("x.aec", quality=60)`.
@@ -16,6 +16,7 @@ from .errors import (
     CorruptError,
     FormatError,
     LimitError,
+    MissingPackageError,
     ModelError,
     NotAecError,
     TruncatedError,
@@ -33,6 +34,7 @@ __all__ = [
     "Header",
     "LimitError",
     "Metadata",
+    "MissingPackageError",
     "ModelError",
     "NotAecError",
     "TruncatedError",

@@ -12,6 +12,7 @@ from .coding.device import check_device, resolve_device
 from .container import format
 from .container.format import DEFAULT_MAX_PIXELS, Header, Layout, Tile
 from .container.metadata import Metadata, reset_orientation, unpacked
+from .extras import need
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,9 +51,10 @@ def encode(
     """Compress a picture.
 
     Args:
-        image: PIL image; numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4], alpha last; or torch, the same as
-            [1|2|3|4, H, W]; or what `codec.picture.pixels.to_pixels` makes of these, which has more on modes. 1x1
-            up to 2^28 pixels, sides up to 65535. A tensor on a GPU is copied to the CPU.
+        image: PIL image; numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4], alpha last; any other array that numpy can
+            read (`__array__`, DLPack), the same; or torch, the same as [1|2|3|4, H, W]; or what
+            `codec.picture.pixels.to_pixels` makes of these, which has more on modes. 1x1 up to 2^28 pixels, sides up to
+            65535. A tensor on a GPU is copied to the CPU.
             An alpha channel that is opaque everywhere is dropped; colours where alpha is 0 are not kept.
             Of 16 bits the range is kept whole and nothing is banded, but the network is no more precise than 8: a
             smooth gradient comes back with 57 dB at quality 100. `lossless` keeps all 16.
@@ -60,7 +62,8 @@ def encode(
             photographs have at it, where the model reaches that: 50 is medium, 70 high, and from 90 on most people see
             no difference. None: 75, or what a target asks for.
             Where keeping the picture exactly, or its `source`, takes fewer bytes than the network, that is done.
-        device: "auto", "cpu", "cuda" or "cuda:N", where a network runs.
+        device: "auto", "cpu", "cuda" or "cuda:N", where a network runs. "auto" takes a GPU only where the caller has
+            imported torch. A GPU needs torch, the extra `train`.
         model: name of a shipped model ("eye", the default, or "psnr") or path of a model file; None: the default.
         effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
             more bits than its error is worth (`codec.coding.cdf_tables.dead_zones`). 3..9: all are chosen anew, 1 to
@@ -93,7 +96,7 @@ def encode(
         TypeError, ValueError: an argument is not as above, two contradict, or no file is as small as asked; LimitError
             (a ValueError) for the size of the picture.
         ModelError: no such model.
-        BackendError: CUDA asked for, but not there.
+        BackendError: CUDA asked for, but not there; MissingPackageError, which is one, if torch is not installed.
     """
     targets = {"target_size": target_size, "target_bpp": target_bpp, "target_psnr": target_psnr}
     targets["target_ssimulacra2"] = target_ssimulacra2
@@ -216,10 +219,11 @@ def decode(
     Args:
         data: the bytes of an .aec file.
         device: where the networks run, and where tensors are to be; the pixels are the same on all. "auto" takes a GPU
-            only where torch is in use already, or for a tensor: to import it takes longer than to decode.
+            only where the caller has imported torch, or for a tensor: to import it takes longer than to decode.
         model: path or name of the model that wrote the file; None: found by the id in the file.
         output: "pil": image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif and xmp if the file
-            has; "numpy": [H, W], or [H, W, 2|3|4] with alpha last; "torch": [1|2|3|4, H, W], on the device.
+            has; "numpy": [H, W], or [H, W, 2|3|4] with alpha last; "torch": [1|2|3|4, H, W], on the device, which needs
+            the extra `train`.
         max_pixels: refuse larger images; None: no limit but the format's.
         region: (x, y, width, height) in pixels of the whole picture: only this part, and little more, is decoded. Its
             pixels are those of the whole picture.
@@ -247,7 +251,7 @@ def decode(
     from .picture.pixels import Pixels, to_numpy, to_pil
 
     if output == "torch":
-        import torch  # noqa: F401  (so that "auto" finds its GPU)
+        need("torch", 'output="torch"')  # and "auto" finds its GPU
     if header.stored:
         colours, alpha, metadata = _of_stored(layout, tile, shrink, header.depth)
     else:

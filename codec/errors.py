@@ -35,3 +35,7 @@ class ModelError(AecError):
 
 class BackendError(AecError, RuntimeError):
     """The device that was asked for is missing, or the build has no code for it."""
+
+
+class MissingPackageError(BackendError, ImportError):
+    """What was asked for needs a package that is not installed, such as torch; the message says how to get it."""

@@ -11,6 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from .extras import need
+
 MS_SSIM_MIN_SIDE = 161  # five scales with an 11-tap window: (11 - 1) * 2^4 < side
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -66,7 +68,7 @@ def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> float | None:
     Raises:
         TypeError: not uint8.
         ValueError: shapes differ, or not [H, W, 3].
-        ImportError: torch or pytorch-msssim is not installed.
+        MissingPackageError (an ImportError): torch or pytorch-msssim is not installed.
 
     Source: Wang, Simoncelli, Bovik 2003; pytorch-msssim 1.0 with its defaults, as the learned-codec papers use.
     """
@@ -74,13 +76,11 @@ def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> float | None:
     _check_rgb(original)
     if min(original.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
-    import torch
-    from pytorch_msssim import ms_ssim as torch_ms_ssim
-
+    torch, pytorch_msssim = (need(name, "MS-SSIM", "bench") for name in ("torch", "pytorch_msssim"))
     # A copy: arrays that come from Pillow are read-only, which torch warns of.
     a, b = (torch.from_numpy(x.astype(np.float32)).permute(2, 0, 1)[None] for x in (original, decoded))
     with torch.inference_mode():
-        return float(torch_ms_ssim(a, b, data_range=255))
+        return float(pytorch_msssim.ms_ssim(a, b, data_range=255))
 
 
 def bd_rate(

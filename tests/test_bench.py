@@ -162,7 +162,7 @@ def test_interrupt_keeps_and_summarises_what_was_measured_and_the_next_run_goes_
 def test_codecs_and_metrics_that_are_missing_are_left_out_and_named(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what makes an import fail
     metrics = module("metrics")
-    absent = replace(metrics.METRICS["ms-ssim"], package="no-such-package")
+    absent = replace(metrics.METRICS["ms-ssim"], packages=("no-such-package",))
     monkeypatch.setitem(metrics.METRICS, "ms-ssim", absent)
     monkeypatch.setenv("PATH", str(tmp_path))
     arguments = ("--codecs", "jpeg,heic", "--metrics", "psnr,ms-ssim,butteraugli", "-o", tmp_path / "out")

@@ -178,7 +178,7 @@ def test_aec_is_called_through_the_public_api(monkeypatch):
     where = {"device": "cpu", "model": "m.safetensors"}
     assert calls == [{"quality": 30, "effort": 7, **where}, where]
     codecs.make_codec("aec").encode(picture(4, 5), 40)
-    assert calls[-1] == {"quality": 40, "device": "auto", "model": None}
+    assert calls[-1] == {"quality": 40, "device": "cpu", "model": None}
 
 
 def test_aec_goes_by_its_code_model_and_effort(tiny_model):

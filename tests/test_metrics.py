@@ -204,7 +204,7 @@ def test_a_butteraugli_that_fails_is_an_error(tmp_path, monkeypatch, text, messa
 def test_a_metric_without_its_program_or_package_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "no program butteraugli_main; libjxl's tools have it" in METRICS["butteraugli"].missing()
-    assert replace(METRICS["ms-ssim"], package="no-such-package").missing() == "no-such-package is not installed"
+    assert replace(METRICS["ms-ssim"], packages=("no-such-package",)).missing() == "no-such-package is not installed"
     assert METRICS["ssimulacra2"].missing() is None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import api
+from ..coding.device import resolve_device
 from ..coding.threads import cores
 from ..container import format, metadata
 from ..io import IMAGE_SUFFIXES, OutputError, read_bytes, refuse_existing, write_bytes
@@ -65,7 +66,7 @@ def compress(args: Namespace) -> int:
         stored = ", stored" if format.read_header(data).stored else ""
         return data, Row(line=f"{line}{stored} -> {job.target or 'standard output'}", facts=facts)
 
-    return _convert(args, IMAGE_SUFFIXES, ".aec", work, networks=not args.lossless, encodes=True)
+    return _convert(args, IMAGE_SUFFIXES, ".aec", work, networks=not args.lossless)
 
 
 def decompress(args: Namespace) -> int:
@@ -89,7 +90,7 @@ def decompress(args: Namespace) -> int:
         line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
         return made, Row(line=line, facts=_facts(len(data), made, data) | {"width": width, "height": height})
 
-    return _convert(args, {".aec"}, ".png", work, networks=True, encodes=False)
+    return _convert(args, {".aec"}, ".png", work, networks=True)
 
 
 def _own_file(data: bytes, kind: str) -> bytes | None:
@@ -103,7 +104,7 @@ def _facts(n_source: int, made: bytes, aec: bytes) -> dict:
     return {"bytes_in": n_source, "bytes_out": len(made), **runner.facts_of(format.read_header(aec), len(aec))}
 
 
-def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, networks: bool, encodes: bool) -> int:
+def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, networks: bool) -> int:
     jobs = _jobs(args, suffixes, suffix)
     there = {job for job in jobs if args.skip_existing and job.target is not None and job.target.exists()}
 
@@ -124,21 +125,18 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
     left = len(jobs) - len(there)
     if args.dry_run or not left:
         return runner.run(args, jobs, whole)
-    return runner.run(args, jobs, whole, min(left, _workers(args, left, networks, encodes)), networks)
+    return runner.run(args, jobs, whole, min(left, _workers(args, left, networks)), networks)
 
 
-def _workers(args: Namespace, left: int, networks: bool, encodes: bool) -> int:
+def _workers(args: Namespace, left: int, networks: bool) -> int:
     """Files at a time. What is wrong with the device or the model is said here, once, and not for each file."""
     wanted = args.jobs if isinstance(args.jobs, int) else cores()
-    if not networks or left == 1 and args.device in ("auto", "cpu") and args.model is None:
-        return wanted  # and torch is not imported, which the one file may do without
-    if encodes:
-        import torch  # noqa: F401  (whose GPU "auto" finds, and whose threads the workers share)
-    from ..coding import model_file
-    from ..coding.device import resolve_device
-
+    if not networks:
+        return wanted
     device = resolve_device(args.device)
     if args.model is not None:
+        from ..coding import model_file
+
         model_file.load(model_file.find(args.model))
     return wanted if args.jobs is not None or device == "cpu" else min(wanted, GPU_FILES)
 

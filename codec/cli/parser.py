@@ -128,7 +128,7 @@ def make_parser() -> argparse.ArgumentParser:
     help = "whether .aec files are whole: their checksums, without decoding"
     _add_verify(add("verify", ".inspect", help, VERIFY_EXAMPLES))
     _add_view(add("view", ".view", "open a picture in the browser", VIEW_EXAMPLES))
-    help = "whether aec works on this machine, bit for bit; takes some ten seconds"
+    help = "whether aec works on this machine, bit for bit; takes some seconds"
     _debug(add("doctor", ".inspect", help))
     _add_train(add("train", ".train_bench", "pictures -> a model of your own", TRAIN_EXAMPLES))
     help = "rate-distortion and speed against JPEG and others (aec bench --help)"
@@ -152,13 +152,17 @@ def _talk(p: argparse.ArgumentParser) -> None:
     _debug(group)
 
 
-def _device(p: argparse._ActionsContainer) -> None:
-    p.add_argument("--device", type=arguments.device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+def _device(p: argparse._ActionsContainer, help: str) -> None:
+    p.add_argument("--device", type=arguments.device, default="auto", help=help)
 
 
 def _model(p: argparse.ArgumentParser) -> None:
     group = p.add_argument_group("network")
-    _device(group)
+    _device(
+        group,
+        "cpu, or, where the extra `train` is installed, cuda or cuda:N; auto, the default, is cpu here, for no picture "
+        "takes as long as starting a GPU does",
+    )
     group.add_argument(
         "--model",
         metavar="NAME|FILE",
@@ -175,7 +179,7 @@ def _many(p: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         type=arguments.workers,
         metavar="N|all",
         help="files at a time, each in memory as a whole, sharing the cores (default: a file for each core, but at "
-        "most 4 on a GPU; all: a file for each core there too)",
+        "most 4 with --device cuda; all: a file for each core there too)",
     )
     group.add_argument("--json", action="store_true", help="a JSON object for each file, and nothing else, on stdout")
     return group
@@ -381,7 +385,7 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)"
     )
-    _device(p)
+    _device(p, "auto, cpu, cuda or cuda:N; auto, the default, takes a GPU if there is one")
     p.add_argument("--batch", type=arguments.count, default=16, metavar="N", help="crops per step (default: 16)")
     p.add_argument(
         "--learning-rate", type=arguments.positive, default=1e-3, metavar="RATE", help="its peak (default: 1e-3)"

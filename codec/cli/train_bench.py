@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
 
+from ..extras import need
 from ..io import InputError, OutputError, refuse_existing, write_bytes
 from . import runner
 from .jobs import Job, UsageError
@@ -13,6 +14,7 @@ from .runner import Progress, Row
 
 
 def train(args: Namespace) -> int:
+    need("torch", "aec train")
     from ..coding import model_file
     from ..train import loop as training
 

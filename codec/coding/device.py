@@ -4,6 +4,7 @@ import re
 import sys
 
 from ..errors import BackendError
+from ..extras import need
 
 _WORDS = re.compile(r"auto|cpu|cuda(?::(\d+))?")
 
@@ -17,19 +18,16 @@ def check_device(device: str) -> None:
 def resolve_device(device: str) -> str:
     """auto, cpu, cuda or cuda:N -> "cpu" or "cuda:N", as torch's tensors name their devices.
 
-    "auto" means a GPU only where torch is in use anyhow: to import it takes longer than to decode a picture.
+    "auto" means a GPU only where the caller has imported torch: to import it takes longer than to decode a picture.
 
     Raises:
-        BackendError: CUDA was asked for and there is none.
+        BackendError: CUDA was asked for and there is none; MissingPackageError, which is one, if torch is missing.
         ValueError: another word.
     """
     check_device(device)
-    if device == "cpu" or device == "auto" and "torch" not in sys.modules:
+    if device == "cpu" or device == "auto" and sys.modules.get("torch") is None:
         return "cpu"
-    try:
-        import torch
-    except ImportError as e:
-        raise BackendError(f"device {device!r}: CUDA is used through torch, which cannot be imported: {e}") from e
+    torch = need("torch", f"device {device!r}")
     if device == "auto" and not torch.cuda.is_available():
         return "cpu"
     number = int(_WORDS.fullmatch(device)[1] or 0)

@@ -1,18 +1,24 @@
-"""`AecDataset`: .aec files as a map-style dataset for `torch.utils.data.DataLoader`."""
+"""`AecDataset`: .aec files as a map-style dataset for `torch.utils.data.DataLoader`.
+
+Importing this raises MissingPackageError, an ImportError, where torch is not installed.
+"""
 
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
-from torch.utils.data import Dataset
+from typing import TYPE_CHECKING, Any
 
 from .. import api
 from ..errors import AecError
+from ..extras import need
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+data = need("torch.utils.data", "AecDataset")
 
 
-class AecDataset(Dataset):
+class AecDataset(data.Dataset):
     """Item i is picture i: uint8 [C, H, W] on `device`, C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA; 16 bits become 8.
 
     Pictures come in their own sizes and channels; `transform` is the place to make them alike before they are
@@ -36,7 +42,7 @@ class AecDataset(Dataset):
     def __init__(
         self,
         files: str | os.PathLike | Iterable[str | os.PathLike],
-        transform: Callable[[Tensor], Any] | None = None,
+        transform: "Callable[[Tensor], Any] | None" = None,
         *,
         device: str = "cpu",
         region: tuple[int, int, int, int] | None = None,
