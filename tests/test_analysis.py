@@ -40,7 +40,9 @@ def kind_of(net: ScaledNet) -> type:
 
 
 def tensors_of(net: ScaledNet) -> dict[str, np.ndarray]:
-    return {name: t.numpy().copy() for name, t in net.state_dict().items() if not name.endswith(".fraction")}
+    """As csrc takes them: weights that a file has with 8 bits are int16."""
+    kept = {name: t.numpy() for name, t in net.state_dict().items() if not name.endswith(".fraction")}
+    return {name: v.astype(np.int16 if v.dtype == np.int8 else v.dtype) for name, v in kept.items()}
 
 
 def native(net: ScaledNet) -> "_C.Analysis | _C.HyperAnalysis":
@@ -372,6 +374,8 @@ OF_SHAPE = r"pixels must be \[rows, columns, 3\], rows and columns multiples of 
         (dict(area=(0, 1, 3, 4)), "the area is not within the picture"),
         (dict(area=(3, 0, 1, 1)), "the area is not within the picture"),
         (dict(pixels=X[..., :2]), "pixels is of another shape"),
+        (dict(pixels=np.full((48, 64, 3), 4097, np.int16)), "pixels have 4097: magnitudes up to 4096"),
+        (dict(pixels=np.full((48, 64, 3), -4097, np.int16)), "pixels have -4097"),
         (dict(pixels=np.zeros((48, 64, 4), np.int16)), "pixels is of another shape"),
         (dict(pixels=X[..., 0]), OF_SHAPE),
         (dict(pixels=X[None]), OF_SHAPE),

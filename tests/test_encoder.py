@@ -92,7 +92,7 @@ def test_8_and_16_bits_of_the_same_picture_have_the_same_latents(encoder, kind):
     assert (narrow.depth, wide.depth) == (8, 16)
     assert np.array_equal(tile_input(narrow, whole_of(narrow)), tile_input(wide, whole_of(wide)))
     for quality in (1, 60, 100):
-        ours, theirs = (encoder.analyse(pixels, whole_of(pixels), quality) for pixels in (narrow, wide))
+        ours, theirs = (tiles.analyse(encoder, p, whole_of(p), quality, 1) for p in (narrow, wide))
         assert all(map(np.array_equal, ours, theirs))
 
 
@@ -100,7 +100,7 @@ def test_gray_has_the_latents_of_the_same_colours(encoder):
     gray = photos.photo(50, 70)[..., 1].copy()
     ours, theirs = (to_pixels(array) for array in (gray, np.repeat(gray[..., None], 3, 2)))
     assert (ours.gray, theirs.gray) == (True, False)
-    assert all(map(np.array_equal, *(encoder.analyse(p, whole_of(p), 60) for p in (ours, theirs))))
+    assert all(map(np.array_equal, *(tiles.analyse(encoder, p, whole_of(p), 60, 1) for p in (ours, theirs))))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -142,6 +142,10 @@ def test_an_area_has_the_latents_that_the_whole_picture_has_there(tiny, data, he
 # ------------------------------------------------------------------ bytes
 
 
+def payload_of(encoder: tiles.Encoder, quality: int, y: np.ndarray, z: np.ndarray) -> bytes:
+    return encoder.pack(encoder.quantise(quality, y, z))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_are_the_same_bytes_for_all_instruction_sets_and_numbers_of_threads(kind, threads):
     image = KINDS[kind](photos.photo(75, 100, seed=1))
@@ -171,21 +175,15 @@ def test_both_encoders_have_the_same_latents_and_payloads_of_any_quality(shipped
     pixels = to_pixels(photos.photo(37, 90, seed=5))
     tile = whole_of(pixels)
     for quality in (1, 33, 100):
-        y, z = encoder.analyse(pixels, tile, quality)
+        y, z = tiles.analyse(encoder, pixels, tile, quality, 1)
         assert (y.dtype, z.dtype, y.shape[:2], z.shape[:2]) == (np.int16, np.int16, (3, 6), (1, 2))
-        assert all(map(np.array_equal, (y, z), shipped.encoder.analyse(pixels, tile, quality, 1)))
+        assert all(map(np.array_equal, (y, z), tiles.analyse(shipped.encoder, pixels, tile, quality, 1)))
         for share in (0, 0.5, 2):
             zones = (share * shipped.file.dead_zones).astype(np.int16)
-            ours, theirs = (e.with_dead_zones(zones).code(quality, y, z) for e in (encoder, shipped.encoder))
+            ours, theirs = (payload_of(e.with_dead_zones(zones), quality, y, z) for e in (encoder, shipped.encoder))
             assert ours == theirs
             floats = (to_float(torch.from_numpy(v)).permute(2, 0, 1) for v in (y, z))
             assert torch_encoder.code(shipped, quality, *floats, torch.from_numpy(zones))[0] == ours
-
-
-def test_efforts_that_choose_symbols_once_take_the_encoder_without_torch(shipped, psnr_model):
-    for codec_, effort, refined in ((shipped, 1, 0), (shipped, 2, 0), (shipped, 3, 1), (psnr_model, 1, 0)):
-        kind = torch_encoder.TorchEncoder if refined else engine.Encoder
-        assert type(tiles.encoder_for(codec_.path, "cpu", effort)) is kind
 
 
 def test_effort_1_has_no_dead_zones(shipped, encoder):
@@ -201,9 +199,9 @@ def test_what_was_encoded_is_read_back(encoder, shipped):
     entropy nets say are not worth a symbol.
     """
     pixels = to_pixels(photos.photo(60, 44, seed=8))
-    y, z = encoder.analyse(pixels, whole_of(pixels), 80)
+    y, z = tiles.analyse(encoder, pixels, whole_of(pixels), 80, 1)
     plain = encoder.with_dead_zones(np.zeros_like(shipped.file.dead_zones))
-    back = encoder.decoder.read(80, *y.shape[:2], plain.code(80, y, z))
+    back = encoder.decoder.read(80, *y.shape[:2], payload_of(plain, 80, y, z))
     steps = shipped.net.step[79].numpy()
     near = np.abs(back.astype(int) - y) <= steps // 2 + 1
     assert near.mean() > 0.98

@@ -33,13 +33,15 @@ public:
 private:
     static constexpr int kLatents = 16;  // that are worked on at once
 
+    const int16_t* gain_of(int quality) const {
+        return gain_.data() + static_cast<ptrdiff_t>(quality - 1) * config_.latents;
+    }
     void run_latents(const Picture& picture, const View& pixels, const View& tail, int y, int x0, int x1,
                      const Kernels& kernels, int16_t* gathered, int32_t* sums, int16_t* out) const;
 
     TransformConfig config_;
     PackedProgram program_;
     PackedPointwise shortcut_;
-    const int16_t* gain_of(int quality) const { return gain_.data() + static_cast<ptrdiff_t>(quality - 1) * config_.latents; }
     std::vector<int16_t> gain_;  // [kQualities][latents]
     std::vector<int32_t> gain_shift_;
 };

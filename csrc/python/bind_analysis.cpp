@@ -35,6 +35,14 @@ void check_shape(const Array<int16_t>& array, const char* name, const std::vecto
     check_aligned(array, name);
 }
 
+// Throws value_error unless all are within what is proved not to overflow.
+void check_magnitudes(const Array<int16_t>& array, const char* name, int largest) {
+    for (const int16_t* p = array.data(); p != array.data() + array.size(); ++p)
+        if (*p > largest || *p < -largest)
+            throw py::value_error(std::string(name) + " have " + std::to_string(*p) + ": magnitudes up to " +
+                                  std::to_string(largest) + " are allowed");
+}
+
 Array<int16_t> latents_of(const Analysis& analysis, const Array<int16_t>& pixels, std::pair<int, int> at,
                           std::pair<int, int> picture_size, int quality, const std::array<int, 4>& area, int threads) {
     const Analysis::Picture picture = {in_range(picture_size.first, 1, kMaxLatents, "rows"),
@@ -44,6 +52,7 @@ Array<int16_t> latents_of(const Analysis& analysis, const Array<int16_t>& pixels
         pixels.shape(0) > kMaxLatents * kLatentStride || pixels.shape(1) > kMaxLatents * kLatentStride)
         throw py::value_error("pixels must be [rows, columns, 3], rows and columns multiples of 16");
     check_shape(pixels, "pixels", {pixels.shape(0), pixels.shape(1), 3});
+    check_magnitudes(pixels, "pixels", kLargestPixel);
     const int y = in_range(at.first, 0, kMaxLatents, "at"), x = in_range(at.second, 0, kMaxLatents, "at");
     const Analysis::Pixels view = {{y, y + static_cast<int>(pixels.shape(0)) / kLatentStride, x,
                                     x + static_cast<int>(pixels.shape(1)) / kLatentStride},
@@ -83,10 +92,7 @@ Array<int16_t> projected(const Projection& projection, const Array<int16_t>& err
     check_shape(errors, "errors", {errors.shape(0), errors.shape(1), 3});
     const int rows = static_cast<int>(errors.shape(0)) / kLatentStride;
     const int columns = static_cast<int>(errors.shape(1)) / kLatentStride;
-    for (const int16_t* p = errors.data(); p != errors.data() + errors.size(); ++p)
-        if (std::abs(int{*p}) > Projection::kLargestError)
-            throw py::value_error("an error is " + std::to_string(*p) + ": magnitudes up to " +
-                                  std::to_string(Projection::kLargestError) + " are allowed");
+    check_magnitudes(errors, "errors", Projection::kLargestError);
     Array<int16_t> out({rows, columns, projection.latents()});
     int16_t* const data = out.mutable_data();
     const py::gil_scoped_release release;
