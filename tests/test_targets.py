@@ -25,13 +25,13 @@ PICTURES = {
 }
 
 
-def encoder(codec, effort=2):
-    return tiles.encoder_for(codec.path, "cpu", effort)
+def encoder(codec):
+    return tiles.encoder_for(codec.path, "cpu")
 
 
 def plain(codec, pixels, quality, effort=2, tile=1024):
     header = pixels.header(quality, codec.id, tile)
-    return header, tiles.encode(encoder(codec, effort), pixels, header, effort)
+    return header, tiles.encode(encoder(codec), pixels, header, effort)
 
 
 def size(header, payloads):
@@ -57,7 +57,7 @@ def made(codec, pixels, effort, target):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "decode", counted)
-        found = targets.encode(encoder(codec, effort), pixels, pixels.header(1, codec.id), effort, target)
+        found = targets.encode(encoder(codec), pixels, pixels.header(1, codec.id), effort, target)
     return *found, sum(decoded)
 
 
@@ -108,7 +108,7 @@ def test_many_tiles_and_effort_share_the_size(psnr_model):
     pixels, limit, files = to_pixels(photos.astronaut()[:140, 128:328]), 4000, set()
     for effort in (1, 2, 3):
         header = pixels.header(75, psnr_model.id, 64)
-        header, payloads = targets.encode(encoder(psnr_model, effort), pixels, header, effort, Target(bytes=limit))
+        header, payloads = targets.encode(encoder(psnr_model), pixels, header, effort, Target(bytes=limit))
         assert len(payloads) == 12 and 0.97 * limit <= size(header, payloads) <= limit
         files.add(tuple(payloads))
     assert len(files) == 3  # two of them refined
@@ -126,7 +126,9 @@ def test_a_psnr_is_reached_and_hardly_passed(model, picture, quality):
 
 
 def test_scores_are_reached_and_hardly_passed(model):
-    """Files' scores jump: of one picture in eight here not one file lies within 0.7 points above what was asked for."""
+    """Files' scores jump: of one picture in eight here not one file lies within 0.7 points above what was asked for.
+    Those of refined files jump farther, for the best of several tries is kept.
+    """
     passed = {picture: [] for picture in PICTURES}
     for picture, quality in itertools.product(PICTURES, (25, 70)):
         pixels = to_pixels(PICTURES[picture]())
@@ -136,7 +138,7 @@ def test_scores_are_reached_and_hardly_passed(model):
     assert min(map(min, passed.values())) >= 0
     assert max(passed.pop("gradient")) <= 4  # its files have 40 bytes and more
     passed = sorted(itertools.chain(*passed.values()))
-    assert passed[-2] <= 0.7 and passed[-1] <= 1.5
+    assert passed[-2] <= 0.7 and passed[-1] <= (1.5 if model.tune == "eye" else 2)
 
 
 @pytest.mark.parametrize("target", [Target(psnr=31), Target(psnr=37), Target(ssimulacra2=60), Target(ssimulacra2=80)])
@@ -165,13 +167,13 @@ def test_pictures_with_a_side_below_8_have_no_score(shipped):
 
 
 def test_latents_are_of_a_level_near_that_of_each_trial(shipped, monkeypatch):
-    analysed, analyse = [], engine.Encoder.analyse
+    analysed, latents = [], engine.Encoder.latents
 
-    def noted(self, pixels, tile, quality, *rest):
+    def noted(self, pixels, area, quality):
         analysed.append(float(shipped.level(quality)))
-        return analyse(self, pixels, tile, quality, *rest)
+        return latents(self, pixels, area, quality)
 
-    monkeypatch.setattr(engine.Encoder, "analyse", noted)
+    monkeypatch.setattr(engine.Encoder, "latents", noted)
     pixels = to_pixels(photos.photo(40, 50))
     task = targets._Task(encoder(shipped), pixels, Target(ssimulacra2=50), 0, 1024)
     code = targets._coder(task, lambda: lambda share: None)
@@ -216,14 +218,13 @@ def test_what_any_file_has_gets_the_smallest(shipped, target):
 
 def test_for_a_size_the_picture_is_analysed_once_or_twice_and_again_for_refined_files(model, monkeypatch):
     """Apart from a sample of an eighth of it; of refined files on average the first or second is right."""
-    areas, by, kind = [], encoder(model), type(encoder(model))
-    analyse = kind.analyse
+    areas, by, latents = [], encoder(model), engine.Encoder.latents
 
-    def counted(self, pixels, tile, *rest):
-        areas.append(tile.width * tile.height)
-        return analyse(self, pixels, tile, *rest)
+    def counted(self, pixels, area, quality):
+        areas.append(area.width * area.height)
+        return latents(self, pixels, area, quality)
 
-    monkeypatch.setattr(kind, "analyse", counted)
+    monkeypatch.setattr(engine.Encoder, "latents", counted)
     pixels, sizes = to_pixels(photos.astronaut()[:256, :384]), (3000, 6000, 12000)
     for wanted in sizes:
         targets.encode(by, pixels, pixels.header(1, model.id), 2, Target(bytes=wanted))
@@ -299,5 +300,5 @@ def test_progress_rises_to_one(psnr_model):
     for effort, target in ((2, Target(bytes=2500)), (3, Target(bytes=2500)), (2, Target(ssimulacra2=60))):
         shares = []
         header = pixels.header(1, psnr_model.id, 64)
-        targets.encode(encoder(psnr_model, effort), pixels, header, effort, target, progress=shares.append)
+        targets.encode(encoder(psnr_model), pixels, header, effort, target, progress=shares.append)
         assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 2
