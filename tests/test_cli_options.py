@@ -11,6 +11,7 @@ from shell import files, here
 
 import codec
 from codec.container import format, metadata
+from codec.picture import carried
 from codec.picture.ssimulacra2 import ssimulacra2
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -32,7 +33,7 @@ def told(tmp_path):
 
 
 def kept(path) -> metadata.Metadata:
-    return metadata.of(Image.open(io.BytesIO(path.read_bytes())))
+    return carried.of(Image.open(io.BytesIO(path.read_bytes())))
 
 
 def sections(path) -> metadata.Metadata:

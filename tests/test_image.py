@@ -18,7 +18,7 @@ from codec.cli.files import open_picture
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
 from codec.container.metadata import Metadata
-from codec.picture import png, samples16
+from codec.picture import png_chunks, samples16
 from codec.picture.pixels import CONVERTED, aligned, box_means, to_depth, to_numpy, to_pixels
 
 CPU = torch.device("cpu")
@@ -321,7 +321,7 @@ def test_16_bit_png_files_may_have_their_metadata_behind_the_pixels():
     array = np.arange(18, dtype=np.uint16).reshape(2, 3, 3)
     exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6
     data, end = samples16.write_png(array), -12
-    pixels = to_pixels(opened(data[:end] + png.chunk(b"eXIf", exif) + data[end:]))
+    pixels = to_pixels(opened(data[:end] + png_chunks.chunk(b"eXIf", exif) + data[end:]))
     assert np.array_equal(to_numpy(pixels), np.rot90(array, -1))
     assert pixels.metadata.exif == exif.replace(b"\x06\0\0", b"\x01\0\0")
 
@@ -345,7 +345,7 @@ def test_16_bit_colours_that_are_transparent_become_alpha():
     key = bytes.fromhex("0bb8 0fa0 1388")  # 3000, 4000, 5000: the second pixel
     data = samples16.write_png(array)
     at = data.index(b"IDAT") - 4
-    pixels = to_pixels(opened(data[:at] + png.chunk(b"tRNS", key) + data[at:]))
+    pixels = to_pixels(opened(data[:at] + png_chunks.chunk(b"tRNS", key) + data[at:]))
     assert pixels.alpha.tolist() == [[65535, 0, 65535], [65535] * 3]
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 import codec
 from codec.cli.files import open_picture
 from codec.io import InputError
-from codec.picture.pixels import read_tiff, to_numpy, to_pixels
+from codec.picture.pixels import read_file, to_numpy, to_pixels
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
 
@@ -68,14 +68,14 @@ def test_samples_of_any_layout_are_read_as_their_fields_say(data):
     expected = ranged(values, bits)
     if photometric == WHITE_IS_ZERO:
         expected[..., 0] = ranged(2**bits - 1 - values[..., 0], bits)
-    found, _ = read_tiff(tiffs.file(directory, order=order, big=big))
+    found, _ = read_file(tiffs.file(directory, order=order, big=big))
     assert found.dtype == expected.dtype and np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize("bits", range(1, 17))
 def test_what_was_given_can_be_had_back_from_the_whole_range(bits):
     values = np.arange(2**bits).reshape(1, -1, 1)[:, :65535]
-    found, _ = read_tiff(tiffs.file(tiffs.picture(values, bits, BLACK_IS_ZERO)))
+    found, _ = read_file(tiffs.file(tiffs.picture(values, bits, BLACK_IS_ZERO)))
     assert np.array_equal(found >> (8 * found.itemsize - bits), values)
 
 
@@ -84,7 +84,7 @@ def test_what_was_given_can_be_had_back_from_the_whole_range(bits):
 def test_premultiplied_alpha_is_divided_out_at_full_precision(bits, photometric):
     values = noise(8, 8, 4 if photometric == RGB else 2, bits)
     values[0, 0, -1], values[0, 1, -1] = 0, 2**bits - 1
-    found, _ = read_tiff(tiffs.file(tiffs.picture(values, bits, photometric, extra=1)))
+    found, _ = read_file(tiffs.file(tiffs.picture(values, bits, photometric, extra=1)))
     alpha, top = values[..., -1:], 2**bits - 1
     right = np.minimum(values[..., :-1] * top // np.maximum(alpha, 1), top)
     assert np.array_equal(found[..., -1:], alpha)
@@ -96,7 +96,7 @@ def test_premultiplied_alpha_is_divided_out_at_full_precision(bits, photometric)
 def test_palettes_are_expanded_to_as_many_bits_as_their_colours_have(bits, spread, dtype):
     values, colours = noise(9, 13, 1, bits), noise(3, 2**bits, 1, 8)[..., 0] | 1
     directory = tiffs.picture(values, bits, PALETTE, more={320: (3, (colours * spread).ravel().tolist())})
-    found, _ = read_tiff(tiffs.file(directory))
+    found, _ = read_file(tiffs.file(directory))
     right = (colours * spread if dtype == np.uint16 else colours)[:, values[..., 0]].transpose(1, 2, 0)
     assert found.dtype == dtype and np.array_equal(found, right)
 
@@ -105,7 +105,7 @@ def test_cmyk_with_a_predictor_and_in_planes_becomes_srgb():
     values = np.array(Image.fromarray(photos.photo(20, 30)).convert("CMYK"))
     right = np.array(Image.fromarray(photos.photo(20, 30)).convert("CMYK").convert("RGB"))
     for fields in ({}, {"planar": 2}, {"compression": tiffs.LZW, "predictor": 2}):
-        found, metadata = read_tiff(
+        found, metadata = read_file(
             tiffs.file(tiffs.picture(values, 8, CMYK, **fields, more={34675: (7, b"no profile")}))
         )
         assert np.array_equal(found, right) and metadata.icc is None
@@ -172,7 +172,7 @@ def test_what_is_not_supported_is_refused_by_the_name_of_its_field(bits, photome
     with pytest.raises(InputError, match=words):
         open_picture(data)
     with pytest.raises(ValueError, match=words):
-        read_tiff(data)
+        read_file(data)
 
 
 def test_ycbcr_without_subsampling_or_compression_is_read():
@@ -207,14 +207,14 @@ def test_samples_that_are_missing_are_told_and_not_filled(compression, bits):
     for n in (1, len(second) // 2, len(second) - 8):
         short = {273: (4, [first, second[:n]]), 279: (4, [len(first), n])}
         with pytest.raises(ValueError, match="cannot read the picture"):
-            read_tiff(tiffs.file(directory | short))
+            read_file(tiffs.file(directory | short))
 
 
 def test_samples_that_reach_beyond_the_file_are_told():
     size = len(tiffs.file(rgb(40, 40)))
     (strip,) = rgb(40, 40)[273][1]
     with pytest.raises(ValueError, match="4790 bytes are missing"):
-        read_tiff(tiffs.file(rgb(40, 40, more={273: (4, [size - len(strip) - 10])})))
+        read_file(tiffs.file(rgb(40, 40, more={273: (4, [size - len(strip) - 10])})))
 
 
 def test_lengths_of_strips_count_where_there_are_several():
@@ -222,7 +222,7 @@ def test_lengths_of_strips_count_where_there_are_several():
     assert kept(tiffs.file({k: v for k, v in whole.items() if k != 279})).shape == (40, 40, 3)
     assert kept(tiffs.file(rgb(40, 40, more={279: (4, [9])}))).shape == (40, 40, 3)
     with pytest.raises(ValueError, match="7 bytes are missing"):
-        read_tiff(tiffs.file(whole | {279: (4, [1200, 1193, 1200, 1200])}))
+        read_file(tiffs.file(whole | {279: (4, [1200, 1193, 1200, 1200])}))
 
 
 def test_tiles_that_are_called_strips_are_tiles():
@@ -239,7 +239,7 @@ def test_a_strip_or_tile_that_is_not_in_the_file_is_told():
         ({324: (4, [8] * 10), 325: (4, [256] * 10)}, "of 10 strips or tiles: .* takes 9"),
     ):
         with pytest.raises(ValueError, match=words):
-            read_tiff(tiffs.file(directory | change))
+            read_file(tiffs.file(directory | change))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about what it makes of the damage
@@ -254,7 +254,7 @@ def test_damaged_files_are_pictures_or_value_errors(big, order, changes):
     for at, value in changes:
         data[-(at % min(len(data), 600)) - 1] = value
     try:
-        found, _ = read_tiff(bytes(data), max_pixels=10**5)
+        found, _ = read_file(bytes(data), max_pixels=10**5)
         assert found.size
     except ValueError:
         pass
@@ -263,15 +263,15 @@ def test_damaged_files_are_pictures_or_value_errors(big, order, changes):
 def test_limits_hold_before_anything_is_allocated():
     for change, error in (({256: (4, [70000])}, "at most 65535"), ({256: (4, [60000]), 257: (4, [60000])}, "pixels")):
         with pytest.raises(codec.LimitError, match=error):
-            read_tiff(tiffs.file(rgb(more=change)))
+            read_file(tiffs.file(rgb(more=change)))
     with pytest.raises(ValueError, match="directory of 2000 fields"):
-        read_tiff(b"II*\0\x08\0\0\0" + struct.pack("<H", 2000) + bytes(12 * 2000))
+        read_file(b"II*\0\x08\0\0\0" + struct.pack("<H", 2000) + bytes(12 * 2000))
     for at in (20, 2**64 - 1):
         with pytest.raises(ValueError, match="beyond the end"):
-            read_tiff(b"II+\0\x08\0\0\0" + struct.pack("<Q", at))
+            read_file(b"II+\0\x08\0\0\0" + struct.pack("<Q", at))
     many = tiffs.file(*[{254: (4, [1])}] * 1100)
     with pytest.raises(ValueError, match="more than 1024 images"):
-        read_tiff(many)
+        read_file(many)
 
 
 # ------------------------------------------------------------------ metadata and orientation
@@ -362,6 +362,6 @@ def test_what_has_no_one_picture_is_refused(directories, subs, words):
     with pytest.raises(InputError, match=words):
         open_picture(data)
     with pytest.raises(ValueError, match=words):
-        to_pixels(Image.open(io.BytesIO(tiffs.file(rgb(), rgb())))) if words.startswith("2 frames, ") else read_tiff(
+        to_pixels(Image.open(io.BytesIO(tiffs.file(rgb(), rgb())))) if words.startswith("2 frames, ") else read_file(
             data
         )

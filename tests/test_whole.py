@@ -16,7 +16,7 @@ from codec.cli.files import open_picture
 from codec.container import format
 from codec.container.format import NO_MODEL, Header
 from codec.io import InputError
-from codec.picture import alpha, png, samples16
+from codec.picture import alpha, png_chunks, samples16
 from codec.picture.pixels import to_numpy, to_pixels
 
 
@@ -52,14 +52,14 @@ def png_file(
     samples: bytes, width: int, height: int, depth: int, colour: int, interlaced: int = 0, *more: bytes
 ) -> bytes:
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
-    palette = [png.chunk(b"PLTE", bytes(range(48)))] if colour == 3 else []
+    palette = [png_chunks.chunk(b"PLTE", bytes(range(48)))] if colour == 3 else []
     parts = [
-        png.SIGNATURE,
-        png.chunk(b"IHDR", head),
+        png_chunks.SIGNATURE,
+        png_chunks.chunk(b"IHDR", head),
         *palette,
         *more,
-        png.chunk(b"IDAT", zlib.compress(samples)),
-        png.IEND,
+        png_chunks.chunk(b"IDAT", zlib.compress(samples)),
+        png_chunks.IEND,
     ]
     return b"".join(parts)
 
@@ -101,10 +101,10 @@ def test_a_png_file_of_which_samples_or_their_checksum_are_damaged_is_refused(mo
     crc = at + 4 + length
     refused(whole[:crc] + bytes([whole[crc] ^ 1]) + whole[crc + 1 :], 50, 40, "checksum", **fields)
     refused(whole[: at + 4 + length // 2], 50, 40, "truncated", **fields)
-    half = png.chunk(b"IDAT", whole[at + 4 : at + 4 + length // 2])
-    refused(whole[: at - 4] + half + png.IEND, 50, 40, "before the last row does", **fields)
-    parts = [png.chunk(b"IDAT", whole[at + 4 + i : at + 4 + min(i + 7, length)]) for i in range(0, length, 7)]
-    split = whole[: at - 4] + b"".join(parts) + png.IEND
+    half = png_chunks.chunk(b"IDAT", whole[at + 4 : at + 4 + length // 2])
+    refused(whole[: at - 4] + half + png_chunks.IEND, 50, 40, "before the last row does", **fields)
+    parts = [png_chunks.chunk(b"IDAT", whole[at + 4 + i : at + 4 + min(i + 7, length)]) for i in range(0, length, 7)]
+    split = whole[: at - 4] + b"".join(parts) + png_chunks.IEND
     assert np.array_equal(to_numpy(open_picture(split)), to_numpy(to_pixels(image)))
 
 
@@ -120,10 +120,10 @@ def test_a_png_file_whose_samples_mean_what_png_does_not_say_is_refused(old, new
     data = saved(Image.fromarray(photos.photo(6, 9)), "PNG")
     if new is None:
         at = data.index(old) - 4
-        data = data[:at] + png.chunk(b"ABCD", b"") + data[at:]
+        data = data[:at] + png_chunks.chunk(b"ABCD", b"") + data[at:]
     else:
         head = data[16:29].replace(old, new)
-        data = data[:8] + png.chunk(b"IHDR", head) + data[33:]
+        data = data[:8] + png_chunks.chunk(b"IHDR", head) + data[33:]
     refused(data, 9, 6, words)
 
 
@@ -135,7 +135,7 @@ def test_the_gray_that_a_png_file_names_as_transparent_is_on_its_own_scale(depth
     row = int("".join(f"{v:0{depth}b}" for v in values), 2).to_bytes(2 * depth, "big")
     key = 7 % (top + 1)
     named = key | high << depth if depth < 16 else key  # PNG: only the sample's own bits count
-    data = png_file((b"\0" + row) * 3, 16, 3, depth, 0, 0, png.chunk(b"tRNS", struct.pack(">H", named)))
+    data = png_file((b"\0" + row) * 3, 16, 3, depth, 0, 0, png_chunks.chunk(b"tRNS", struct.pack(">H", named)))
     full = 65535 if depth == 16 else 255
     for pixels in (open_picture(data), to_pixels(Image.open(io.BytesIO(data)))):
         assert pixels.gray and pixels.alpha[1].tolist() == [0 if v == key else full for v in values]
@@ -253,7 +253,7 @@ def test_an_alpha_tile_that_lacks_samples_is_corrupt():
     length = int.from_bytes(whole[at - 4 : at], "big")
     ended = zlib.compress(zlib.decompress(whole[at + 4 : at + 4 + length])[:-97])
     with pytest.raises(codec.CorruptError, match="the alpha of tile 0: .*ends 97 bytes before"):
-        with_alpha(whole[: at - 4] + png.chunk(b"IDAT", ended) + png.IEND, 16)
+        with_alpha(whole[: at - 4] + png_chunks.chunk(b"IDAT", ended) + png_chunks.IEND, 16)
     crc = at + 4 + length
     with pytest.raises(codec.CorruptError, match="the alpha of tile 0: .*checksum"):
         with_alpha(whole[:crc] + b"\0\0\0\0" + whole[crc + 4 :], 16)

@@ -7,7 +7,7 @@ from pathlib import Path
 from .. import api
 from ..coding.device import resolve_device
 from ..coding.threads import cores
-from ..container import format, metadata
+from ..container import format
 from ..io import IMAGE_SUFFIXES, OutputError, read_bytes, refuse_existing, write_bytes
 from ..picture import export
 from . import runner
@@ -74,9 +74,11 @@ def decompress(args: Namespace) -> int:
     kinds = format.METADATA if args.metadata is None else args.metadata
 
     def work(job: Job, data: bytes, progress: Progress) -> tuple[bytes, Row]:
+        from ..picture import carried
+
         kind = export.kind_of(job.target)
         header = format.read_header(data, limit)
-        output = export.check(kind, header.gray, header.alpha, args.depth or header.depth)
+        output = export.check(kind, header.gray, header.alpha, args.depth or header.depth, header.stored)
         picture = api.decode(
             data, args.device, args.model, output, limit, region=args.crop, scale=args.scale, depth=args.depth
         )
@@ -84,8 +86,8 @@ def decompress(args: Namespace) -> int:
         changed = args.crop or args.scale != 1 or deep or set(kinds) != set(format.METADATA)
         made = _own_file(data, kind) if header.stored and not changed else None
         if made is None:
-            own = metadata.of(picture) if output == "pil" else api.read_metadata(data)
-            made = export.encoded(picture, kind, own.only(kinds))
+            own = carried.of(picture) if output == "pil" else api.read_metadata(data)
+            made = export.encoded(picture, kind, own.only(kinds), header.stored)
         height, width = picture.shape[:2] if output == "numpy" else picture.size[::-1]
         line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
         return made, Row(line=line, facts=_facts(len(data), made, data) | {"width": width, "height": height})

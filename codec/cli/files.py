@@ -1,6 +1,5 @@
 """Pictures that a command was given, opened without trust."""
 
-import io
 from typing import TYPE_CHECKING
 
 from .. import errors
@@ -19,20 +18,16 @@ def open_picture(data: bytes) -> "Pixels":
         InputError: not a picture, a damaged one, or an animation.
         MemoryError: too large for this machine.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
-    from ..picture.pixels import read_tiff, to_pixels, upright
-    from ..picture.tiff_directory import is_tiff
+    from ..picture.pixels import of_file
 
     if data.startswith(format.MAGIC):
         raise InputError("an .aec file already: aec decompress reads it")
-    Image.MAX_IMAGE_PIXELS = None  # the format's own limit is the one that is checked
     try:
-        if is_tiff(data):
-            return upright(*read_tiff(data))
-        return to_pixels(Image.open(io.BytesIO(data)))
+        return of_file(data)
     except UnidentifiedImageError as e:
-        raise InputError("not a picture that Pillow can read") from e
+        raise InputError(str(e)) from e
     except (errors.LimitError, MemoryError):
         raise
     except Exception as e:  # Pillow's readers raise all kinds on damaged files: struct.error, OverflowError ..

@@ -41,7 +41,7 @@ def view(args: Namespace) -> int:
     data = read_bytes(source)
     is_aec = data.startswith(format.MAGIC) or (source is not None and source.suffix.lower() == ".aec")
     picture, caption = _decoded(data, args) if is_aec else _read(data)
-    png = export.encoded(picture, "PNG", Metadata(icc=picture.info.get("icc_profile")))
+    png = export.encoded(picture, "PNG", Metadata(icc=picture.info.get("icc_profile")), exact=True)
     page = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode())
     page = page.encode(errors="backslashreplace")  # file names may be bytes that are no text
     if args.output is not None:

@@ -1,16 +1,12 @@
 """Colour profile, EXIF and XMP: blocks that travel with a picture byte for byte."""
 
-import io
 import re
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from .format import MAX_SECTION, METADATA, Section
-
-if TYPE_CHECKING:
-    from PIL import Image
+from .format import METADATA, Section
 
 EXIF_PREFIX = b"Exif\0\0"
 # What Pillow says of bad EXIF.
@@ -50,71 +46,11 @@ def unpacked(sections: Mapping[str, Section]) -> Metadata:
     return Metadata(**{k: section.unpack() for k, section in sections.items()})
 
 
-# Of a TIFF file, where EXIF is what the file itself is made of: the tags that tell of the picture, not of the file.
-_TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0112, 0x0131, 0x0132, 0x013B, 0x8298)
-_TIFF_BLOCKS = (0x8769, 0x8825)  # of the camera's settings, and of the place
 _ORIENTATION = 0x0112
+_JPEG_START, _JPEG_LENGTH = 0x0201, 0x0202  # of a thumbnail, which may also be without compression, in one strip
+_STRIP_START, _STRIP_LENGTH = 0x0111, 0x0117
+_SIZES = {1: 1, 3: 2, 4: 4}  # bytes of a BYTE, a SHORT and a LONG, for orientations are met as all three
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([2-8])(?=\s*["'<])""")
-
-
-def _tiff_exif(found: "Image.Exif") -> bytes | None:
-    from PIL import Image
-
-    kept = Image.Exif()
-    for tag in _TIFF_TAGS:
-        if tag in found:
-            kept[tag] = found[tag]
-    for tag in _TIFF_BLOCKS:
-        if block := found.get_ifd(tag):
-            kept[tag] = dict(block)
-    return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
-
-
-def of_tiff(data: bytes, at: int, order: str, big: bool, icc: bytes, xmp: bytes) -> Metadata:
-    """What describes the picture, its camera and its place in a directory of a TIFF file, as Pillow writes it anew.
-
-    Args:
-        data: the file.
-        at: where the directory lies.
-        order: of the bytes of its numbers, "<" or ">".
-        big: it is a BigTIFF file.
-        icc, xmp: the blocks, empty if there are none. Those longer than 2^26 bytes are left out.
-    """
-    from PIL import Image
-
-    found = Image.Exif()
-    found.endian, found.bigtiff = order, big
-    try:
-        found.load_from_fp(io.BytesIO(data), at)
-        exif = _tiff_exif(found)
-    except DAMAGES:
-        exif = None
-    return _within_limits({"icc": icc, "exif": exif, "xmp": xmp})
-
-
-def _within_limits(blocks: Mapping[str, bytes | None]) -> Metadata:
-    return Metadata(**{k: v for k, v in blocks.items() if isinstance(v, bytes) and 0 < len(v) <= MAX_SECTION})
-
-
-def of(image: "Image.Image") -> Metadata:
-    """What Pillow knows of a picture; EXIF as it is in the file, orientation included.
-
-    A TIFF file's EXIF is the file itself: of that there is what `of_tiff` finds. A block longer than 2^26 bytes is left
-    out, and so is the profile of CMYK and LAB, which has had its use when they become sRGB.
-    """
-    from PIL import Image
-
-    exif = image.info.get("exif")
-    if not exif and (image.format == "TIFF" or "Raw profile type exif" in image.info):
-        try:
-            exif = _tiff_exif(Image.Image.getexif(image))  # PNG's own decodes the pixels first
-        except DAMAGES:
-            exif = None
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    xmp = xmp.encode() if isinstance(xmp, str) else xmp
-    exif = exif.removeprefix(EXIF_PREFIX) if isinstance(exif, bytes) else None
-    icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
-    return _within_limits({"icc": icc, "exif": exif, "xmp": xmp})
 
 
 def as_info(metadata: Metadata) -> dict[str, bytes]:
@@ -123,8 +59,24 @@ def as_info(metadata: Metadata) -> dict[str, bytes]:
     return {k: v for k, v in info.items() if v}
 
 
-def _orientation_at(exif: bytes) -> tuple[int, Literal["little", "big"]] | None:
-    """Offset and order of the two bytes that hold the orientation; None: there are none, or the block is damaged."""
+@dataclass(frozen=True)
+class _Exif:
+    """Where things lie in a TIFF block. What is damaged is not there.
+
+    Args:
+        order: of its bytes.
+        orientations: offset and length of each number that says how the picture lies; the first one counts.
+        link: offset of the four bytes that name the second directory, which is the thumbnail's; None: there are none.
+        thumbnail: ranges of bytes, from and to, of that directory and of the picture in it.
+    """
+
+    order: Literal["little", "big"]
+    orientations: list[tuple[int, int]]
+    link: int | None
+    thumbnail: list[tuple[int, int]]
+
+
+def _parsed(exif: bytes) -> _Exif | None:
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
     if order is None:
         return None
@@ -132,28 +84,62 @@ def _orientation_at(exif: bytes) -> tuple[int, Literal["little", "big"]] | None:
     def number(at: int, size: int) -> int:
         return int.from_bytes(exif[at : at + size], order)
 
-    start = number(4, 4)
-    for at in range(start + 2, min(start + 2 + 12 * number(start, 2), len(exif) - 11), 12):
-        if number(at, 2) == _ORIENTATION and (number(at + 2, 2), number(at + 4, 4)) == (3, 1):  # one SHORT
-            return at + 8, order
-    return None
+    def entries(start: int) -> range:
+        return range(start + 2, min(start + 2 + 12 * number(start, 2), len(exif) - 11), 12)
+
+    def value(at: int) -> int | None:
+        """Of an entry with one number."""
+        size = _SIZES.get(number(at + 2, 2))
+        return number(at + 8, size) if size and number(at + 4, 4) == 1 else None
+
+    first = number(4, 4)
+    found = [
+        (at + 8, _SIZES[number(at + 2, 2)])
+        for at in entries(first)
+        if number(at, 2) == _ORIENTATION and value(at) is not None
+    ]
+    link = first + 2 + 12 * number(first, 2)
+    second = number(link, 4) if link + 4 <= len(exif) else 0
+    if not 8 <= second < len(exif):
+        return _Exif(order, found, None, [])
+    tags = {number(at, 2): value(at) for at in entries(second)}
+    ranges = [(second, second + 2 + 12 * len(entries(second)) + 4)]
+    for start, length in ((_JPEG_START, _JPEG_LENGTH), (_STRIP_START, _STRIP_LENGTH)):
+        if tags.get(start) and tags.get(length):
+            ranges.append((tags[start], tags[start] + tags[length]))
+    # One that is damaged may name what is not its own.
+    apart = [(start, min(end, len(exif))) for start, end in ranges if start >= link + 4 or 8 <= start < end <= first]
+    return _Exif(order, found, link, [(start, end) for start, end in apart if start < end])
 
 
 def orientation(metadata: Metadata) -> int:
     """1..8 as EXIF or, without it, XMP has it; 1 where neither says, or what says so is damaged."""
-    if metadata.exif and (found := _orientation_at(metadata.exif)):
-        value = int.from_bytes(metadata.exif[found[0] : found[0] + 2], found[1])
+    if metadata.exif and (found := _parsed(metadata.exif)) and found.orientations:
+        at, size = found.orientations[0]
+        value = int.from_bytes(metadata.exif[at : at + size], found.order)
         return value if 1 <= value <= 8 else 1
     match = _XMP_ORIENTATION.search(metadata.xmp or b"")
     return int(match[2]) if match else 1
 
 
 def reset_orientation(metadata: Metadata) -> Metadata:
-    """The same for pixels to which the orientation was applied: set to 1 in EXIF and XMP, nothing else is touched."""
+    """The same for pixels to which the orientation was applied: set to 1 in EXIF and XMP.
+
+    If it was not 1, EXIF's thumbnail, which still lies on its side, is taken out. Nothing else is touched.
+    """
     exif, xmp = metadata.exif, metadata.xmp
-    if exif and (found := _orientation_at(exif)):
-        at, order = found
-        exif = exif[:at] + (1).to_bytes(2, order) + exif[at + 2 :]
+    if exif and (found := _parsed(exif)):
+        block = bytearray(exif)
+        if orientation(metadata) != 1 and found.link is not None:
+            block[found.link : found.link + 4] = bytes(4)
+            left = len(block)
+            for start, end in sorted(found.thumbnail, reverse=True):
+                block[start:end] = bytes(end - start)
+                left = start if end == left else left
+            del block[left:]
+        for at, size in found.orientations:
+            block[at : at + size] = (1).to_bytes(size, found.order)
+        exif = bytes(block)
     if xmp:
         xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
     return replace(metadata, exif=exif, xmp=xmp)

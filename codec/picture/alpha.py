@@ -1,14 +1,12 @@
 """The alpha channel: a picture of its own for each tile; opaque tiles cost nothing. FORMAT §2."""
 
-import io
-
 import numpy as np
-from PIL import Image
 
 from ..container.format import Header, Tile
 from ..errors import CorruptError
-from . import png
+from . import png_samples
 from .embedded import open_still, write_png, write_webp
+from .opening import opened_as
 
 
 def encode(alpha: np.ndarray, tiles: list[Tile], quality: int) -> list[bytes]:
@@ -46,8 +44,7 @@ def _lossless(samples: np.ndarray) -> bytes:
 
 
 def _alpha_of(webp: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(webp)) as image:
-        return np.asarray(image.convert("RGBA"))[..., 3]
+    return np.asarray(opened_as("WebP", webp).convert("RGBA"))[..., 3]
 
 
 def _decode_tile(payload: memoryview, tile: Tile, depth: int) -> np.ndarray:
@@ -59,7 +56,7 @@ def _decode_tile(payload: memoryview, tile: Tile, depth: int) -> np.ndarray:
         raise CorruptError(f"a picture of mode {image.mode}, which is no alpha channel of {depth} bits")
     try:
         if depth == 16:
-            png.sample_stream(data)  # raises, where Pillow fills what is missing
+            png_samples.sample_stream(data)  # raises, where Pillow fills what is missing
             return np.asarray(image).astype(np.uint16)
         return np.asarray(image.convert("RGBA").getchannel("A"))  # one without an alpha channel is opaque
     except MemoryError:

@@ -4,34 +4,16 @@ import io
 from collections.abc import Collection
 
 import numpy as np
-from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import Image
 
 from ..container.format import STORED_KINDS, stored_kind
-from ..container.metadata import Metadata, of
+from ..container.metadata import Metadata
 from ..errors import CorruptError
-from . import jpeg, png, samples16
+from . import carried, jpeg_blocks, samples16
+from .opening import opened_as, webp_size
 
-# The readers themselves, not Image.open: it would look for other formats, and warn of large ones.
-_READERS = {
-    "PNG": PngImagePlugin.PngImageFile,
-    "WebP": WebPImagePlugin.WebPImageFile,
-    "JPEG": JpegImagePlugin.JpegImageFile,
-}
 _MAX_WEBP_SIDE = 16383
 _MAX_WEBP_AREA = 1 << 25  # libwebp takes 27 bytes a pixel: here 900 MB
-
-
-def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height as a WebP file's first chunk has them: libwebp would allocate them before Pillow tells them."""
-    kind, body = data[12:16], data[20:30]
-    if data[8:12] != b"WEBP" or len(body) < 10:
-        return None
-    if kind == b"VP8X":
-        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
-    if kind == b"VP8L":
-        bits = int.from_bytes(body[1:5], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
 # Scans of a progressive JPEG, each of which may cost a walk over the whole picture and take 16 bytes. 10 are common.
@@ -47,16 +29,16 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
     kind = stored_kind(data)
     if kind not in kinds:
         raise CorruptError(f"a payload that is no {' or '.join(kinds)} picture")
-    if kind == "WebP" and _webp_size(data) not in sizes:
-        raise CorruptError(f"a WebP picture of {_webp_size(data)} pixels: expected {' or '.join(map(str, sizes))}")
+    if kind == "WebP" and webp_size(data) not in sizes:
+        raise CorruptError(f"a WebP picture of {webp_size(data)} pixels: expected {' or '.join(map(str, sizes))}")
     if kind == "JPEG":
-        found = jpeg.markers(data)
-        if len(found.scans) > MAX_SCANS:
-            raise CorruptError(f"a JPEG picture of {len(found.scans)} scans: at most {MAX_SCANS} are allowed")
+        found = jpeg_blocks.scans(data)
+        if len(found.places) > MAX_SCANS:
+            raise CorruptError(f"a JPEG picture of {len(found.places)} scans: at most {MAX_SCANS} are allowed")
         if not found.ended:
             raise CorruptError("a JPEG picture without its end marker")
     try:
-        image = _READERS[kind](io.BytesIO(data))
+        image = opened_as(kind, data)
         n_frames = getattr(image, "n_frames", 1)
     except MemoryError:
         raise
@@ -75,9 +57,7 @@ def read_metadata(data: bytes, sizes: Collection[tuple[int, int]]) -> Metadata:
     Raises:
         CorruptError: as `open_still`.
     """
-    if stored_kind(data) == "PNG":
-        data = png.without_samples(data)
-    return of(open_still(data, STORED_KINDS, sizes))
+    return carried.of(open_still(data, STORED_KINDS, sizes))
 
 
 def write_png(samples: np.ndarray) -> bytes:

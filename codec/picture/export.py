@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..container.metadata import DAMAGES, Metadata, as_info
 from ..io import OutputError
+from . import extended_xmp
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +16,13 @@ NPY = "NPY"
 WITH_ALPHA = {"PNG": ".png", "WEBP": ".webp", "AVIF": ".avif", "TIFF": ".tif", "TGA": ".tga", NPY: ".npy"}
 DEEP_GRAY = {"PNG": ".png", "TIFF": ".tif", NPY: ".npy"}
 DEEP_COLOUR = {"PNG": ".png", NPY: ".npy"}
-LOSSY = {"JPEG", "WEBP", "AVIF"}
+# Whose samples are those of the picture, as Pillow writes them. A test tries all that it can write.
+EXACT = {
+    **{"PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", NPY: ".npy", "BMP": ".bmp", "DIB": ".dib", "PPM": ".ppm"},
+    **{"TGA": ".tga", "QOI": ".qoi", "JPEG2000": ".jp2", "PCX": ".pcx", "SGI": ".sgi", "DDS": ".dds", "IM": ".im"},
+}
+# Who asks for these knows that they are near to it.
+LOSSY = {"JPEG": ".jpg", "WEBP": ".webp", "AVIF": ".avif"}
 XMP_TAG = 700
 # What an EXIF block may say of the samples of the TIFF file it came from, which are not this one's (TIFF 6.0).
 _LAYOUT_TAGS = {*range(254, 267), *range(273, 282), 284, 317, *range(320, 326), *range(338, 342), *range(512, 522)}
@@ -32,33 +39,45 @@ def kind_of(path: Path | None) -> str:
     return kind
 
 
-def check(kind: str, gray: bool, alpha: bool, depth: int) -> Literal["pil", "numpy"]:
+def check(kind: str, gray: bool, alpha: bool, depth: int, exact: bool) -> Literal["pil", "numpy"]:
     """What `codec.decode` has to give for a file of this kind.
 
+    Args:
+        exact: the picture was kept exactly, and is to stay so. JPEG is written all the same, which never is exact.
+
     Raises:
-        OutputError: it cannot hold the picture, and would drop its alpha channel or half its bits.
+        OutputError: it cannot hold the picture, and would drop its alpha channel or half its bits, or change it.
     """
     if alpha and kind not in WITH_ALPHA:
-        raise OutputError(f"{kind} has no alpha channel, and the picture has one; {_try(WITH_ALPHA)}")
+        but = "AVIF" if exact else ""
+        raise OutputError(
+            f"{kind} is written without an alpha channel, and the picture has one; {_try(WITH_ALPHA, but)}"
+        )
     deep_colour = depth == 16 and (alpha or not gray)
     able = DEEP_COLOUR if deep_colour else DEEP_GRAY
     if depth == 16 and kind not in able:
         what = "16-bit colour" if deep_colour else "16 bits a sample"
         raise OutputError(f"{what} cannot be written as {kind}; {_try(able)}, or --depth 8")
+    if kind not in {*EXACT, *LOSSY}:
+        most = {k: EXACT[k] for k in ("PNG", "WEBP", "TIFF", NPY)}
+        raise OutputError(f"{kind} would change the picture, its size or its colours; {_try(most)}, or .jpg")
+    if kind == "AVIF" and exact:
+        raise OutputError(f"AVIF would change the picture, which was kept exactly; {_try(WITH_ALPHA, but=kind)}")
     return "numpy" if deep_colour or kind == NPY else "pil"
 
 
-def _try(kinds: dict[str, str]) -> str:
-    *most, last = kinds.values()
+def _try(kinds: dict[str, str], but: str = "") -> str:
+    *most, last = (suffix for kind, suffix in kinds.items() if kind != but)
     return f"try {', '.join(most)} or {last}"
 
 
-def encoded(picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata) -> bytes:
+def encoded(picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata, exact: bool) -> bytes:
     """The file.
 
     Args:
         picture: as `codec.decode` gives it, of the output that `check` asked for.
         metadata: written if the kind has a place for it.
+        exact: as of `check`; WebP then keeps every sample, and takes more bytes.
 
     Raises:
         OutputError: JPEG, WebP and others have limits of their own; or the EXIF block is damaged, and the kind one for
@@ -77,15 +96,21 @@ def encoded(picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata) 
 
         return samples16.write_png(picture, metadata)
     picture.info = {}  # what some savers take from it unasked is what `metadata` may leave out
-    lossy = {"quality": 95} if kind in LOSSY else {}
     try:
-        picture.save(buffer, kind, **lossy, **_metadata_options(kind, metadata))
+        picture.save(buffer, kind, **_quality_options(kind, exact), **_metadata_options(kind, metadata))
     except (OSError, *DAMAGES) as e:
         damaged = metadata.exif and not isinstance(e, (OSError, ValueError))  # as which Pillow tells its kinds' limits
         fault = "too long" if "too long" in str(e) else "damaged" if damaged else None
         hint = f"; --metadata none leaves out what may be {fault}" if fault else ""
         raise OutputError(f"cannot write a picture of {picture.width}x{picture.height} as {kind}: {e}{hint}") from e
     return buffer.getvalue()
+
+
+def _quality_options(kind: str, exact: bool) -> dict:
+    if kind == "WEBP" and exact:
+        return {"lossless": True, "exact": True}
+    # Of QOI Pillow says without being asked that its light is linear.
+    return {"quality": 95} if kind in LOSSY else {"colorspace": "sRGB"} if kind == "QOI" else {}
 
 
 def _metadata_options(kind: str, metadata: Metadata) -> dict:
@@ -108,6 +133,8 @@ def _metadata_options(kind: str, metadata: Metadata) -> dict:
             tags[XMP_TAG] = xmp
         if tags:
             options["exif"] = tags
+    elif kind == "JPEG" and xmp:
+        options["xmp"], options["extra"] = extended_xmp.split(xmp)
     elif xmp:
         options["xmp"] = xmp
     return options

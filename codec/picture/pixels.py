@@ -2,17 +2,28 @@
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, TgaImagePlugin, TiffImagePlugin
+from PIL import (
+    Image,
+    ImageCms,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TgaImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+)
 
 from ..container.format import DEFAULT_MAX_PIXELS, Header, Tile, check_size
 from ..container.metadata import NONE, Metadata, as_info, orientation, reset_orientation
-from ..container.metadata import of as metadata_of
-from . import jpeg, png, samples16, tga, tiff
+from . import carried, file_colour, jpeg_blocks, png_info, png_samples, samples16, tga, tiff
+from .opening import opened
 from .sample_bits import whole_range
+from .tiff_directory import is_tiff
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,11 +85,11 @@ def _loaded(image: Image.Image) -> Image.Image:
     if getattr(image, "tile", None):  # not read yet
         if isinstance(image, PngImagePlugin.PngImageFile):
             data = _file_of(image)
-            png.sample_stream(data)
-            if (key := png.transparent(data)) is not None:
+            png_samples.sample_stream(data)
+            if (key := png_samples.transparent(data)) is not None:
                 image.info["transparency"] = key  # Pillow's is on the scale of the file, and its samples are not
         elif isinstance(image, JpegImagePlugin.JpegImageFile):
-            return jpeg.loaded(image, _file_of(image))
+            return jpeg_blocks.loaded(image, _file_of(image))
         elif isinstance(image, TgaImagePlugin.TgaImageFile):
             data = _file_of(image)
             image.load()
@@ -182,10 +193,10 @@ def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tup
         LimitError, ValueError: as `to_pixels`, also for whatever Pillow raises about a damaged file.
     """
     unread = bool(getattr(image, "tile", None))
-    try:
+    with _told():
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             if unread:
-                return read_tiff(_file_of(image), max_pixels)
+                return _read_tiff(_file_of(image), max_pixels)
             tiff.check_loaded(image)
         check_size(*image.size, max_pixels)
         # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation; those of TIFF
@@ -195,32 +206,55 @@ def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tup
                 f"an animation of {image.n_frames} frames, or as many pages or layers: only single pictures can be "
                 "encoded"
             )
-        if unread and isinstance(image, PngImagePlugin.PngImageFile) and samples16.is_deep(_file_of(image)):
-            return samples16.read(_file_of(image))
+        file_colour.note(image)
+        if unread and isinstance(image, PngImagePlugin.PngImageFile) and samples16.is_deep(data := _file_of(image)):
+            for key, value in png_info.info(data).items():  # what lies behind the pixels Pillow has not read
+                image.info.setdefault(key, value)
+            samples = samples16.read(data)
+            return samples, carried.of(image, gray=samples.shape[2] == 2)  # which Pillow calls RGBA
         image = _loaded(image)
-        return _samples(image), metadata_of(image)  # after loading: PNG has it at the end
-    except (ValueError, MemoryError):
-        raise
-    except Exception as e:  # Pillow's readers raise all kinds: struct.error, SyntaxError, OverflowError ..
-        raise ValueError(f"cannot read the picture: {e}") from e
+        return _samples(image), carried.of(image)  # after loading: PNG has it at the end
 
 
-def read_tiff(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple[np.ndarray, Metadata]:
-    """The same of a TIFF file, also of one that Pillow does not open."""
-    try:
+def read_file(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple[np.ndarray, Metadata]:
+    """The same of a file of any kind that Pillow reads, or of a TIFF file that it does not.
+
+    Raises:
+        UnidentifiedImageError: no reader knows it.
+        LimitError, ValueError: as `read`.
+    """
+    if is_tiff(data):
+        return _read_tiff(data, max_pixels)
+    with _told():
+        image = opened(data, max_pixels)
+    return read(image, max_pixels)
+
+
+def _read_tiff(data: bytes, max_pixels: int | None) -> tuple[np.ndarray, Metadata]:
+    with _told():
         picture, metadata = tiff.read(data, max_pixels)
-        if not isinstance(picture, Image.Image):
-            return picture, metadata
-        return _samples(picture), replace(metadata, icc=None) if picture.mode in PROFILED else metadata
-    except (ValueError, MemoryError):
+        return _samples(picture) if isinstance(picture, Image.Image) else picture, metadata
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """As ValueError what Pillow's readers raise for damaged files: struct.error, SyntaxError, OverflowError .."""
+    try:
+        yield
+    except (ValueError, MemoryError, UnidentifiedImageError):
         raise
-    except Exception as e:  # as above
+    except Exception as e:
         raise ValueError(f"cannot read the picture: {e}") from e
 
 
 def upright(samples: np.ndarray, metadata: Metadata) -> Pixels:
     """What `read` gives, with the orientation that the metadata name applied and set to 1."""
     return _split(_turned(samples, orientation(metadata)), reset_orientation(metadata))
+
+
+def of_file(data: bytes) -> Pixels:
+    """The picture of a file. Raises what `read_file` does."""
+    return upright(*read_file(data))
 
 
 def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
@@ -230,10 +264,11 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
         image: one of
             PIL image: 1, L, LA, I;16, I (samples 0..65535), P, PA, RGB, RGBA, and to sRGB: CMYK (by its profile if it
             has one, which is then dropped), YCbCr, HSV, LAB. Premultiplied alpha is divided out. EXIF's or XMP's
-            orientation is applied to the pixels and set to 1. PNG and TIFF files should be opened but not yet loaded:
-            in loading Pillow halves colour of 16 bits, and overlooks most of what a TIFF file says that its samples
-            mean (`codec.picture.tiff`). From JPEG 2000 and AVIF files of more than 8 bits Pillow gives 8, and 8 are
-            kept.
+            orientation is applied to the pixels and set to 1. What a file says of its colour without a profile becomes
+            one (`carried.of`), of cICP and nclx as long as it is opened and not yet loaded. PNG and TIFF files should
+            be opened but not yet loaded: in loading Pillow halves colour of 16 bits, and overlooks most of what a TIFF
+            file says that its samples mean (`codec.picture.tiff`). From JPEG 2000 and AVIF files of more than 8 bits
+            Pillow gives 8, and 8 are kept.
             numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4]; and the same of any other library whose arrays numpy can
             read, by `__array__` or DLPack.
             torch uint8 or uint16 [1|2|3|4, H, W]; of one on a GPU the samples are copied to the CPU.

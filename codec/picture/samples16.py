@@ -4,49 +4,46 @@ Pillow decodes the others to 8 bits, keeping each sample's high byte. Its unpack
 bytes; the other one of the pair keeps the low byte. So a file that is decoded twice comes in whole.
 """
 
-import io
 import struct
 import zlib
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from ..container.metadata import NONE, Metadata, of
-from . import png
+from ..container.metadata import NONE, Metadata
+from . import png_chunks, png_samples
 
 
 def is_deep(data: bytes) -> bool:
     """Whether a PNG file has 16 bits in several channels."""
-    head = png.head(data)
-    return head.depth == 16 and head.colour_type != png.GRAY
+    head = png_samples.head(data)
+    return head.depth == 16 and head.colour_type != png_samples.GRAY
 
 
-def read(data: bytes) -> tuple[np.ndarray, Metadata]:
-    """Samples, uint16 [H, W, 2|3|4] with alpha last, and metadata of a PNG file for which is_deep.
+def read(data: bytes) -> np.ndarray:
+    """Samples, uint16 [H, W, 2|3|4] with alpha last, of a PNG file for which is_deep.
 
     Raises:
         ValueError: samples are missing.
         Exception: whatever Pillow raises for a damaged file.
     """
-    head, stream = png.head(data), png.sample_stream(data)
+    head, stream = png_samples.head(data), png_samples.sample_stream(data)
 
     def decoded(mode: str, rawmode: str) -> np.ndarray:
         # Pillow's decoder of PNG's filters and passes, and one of its unpackers.
         picture = Image.frombytes(mode, (head.width, head.height), stream, "zip", rawmode, int(head.interlaced))
         return np.asarray(picture)
 
-    with PngImagePlugin.PngImageFile(io.BytesIO(png.without_samples(data))) as rest:
-        metadata = of(rest)
-    if head.colour_type == png.GRAY_ALPHA:  # four bytes a pixel, just as RGBA
-        return decoded("RGBA", "RGBA").view(">u2").astype(np.uint16), metadata
-    mode = "RGB" if head.colour_type == png.RGB else "RGBA"
+    if head.colour_type == png_samples.GRAY_ALPHA:  # four bytes a pixel, just as RGBA
+        return decoded("RGBA", "RGBA").view(">u2").astype(np.uint16)
+    mode = "RGB" if head.colour_type == png_samples.RGB else "RGBA"
     samples = decoded(mode, f"{mode};16B").astype(np.uint16)
     samples <<= 8
     samples |= decoded(mode, f"{mode};16L")
-    if (key := png.transparent(data)) is not None:
+    if (key := png_samples.transparent(data)) is not None:
         opaque = (samples != np.array(key, np.uint16)).any(2, keepdims=True)
         samples = np.concatenate([samples, opaque * np.uint16(65535)], 2)
-    return samples, metadata
+    return samples
 
 
 # ------------------------------------------------------------------ writing
@@ -84,11 +81,14 @@ def write_png(samples: np.ndarray, metadata: Metadata = NONE) -> bytes:
         image_data += body.compress(filtered[(top - first) * (rows.shape[1] + 1) :])
     image_data += body.flush()
     colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    parts = [png.SIGNATURE, png.chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))]
+    parts = [
+        png_chunks.SIGNATURE,
+        png_chunks.chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)),
+    ]
     if metadata.icc:
-        parts.append(png.chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
+        parts.append(png_chunks.chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.exif:
-        parts.append(png.chunk(b"eXIf", metadata.exif))
+        parts.append(png_chunks.chunk(b"eXIf", metadata.exif))
     if metadata.xmp:
-        parts.append(png.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
-    return b"".join([*parts, png.chunk(b"IDAT", bytes(image_data)), png.IEND])
+        parts.append(png_chunks.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
+    return b"".join([*parts, png_chunks.chunk(b"IDAT", bytes(image_data)), png_chunks.IEND])

@@ -3,8 +3,7 @@
 Pillow is asked for what it knows well: compressed bytes, JPEG and fax, Lab and YCbCr. What it makes of other samples
 depends on fields that it does not look at, so that they are given their meaning here. A field that changes what a
 sample means is followed, or the file is refused by the field's name. Not followed, as by other readers, are
-GrayResponseCurve, the statistics MinSampleValue and MaxSampleValue, and what tells of colour beside a profile:
-TransferFunction, WhitePoint and PrimaryChromaticities.
+GrayResponseCurve and the statistics MinSampleValue and MaxSampleValue.
 """
 
 import io
@@ -16,7 +15,8 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from ..container.format import check_size
-from ..container.metadata import Metadata, of_tiff
+from ..container.metadata import Metadata
+from . import carried, file_colour
 from .sample_bits import whole_range
 from .tiff_directory import HEIGHT, PHOTOMETRIC, WIDTH, Directory, picture_directory
 
@@ -167,7 +167,7 @@ def read(data: bytes, max_pixels: int | None) -> tuple[Image.Image | np.ndarray,
     """
     directory = picture_directory(data)
     layout = _layout(directory, max_pixels)
-    metadata = of_tiff(data, directory.at, directory.order, directory.big, directory.raw(ICC), directory.raw(XMP))
+    metadata = carried.of_tiff(directory, _profile(layout), directory.raw(XMP))
     if layout.compression not in OF_BYTES or layout.photometric in (YCBCR, LAB):
         return _by_pillow(layout), metadata
     if layout.photometric == PALETTE:
@@ -175,9 +175,26 @@ def read(data: bytes, max_pixels: int | None) -> tuple[Image.Image | np.ndarray,
     samples = _raw(layout, in_range=True)
     if layout.photometric == CMYK:
         picture = Image.frombuffer("CMYK", (layout.width, layout.height), samples, "raw", "CMYK", 0, 1)
-        picture.info["icc_profile"] = metadata.icc
+        picture.info["icc_profile"] = directory.raw(ICC)
         return picture, metadata
     return _straight(samples) if layout.alpha == "premultiplied" else samples, metadata
+
+
+def _profile(layout: _Layout) -> bytes | None:
+    """What says how the samples look; none of CMYK and LAB, which become sRGB by their own."""
+    if layout.photometric in (CMYK, LAB):
+        return None
+    info = file_colour.of_tiff(layout.directory, layout.bits, layout.photometric == GRAY_INVERTED)
+    info["icc_profile"] = layout.directory.raw(ICC)
+    return carried.profile(info, gray=layout.photometric in (GRAY_INVERTED, GRAY), cicp_first=False)
+
+
+def _loaded(file: io.BytesIO) -> Image.Image:
+    """A file as Pillow reads it, which looks at Image.MAX_IMAGE_PIXELS unless it is given the memory for its pixels."""
+    picture = TiffImagePlugin.TiffImageFile(file)
+    picture.im = Image.new(picture.mode, getattr(picture, "_tile_size", picture.size)).im
+    picture.load()
+    return picture
 
 
 def check_loaded(image: TiffImagePlugin.TiffImageFile) -> None:
@@ -218,9 +235,7 @@ def _by_pillow(layout: _Layout) -> Image.Image:
         file.seek(entry.at)
         file.write(struct.pack(d.order + {3: "H", 4: "I"}[entry.kind], 1))
     file.seek(0)
-    picture = TiffImagePlugin.TiffImageFile(file)
-    picture.load()
-    return picture
+    return _loaded(file)
 
 
 def _raw(layout: _Layout, in_range: bool) -> np.ndarray:
@@ -323,9 +338,7 @@ def _by_libtiff(parts: list[bytes], compression: int, fill: int, rows: int, heig
         entries += struct.pack("<HHI", tag, 4, len(values)) + raw
     body[4:8] = struct.pack("<I", len(body))
     body += struct.pack("<H", len(fields)) + entries + bytes(4)
-    with TiffImagePlugin.TiffImageFile(io.BytesIO(body)) as picture:
-        picture.load()
-        return np.asarray(picture)
+    return np.asarray(_loaded(io.BytesIO(body)))
 
 
 def _values(rows: np.ndarray, layout: _Layout, width: int, inside: int) -> np.ndarray:

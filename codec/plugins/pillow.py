@@ -141,8 +141,10 @@ def _with_metadata(
     image: Image.Image, given: dict[str, "bytes | str | Image.Exif | None"]
 ) -> tuple[Image.Image, metadata.Metadata]:
     """The same pixels, lying as the metadata says that goes with them; and what of it is to be kept."""
+    from ..picture import carried
+
     blocks = {ours: _block(value) for ours, value in given.items()}
-    whole = replace(metadata.of(image), **{ours: block for ours, block in blocks.items() if block})
+    whole = replace(carried.of(image), **{ours: block for ours, block in blocks.items() if block})
     image = image._new(image.im)
     for name in ("exif", "xmp"):  # not the profile: by its own a picture becomes sRGB
         image.info.pop(name, None)

@@ -3,7 +3,6 @@
 Decoding JPEG or AVIF inside the loop is what starves a GPU; a gigapixel is only 3 GB.
 """
 
-import io
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..io import IMAGE_SUFFIXES
-from ..picture.pixels import as_rgb, to_depth, to_pixels
+from ..picture.pixels import as_rgb, of_file, to_depth
 
 
 def _encoded(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -39,8 +37,7 @@ def _encoded(path: Path) -> Iterator[tuple[str, bytes]]:
 def _decode(item: tuple[str, bytes]) -> np.ndarray | str:
     name, data = item
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.ascontiguousarray(as_rgb(to_depth(to_pixels(image).data, 8)))
+        return np.ascontiguousarray(as_rgb(to_depth(of_file(data).data, 8)))
     except Exception as e:  # Pillow's readers raise all kinds on damaged files; none may stop a training
         return f"{name}: {e}"
 

@@ -1,14 +1,14 @@
-"""What a PNG file is made of: its chunks, whether its samples are all there, and the colour it names as transparent.
+"""The samples of a PNG file: of which kind they are, whether all are there, and which colour is transparent.
 
 Pillow fills with zeros what a stream that ends early leaves out, and does not look at the checksums of samples.
 """
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from .png_chunks import chunks
+
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # colour types
 CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGB_ALPHA: 4}
 # Of the passes of an interlaced file: the first column and row, and the steps to the next (PNG specification, 8.2).
@@ -39,28 +39,12 @@ class Head:
         return total
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-IEND = chunk(b"IEND", b"")
-
-
-def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind of each chunk, and where in the file its data begin and end; the last may reach beyond the file's end."""
-    at = len(SIGNATURE)
-    while at + 8 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        yield data[at + 4 : at + 8], at + 8, at + 8 + length
-        at += 12 + length
-
-
 def head(data: bytes) -> Head:
     """Raises ValueError: there is none, or it is not one that PNG has."""
-    kind, start, end = next(chunks(data), (b"", 0, 0))
-    if kind != b"IHDR" or end - start != 13 or end > len(data):
+    first = next(chunks(data), None)
+    if first is None or first.name != b"IHDR" or len(first.data) != 13:
         raise ValueError("a PNG file that does not begin with its header")
-    width, height, depth, colour_type, compression, filters, interlaced = struct.unpack(">IIBBBBB", data[start:end])
+    width, height, depth, colour_type, compression, filters, interlaced = struct.unpack(">IIBBBBB", first.data)
     if colour_type not in CHANNELS:
         raise ValueError(f"a PNG file of colour type {colour_type}: allowed are {', '.join(map(str, CHANNELS))}")
     if compression or filters or interlaced > 1:
@@ -77,17 +61,16 @@ def sample_stream(data: bytes) -> bytes:
             capital letter that the picture cannot be shown without it, and that PNG has not.
     """
     parts = []
-    for kind, start, end in chunks(data):
-        if kind[:1].isupper() and kind not in _CRITICAL:
-            raise ValueError(
-                f"a PNG file with a chunk {kind.decode('latin-1')}, which may change what its samples mean"
-            )
-        if kind == b"IDAT":
-            if end + 4 > len(data):
-                raise ValueError(f"the PNG file is truncated: {end + 4 - len(data)} bytes of its samples are missing")
-            if zlib.crc32(data[start - 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+    for part in chunks(data):
+        if part.critical and part.name not in _CRITICAL:
+            name = part.name.decode()
+            raise ValueError(f"a PNG file with a chunk {name}, which may change what its samples mean")
+        if part.name == b"IDAT":
+            if part.missing:
+                raise ValueError(f"the PNG file is truncated: {part.missing} bytes of its samples are missing")
+            if not part.sound:
                 raise ValueError("a PNG file with samples whose checksum (that of an IDAT chunk) is wrong")
-            parts.append(data[start:end])
+            parts.append(part.data)
         elif parts:
             break  # those of one picture follow one another
     stream = b"".join(parts)
@@ -120,20 +103,11 @@ def transparent(data: bytes) -> int | tuple[int, ...] | None:
     if found.colour_type not in (GRAY, RGB):
         return None
     n, top = CHANNELS[found.colour_type], 2**found.depth - 1
-    for kind, start, end in chunks(data):
-        if kind == b"IDAT":
+    for part in chunks(data):
+        if part.name == b"IDAT":
             break
-        if kind == b"tRNS" and end - start >= 2 * n and end <= len(data):
+        if part.name == b"tRNS" and len(part.data) >= 2 * n:
             # PNG specification, 11.3.2.1: of a field's 16 bits only the sample's own count.
-            key = tuple((v & top) * (255 // top if top < 255 else 1) for v in struct.unpack_from(f">{n}H", data, start))
+            key = tuple((v & top) * (255 // top if top < 255 else 1) for v in struct.unpack_from(f">{n}H", part.data))
             return key if n > 1 else key[0]
     return None
-
-
-def without_samples(data: bytes) -> bytes:
-    """The file's other chunks, which Pillow then reads at once: else those behind the samples wait for these."""
-    parts = [data[:8]]
-    for kind, start, end in chunks(data):
-        if kind not in (b"IDAT", b"IEND") and end + 4 <= len(data):
-            parts.append(data[start - 8 : end + 4])
-    return b"".join([*parts, IEND])

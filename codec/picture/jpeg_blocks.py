@@ -1,4 +1,4 @@
-"""The markers of a JPEG file (ITU-T T.81, annex B), and whether its scans have all their blocks.
+"""Whether the scans of a JPEG file have all their blocks.
 
 libjpeg fills with gray what a scan that ends early leaves out, and Pillow does not pass its warning on.
 """
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-END = b"\xff\xd9"
-_SOS, _EOI, _DRI = 0xDA, 0xD9, 0xDD
+from .jpeg_segments import CODED, DRI, EOI, segments
+
+_END = b"\xff\xd9"
 _HUFFMAN = (0xC0, 0xC1, 0xC2)  # frames that are coded so, and that libjpeg reads: sequential, extended, progressive
-_ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a segment
-_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # within a scan; 00 is a coded 255, and D0 to D7 restart
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 # Bits that are neither all 0, with which libjpeg goes on where there are no more, nor of any pattern that blocks have.
 _OTHER_BITS = np.random.default_rng(1).integers(128, 255, 256, np.uint8).tobytes()
@@ -22,41 +21,32 @@ STRIP = 256  # rows that are compared at once
 
 
 @dataclass(frozen=True)
-class Markers:
-    """What a walk over a file's markers finds.
+class Scans:
+    """What a walk over a file's segments finds.
 
     Args:
-        scans: of each its first and its last byte and one.
+        places: of each scan's blocks, the first byte and the last one and one.
         ended: there is an end marker behind the last.
         huffman: the blocks are coded as libjpeg's filling can be told from.
         restarts: the coder starts anew after so many blocks, so that scans have restart markers.
     """
 
-    scans: list[tuple[int, int]]
+    places: list[tuple[int, int]]
     ended: bool
     huffman: bool
     restarts: bool
 
 
-def markers(data: bytes) -> Markers:
-    scans, huffman, restarts, at = [], False, False, 2
-    while (at := data.find(b"\xff", at)) >= 0 and at + 2 <= len(data):
-        marker = data[at + 1]
-        if marker == _EOI:
-            return Markers(scans, True, huffman, restarts)
-        if marker in (0x00, 0xFF) or marker in _ALONE:
-            at += 1 if marker == 0xFF else 2
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        huffman |= marker in _HUFFMAN
-        if marker == _DRI:
-            restarts = any(data[at + 4 : at + 6])
-        at += 2 + length
-        if marker == _SOS:
-            found = _MARKER.search(data, at)
-            scans.append((at, found.start() if found else len(data)))
-            at = scans[-1][1]
-    return Markers(scans, False, huffman, restarts)
+def scans(data: bytes) -> Scans:
+    places, ended, huffman, restarts = [], False, False, False
+    for segment in segments(data):
+        if segment.marker == CODED:
+            places.append((segment.start, segment.end))
+        elif segment.marker == DRI:
+            restarts = any(segment.data(data)[:2])
+        ended |= segment.marker == EOI
+        huffman |= segment.marker in _HUFFMAN
+    return Scans(places, ended, huffman, restarts)
 
 
 def loaded(picture: Image.Image, data: bytes) -> Image.Image:
@@ -73,15 +63,16 @@ def loaded(picture: Image.Image, data: bytes) -> Image.Image:
         ValueError: blocks are missing.
         Exception: whatever Pillow raises for a damaged file.
     """
-    found = markers(data)
+    found = scans(data)
     if not found.ended:
-        data += END
-        picture = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+        data += _END
+        info, picture = picture.info, JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+        picture.info = info
     picture.load()
     if not found.huffman:
         return picture
     parts, last = [], 0
-    for start, end in found.scans:
+    for start, end in found.places:
         parts.append(data[last:start])
         intervals = _RESTART.split(data[start:end]) if found.restarts else [data[start:end]]
         for i, interval in enumerate(intervals):

@@ -1,0 +1,104 @@
+"""What of a picture that Pillow has opened travels with it: profile, EXIF and XMP."""
+
+import io
+import re
+
+from PIL import Image
+
+from ..container.format import MAX_SECTION
+from ..container.metadata import DAMAGES, EXIF_PREFIX, Metadata
+from . import colour, extended_xmp
+from .png_info import raw_profile
+from .tiff_directory import Directory
+
+# Of a TIFF file, where EXIF is what the file itself is made of: the tags that tell of the picture, not of the file.
+_TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0112, 0x0131, 0x0132, 0x013B, 0x8298)
+_TIFF_BLOCKS = (0x8769, 0x8825)  # of the camera's settings, and of the place
+_RAW_PROFILE = re.compile(r"Raw profile type (\w+)")
+
+
+def of(image: Image.Image, gray: bool | None = None) -> Metadata:
+    """What Pillow knows of a picture, and `file_colour.note`; EXIF as it is in the file, orientation included.
+
+    Colour that is told in another way than by a profile becomes one, unless it is sRGB. A TIFF file's EXIF is the file
+    itself: of that there is what `of_tiff` finds. An extended XMP packet becomes a whole one. A block longer than 2^26
+    bytes is left out, and so is the profile of CMYK and LAB, which has had its use when they become sRGB.
+
+    Args:
+        gray: None: as the image's mode has it.
+    """
+    raw: dict[str, bytes] = {}
+    for key, text in image.info.items():  # of a PNG file that Pillow opened: those of ImageMagick
+        if isinstance(key, str) and isinstance(text, str) and (match := _RAW_PROFILE.fullmatch(key)):
+            raw |= raw_profile(match[1], text.encode("latin-1", "replace"))
+    exif = image.info.get("exif") or raw.get("exif")
+    if not exif and image.format == "TIFF":
+        exif = _tiff_exif(Image.Image.getexif(image))
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or raw.get("xmp")
+    xmp = xmp.encode("utf-8", "surrogateescape") if isinstance(xmp, str) else xmp
+    if isinstance(xmp, bytes):
+        xmp = extended_xmp.whole(xmp, [data for _, data in getattr(image, "applist", ())])
+    while isinstance(exif, bytes) and exif.startswith(EXIF_PREFIX):
+        exif = exif.removeprefix(EXIF_PREFIX)
+    icc = None
+    if image.mode not in ("CMYK", "LAB"):
+        gray = Image.getmodebase(image.mode) == "L" if gray is None else gray
+        icc = profile({"icc_profile": raw.get("icc_profile")} | image.info, gray, cicp_first=image.format == "PNG")
+    return _within_limits(icc, exif, xmp)
+
+
+def of_tiff(directory: Directory, icc: bytes | None, xmp: bytes) -> Metadata:
+    """What describes the picture, its camera and its place in a directory of a TIFF file, as Pillow writes it anew.
+
+    Args:
+        icc, xmp: the blocks, if there are any. Those longer than 2^26 bytes are left out.
+    """
+    found = Image.Exif()
+    found.endian, found.bigtiff = directory.order, directory.big
+    try:
+        found.load_from_fp(io.BytesIO(directory.data), directory.at)
+    except DAMAGES:
+        return _within_limits(icc, None, xmp)
+    return _within_limits(icc, _tiff_exif(found), xmp)
+
+
+def _within_limits(icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> Metadata:
+    blocks = {"icc": icc, "exif": exif, "xmp": xmp}
+    return Metadata(**{k: v for k, v in blocks.items() if isinstance(v, bytes) and 0 < len(v) <= MAX_SECTION})
+
+
+def profile(info: dict, gray: bool, cicp_first: bool) -> bytes | None:
+    """The profile, or what stands for one, of what Pillow's readers, pillow_heif's or `file_colour.note` put into info.
+
+    Args:
+        cicp_first: code points count more than a profile, as PNG has it; in HEIF and AVIF they count less.
+    """
+    icc, cicp = info.get("icc_profile") or None, info.get("cicp")
+    if cicp is None and (nclx := info.get("nclx_profile")):
+        cicp = (nclx["color_primaries"], nclx["transfer_characteristics"], 0, 1)
+    if icc is not None and not (cicp_first and cicp):
+        return icc
+    if cicp is not None and not cicp[0] == cicp[1] == 2:  # unspecified
+        try:
+            return colour.of_cicp(cicp, gray)
+        except ValueError:
+            pass  # reserved numbers say nothing; PNG's specification has one look at the next best thing
+    if icc is not None or info.get("srgb") is not None:
+        return icc
+    if info.get("curves") is not None:
+        return colour.of_curves(info["curves"], info.get("chromaticity"), gray)
+    return colour.of_gamma(info.get("gamma"), info.get("chromaticity"), gray)
+
+
+def _tiff_exif(found: Image.Exif) -> bytes | None:
+    kept = Image.Exif()
+    try:
+        for tag in _TIFF_TAGS:
+            if tag in found:
+                kept[tag] = found[tag]
+        for tag in _TIFF_BLOCKS:
+            if block := found.get_ifd(tag):
+                kept[tag] = dict(block)
+        return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
+    except DAMAGES:
+        return None

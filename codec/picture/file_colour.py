@@ -1,0 +1,162 @@
+"""What a file says of its colour and Pillow does not tell: cICP of PNG, nclx of AVIF, and others."""
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..container.format import MAX_SECTION
+from . import colour, png_info
+from .tiff_directory import Directory
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319  # fields of TIFF
+# What is not such as its format has it.
+_DAMAGES = (ArithmeticError, LookupError, TypeError, ValueError, struct.error)
+
+
+def note(image: "Image.Image") -> None:
+    """Put it into `image.info`, where it is not there yet, as long as the file is opened and not read.
+
+    As `icc_profile`; or `cicp`, four ints; or, as Pillow has them of PNG files, `gamma` and `chromaticity`; or
+    `curves`, the light for each code, float arrays.
+    """
+    reader = _READERS.get(image.format)
+    if reader is None or not getattr(image, "tile", None) or getattr(image, "fp", None) is None:
+        return
+    place = image.fp.tell()
+    try:
+        image.fp.seek(0)
+        found = reader(image)
+    except _DAMAGES:
+        return
+    finally:
+        image.fp.seek(place)
+    for key, value in found.items():
+        image.info.setdefault(key, value)
+
+
+def of_tiff(directory: Directory, bits: int, inverted: bool) -> dict:
+    """The same of a TIFF file: `chromaticity` and `curves`.
+
+    Args:
+        bits: of each sample.
+        inverted: 0 is white in the file, but not in the samples that the curves are of.
+    """
+    found = {}
+    try:
+        white, primaries = _fractions(directory, _WHITE), _fractions(directory, _PRIMARIES)
+        curve = directory.numbers(_TRANSFER)
+    except _DAMAGES:
+        return {}
+    if len(primaries) == 6:
+        found["chromaticity"] = (*(white if len(white) == 2 else colour.SRGB[:2]), *primaries)
+    if len(curve) in (1 << bits, 3 << bits):
+        curves = np.array(curve, float).reshape(-1, 1 << bits) / 65535
+        found["curves"] = list(curves[:, ::-1] if inverted else curves)
+    return found
+
+
+def _fractions(directory: Directory, tag: int) -> tuple[float, ...]:
+    numbers = directory.numbers(tag)
+    return tuple(a / b for a, b in zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _png(image: "Image.Image") -> dict:
+    return {k: v for k, v in png_info.info(image.fp.read()).items() if k == "cicp"}
+
+
+def _bmp(image: "Image.Image") -> dict:
+    data = image.fp.read(14 + 124)
+    size = int.from_bytes(data[14:18], "little")
+    if size < 108:
+        return {}
+    kind = data[70:74]
+    if kind == b"DEBM" and size >= 124:  # PROFILE_EMBEDDED
+        start, length = struct.unpack_from("<II", data, 14 + 112)
+        image.fp.seek(14 + start)
+        profile = image.fp.read(min(length, MAX_SECTION + 1))
+        return {"icc_profile": profile} if len(profile) == length else {}
+    if kind != bytes(4):  # LCS_CALIBRATED_RGB is 0; the others say sRGB, or name a file
+        return {}
+    points = np.array(struct.unpack_from("<9i", data, 74), float).reshape(3, 3) / 2**30
+    gamma = struct.unpack_from("<I", data, 110)[0] / 65536  # red's; that of green and blue is the same in all files met
+    sums = points.sum(1)
+    if not (sums > 0).all() or not gamma:
+        return {}
+    # White is not there, as the points' lengths mean nothing; and the gamma is that of the file or of the screen.
+    xy = (points / sums[:, None])[:, :2]
+    return {"chromaticity": (*colour.SRGB[:2], *map(float, xy.ravel())), "gamma": min(gamma, 1 / gamma)}
+
+
+# ------------------------------------------------------------------ boxes, of ISO/IEC 14496-12 and of JPEG 2000
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each."""
+    at = 0
+    while at + 8 <= len(data):
+        size, head = int.from_bytes(data[at : at + 4], "big"), 8
+        if size == 1:
+            size, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        elif size == 0:
+            size = len(data) - at
+        if size < head:
+            return
+        yield data[at + 4 : at + 8], data[at + head : at + size]
+        at += size
+
+
+def _child(data: bytes, *names: bytes) -> bytes:
+    for name in names:
+        data = next((content for found, content in _boxes(data) if found == name), b"")
+    return data
+
+
+def _primary_properties(meta: bytes) -> list[tuple[bytes, bytes]]:
+    """Of the picture itself, not of its thumbnail, alpha or gain map (ISO/IEC 23008-12)."""
+    wide = _child(meta, b"pitm")
+    primary = int.from_bytes(wide[4:8] if wide[:1] != b"\0" else wide[4:6], "big")
+    properties = list(_boxes(_child(meta, b"iprp", b"ipco")))
+    found = []
+    for name, table in _boxes(_child(meta, b"iprp")):
+        if name != b"ipma":
+            continue
+        id_bytes, index_bytes = 2 if table[0] == 0 else 4, 1 + (table[3] & 1)
+        at = 8
+        for _ in range(int.from_bytes(table[4:8], "big")):
+            item, count = int.from_bytes(table[at : at + id_bytes], "big"), table[at + id_bytes]
+            at += id_bytes + 1
+            if item == primary:
+                for i in range(count):
+                    index = int.from_bytes(table[at + i * index_bytes : at + (i + 1) * index_bytes], "big")
+                    index &= (0x80 << 8 * (index_bytes - 1)) - 1
+                    found += properties[index - 1 : index] if index else []
+            at += count * index_bytes
+    return found
+
+
+def _avif(image: "Image.Image") -> dict:
+    # Past the first bytes there is nothing but boxes that say nothing of colour, and the pixels.
+    meta = _child(image.fp.read(MAX_SECTION), b"meta")[4:]
+    for name, content in _primary_properties(meta):
+        if name == b"colr" and content[:4] == b"nclx":
+            # What Pillow gives is of the full range, whatever the file's is, and has no matrix any more.
+            return {"cicp": (*(min(v, 255) for v in struct.unpack_from(">HH", content, 4)), 0, 1)}
+    return {}
+
+
+def _jpeg2000(image: "Image.Image") -> dict:
+    for name, content in _boxes(_child(image.fp.read(MAX_SECTION), b"jp2h")):
+        if name == b"colr" and content[0] in (2, 3):
+            return {"icc_profile": content[3:]}
+        if name == b"colr" and content[0] == 5:
+            return {"cicp": (*(min(v, 255) for v in struct.unpack_from(">HH", content, 3)), 0, 1)}
+    return {}
+
+
+# Not QOI, whose byte for linear light the format itself calls informative, and Pillow sets in every file.
+_READERS = {"PNG": _png, "BMP": _bmp, "AVIF": _avif, "JPEG2000": _jpeg2000}
