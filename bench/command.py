@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from codec.cli.streams import complain, say
+
 from .arguments import parser
 from .cache import default_folder
 from .codecs import Codec, is_aec
@@ -138,7 +140,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     write_report(report, args.out)
     if has_plotly:
         interrupted |= not _write_page(report, [] if interrupted else pictures, conditions, rows, args)
-    print((args.out / "summary.md").read_text(encoding="utf-8"), end="")
+    say((args.out / "summary.md").read_text(encoding="utf-8").removesuffix("\n"))
     return 130 if interrupted else int(problems > 0)
 
 
@@ -202,7 +204,7 @@ def _on_the_cache(points: Sequence[Point]) -> list[str]:
 
 
 def _say(line: str) -> None:
-    print(f"aec: bench: {line}", file=sys.stderr)
+    complain(f"aec: bench: {line}")
 
 
 def _note(notes: list[str], line: str) -> None:

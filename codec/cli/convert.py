@@ -1,18 +1,20 @@
 """`aec compress` and `aec decompress`: what is done with one file, and what the options ask of the library."""
 
+import stat
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from .. import api
 from ..coding.device import resolve_device
 from ..coding.threads import cores
 from ..container import format
-from ..io import IMAGE_SUFFIXES, OutputError, read_bytes, refuse_existing, write_bytes
+from ..io import IMAGE_SUFFIXES, OutputError, permissions, read_bytes, refuse_existing, write_bytes
 from ..picture import export
 from . import runner
 from .files import open_picture
-from .jobs import Job, UsageError, expand, plan, read_list
+from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
 from .runner import Progress, Row
 
 GPU_FILES = 4  # at a time: enough to keep it busy while others are read and coded
@@ -109,8 +111,14 @@ def _facts(n_source: int, made: bytes, aec: bytes) -> dict:
 def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, networks: bool) -> int:
     jobs = _jobs(args, suffixes, suffix)
     there = {job for job in jobs if args.skip_existing and job.target is not None and job.target.exists()}
+    others = namesakes(there, suffixes)
 
     def whole(job: Job, progress: Progress) -> Row:
+        if job in others:
+            raise OutputError(
+                f"{job.target} exists already, and {others[job]} becomes that too: which of the two it holds is not "
+                "known; name another output with -o"
+            )
         if job in there:
             return Row("skipped", why=f"{job.target} exists already")
         status = job.source.stat() if job.source else None  # a name that is mistyped is told as such, whatever is there
@@ -121,13 +129,24 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
         if data is not None:
             progress(1)
             times = (status.st_atime_ns, status.st_mtime_ns) if args.preserve_mtime else None
-            write_bytes(job.target, data, args.force, times)
+            _make_folders(job)
+            write_bytes(job.target, data, args.force, times, permissions(status))
         return row
 
     left = len(jobs) - len(there)
     if args.dry_run or not left:
         return runner.run(args, jobs, whole)
     return runner.run(args, jobs, whole, min(left, _workers(args, left, networks)), networks)
+
+
+def _make_folders(job: Job) -> None:
+    """What is missing of the folders above the target, with the permissions of those above the source."""
+    if job.alike:
+        for folder, like in reversed(list(zip(job.target.parents, job.source.parents, strict=False))[: job.alike]):
+            if not folder.exists():
+                with suppress(OSError):  # `write_bytes` runs into it too, and tells
+                    folder.parent.mkdir(parents=True, exist_ok=True)
+                    folder.mkdir(permissions(like.stat()) | stat.S_IRWXU)
 
 
 def _workers(args: Namespace, left: int, networks: bool) -> int:
@@ -149,8 +168,10 @@ def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
     if args.filelist == "-" and "-" in args.inputs:
         raise UsageError("standard input cannot be both a picture and the list of --filelist")
     listed = read_list(args.filelist) if args.filelist is not None else []
-    sources = expand(args.inputs, suffixes, args.recursive)
-    sources += expand(listed, suffixes, args.recursive, literal=True)
+    sources, left_out = expand(args.inputs, suffixes, args.recursive)
+    more, also_left_out = expand(listed, suffixes, args.recursive, literal=True)
+    sources += more
+    tell_left_out(left_out + also_left_out, suffixes, args.quiet)
     several = len(sources) > 1 or any(Path(name).is_dir() for name in (*args.inputs, *listed))
     jobs = plan(sources, several, args.output, args.output_dir_mirror, suffix)
     for job in jobs:

@@ -6,26 +6,28 @@ from argparse import Namespace
 from ..coding.threads import cores
 from ..container import format
 from ..io import read_bytes
-from . import runner
-from .jobs import Job, expand
+from . import runner, streams
+from .jobs import Job, expand, tell_left_out
 from .runner import Progress, Row
 
 
 def info(args: Namespace) -> int:
     def work(job: Job, progress: Progress) -> Row:
         facts = {"file": job.name, **describe(read_bytes(job.source))}
-        if args.as_json:
-            print(json.dumps(facts))
-        else:
-            sizes = ", ".join(f"{kind} {n} bytes" for kind, n in facts["metadata"].items())
-            shown = facts | {"metadata": sizes or "none", "alpha": "yes" if facts["alpha"] else "no"}
-            print("\n".join(f"{k.replace('_', ' '):15} {v}" for k, v in shown.items() if v is not None))
-            if job is not jobs[-1]:
-                print()
-        return Row(line="checksums are right")
+        return Row(
+            line="checksums are right", text=json.dumps(facts) if args.as_json else _table(facts, job is jobs[-1])
+        )
 
     jobs = _jobs(args)
     return runner.run(args, jobs, work)
+
+
+def _table(facts: dict, last: bool) -> str:
+    """With an empty line below it, unless it is the last."""
+    sizes = ", ".join(f"{kind} {n} bytes" for kind, n in facts["metadata"].items())
+    facts = facts | {"metadata": sizes or "none", "alpha": "yes" if facts["alpha"] else "no"}
+    lines = [streams.shown(f"{k.replace('_', ' '):15} {v}") for k, v in facts.items() if v is not None]
+    return "\n".join([*lines, *([] if last else [""])])
 
 
 def describe(data: bytes) -> dict:
@@ -83,7 +85,9 @@ def _decode_all(layout: format.Layout, args: Namespace) -> None:
 
 
 def _jobs(args: Namespace) -> list[Job]:
-    return [Job(s.path, None, s.problem) for s in expand(args.inputs, {".aec"}, args.recursive)]
+    sources, left_out = expand(args.inputs, {".aec"}, args.recursive)
+    tell_left_out(left_out, {".aec"}, args.quiet)
+    return [Job(s.path, None, s.problem) for s in sources]
 
 
 def doctor(args: Namespace) -> int:
@@ -92,6 +96,6 @@ def doctor(args: Namespace) -> int:
     words = {True: "ok", False: "FAILED", None: "-"}
     codes = []
     for check in checks():
-        print(f"{words[check.ok]:8}{check.name:30} {check.detail}", flush=True)
+        streams.say(f"{words[check.ok]:8}{check.name:30} {check.detail}")
         codes.append(check.ok is False)
     return runner.EXIT_SOME_FAILED if any(codes) else 0

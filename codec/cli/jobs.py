@@ -2,11 +2,14 @@
 
 import glob
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..io import InputError, read_bytes
+from ..io import InputError, read_bytes, search
+from .streams import complain
 
 
 class UsageError(Exception):
@@ -21,20 +24,30 @@ class Source:
         path: None: standard input.
         relative: the path below the folder that was named; of a file that was named itself, its name.
         problem: why there is nothing to read; such a source fails, and the others go on.
+        in_folder: it was found in a folder that was named.
     """
 
     path: Path | None
     relative: Path
     problem: InputError | None = None
+    in_folder: bool = False
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make. None is standard input or output; `info` and `verify` make no file."""
+    """One file to make.
+
+    Args:
+        source: None: standard input.
+        target: None: standard output, or, of `info` and `verify`, no file.
+        problem: why there is nothing to do.
+        alike: how many of the folders above the target stand for those above the source.
+    """
 
     source: Path | None
     target: Path | None
     problem: InputError | None = None
+    alike: int = 0
 
     @property
     def name(self) -> str:
@@ -44,7 +57,10 @@ class Job:
 def read_list(name: str) -> list[str]:
     """The file names in a list, one a line or as `find -print0` ends them, taken literally; "-" is standard input."""
     text = read_bytes(None if name == "-" else Path(name))
-    lines = text.split(b"\0") if b"\0" in text else text.splitlines()
+    if b"\0" in text:
+        lines = text.split(b"\0")
+    else:  # nothing but these ends a line: a name may have any other character
+        lines = [line.removesuffix(b"\r") for line in text.split(b"\n")]
     return [os.fsdecode(line) for line in lines if line]
 
 
@@ -55,19 +71,24 @@ def _matches(name: str) -> list[str]:
     return sorted(glob.glob(name, recursive=True))
 
 
-def _sources(path: Path, suffixes: set[str], recursive: bool) -> list[Source]:
+def _sources(path: Path, suffixes: set[str], recursive: bool) -> tuple[list[Source], list[Path]]:
     if not path.is_dir():
-        return [Source(path, Path(path.name))]
-    found = sorted(path.rglob("*") if recursive else path.iterdir())
-    found = [p for p in found if p.suffix.lower() in suffixes and p.is_file()]
-    if not found:
+        return [Source(path, Path(path.name))], []
+    found = search(path, suffixes, recursive)
+    sources = [Source(p, p.relative_to(path), in_folder=True) for p in found.files]
+    for e in found.problems:
+        sources.append(Source(Path(e.filename), path, InputError(f"cannot be listed: {e.strerror}")))
+    if not sources:
         hint = "" if recursive else "; -r looks in the folders below it too"
-        raise InputError(f"no file ending in {', '.join(sorted(suffixes))} in this folder{hint}")
-    return [Source(p, p.relative_to(path)) for p in found]
+        problem = InputError(f"no file ending in {', '.join(sorted(suffixes))} in this folder{hint}")
+        sources.append(Source(path, path, problem))
+    return sources, found.left_out
 
 
-def expand(names: Iterable[str], suffixes: set[str], recursive: bool, literal: bool = False) -> list[Source]:
-    """All files that were meant.
+def expand(
+    names: Iterable[str], suffixes: set[str], recursive: bool, literal: bool = False
+) -> tuple[list[Source], list[Path]]:
+    """All files that were meant; and what is in the folders beside them.
 
     Args:
         names: files, folders, patterns, and "-" for standard input.
@@ -75,7 +96,7 @@ def expand(names: Iterable[str], suffixes: set[str], recursive: bool, literal: b
         recursive: folders with all that is below them.
         literal: no patterns and no standard input, as in a list of names.
     """
-    out = []
+    out, left_out = [], []
     for name in names:
         if name == "-" and not literal:
             out.append(Source(None, Path("stdin")))
@@ -84,13 +105,48 @@ def expand(names: Iterable[str], suffixes: set[str], recursive: bool, literal: b
         if not found:
             out.append(Source(Path(name), Path(name), InputError("no file matches this pattern")))
         for path in map(Path, found):
-            try:
-                out += _sources(path, suffixes, recursive)
-            except InputError as e:
-                out.append(Source(path, path, e))
-            except OSError as e:
-                out.append(Source(path, path, InputError(f"cannot be listed: {e.strerror}")))
-    return out
+            sources, others = _sources(path, suffixes, recursive)
+            out += sources
+            left_out += others
+    return out, left_out
+
+
+def tell_left_out(left_out: Iterable[Path], suffixes: set[str], quiet: bool) -> None:
+    """Say what is left out of folders, in a line: 12 .mov, 3 .heic, 1 link to a folder.
+
+    Where .aec files are meant, others are to be expected beside them. Where pictures are meant, they may be pictures too.
+    """
+
+    def kind(path: Path) -> str | None:
+        suffix = path.suffix.lower()
+        if path.is_dir():
+            return "link to a folder"
+        if suffix in suffixes:
+            return f"{suffix} that is no file"
+        return None if suffix == ".aec" or ".aec" in suffixes else suffix or "without a suffix"
+
+    counts = Counter(filter(None, map(kind, left_out)))
+    if counts and not quiet:
+        found = ", ".join(f"{n} {name}" for name, n in counts.most_common())
+        complain(f"aec: left out of the folders: {found}; name what is meant nevertheless")
+
+
+def namesakes(jobs: Iterable[Job], suffixes: set[str]) -> dict[Job, Path]:
+    """Of jobs whose target has the name of the source, another file beside the source that has this name too."""
+    folders: dict[Path, dict[str, list[Path]]] = {}
+    found = {}
+    for job in jobs:
+        if job.source is None or job.target is None or job.source.stem != job.target.stem:
+            continue
+        if (folder := job.source.parent) not in folders:
+            folders[folder] = defaultdict(list)
+            with suppress(OSError):
+                for path in folder.iterdir():
+                    if path.suffix.lower() in suffixes:
+                        folders[folder][path.stem].append(path)
+        if others := [path for path in folders[folder][job.source.stem] if path.name != job.source.name]:
+            found[job] = others[0]
+    return found
 
 
 def plan(sources: list[Source], several: bool, output: str | None, mirror: str | None, suffix: str) -> list[Job]:
@@ -115,15 +171,18 @@ def plan(sources: list[Source], several: bool, output: str | None, mirror: str |
         if source.problem:
             jobs.append(Job(source.path, None, source.problem))
             continue
+        alike = 0
         if mirror is not None:
-            target = Path(mirror) / _mirrored(source.path).with_suffix(suffix)
+            mirrored = _mirrored(source.path)
+            target, alike = Path(mirror) / mirrored.with_suffix(suffix), len(mirrored.parts) - 1
         elif into_folder:
             target = Path(output) / source.relative.with_suffix(suffix)
+            alike = len(source.relative.parts) if source.in_folder else 0
         elif output == "-" or (output is None and source.path is None):
             target = None
         else:
             target = Path(output) if output is not None else source.path.with_suffix(suffix)
-        jobs.append(Job(source.path, target))
+        jobs.append(Job(source.path, target, alike=alike))
     return _unlike(jobs)
 
 
@@ -136,18 +195,18 @@ def _mirrored(path: Path | None) -> Path:
 
 def _unlike(jobs: list[Job]) -> list[Job]:
     """The jobs, each once; of two that would write to one place the later has a problem, so that the others go on."""
-    first: dict[Path, Job] = {}
+    first: dict[str, Job] = {}
     out = []
     for job in jobs:
         if job.target is not None and job.problem is None:
-            target = job.target.resolve()
-            if job.source is not None and target == job.source.resolve():
+            target = os.path.realpath(job.target)
+            if job.source is not None and target == os.path.realpath(job.source):
                 raise UsageError(
-                    f"{job.source} would be written onto itself, for {target.suffix} is what this makes: "
+                    f"{job.source} would be written onto itself, for {job.target.suffix} is what this makes: "
                     "name other inputs, or another output with -o"
                 )
             if (other := first.setdefault(target, job)) is not job:
-                if other.source and job.source and other.source.resolve() == job.source.resolve():
+                if other.source and job.source and os.path.realpath(other.source) == os.path.realpath(job.source):
                     continue
                 problem = f"{other.name} becomes {job.target} too: name one of the two alone, with another -o"
                 job = Job(job.source, None, InputError(problem))

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from .. import api
 from ..container import format
-from . import arguments
+from ..io import OutputError
+from . import arguments, streams
 from .jobs import UsageError
 from .runner import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, FAILURES, exit_code, message
 
@@ -105,13 +106,20 @@ def version() -> str:
 
 class _Version(argparse.Action):
     def __call__(self, parser, *_):
-        print(version())
+        streams.say(version())
         parser.exit()
+
+
+class _Parser(argparse.ArgumentParser):
+    """One whose errors, which name arguments, are a line."""
+
+    def error(self, message: str):
+        super().error(streams.shown(message))
 
 
 def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("aec", description="A learned image codec.", epilog=EXAMPLES, formatter_class=raw)
+    parser = _Parser("aec", description="A learned image codec.", epilog=EXAMPLES, formatter_class=raw)
     parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and what was built in")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -413,8 +421,26 @@ def _let_threads_sleep() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """The exit code of the command with these arguments, by default the process's own."""
+    streams.occupy()
     _let_threads_sleep()
-    argv = sys.argv[1:] if argv is None else argv
+    try:
+        try:
+            code = _run(sys.argv[1:] if argv is None else argv)
+        except SystemExit as e:  # argparse's, after help, the version or a usage error
+            code = e.code
+        streams.flush()
+        return code
+    except BrokenPipeError:  # as of `aec info *.aec | head`: nothing that anyone wants to be told
+        return EXIT_OUTPUT
+    except OutputError as e:
+        streams.complain(f"aec: {e}")
+        return EXIT_OUTPUT
+    finally:
+        streams.let_go()
+
+
+def _run(argv: list[str]) -> int:
     parser = make_parser()
     if not argv:
         parser.print_help(sys.stderr)
@@ -424,25 +450,19 @@ def main(argv: list[str] | None = None) -> int:
         args.rest = rest
     elif rest:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # file names may be bytes that are no text
     if not args.debug:
         _hush_pillow()
     try:
-        code = args.run(args)
-        sys.stdout.flush()
-        return code
+        return args.run(args)
     except UsageError as e:
         args.parser.error(str(e))
-    except BrokenPipeError:  # as of `aec info *.aec | head`: nothing that anyone wants to be told
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so when it closes stdout
-        return EXIT_OUTPUT
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
-        print("aec: interrupted", file=sys.stderr)
+        streams.complain("aec: interrupted")
         return EXIT_INTERRUPTED
     except FAILURES as e:
         if args.debug:
             raise
-        print(f"aec: {message(e)}", file=sys.stderr)
+        streams.complain(f"aec: {message(e)}")
         return exit_code(e)

@@ -12,19 +12,21 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from .. import errors
 from ..coding.threads import pool_of
 from ..container.format import Header
 from ..io import InputError, OutputError
+from . import streams
 from .jobs import Job
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INPUT, EXIT_CORRUPT, EXIT_LIMIT, EXIT_MODEL, EXIT_OUTPUT = range(1, 8)
 EXIT_INTERRUPTED = 130
-# What a file or a machine can bring about (torch says RuntimeError when memory runs out). The rest is a bug of ours.
-FAILURES = (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError, RuntimeError)
+# What a file or a machine can bring about. The rest is a bug of ours. Where memory runs out, torch says RuntimeError, and
+# what is to be imported ImportError.
+FAILURES = (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError, RuntimeError, ImportError)
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class Row:
     Args:
         status: "done", "planned", or "skipped" with the reason in `why`.
         line: what -v prints, after the job's name.
+        text: what is to be on standard output.
         facts: what --json adds; the keys of `FACTS`.
     """
 
     status: str = "done"
     line: str = ""
+    text: str | None = None
     why: str | None = None
     facts: dict = field(default_factory=dict)
 
@@ -93,7 +97,7 @@ class _Report:
             from tqdm import tqdm
 
             one = {"bar_format": "{desc}: {percentage:3.0f}% {bar} {elapsed}<{remaining}", "delay": 0.5}
-            layout = {"unit": "file"} if len(jobs) > 1 else {"desc": jobs[0].name, **one}
+            layout = {"unit": "file"} if len(jobs) > 1 else {"desc": streams.shown(jobs[0].name), **one}
             self.bar = tqdm(total=len(jobs), dynamic_ncols=True, leave=len(jobs) > 1, **layout)
 
     def share(self, share: float) -> None:
@@ -101,28 +105,29 @@ class _Report:
         if self.bar is not None and len(self.jobs) == 1:
             self.bar.update(share - self.bar.n)
 
-    def say(self, line: str, stream=None) -> None:
-        """A line that the bar does not tear."""
-        stream = stream or sys.stderr
-        (self.bar.write if self.bar is not None else print)(line, file=stream)
-        stream.flush()
+    def tell(self, how: Callable[[str], None], text: str) -> None:
+        """By `streams.say` or `complain`, and not torn by the bar."""
+        with nullcontext() if self.bar is None else self.bar.external_write_mode():
+            how(text)
 
     def add(self, job: Job, result: Row | Exception, seconds: float) -> None:
         if isinstance(result, Exception):
             error = message(result, job.name)
-            self.say(f"aec: {job.name}: {error}")
+            self.tell(streams.complain, f"aec: {job.name}: {error}")
             self.codes.append(exit_code(result))
             result = Row("failed", why=error)
         elif self.args.verbose:
-            self.say(f"{job.name}: {result.line or result.why}")
+            self.tell(streams.complain, f"{job.name}: {result.line or result.why}")
         self.done += result.status == "done"
         if self.args.json:
             names = {"in": job.name if job.source else "-", "out": job.target and str(job.target)}
             facts = {key: result.facts.get(key) for key in FACTS}
             last = {"seconds": round(seconds, 4), "status": result.status, "error": result.why}
-            self.say(json.dumps(names | facts | last), sys.stdout)
+            self.tell(streams.say, json.dumps(names | facts | last))
         elif result.status == "planned":
-            self.say(f"{job.name} -> {job.target or 'standard output'}", sys.stdout)
+            self.tell(streams.say, streams.shown(f"{job.name} -> {job.target or 'standard output'}"))
+        elif result.text is not None:
+            self.tell(streams.say, result.text)
         if self.bar is not None and len(self.jobs) > 1:
             self.bar.update()
 
@@ -130,7 +135,7 @@ class _Report:
         if self.bar is not None:
             self.bar.close()
         if interrupted:
-            print(f"aec: interrupted: {self.done} of {len(self.jobs)} files done", file=sys.stderr)
+            streams.complain(f"aec: interrupted: {self.done} of {len(self.jobs)} files done")
             return EXIT_INTERRUPTED
         return 0 if not self.codes else self.codes[0] if len(self.jobs) == 1 else EXIT_SOME_FAILED
 
@@ -161,8 +166,6 @@ def run(args: Namespace, jobs: list[Job], work: Work, workers: int = 1, networks
             if job.problem:
                 raise job.problem
             result = work(job, progress)
-        except BrokenPipeError:  # whoever read what is printed has gone: no failure of this job, and the end of all
-            raise
         except FAILURES as e:
             if args.debug:
                 raise

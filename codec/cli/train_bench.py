@@ -1,16 +1,18 @@
 """`aec train`, `bench` and `compare`: for those who make models and measure them."""
 
+import functools
 import importlib
-import sys
+import operator
 from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
 
 from ..extras import need
-from ..io import InputError, OutputError, refuse_existing, write_bytes
+from ..io import InputError, OutputError, permissions, refuse_existing, write_bytes
 from . import runner
 from .jobs import Job, UsageError
 from .runner import Progress, Row
+from .streams import complain
 
 
 def train(args: Namespace) -> int:
@@ -43,7 +45,7 @@ def train(args: Namespace) -> int:
         tune=args.tune,
         shares=args.shares,
     )
-    report = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr, flush=True))
+    report = (lambda line: None) if args.quiet else complain
     holdout = Path(args.holdout) if args.holdout else None
     resume = args.resume and Path(args.resume)
 
@@ -86,7 +88,8 @@ def compare(args: Namespace) -> int:
 
     code = runner.run(args, [original], work) or runner.run(args, others, work)
     if not code:
-        write_bytes(target, comparison.page(files[0], files[1:]), args.force)
+        mode = functools.reduce(operator.and_, (permissions(job.source.stat()) for job in (original, *others)))
+        write_bytes(target, comparison.page(files[0], files[1:]), args.force, mode=mode)
     return code
 
 

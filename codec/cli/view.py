@@ -2,7 +2,6 @@
 
 import base64
 import html
-import sys
 import tempfile
 import webbrowser
 from argparse import Namespace
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING
 from .. import api
 from ..container import format
 from ..container.metadata import Metadata
-from ..io import read_bytes, write_bytes
+from ..io import permissions, read_bytes, write_bytes
 from ..picture import export
 from .files import open_picture
+from .streams import complain
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,12 +45,13 @@ def view(args: Namespace) -> int:
     page = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode())
     page = page.encode(errors="backslashreplace")  # file names may be bytes that are no text
     if args.output is not None:
-        write_bytes(None if args.output == "-" else Path(args.output), page, args.force)
+        mode = permissions(source.stat() if source else None)
+        write_bytes(None if args.output == "-" else Path(args.output), page, args.force, mode=mode)
         return 0
     path = Path(tempfile.mkdtemp(prefix="aec-view-"), "view.html")
     write_bytes(path, page, False)
     if not webbrowser.open(path.as_uri()):
-        print(f"aec: no browser to open: the page is {path}; -o writes it elsewhere", file=sys.stderr)
+        complain(f"aec: no browser to open: the page is {path}; -o writes it elsewhere")
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import api
 from ..errors import AecError
 from ..extras import need
+from ..io import search
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +37,7 @@ class AecDataset(data.Dataset):
 
     Raises:
         FileNotFoundError: the folder has no .aec file in it, or is not there.
+        OSError: it cannot be searched, or a folder in it.
         AecError, ValueError: from an item; the message names the file.
     """
 
@@ -49,7 +51,10 @@ class AecDataset(data.Dataset):
         scale: float = 1,
     ):
         if isinstance(files, (str, os.PathLike)):
-            self.paths = sorted(p for p in Path(files).rglob("*") if p.suffix.lower() == ".aec" and p.is_file())
+            found = search(Path(files), {".aec"})
+            if found.problems and Path(files).exists():
+                raise found.problems[0]
+            self.paths = found.files
             if not self.paths:
                 raise FileNotFoundError(f"{os.fspath(files)}: no file ending in .aec in this folder")
         else:

@@ -12,17 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..io import IMAGE_SUFFIXES
+from ..io import IMAGE_SUFFIXES, search
 from ..picture.pixels import as_rgb, of_file, to_depth
 
 
-def _encoded(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every image under a tar shard, a folder of shards or images (recursive), or a single image."""
+def _encoded(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
+    """Name and bytes of every image under a tar shard, a folder of shards or images (recursive), or a single image.
+
+    Of what is in a folder and cannot be read, the error stands in place of the bytes.
+    """
     if path.is_dir():
-        for p in sorted(path.rglob("*")):
-            if p.is_file() and (p.suffix.lower() in IMAGE_SUFFIXES or p.suffix == ".tar"):
+        found = search(path, {*IMAGE_SUFFIXES, ".tar"})
+        yield from ((str(e.filename), e) for e in found.problems)
+        for p in found.files:
+            try:
                 yield from _encoded(p)
-    elif path.suffix == ".tar":
+            except OSError as e:
+                yield str(p), e
+    elif path.suffix.lower() == ".tar":
         try:
             with tarfile.open(path) as tar:
                 for member in tar:
@@ -34,8 +41,10 @@ def _encoded(path: Path) -> Iterator[tuple[str, bytes]]:
         yield path.name, path.read_bytes()
 
 
-def _decode(item: tuple[str, bytes]) -> np.ndarray | str:
+def _decode(item: tuple[str, bytes | OSError]) -> np.ndarray | str:
     name, data = item
+    if isinstance(data, OSError):
+        return f"{name}: {data.strerror}"
     try:
         return np.ascontiguousarray(as_rgb(to_depth(of_file(data).data, 8)))
     except Exception as e:  # Pillow's readers raise all kinds on damaged files; none may stop a training
