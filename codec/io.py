@@ -203,7 +203,7 @@ def _publish(nameless: BinaryIO | None, part: Path, path: Path, force: bool, tim
 
 
 def _keep(path: Path, made: str) -> None:
-    """Give `made` the permissions, owner and extended attributes of the file at `path`, as far as the system lets us."""
+    """Give `made` permissions, owner and extended attributes of the file at `path`, as far as the system lets us."""
     before = path.stat()
     if hasattr(os, "chown"):
         for owner in (before.st_uid, -1):

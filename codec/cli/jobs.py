@@ -114,7 +114,7 @@ def expand(
 def tell_left_out(left_out: Iterable[Path], suffixes: set[str], quiet: bool) -> None:
     """Say what is left out of folders, in a line: 12 .mov, 3 .heic, 1 link to a folder.
 
-    Where .aec files are meant, others are to be expected beside them. Where pictures are meant, they may be pictures too.
+    Where .aec files are meant, others are to be expected beside them. Where pictures are meant, others may be pictures.
     """
 
     def kind(path: Path) -> str | None:

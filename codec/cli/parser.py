@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from typing import TextIO
 
 from .. import api
 from ..container import format
@@ -111,7 +112,13 @@ class _Version(argparse.Action):
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose errors, which name arguments, are a line."""
+    """One whose errors, which name arguments, are a line; and which tells if its help cannot be written."""
+
+    def print_help(self, file: TextIO | None = None):
+        if file is not None:
+            super().print_help(file)
+        else:
+            streams.say(self.format_help().removesuffix("\n"))
 
     def error(self, message: str):
         super().error(streams.shown(message))
@@ -429,10 +436,14 @@ def main(argv: list[str] | None = None) -> int:
             code = _run(sys.argv[1:] if argv is None else argv)
         except SystemExit as e:  # argparse's, after help, the version or a usage error
             code = e.code
-        streams.flush()
+        if not code:  # else it is told why, or was told that nothing can be written
+            streams.flush()
         return code
     except BrokenPipeError:  # as of `aec info *.aec | head`: nothing that anyone wants to be told
         return EXIT_OUTPUT
+    except KeyboardInterrupt:
+        streams.complain("aec: interrupted")
+        return EXIT_INTERRUPTED
     except OutputError as e:
         streams.complain(f"aec: {e}")
         return EXIT_OUTPUT
@@ -458,9 +469,6 @@ def _run(argv: list[str]) -> int:
         args.parser.error(str(e))
     except BrokenPipeError:
         raise
-    except KeyboardInterrupt:
-        streams.complain("aec: interrupted")
-        return EXIT_INTERRUPTED
     except FAILURES as e:
         if args.debug:
             raise

@@ -24,9 +24,10 @@ from .jobs import Job
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INPUT, EXIT_CORRUPT, EXIT_LIMIT, EXIT_MODEL, EXIT_OUTPUT = range(1, 8)
 EXIT_INTERRUPTED = 130
-# What a file or a machine can bring about. The rest is a bug of ours. Where memory runs out, torch says RuntimeError, and
-# what is to be imported ImportError.
-FAILURES = (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError, RuntimeError, ImportError)
+# What a file or a machine can bring about. The rest is a bug of ours. Where memory is short, torch says RuntimeError,
+# and what is imported only then ImportError or SystemError.
+UNLOADED = (ImportError, SystemError)
+FAILURES = (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError, RuntimeError, *UNLOADED)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def message(error: Exception, name: str | None = None) -> str:
     if isinstance(error, OSError) and error.strerror:  # str() has its number, and the name that it happened to
         about = error.filename if error.filename is not None and str(error.filename) != name else None
         return error.strerror if about is None else f"{os.fsdecode(about)}: {error.strerror}"
+    if isinstance(error, UNLOADED):  # numpy's has a page of advice before its reason
+        return f"what this needs cannot be loaded: {str(error).rstrip().rpartition(chr(10))[2]}"
     return str(error) or type(error).__name__
 
 
@@ -98,7 +101,8 @@ class _Report:
 
             one = {"bar_format": "{desc}: {percentage:3.0f}% {bar} {elapsed}<{remaining}", "delay": 0.5}
             layout = {"unit": "file"} if len(jobs) > 1 else {"desc": streams.shown(jobs[0].name), **one}
-            self.bar = tqdm(total=len(jobs), dynamic_ncols=True, leave=len(jobs) > 1, **layout)
+            file = streams.Unfailing()
+            self.bar = tqdm(total=len(jobs), file=file, dynamic_ncols=True, leave=len(jobs) > 1, **layout)
 
     def share(self, share: float) -> None:
         """Of a single job's work."""

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from ..io import OutputError
@@ -69,10 +69,23 @@ def _errors_told() -> Iterator[None]:
 
 def complain(line: str) -> None:
     """Print a line on standard error, which is not worth an error of its own where it cannot be written."""
-    try:
+    with suppress(OSError):
         print(shown(line), file=sys.stderr, flush=True)
-    except OSError:
-        pass
+
+
+class Unfailing:
+    """Standard error, as `complain` takes it."""
+
+    def __getattr__(self, name: str):
+        return getattr(sys.stderr, name)
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 def let_go() -> None:
