@@ -300,13 +300,44 @@ def test_check_size_refuses_one_too_many(width_height):
     format.check_size(65535, 4096)
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "log2"), [(16384, 16384, 0), (65535, 4096, 0), (32768, 32768, 1), (65535, 65535, 2)]
+)
+def test_tile_limit_is_exact_and_what_it_allows_is_read_soon_and_in_little_memory(width, height, log2):
+    side = 64 << log2
+    columns, rows = -(-width // side), -(-height // side)
+    assert columns * rows == 2**16
+    lengths = [b"\x05", b"\x06"] * 2**15
+    payloads = [bytes([5] * 5), bytes([6] * 6)] * 2**15
+    data = assemble(head(leb(width), leb(height), flags=log2 << 4), *payloads, lengths=lengths)
+
+    def read():
+        return format.read(data, max_pixels=None)
+
+    start = time.thread_time()
+    read_payloads = read().payloads
+    assert time.thread_time() - start < 3  # 0.2 s where nothing else runs
+    assert len(read_payloads) == 2**16 and read_payloads[-1] == payloads[-1] and read_payloads[:3] == payloads[:3]
+    with pytest.raises(IndexError):
+        read_payloads[2**16]
+    assert peak_bytes(read) < 3_000_000
+    for wider, higher in ((columns * side + 1, height), (width, rows * side + 1)):
+        if max(wider, higher) <= 65535:
+            over = head(leb(wider), leb(higher), flags=log2 << 4)
+            for parse in (format.read, format.read_header, format.read_sections):
+                with pytest.raises(LimitError, match="at most 65536 are allowed"):
+                    parse(over, *[None] * (parse is not format.read_sections))
+            with pytest.raises(LimitError):
+                format.write(Header(wider, higher, 50, ID, tile=side), [])
+
+
 @pytest.mark.parametrize("flags", [0x00, 0x10, 0x40, 0x60])
 @pytest.mark.parametrize("max_pixels", [2**28, None])
 def test_a_127_byte_bomb_is_refused_at_once_and_without_memory(flags, max_pixels):
     bomb = head(leb(65535), leb(65535), flags=flags).ljust(127, b"\xff")
 
     def refused():
-        with pytest.raises(TruncatedError if max_pixels is None else LimitError):
+        with pytest.raises(TruncatedError if max_pixels is None and flags >= 0x40 else LimitError):
             format.read(bomb, max_pixels)
 
     refused()  # what pytest itself allocates once

@@ -1,8 +1,10 @@
 """Bytes of an .aec file <-> header, metadata and payloads. The only file that knows an offset; FORMAT.md is the law."""
 
 import zlib
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
@@ -15,6 +17,7 @@ MAX_SIDE = 65535
 DEFAULT_MAX_PIXELS = 2**28
 MIN_TILE = 64
 MAX_TILE_LOG2 = 6  # tile side at most 64 << 6 = 4096
+MAX_TILES = 2**16  # of the smallest side these are 2^28 pixels; more would cost time and memory before any is decoded
 MIN_PAYLOAD = 5  # lanes byte and one lane's state: FORMAT §3
 METADATA = ("icc", "exif", "xmp")  # in the order of their bits and sections
 STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # first bytes
@@ -40,7 +43,7 @@ class Header:
     """What an .aec file says before its payloads.
 
     Args:
-        width, height: pixels, 1..65535.
+        width, height: pixels, 1..65535; together at most 2^16 tiles.
         quality: 1..100; 0 iff stored.
         model_id: first 4 bytes of the SHA-256 of the model that wrote it; zeros if stored.
         gray: one colour channel.
@@ -109,19 +112,26 @@ class Layout:
     """
 
     header: Header
-    payloads: list[memoryview]
-    alphas: list[memoryview]
+    payloads: Sequence[memoryview]
+    alphas: Sequence[memoryview]
     metadata: dict[str, Section]
     overhead_bytes: int
 
 
-class _Entry(NamedTuple):
-    """Of a table: where it lies in the file, its checksum last, and the lengths of its data inflated and not."""
+class _Parts(Sequence[memoryview]):
+    """Pieces of a file, one after the other, each made when it is asked for: there may be 2^17 of them."""
 
-    start: int
-    end: int
-    whole: int
-    length: int
+    def __init__(self, data: memoryview, starts: array):
+        self._data, self._starts = data, starts
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, i):
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        i = range(len(self))[i]
+        return self._data[self._starts[i] : self._starts[i + 1]]
 
 
 def _varint(value: int) -> bytes:
@@ -133,7 +143,7 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_varint(data: memoryview, at: int, what: str) -> tuple[int, int]:
+def _read_varint(data: memoryview, at: int, what: "str | _Name") -> tuple[int, int]:
     value = 0
     for i in range(5):
         if at + i >= len(data):
@@ -147,8 +157,9 @@ def _read_varint(data: memoryview, at: int, what: str) -> tuple[int, int]:
     raise CorruptError(f"{what} at byte {at} is longer than 5 bytes")
 
 
-def _crc(head: bytes | memoryview, entry: bytes | memoryview, data: bytes | memoryview) -> bytes:
-    return zlib.crc32(data, zlib.crc32(entry, zlib.crc32(head))).to_bytes(_CRC_BYTES, "little")
+def _crc(head: int, entry: bytes | memoryview, data: bytes | memoryview) -> bytes:
+    """Of an entry and its data, after the head, whose CRC is given."""
+    return zlib.crc32(data, zlib.crc32(entry, head)).to_bytes(_CRC_BYTES, "little")
 
 
 def _most_unpacked(packed: int) -> int:
@@ -187,6 +198,12 @@ def _check_header(header: Header) -> None:
     if header.width < 1 or header.height < 1:
         raise ValueError(f"image of {header.width}x{header.height}: both sides must be at least 1")
     check_size(header.width, header.height)
+    _check_tiles(header)
+
+
+def _check_tiles(header: Header) -> None:
+    if header.n_tiles > MAX_TILES:
+        raise LimitError(f"{header.n_tiles} tiles of side {header.tile}: at most {MAX_TILES} are allowed")
 
 
 def _head_bytes(header: Header, kinds: int) -> bytes:
@@ -241,11 +258,11 @@ def write(
         if len(payload) < MIN_PAYLOAD:
             raise ValueError(f"payload of {len(payload)} bytes: at least {MIN_PAYLOAD} are needed")
     head = _head_bytes(header, sum(1 << i for i, name in enumerate(METADATA) if name in metadata))
-    table, parts = bytearray(), []
+    table, parts, head_crc = bytearray(), [], zlib.crc32(head)
 
     def add(entry: bytes, data: bytes) -> None:
         nonlocal table
-        table += entry + _crc(head, entry, data)
+        table += entry + _crc(head_crc, entry, data)
         parts.append(data)
 
     for name in METADATA:
@@ -315,6 +332,7 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
         depth=16 if more & _DEEP else 8,
         stored=stored,
     )
+    _check_tiles(header)
     return header, kinds, at
 
 
@@ -327,26 +345,40 @@ def read_header(data: bytes | bytearray | memoryview, max_pixels: int | None = N
     return _read_head(memoryview(data).cast("B"), max_pixels)[0]
 
 
+class _Name(NamedTuple):
+    """Of an entry's field, spelled out only if there is something to say of it."""
+
+    what: str
+    kept: list[str]
+    n_tiles: int
+    i: int
+
+    def __str__(self) -> str:
+        i = self.i - len(self.kept)
+        if i < 0:
+            return f"{self.what}{self.kept[i]} metadata"
+        alpha, i = divmod(i, self.n_tiles)
+        return f"{self.what}{'the alpha of ' if alpha else ''}tile {i} of {self.n_tiles}"
+
+
 @dataclass(frozen=True)
 class _Front:
-    """What comes before the metadata and the payloads: parsed, but not yet compared with any checksum."""
+    """What comes before the metadata and the payloads: parsed, but not yet compared with any checksum.
+
+    Args:
+        head: what every checksum covers.
+        kept: of METADATA, of which there is a block; theirs are the first entries.
+        wholes: lengths of these blocks when they are inflated.
+        entries: where in the file each entry starts, and after the last where they end. Its checksum is last in each.
+        starts: the same of the data that they stand for. May reach beyond the file.
+    """
 
     head: memoryview
     header: Header
-    kept: list[str]  # of METADATA, of which there is a block; theirs are the first entries
-    entries: list[_Entry]
-    end: int
-
-    def name(self, i: int) -> str:
-        """Of an entry."""
-        return _entry_name(self.kept, self.header.n_tiles, i)
-
-
-def _entry_name(kept: list[str], n_tiles: int, i: int) -> str:
-    if i < len(kept):
-        return f"{kept[i]} metadata"
-    i -= len(kept)
-    return f"tile {i} of {n_tiles}" if i < n_tiles else f"the alpha of tile {i - n_tiles} of {n_tiles}"
+    kept: list[str]
+    wholes: list[int]
+    entries: array
+    starts: array
 
 
 def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
@@ -355,55 +387,54 @@ def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
     n_alphas = n if header.alpha and not header.stored else 0
     if (n + n_alphas) * (1 + _CRC_BYTES) > len(data) - at:
         raise TruncatedError(f"file ends at byte {len(data)}: {n} tiles cannot fit")
-    entries: list[_Entry] = []
-
-    def read_entry(least: int, packed: bool = False) -> None:
-        nonlocal at
-        start, name = at, _entry_name(kept, n, len(entries))
-        length, at = _read_varint(data, at, f"the length of {name}")
-        whole = length
-        if packed:
-            if whole > MAX_SECTION:
-                raise LimitError(f"{name} of {whole} bytes: at most {MAX_SECTION} are allowed")
-            length, at = _read_varint(data, at, f"the packed length of {name}")
-            if length > whole:
-                raise CorruptError(f"{name} of {whole} bytes, packed to {length}: must not be more")
-            if length < whole and whole > _most_unpacked(length):
-                raise LimitError(f"{name} of {whole} bytes, packed to {length}: at most {_most_unpacked(length)}")
-        if length < least:
-            raise CorruptError(f"{name} has length {length}: at least {least} is needed")
-        if at + _CRC_BYTES > len(data):
-            raise TruncatedError(f"file ends at byte {len(data)}, inside the tile table")
-        at += _CRC_BYTES
-        entries.append(_Entry(start, at, whole, length))
-
     kept = [name for i, name in enumerate(METADATA) if kinds >> i & 1]
-    for _ in kept:
-        read_entry(1, packed=True)
-    for _ in range(n):
-        read_entry(MIN_PAYLOAD)
-    for _ in range(n_alphas):
-        read_entry(0)
-    return _Front(head, header, kept, entries, at)
+    wholes, lengths, entries = [], array("Q"), array("Q", [at])
+    for i in range(len(kept) + n + n_alphas):
+        length, at = _read_varint(data, at, _Name("the length of ", kept, n, i))
+        if i < len(kept):
+            wholes.append(length)
+            length, at = _read_packed(data, at, length, kept[i])
+        least = 1 if i < len(kept) else MIN_PAYLOAD if i < len(kept) + n else 0
+        if length < least:
+            raise CorruptError(f"{_Name('', kept, n, i)} has length {length}: at least {least} is needed")
+        at += _CRC_BYTES
+        if at > len(data):
+            raise TruncatedError(f"file ends at byte {len(data)}, inside the tile table")
+        lengths.append(length)
+        entries.append(at)
+    return _Front(head, header, kept, wholes, entries, array("Q", accumulate(lengths, initial=at)))
 
 
-def _parts(front: _Front, data: memoryview, n: int) -> list[memoryview]:
-    """What the first n entries stand for, their checksums found right."""
-    parts, at = [], front.end
-    for i, e in enumerate(front.entries[:n]):
-        part = data[at : at + e.length]
-        if len(part) < e.length:
-            raise TruncatedError(f"file ends at byte {len(data)}, inside {front.name(i)}")
-        checked = e.end - _CRC_BYTES
-        if _crc(front.head, data[e.start : checked], part) != data[checked : e.end]:
-            raise CorruptError(f"checksum of {front.name(i)} does not match: the file was changed or damaged")
-        parts.append(part)
-        at += e.length
-    return parts
+def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int, int]:
+    """(packed length of a block of metadata, end of that field)."""
+    if whole > MAX_SECTION:
+        raise LimitError(f"{kind} metadata of {whole} bytes: at most {MAX_SECTION} are allowed")
+    length, at = _read_varint(data, at, f"the packed length of {kind} metadata")
+    if length > whole:
+        raise CorruptError(f"{kind} metadata of {whole} bytes, packed to {length}: must not be more")
+    if length < whole and whole > _most_unpacked(length):
+        raise LimitError(f"{kind} metadata of {whole} bytes, packed to {length}: at most {_most_unpacked(length)}")
+    return length, at
 
 
-def _sections(front: _Front, parts: list[memoryview]) -> dict[str, Section]:
-    return {name: Section(e.whole, part) for name, e, part in zip(front.kept, front.entries, parts, strict=False)}
+def _verify(front: _Front, data: memoryview, n: int) -> None:
+    """Compare the checksums of the first n entries."""
+    head = zlib.crc32(front.head)
+    for i in range(n):
+        part = data[front.starts[i] : front.starts[i + 1]]
+        if len(part) < front.starts[i + 1] - front.starts[i]:
+            raise TruncatedError(
+                f"file ends at byte {len(data)}, inside {_Name('', front.kept, front.header.n_tiles, i)}"
+            )
+        end = front.entries[i + 1]
+        if _crc(head, data[front.entries[i] : end - _CRC_BYTES], part) != data[end - _CRC_BYTES : end]:
+            name = _Name("", front.kept, front.header.n_tiles, i)
+            raise CorruptError(f"checksum of {name} does not match: the file was changed or damaged")
+
+
+def _sections(front: _Front, data: memoryview) -> dict[str, Section]:
+    parts = _Parts(data, front.starts[: len(front.kept) + 1])
+    return {name: Section(*section) for name, *section in zip(front.kept, front.wholes, parts, strict=True)}
 
 
 def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
@@ -417,7 +448,8 @@ def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
     if not _read_head(data, max_pixels=None)[1]:
         return {}  # without the tables
     front = _read_front(data, max_pixels=None)
-    return _sections(front, _parts(front, data, len(front.kept)))
+    _verify(front, data, len(front.kept))
+    return _sections(front, data)
 
 
 def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Layout:
@@ -428,11 +460,12 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_
     """
     data = memoryview(data).cast("B")
     front = _read_front(data, max_pixels)
-    total, left = sum(e.length for e in front.entries), len(data) - front.end
+    total, left = front.starts[-1] - front.starts[0], len(data) - front.starts[0]
     if total > left:
         raise TruncatedError(f"payloads of {total} bytes exceed the remaining {left}")
     if total < left:
         raise CorruptError(f"{left - total} bytes after the last payload")
-    parts = _parts(front, data, len(front.entries))
+    _verify(front, data, len(front.starts) - 1)
     k, n = len(front.kept), front.header.n_tiles
-    return Layout(front.header, parts[k : k + n], parts[k + n :], _sections(front, parts), front.end)
+    payloads, alphas = _Parts(data, front.starts[k : k + n + 1]), _Parts(data, front.starts[k + n :])
+    return Layout(front.header, payloads, alphas, _sections(front, data), front.starts[0])
