@@ -310,9 +310,13 @@ def _tensor(colours: "np.ndarray | torch.Tensor", alpha: "np.ndarray | None", de
     """[1|2|3|4, h, w], contiguous, of [h, w, C] or of a tensor [C, h, w] on the device, and of alpha [h, w]."""
     import torch
 
-    if not isinstance(colours, torch.Tensor):
-        colours = torch.from_numpy(colours).permute(2, 0, 1).contiguous().to(device)
-    return colours if alpha is None else torch.cat([colours, torch.from_numpy(alpha)[None].to(device)])
+    if isinstance(colours, torch.Tensor):
+        return colours if alpha is None else torch.cat([colours, torch.from_numpy(alpha)[None].to(device)])
+    import numpy as np
+
+    # By numpy, which needs none of the threads that torch has lost in the child of a fork.
+    channels = colours if alpha is None else np.dstack([colours, alpha])
+    return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1))).to(device)
 
 
 def _region(region: tuple[int, int, int, int], header: Header) -> Tile:

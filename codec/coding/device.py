@@ -21,7 +21,8 @@ def resolve_device(device: str) -> str:
     "auto" means a GPU only where the caller has imported torch: to import it takes longer than to decode a picture.
 
     Raises:
-        BackendError: CUDA was asked for and there is none; MissingPackageError, which is one, if torch is missing.
+        BackendError: CUDA was asked for and there is none; or not for this process, for it was forked from one that had
+            used it. MissingPackageError, which is one, if torch is missing.
         ValueError: another word.
     """
     check_device(device)
@@ -33,4 +34,10 @@ def resolve_device(device: str) -> str:
     number = int(_WORDS.fullmatch(device)[1] or 0)
     if number >= torch.cuda.device_count():
         raise BackendError(f"device {device!r}: {torch.cuda.device_count()} CUDA devices answer")
+    try:
+        torch.cuda.init()
+    except RuntimeError as e:  # torch says it of such a child
+        if device == "auto":
+            return "cpu"
+        raise BackendError(f"device {device!r}: {e}") from e
     return f"cuda:{number if ':' in device else torch.cuda.current_device()}"

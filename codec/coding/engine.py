@@ -2,7 +2,6 @@
 
 import copy
 import os
-import threading
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,10 +17,10 @@ from .decoder import latent_size, window
 from .model_config import HYPER_STRIDE, LATENT_STRIDE, Config, has_branch
 from .model_file import ModelFile
 from .refinement import Symbols
-from .threads import available
+from .threads import available, lock_across_forks
 from .tile_input import tile_input
 
-_LOADING = threading.Lock()
+_LOADING = lock_across_forks()
 
 
 def _widths(config: Config) -> dict[str, int]:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +26,7 @@ from . import rans
 from .cdf_tables import dead_zones
 from .model_config import MAX_LEVEL, TUNES, Config
 from .model_tensors import check_forms, check_integers
+from .threads import lock_across_forks
 
 MODELS = Path(__file__).parents[1] / "models"
 SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
@@ -37,7 +37,7 @@ _TYPES = {"F16": "float16", "F32": "float32", "I8": "int8", "I16": "int16", "I32
     "U8": "uint8",
     "U16": "uint16",
 }
-_LOADING = threading.Lock()
+_LOADING = lock_across_forks()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,8 @@
-"""Tiles or files at once, over threads that share the cores with those that each of them starts."""
+"""Tiles or files at once, over threads that share the cores with those that each of them starts; and what a fork does.
+
+The child of a fork has one thread, a copy of the one that forked. It misses none of csrc's and none of the pools' here,
+which live for one call. It would wait for OpenMP's, which torch has: on the processor nothing here uses them.
+"""
 
 import os
 import sys
@@ -23,6 +27,14 @@ class OrderedMap(Protocol):
     """
 
     def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]: ...
+
+
+def lock_across_forks() -> threading.Lock:
+    """A lock that a fork waits for: else the child may find it held by a thread that it does not have."""
+    lock = threading.Lock()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
 
 
 def cores() -> int:

@@ -74,4 +74,4 @@ def tile_input(pixels: Pixels, area: Tile) -> np.ndarray:
     height, width = (-(-n // LATENT_STRIDE) * LATENT_STRIDE for n in (area.height, area.width))
     if x.shape[:2] != (height, width):
         x = np.pad(x, ((0, height - x.shape[0]), (0, width - x.shape[1]), (0, 0)), mode="edge")
-    return x if x.shape[2] == 3 else np.repeat(x, 3, 2)
+    return np.ascontiguousarray(x) if x.shape[2] == 3 else np.repeat(x, 3, 2)

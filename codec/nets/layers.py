@@ -5,7 +5,6 @@ Two arithmetics share one description: the modules here compute in float for tra
 an addition is a module.
 """
 
-import threading
 from contextlib import ContextDecorator, suppress
 
 import torch
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..coding.model_config import KNOTS, TOP_LEVEL
+from ..coding.threads import lock_across_forks
 
 # Latents and every tensor inside the entropy nets are signed fixed point with 12 fractional bits in 16 bits, so they
 # saturate at +-8. The float modules saturate too: training then sees what the integers will do.
@@ -29,7 +29,7 @@ class _ExactConvolutions(ContextDecorator):
     """The settings are the process's: the first thread to come in changes them, the last to leave undoes that."""
 
     def __init__(self):
-        self.lock, self.users, self.before = threading.Lock(), 0, []
+        self.lock, self.users, self.before = lock_across_forks(), 0, []
 
     def __enter__(self):
         with self.lock:

@@ -5,7 +5,6 @@ the CPU are the engine's. Floats are made of the integers for those who ask for 
 """
 
 import os
-import threading
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..coding.decoder import Decoder
 from ..coding.model_config import Config
 from ..coding.model_file import ModelFile
 from ..coding.segment_walk import NETS, Start, starter
+from ..coding.threads import lock_across_forks
 from .integer import IntegerEntropyNet
 from .integer_analysis import IntegerAnalysis, IntegerHyperAnalysis
 from .integer_synthesis import IntegerSynthesis
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TWINS = {"analysis": IntegerAnalysis, "hyper_analysis": IntegerHyperAnalysis, "synthesis": IntegerSynthesis}
 
-_LOADING = threading.Lock()
+_LOADING = lock_across_forks()
 
 
 @dataclass(frozen=True)
