@@ -111,7 +111,7 @@ class _Report:
 
     def tell(self, how: Callable[[str], None], text: str) -> None:
         """By `streams.say` or `complain`, and not torn by the bar."""
-        with nullcontext() if self.bar is None else self.bar.external_write_mode():
+        with nullcontext() if self.bar is None else self.bar.external_write_mode(self.bar.fp):
             how(text)
 
     def add(self, job: Job, result: Row | Exception, seconds: float) -> None:
