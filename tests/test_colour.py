@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import photos
 import pytest
+import tiffs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin
@@ -14,6 +15,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 import codec
 from codec.cli.files import open_picture
 from codec.picture import carried, colour, samples16
+from codec.picture.pixels import to_numpy
 
 RGB = photos.photo(16, 24)
 P3 = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
@@ -254,6 +256,25 @@ def test_tiff_tags_of_colour_become_a_profile():
     ifd.tagtype[301] = 3
     found = tags(profile_of(saved("TIFF", tiffinfo=ifd)))
     assert np.frombuffer(found[b"gTRC"], ">u2", offset=12).tolist() == [257 * i for i in range(256)]
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("bits", [4, 8, 16])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_the_curve_of_a_gray_tiff_file_is_of_the_samples_as_they_come_out(order, big, bits, photometric):
+    values = np.arange(2**bits)[None, :300, None]
+    curve = (65535 * (np.arange(2**bits) / (2**bits - 1)) ** 3).astype(int)
+    fields = {301: (3, (curve[::-1] if photometric == 0 else curve).tolist())}
+    data = tiffs.file(tiffs.picture(values, bits, photometric, order=order, more=fields), order=order, big=big)
+    found = tags(profile_of(data))
+    assert np.array_equal(np.frombuffer(found[b"kTRC"], ">u2", offset=12), curve)
+
+
+@pytest.mark.parametrize("fields", [{318: (5, [1, 0, 1, 3])}, {319: (5, [1, 0] * 6)}, {301: (3, [7])}])
+def test_fields_of_colour_that_say_nothing_cost_no_tiff_picture(fields):
+    data = tiffs.file(tiffs.picture(RGB, 8, 2, more=fields))
+    assert profile_of(data) is None and np.array_equal(to_numpy(open_picture(data)), RGB)
 
 
 def bmp(kind: bytes, points: tuple[float, ...] = (), gamma: float = 0, profile: bytes = b"") -> bytes:

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 import codec
 from codec.cli.files import open_picture
 from codec.container.metadata import Metadata
-from codec.picture import png_info, stored
+from codec.picture import jpeg_segments, png_chunks, png_info, stored
 from codec.picture.pixels import to_numpy, to_pixels
 
 RGB = photos.photo(16, 24)
@@ -152,6 +152,29 @@ def test_cmyk_jpeg_keeps_the_segment_that_tells_of_its_colours():
     file = io.BytesIO()
     Image.fromarray(RGB).convert("CMYK").save(file, "JPEG", quality=95)
     assert np.abs(read(file.getvalue())[0].astype(int) - RGB).mean() < 5
+
+
+# ------------------------------------------------------------------ both
+
+
+@given(st.binary(max_size=80), st.integers(0, len(PNG)), st.integers(0, 40))
+def test_the_walk_over_chunks_passes_every_byte_once_whatever_the_file(junk, at, skipped):
+    data = PNG[:8] + PNG[8:at] + junk + PNG[at + skipped :]
+    parts = list(png_chunks.chunks(data))
+    passed = b"".join(part.whole for part in parts)
+    assert data[8:].startswith(passed)
+    assert len(passed) == len(data) - 8 or parts[-1].name == b"IEND"
+    assert not any(part.missing for part in parts[:-1])
+
+
+@given(st.binary(max_size=80), st.integers(2, len(JPEG)), st.integers(0, 40))
+def test_the_walk_over_segments_goes_on_and_leaves_out_only_what_is_none(junk, at, skipped):
+    data = JPEG[:at] + junk + JPEG[at + skipped :]
+    end = 2
+    for segment in jpeg_segments.segments(data):
+        assert end <= segment.start <= segment.end <= len(data)
+        assert segment.marker == jpeg_segments.CODED or data[segment.start] == 0xFF
+        end = segment.end
 
 
 # ------------------------------------------------------------------ others
