@@ -15,10 +15,10 @@ import codec
 from codec.api import EFFORTS, TILE
 from codec.coding import decoder, model_file, payloads, rans
 from codec.coding.cdf_tables import cost_bits
+from codec.coding.model_config import level_lambda
 from codec.container import format
 from codec.nets import torch_codec, torch_encoder
 from codec.nets.integer import to_fixed
-from codec.nets.model import level_lambda
 from codec.picture import fidelity
 from codec.picture.pixels import to_pixels
 from codec.picture.ssimulacra2 import ssimulacra2

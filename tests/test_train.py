@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from codec.coding import model_file
 from codec.coding.cdf_tables import INDEX_COUNT, cost_bits, dead_zones, fitted_tables, gaussian_tables
-from codec.coding.model_config import CONFIGS, Config
+from codec.coding.model_config import CONFIGS, LAMBDA_RANGE, Config, level_lambda
 from codec.errors import ModelError
 from codec.nets import torch_codec
-from codec.nets.model import LAMBDA_RANGE, Model, bits_of, level_lambda
+from codec.nets.model import Model, bits_of
 from codec.train import export
 from codec.train.loop import DECAY_FROM, WARM_UP, Options, Run, learning_rate_at, loss_of, train
 from codec.train.muon import Muon
