@@ -17,8 +17,9 @@ EXAMPLES = """examples:
   aec bench a.png b.png --codecs aec,aec+e=7,aec+model=mine.safetensors --metrics psnr
   aec bench holiday/ --codecs aec+device=cpu,aec+device=cuda
 
-Several aec are told apart by what follows a +: e (effort), model, device; their rows carry that name. A model's
-name can hold neither a comma nor a plus. What was measured is kept: after Ctrl-C, the same command with -f goes on."""
+Several aec are told apart by what follows a +: e (effort), model, device (cpu unless given); their rows carry that
+name. A model's name can hold neither a comma nor a plus. What was measured is kept: after Ctrl-C, the same command
+with -f goes on."""
 
 
 def parser(prog: str = "aec bench") -> argparse.ArgumentParser:

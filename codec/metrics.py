@@ -1,6 +1,7 @@
 """Distortion of pictures, and differences of rate-distortion curves: PSNR, MS-SSIM, BD-rate, BD-quality.
 
-Needs numpy only; torch (MS-SSIM) and scipy (curves) are imported by the functions that use them.
+Needs numpy only; torch (MS-SSIM) and scipy (curves) are imported by the functions that use them, where the extra
+`bench` is installed.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ def bd_rate(
     Raises:
         ValueError: fewer than two points, lengths differ, a rate is not positive, a value is not finite, a curve is
             not monotone (more bits without more quality), or there is no overlap.
+        MissingPackageError (an ImportError): scipy is not installed.
 
     Source: Bjontegaard, VCEG-M33 (2001) and VCEG-AI11 (2008); PCHIP: Fritsch and Butland 1984, scipy.
     """
@@ -200,17 +202,22 @@ def quality_at(rates: Sequence[float], quality: Sequence[float], at: Sequence[fl
 
 
 def _log_rate_of_quality(rates: Sequence[float], quality: Sequence[float], what: str):
-    from scipy.interpolate import PchipInterpolator
-
     r, q = sorted_curve(rates, quality, what)
-    return PchipInterpolator(q, np.log(r), extrapolate=False)
+    return need("scipy.interpolate", "a difference of curves", "bench").PchipInterpolator(
+        q, np.log(r), extrapolate=False
+    )
 
 
 def _quality_of_log_rate(rates: Sequence[float], quality: Sequence[float], what: str):
-    from scipy.interpolate import PchipInterpolator
-
     r, q = sorted_curve(rates, quality, what)
-    return PchipInterpolator(np.log(r), q, extrapolate=False)
+    return need("scipy.interpolate", "a difference of curves", "bench").PchipInterpolator(
+        np.log(r), q, extrapolate=False
+    )
+
+
+def _interpolated(x: np.ndarray, y: np.ndarray):
+    interpolate = need("scipy.interpolate", "a difference of curves", "bench")
+    return interpolate.PchipInterpolator(x, y, extrapolate=False)
 
 
 def sorted_curve(

@@ -16,6 +16,7 @@ HEAD = """
 import importlib, io, json, sys
 from pathlib import Path
 sys.modules["torch"] = None  # which makes `import torch` fail as where there is none
+sys.modules["scipy"] = None
 import numpy as np
 from PIL import Image
 import codec
@@ -132,6 +133,7 @@ CALLS = {
     'output="torch" (stored)': "codec.decode(codec.encode(np.zeros((8, 8), 'u1'), lossless=True), output='torch')",
     "AecDataset": "from codec.dataset import AecDataset",
     "MS-SSIM": "metrics.ms_ssim(*[np.zeros((180, 180, 3), 'u1')] * 2)",
+    "a difference of curves": "metrics.bd_rate([1, 2], [30, 35], [1, 2], [31, 36])",
 }
 
 
@@ -157,8 +159,10 @@ def refusals(folder):
     return found[: len(COMMANDS)], found[len(COMMANDS) :]
 
 
-def message(what: str, extra: str = "train") -> str:
-    return f"{what.split(' (')[0]} needs torch, which is not installed: pip install 'aec-codec[{extra}]' installs it"
+def message(what: str, package: str = "torch", extra: str = "train") -> str:
+    return (
+        f"{what.split(' (')[0]} needs {package}, which is not installed: pip install 'aec-codec[{extra}]' installs it"
+    )
 
 
 @pytest.mark.parametrize("i", range(len(COMMANDS)), ids=list(COMMANDS))
@@ -169,11 +173,12 @@ def test_commands_that_need_torch_are_usage_errors_that_say_so(refusals, i):
 
 
 @pytest.mark.parametrize("i", range(len(CALLS)), ids=list(CALLS))
-def test_calls_that_need_torch_say_so(refusals, i):
+def test_calls_that_need_what_is_not_there_say_so(refusals, i):
     kinds, said = refusals[1][i]
     what = list(CALLS)[i]
     assert kinds[0] == "MissingPackageError" and {"BackendError", "AecError", "ImportError"} <= set(kinds)
-    assert said == message(what, "bench" if what == "MS-SSIM" else "train")
+    others = {"MS-SSIM": ("torch", "bench"), "a difference of curves": ("scipy", "bench")}
+    assert said == message(what, *others.get(what, ()))
 
 
 def test_a_torch_that_cannot_be_imported_is_told_from_one_that_is_not_there(tmp_path):
