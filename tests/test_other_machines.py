@@ -52,7 +52,7 @@ def program_input() -> bytes:
     file = model_file.load(MODEL)
     c = file.config
     parts = [numbers(c.latents, c.hyper, c.context, c.steps, c.wide8, c.blocks8, c.wide16, c.blocks16)]
-    tensors = {k: v for k, v in file.tensors.items() if k.split(".")[0] in NETS and not k.endswith(".fraction")}
+    tensors = {f"{net}.{k}": v for net in NETS for k, v in engine._integers(file.tensors, net).items()}
     parts.append(numbers(len(tensors)))
     for name, v in tensors.items():
         parts += [numbers(len(name)), name.encode(), numbers(TYPES[str(v.dtype)], v.ndim, *v.shape)]

@@ -117,7 +117,7 @@ def test_odd_sizes_decode(models, tune, height, width, gray):
     image = image[..., :1].copy() if gray else image
     files = [coded.file(models[tune], image, 85, effort=effort) for effort in (1, 2, 5)]
     error = [np.square(coded.colours(models[tune], data).astype(float) - image).mean() for data in files]
-    assert max(error[1:]) <= 1.2 * error[0] + 1  # a bit may be worth some error, never the picture
+    assert max(error[1:]) <= 1.5 * error[0] + 1  # a bit may be worth some error, never the picture
 
 
 @pytest.mark.parametrize(("tune", "effort"), [("mse", 2), ("eye", 3)])

@@ -66,6 +66,7 @@ def iterations(tune: str, effort: int) -> int:
 def refine(
     encoder: "Encoder",
     x: np.ndarray,
+    inside: tuple[slice, slice],
     y: np.ndarray,
     z: np.ndarray,
     decode: Callable[[np.ndarray], np.ndarray],
@@ -77,9 +78,10 @@ def refine(
 
     Args:
         encoder: of the model, with the dead zones that are to be used.
-        x: the tile, int16 [rows, columns, 3], real pixels only, as `tile_input` gives it.
+        x: the tile and what is around it, int16 [rows, columns, 3], real pixels only, as `tile_input` gives them.
+        inside: rows and columns of the tile in x.
         y, z: its latents and hyperlatents. The latter are left as they are.
-        decode: latents -> the tile's samples, uint16 [rows, columns, C] as large as x.
+        decode: the tile's latents -> samples of all that is in x, uint16 [rows, columns, C].
         quality: 1..100.
         effort: 1..9; of 1 to 9 at least one iteration.
         progress: called after each iteration.
@@ -103,7 +105,7 @@ def refine(
             lowest, best = loss, target
         if i == n:
             break
-        change = encoder.projection.run(errors)
+        change = encoder.projection.run(_padded(errors[inside]))
         if tune == "eye":
             momentum = MOMENTUM * momentum + (1 - MOMENTUM) * change
             change = (1 - i / (n + 1)) * share / (1 - MOMENTUM ** (i + 1)) * momentum
@@ -128,7 +130,7 @@ def _distortion(x: np.ndarray, decoded: np.ndarray, perceives: bool, errors: boo
         errors: whether they are wanted: of the squared error, original less decoded; else what has the same slope.
 
     Returns:
-        (D, int16 [16 h, 16 w, 3], zeros beyond the picture).
+        (D, float32 as large as x).
     """
     seen = (decoded.astype(np.float32) * np.float32(WHITE / 65535) - np.float32(WHITE / 2)).repeat(
         3 // decoded.shape[2], 2
@@ -136,7 +138,7 @@ def _distortion(x: np.ndarray, decoded: np.ndarray, perceives: bool, errors: boo
     apart = x - seen
     squared = float(np.mean(np.square(apart), dtype=np.float64)) * (255 / WHITE) ** 2
     if not perceives:
-        return squared, _padded(apart) if errors else None
+        return squared, apart if errors else None
     original, shown = (v / np.float32(WHITE) + np.float32(0.5) for v in (x, seen))
     perceived, slope = error_and_slope(original, shown, errors)
     found = SQUARED_ERROR * squared + PERCEIVED_ERROR * SSIMULACRA2_WEIGHT * perceived
@@ -146,10 +148,11 @@ def _distortion(x: np.ndarray, decoded: np.ndarray, perceives: bool, errors: boo
         slope = slope.mean(2, keepdims=True).repeat(3, 2)
     # A squared error's slope is -2 * 255^2 / n times the errors.
     slope *= np.float32(-PERCEIVED_ERROR * SSIMULACRA2_WEIGHT * x.size / (2 * 255**2) * WHITE)
-    return found, _padded(np.float32(SQUARED_ERROR) * apart + slope)
+    return found, np.float32(SQUARED_ERROR) * apart + slope
 
 
 def _padded(errors: np.ndarray) -> np.ndarray:
+    """int16 [16 h, 16 w, 3], zeros beyond the picture."""
     bottom, right = (-n % 16 for n in errors.shape[:2])
     errors = np.rint(errors).clip(-LARGEST_ERROR, LARGEST_ERROR).astype(np.int16)
     return np.pad(errors, ((0, bottom), (0, right), (0, 0)))

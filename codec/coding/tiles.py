@@ -21,6 +21,9 @@ from .refinement import Symbols, iterations, refine
 from .threads import team
 from .tile_input import tile_input
 
+# Latents around a tile whose pixels count with its own in refinement: what is done to the next tile weighs as at home.
+SEEN = 2
+
 
 class Encoder(Protocol):
     """A model that writes files: `engine.Encoder` on the CPU, `nets.torch_encoder.TorchEncoder` on a GPU.
@@ -88,23 +91,37 @@ def analyse(
     if not iterations(encoder.file.tune, effort):
         y = encoder.latents(pixels, tile, quality)
         return y, encoder.hyperlatents(y, quality)
+    seen, _ = _widened(tile, SEEN, pixels)
+    known, (top, left) = _widened(tile, SEEN + encoder.file.config.halo, pixels)
     rows, columns = latent_size(tile)
-    whole, halo = latent_size(Tile(0, 0, pixels.width, pixels.height)), encoder.file.config.halo
-    y0, y1, top = window(tile.y // LATENT_STRIDE, rows, whole[0], halo)
-    x0, x1, left = window(tile.x // LATENT_STRIDE, columns, whole[1], halo)
-    area = Tile(*(LATENT_STRIDE * n for n in (x0, y0, x1 - x0, y1 - y0)))
-    around, inside = encoder.latents(pixels, area, quality), (slice(top, top + rows), slice(left, left + columns))
+    inside = (
+        slice(top // LATENT_STRIDE, top // LATENT_STRIDE + rows),
+        slice(left // LATENT_STRIDE, left // LATENT_STRIDE + columns),
+    )
+    around, whole = encoder.latents(pixels, known, quality), latent_size(Tile(0, 0, pixels.width, pixels.height))
     y = around[inside].copy()
     z = encoder.hyperlatents(y, quality)
 
     def decode(latents: np.ndarray) -> np.ndarray:
         around[inside] = latents
-        out = np.empty((tile.height, tile.width, 1 if pixels.gray else 3), np.uint16)
-        encoder.decoder.synthesis.run(around, (y0, x0), whole, quality, 1, (tile.y, tile.x), out)
+        out = np.empty((seen.height, seen.width, 1 if pixels.gray else 3), np.uint16)
+        at = known.y // LATENT_STRIDE, known.x // LATENT_STRIDE
+        encoder.decoder.synthesis.run(around, at, whole, quality, 1, (seen.y, seen.x), out)
         return out
 
-    x = tile_input(pixels, tile)[: tile.height, : tile.width]
-    return refine(encoder, x, y, z, decode, quality, effort, progress), z
+    x = tile_input(pixels, seen)[: seen.height, : seen.width]
+    of_tile = (
+        slice(tile.y - seen.y, tile.y - seen.y + tile.height),
+        slice(tile.x - seen.x, tile.x - seen.x + tile.width),
+    )
+    return refine(encoder, x, of_tile, y, z, decode, quality, effort, progress), z
+
+
+def _widened(tile: Tile, latents: int, pixels: Pixels) -> tuple[Tile, tuple[int, int]]:
+    """A tile with so many latents more on each side, where the picture has them; top and left of the tile in it."""
+    y0, y1, top = window(tile.y, tile.height, pixels.height, LATENT_STRIDE * latents)
+    x0, x1, left = window(tile.x, tile.width, pixels.width, LATENT_STRIDE * latents)
+    return Tile(x0, y0, x1 - x0, y1 - y0), (top, left)
 
 
 def encode(
