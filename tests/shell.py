@@ -22,7 +22,7 @@ def aec(*arguments, stdin: bytes = b"", cwd=None, **environment) -> subprocess.C
         capture_output=True,
         cwd=cwd,
         env=os.environ | environment,
-        timeout=120,
+        timeout=600,  # a machine may be busy
     )
     done.stderr = done.stderr.decode()
     return done

@@ -27,7 +27,7 @@ from .scaled import ScaledNet
 from .torch_decoder import TorchDecoder
 
 if TYPE_CHECKING:
-    from .torch_encoder import TorchEncoder
+    from ..coding.tiles import Encoder
 
 TWINS = {"analysis": IntegerAnalysis, "hyper_analysis": IntegerHyperAnalysis, "synthesis": IntegerSynthesis}
 
@@ -95,10 +95,11 @@ class Codec:
         return TorchDecoder(self.walk, self.tables, self.integers["synthesis"], self.file.levels)
 
     @property
-    def encoder(self) -> "TorchEncoder":
+    def encoder(self) -> "Encoder":
+        """What writes files: on the CPU the engine."""
         from .torch_encoder import TorchEncoder
 
-        return TorchEncoder(self)
+        return self.native or TorchEncoder(self)
 
     def level(self, quality: int) -> Tensor:
         """What the float nets are told for a quality 1..100: float32 [1]."""

@@ -59,8 +59,6 @@ class TorchEncoder:
 
     @torch.inference_mode()
     def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
-        if self.codec.native is not None:
-            return self.codec.native.latents(pixels, area, quality)
         (height, width), whole = latent_size(area), latent_size(Tile(0, 0, pixels.width, pixels.height))
         halo = self.file.config.halo
         y0, y1, top = window(area.y // LATENT_STRIDE, height, whole[0], halo)
@@ -72,8 +70,6 @@ class TorchEncoder:
 
     @torch.inference_mode()
     def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray:
-        if self.codec.native is not None:
-            return self.codec.native.hyperlatents(y, quality)
         bottom, right = (-n % HYPER_STRIDE for n in y.shape[:2])
         wide = F.pad(
             torch.from_numpy(y).to(self.codec.device).permute(2, 0, 1)[None].double(),

@@ -1,7 +1,7 @@
 """From a float model, as trained, to a model file, and back again."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def save(
     counts: np.ndarray | None = None,
     tune: str = "mse",
     levels: Tensor = PLAIN_LEVELS,
-    pictures: Iterable[np.ndarray] = (),
+    largest: Mapping[str, Mapping[str, float]] | None = None,
 ) -> bytes:
     """Export a trained model to integers and write its file; returns the model id.
 
@@ -32,8 +32,7 @@ def save(
         counts: of its symbols (`symbol_counts.symbol_counts`), to fit the coding tables to; None: they are Gaussians'.
         tune: the distortion it was trained for, one of TUNES.
         levels: of each quality, float [100], rising within 1..MAX_LEVEL.
-        pictures: uint8 [H, W, 3] each, of the kind that the model is for. The transforms' units are chosen so that
-            they, and synthetic ones, stay within the integers' range.
+        largest: `calibration` of the model, to choose the transforms' units by; None: of synthetic pictures alone.
 
     Raises:
         OutputError: the file cannot be written.
@@ -41,7 +40,7 @@ def save(
     """
     model = model.with_hyper_steps_in_range()
     tensors = {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model, levels).state_dict().items()}
-    largest = magnitudes(model, levels, pictures)
+    largest = magnitudes(model, levels) if largest is None else largest
     for name, twin in torch_codec.TWINS.items():
         net = twin.from_float(model.config, getattr(model, name), levels, largest[name])
         tensors |= {f"{name}.{k}": v for k, v in net.state_dict().items()}
@@ -54,6 +53,16 @@ def save(
     arrays |= {f"tables.{name}": table for name, table in zip(model_file.TABLES, tables, strict=True)}
     metadata = {"aec_model": json.dumps(asdict(model.config), sort_keys=True), "tune": tune}
     return model_file.write(path, arrays, metadata)
+
+
+def calibration(model: Model, levels: Tensor, pictures: Iterable[np.ndarray]) -> dict[str, dict[str, float]]:
+    """The largest magnitudes of all that the transforms store, for pictures and for synthetic ones, which go further.
+
+    Args:
+        levels: of each quality, float [100]; those of other qualities, with the same ends, serve as well.
+        pictures: uint8 [H, W, 3] each, of the kind that the model is for.
+    """
+    return magnitudes(model.with_hyper_steps_in_range(), levels, pictures)
 
 
 def float_model(path: Path) -> Model:

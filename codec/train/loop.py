@@ -491,10 +491,12 @@ def main(
     report(f"fitting the coding tables, then what qualities mean, to {len(pictures)} pictures")
     with TemporaryDirectory(dir=output.parent) as folder:  # what is not finished must not be taken for the model
         draft = Path(folder) / output.name
-        export.save(draft, model, None, run.tune, EVEN_LEVELS)  # with Gaussians' tables, to see what symbols it makes
+        largest = export.calibration(model, EVEN_LEVELS, pictures)
+        # With Gaussians' tables, to see what symbols it makes.
+        export.save(draft, model, None, run.tune, EVEN_LEVELS, largest)
         counts = symbol_counts(torch_codec.load(draft, device), images)
-        export.save(draft, model, counts, run.tune, EVEN_LEVELS)
+        export.save(draft, model, counts, run.tune, EVEN_LEVELS, largest)
         levels = calibrated_levels(torch_codec.load(draft, device), pictures)
-    model_id = export.save(output, model, counts, run.tune, levels, pictures)
+    model_id = export.save(output, model, counts, run.tune, levels, largest)
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
     held_out_figures(output, held[:48], options.device, report)

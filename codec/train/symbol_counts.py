@@ -7,11 +7,10 @@ import numpy as np
 import torch
 
 from ..api import DEFAULT_EFFORT
-from ..coding import payloads
+from ..coding import tiles
 from ..coding.cdf_tables import INDEX_COUNT
 from ..container.format import Header
 from ..nets.torch_codec import Codec
-from ..nets.torch_encoder import analyse
 from ..picture.pixels import Pixels
 from .images import Crops
 
@@ -30,15 +29,19 @@ def symbol_counts(codec: Codec, images: list[np.ndarray], crops: int = 160, seed
     Returns:
         int64 [64, 2 * LARGEST + 1], symbols rising from -LARGEST.
     """
+    encoder = codec.encoder
     counts = np.zeros((INDEX_COUNT, 2 * LARGEST + 1), np.int64)
     source, rng = Crops(images, torch.device("cpu"), seed), np.random.default_rng(seed)
     for _ in range(crops):
         quality = int(rng.integers(1, 101))
         pixels = Pixels(source.draw(1, SIDE)[0].permute(1, 2, 0).numpy())
         (tile,) = Header(SIDE, SIDE, quality, codec.id).tiles
-        y, z = analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
-        symbols, indexes, _, _ = payloads.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
-        s, i = symbols.cpu().numpy().astype(np.int64), indexes.cpu().numpy()
+        chosen = encoder.quantise(quality, *tiles.analyse(encoder, pixels, tile, quality, DEFAULT_EFFORT))
+        s, i = (
+            np.concatenate([v.cpu().numpy() if hasattr(v, "cpu") else v for v in parts])
+            for parts in (chosen.symbols, chosen.indexes)
+        )
+        s = s.astype(np.int64)
         inside = np.abs(s) <= LARGEST
         np.add.at(counts, (i[inside], s[inside] + LARGEST), 1)
     return counts
