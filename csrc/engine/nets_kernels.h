@@ -23,14 +23,13 @@ struct Pointwise {
     const int32_t* shift;   // [outputs]
 };
 
-// out[place(i)] = finish of conv(in[i]) + vector + out[place(i)], i < n, both and Leaky only if asked for.
+// out[i] = finish of conv(in[i]) + vector + out[i], i < n, both and Leaky only if asked for.
 struct PointwiseCall {
     const int16_t* in;
     ptrdiff_t in_stride;
     int n;
     int16_t* out;
     ptrdiff_t out_stride;
-    const int32_t* places = nullptr;  // [n], a negative one is left out; null: place(i) = i
     const int32_t* vector = nullptr;  // [outputs], of int16
     bool adds_to_out = false;
     bool is_leaky = false;

@@ -8,10 +8,8 @@ int32_t product(int16_t a, int16_t b) { return static_cast<int32_t>(a) * b; }
 
 void pointwise(const Pointwise& conv, const PointwiseCall& call) {
     for (int i = 0; i < call.n; ++i) {
-        const ptrdiff_t place = call.places ? call.places[i] : i;
-        if (place < 0) continue;
         const int16_t* in = call.in + i * call.in_stride;
-        int16_t* out = call.out + place * call.out_stride;
+        int16_t* out = call.out + i * call.out_stride;
         const int16_t* weight = conv.weight;
         for (int first = 0; first < conv.outputs; first += kBlock) {
             int32_t sum[kBlock];

@@ -56,12 +56,11 @@ void tile(const Pointwise& conv, const PointwiseCall& call, int first_row, int f
     add_products<Simd>(conv, call.in + first_row * call.in_stride, call.in_stride, n_rows, first_output, sums);
     AEC_UNROLL
     for (int r = 0; r < Simd::kRows; ++r) {
-        const ptrdiff_t place = r >= n_rows ? -1 : call.places ? call.places[first_row + r] : first_row + r;
-        if (place < 0) continue;
+        if (r >= n_rows) continue;
         AEC_UNROLL
         for (int v = 0; v < Simd::kSums; v += 2) {
             const int channel = first_output + v * Simd::kLanes;
-            int16_t* out = call.out + place * call.out_stride + channel;
+            int16_t* out = call.out + (first_row + r) * call.out_stride + channel;
             auto low = Simd::shift_right(sums[r][v], Simd::load(conv.shift + channel));
             auto high = Simd::shift_right(sums[r][v + 1], Simd::load(conv.shift + channel + Simd::kLanes));
             if (call.vector) {
