@@ -67,16 +67,6 @@ def multiplies_bf16(device: torch.device) -> bool:
     return torch.backends.mkldnn.enabled and known()
 
 
-def fast_convolutions(device: torch.device):
-    """Context: convolutions in bf16, if the device is a processor that multiplies it, which takes half the time.
-
-    As in training. For what an encoder alone computes: where another machine's bits may differ, and where rounding
-    costs next to nothing (0.04 % of the loss, bench/ablations.md).
-    """
-    native = device.type == "cpu" and multiplies_bf16(device)
-    return torch.autocast(device.type, torch.bfloat16, enabled=native)
-
-
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """1x1 convolution, float [B, C, H, W] by [O, C, 1, 1] -> [B, O, H, W]; of float32 on a CPU always by oneDNN.
 

@@ -104,10 +104,6 @@ class Synthesis(nn.Module):
         h = F.pixel_shuffle(self.log_gain(q).exp() * self.tail8(self.features(y, q)), 8)
         return F.pixel_shuffle(linear(self.shortcut, y), LATENT_STRIDE) + h
 
-    def energies(self) -> Tensor:
-        """What one unit of each latent adds through the shortcut, squared and summed over samples: [M]."""
-        return self.shortcut.weight.square().sum((0, 2, 3))
-
     def features(self, y: Tensor, q: Tensor) -> Tensor:
         """The branch but for its last, linear layer: [B, wide8, 2h, 2w]."""
         h = self.body16(self.add(self.head16(self.whiten[:, None, None] * y), self.quality16(q)))
