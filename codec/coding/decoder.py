@@ -135,6 +135,20 @@ def window(start: int, size: int, end: int, halo: int) -> tuple[int, int, int]:
     return first, min(end, start + size + halo), start - first
 
 
+def widened(area: Tile, latents: int, width: int, height: int) -> tuple[Tile, int, int]:
+    """An area of a picture of this size with so many latents more on each side, where the picture has them.
+
+    Args:
+        area: its left and top are multiples of 16; its right and bottom too, or the picture's.
+
+    Returns:
+        (the wider area, top and left of the other in it), in pixels.
+    """
+    y0, y1, top = window(area.y, area.height, height, LATENT_STRIDE * latents)
+    x0, x1, left = window(area.x, area.width, width, LATENT_STRIDE * latents)
+    return Tile(x0, y0, x1 - x0, y1 - y0), top, left
+
+
 def _parts(header: Header, region: Tile, halo: int) -> list[_Part]:
     """The parts of a region, row-major: what lies of it in each square of a grid of WINDOW."""
     side, s = WINDOW, LATENT_STRIDE

@@ -13,7 +13,7 @@ from ..container.format import Tile
 from ..errors import ModelError
 from ..picture.pixels import Pixels
 from . import model_file, rans
-from .decoder import latent_size, window
+from .decoder import latent_size, widened
 from .model_config import HYPER_STRIDE, LATENT_STRIDE, Config, has_branch
 from .model_file import ModelFile
 from .refinement import Symbols
@@ -138,16 +138,13 @@ class Encoder:
 
     def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
         """Those of an area of the picture whose left and top are multiples of 16: int16 [h, w, M]."""
-        (height, width), whole = latent_size(area), latent_size(Tile(0, 0, pixels.width, pixels.height))
-        at, halo = (area.y // LATENT_STRIDE, area.x // LATENT_STRIDE), self.config.halo
-        (y0, y1, _), (x0, x1, _) = window(at[0], height, whole[0], halo), window(at[1], width, whole[1], halo)
-        around = Tile(*(LATENT_STRIDE * n for n in (x0, y0, x1 - x0, y1 - y0)))
+        around, _, _ = widened(area, self.config.halo, pixels.width, pixels.height)
         return self._analysis.run(
             tile_input(pixels, around),
-            at=(y0, x0),
-            picture=whole,
+            at=(around.y // LATENT_STRIDE, around.x // LATENT_STRIDE),
+            picture=latent_size(Tile(0, 0, pixels.width, pixels.height)),
             quality=quality,
-            area=(*at, height, width),
+            area=(area.y // LATENT_STRIDE, area.x // LATENT_STRIDE, *latent_size(area)),
             threads=available(),
         )
 

@@ -14,7 +14,7 @@ import numpy as np
 from .. import _C
 from ..container.format import Header, Tile
 from ..picture.pixels import Pixels
-from .decoder import Decoder, latent_size, window
+from .decoder import Decoder, latent_size, widened
 from .model_config import LATENT_STRIDE
 from .model_file import ModelFile
 from .refinement import Symbols, iterations, refine
@@ -91,8 +91,8 @@ def analyse(
     if not iterations(encoder.file.tune, effort):
         y = encoder.latents(pixels, tile, quality)
         return y, encoder.hyperlatents(y, quality)
-    seen, _ = _widened(tile, SEEN, pixels)
-    known, (top, left) = _widened(tile, SEEN + encoder.file.config.halo, pixels)
+    seen, y0, x0 = widened(tile, SEEN, pixels.width, pixels.height)
+    known, top, left = widened(tile, SEEN + encoder.file.config.halo, pixels.width, pixels.height)
     rows, columns = latent_size(tile)
     inside = (
         slice(top // LATENT_STRIDE, top // LATENT_STRIDE + rows),
@@ -110,18 +110,8 @@ def analyse(
         return out
 
     x = tile_input(pixels, seen)[: seen.height, : seen.width]
-    of_tile = (
-        slice(tile.y - seen.y, tile.y - seen.y + tile.height),
-        slice(tile.x - seen.x, tile.x - seen.x + tile.width),
-    )
+    of_tile = slice(y0, y0 + tile.height), slice(x0, x0 + tile.width)
     return refine(encoder, x, of_tile, y, z, decode, quality, effort, progress), z
-
-
-def _widened(tile: Tile, latents: int, pixels: Pixels) -> tuple[Tile, tuple[int, int]]:
-    """A tile with so many latents more on each side, where the picture has them; top and left of the tile in it."""
-    y0, y1, top = window(tile.y, tile.height, pixels.height, LATENT_STRIDE * latents)
-    x0, x1, left = window(tile.x, tile.width, pixels.width, LATENT_STRIDE * latents)
-    return Tile(x0, y0, x1 - x0, y1 - y0), (top, left)
 
 
 def encode(

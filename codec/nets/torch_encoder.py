@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import _C
 from ..coding import payloads, tiles
-from ..coding.decoder import Decoder, latent_size, window
+from ..coding.decoder import Decoder, latent_size, widened
 from ..coding.engine import projection_of
 from ..coding.model_config import HYPER_STRIDE, LATENT_STRIDE
 from ..coding.refinement import Symbols
@@ -59,11 +59,9 @@ class TorchEncoder:
 
     @torch.inference_mode()
     def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
-        (height, width), whole = latent_size(area), latent_size(Tile(0, 0, pixels.width, pixels.height))
-        halo = self.file.config.halo
-        y0, y1, top = window(area.y // LATENT_STRIDE, height, whole[0], halo)
-        x0, x1, left = window(area.x // LATENT_STRIDE, width, whole[1], halo)
-        x = tile_input(pixels, Tile(*(LATENT_STRIDE * n for n in (x0, y0, x1 - x0, y1 - y0))))
+        around, *corner = widened(area, self.file.config.halo, pixels.width, pixels.height)
+        (height, width), (top, left) = latent_size(area), (n // LATENT_STRIDE for n in corner)
+        x = tile_input(pixels, around)
         x = torch.from_numpy(x).to(self.codec.device).permute(2, 0, 1)[None].double()
         y = self.codec.integers["analysis"](x, torch.tensor([quality], device=self.codec.device))
         return _channels_last(y[0, :, top : top + height, left : left + width])
