@@ -33,7 +33,11 @@ def kind_of(path: Path | None) -> str:
     from PIL import Image
 
     suffix = ".png" if path is None else path.suffix.lower()
-    kind = NPY if suffix == ".npy" else Image.registered_extensions().get(suffix)
+    Image.preinit()  # the common kinds: to import all of them takes 60 ms, and is left for when one is asked for
+    if suffix == ".npy":
+        kind = NPY
+    else:
+        kind = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
     if kind != NPY and kind not in Image.SAVE:
         raise OutputError(f"{path}: pictures of kind {suffix or '(no suffix)'} cannot be written; try .png")
     return kind

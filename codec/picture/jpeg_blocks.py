@@ -4,6 +4,7 @@ libjpeg fills with gray what a scan that ends early leaves out, and Pillow does 
 """
 
 import io
+import random
 import re
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ _END = b"\xff\xd9"
 _HUFFMAN = (0xC0, 0xC1, 0xC2)  # frames that are coded so, and that libjpeg reads: sequential, extended, progressive
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 # Bits that are neither all 0, with which libjpeg goes on where there are no more, nor of any pattern that blocks have.
-_OTHER_BITS = np.random.default_rng(1).integers(128, 255, 256, np.uint8).tobytes()
+_OTHER_BITS = bytes(random.Random(1).choices(range(128, 255), k=256))
 STRIP = 256  # rows that are compared at once
 
 
