@@ -4,7 +4,8 @@ import re
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from fractions import Fraction
+from typing import Any, Literal
 
 from .format import METADATA, Section
 
@@ -47,16 +48,51 @@ def unpacked(sections: Mapping[str, Section]) -> Metadata:
 
 
 _ORIENTATION = 0x0112
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+_SHORT, _RATIONAL = 3, 5  # types of values
+_INCH, _CENTIMETRE = 2, 3
+_CM_PER_INCH = 2.54
+# Dots per inch that programs write where they know of none: EXIF's own default, and the screen of Windows and CSS.
+_UNSAID = (72, 96)
+_MOST_DPI = 10**6
 _JPEG_START, _JPEG_LENGTH = 0x0201, 0x0202  # of a thumbnail, which may also be without compression, in one strip
 _STRIP_START, _STRIP_LENGTH = 0x0111, 0x0117
 _SIZES = {1: 1, 3: 2, 4: 4}  # bytes of a BYTE, a SHORT and a LONG, for orientations are met as all three
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([2-8])(?=\s*["'<])""")
 
 
-def as_info(metadata: Metadata) -> dict[str, bytes]:
+def as_info(metadata: Metadata) -> dict[str, Any]:
     """What Pillow's readers put into `image.info`, and its savers take as arguments."""
     info = {"icc_profile": metadata.icc, "exif": metadata.exif and EXIF_PREFIX + metadata.exif, "xmp": metadata.xmp}
-    return {k: v for k, v in info.items() if v}
+    return {k: v for k, v in (info | {"dpi": resolution(metadata)}).items() if v}
+
+
+def resolution(metadata: Metadata) -> tuple[float, float] | None:
+    """Dots per inch, across and down, as EXIF has them; None: it has none, or what nobody can mean."""
+    found = _parsed(metadata.exif) if metadata.exif else None
+    return found and found.resolution
+
+
+def exif_of_resolution(dpi: tuple[float, float] | None) -> bytes | None:
+    """A block that says only this, for a file that says it elsewhere. None: it says nothing, or what goes without it.
+
+    Args:
+        dpi: dots per inch, across and down, or whatever stands in the place of that.
+    """
+    try:
+        across, down = (round(float(value), 2) for value in dpi)
+        if not (0 < across <= _MOST_DPI and 0 < down <= _MOST_DPI):
+            return None
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+        return None
+    if round(across) == round(down) and round(across) in _UNSAID:
+        return None
+    rationals = [Fraction(value).limit_denominator(100) for value in (across, down)]
+    entries = [(_X_RESOLUTION, _RATIONAL, 50), (_Y_RESOLUTION, _RATIONAL, 58), (_RESOLUTION_UNIT, _SHORT, _INCH)]
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    directory = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    values = b"".join(struct.pack("<II", value.numerator, value.denominator) for value in rationals)
+    return head + directory + bytes(4) + values
 
 
 @dataclass(frozen=True)
@@ -65,12 +101,14 @@ class _Exif:
 
     Args:
         order: of its bytes.
+        resolution: dots per inch, across and down.
         orientations: offset and length of each number that says how the picture lies; the first one counts.
         link: offset of the four bytes that name the second directory, which is the thumbnail's; None: there are none.
         thumbnail: ranges of bytes, from and to, of that directory and of the picture in it.
     """
 
     order: Literal["little", "big"]
+    resolution: tuple[float, float] | None
     orientations: list[tuple[int, int]]
     link: int | None
     thumbnail: list[tuple[int, int]]
@@ -92,7 +130,19 @@ def _parsed(exif: bytes) -> _Exif | None:
         size = _SIZES.get(number(at + 2, 2))
         return number(at + 8, size) if size and number(at + 4, 4) == 1 else None
 
+    def rational(at: int) -> float:
+        """Of an entry with one; 0: it is not there."""
+        place = number(at + 8, 4)
+        if number(at + 2, 2) != _RATIONAL or number(at + 4, 4) != 1 or place + 8 > len(exif):
+            return 0
+        return number(place, 4) / max(1, number(place + 4, 4))
+
     first = number(4, 4)
+    own = {number(at, 2): at for at in entries(first)}
+    across, down = (rational(own[tag]) if tag in own else 0 for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    unit = value(own[_RESOLUTION_UNIT]) if _RESOLUTION_UNIT in own else _INCH
+    scale = {_INCH: 1, _CENTIMETRE: _CM_PER_INCH}.get(unit, 0)
+    dpi = (across * scale, down * scale) if min(across, down) * scale > 0 else None
     found = [
         (at + 8, _SIZES[number(at + 2, 2)])
         for at in entries(first)
@@ -101,7 +151,7 @@ def _parsed(exif: bytes) -> _Exif | None:
     link = first + 2 + 12 * number(first, 2)
     second = number(link, 4) if link + 4 <= len(exif) else 0
     if not 8 <= second < len(exif):
-        return _Exif(order, found, None, [])
+        return _Exif(order, dpi, found, None, [])
     tags = {number(at, 2): value(at) for at in entries(second)}
     ranges = [(second, second + 2 + 12 * len(entries(second)) + 4)]
     for start, length in ((_JPEG_START, _JPEG_LENGTH), (_STRIP_START, _STRIP_LENGTH)):
@@ -109,7 +159,7 @@ def _parsed(exif: bytes) -> _Exif | None:
             ranges.append((tags[start], tags[start] + tags[length]))
     # One that is damaged may name what is not its own.
     apart = [(start, min(end, len(exif))) for start, end in ranges if start >= link + 4 or 8 <= start < end <= first]
-    return _Exif(order, found, link, [(start, end) for start, end in apart if start < end])
+    return _Exif(order, dpi, found, link, [(start, end) for start, end in apart if start < end])
 
 
 def orientation(metadata: Metadata) -> int:

@@ -6,13 +6,14 @@ import re
 from PIL import Image
 
 from ..container.format import MAX_SECTION
-from ..container.metadata import DAMAGES, EXIF_PREFIX, Metadata
+from ..container.metadata import DAMAGES, EXIF_PREFIX, Metadata, exif_of_resolution
 from . import colour, extended_xmp
 from .png_info import raw_profile
 from .tiff_directory import Directory
 
 # Of a TIFF file, where EXIF is what the file itself is made of: the tags that tell of the picture, not of the file.
 _TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0112, 0x0131, 0x0132, 0x013B, 0x8298)
+_RESOLUTION_TAGS = (0x011A, 0x011B, 0x0128)
 _TIFF_BLOCKS = (0x8769, 0x8825)  # of the camera's settings, and of the place
 _RAW_PROFILE = re.compile(r"Raw profile type (\w+)")
 
@@ -21,8 +22,9 @@ def of(image: Image.Image, gray: bool | None = None) -> Metadata:
     """What Pillow knows of a picture, and `file_colour.note`; EXIF as it is in the file, orientation included.
 
     Colour that is told in another way than by a profile becomes one, unless it is sRGB. A TIFF file's EXIF is the file
-    itself: of that there is what `of_tiff` finds. An extended XMP packet becomes a whole one. A block longer than 2^26
-    bytes is left out, and so is the profile of CMYK and LAB, which has had its use when they become sRGB.
+    itself: of that there is what `of_tiff` finds. Dots per inch become a block of EXIF where there is none. An extended
+    XMP packet becomes a whole one. A block longer than 2^26 bytes is left out, and so is the profile of CMYK and LAB,
+    which has had its use when they become sRGB.
 
     Args:
         gray: None: as the image's mode has it.
@@ -34,6 +36,7 @@ def of(image: Image.Image, gray: bool | None = None) -> Metadata:
     exif = image.info.get("exif") or raw.get("exif")
     if not exif and image.format == "TIFF":
         exif = _tiff_exif(Image.Image.getexif(image))
+    exif = exif or exif_of_resolution(image.info.get("dpi"))
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or raw.get("xmp")
     xmp = xmp.encode("utf-8", "surrogateescape") if isinstance(xmp, str) else xmp
     if isinstance(xmp, bytes):
@@ -96,6 +99,10 @@ def _tiff_exif(found: Image.Exif) -> bytes | None:
         for tag in _TIFF_TAGS:
             if tag in found:
                 kept[tag] = found[tag]
+        across, down, unit = (found.get(tag) for tag in _RESOLUTION_TAGS)
+        share = {3: 2.54, None: 1, 2: 1}.get(unit)  # of centimetres, or of inches
+        if across and down and share and exif_of_resolution((across * share, down * share)):
+            kept[_RESOLUTION_TAGS[0]], kept[_RESOLUTION_TAGS[1]], kept[_RESOLUTION_TAGS[2]] = across, down, unit or 2
         for tag in _TIFF_BLOCKS:
             if block := found.get_ifd(tag):
                 kept[tag] = dict(block)

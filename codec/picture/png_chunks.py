@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+METRES_PER_INCH = 0.0254  # in which pHYs counts, and everyone else in inches
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # The critical ones are told by their capital first letter; of the others transparency and frames change the picture.
 _FOR_PIXELS = (b"tRNS", b"acTL", b"fcTL", b"fdAT")

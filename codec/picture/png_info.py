@@ -6,14 +6,14 @@ import zlib
 
 from ..container.format import MAX_SECTION
 from .jpeg_info import app1
-from .png_chunks import chunks
+from .png_chunks import METRES_PER_INCH, chunks
 
 _MOST_DEFLATED = 1032  # bytes that one byte of deflate stands for at most
 _RAW_PROFILE = re.compile(rb"Raw profile type (\w+)")
 
 
 def info(png: bytes) -> dict:
-    """What Pillow would put into `Image.info` of profile, EXIF, XMP and colour, and `cicp`, four ints.
+    """What Pillow would put into `Image.info` of profile, EXIF, XMP, colour and dpi, and `cicp`, four ints.
 
     What is damaged is not there, nor what is deflated after 2^26 bytes in all: a small file must not take long. Of
     ImageMagick's raw profiles there is what they hold.
@@ -27,6 +27,8 @@ def info(png: bytes) -> dict:
         name, data, size = part.name, part.data, len(part.data)
         if name == b"eXIf":
             found["exif"] = bytes(data)
+        elif name == b"pHYs" and size == 9 and data[8] == 1:  # dots per metre
+            found["dpi"] = tuple(value * METRES_PER_INCH for value in struct.unpack(">2I", data[:8]))
         elif name == b"gAMA" and size == 4:
             found["gamma"] = int.from_bytes(data, "big") / 100000
         elif name == b"cHRM" and size == 32:

@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from ..container.metadata import NONE, Metadata
+from ..container.metadata import NONE, Metadata, resolution
 from . import png_chunks, png_samples
 
 
@@ -87,6 +87,10 @@ def write_png(samples: np.ndarray, metadata: Metadata = NONE) -> bytes:
     ]
     if metadata.icc:
         parts.append(png_chunks.chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
+    if dpi := resolution(metadata):
+        parts.append(
+            png_chunks.chunk(b"pHYs", struct.pack(">2IB", *(round(v / png_chunks.METRES_PER_INCH) for v in dpi), 1))
+        )
     if metadata.exif:
         parts.append(png_chunks.chunk(b"eXIf", metadata.exif))
     if metadata.xmp:

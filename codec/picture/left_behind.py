@@ -1,0 +1,51 @@
+"""What a picture's file holds that an .aec file has no place for, by name, for `aec compress -v` to tell."""
+
+from PIL import Image, TiffImagePlugin
+
+from .jpeg_segments import COMMENT, SOS, segments
+from .opening import opened
+from .png_chunks import chunks
+
+_APP13 = 0xED  # Photoshop's blocks, of which IPTC is one
+_CARRIED_TEXT = (b"XML:com.adobe.xmp", b"Raw profile type")
+_TIFF_TAGS = {33723: "IPTC", 34377: "Photoshop's blocks", 42113: "GDAL's value for no data"}
+
+
+def names(data: bytes) -> list[str]:
+    """Of a file that was read as a picture before: comment, IPTC, text (Title, Author) .. Each once."""
+    if data.startswith(b"\xff\xd8"):
+        return _of_jpeg(data)
+    if data.startswith(b"\x89PNG"):
+        return _of_png(data)
+    try:
+        image = opened(data, max_pixels=None)
+    except Exception:  # a kind that Pillow does not know, or damage that was met before
+        return []
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return [name for tag, name in _TIFF_TAGS.items() if tag in image.tag_v2]
+    return ["comment"] if _has_comment(image) else []
+
+
+def _has_comment(image: Image.Image) -> bool:
+    return bool(image.info.get("comment"))
+
+
+def _of_jpeg(data: bytes) -> list[str]:
+    found = []
+    for segment in segments(data):
+        if segment.marker == SOS:
+            break
+        if segment.marker == COMMENT:
+            found.append("comment")
+        elif segment.marker == _APP13 and b"8BIM" in segment.data(data):
+            found.append("IPTC" if b"8BIM\x04\x04" in segment.data(data) else "Photoshop's blocks")
+    return list(dict.fromkeys(found))
+
+
+def _of_png(data: bytes) -> list[str]:
+    words = []
+    for part in chunks(data):
+        keyword = bytes(part.data[:80]).partition(b"\0")[0]
+        if part.name in (b"tEXt", b"zTXt", b"iTXt") and not keyword.startswith(_CARRIED_TEXT):
+            words.append(keyword.decode("latin-1"))
+    return [f"text ({', '.join(dict.fromkeys(words))})"] if words else []
