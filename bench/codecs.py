@@ -129,7 +129,7 @@ def _aec_decode(options: _Options, data: bytes) -> np.ndarray:
 def _aec_about(options: _Options) -> About:
     """The code and the model go by their contents: what was measured with others is another codec's."""
     from codec import api
-    from codec.coding import model_file
+    from codec.coding import model_file, model_search
     from codec.coding.device import resolve_device
     from codec.coding.threads import available
 
@@ -137,7 +137,7 @@ def _aec_about(options: _Options) -> About:
         number = importlib.metadata.version("aec-codec")
     except importlib.metadata.PackageNotFoundError:
         number = "(not installed)"
-    path = model_file.find(options.model)
+    path = model_search.find(options.model)
     device = resolve_device(options.device)
     code, where = f"code {_code_hash()}", device
     if device != "cpu":
@@ -170,12 +170,12 @@ def _code_hash() -> str:
 def _aec_missing(options: _Options) -> str | None:
     try:
         from codec import errors
-        from codec.coding import model_file
+        from codec.coding import model_search
         from codec.coding.device import resolve_device
     except ImportError as error:
         return f"aec does not import: {error}"
     try:
-        model_file.find(options.model)
+        model_search.find(options.model)
         resolve_device(options.device)
     except (errors.AecError, ValueError) as error:
         return str(error)

@@ -286,9 +286,9 @@ def matrix(
         environments, variations: some of ENVIRONMENTS and VARIATIONS; the reference comes in addition.
         wide_control: ask the float control far more than a file would, so that few images suffice to make it fail.
     """
-    from codec.coding import model_file
+    from codec.coding import model_search
 
-    path = model_file.find(model).resolve()
+    path = model_search.find(model).resolve()
     variations = ["", *(v for v in variations if v)]
     module = __spec__.name
     root = Path(__file__).resolve().parents[module.count(".")]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from codec import _C
-from codec.coding import model_file, segment_walk
+from codec.coding import model_search, segment_walk
 from codec.coding.model_config import HYPER_STRIDE, LATENT_STRIDE, Config
 from codec.nets import torch_codec
 
@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
         nets_cuda.measure(args.model, args.size, args.runs, lambda *tile: multiply_adds(*tile)[1])
         return 0
 
-    model = torch_codec.load(model_file.find(args.model), torch.device("cpu"))
+    model = torch_codec.load(model_search.find(args.model), torch.device("cpu"))
     width, height = (-(-int(side) // LATENT_STRIDE) for side in args.size.split("x"))
     shape, c = (60, height, width), model.config
     written, needed = multiply_adds(c, height, width)

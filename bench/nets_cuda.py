@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-from codec.coding import model_file, segment_walk
+from codec.coding import model_search, segment_walk
 from codec.coding.model_config import HYPER_STRIDE, LATENT_STRIDE, Config
 from codec.coding.segment_walk_cuda import CudaNets, CudaWalk
 from codec.nets import torch_codec
@@ -69,7 +69,7 @@ def stages(
 
 def measure(model: str | None, size: str, runs: int, needed: Callable[[Config, int, int], int]) -> None:
     """Print one size's table. `needed`: multiply-adds of a tile, from latents' rows and columns."""
-    codec = torch_codec.load(model_file.find(model), torch.device("cpu"))
+    codec = torch_codec.load(model_search.find(model), torch.device("cpu"))
     width, height = (-(-int(side) // LATENT_STRIDE) for side in size.split("x"))
     shape, c = (60, height, width), codec.config
     rng = torch.Generator().manual_seed(0)

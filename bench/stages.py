@@ -22,7 +22,7 @@ from PIL import Image
 
 import codec
 from codec.api import DEFAULT_EFFORT
-from codec.coding import model_file, payloads
+from codec.coding import model_search, payloads
 from codec.coding.decoder import latent_size
 from codec.coding.device import resolve_device
 from codec.container import format
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     device = torch.device(resolve_device(args.device))
-    model = torch_codec.load(model_file.find(args.model), device)
+    model = torch_codec.load(model_search.find(args.model), device)
     times: dict[str, list[float]] = defaultdict(list)
     for path in args.images:
         picture = Image.open(path).convert("RGB")

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from codec.api import DEFAULT_EFFORT
-from codec.coding import model_file, payloads, rans
+from codec.coding import model_file, model_search, payloads, rans
 from codec.coding.cdf_tables import cost_bits
 from codec.container.format import Header
 from codec.io import IMAGE_SUFFIXES
@@ -65,7 +65,7 @@ class Model:
 
     @classmethod
     def shipped(cls) -> Model:
-        tensors = model_file.load(model_file.find(None)).tensors
+        tensors = model_file.load(model_search.find(None)).tensors
         return cls.of(*(tensors[f"tables.{name}"] for name in model_file.TABLES))
 
     def information_bits(self, data: Symbols) -> float:
@@ -135,7 +135,7 @@ def of_pictures(found: Sequence[Image.Image], qualities: Sequence[int], n_coded:
     Raises:
         ValueError: the model skips every symbol.
     """
-    codec = torch_codec.load(model_file.find(None), torch.device("cpu"))
+    codec = torch_codec.load(model_search.find(None), torch.device("cpu"))
     tiles: list[Symbols] = []
     total = 0
     while total < n_coded:

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from codec import _C
-from codec.coding import engine, model_file
+from codec.coding import engine, model_search
 from codec.coding.model_config import LATENT_STRIDE, Config
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--isas", nargs="+", default=[isa for isa in _C.isas() if isa != "scalar"], choices=_C.isas())
     args = parser.parse_args(argv)
     width, height = map(int, args.size.split("x"))
-    path = model_file.find(args.model)
+    path = model_search.find(args.model)
     encoder, decoder = engine.encoder(path), engine.load(path)
     rng = np.random.default_rng(0)
     pixels = Pixels(rng.integers(0, 256, (height, width, 3), np.uint8))

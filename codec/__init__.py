@@ -7,7 +7,7 @@
 Importing it also teaches Pillow the format: `Image.open("x.aec")`, `image.save("x.aec", quality=60)`.
 """
 
-from .api import decode, encode, inspect, read_metadata
+from .api import decode, encode, inspect, open, read_metadata
 from .container.format import Header
 from .container.metadata import Metadata
 from .errors import (
@@ -22,12 +22,14 @@ from .errors import (
     TruncatedError,
     UnsupportedVersionError,
 )
+from .opened import AecFile
 from .plugins import pillow
 
 pillow.register()
 
 __all__ = [
     "AecError",
+    "AecFile",
     "BackendError",
     "CorruptError",
     "FormatError",
@@ -42,5 +44,6 @@ __all__ = [
     "decode",
     "encode",
     "inspect",
+    "open",
     "read_metadata",
 ]

@@ -1,25 +1,23 @@
-"""`encode`, `decode`, `inspect`: what the package is imported for. torch is for GPUs."""
+"""`encode`, `decode`, `open`, `inspect`: what the package is imported for. torch is for GPUs."""
 
 import math
 import numbers
 import operator
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Literal, SupportsIndex, overload
 
 from .coding.device import check_device, resolve_device
 from .container import format
-from .container.format import DEFAULT_MAX_PIXELS, Header, Layout, Tile
-from .container.metadata import Metadata, reset_orientation, unpacked
-from .extras import need
+from .container.format import DEFAULT_MAX_PIXELS, Header
+from .container.metadata import Metadata, reset_orientation
+from .opened import AecFile, Output, Progress, Region, Source
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from PIL import Image
 
-    from .coding.decoder import Decoder
     from .coding.tiles import Encoder
     from .picture.pixels import Pixels
 
@@ -27,7 +25,6 @@ TILE = 1024
 QUALITIES, EFFORTS, ALPHA_QUALITIES, BITS = range(1, 101), range(1, 10), range(0, 101), range(1, 17)
 DEFAULT_QUALITY, DEFAULT_EFFORT = 75, 2
 MAX_TARGET = 1 << 40  # bytes: no file is larger, and floats take it
-SCALES = {1: 1, 1 / 2: 2, 1 / 4: 4, 1 / 8: 8}
 
 
 def encode(
@@ -46,7 +43,7 @@ def encode(
     target_ssimulacra2: float | None = None,
     metadata: Metadata | None = None,
     source: bytes | None = None,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = lambda share: None,
 ) -> bytes:
     """Compress a picture.
 
@@ -132,9 +129,9 @@ def encode(
             files.append(stored.original(pixels, source))
         files = [file for file in files if file and len(file) <= limit]  # what is exact has no need of more bytes
     if not files:
-        from .coding import model_file, tiles
+        from .coding import model_search, tiles
 
-        encoder = tiles.encoder_for(model_file.find(model), resolve_device(device))
+        encoder = tiles.encoder_for(model_search.find(model), resolve_device(device))
         wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality)
         files.append(_by_network(encoder, pixels, wanted, progress))
         if files[0] is None or limit is None and stored.may_take_less(pixels, len(files[0])):
@@ -156,9 +153,7 @@ class _Wanted:
     alpha_quality: int
 
 
-def _by_network(
-    encoder: "Encoder", pixels: "Pixels", wanted: _Wanted, progress: Callable[[float], None]
-) -> bytes | None:
+def _by_network(encoder: "Encoder", pixels: "Pixels", wanted: _Wanted, progress: Progress) -> bytes | None:
     """A file; None if no quality is as good as wanted. Raises ValueError if none is as small as wanted."""
     from .coding import tiles
     from .picture import alpha
@@ -203,157 +198,109 @@ def _positive(name: str, value: float | None, kind: type = numbers.Real, most: f
         raise ValueError(f"{name} {value}: must be {limits}")
 
 
+def open(data: Source, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> AecFile:
+    """Parse and verify a file once, to look at its header and metadata and to decode it, or parts of it, afterwards.
+
+    Args:
+        data: bytes of an .aec file, its path, or a file opened in binary mode.
+        max_pixels: refuse larger pictures; None: no limit but the format's.
+
+    Raises:
+        FormatError: it is not a whole, undamaged .aec file (its subclasses say what is wrong).
+        OSError: it cannot be read.
+        TypeError: `data` is none of these.
+    """
+    return AecFile(data, max_pixels)
+
+
+@overload
 def decode(
-    data: bytes | bytearray | memoryview,
+    data: Source,
+    device: str = ...,
+    model: str | os.PathLike | None = ...,
+    output: Literal["pil"] = ...,
+    max_pixels: int | None = ...,
+    *,
+    region: Region | None = ...,
+    scale: float = ...,
+    fit: tuple[int, int] | None = ...,
+    depth: Literal[8, 16] | None = ...,
+    progress: Progress = ...,
+) -> "Image.Image": ...
+
+
+@overload
+def decode(
+    data: Source,
+    device: str = ...,
+    model: str | os.PathLike | None = ...,
+    max_pixels: int | None = ...,
+    *,
+    output: Literal["numpy"],
+    region: Region | None = ...,
+    scale: float = ...,
+    fit: tuple[int, int] | None = ...,
+    depth: Literal[8, 16] | None = ...,
+    progress: Progress = ...,
+) -> "np.ndarray": ...
+
+
+@overload
+def decode(
+    data: Source,
+    device: str = ...,
+    model: str | os.PathLike | None = ...,
+    max_pixels: int | None = ...,
+    *,
+    output: Literal["torch"],
+    region: Region | None = ...,
+    scale: float = ...,
+    fit: tuple[int, int] | None = ...,
+    depth: Literal[8, 16] | None = ...,
+    progress: Progress = ...,
+) -> "torch.Tensor": ...
+
+
+@overload
+def decode(
+    data: Source,
+    device: str = ...,
+    model: str | os.PathLike | None = ...,
+    output: Output = ...,
+    max_pixels: int | None = ...,
+    *,
+    region: Region | None = ...,
+    scale: float = ...,
+    fit: tuple[int, int] | None = ...,
+    depth: Literal[8, 16] | None = ...,
+    progress: Progress = ...,
+) -> "Image.Image | np.ndarray | torch.Tensor": ...
+
+
+def decode(
+    data: Source,
     device: str = "auto",
     model: str | os.PathLike | None = None,
-    output: Literal["pil", "numpy", "torch"] = "pil",
+    output: Output = "pil",
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     *,
-    region: tuple[int, int, int, int] | None = None,
+    region: Region | None = None,
     scale: float = 1,
+    fit: tuple[int, int] | None = None,
     depth: Literal[8, 16] | None = None,
+    progress: Progress = lambda share: None,
 ) -> "Image.Image | np.ndarray | torch.Tensor":
-    """Decompress a picture.
-
-    Args:
-        data: the bytes of an .aec file.
-        device: where the networks run, and where tensors are to be; the pixels are the same on all. "auto" takes a GPU
-            only where the caller has imported torch, or for a tensor: to import it takes longer than to decode.
-        model: path or name of the model that wrote the file; None: found by the id in the file.
-        output: "pil": image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif and xmp if the file
-            has; "numpy": [H, W], or [H, W, 2|3|4] with alpha last; "torch": [1|2|3|4, H, W], on the device, which needs
-            the extra `train`.
-        max_pixels: refuse larger images; None: no limit but the format's.
-        region: (x, y, width, height) in pixels of the whole picture: only this part, and little more, is decoded. Its
-            pixels are those of the whole picture.
-        scale: 1, 1/2, 1/4 or 1/8: means of squares of pixels, aligned to the picture's origin. Sides are rounded up.
-            Of a stored picture's colours each counts as much as its alpha.
-        depth: bits a sample, 8 (uint8) or 16 (uint16); None: the file's.
-
-    Raises:
-        FormatError: the data is not a whole, undamaged .aec file (its subclasses say what is wrong).
-        ModelError: the model that wrote it is not at hand, or `model` is another one.
-        BackendError, TypeError, ValueError: as in `encode`; a region that reaches outside the picture; "pil" for
-            16-bit colour, for which Pillow has no mode.
-    """
-    if output not in ("pil", "numpy", "torch"):
-        raise ValueError(f"output {output!r}: allowed are pil, numpy and torch")
-    if scale not in SCALES:
-        raise ValueError(f"scale {scale!r}: allowed are 1, 1/2, 1/4 and 1/8")
-    if depth not in (None, 8, 16):
-        raise ValueError(f"depth {depth!r}: allowed are 8 and 16 bits a sample")
-    check_device(device)
-    layout = format.read(data, max_pixels)
-    header = layout.header if depth is None else replace(layout.header, depth=depth)
-    tile = Tile(0, 0, header.width, header.height) if region is None else _region(region, header)
-    shrink = SCALES[scale]
-    from .picture.pixels import Pixels, to_numpy, to_pil
-
-    if output == "torch":
-        need("torch", 'output="torch"')  # and "auto" finds its GPU
-    if header.stored:
-        colours, alpha, metadata = _of_stored(layout, tile, shrink, header.depth)
-    else:
-        from .coding import decoder
-
-        reader = decoder.load_for(header.model_id, model, resolve_device(device))
-        colours, alpha = _of_network(layout, header, reader, tile, shrink, output == "torch")
-        metadata = unpacked(layout.metadata)
-    if output == "torch":
-        return _tensor(colours, alpha, resolve_device(device))
-    return (to_pil if output == "pil" else to_numpy)(Pixels(colours, alpha, metadata))
+    """Decompress a picture: `open` and `AecFile.decode` in one, whose arguments and errors these are."""
+    opened = AecFile(data, max_pixels)
+    options = {"region": region, "scale": scale, "fit": fit, "depth": depth, "progress": progress}
+    return opened.decode(device, model, output, **options)
 
 
-def _of_stored(
-    layout: Layout, region: Tile, shrink: int, depth: int
-) -> "tuple[np.ndarray, np.ndarray | None, Metadata]":
-    from .picture import stored
-    from .picture.pixels import aligned, box_means, to_depth
-
-    whole = stored.decode(layout)
-    wide = aligned(region, shrink, whole.width, whole.height)
-
-    def inside(samples: "np.ndarray") -> "np.ndarray":
-        some = samples[wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
-        return some if some.shape == samples.shape else some.copy()  # which does not hold the whole
-
-    colours, alpha = inside(whole.data), None if whole.alpha is None else inside(whole.alpha)
-    colours = to_depth(box_means(colours, shrink, alpha), depth)
-    if alpha is not None:
-        alpha = to_depth(box_means(alpha[..., None], shrink)[..., 0], depth)
-    return colours, alpha, whole.metadata
+def read_metadata(data: Source) -> Metadata:
+    """Colour profile, EXIF and XMP of a file, as `decode` gives them. Arguments and errors are those of `open`."""
+    return AecFile(data, max_pixels=None).metadata
 
 
-def _of_network(
-    layout: Layout, header: Header, reader: "Decoder", region: Tile, shrink: int, on_device: bool
-) -> "tuple[np.ndarray | torch.Tensor, np.ndarray | None]":
-    """Colours as `decoder.decode` gives them, and alpha [h, w].
-
-    Args:
-        header: the file's, but for its depth, which is what the caller wants.
-    """
-    from .coding import decoder
-    from .picture import alpha
-    from .picture.pixels import aligned, box_means, to_depth
-
-    colours = decoder.decode(reader, header, layout.payloads, region, shrink, on_device)
-    channel = None
-    if header.alpha:
-        wide = aligned(region, shrink, header.width, header.height)
-        channel = alpha.decode(layout.header, layout.alphas, wide)
-        channel = to_depth(box_means(channel[..., None], shrink)[..., 0], header.depth)
-    return colours, channel
-
-
-def _tensor(colours: "np.ndarray | torch.Tensor", alpha: "np.ndarray | None", device: str) -> "torch.Tensor":
-    """[1|2|3|4, h, w], contiguous, of [h, w, C] or of a tensor [C, h, w] on the device, and of alpha [h, w]."""
-    import torch
-
-    if isinstance(colours, torch.Tensor):
-        return colours if alpha is None else torch.cat([colours, torch.from_numpy(alpha)[None].to(device)])
-    import numpy as np
-
-    # By numpy, which needs none of the threads that torch has lost in the child of a fork.
-    channels = colours if alpha is None else np.dstack([colours, alpha])
-    return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1))).to(device)
-
-
-def _region(region: tuple[int, int, int, int], header: Header) -> Tile:
-    try:
-        x, y, width, height = map(operator.index, region)
-    except (TypeError, ValueError) as e:
-        raise TypeError(f"region {region!r}: must be four ints, (x, y, width, height)") from e
-    if min(x, y) < 0 or min(width, height) < 1 or x + width > header.width or y + height > header.height:
-        raise ValueError(
-            f"region of {width}x{height} at ({x}, {y}): must be within the picture of {header.width}x{header.height}"
-        )
-    return Tile(x, y, width, height)
-
-
-def read_metadata(data: bytes | bytearray | memoryview) -> Metadata:
-    """Colour profile, EXIF and XMP of a file, as `decode` gives them.
-
-    Raises:
-        FormatError: as `decode`.
-    """
-    return metadata_of(format.read(data, max_pixels=None))
-
-
-def metadata_of(layout: Layout) -> Metadata:
-    """Without sections a stored picture's is that of the file inside. Raises CorruptError for what is none."""
-    if not layout.header.stored or layout.metadata:
-        return unpacked(layout.metadata)
-    from .picture import embedded
-
-    width, height = layout.header.width, layout.header.height
-    return reset_orientation(embedded.read_metadata(bytes(layout.payloads[0]), {(width, height), (height, width)}))
-
-
-def inspect(data: bytes | bytearray | memoryview) -> Header:
-    """Parse and verify a file without decoding it; needs neither torch nor a model.
-
-    Raises:
-        FormatError: as `decode`.
-    """
-    return format.read(data, max_pixels=None).header
+def inspect(data: Source) -> Header:
+    """Parse and verify a file without decoding it; needs no model. Arguments and errors are those of `open`."""
+    return AecFile(data, max_pixels=None).header

@@ -15,13 +15,18 @@ from typing import BinaryIO
 
 # By which pictures are told from other files in folders and archives: what Pillow reads and people keep.
 IMAGE_SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".jp2"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi"),
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".gif", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".ico", ".icns", ".cur", ".psd", ".pcx", ".dcx", ".dds"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi", ".sgi", ".rgb", ".rgba", ".bw", ".im", ".xbm", ".xpm"),
 }
 
 
 class OutputError(Exception):
     """The output exists already, or cannot be written."""
+
+
+class ExistsError(OutputError):
+    """There is something where the output is to be."""
 
 
 class InputError(Exception):
@@ -129,8 +134,8 @@ def refuse_existing(path: Path | None, force: bool) -> None:
         raise OutputError(f"{path} is a link to {os.readlink(path)}, where nothing is: -f writes there")
 
 
-def _exists(path: Path) -> OutputError:
-    return OutputError(f"{path} exists already: -f overwrites it")
+def _exists(path: Path) -> ExistsError:
+    return ExistsError(f"{path} exists already: -f overwrites it")
 
 
 def _write_whole(path: Path, data: bytes, force: bool, times: tuple[int, int] | None, mode: int) -> None:

@@ -32,7 +32,7 @@ if EMULATION:
     spec.loader.exec_module(sys.modules["codec._C"])
 
 import codec  # noqa: E402
-from codec.coding import model_file  # noqa: E402
+from codec.coding import model_search  # noqa: E402
 from codec.coding.model_config import Config  # noqa: E402
 from codec.nets import torch_codec  # noqa: E402
 from codec.nets.model import Model  # noqa: E402
@@ -62,13 +62,13 @@ def threads():
 
 @pytest.fixture(scope="module")
 def shipped():
-    return torch_codec.load(model_file.find(None), torch.device("cpu"))
+    return torch_codec.load(model_search.find(None), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
 def psnr_model():
     """The shipped one that is trained for squared error, and refined by it."""
-    return torch_codec.load(model_file.find("psnr"), torch.device("cpu"))
+    return torch_codec.load(model_search.find("psnr"), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.coding import model_file
+from codec.coding import model_search
 from codec.coding.model_config import MAX_LEVEL
 from codec.nets import torch_codec
 from codec.picture.ssimulacra2 import ssimulacra2
@@ -37,7 +37,7 @@ def test_pictures_that_have_no_score_leave_the_levels_even(shipped):
 
 def test_a_calibrated_model_has_its_qualities_scores_on_its_pictures(tmp_path):
     image = photos.astronaut()[:128, 128:320]
-    model = export.float_model(model_file.find(None))
+    model = export.float_model(model_search.find(None))
     export.save(tmp_path / "even.safetensors", model, None, "eye", EVEN_LEVELS)
     even = torch_codec.load(tmp_path / "even.safetensors", torch.device("cpu"))
     levels = calibrated_levels(even, [image])

@@ -53,7 +53,8 @@ def test_one_bad_file_among_several_does_not_stop_the_others(tmp_path, album, ca
     assert here("compress", album, tmp_path / "absent.png", "-o", f"{tmp_path}/out/", "-j", 1) == 1
     assert files(tmp_path / "out") == {"a.aec", "b.aec"}
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3 and "aa.png: not a picture" in lines[1] and "absent.png" in lines[2]
+    assert len(lines) == 4 and "aa.png: not a picture" in lines[1] and "absent.png" in lines[2]
+    assert lines[3].startswith("aec: 4 files: 2 done, 2 failed; ")
     assert all(line.startswith("aec: ") for line in lines)
 
 
@@ -104,7 +105,8 @@ def test_a_mixed_folder_costs_a_row_for_each_bad_file_and_parallel_runs_write_th
         found = rows(stdout)
         assert len(found) == 9 and {n for n, row in found.items() if row["status"] == "failed"} == BROKEN
         assert {row["status"] for row in found.values()} == {"done", "failed"}
-        left_out, *lines = stderr.splitlines()
+        left_out, *lines, totals = stderr.splitlines()
+        assert totals.startswith("aec: 9 files: 7 done, 2 failed; ")
         assert left_out == "aec: left out of the folders: 1 .txt; name what is meant nevertheless"
         assert sorted(line.split(": ")[1].rpartition("/")[2] for line in lines) == sorted(BROKEN)
         made[jobs] = contents(out)
@@ -219,14 +221,16 @@ def test_times_of_the_inputs_are_preserved_on_demand(tmp_path, album, jobs):
 
 def test_patterns_are_expanded_where_the_shell_did_not(tmp_path, mixed, monkeypatch, capsys):
     monkeypatch.chdir(mixed)
-    assert here("compress", "[aB].*", "-o", "../out") == 0
+    assert here("compress", "[aB].*", "-o", "../out", "--quiet") == 0
     assert files(tmp_path / "out") == {"a.aec", "B.aec"}
-    assert here("compress", "**/*.png", "-o", "../deep") == 1
+    assert here("compress", "**/*.png", "-o", "../deep", "--quiet") == 1
     assert {line.split(": ")[1] for line in capsys.readouterr().err.splitlines()} == {"broken.png", "folder.png"}
     assert files(tmp_path / "deep") == {"a.aec", "c*?.aec", "x" * 240 + ".aec"}
-    assert here("compress", "below [2]/c*?.png", "below*", "-o", "../named") == 0  # a name that exists is no pattern
+    assert (
+        here("compress", "below [2]/c*?.png", "below*", "-o", "../named", "--quiet") == 0
+    )  # a name that exists is no pattern
     assert files(tmp_path / "named") == {"c*?.aec"}  # once, though both stand for it
-    assert here("compress", "nothing*.png", "a.png", "-o", "../some") == 1
+    assert here("compress", "nothing*.png", "a.png", "-o", "../some", "--quiet") == 1
     assert capsys.readouterr().err == "aec: nothing*.png: no file matches this pattern\n"
     assert files(tmp_path / "some") == {"a.aec"}
     assert here("compress", "nothing*.png") == 3
@@ -236,12 +240,12 @@ def test_a_list_of_files_is_taken_literally(tmp_path, mixed, monkeypatch, capsys
     monkeypatch.chdir(mixed)
     names = "\n".join(["a.png", "", "below [2]", "-dash.bmp"]).encode() + b"\n"
     (tmp_path / "list").write_bytes(names)
-    assert here("compress", "--filelist", tmp_path / "list", "B.JPG", "-o", "../out") == 0
+    assert here("compress", "--filelist", tmp_path / "list", "B.JPG", "-o", "../out", "--quiet") == 0
     assert files(tmp_path / "out") == {"a.aec", "c*?.aec", "-dash.aec", "B.aec"}
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(names + b"*.webp\n")))
     assert here("compress", "--filelist", "-", "-o", "../piped") == 1
     err = capsys.readouterr().err
-    assert err.startswith("aec: *.webp: ") and err.count("\n") == 1
+    assert err.startswith("aec: *.webp: ") and err.count("\n") == 2
     assert files(tmp_path / "piped") == {"a.aec", "c*?.aec", "-dash.aec"}
     (tmp_path / "list").write_bytes(b"a.png\0below [2]\0-dash.bmp\0")  # as `find -print0` writes it
     assert here("compress", "--filelist", tmp_path / "list", "-o", "../found") == 0
@@ -344,8 +348,10 @@ def test_options_that_would_be_ignored_are_usage_errors(arguments, words, album,
 
 
 def test_two_inputs_that_meet_in_one_output_cost_one_row(tmp_path, album, capsys):
-    Image.fromarray(photos.photo(16, 16)).save(album / "a.bmp")
-    assert here("compress", "-r", "-e1", album, "-o", tmp_path / "out", "--quiet") == 1
+    (tmp_path / "other").mkdir()
+    Image.fromarray(photos.photo(16, 16)).save(tmp_path / "other" / "a.png")
+    inputs = (tmp_path / "other" / "a.png", album / "a.png")  # of one name and suffix: none of the two can tell them
+    assert here("compress", "-e1", *inputs, "-o", tmp_path / "out", "--quiet") == 1
     err = capsys.readouterr().err
-    assert len(err.splitlines()) == 1 and "a.png: " in err and "a.bmp becomes " in err and "a.aec too" in err
-    assert codec.inspect((tmp_path / "out" / "a.aec").read_bytes()).width == 16
+    assert len(err.splitlines()) == 1 and "album/a.png: " in err and "other/a.png becomes " in err
+    assert codec.inspect(tmp_path / "out" / "a.png.aec").width == 16

@@ -30,7 +30,7 @@ def test_info_says_what_the_file_says(packed, capsys):
         for line in capsys.readouterr().out.splitlines()
         if line.split()[0] in ("width", "mode", "model")
     )
-    assert text == {"width": "56", "mode": "RGB", "model": codec.inspect(packed.read_bytes()).model_id.hex()}
+    assert text == {"width": "56", "mode": "RGB", "model": f"eye ({codec.inspect(packed).model_id.hex()})"}
 
 
 def test_info_of_several_files_is_one_paragraph_each(packed, capsys):
@@ -61,6 +61,7 @@ def test_info_json_is_one_object_for_each_file(packed, capsys):
         "tile_side": layout.header.tile,
         "overhead_bytes": layout.overhead_bytes,
         "model": layout.header.model_id.hex(),
+        "model_name": "eye",
         "format_version": format.VERSION,
     }
 
@@ -105,9 +106,15 @@ def test_verify_finds_each_damaged_file_among_whole_ones(tmp_path, packed, jobs,
         (tmp_path / f"{name}.aec").write_bytes(data)
     packed.unlink()
     assert here("verify", tmp_path, "-j", jobs, "-v") == 1
-    lines = sorted(capsys.readouterr().err.splitlines())
+    *lines, totals = capsys.readouterr().err.splitlines()
+    assert totals.startswith("aec: 4 files: 2 whole, 2 failed; ")
+    lines.sort()
     assert [line.partition(f"{tmp_path}/")[2][0] for line in lines] == ["a", "d", "b", "c"]
-    assert lines[0].endswith("a.aec: whole") and lines[2].startswith("aec: ") and "checksum" in lines[2]
+    assert (
+        lines[0].endswith("a.aec: whole: checksums of its tile are right")
+        and lines[2].startswith("aec: ")
+        and "checksum" in lines[2]
+    )
     assert here("verify", tmp_path, "-j", jobs, "--deep", "--json") == 1
     found = {Path(row["in"]).stem: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
     assert [found[n]["status"] for n in "abcd"] == ["done", "failed", "failed", "failed"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import codec
-from codec.coding import model_file
+from codec.coding import model_search
 from codec.coding.model_config import Config
 from codec.nets import torch_codec
 from codec.train import loop
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.needs_cuda
 @pytest.mark.parametrize("quality", [5, 50, 95])
 def test_files_of_either_device_have_the_same_latents_and_pixels_on_the_other(quality):
     image = photos.photo(200, 264, seed=quality)
-    models = [torch_codec.load(model_file.find(None), torch.device(d)) for d in ("cpu", "cuda")]
+    models = [torch_codec.load(model_search.find(None), torch.device(d)) for d in ("cpu", "cuda")]
     for device in ("cpu", "cuda"):
         data = codec.encode(image, quality, device=device)
         on_cpu, on_cuda = (list(coded.latents(m, data)) for m in models)

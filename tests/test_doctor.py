@@ -9,7 +9,7 @@ import torch
 
 from codec import _C
 from codec.cli import doctor
-from codec.coding import engine, model_file, rans, segment_walk, self_test
+from codec.coding import engine, model_search, rans, segment_walk, self_test
 from codec.nets.torch_self_test import InTorch
 
 
@@ -29,8 +29,8 @@ ALL = {f"{what}, {name}" for what in ("integers", "analysis") for name in ("refe
 @pytest.fixture
 def no_models(monkeypatch):
     """For what is not about them: they take their time."""
-    monkeypatch.setattr(model_file, "MODELS", model_file.MODELS / "nowhere")
-    monkeypatch.delenv(model_file.SEARCH_PATH, raising=False)
+    monkeypatch.setattr(model_search, "MODELS", model_search.MODELS / "nowhere")
+    monkeypatch.delenv(model_search.SEARCH_PATH, raising=False)
 
 
 @pytest.fixture
@@ -159,12 +159,12 @@ def test_an_instruction_set_whose_samples_or_latents_are_off_by_one_is_found(mon
 
 def test_a_damaged_model_is_found(monkeypatch, no_integers, tmp_path):
     path = tmp_path / "worn.safetensors"
-    shutil.copy(model_file.find(None), path)
+    shutil.copy(model_search.find(None), path)
     data = bytearray(path.read_bytes())
     data[-1000] ^= 1
     path.write_bytes(data)
-    monkeypatch.setattr(model_file, "MODELS", tmp_path)
-    monkeypatch.delenv(model_file.SEARCH_PATH, raising=False)
+    monkeypatch.setattr(model_search, "MODELS", tmp_path)
+    monkeypatch.delenv(model_search.SEARCH_PATH, raising=False)
     assert failures() == {"model worn"}
 
 

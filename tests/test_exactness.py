@@ -13,7 +13,7 @@ import torch
 from conftest import all_devices
 
 import codec
-from codec.coding import model_file, segment_walk
+from codec.coding import model_search, segment_walk
 from codec.nets import integer, layers, torch_codec
 
 try:
@@ -44,7 +44,7 @@ def test_the_same_settings_do_change_what_a_float_net_says(rows):
 
 
 def test_the_float_control_is_the_same_net():
-    shipped = torch_codec.load(model_file.find(None), torch.device("cpu"))
+    shipped = torch_codec.load(model_search.find(None), torch.device("cpu"))
     twin, net, config = determinism.float_twin(shipped.net), shipped.net, shipped.config
     rng = torch.Generator().manual_seed(0)
     z = torch.randint(-2000, 2000, (1, config.hyper, 2, 2), generator=rng).double()
@@ -63,8 +63,8 @@ def test_the_float_control_is_the_same_net():
 @pytest.mark.parametrize("device", all_devices())
 def test_a_file_is_the_same_bytes_latents_and_pixels_as_on_the_cpu_on(device, nets):
     """Where symbols are chosen once. With torch's arithmetic, too."""
-    shipped = torch_codec.load(model_file.find(None), torch.device("cpu"))
-    other = torch_codec.load(model_file.find(None), torch.device(device), nets)
+    shipped = torch_codec.load(model_search.find(None), torch.device("cpu"))
+    other = torch_codec.load(model_search.find(None), torch.device(device), nets)
     image = photos.photo(140, 200, seed=13)
     for quality in (1, 60, 100):
         data = coded.file(shipped, image, quality, 128)
@@ -80,7 +80,7 @@ def test_writing_and_reading_a_file_use_no_float_network_at_all(monkeypatch, net
 
     Where symbols are chosen once: refinement asks a float synthesis.
     """
-    shipped, image = torch_codec.load(model_file.find(None), torch.device("cpu"), nets), photos.photo(70, 90, seed=14)
+    shipped, image = torch_codec.load(model_search.find(None), torch.device("cpu"), nets), photos.photo(70, 90, seed=14)
     data = coded.file(shipped, image, 50)
     expected, pixels = list(coded.latents(shipped, data)), coded.colours(shipped, data)
 

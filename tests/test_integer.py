@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from codec.coding import model_file
+from codec.coding import model_search
 from codec.coding.model_config import Config
 from codec.coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW, MAX_SHIFT, accumulator_bound
 from codec.nets import torch_codec
@@ -365,7 +365,7 @@ def test_export_then_load_gives_the_same_integers(tmp_path):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return torch_codec.load(model_file.find(None), torch.device("cpu"))
+    return torch_codec.load(model_search.find(None), torch.device("cpu"))
 
 
 def layers(net):

@@ -9,7 +9,7 @@ from extremes import TINY
 from photos import astronaut, kodak, photo
 from torch import Tensor, nn
 
-from codec.coding import model_file
+from codec.coding import model_search
 from codec.coding.model_tensors import ACCUMULATOR_LIMIT, LARGEST_PIXEL, LOW
 from codec.coding.tile_input import WHITE, tile_input
 from codec.container.format import Tile
@@ -168,7 +168,7 @@ def test_export_names_what_is_too_large_and_refuses_what_is_not_finite():
 
 @pytest.fixture(scope="module", params=["eye", "psnr"])
 def model(request):
-    return torch_codec.load(model_file.find(request.param), torch.device("cpu"))
+    return torch_codec.load(model_search.find(request.param), torch.device("cpu"))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from extremes import TINY, extreme, latents
 from photos import astronaut, kodak, photo, psnr
 from torch import nn
 
-from codec.coding import model_file
+from codec.coding import model_file, model_search
 from codec.coding.model_config import LINEAR_FROM, Config
 from codec.nets.calibration import calibration_latents, magnitudes, synthetic_pictures
 from codec.nets.integer import to_fixed
@@ -384,7 +384,7 @@ def test_calibration_has_each_picture_at_five_levels_on_the_models_steps():
 
 @pytest.fixture(scope="module", params=["eye", "psnr"])
 def shipped(request):
-    path = model_file.find(request.param)
+    path = model_search.find(request.param)
     levels = torch.tensor(model_file.load(path).levels)
     model = export.float_model(path)
     largest = magnitudes(model, levels, [astronaut(), photo(256, 256)])["synthesis"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_nets import SMALLEST, assert_equal, decode, encode, extreme_net, values_for
 
-from codec.coding import model_file, payloads, segment_walk
+from codec.coding import model_search, payloads, segment_walk
 from codec.coding.model_config import Config
 from codec.coding.model_tensors import HIGH, LOW
 from codec.coding.rans_cuda import DEVICE_TYPE
@@ -107,7 +107,7 @@ def test_photos_have_the_bytes_of_the_cpu(shipped, quality, height, width, large
 
 @pytest.mark.needs_cuda
 def test_the_shipped_model_walks_in_cuda_on_a_gpu(shipped):
-    model, shape = torch_codec.load(model_file.find(None), torch.device("cuda")), (50, 17, 31)
+    model, shape = torch_codec.load(model_search.find(None), torch.device("cuda")), (50, 17, 31)
     assert isinstance(model.walk(*shape), CudaWalk)
     given = values_for(model.config, *shape[1:], 0)
     expected = encode(segment_walk.ReferenceWalk(shipped.net, *shape), *given)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 import codec
-from codec.coding import model_file
+from codec.coding import model_search
 from codec.container import format
 from codec.container.metadata import Metadata
 from codec.picture import stored
@@ -25,6 +25,7 @@ PHOTO = photos.photo(40, 56)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
 ORIENTATION = 0x0112
+MADE = {"quality": 75, "model": "eye"}  # what `info` says of how a file was made
 
 
 def exif_of(orientation: int | None = None) -> bytes:
@@ -77,7 +78,7 @@ def test_opening_reads_the_header_and_loading_the_pixels(data):
     file = io.BytesIO(data)
     image = Image.open(file)
     assert file.tell() == HEADER_BYTES < len(data)
-    assert (image.format, image.mode, image.size, image.info) == ("AEC", "RGB", (56, 40), {})
+    assert (image.format, image.mode, image.size, image.info) == ("AEC", "RGB", (56, 40), MADE)
     assert np.array_equal(np.asarray(image), codec.decode(data, output="numpy"))
 
 
@@ -237,7 +238,7 @@ def test_save_is_encode(tmp_path):
     assert (tmp_path / "a.aec").read_bytes() == codec.encode(image)
     image.save(tmp_path / "b.AEC", quality=20, effort=1, device="cpu", optimize=True)  # Pillow ignores the unknown
     assert (tmp_path / "b.AEC").read_bytes() == codec.encode(image, 20, "cpu", effort=1)
-    image.save(tmp_path / "c.aec", model=model_file.DEFAULT)
+    image.save(tmp_path / "c.aec", model=model_search.DEFAULT)
     assert (tmp_path / "c.aec").read_bytes() == codec.encode(image)
     image.save(tmp_path / "d.aec", target_ssimulacra2=60)
     assert (tmp_path / "d.aec").read_bytes() == codec.encode(image, target_ssimulacra2=60) != codec.encode(image)
@@ -283,10 +284,10 @@ def with_info(**info) -> Image.Image:
 
 def test_metadata_of_the_picture_is_kept():
     image = opened(saved(with_info(icc_profile=ICC, exif=exif_of(), xmp=XMP)))
-    assert image.info == {"icc_profile": ICC, "exif": exif_of(), "xmp": XMP}
+    assert image.info == MADE | {"icc_profile": ICC, "exif": exif_of(), "xmp": XMP}
     assert image.getexif()[0x010F] == "a camera"
     image.load()
-    assert set(image.info) == {"icc_profile", "exif", "xmp"}
+    assert set(image.info) == {"icc_profile", "exif", "xmp", *MADE}
     again = opened(saved(image))
     assert again.info == image.info
 
@@ -294,12 +295,12 @@ def test_metadata_of_the_picture_is_kept():
 def test_options_replace_or_remove_metadata():
     mine = with_info(icc_profile=ICC, exif=exif_of(), xmp=XMP)
     for nothing in (None, b""):
-        assert opened(saved(mine, icc_profile=nothing, exif=nothing, xmp=nothing)).info == {}
+        assert opened(saved(mine, icc_profile=nothing, exif=nothing, xmp=nothing)).info == MADE
     other = Image.Exif()
     other[0x010F] = "another camera"
     for exif in (other, other.tobytes(), other.tobytes().removeprefix(b"Exif\0\0")):
         info = opened(saved(mine, exif=exif)).info
-        assert info == {"icc_profile": ICC, "exif": other.tobytes(), "xmp": XMP}
+        assert info == MADE | {"icc_profile": ICC, "exif": other.tobytes(), "xmp": XMP}
     assert opened(saved(mine, xmp="<å/>")).info["xmp"] == "<å/>".encode()
     assert mine.info == {"icc_profile": ICC, "exif": exif_of(), "xmp": XMP}  # untouched
 
@@ -322,12 +323,12 @@ def test_large_metadata_is_read_whole_and_damaged_metadata_not_at_all():
     noise = np.random.default_rng(0).bytes(50_000)
     data = saved(with_info(icc_profile=noise, xmp=XMP))
     image = opened(data)
-    assert image.info == {"icc_profile": noise, "xmp": XMP}
+    assert image.info == MADE | {"icc_profile": noise, "xmp": XMP}
     at = data.index(noise[1000:1100])
     damaged = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
     for bad in (damaged, data[:at]):
         image = opened(bad)
-        assert (image.size, image.info) == ((56, 40), {})
+        assert (image.size, image.info) == ((56, 40), MADE)
         with pytest.raises(OSError, match="icc|bytes"):
             image.load()
 

@@ -188,10 +188,10 @@ def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
 
 RSS = """
 import resource, sys, numpy, torch
-from codec.coding import decoder, model_file, tiles
+from codec.coding import decoder, model_search, tiles
 from codec.nets import torch_codec
 from codec.picture.pixels import Pixels
-codec = torch_codec.load(model_file.find(sys.argv[1]), torch.device("cpu"))
+codec = torch_codec.load(model_search.find(sys.argv[1]), torch.device("cpu"))
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 side = int(sys.argv[2])
 pixels = Pixels(numpy.broadcast_to(numpy.uint8(99), (side, side, 3)))

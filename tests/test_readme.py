@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codec.cli import parser
-from codec.coding import model_file
+from codec.coding import model_search
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -28,4 +28,4 @@ def test_every_command_line_shown_is_one_the_parser_takes(line):
     arguments, unknown = parser.make_parser().parse_known_args(shlex.split(line))
     assert not unknown and callable(arguments.run)
     if getattr(arguments, "init", None):
-        assert model_file.find(arguments.init)
+        assert model_search.find(arguments.init)

@@ -9,7 +9,7 @@ from photos import astronaut, photo
 
 from codec import _C
 from codec.api import EFFORTS
-from codec.coding import engine, model_file, tiles
+from codec.coding import engine, model_search, tiles
 from codec.coding.model_config import TUNES, Config, level_lambda
 from codec.coding.refinement import ITERATIONS, PERCEIVED_ERROR, SQUARED_ERROR
 from codec.container import format
@@ -33,7 +33,7 @@ PICTURES = {
 
 @pytest.fixture(scope="module")
 def models():
-    return {tune: torch_codec.load(model_file.find(name), torch.device("cpu")) for tune, name in NAMES.items()}
+    return {tune: torch_codec.load(model_search.find(name), torch.device("cpu")) for tune, name in NAMES.items()}
 
 
 NAMES = {"mse": "psnr", "eye": "eye"}
@@ -173,7 +173,7 @@ def test_a_model_for_ms_ssim_is_left_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES.values())
 def test_the_projection_is_the_least_squares_change_of_each_latent_alone(name):
-    model = torch_codec.load(model_file.find(name), torch.device("cpu"))
+    model = torch_codec.load(model_search.find(name), torch.device("cpu"))
     encoder = engine.encoder(model.path)
     weight = model.synthesis.shortcut.weight[:, :, 0, 0].double()  # pixels of [0, 1] for each latent
     errors = np.random.default_rng(0).integers(-4000, 4000, (32, 48, 3)).astype(np.int16)
@@ -206,7 +206,7 @@ def test_the_projection_is_the_least_squares_change_of_each_latent_alone(name):
 )
 def test_errors_that_break_a_rule_are_refused(errors, error):
     with pytest.raises(error):
-        engine.encoder(model_file.find("eye")).projection.run(errors)
+        engine.encoder(model_search.find("eye")).projection.run(errors)
 
 
 @pytest.mark.parametrize("height, width, noise", [(171, 203, 20), (64, 40, 2), (8, 8, 9), (9, 300, 0)])

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import codec
-from codec.coding import model_file, model_tensors
+from codec.coding import model_file, model_search, model_tensors
 from codec.coding.model_config import CONFIGS, Config
 from codec.nets import torch_codec
 from codec.nets.integer import IntegerEntropyNet
@@ -43,7 +43,7 @@ def test_a_link_to_a_model_that_is_gone_is_no_model(tmp_path, monkeypatch):
     (tmp_path / "gone.safetensors").symlink_to(tmp_path / "absent.safetensors")
     monkeypatch.setenv("AEC_MODELS", str(tmp_path))
     with pytest.raises(codec.ModelError, match="not at hand"):
-        model_file.find_id(b"\0\0\0\0")
+        model_search.find_id(b"\0\0\0\0")
 
 
 def test_the_wrong_model_is_refused_naming_both(shipped, tiny_model):
@@ -58,7 +58,7 @@ def test_a_model_named_by_path_or_found_by_id_decodes_its_files(tiny_model, monk
     data = codec.encode(image, model=path)
     assert codec.inspect(data).model_id == model_id
     by_path = codec.decode(data, model=path, output="numpy")
-    monkeypatch.setenv(model_file.SEARCH_PATH, str(path.parent))
+    monkeypatch.setenv(model_search.SEARCH_PATH, str(path.parent))
     assert np.array_equal(codec.decode(data, output="numpy"), by_path)
     assert codec.encode(image, model="tiny") == data
 
@@ -72,7 +72,7 @@ def test_files_that_are_no_models_beside_a_model_do_not_hide_it(tiny_model, tmp_
     save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors", {"aec_model": "{}"})
     (tmp_path / "c.safetensors").write_bytes(b"not safetensors at all")
     (tmp_path / "tiny.safetensors").write_bytes(path.read_bytes())
-    monkeypatch.setenv(model_file.SEARCH_PATH, str(tmp_path))
+    monkeypatch.setenv(model_search.SEARCH_PATH, str(tmp_path))
     assert codec.decode(data).size == (8, 8)
 
 
@@ -337,10 +337,10 @@ def test_models_are_listed_found_and_verified_without_torch(tiny_model):
     command = """
 import sys
 from pathlib import Path
-from codec.coding import model_file, model_tensors
+from codec.coding import model_file, model_search, model_tensors
 from codec.coding.device import resolve_device
-shipped = [model_file.load(path) for path in model_file.available()]
-assert [model_file.find_id(file.id) for file in shipped] == [file.path for file in shipped]
+shipped = [model_file.load(path) for path in model_search.available()]
+assert [model_search.find_id(file.id) for file in shipped] == [file.path for file in shipped]
 file = model_file.load(Path(sys.argv[1]))
 model_file.write(Path(sys.argv[1]).with_name("copy.safetensors"), file.tensors, {"aec_model": "{}"})
 try:

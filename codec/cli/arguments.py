@@ -6,10 +6,10 @@ from argparse import ArgumentTypeError
 from .. import api
 from ..coding.device import check_device
 from ..container import format
+from ..opened import SCALES
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "ki": 2**10, "mi": 2**20}
 MEASURES = ("mse", "ms-ssim", "ssimulacra2", "xyb")  # those of losses.py, which needs torch
-SCALES = {"1": 1, "1/2": 1 / 2, "1/4": 1 / 4, "1/8": 1 / 8}
 
 
 def quality(text: str) -> int:
@@ -119,9 +119,21 @@ def region(text: str) -> tuple[int, int, int, int]:
 
 
 def scale(text: str) -> float:
-    if text not in SCALES:
-        raise ArgumentTypeError(f"{text!r}: allowed are {', '.join(SCALES)}")
-    return SCALES[text]
+    """1/2, 0.5 or 50%."""
+    match = re.fullmatch(r"(?:1/([1-9]\d*)|(\d*\.?\d+)(%?))", text, re.ASCII)
+    value = 0.0
+    if match:
+        value = 1 / int(match[1]) if match[1] else float(match[2]) / (100 if match[3] else 1)
+    if value not in SCALES:
+        raise ArgumentTypeError(f"{text!r}: allowed are 1, 1/2, 1/4 and 1/8, also as 0.5 or 50%; --fit takes any size")
+    return value
+
+
+def fit(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d*)[x,]([1-9]\d*)", text, re.ASCII | re.IGNORECASE)
+    if not match:
+        raise ArgumentTypeError(f"{text!r}: WIDTHxHEIGHT in pixels, as in 640x480; both at least 1")
+    return int(match[1]), int(match[2])
 
 
 def depth(text: str) -> int:

@@ -10,12 +10,14 @@ from .. import api
 from ..coding.device import resolve_device
 from ..coding.threads import cores
 from ..container import format
-from ..io import IMAGE_SUFFIXES, OutputError, permissions, read_bytes, refuse_existing, write_bytes
+from ..io import IMAGE_SUFFIXES, ExistsError, OutputError, permissions, read_bytes, refuse_existing, write_bytes
+from ..opened import AecFile
 from ..picture import export
 from . import runner
 from .files import open_picture
 from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
 from .runner import Progress, Row
+from .streams import complain
 
 GPU_FILES = 4  # at a time: enough to keep it busy while others are read and coded
 # Bytes of a file -> bytes of the one to write, None for none, and what to say of it.
@@ -43,7 +45,7 @@ def compress(args: Namespace) -> int:
 
     def work(job: Job, source: bytes, progress: Progress) -> tuple[bytes | None, Row]:
         pixels = open_picture(source)
-        n_source = len(source)
+        n_source, whole = len(source), source if args.verbose else b""
         if args.if_larger != "store" or not all_kept or format.stored_kind(source) is None:
             source = None  # it will not be stored, and is not held while the picture is coded
         data = api.encode(
@@ -55,7 +57,8 @@ def compress(args: Namespace) -> int:
             progress=progress,
             **options,
         )
-        facts = _facts(n_source, data, data)
+        made = AecFile(data, max_pixels=None)
+        facts = {"bytes_in": n_source, "bytes_out": len(data), **runner.facts_of(made)}
         line = (
             f"{facts['width']}x{facts['height']}, {n_source} -> {len(data)} bytes "
             f"({len(data) / n_source:.1%}, {facts['bpp']:.3f} bits per pixel)"
@@ -65,8 +68,9 @@ def compress(args: Namespace) -> int:
             if args.if_larger == "fail":
                 raise OutputError(f"{larger}; --if-larger store keeps a PNG, WebP or JPEG as it is")
             return None, Row("skipped", why=larger, facts=facts | {"bytes_out": None})
-        stored = ", stored" if format.read_header(data).stored else ""
-        return data, Row(line=f"{line}{stored} -> {job.target or 'standard output'}", facts=facts)
+        stored = ", stored" if made.header.stored else ""
+        lost = _left_behind(whole, made) if args.verbose else ""
+        return data, Row(line=f"{line}{stored} -> {job.target or 'standard output'}{lost}", facts=facts)
 
     return _convert(args, IMAGE_SUFFIXES, ".aec", work, networks=not args.lossless)
 
@@ -74,38 +78,53 @@ def compress(args: Namespace) -> int:
 def decompress(args: Namespace) -> int:
     limit = args.max_pixels or None
     kinds = format.METADATA if args.metadata is None else args.metadata
+    suffix = f".{args.format or 'png'}"
 
     def work(job: Job, data: bytes, progress: Progress) -> tuple[bytes, Row]:
-        from ..picture import carried
-
-        kind = export.kind_of(job.target)
-        header = format.read_header(data, limit)
-        output = export.check(kind, header.gray, header.alpha, args.depth or header.depth, header.stored)
-        picture = api.decode(
-            data, args.device, args.model, output, limit, region=args.crop, scale=args.scale, depth=args.depth
+        kind = export.kind_of(job.target, suffix)
+        file = AecFile(data, limit)
+        header = file.header
+        exact = header.stored and args.out_quality is None
+        output = export.check(kind, header.gray, header.alpha, args.depth or header.depth, exact)
+        picture = file.decode(
+            args.device,
+            args.model,
+            output,
+            region=args.crop,
+            scale=args.scale,
+            fit=args.fit,
+            depth=args.depth,
+            progress=progress,
         )
-        deep = args.depth not in (None, header.depth)
-        changed = args.crop or args.scale != 1 or deep or set(kinds) != set(format.METADATA)
-        made = _own_file(data, kind) if header.stored and not changed else None
+        asked = (args.crop, args.scale != 1, args.fit, args.depth not in (None, header.depth), args.out_quality)
+        changed = any(asked) or set(kinds) != set(format.METADATA)
+        made = None if changed else _own_file(file, kind)
         if made is None:
-            own = carried.of(picture) if output == "pil" else api.read_metadata(data)
-            made = export.encoded(picture, kind, own.only(kinds), header.stored)
+            made = export.encoded(picture, kind, file.metadata.only(kinds), exact, args.out_quality)
         height, width = picture.shape[:2] if output == "numpy" else picture.size[::-1]
         line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
-        return made, Row(line=line, facts=_facts(len(data), made, data) | {"width": width, "height": height})
+        facts = {"bytes_in": len(data), "bytes_out": len(made), **runner.facts_of(file)}
+        return made, Row(line=line, facts=facts | {"width": width, "height": height})
 
-    return _convert(args, {".aec"}, ".png", work, networks=True)
+    return _convert(args, {".aec"}, suffix, work, networks=True)
 
 
-def _own_file(data: bytes, kind: str) -> bytes | None:
+def _left_behind(source: bytes, made: AecFile) -> str:
+    """What of the source is not in the file that was made of it."""
+    if made.stored_file == source:
+        return ""
+    from ..picture import left_behind
+
+    names = left_behind.names(source)
+    return f"; without its {', '.join(names)}" if names else ""
+
+
+def _own_file(file: AecFile, kind: str) -> bytes | None:
     """What a file of a stored picture holds, if that is all and of this kind: a JPEG is not made worse once more."""
-    layout = format.read(data, None)
-    own = bytes(layout.payloads[0])
-    return own if not layout.metadata and (format.stored_kind(own) or "").upper() == kind else None
-
-
-def _facts(n_source: int, made: bytes, aec: bytes) -> dict:
-    return {"bytes_in": n_source, "bytes_out": len(made), **runner.facts_of(format.read_header(aec), len(aec))}
+    own = file.stored_file
+    if own is None or file.layout.metadata or (format.stored_kind(own) or "").upper() != kind:
+        return None
+    return own
 
 
 def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, networks: bool) -> int:
@@ -117,10 +136,16 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
         if job in others:
             raise OutputError(
                 f"{job.target} exists already, and {others[job]} becomes that too: which of the two it holds is not "
-                "known; name another output with -o"
+                "known; name another output with -o, or use --keep-suffix"
             )
         if job in there:
             return Row("skipped", why=f"{job.target} exists already")
+        try:
+            return convert(job, progress)
+        except ExistsError as e:
+            raise OutputError(f"{e}, --skip-existing leaves it as it is") from e
+
+    def convert(job: Job, progress: Progress) -> Row:
         status = job.source.stat() if job.source else None  # a name that is mistyped is told as such, whatever is there
         refuse_existing(job.target, args.force)
         if args.dry_run:
@@ -156,9 +181,9 @@ def _workers(args: Namespace, left: int, networks: bool) -> int:
         return wanted
     device = resolve_device(args.device)
     if args.model is not None:
-        from ..coding import model_file
+        from ..coding import model_file, model_search
 
-        model_file.load(model_file.find(args.model))
+        model_file.load(model_search.find(args.model))
     return wanted if args.jobs is not None or device == "cpu" else min(wanted, GPU_FILES)
 
 
@@ -173,10 +198,25 @@ def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
     sources += more
     tell_left_out(left_out + also_left_out, suffixes, args.quiet)
     several = len(sources) > 1 or any(Path(name).is_dir() for name in (*args.inputs, *listed))
-    jobs = plan(sources, several, args.output, args.output_dir_mirror, suffix)
+    to_aec = suffix == ".aec"
+    keep_suffix = args.keep_suffix if to_aec else False
+    jobs = plan(sources, several, args.output, args.output_dir_mirror, suffix, keep_suffix)
+    _tell_kept(jobs, keep_suffix, args.quiet)
     for job in jobs:
+        made = job.target.suffix.lower() if job.target else suffix
+        if to_aec and made in {*IMAGE_SUFFIXES, ".jxl", ".heic", ".heif"}:
+            raise UsageError(f"-o {args.output}: compress makes .aec files, and {made} is another kind; name it .aec")
+        if not to_aec and args.format and export.kind_of(job.target) != export.kind_of(None, suffix):
+            raise UsageError(f"-o {args.output} and --format {args.format}: the name says another kind of file")
         if job.problem is None and job.target is None and (args.json or args.skip_existing):
             raise UsageError("the picture goes to standard output: --json and --skip-existing need a file, with -o")
         if job.source is None and args.preserve_mtime:
             raise UsageError("standard input has no time to preserve")
     return jobs
+
+
+def _tell_kept(jobs: list[Job], keep_suffix: bool | None, quiet: bool) -> None:
+    """Say which names are other than is usual, unless that was asked for."""
+    kept = [job for job in jobs if job.source and job.target and job.target.name == f"{job.source.name}.aec"]
+    if keep_suffix is None and kept and not quiet:
+        complain(f"aec: {len(kept)} files keep their suffix, as {kept[0].target}, for others would get the same name")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from .. import _C
-from ..coding import model_file, self_test
+from ..coding import model_file, model_search, self_test
 from ..container import format
 
 LEAST_DB = 20  # of an easy picture at quality 75, with any model; those shipped have twice as much
@@ -35,7 +35,7 @@ def checks() -> Iterator[Check]:
     yield _run("build", _build)
     yield (torch := _run("torch", _torch))
     yield _run("CUDA", _cuda) if torch.ok else Check("CUDA", None, "not looked for: torch is what uses it")
-    for path in model_file.available():
+    for path in model_search.available():
         yield _run(f"model {path.stem}", partial(_model, path))
     for name, make in _arithmetics(with_torch=bool(torch.ok)):
         yield _run(f"integers, {name}", partial(_digest, make, self_test.decoder_digest, self_test.DECODER))

@@ -3,9 +3,11 @@
 import json
 from argparse import Namespace
 
+from ..coding.model_search import name_of
 from ..coding.threads import cores
 from ..container import format
 from ..io import read_bytes
+from ..opened import AecFile
 from . import runner, streams
 from .jobs import Job, expand, tell_left_out
 from .runner import Progress, Row
@@ -13,30 +15,37 @@ from .runner import Progress, Row
 
 def info(args: Namespace) -> int:
     def work(job: Job, progress: Progress) -> Row:
-        facts = {"file": job.name, **describe(read_bytes(job.source))}
+        facts = {"file": job.name, **describe(AecFile(read_bytes(job.source), max_pixels=None))}
         return Row(
             line="checksums are right", text=json.dumps(facts) if args.as_json else _table(facts, job is jobs[-1])
         )
 
     jobs = _jobs(args)
-    return runner.run(args, jobs, work)
+    return runner.run(args, jobs, work, done=None)
 
 
 def _table(facts: dict, last: bool) -> str:
     """With an empty line below it, unless it is the last."""
     sizes = ", ".join(f"{kind} {n} bytes" for kind, n in facts["metadata"].items())
+    if name := facts["model_name"]:
+        facts = facts | {"model": f"{name} ({facts['model']})", "model_name": None}
     facts = facts | {"metadata": sizes or "none", "alpha": "yes" if facts["alpha"] else "no"}
     lines = [streams.shown(f"{k.replace('_', ' '):15} {v}") for k, v in facts.items() if v is not None]
     return "\n".join([*lines, *([] if last else [""])])
 
 
-def describe(data: bytes) -> dict:
-    """What a file says of itself; None for what a stored picture has not. Raises FormatError."""
-    layout = format.read(data, max_pixels=None)
-    h = layout.header
-    coded = {"quality": h.quality, "tiles": len(layout.payloads), "tile_side": h.tile, "model": h.model_id.hex()}
+def describe(file: AecFile) -> dict:
+    """What a file says of itself; None for what a stored picture has not."""
+    layout, h = file.layout, file.header
+    coded = {
+        "quality": h.quality,
+        "tiles": len(layout.payloads),
+        "tile_side": h.tile,
+        "model": h.model_id.hex(),
+        "model_name": name_of(h.model_id) or "not at hand",
+    }
     return {
-        "bytes": len(data),
+        "bytes": file.n_bytes,
         "width": h.width,
         "height": h.height,
         "mode": "gray" if h.gray else "RGB",
@@ -44,7 +53,7 @@ def describe(data: bytes) -> dict:
         "depth": h.depth,
         "stored": format.stored_kind(layout.payloads[0]) or "unknown" if h.stored else None,
         **(dict.fromkeys(coded) if h.stored else coded),
-        "bits_per_pixel": round(8 * len(data) / (h.width * h.height), 4),
+        "bits_per_pixel": round(8 * file.n_bytes / (h.width * h.height), 4),
         "metadata": {kind: section.length for kind, section in layout.metadata.items()},
         "overhead_bytes": layout.overhead_bytes,
         "format_version": format.VERSION,
@@ -53,35 +62,16 @@ def describe(data: bytes) -> dict:
 
 def verify(args: Namespace) -> int:
     def work(job: Job, progress: Progress) -> Row:
-        data = read_bytes(job.source)
-        layout = format.read(data, max_pixels=None)
-        for section in layout.metadata.values():
-            section.unpack()
-        if args.deep:
-            _decode_all(layout, args)
-        return Row(line="whole", facts={"bytes_in": len(data), **runner.facts_of(layout.header, len(data))})
+        file = AecFile(read_bytes(job.source), max_pixels=None)
+        file.verify(args.deep, args.device, args.model)
+        n = file.header.n_tiles
+        parts = "the stored picture" if file.header.stored else "its tile" if n == 1 else f"all {n} tiles"
+        checked = f"checksums of {parts} are right" + (", and all of it can be decoded" if args.deep else "")
+        return Row(line=f"whole: {checked}", facts={"bytes_in": file.n_bytes, **runner.facts_of(file)})
 
     jobs = _jobs(args)
     workers = min(len(jobs), args.jobs if isinstance(args.jobs, int) else cores())
-    return runner.run(args, jobs, work, workers, networks=args.deep)
-
-
-def _decode_all(layout: format.Layout, args: Namespace) -> None:
-    """All but the pixels that a network makes. Raises CorruptError, or ModelError as `decoder.load_for`."""
-    from ..picture import alpha, stored
-
-    header = layout.header
-    if header.stored:
-        stored.decode(layout)
-        return
-    from ..coding import decoder
-    from ..coding.device import resolve_device
-
-    reader = decoder.load_for(header.model_id, args.model, resolve_device(args.device))
-    for _ in decoder.read_latents(reader, header, layout.payloads):
-        pass
-    if header.alpha:
-        alpha.decode(header, layout.alphas, format.Tile(0, 0, header.width, header.height))
+    return runner.run(args, jobs, work, workers, networks=args.deep, done="whole")
 
 
 def _jobs(args: Namespace) -> list[Job]:

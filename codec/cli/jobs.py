@@ -149,7 +149,14 @@ def namesakes(jobs: Iterable[Job], suffixes: set[str]) -> dict[Job, Path]:
     return found
 
 
-def plan(sources: list[Source], several: bool, output: str | None, mirror: str | None, suffix: str) -> list[Job]:
+def plan(
+    sources: list[Source],
+    several: bool,
+    output: str | None,
+    mirror: str | None,
+    suffix: str,
+    keep_suffix: bool | None = False,
+) -> list[Job]:
     """Decide where each file goes.
 
     Args:
@@ -157,6 +164,7 @@ def plan(sources: list[Source], several: bool, output: str | None, mirror: str |
         output: file, folder, or "-" for standard output; None: beside the input.
         mirror: folder below which the inputs' paths are repeated; excludes `output`.
         suffix: of the files that are made, unless `output` names one.
+        keep_suffix: a.jpg becomes a.jpg.aec and not a.aec; None: it does so where a.png is among the inputs too.
 
     Raises:
         UsageError: a file would be written onto itself, or several to the one that `output` names.
@@ -166,23 +174,32 @@ def plan(sources: list[Source], several: bool, output: str | None, mirror: str |
         if output == "-" or Path(output).suffix:
             raise UsageError(f"several inputs or a folder, but -o {output} is one file: name a folder, as in -o out/")
         into_folder = True
-    jobs = []
-    for source in sources:
+
+    def job(source: Source, keep: bool) -> Job:
+        def named(path: Path) -> Path:
+            return path.with_name(path.name + suffix) if keep else path.with_suffix(suffix)
+
         if source.problem:
-            jobs.append(Job(source.path, None, source.problem))
-            continue
+            return Job(source.path, None, source.problem)
         alike = 0
         if mirror is not None:
             mirrored = _mirrored(source.path)
-            target, alike = Path(mirror) / mirrored.with_suffix(suffix), len(mirrored.parts) - 1
+            target, alike = Path(mirror) / named(mirrored), len(mirrored.parts) - 1
         elif into_folder:
-            target = Path(output) / source.relative.with_suffix(suffix)
+            target = Path(output) / named(source.relative)
             alike = len(source.relative.parts) if source.in_folder else 0
         elif output == "-" or (output is None and source.path is None):
             target = None
         else:
-            target = Path(output) if output is not None else source.path.with_suffix(suffix)
-        jobs.append(Job(source.path, target, alike=alike))
+            target = Path(output) if output is not None else named(source.path)
+        return Job(source.path, target, alike=alike)
+
+    jobs = [job(source, bool(keep_suffix)) for source in sources]
+    if keep_suffix is None:
+        places = defaultdict(set)
+        for j in jobs:
+            places[j.target].add(j.source)
+        jobs = [job(s, True) if len(places[j.target]) > 1 else j for s, j in zip(sources, jobs, strict=True)]
     return _unlike(jobs)
 
 

@@ -49,6 +49,7 @@ DECOMPRESS_EXAMPLES = """examples:
   aec decompress pan.aec --scale 1/8 -o thumb.png     a thumbnail, in a fraction of the time
   aec decompress pan.aec --crop 9000,200,640,480 -o detail.png
   aec decompress -r small/ -o back/ -j 4              a folder, four files at a time
+  aec decompress -r small/ -o web/ --format jpg --out-quality 85 --fit 1600x1600
 
 --json prints, as files finish, {in, out, bytes_in, bytes_out, width, height, bpp, quality, seconds, status, error}."""
 
@@ -77,6 +78,7 @@ COMPARE_EXAMPLES = """examples:
   aec compare photo.png small.aec photo.jpg photo.avif -o page.html -f"""
 
 
+FORMATS = ("png", "jpg", "webp", "avif", "tif", "npy", "bmp", "ppm", "tga", "jp2")
 # In place of a dozen lines that name every option, above an error of one.
 USAGES = {
     "compress": "aec compress [OPTIONS] IN ...",
@@ -297,6 +299,12 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         help="what to do where a file would be larger than its input: let it hold the input's own bytes, if those are "
         "PNG, WebP or JPEG (store, the default), make no file (skip), or call it an error (fail)",
     )
+    p.add_argument(
+        "--keep-suffix",
+        action="store_true",
+        default=None,
+        help="a.jpg becomes a.jpg.aec, not a.aec; done without asking where a.png is among the inputs too",
+    )
     _files(p, "what to keep")
     _model(p)
     _talk(p)
@@ -304,7 +312,22 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
 
 def _add_decompress(p: argparse.ArgumentParser) -> None:
     p.add_argument("--crop", type=arguments.region, metavar="X,Y,W,H", help="this part only, in pixels of the whole")
-    p.add_argument("--scale", type=arguments.scale, default=1, metavar="1/2|1/4|1/8", help="smaller, and sooner")
+    size = p.add_mutually_exclusive_group()
+    size.add_argument("--scale", type=arguments.scale, default=1, metavar="1/2|1/4|1/8", help="smaller, and sooner")
+    size.add_argument(
+        "--fit", type=arguments.fit, metavar="WxH", help="so small that it fits into so many pixels; never larger"
+    )
+    p.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="what to write where -o names no file, such as many files into a folder (default: png)",
+    )
+    p.add_argument(
+        "--out-quality",
+        type=arguments.quality,
+        metavar="1..100",
+        help="of .jpg, .webp and .avif files (default: 95, near to the picture; .webp of what was kept exactly: exact)",
+    )
     p.add_argument(
         "--depth", type=arguments.depth, metavar="8|16", help="bits a sample (default: as many as the file's)"
     )

@@ -6,10 +6,10 @@ A failure costs one row. Rows come as the files finish, so that what a killed ru
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 from .. import errors
 from ..coding.threads import pool_of
-from ..container.format import Header
 from ..io import InputError, OutputError
+from ..opened import AecFile
 from . import streams
 from .jobs import Job
 
@@ -48,15 +48,16 @@ class Row:
     facts: dict = field(default_factory=dict)
 
 
+_TICK = 0.4  # seconds until a bar is seen, and from one picture of it to the next
 FACTS = ("bytes_in", "bytes_out", "width", "height", "bpp", "quality")
 Progress = Callable[[float], None]
 
 
-def facts_of(header: Header, n_bytes: int) -> dict:
-    """What a row says of an .aec file of so many bytes."""
-    bpp = round(8 * n_bytes / (header.width * header.height), 4)
-    quality = header.quality or None  # none if the picture is stored
-    return {"width": header.width, "height": header.height, "bpp": bpp, "quality": quality}
+def facts_of(file: AecFile) -> dict:
+    """What a row says of an .aec file."""
+    h = file.header
+    bpp = round(8 * file.n_bytes / (h.width * h.height), 4)
+    return {"width": h.width, "height": h.height, "bpp": bpp, "quality": h.quality or None}  # none if stored
 
 
 Work = Callable[[Job, Progress], Row]
@@ -64,6 +65,16 @@ Work = Callable[[Job, Progress], Row]
 
 class _Stopped(Exception):
     """The job was given up because another one failed, or on Ctrl-C."""
+
+
+def size_text(n_bytes: int) -> str:
+    """For people: 999 bytes, 62.0 kB, 34.5 MB."""
+    value, unit = float(n_bytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{n_bytes} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
 
 
 def exit_code(error: Exception) -> int:
@@ -90,39 +101,67 @@ def message(error: Exception, name: str | None = None) -> str:
     return str(error) or type(error).__name__
 
 
+class _Bar:
+    """A progress bar on standard error, which moves on by itself: a picture of one tile has no steps to tell of."""
+
+    def __init__(self, jobs: list[Job]):
+        from tqdm import tqdm
+
+        one = {"bar_format": "{desc}: {percentage:3.0f}% {bar} {elapsed}<{remaining}"}
+        layout = {"unit": "file"} if len(jobs) > 1 else {"desc": streams.shown(jobs[0].name), **one}
+        self.bar = tqdm(
+            total=len(jobs),
+            file=streams.Unfailing(),
+            dynamic_ncols=True,
+            leave=len(jobs) > 1,
+            delay=0 if len(jobs) > 1 else _TICK,  # a file that is done sooner needs no bar
+            smoothing=0,  # the time left by the mean so far: the last file alone says little of those to come
+            **layout,
+        )
+        self._closed = threading.Event()
+        threading.Thread(target=self._tick, daemon=True).start()
+
+    def _tick(self) -> None:
+        while not self._closed.wait(_TICK):
+            self.bar.refresh()
+
+    def close(self) -> None:
+        self._closed.set()
+        self.bar.close()
+
+
 class _Report:
     """Counts and prints what became of the jobs; used from the main thread only, but for `share`."""
 
-    def __init__(self, args: Namespace, jobs: list[Job]):
-        self.args, self.jobs, self.codes, self.done, self.bar = args, jobs, [], 0, None
-        show = args.progress if args.progress is not None else sys.stderr.isatty() and not args.quiet
-        if show and jobs:
-            from tqdm import tqdm
-
-            one = {"bar_format": "{desc}: {percentage:3.0f}% {bar} {elapsed}<{remaining}", "delay": 0.5}
-            layout = {"unit": "file"} if len(jobs) > 1 else {"desc": streams.shown(jobs[0].name), **one}
-            file = streams.Unfailing()
-            self.bar = tqdm(total=len(jobs), file=file, dynamic_ncols=True, leave=len(jobs) > 1, **layout)
+    def __init__(self, args: Namespace, jobs: list[Job], done: str | None):
+        self.args, self.jobs, self.done, self.codes = args, jobs, done, []
+        self.start, self.statuses, self.bytes_in, self.bytes_out = time.perf_counter(), Counter(), 0, 0
+        show = args.progress if args.progress is not None else streams.on_terminal() and not args.quiet
+        self.bar = _Bar(jobs) if show and jobs else None
+        # What one file became is told to who sits before a terminal, and to others only if they ask.
+        self.lines = args.verbose or bool(done) and len(jobs) == 1 and streams.on_terminal() and not args.quiet
 
     def share(self, share: float) -> None:
         """Of a single job's work."""
         if self.bar is not None and len(self.jobs) == 1:
-            self.bar.update(share - self.bar.n)
+            self.bar.bar.update(share - self.bar.bar.n)
 
     def tell(self, how: Callable[[str], None], text: str) -> None:
         """By `streams.say` or `complain`, and not torn by the bar."""
-        with nullcontext() if self.bar is None else self.bar.external_write_mode(self.bar.fp):
+        with nullcontext() if self.bar is None else self.bar.bar.external_write_mode(self.bar.bar.fp):
             how(text)
 
     def add(self, job: Job, result: Row | Exception, seconds: float) -> None:
+        if len(self.jobs) == 1:
+            self._close_bar()
         if isinstance(result, Exception):
             error = message(result, job.name)
             self.tell(streams.complain, f"aec: {job.name}: {error}")
             self.codes.append(exit_code(result))
             result = Row("failed", why=error)
-        elif self.args.verbose:
-            self.tell(streams.complain, f"{job.name}: {result.line or result.why}")
-        self.done += result.status == "done"
+        elif self.lines and (text := result.line or result.why):
+            self.tell(streams.complain, f"{job.name}: {text}")
+        self._count(result)
         if self.args.json:
             names = {"in": job.name if job.source else "-", "out": job.target and str(job.target)}
             facts = {key: result.facts.get(key) for key in FACTS}
@@ -133,18 +172,48 @@ class _Report:
         elif result.text is not None:
             self.tell(streams.say, result.text)
         if self.bar is not None and len(self.jobs) > 1:
-            self.bar.update()
+            self.bar.bar.update()
 
-    def code(self, interrupted: bool) -> int:
+    def _count(self, row: Row) -> None:
+        self.statuses[row.status] += 1
+        if row.status == "done":
+            self.bytes_in += row.facts.get("bytes_in") or 0
+            self.bytes_out += row.facts.get("bytes_out") or 0
+
+    def _totals(self) -> str:
+        """Of many files: 12 files: 10 done, 2 failed; 34.5 MB -> 3.1 MB (9.0 %), 12.3 s."""
+        words = {"done": self.done, "planned": "planned", "skipped": "skipped", "failed": "failed"}
+        counts = ", ".join(f"{self.statuses[status]} {word}" for status, word in words.items() if self.statuses[status])
+        sizes = ""
+        if self.bytes_in:
+            sizes = f"; {size_text(self.bytes_in)}"
+        if self.bytes_out:
+            sizes += f" -> {size_text(self.bytes_out)} ({self.bytes_out / self.bytes_in:.1%})"
+        return f"{len(self.jobs)} files: {counts}{sizes}, {time.perf_counter() - self.start:.1f} s"
+
+    def _close_bar(self) -> None:
         if self.bar is not None:
             self.bar.close()
+            self.bar = None
+
+    def code(self, interrupted: bool) -> int:
+        self._close_bar()
         if interrupted:
-            streams.complain(f"aec: interrupted: {self.done} of {len(self.jobs)} files done")
+            streams.complain(f"aec: interrupted: {self.statuses['done']} of {len(self.jobs)} files done")
             return EXIT_INTERRUPTED
+        if self.done and len(self.jobs) > 1 and not self.args.quiet:
+            streams.complain(f"aec: {self._totals()}")
         return 0 if not self.codes else self.codes[0] if len(self.jobs) == 1 else EXIT_SOME_FAILED
 
 
-def run(args: Namespace, jobs: list[Job], work: Work, workers: int = 1, networks: bool = False) -> int:
+def run(
+    args: Namespace,
+    jobs: list[Job],
+    work: Work,
+    workers: int = 1,
+    networks: bool = False,
+    done: str | None = "done",
+) -> int:
     """Do all jobs.
 
     Args:
@@ -152,11 +221,13 @@ def run(args: Namespace, jobs: list[Job], work: Work, workers: int = 1, networks
         work: does one; called in `workers` threads at once. What it is given as progress it calls now and then with the
             share that is done, up to 1, and last before it writes: there a job that is not wanted any more ends.
         networks: the work runs some; each worker then gets its share of their threads.
+        done: what files are that went well, for the line that says what many came to, and on a terminal what one did,
+            unless `args.quiet`; None: no such line.
 
     Returns:
         The exit code: of one job its own, of several whether some failed.
     """
-    report, stop = _Report(args, jobs), threading.Event()
+    report, stop = _Report(args, jobs, done), threading.Event()
 
     def progress(share: float) -> None:
         if stop.is_set():

@@ -67,6 +67,11 @@ def _errors_told() -> Iterator[None]:
         raise OutputError(f"cannot write standard output: {e.strerror}") from e
 
 
+def on_terminal() -> bool:
+    """Whether someone sits before standard error."""
+    return sys.stderr.isatty()
+
+
 def complain(line: str) -> None:
     """Print a line on standard error, which is not worth an error of its own where it cannot be written."""
     with suppress(OSError):

@@ -17,7 +17,7 @@ from .streams import complain
 
 def train(args: Namespace) -> int:
     need("torch", "aec train")
-    from ..coding import model_file
+    from ..coding import model_search
     from ..train import loop as training
 
     output = Path(args.output)
@@ -50,7 +50,7 @@ def train(args: Namespace) -> int:
     resume = args.resume and Path(args.resume)
 
     def model(name: str) -> Path:
-        return Path(name) if Path(name).is_file() else model_file.find(name)
+        return Path(name) if Path(name).is_file() else model_search.find(name)
 
     init = args.init and model(args.init)
     blend = args.blend and (model(args.blend[0]), _share(args.blend[1]))
@@ -86,7 +86,7 @@ def compare(args: Namespace) -> int:
         files.append(file)
         return Row(line=f"{file.n_bytes} bytes")
 
-    code = runner.run(args, [original], work) or runner.run(args, others, work)
+    code = runner.run(args, [original], work, done=None) or runner.run(args, others, work, done=None)
     if not code:
         mode = functools.reduce(operator.and_, (permissions(job.source.stat()) for job in (original, *others)))
         write_bytes(target, comparison.page(files[0], files[1:]), args.force, mode=mode)

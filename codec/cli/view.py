@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import api
 from ..container import format
 from ..container.metadata import Metadata
 from ..io import permissions, read_bytes, write_bytes
+from ..opened import SCALES, AecFile
 from ..picture import export
 from .files import open_picture
 from .streams import complain
@@ -56,13 +56,14 @@ def view(args: Namespace) -> int:
 
 
 def _decoded(data: bytes, args: Namespace) -> tuple["Image.Image", str]:
-    header = format.read_header(data)
-    scale = next((s for s in api.SCALES if header.width * header.height * s * s <= MAX_PIXELS), 1 / 8)
-    picture = api.decode(data, args.device, args.model, scale=scale, depth=8)
+    file = AecFile(data)
+    header = file.header
+    scale = next((s for s in SCALES if header.width * header.height * s * s <= MAX_PIXELS), 1 / 8)
+    picture = file.decode(args.device, args.model, scale=scale, depth=8)
     stored = "stored" if header.stored else f"quality {header.quality}"
-    bpp = 8 * len(data) / (header.width * header.height)
+    bpp = 8 * file.n_bytes / (header.width * header.height)
     shown = "" if scale == 1 else f", shown at 1/{round(1 / scale)}"
-    return picture, f"{header.width}x{header.height}, {len(data)} bytes, {bpp:.3f} bits per pixel, {stored}{shown}"
+    return picture, f"{header.width}x{header.height}, {file.n_bytes} bytes, {bpp:.3f} bits per pixel, {stored}{shown}"
 
 
 def _read(data: bytes) -> tuple["Image.Image", str]:

@@ -207,6 +207,7 @@ def decode(
     region: Tile | None = None,
     shrink: int = 1,
     on_device: bool = False,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> "np.ndarray | Tensor":
     """The pixels of a region: the same integers everywhere.
 
@@ -217,6 +218,7 @@ def decode(
             that the region touches. At the right and bottom squares reach into what the synthesis makes beyond the
             edge.
         on_device: the pixels are to stay where the decoder makes them, for those who go on with torch there.
+        progress: called by this thread with the share that is done, rising to 1.
 
     Raises:
         CorruptError: a tile that it needs is not one that an encoder with this model writes; it is named.
@@ -249,6 +251,7 @@ def decode(
 
     parts, tiles = _parts(header, region, decoder.synthesis.halo(header.quality, shrink)), header.tiles
     with team(len(parts), decoder.one_at_a_time) as ordered:
-        for _ in ordered(make, _gather(header, parts, lambda order: ordered(read, order), decoder.empty)):
-            pass
+        made_parts = ordered(make, _gather(header, parts, lambda order: ordered(read, order), decoder.empty))
+        for n, _ in enumerate(made_parts, 1):
+            progress(n / len(parts))
     return out

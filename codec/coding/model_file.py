@@ -1,4 +1,4 @@
-"""Model files: find, read and verify by hash, write. safetensors only, never pickle; needs no torch.
+"""Model files: read and verify by hash, write. safetensors only, never pickle; needs no torch.
 
 A file holds what decodes (entropy nets, coding tables, synthesis) and the encoder's transforms, all as integers, the
 levels of its qualities, the configuration as JSON, and two SHA-256: of all that decides how a file decodes (its first 4
@@ -19,18 +19,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialise
 
-from ..container.format import MODEL_ID_BYTES
 from ..errors import ModelError
 from ..io import write_bytes
-from . import rans
+from . import model_search, rans
 from .cdf_tables import dead_zones
 from .model_config import MAX_LEVEL, TUNES, Config
 from .model_tensors import check_forms, check_integers
 from .threads import lock_across_forks
 
-MODELS = Path(__file__).parents[1] / "models"
-SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
-DEFAULT = "eye"
 TABLES = ("freqs", "limits", "raw_bits")
 _ENCODER = ("analysis.", "hyper_analysis.")
 _TYPES = {"F16": "float16", "F32": "float32", "I8": "int8", "I16": "int16", "I32": "int32"} | {
@@ -68,45 +64,6 @@ class ModelFile:
         return self.tensors["levels"]
 
 
-def available() -> list[Path]:
-    """Model files in the package and in the folders of $AEC_MODELS."""
-    folders = [MODELS, *(Path(p) for p in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if p)]
-    return [p for folder in folders for p in sorted(folder.glob("*.safetensors")) if p.is_file()]
-
-
-def find(model: str | os.PathLike | None) -> Path:
-    """Path of a model given by file name, by name (the file's stem), or None: the default.
-
-    Raises:
-        ModelError: there is none.
-    """
-    name = DEFAULT if model is None else os.fspath(model)
-    if os.sep in name or name.endswith(".safetensors"):
-        if not Path(name).is_file():
-            raise ModelError(f"model file {name} does not exist")
-        return Path(name)
-    for path in available():
-        if path.stem == name:
-            return path
-    raise ModelError(f"no model {name!r}: available are {', '.join(p.stem for p in available()) or 'none'}")
-
-
-def find_id(model_id: bytes) -> Path:
-    """Path of the model that a file names. Raises ModelError if it is not at hand."""
-    for path in available():
-        if _id_of(path, path.stat().st_mtime) == model_id:
-            return path
-    raise ModelError(
-        f"the file needs model {model_id.hex()}, which is not at hand: "
-        f"name its file as the model, or put its folder on ${SEARCH_PATH}"
-    )
-
-
-def is_model(path: Path) -> bool:
-    """Whether its header says so: a checkpoint's does not."""
-    return path.is_file() and _id_of(path, path.stat().st_mtime) is not None
-
-
 def load(path: Path) -> ModelFile:
     """Read and verify a model file; cached by path and modification time.
 
@@ -123,7 +80,7 @@ def load_for(model_id: bytes, model: str | os.PathLike | None) -> ModelFile:
     Raises:
         ModelError: it is another one, or not at hand.
     """
-    path = find_id(model_id) if model is None else find(model)
+    path = model_search.find_id(model_id) if model is None else model_search.find(model)
     file = load(path)
     if file.id != model_id:
         raise ModelError(f"the file was written with model {model_id.hex()}, not {file.id.hex()} ({path})")
@@ -142,31 +99,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     """
     hashes = _hashes(tensors, metadata["aec_model"])
     write_bytes(path, serialise(dict(tensors), {**metadata, **hashes}), force=True)
-    return _id(hashes)
-
-
-@lru_cache(maxsize=32)
-def _id_of(path: Path, modified: float) -> bytes | None:
-    """None for a file that is no model: checkpoints may lie beside models, and must not hide them."""
-    try:
-        return _id(_metadata(path))
-    except (ModelError, KeyError, ValueError):
-        return None
-
-
-def _id(metadata: Mapping[str, str]) -> bytes:
-    return bytes.fromhex(metadata["decoder_sha256"])[:MODEL_ID_BYTES]
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    try:
-        with safe_open(path, "np") as f:
-            metadata = f.metadata() or {}
-    except (OSError, SafetensorError) as e:
-        raise ModelError(f"{path}: not a model file ({e})") from e
-    if "aec_model" not in metadata:
-        raise ModelError(f"{path}: a safetensors file, but not a model of aec")
-    return metadata
+    return model_search.id_in(hashes)
 
 
 def _hashes(tensors: Mapping[str, np.ndarray], config: str) -> dict[str, str]:
@@ -188,7 +121,7 @@ def _digest(tensors: Mapping[str, np.ndarray], config: str, encoder: bool) -> st
 
 @lru_cache(maxsize=4)
 def _load(path: Path, modified: float) -> ModelFile:
-    metadata = _metadata(path)
+    metadata = model_search.header_of(path)
     try:
         tensors = _tensors(path)
         for name, value in _hashes(tensors, metadata["aec_model"]).items():
@@ -226,7 +159,7 @@ def _model_file(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndar
     coder, zones = rans.Tables(*tables), dead_zones(*tables)
     for array in (zones, *tensors.values()):
         array.flags.writeable = False
-    return ModelFile(config, _id(metadata), path, MappingProxyType(tensors), tune, coder, zones)
+    return ModelFile(config, model_search.id_in(metadata), path, MappingProxyType(tensors), tune, coder, zones)
 
 
 def _check_levels(levels: np.ndarray) -> None:

@@ -28,11 +28,11 @@ XMP_TAG = 700
 _LAYOUT_TAGS = {*range(254, 267), *range(273, 282), 284, 317, *range(320, 326), *range(338, 342), *range(512, 522)}
 
 
-def kind_of(path: Path | None) -> str:
-    """Pillow's name for what a suffix means, or NPY; standard output gets PNG. Raises OutputError."""
+def kind_of(path: Path | None, default: str = ".png") -> str:
+    """Pillow's name for what a suffix means, or NPY; standard output gets the default one. Raises OutputError."""
     from PIL import Image
 
-    suffix = ".png" if path is None else path.suffix.lower()
+    suffix = default if path is None else path.suffix.lower()
     Image.preinit()  # the common kinds: to import all of them takes 60 ms, and is left for when one is asked for
     if suffix == ".npy":
         kind = NPY
@@ -70,23 +70,32 @@ def check(kind: str, gray: bool, alpha: bool, depth: int, exact: bool) -> Litera
     return "numpy" if deep_colour or kind == NPY else "pil"
 
 
+def _among(kinds: dict[str, str], word: str = "and") -> str:
+    *most, last = kinds.values()
+    return f"{', '.join(most)} {word} {last}"
+
+
 def _try(kinds: dict[str, str], but: str = "") -> str:
-    *most, last = (suffix for kind, suffix in kinds.items() if kind != but)
-    return f"try {', '.join(most)} or {last}"
+    return "try " + _among({kind: suffix for kind, suffix in kinds.items() if kind != but}, "or")
 
 
-def encoded(picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata, exact: bool) -> bytes:
+def encoded(
+    picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata, exact: bool, quality: int | None = None
+) -> bytes:
     """The file.
 
     Args:
         picture: as `codec.decode` gives it, of the output that `check` asked for.
         metadata: written if the kind has a place for it.
         exact: as of `check`; WebP then keeps every sample, and takes more bytes.
+        quality: 1..100, of JPEG, WebP and AVIF; None: 95, near to the picture.
 
     Raises:
         OutputError: JPEG, WebP and others have limits of their own; or the EXIF block is damaged, and the kind one for
             which Pillow has to understand it.
     """
+    if quality is not None and kind not in LOSSY:
+        raise OutputError(f"{kind} has no quality to choose: {_among(LOSSY)} have one")
     buffer = io.BytesIO()
     if kind == NPY:
         import numpy as np
@@ -101,7 +110,7 @@ def encoded(picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata, 
         return samples16.write_png(picture, metadata)
     picture.info = {}  # what some savers take from it unasked is what `metadata` may leave out
     try:
-        picture.save(buffer, kind, **_quality_options(kind, exact), **_metadata_options(kind, metadata))
+        picture.save(buffer, kind, **_quality_options(kind, exact, quality), **_metadata_options(kind, metadata))
     except (OSError, *DAMAGES) as e:
         damaged = metadata.exif and not isinstance(e, (OSError, ValueError))  # as which Pillow tells its kinds' limits
         fault = "too long" if "too long" in str(e) else "damaged" if damaged else None
@@ -110,11 +119,11 @@ def encoded(picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata, 
     return buffer.getvalue()
 
 
-def _quality_options(kind: str, exact: bool) -> dict:
-    if kind == "WEBP" and exact:
+def _quality_options(kind: str, exact: bool, quality: int | None) -> dict:
+    if kind == "WEBP" and exact and quality is None:
         return {"lossless": True, "exact": True}
     # Of QOI Pillow says without being asked that its light is linear.
-    return {"quality": 95} if kind in LOSSY else {"colorspace": "sRGB"} if kind == "QOI" else {}
+    return {"quality": quality or 95} if kind in LOSSY else {"colorspace": "sRGB"} if kind == "QOI" else {}
 
 
 def _metadata_options(kind: str, metadata: Metadata) -> dict:

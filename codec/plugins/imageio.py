@@ -28,11 +28,12 @@ class AecPlugin(PluginV3):
     def __init__(self, request: Request):
         super().__init__(request)
         if request.mode.io_mode == IOMode.read:
-            self._data = request.get_file().read()
+            data = request.get_file().read()
             try:
-                self._header = format.read_header(self._data)
+                self._header = format.read_header(data)
             except FormatError as e:
                 raise InitializationError(str(e)) from e
+            self._data = data
         elif request.extension not in (None, ".aec"):
             raise InitializationError(f"{request.extension} files are not written by aec")
 

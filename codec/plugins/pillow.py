@@ -10,14 +10,16 @@ or of the file as `Image.open` gives it, keeps all of it.
 """
 
 from dataclasses import replace
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image, ImageFile
 
 from .. import api
+from ..coding.model_search import name_of
 from ..container import format, metadata
 from ..container.format import Header, Section
 from ..errors import AecError, FormatError, TruncatedError
+from ..opened import AecFile
 
 HEADER_BYTES = 64  # a header has at most 23, and little metadata often fits as well
 SAVE_OPTIONS = (
@@ -28,7 +30,8 @@ INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # names of ours and
 
 
 class AecImageFile(ImageFile.ImageFile):
-    """An opened .aec file; `info` has icc_profile, exif and xmp where the file has them.
+    """An opened .aec file; `info` has icc_profile, exif, xmp and dpi where the file has them, and of what a network
+    coded the quality, 1..100, and the model: its name, or where it is not at hand its id.
 
     Errors are Pillow's: what has no sound header is a SyntaxError when opened, which `Image.open` makes an
     UnidentifiedImageError; damaged data, a model that is not at hand, and 16 bits with more than one channel, for which
@@ -83,7 +86,7 @@ class AecImageFile(ImageFile.ImageFile):
         """Compare all checksums, without decoding. Closes the file, as Pillow's own do. Raises OSError."""
         try:
             if self.tile:
-                format.read(self._read(), max_pixels=None)
+                AecFile(self._read(), max_pixels=None).verify()
         except FormatError as e:
             raise OSError(str(e)) from e
         finally:
@@ -101,16 +104,19 @@ class AecImageFile(ImageFile.ImageFile):
         self.fp = None
 
 
-def _info(header: Header, start: bytes, fp: IO[bytes]) -> dict[str, bytes]:
+def _info(header: Header, start: bytes, fp: IO[bytes]) -> dict[str, Any]:
     """What `info` says, from the file's first bytes and as many more as it takes. Damage is left for `load` to tell."""
+    made: dict[str, Any] = {}
+    if not header.stored:
+        made = {"quality": header.quality, "model": name_of(header.model_id) or header.model_id.hex()}
     try:
         if header.stored:
-            found = api.metadata_of(format.read(start + fp.read(), max_pixels=None))
+            found = AecFile(start + fp.read(), max_pixels=None).metadata
         else:
             found = metadata.unpacked(_sections(start, fp))
     except FormatError:
-        return {}
-    return metadata.as_info(found)
+        return made
+    return made | metadata.as_info(found)
 
 
 def _sections(start: bytes, fp: IO[bytes]) -> dict[str, Section]:

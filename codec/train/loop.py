@@ -21,7 +21,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from .. import metrics
-from ..coding import model_file
+from ..coding import model_file, model_search
 from ..coding.device import resolve_device
 from ..coding.model_config import CONFIGS, LATENT_STRIDE, MAX_LEVEL, TUNES, Config, level_lambda
 from ..errors import ModelError
@@ -339,7 +339,7 @@ def _shares_of(meta: dict) -> dict[str, float]:
 
 def _model_of(path: Path) -> tuple[Model, str]:
     """A model file's weights, or the averaged ones of a checkpoint, and what they were trained for."""
-    if model_file.is_model(path):
+    if model_search.is_model(path):
         return export.float_model(path), model_file.load(path).tune
     with _checkpoint(path) as (meta, tensors):
         model = Model(Config(**meta["config"]))

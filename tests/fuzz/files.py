@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import codec
-from codec.coding import model_file
+from codec.coding import model_search
 from codec.nets import torch_codec
 from codec.picture.pixels import to_pixels
 
@@ -81,7 +81,7 @@ def varint(value: int) -> bytes:
 
 def base_files() -> list[Parts]:
     """One tile and many, RGB and gray, few bits and many; alpha, 16 bits, metadata, stored pictures of each kind."""
-    model = torch_codec.load(model_file.find(None), torch.device("cpu"))
+    model = torch_codec.load(model_search.find(None), torch.device("cpu"))
     rng = np.random.default_rng(1)
     bases = []
     for width, height, quality, gray, tile_log2 in (
