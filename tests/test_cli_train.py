@@ -6,6 +6,8 @@ from pathlib import Path
 import photos
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from shell import aec, files, here
 
@@ -14,6 +16,7 @@ from codec.cli import arguments, parser
 from codec.coding import model_file
 from codec.coding.model_config import CONFIGS, TUNES
 from codec.nets import losses, torch_codec
+from codec.train import figures, loop
 from codec.train.loop import Options, Run, checkpoint_path
 from codec.train.quality_levels import EVEN_LEVELS
 
@@ -39,12 +42,13 @@ def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_c
     Image.fromarray(photos.photo(100, 300)).save(data / "small.png")
     model, checkpoint = tmp_path / "models" / "mine.safetensors", tmp_path / "models" / "mine.checkpoint.safetensors"
     options = ["--config", "small", "--batch", 2, "--device", "cpu"]
-    done = aec("train", data, "-o", model, "--minutes", 0.03, *options)
+    done = aec("train", data, "-o", model, "--minutes", 0.03, "--keep-checkpoint", *options)
     assert done.returncode == 0, done.stderr
     assert (
         "left out 2: broken.png" in done.stderr
         and "smaller than 256" in done.stderr
         and "held out: 1 images" in done.stderr
+        and "before:" not in done.stderr
     )
     assert files(tmp_path / "models") == {"mine.safetensors", "mine.checkpoint.safetensors"}
 
@@ -60,8 +64,15 @@ def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_c
     assert (again.returncode, again.stderr) == (0, "")
     assert codec.decode(codec.encode(image, model=model), model=model).size == (50, 70)
 
-    tuned = tmp_path / "tuned.safetensors"
-    assert here("train", data, "-o", tuned, "--minutes", 0.002, "--init", model, "--quiet", "--batch", 2) == 0
+    tuned = tmp_path / "models" / "tuned.safetensors"
+    done = aec("train", data, "-o", tuned, "--minutes", 0.002, "--init", model, "--batch", 2)
+    assert done.returncode == 0 and files(tmp_path / "models") == {
+        "mine.safetensors",
+        "mine.checkpoint.safetensors",
+        "tuned.safetensors",
+    }
+    assert re.search(r"each minute a checkpoint of some \d+ MB is written to .*, which is removed when", done.stderr)
+    assert done.stderr.count("  before: 1 images  q ") == done.stderr.count("held out: 1 images  q ") == 6
     assert codec.decode(codec.encode(image, model=tuned), model=tuned).size == (50, 70)
 
     refused = aec("train", data, "-o", model, "--minutes", 0.01, *options)
@@ -72,6 +83,7 @@ def test_a_model_tuned_for_ms_ssim_says_so_and_its_symbols_are_not_refined(tmp_p
     for i in range(2):
         Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
     model, options = tmp_path / "m.safetensors", ["--config", "small", "--batch", 4, "--device", "cpu"]
+    options.append("--keep-checkpoint")
     assert here("train", tmp_path, "-o", model, "--minutes", 0.002, "--tune", "ms-ssim", *options) == 0
     scores = r"q  40  .* bpp  SSIMULACRA 2 -?\d+\.\d\d  MS-SSIM 0\.\d{4}  PSNR \d+\.\d\d\n"
     assert re.search(scores, capsys.readouterr().err)
@@ -103,6 +115,7 @@ def test_a_mixture_of_its_own_can_be_trained_for_and_is_gone_on_with(tmp_path, t
         Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
     model = tmp_path / "m.safetensors"
     options = ["--init", tiny_model[0], "--tune", "eye", "--shares", "mse=0.4,ssimulacra2=0.6", "--batch", 4, "--quiet"]
+    options.append("--keep-checkpoint")
     assert here("train", tmp_path, "-o", model, "--minutes", 0.002, *options) == 0
     assert model_file.load(model).tune == "eye"
     assert Run.load(checkpoint_path(model), Options(1)).shares == {"mse": 0.4, "ssimulacra2": 0.6}
@@ -128,6 +141,38 @@ def test_a_mixture_of_its_own_can_be_trained_for_and_is_gone_on_with(tmp_path, t
 def test_mixtures_that_make_no_sense_are_usage_errors(options, words, tmp_path, capsys):
     assert here("train", tmp_path, "-o", tmp_path / "m.safetensors", "--minutes", 1, *options) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("seconds_a_step", "steps"), [(10, 6), (25, 2), (45, 1), (300, 1)])
+def test_a_budget_is_held_to_whatever_a_step_takes(seconds_a_step, steps, monkeypatch, tmp_path):
+    """To half a step, and one is made at least."""
+    clock = [0.0]
+
+    def update(self, pixels, learning_rate):
+        clock[0] += seconds_a_step
+        self.step += 1
+        return torch.zeros(3)
+
+    monkeypatch.setattr(Run, "update", update)
+    monkeypatch.setattr(Run, "save", lambda self, path: None)
+    monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
+    run = Run(Options(1), CONFIGS["small"])
+    run.place()
+    loop.train(run, [photos.photo(256, 256)], tmp_path / "x", lambda line: None)
+    assert run.step == steps and run.seconds == steps * seconds_a_step
+
+
+@given(st.floats(0.5, 2), st.lists(st.tuples(st.floats(0.1, 4), st.floats(1, 20)), min_size=2, max_size=8))
+def test_what_a_run_bought_is_told_in_bits_at_equal_scores(share, points):
+    score, curve, cheaper = 0.0, {}, {}
+    for i, (bits, step) in enumerate(points):
+        score += step
+        bpp = (i + 1) * bits
+        curve[i], cheaper[i] = {"bpp": bpp, "PSNR": score}, {"bpp": share * bpp, "PSNR": score}
+    assert figures.bits_at_equal("PSNR", cheaper, curve) == pytest.approx(share - 1, abs=1e-9)
+    assert figures.bits_at_equal("MS-SSIM", cheaper, curve) is None
+    apart = {i: {"bpp": row["bpp"], "PSNR": row["PSNR"] + 1000} for i, row in curve.items()}
+    assert figures.bits_at_equal("PSNR", apart, curve) is None
 
 
 def test_the_measures_that_shares_name_are_those_of_the_losses():

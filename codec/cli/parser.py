@@ -68,8 +68,9 @@ VIEW_EXAMPLES = """examples:
 
 TRAIN_EXAMPLES = """examples:
   aec train my-photos/ -o mine.safetensors --minutes 60 --init eye     the shipped model, fitted to your pictures
-  aec train my-photos/ -o mine.safetensors --minutes 90 --resume mine.checkpoint.safetensors
-                                                                        another half an hour, or after a Ctrl-C
+  aec train my-photos/ -o mine.safetensors --minutes 60 --resume mine.checkpoint.safetensors
+                                                                        after a Ctrl-C; or with --minutes 90 half an
+                                                                        hour more, if it began with --keep-checkpoint
   aec compress photo.png --model mine.safetensors
   aec decompress photo.aec --model mine.safetensors                     or put its folder on AEC_MODELS"""
 
@@ -381,8 +382,8 @@ def _add_train(p: argparse.ArgumentParser) -> None:
         "--minutes",
         type=arguments.not_negative,
         required=True,
-        help="budget in all, that of --resume's checkpoint included; 0: fit the coding tables and the meaning of the "
-        "qualities to DATA, and train nothing",
+        help="of training, that of --resume's checkpoint included; to fit and to measure the model takes some minutes "
+        "more. 0: fit the coding tables and the meaning of the qualities to DATA, and train nothing",
     )
     start = p.add_mutually_exclusive_group()
     start.add_argument("--resume", metavar="CHECKPOINT", help="go on from here")
@@ -399,6 +400,11 @@ def _add_train(p: argparse.ArgumentParser) -> None:
         metavar=("MODEL", "SHARE"),
         help="begin SHARE (0..1) of the way from --init's weights to those of MODEL; where one was trained on from the "
         "other, models lie between them that are better at a mixture",
+    )
+    p.add_argument(
+        "--keep-checkpoint",
+        action="store_true",
+        help="leave the checkpoint beside the model, to --resume it with more minutes; done without asking after one",
     )
     p.add_argument(
         "--only", nargs="+", choices=(*transforms, "hyper_analysis", "entropy"), default=[], help="train no other nets"

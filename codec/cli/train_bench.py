@@ -54,7 +54,8 @@ def train(args: Namespace) -> int:
 
     init = args.init and model(args.init)
     blend = args.blend and (model(args.blend[0]), _share(args.blend[1]))
-    training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, blend, holdout, report)
+    keep = args.keep_checkpoint or resume is not None  # who goes on from one may want to do so again
+    training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, blend, holdout, keep, report)
     return 0
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -20,7 +19,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from .. import metrics
 from ..coding import model_file, model_search
 from ..coding.device import resolve_device
 from ..coding.model_config import CONFIGS, LATENT_STRIDE, MAX_LEVEL, TUNES, Config, level_lambda
@@ -28,13 +26,12 @@ from ..errors import ModelError
 from ..io import write_bytes
 from ..nets import torch_codec
 from ..nets.layers import multiplies_bf16
-from ..nets.losses import MEASURES, MS_SSIM_WEIGHT, SHARES, distortion, min_side, structural_error
+from ..nets.losses import MEASURES, SHARES, distortion, min_side
 from ..nets.model import Model
-from ..picture.ssimulacra2 import MIN_SIDE, ssimulacra2
-from . import export
+from . import export, figures
 from .images import Crops, load_images
 from .muon import Muon
-from .quality_levels import EVEN_LEVELS, calibrated_levels, coded
+from .quality_levels import EVEN_LEVELS, calibrated_levels
 from .symbol_counts import symbol_counts
 
 SIDE = 128  # crop while the learning rate is high; twice that, a quarter as many, in the last part
@@ -46,8 +43,9 @@ STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum
 TRANSFORMS = ("analysis", "synthesis")
 # Of the learning rate: a step of a shortcut changes all pixels, and PCA is not far from where it ends.
 SHORTCUT_SHARE = 0.1
+CHECKPOINT_BYTES = 14  # for each parameter: weights, their average and the optimisers' moments
+MOST_TO_MEASURE = 48  # held-out pictures
 LEAST_TO_CALIBRATE, MOST_TO_CALIBRATE = 8, 24  # pictures: held-out ones, and if they are fewer, some of the others
-HIGHEST_PSNR = 88.0  # that a held-out picture counts with, for a flat one may come back as it was
 
 
 @dataclass
@@ -371,18 +369,19 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
     crops = Crops(images, device, options.seed + run.step)
     torch.manual_seed(options.seed + run.step)
     run.model.train()
-    before, start = run.seconds, time.monotonic()
+    before, start, last = run.seconds, time.monotonic(), 0.0
     saved = told = start
     told_step, sums = run.step, torch.zeros(3, device=device)
     try:
-        while run.seconds < budget:
+        # As near to the budget as whole steps come, however long they take; but one at least, if there is any.
+        while run.seconds == before < budget or run.seconds + last / 2 < budget:
             progress = run.seconds / budget
             large = progress >= LARGE_CROPS_FROM or min_side(run.shares) > SIDE
             side, batch = (2 * SIDE, max(1, options.batch // 4)) if large else (SIDE, options.batch)
             rate = options.learning_rate * learning_rate_at(progress)
             sums += run.update(crops.draw(batch, side), rate)
             now = time.monotonic()
-            run.seconds = before + now - start
+            last, run.seconds = before + now - start - run.seconds, before + now - start
             if now - told > 10:
                 loss, bpp, db = (sums / (run.step - told_step)).tolist()
                 speed = (run.step - told_step) / (now - told)
@@ -399,34 +398,6 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
         run.save(checkpoint)
 
 
-def held_out_figures(path: Path, images: list[np.ndarray], device: str, report: Callable[[str], None]) -> None:
-    """Run the exported model; report bits per pixel of real files and mean scores at some qualities.
-
-    A score that is not defined for small pictures is the mean of the others.
-    """
-    codec = torch_codec.load(path, torch.device(device))
-    for quality in (1, 20, 40, 60, 80, 100):
-        bits, scores = [], {"SSIMULACRA 2": [], "MS-SSIM": [], "PSNR": []}
-        for image in images:
-            n_bytes, decoded = coded(codec, image, quality)
-            bits.append(8 * n_bytes / image[..., 0].size)
-            scores["SSIMULACRA 2"].append(ssimulacra2(image, decoded) if min(image.shape[:2]) >= MIN_SIDE else None)
-            scores["MS-SSIM"].append(_similarity(image, decoded))
-            scores["PSNR"].append(min(metrics.psnr(image, decoded), HIGHEST_PSNR))
-        means = {name: [v for v in values if v is not None] for name, values in scores.items()}
-        digits = {"SSIMULACRA 2": 2, "MS-SSIM": 4, "PSNR": 2}
-        found = "  ".join(f"{name} {fmean(v):.{digits[name]}f}" for name, v in means.items() if v)
-        report(f"held out: {len(images)} images  q {quality:3}  {fmean(bits):.3f} bpp  {found}")
-
-
-def _similarity(a: np.ndarray, b: np.ndarray) -> float | None:
-    """MS-SSIM of two uint8 [H, W, 3] by the loss, for training must not need `metrics.ms_ssim`'s package."""
-    if min(a.shape[:2]) < metrics.MS_SSIM_MIN_SIDE:
-        return None
-    x, y = (torch.from_numpy(v.astype(np.float32) / 255).permute(2, 0, 1)[None] for v in (a, b))
-    return 1 - float(structural_error(x, y)) / MS_SSIM_WEIGHT
-
-
 def main(
     data: list[Path],
     output: Path,
@@ -436,6 +407,7 @@ def main(
     anew: Iterable[str],
     blend: tuple[Path, float] | None,
     holdout: Path | None,
+    keep_checkpoint: bool,
     report: Callable[[str], None],
 ) -> None:
     """Load, train, export, measure: `aec train`.
@@ -448,6 +420,8 @@ def main(
         init, anew, blend: model or checkpoint that a new run begins with, the nets that do not, and another one that is
             mixed in (`Run.start_from`).
         holdout: images for the figures at the end; None: every fiftieth of data, which is then not trained on.
+        keep_checkpoint: it is needed to go on from here with a larger budget; else it is removed once the model is
+            written and measured.
         report: takes lines of progress.
 
     Raises:
@@ -484,7 +458,12 @@ def main(
         run.start(images)
     size = sum(p.numel() for p in run.model.parameters()) / 1e6
     report(f"{size:.2f} M parameters on {options.device}, trained for {run.tune}")
-    train(run, images, checkpoint_path(output), report)
+    checkpoint = checkpoint_path(output)
+    stays = "stays there" if keep_checkpoint else "is removed when all is done; --keep-checkpoint keeps it"
+    report(
+        f"each minute a checkpoint of some {CHECKPOINT_BYTES * size:.0f} MB is written to {checkpoint}, which {stays}"
+    )
+    train(run, images, checkpoint, report)
     model = run.averaged_model()
     device = torch.device(options.device)
     pictures = [*held, *images[: max(0, LEAST_TO_CALIBRATE - len(held))]][:MOST_TO_CALIBRATE]
@@ -499,4 +478,8 @@ def main(
         levels = calibrated_levels(torch_codec.load(draft, device), pictures)
     model_id = export.save(output, model, counts, run.tune, levels, largest)
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
-    held_out_figures(output, held[:48], options.device, report)
+    shown = held[:MOST_TO_MEASURE]
+    before = figures.held_out(init, shown, options.device) if init is not None and model_search.is_model(init) else None
+    figures.report_of(figures.held_out(output, shown, options.device), before, len(shown), report)
+    if not keep_checkpoint:
+        checkpoint.unlink(missing_ok=True)
