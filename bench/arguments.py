@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .cache import default_folder
+from .cache import MOST_BYTES, default_folder
 from .codecs import Codec, make_codec, names
 from .metrics import METRICS
 from .published import add_published_arguments
@@ -62,7 +62,12 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
     p.add_argument(
         "-j", dest="jobs", type=_positive, default=1, metavar="N", help="images measured at the same time (default: 1)"
     )
-    p.add_argument("--no-cache", action="store_true", help=f"measure all again (else see {default_folder()})")
+    p.add_argument(
+        "--no-cache",
+        action="store_true",
+        help=f"measure all again; else what was measured before comes from {default_folder()}, which keeps the last "
+        f"{MOST_BYTES >> 20} MB and may be removed at any time",
+    )
     p.add_argument(
         "--pictures", type=_count, default=4, metavar="N", help="of each set, for the page's viewer (default: 4)"
     )

@@ -15,9 +15,29 @@ import numpy as np
 
 from codec.io import write_bytes
 
+MOST_BYTES = 1 << 28  # that a run leaves of earlier ones: some 200,000 points
+
 
 def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aec" / "bench"
+
+
+def prune(folder: Path, most: int = MOST_BYTES) -> None:
+    """Remove what was measured longest ago, until the rest takes no more than so many bytes."""
+    files = [(status.st_mtime, status.st_size, path) for path in folder.glob("*/*.json") if (status := _status(path))]
+    size = sum(size for _, size, _ in files)
+    for _, n_bytes, path in sorted(files):
+        if size <= most:
+            return
+        path.unlink(missing_ok=True)  # another run may do the same
+        size -= n_bytes
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def hash_of_pixels(image: np.ndarray) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from codec.cli.streams import complain, say
 
 from .arguments import parser
-from .cache import default_folder
+from .cache import default_folder, prune
 from .codecs import Codec, is_aec
 from .inputs import LOSSY_SUFFIXES, default_set, find_sets, short_names
 from .machine import machine_line, source_commit
@@ -141,6 +141,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     if has_plotly:
         interrupted |= not _write_page(report, [] if interrupted else pictures, conditions, rows, args)
     say((args.out / "summary.md").read_text(encoding="utf-8").removesuffix("\n"))
+    page = args.out / PAGE
+    _say(f"the report is in {args.out}" + (f"; open {page} in a browser to look around" if page.exists() else ""))
     return 130 if interrupted else int(problems > 0)
 
 
@@ -166,7 +168,9 @@ def _cache_folder(notes: list[str]) -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            return folder
+            pass
+        prune(folder)
+        return folder
     except OSError as error:
         _note(notes, f"nothing is kept for another run: {error}")
         return None

@@ -6,9 +6,12 @@ import multiprocessing
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from pathlib import Path
+
+from codec.cli.streams import complain
 
 from .measure import Bench, Conditions, Failure, Picture, Point, describe
 
@@ -23,6 +26,7 @@ def run(pictures: Sequence[Picture], conditions: Conditions, results: list[Point
     from tqdm import tqdm
 
     per_picture = sum(len(entrant.qualities) for entrant in conditions.entrants)
+    told = _Lines(per_picture, len(pictures))
     with (
         tempfile.TemporaryDirectory(prefix="aec-bench-", ignore_cleanup_errors=True) as folder,
         tqdm(total=per_picture * len(pictures), unit="point", file=sys.stderr, dynamic_ncols=True, disable=None) as bar,
@@ -30,6 +34,7 @@ def run(pictures: Sequence[Picture], conditions: Conditions, results: list[Point
         measure = _here if conditions.jobs == 1 else _in_processes
         for result in measure(pictures, conditions, Path(folder)):
             results.append(result)
+            told.add(result)
             if isinstance(result, Failure):
                 bar.update(result.n_points)
                 tqdm.write(f"aec: bench: {result.message}", file=sys.stderr)
@@ -40,6 +45,23 @@ def run(pictures: Sequence[Picture], conditions: Conditions, results: list[Point
     if conditions.jobs > 1:
         order = {(p.image_set, p.name): i for i, p in enumerate(pictures)}
         results.sort(key=lambda r: order[r.row["set"], r.row["image"]] if isinstance(r, Point) else -1)
+
+
+class _Lines:
+    """Where nobody sees a bar, such as in a file: a line for each picture that is done."""
+
+    def __init__(self, per_picture: int, n_pictures: int):
+        self.silent = sys.stderr.isatty()
+        self.per_picture, self.n_pictures, self.n_points, self.n_done = per_picture, n_pictures, Counter(), 0
+
+    def add(self, result: Point | Failure) -> None:
+        if self.silent or isinstance(result, Failure):
+            return
+        picture = result.row["set"], result.row["image"]
+        self.n_points[picture] += 1
+        if self.n_points[picture] == self.per_picture:
+            self.n_done += 1
+            complain(f"aec: bench: {self.n_done} of {self.n_pictures} images: {picture[1]}")
 
 
 def _here(pictures: Sequence[Picture], conditions: Conditions, folder: Path) -> Iterator[Point | Failure]:

@@ -131,7 +131,13 @@ def test_usage_errors_exit_with_2(folder, tmp_path, capsys, arguments, message):
 def test_results_are_not_overwritten_without_force_and_come_from_the_cache_with_it(folder, tmp_path, capsys):
     arguments = (folder, "--codecs", "jpeg", "-o", tmp_path / "out")
     assert bench_main(*arguments) == 0
-    assert "come from the cache" not in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "come from the cache" not in out
+    assert f"aec: bench: the report is in {tmp_path / 'out'}" in err
+    assert (f"; open {tmp_path / 'out' / 'index.html'} in a browser" in err) == (
+        tmp_path / "out" / "index.html"
+    ).exists()
+    assert "aec: bench: 1 of 2 images: " in err  # what it is doing, where nobody sees a bar
     with pytest.raises(SystemExit) as caught:
         bench_main(*arguments)
     assert caught.value.code == 2 and "-f" in capsys.readouterr().err

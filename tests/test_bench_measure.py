@@ -221,6 +221,20 @@ def test_a_damaged_cache_file_is_no_cache_file(tmp_path):
     assert cache.Cache(None).get(key) is None
 
 
+def test_a_cache_that_has_grown_too_large_loses_what_is_oldest(tmp_path):
+    kept = cache.Cache(tmp_path)
+    for i in range(10):
+        kept.put({"i": i}, {"value": i})
+    for i, path in enumerate(sorted(tmp_path.rglob("*.json"))):
+        os.utime(path, (i, i))
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*.json"))
+    newest = sorted(tmp_path.rglob("*.json"))[5:]
+    cache.prune(tmp_path, size // 2)
+    assert sorted(tmp_path.rglob("*.json")) == newest
+    cache.prune(tmp_path, size)
+    assert sorted(tmp_path.rglob("*.json")) == newest
+
+
 # ------------------------------------------------------------------------------------------------ time and memory
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import sys
 import tempfile
 import webbrowser
@@ -181,6 +182,22 @@ def test_view_makes_a_page_of_any_picture(tmp_path, packed, picture, monkeypatch
     assert here("view", deep, "-o", "-") == 0
     assert f"5x3, {len(deep_png)} bytes" in capfd.readouterr().out
     assert here("view", tmp_path / "page.html") == 3 and "not a picture" in capfd.readouterr().err
+
+
+def test_view_leaves_no_page_for_longer_than_a_day(tmp_path, packed, monkeypatch):
+    monkeypatch.setattr(webbrowser, "open", lambda uri: True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    assert here("view", packed) == 0
+    (first,) = (tmp_path / "temporary").iterdir()
+    assert here("view", packed) == 0
+    assert first.exists()
+    os.utime(first, (0, 0))
+    (tmp_path / "temporary" / "another").mkdir()
+    os.utime(tmp_path / "temporary" / "another", (0, 0))
+    assert here("view", packed) == 0
+    left = {path.name for path in (tmp_path / "temporary").iterdir()}
+    assert first.name not in left and "another" in left and len(left) == 3
 
 
 def test_view_shows_less_of_what_is_too_large(tmp_path, packed, monkeypatch):

@@ -358,7 +358,13 @@ def _add_verify(p: argparse.ArgumentParser) -> None:
 
 def _add_view(p: argparse.ArgumentParser) -> None:
     p.add_argument("file", metavar="FILE", help=".aec or any picture that Pillow can read; - for standard input")
-    p.add_argument("-o", "--output", metavar="HTML", help="write the page here, and open nothing; - for stdout")
+    p.add_argument(
+        "-o",
+        "--output",
+        metavar="HTML",
+        help="write the page here, and open nothing; - for stdout. Without it the page is a temporary file, which the "
+        "first `aec view` after a day removes",
+    )
     p.add_argument("-f", "--force", action="store_true", help="overwrite")
     _model(p)
     _debug(p)

@@ -2,9 +2,12 @@
 
 import base64
 import html
+import shutil
 import tempfile
+import time
 import webbrowser
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +23,8 @@ from .streams import complain
 if TYPE_CHECKING:
     from PIL import Image
 
+PREFIX = "aec-view-"  # of the temporary folders that pages are in
+KEPT_SECONDS = 24 * 60 * 60  # until the next call removes one
 MAX_PIXELS = 2**25  # larger ones are shown smaller: browsers do not scroll well over a gigabyte
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{name}</title>
@@ -48,11 +53,20 @@ def view(args: Namespace) -> int:
         mode = permissions(source.stat() if source else None)
         write_bytes(None if args.output == "-" else Path(args.output), page, args.force, mode=mode)
         return 0
-    path = Path(tempfile.mkdtemp(prefix="aec-view-"), "view.html")
+    _sweep()
+    path = Path(tempfile.mkdtemp(prefix=PREFIX), "view.html")
     write_bytes(path, page, False)
     if not webbrowser.open(path.as_uri()):
         complain(f"aec: no browser to open: the page is {path}; -o writes it elsewhere")
     return 0
+
+
+def _sweep() -> None:
+    """Remove pages that earlier calls have left: the browser has read them, and nobody else will remove them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another user's
+            if folder.stat().st_mtime < time.time() - KEPT_SECONDS and not folder.is_symlink():
+                shutil.rmtree(folder)
 
 
 def _decoded(data: bytes, args: Namespace) -> tuple["Image.Image", str]:
