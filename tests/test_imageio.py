@@ -74,3 +74,20 @@ def test_what_is_no_aec_file_is_left_to_other_plugins(plugin, tmp_path):
         iio.imread(tmp_path / "x.png", plugin="aec")
     with pytest.raises(OSError, match="aec"):
         iio.imwrite(tmp_path / "y.png", PHOTO, plugin="aec")
+
+
+def test_the_usual_keywords_of_imageio(plugin, tmp_path):
+    path = tmp_path / "x.aec"
+    deep = PHOTO.astype(np.uint16) * 257
+    iio.imwrite(path, deep, lossless=True)
+    assert iio.imread(path, mode="L").shape == (40, 56) and iio.imread(path, mode="RGBA").shape == (40, 56, 4)
+    np.testing.assert_array_equal(iio.imread(path, mode="RGB"), PHOTO)
+    np.testing.assert_array_equal(iio.imread(path, index=...)[0], deep)
+    assert iio.improps(path, index=...).shape == (1, 40, 56, 3) and iio.improps(path, index=...).is_batch
+    for given in ([PHOTO], PHOTO[None]):
+        iio.imwrite(path, given, is_batch=True, lossless=True)
+        np.testing.assert_array_equal(iio.imread(path), PHOTO)
+    iio.imwrite(path, deep, mode="L", lossless=True)
+    assert iio.improps(path).shape == (40, 56) and iio.improps(path).dtype == np.uint8
+    with pytest.raises(ValueError, match="2 pictures: an .aec file holds one"):
+        iio.imwrite(path, [PHOTO, PHOTO])

@@ -440,3 +440,12 @@ def test_a_changed_byte_is_an_oserror_or_a_bomb(data, at, change):
     bad = data[:at] + bytes([data[at] ^ change]) + data[at + 1 :]
     with pytest.raises((OSError, Image.DecompressionBombError)):
         opened(bad).load()
+
+
+def test_several_pictures_are_refused_by_their_number_and_one_is_saved(tmp_path):
+    image = Image.fromarray(PHOTO)
+    with pytest.raises(ValueError, match="3 pictures: an .aec file holds one; save each as a file of its own"):
+        image.save(tmp_path / "x.aec", save_all=True, append_images=[image, image])
+    assert not (tmp_path / "x.aec").exists()
+    image.save(tmp_path / "x.aec", save_all=True)
+    assert Image.open(tmp_path / "x.aec").size == image.size

@@ -5,16 +5,22 @@ plugin is `codec.decode` and `codec.encode` themselves and takes their options: 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
 from imageio.config import FileExtension, PluginConfig, known_extensions, known_plugins
 from imageio.core.request import InitializationError, IOMode, Request
 from imageio.core.v3_plugin_api import ImageProperties, PluginV3
+from PIL import Image
 
 from .. import api
 from ..container import format
 from ..errors import FormatError
+from ..picture.pixels import to_depth, to_pil, to_pixels
+
+Index = int | None | EllipsisType
 
 
 class AecPlugin(PluginV3):
@@ -37,31 +43,75 @@ class AecPlugin(PluginV3):
         elif request.extension not in (None, ".aec"):
             raise InitializationError(f"{request.extension} files are not written by aec")
 
-    def read(self, *, index: int | None = 0, **options: Any) -> np.ndarray:
-        """The picture; options are those of `codec.decode`."""
-        if index not in (0, None, ...):
-            raise ValueError(f"index {index}: an .aec file holds one picture")
-        return api.decode(self._data, output="numpy", **options)
+    def read(self, *, index: Index = 0, mode: str | None = None, **options: Any) -> np.ndarray:
+        """The picture.
+
+        Args:
+            index: 0 or None; Ellipsis for all pictures, which is one, along a first axis.
+            mode: Pillow's, such as "L" or "RGBA", to which it is converted, 16 bits to 8; None: as it is.
+            options: those of `codec.decode`, but for `output`.
+        """
+        _check_index(index)
+        if mode is None:
+            array = api.decode(self._data, output="numpy", **options)
+        else:
+            array = np.array(api.decode(self._data, **({"depth": 8} | options)).convert(mode))
+        return array[None] if index is Ellipsis else array
 
     def iter(self, **options: Any) -> Iterator[np.ndarray]:
         yield self.read(**options)
 
-    def write(self, ndimage: np.ndarray, **options: Any) -> bytes | None:
-        """Options are those of `codec.encode`."""
-        data = api.encode(np.asarray(ndimage), **options)
+    def write(
+        self, ndimage: np.ndarray | list[np.ndarray], *, mode: str | None = None, is_batch: bool = False, **options: Any
+    ) -> bytes | None:
+        """Write a picture; bytes if it is written to "<bytes>".
+
+        Args:
+            ndimage: uint8 or uint16 [H, W] or [H, W, 1|2|3|4]; or one such along a first axis, or in a list.
+            mode: Pillow's, to which it is converted first, 16 bits to 8; None: as it is.
+            is_batch: the first axis of an array counts pictures.
+            options: those of `codec.encode`.
+
+        Raises:
+            ValueError: more than one picture.
+        """
+        if isinstance(ndimage, list) or is_batch:
+            if len(ndimage) != 1:
+                raise ValueError(f"{len(ndimage)} pictures: an .aec file holds one")
+            ndimage = ndimage[0]
+        array = np.asarray(ndimage)
+        if mode is not None:
+            array = np.array(_as_pil(array).convert(mode))
+        data = api.encode(array, **options)
         self.request.get_file().write(data)
         return data if self.request.raw_uri == "<bytes>" else None
 
-    def properties(self, index: int | None = 0) -> ImageProperties:
+    def properties(self, index: Index = 0) -> ImageProperties:
+        _check_index(index)
         h = self._header
         channels = (1 if h.gray else 3) + h.alpha
         shape = (h.height, h.width, channels) if channels > 1 else (h.height, h.width)
+        if index is Ellipsis:
+            return ImageProperties((1, *shape), np.dtype(f"uint{h.depth}"), n_images=1, is_batch=True)
         return ImageProperties(shape, np.dtype(f"uint{h.depth}"))
 
-    def metadata(self, index: int | None = 0, exclude_applied: bool = True) -> dict[str, Any]:
+    def metadata(self, index: Index = 0, exclude_applied: bool = True) -> dict[str, Any]:
         """icc, exif and xmp where the file has them, and the quality it was made with."""
+        _check_index(index)
         blocks = api.read_metadata(self._data).blocks()
         return {"quality": self._header.quality, **blocks}
+
+
+def _as_pil(array: np.ndarray) -> Image.Image:
+    """Of 8 bits."""
+    pixels = to_pixels(array)
+    alpha = None if pixels.alpha is None else to_depth(pixels.alpha, 8)
+    return to_pil(replace(pixels, data=to_depth(pixels.data, 8), alpha=alpha))
+
+
+def _check_index(index: Index) -> None:
+    if index not in (0, None, ...):
+        raise ValueError(f"index {index}: an .aec file holds one picture")
 
 
 known_plugins["aec"] = PluginConfig("aec", class_name=AecPlugin.__name__, module_name=__name__)

@@ -143,6 +143,14 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     fp.write(api.encode(image, **options))
 
 
+def _save_all(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    """What `image.save(.., save_all=True)` calls: as `_save`, for one picture. Raises ValueError for more of them."""
+    n = getattr(image, "n_frames", 1) + len(list(image.encoderinfo.get("append_images", ())))
+    if n > 1:
+        raise ValueError(f"{n} pictures: an .aec file holds one; save each as a file of its own, without save_all")
+    _save(image, fp, filename)
+
+
 def _with_metadata(
     image: Image.Image, given: dict[str, "bytes | str | Image.Exif | None"]
 ) -> tuple[Image.Image, metadata.Metadata]:
@@ -168,5 +176,6 @@ def _block(value: "bytes | str | Image.Exif | None") -> bytes | None:
 def register() -> None:
     Image.register_open(AecImageFile.format, AecImageFile, lambda prefix: prefix.startswith(format.MAGIC))
     Image.register_save(AecImageFile.format, _save)
+    Image.register_save_all(AecImageFile.format, _save_all)
     Image.register_extension(AecImageFile.format, ".aec")
     Image.register_mime(AecImageFile.format, "image/x-aec")
