@@ -86,7 +86,10 @@ uint64_t pixels(const aec::Synthesis& synthesis, aec::Synthesis::Picture picture
 
 }  // namespace
 
-int main() {
+// With the name of an instruction set as its argument: in that one alone, and of each picture in colour and full size
+// alone. Else everything, in all that there are.
+int main(int argc, char** argv) {
+    const std::string only = argc > 1 ? argv[1] : "";
     Input in;
     const Model model(in);
     const auto nets = std::make_shared<aec::Nets>(model.nets, model.of("entropy"));
@@ -102,7 +105,7 @@ int main() {
         in.read(picture.data(), picture.size() * sizeof(int16_t));
         for (int i = 0; i < aec::kIsaCount; ++i) {
             const auto isa = static_cast<aec::Isa>(i);
-            if (!aec::has(isa)) continue;
+            if (!aec::has(isa) || (!only.empty() && only != aec::name_of(isa))) continue;
             aec::set_isa(isa);
 #if defined(__wasm__)
             for (const int threads : {1}) {  // built without threads
@@ -116,7 +119,7 @@ int main() {
                 std::vector<int16_t> z(static_cast<size_t>(rows / 4) * (columns / 4) * model.nets.hyper);
                 hyper.run(rows / 4, columns / 4, quality, y.data(), z.data(), threads);
                 std::vector<int16_t> change(y.size());
-                projection.run(rows, columns, picture.data(), change.data(), threads);
+                if (only.empty()) projection.run(rows, columns, picture.data(), change.data(), threads);
                 std::printf("%s %d: %016llx %016llx %016llx", aec::name_of(isa), threads,
                             static_cast<unsigned long long>(hash_of(y)), static_cast<unsigned long long>(hash_of(z)),
                             static_cast<unsigned long long>(hash_of(change)));
@@ -133,11 +136,12 @@ int main() {
                 walk.latents(y.data());
                 std::printf(" %016llx %016llx", static_cast<unsigned long long>(symbols),
                             static_cast<unsigned long long>(hash_of(y)));
-                for (int log2 = 0; log2 < 4; ++log2) {
+                for (int log2 = 0; log2 < (only.empty() ? 4 : 1); ++log2) {
                     const int side = 16 >> log2;
                     const aec::Rect all = {0, rows * side, 0, columns * side};
                     const aec::Rect part = {all.y1 / 3, all.y1 / 3 + all.y1 / 2, all.x1 / 5, all.x1 / 5 + all.x1 / 2};
                     for (const bool gray : {false, true}) {
+                        if (gray && !only.empty()) break;
                         const aec::Synthesis::Picture p = {rows, columns, quality, log2, log2 < 3, gray};
                         std::printf(" %016llx %016llx",
                                     static_cast<unsigned long long>(pixels<uint8_t>(synthesis, p, y, all, threads)),

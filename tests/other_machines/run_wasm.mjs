@@ -1,8 +1,8 @@
-// node run_wasm.mjs PROGRAM.wasm < input: runs a program that was built for WASI.
+// node run_wasm.mjs PROGRAM.wasm [ARGUMENT ..] < input: runs a program that was built for WASI.
 import { readFileSync } from "node:fs";
 import { WASI } from "node:wasi";
 
-const wasi = new WASI({ version: "preview1" });
+const wasi = new WASI({ version: "preview1", args: process.argv.slice(2) });
 const module = new WebAssembly.Module(readFileSync(process.argv[2]));
 // What emscripten asks for beside WASI: memory has grown.
 const imports = { ...wasi.getImportObject(), env: { emscripten_notify_memory_growth: () => {} } };
