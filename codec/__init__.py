@@ -24,6 +24,8 @@ from .errors import (
 )
 from .plugins import pillow
 
+__version__ = "0.1.0"  # pyproject.toml reads it from here
+
 pillow.register()
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "NotAecError",
     "TruncatedError",
     "UnsupportedVersionError",
+    "__version__",
     "decode",
     "encode",
     "inspect",
