@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import codec
+
 ROOT = Path(__file__).resolve().parents[1]
 pytest.importorskip("setuptools", reason="setuptools is not installed")
 
@@ -29,6 +31,7 @@ def setup(*arguments) -> None:
 def test_the_source_archive_has_all_files_but_results_of_the_bench(tracked, tmp_path):
     setup("egg_info", "--egg-base", str(tmp_path))
     packed = set((tmp_path / "aec_codec.egg-info/SOURCES.txt").read_text().splitlines())
+    assert f"\nVersion: {codec.__version__}\n" in (tmp_path / "aec_codec.egg-info/PKG-INFO").read_text()
     left_out = {name for name in tracked if name.startswith(("bench/results/", ".ci/")) or name == ".gitignore"}
     assert tracked - packed == left_out
 
