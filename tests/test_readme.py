@@ -219,6 +219,11 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(found), f"{page.name}: {target}"
 
 
+def test_the_test_command_is_where_ci_reads_it():
+    shown = re.findall(r"<!-- test command -->\n```sh\n(.*)\n```", (ROOT / "README.md").read_text())
+    assert len(shown) == 1 and "pip install" in shown[0] and shown[0].count("pytest") == 1
+
+
 def test_every_page_is_reached_from_readme():
     linked = set(re.findall(r"\]\(([\w/.-]+)", (ROOT / "README.md").read_text()))
     assert {str(page.relative_to(ROOT)) for page in PAGES[1:]} | {"CHANGELOG.md", "LICENSE"} <= linked
