@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +97,9 @@ def folders(tmp_path_factory):
 
 @pytest.fixture
 def commands(monkeypatch, tmp_path):
-    """The environment of a reader: `aec` on the path, a browser that opens, and no network to ask."""
+    """The path of a reader's environment, which has `aec`; a browser that opens, and no network to ask."""
     monkeypatch.setattr(webbrowser, "open", lambda url: True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where `aec view` leaves its page
     monkeypatch.setitem(sys.modules, "codec.bench.compare", bench_package.module("compare"))
     scripts = tmp_path / "bin"
     scripts.mkdir()
