@@ -31,10 +31,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *(ROOT / f"{n}.md" for n in ("CONTRIBUTING", "SECURITY"))]
 NOTES = ("bench/training.md", "bench/ablations.md", "bench/gpu.md", "bench/coder.md", "tests/fuzz/README.md")
 NOT_IN_ARCHIVES = [ROOT / "bench/results", ROOT / ".ci"]
-# Commands that are only parsed: they take minutes, need a network, or change the machine.
+# Commands that are only parsed: they take minutes, need a network, or change the machine. Of `aec`, and others.
 PARSED_AEC = {"train", "bench", "doctor"}
-PARSED = {".", "git", "cd", "pip", "python", "python3", "pytest", "ruff", "apt-get", "export", "nice", "env"}
-SUBMODULES = {"codec", "PIL", "numpy"}  # what a snippet that runs in this process may import
+PARSED = {".", "pip", "python", "python3", "pytest", "ruff"}
+INSTALLED = {"codec", "PIL", "numpy"}  # what a snippet that runs in this process may import
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -131,13 +131,11 @@ def test_what_a_page_shows_works(section, folders, commands, monkeypatch, capfd)
 
 def run_command(line: str, path: str) -> None:
     words = shlex.split(line, comments=True)
-    while re.fullmatch(r"[A-Z_]+=.*", words[0]):
-        words.pop(0)
     if words[0] == "aec" and not {"|", ">", "&&"} & set(words):
         run_aec(words[1:])
     elif words[0] == "python" and words[1:2] == ["-m"] and words[2].startswith("bench"):
         assert importlib.util.find_spec(bench_package.bench.__name__ + words[2].removeprefix("bench"))
-    elif words[0] in PARSED or "/" in words[0]:
+    elif words[0] in PARSED:
         for part in re.split(r"&&|\|", line):
             if (words := shlex.split(part, comments=True)) and words[0].endswith("aec"):
                 parsed(words[1:])
@@ -182,7 +180,7 @@ def run_python(text: str, names: dict) -> None:
     for package in sorted(imported):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    if imported <= SUBMODULES:
+    if imported <= INSTALLED:
         exec(compile(text, "snippet", "exec"), names)
         return
     Path("snippet.py").write_text(text)
