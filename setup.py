@@ -194,7 +194,7 @@ class NinjaBuildExt(build_ext):
             "link": shlex.join(link),
         }
         (build / "build.ninja").write_text(NINJA_FILE.format(**quoted) + "\n".join(lines))
-        subprocess.run([ninja_path(), "-C", str(build), *(["-v"] if self.verbose else [])], check=True)
+        subprocess.run([ninja_path(), "-C", str(build), *(["-v"] if self.verbose > 1 else [])], check=True)
 
 
 def csrc(*suffixes: str) -> list[str]:

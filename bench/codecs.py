@@ -7,7 +7,6 @@ A codec can be pickled, because it decodes in another process. aec takes options
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -128,15 +127,11 @@ def _aec_decode(options: _Options, data: bytes) -> np.ndarray:
 
 def _aec_about(options: _Options) -> About:
     """The code and the model go by their contents: what was measured with others is another codec's."""
-    from codec import api
+    from codec import __version__, api
     from codec.coding import model_file, model_search
     from codec.coding.device import resolve_device
     from codec.coding.threads import available
 
-    try:
-        number = importlib.metadata.version("aec-codec")
-    except importlib.metadata.PackageNotFoundError:
-        number = "(not installed)"
     path = model_search.find(options.model)
     device = resolve_device(options.device)
     code, where = f"code {_code_hash()}", device
@@ -148,7 +143,7 @@ def _aec_about(options: _Options) -> About:
     identity = f"{model_file.load(path).id.hex()}, {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     effort = options.effort or api.DEFAULT_EFFORT
     return About(
-        version=f"aec {number}, {code}",
+        version=f"aec {__version__}, {code}",
         settings=f"device={where} model={path.stem} ({identity}) effort={effort}",
         threads=available(),
     )

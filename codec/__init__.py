@@ -25,6 +25,8 @@ from .errors import (
 from .opened import AecFile
 from .plugins import pillow
 
+__version__ = "0.1.0"  # pyproject.toml reads it from here
+
 pillow.register()
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "NotAecError",
     "TruncatedError",
     "UnsupportedVersionError",
+    "__version__",
     "decode",
     "encode",
     "inspect",

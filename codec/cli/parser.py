@@ -96,16 +96,9 @@ def command(module: str, name: str) -> Callable[[argparse.Namespace], int]:
 
 
 def version() -> str:
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
+    from .. import _C, __version__
 
-    from .. import _C
-
-    try:
-        number = installed("aec-codec")
-    except PackageNotFoundError:  # built in place, not installed
-        number = "(not installed)"
-    return f"aec {number}, format {format.VERSION}, CUDA {_C.cuda_archs() if _C.cuda_built() else 'not built in'}"
+    return f"aec {__version__}, format {format.VERSION}, CUDA {_C.cuda_archs() if _C.cuda_built() else 'not built in'}"
 
 
 class _Version(argparse.Action):
