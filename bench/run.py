@@ -6,7 +6,6 @@ import multiprocessing
 import signal
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -52,16 +51,15 @@ class _Lines:
 
     def __init__(self, per_picture: int, n_pictures: int):
         self.silent = sys.stderr.isatty()
-        self.per_picture, self.n_pictures, self.n_points, self.n_done = per_picture, n_pictures, Counter(), 0
+        self.per_picture, self.n_pictures, self.n_points, self.last = per_picture, n_pictures, 0, ""
 
     def add(self, result: Point | Failure) -> None:
-        if self.silent or isinstance(result, Failure):
-            return
-        picture = result.row["set"], result.row["image"]
-        self.n_points[picture] += 1
-        if self.n_points[picture] == self.per_picture:
-            self.n_done += 1
-            complain(f"aec: bench: {self.n_done} of {self.n_pictures} images: {picture[1]}")
+        """The results of a picture come together, in one process as in many."""
+        before = self.n_points // self.per_picture
+        self.n_points += result.n_points if isinstance(result, Failure) else 1
+        self.last = result.row["image"] if isinstance(result, Point) else self.last
+        if not self.silent and (n_done := self.n_points // self.per_picture) > before:
+            complain(f"aec: bench: {n_done} of {self.n_pictures} images, the last {self.last}")
 
 
 def _here(pictures: Sequence[Picture], conditions: Conditions, folder: Path) -> Iterator[Point | Failure]:

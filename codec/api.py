@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TILE = 1024
 QUALITIES, EFFORTS, ALPHA_QUALITIES, BITS = range(1, 101), range(1, 10), range(0, 101), range(1, 17)
 DEFAULT_QUALITY, DEFAULT_EFFORT = 75, 2
+TARGETS = ("target_size", "target_bpp", "target_psnr", "target_ssimulacra2")  # of `encode`, in place of a quality
 MAX_TARGET = 1 << 40  # bytes: no file is larger, and floats take it
 
 

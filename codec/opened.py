@@ -29,31 +29,34 @@ Output = Literal["pil", "numpy", "torch"]
 Source = bytes | bytearray | memoryview | str | os.PathLike | BinaryIO
 
 
-def bytes_of(data: Source) -> bytes | bytearray | memoryview:
-    """The bytes of a file that is given as bytes, as a path, or opened for reading in binary mode.
+def bytes_of(data: Source) -> memoryview:
+    """The bytes of a file that is given as anything with a buffer, as a path, or opened in binary mode.
 
     Raises:
         OSError: it cannot be read.
         TypeError: it is none of these.
     """
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return data
     if isinstance(data, (str, os.PathLike)):
-        return Path(data).read_bytes()
-    if not callable(getattr(data, "read", None)):
-        raise TypeError(f"{type(data).__name__}: must be bytes, a path, or a file opened for reading")
+        return memoryview(Path(os.fsdecode(data)).read_bytes())
+    try:
+        return memoryview(data).cast("B")  # first, for a file that is mapped into memory can be read as well
+    except TypeError:
+        if not callable(getattr(data, "read", None)):
+            raise TypeError(
+                f"{type(data).__name__}: must be contiguous bytes, a path, or a file opened for reading"
+            ) from None
     read = data.read()
-    if not isinstance(read, (bytes, bytearray, memoryview)):
+    if not isinstance(read, bytes):
         raise TypeError(f"a file that gives {type(read).__name__}: must be opened in binary mode")
-    return read
+    return memoryview(read)
 
 
 class AecFile:
     """What `codec.open` returns. Immutable; threads may share one.
 
     Args:
-        data: bytes, which must not be changed afterwards; or the path of a file; or a file opened in binary mode, of
-            which the rest is read.
+        data: bytes, or anything with a contiguous buffer, which must not be changed afterwards; or the path of a file;
+            or a file opened in binary mode, of which the rest is read.
         max_pixels: refuse larger pictures; None: no limit but the format's.
 
     Attributes:
@@ -71,7 +74,7 @@ class AecFile:
         whole = bytes_of(data)
         self.layout: Layout = format.read(whole, max_pixels)
         self.header: Header = self.layout.header
-        self.n_bytes: int = memoryview(whole).nbytes
+        self.n_bytes: int = whole.nbytes
 
     def __repr__(self) -> str:
         h = self.header
@@ -216,7 +219,10 @@ class AecFile:
         if fit is not None:
             from .picture.resizing import resized, size_within
 
-            smaller = resized(Pixels(colours, alpha), size_within(tile.width, tile.height, fit))
+            # What was decoded covers whole squares of `shrink` pixels; the region may begin and end inside of them.
+            left, top = tile.x % shrink / shrink, tile.y % shrink / shrink
+            box = (left, top, left + tile.width / shrink, top + tile.height / shrink)
+            smaller = resized(Pixels(colours, alpha), size_within(tile.width, tile.height, fit), box)
             colours, alpha = smaller.data, smaller.alpha
         if output == "torch":
             return _tensor(colours, alpha, resolve_device(device))

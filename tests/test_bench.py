@@ -137,7 +137,7 @@ def test_results_are_not_overwritten_without_force_and_come_from_the_cache_with_
     assert (f"; open {tmp_path / 'out' / 'index.html'} in a browser" in err) == (
         tmp_path / "out" / "index.html"
     ).exists()
-    assert "aec: bench: 1 of 2 images: " in err  # what it is doing, where nobody sees a bar
+    assert "aec: bench: 2 of 2 images, the last " in err  # what it is doing, where nobody sees a bar
     with pytest.raises(SystemExit) as caught:
         bench_main(*arguments)
     assert caught.value.code == 2 and "-f" in capsys.readouterr().err

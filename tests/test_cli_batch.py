@@ -350,8 +350,8 @@ def test_options_that_would_be_ignored_are_usage_errors(arguments, words, album,
 def test_two_inputs_that_meet_in_one_output_cost_one_row(tmp_path, album, capsys):
     (tmp_path / "other").mkdir()
     Image.fromarray(photos.photo(16, 16)).save(tmp_path / "other" / "a.png")
-    inputs = (tmp_path / "other" / "a.png", album / "a.png")  # of one name and suffix: none of the two can tell them
+    inputs = (tmp_path / "other" / "a.png", album / "a.png")
     assert here("compress", "-e1", *inputs, "-o", tmp_path / "out", "--quiet") == 1
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1 and "album/a.png: " in err and "other/a.png becomes " in err
-    assert codec.inspect(tmp_path / "out" / "a.png.aec").width == 16
+    assert codec.inspect(tmp_path / "out" / "a.aec").width == 16

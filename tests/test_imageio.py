@@ -89,5 +89,9 @@ def test_the_usual_keywords_of_imageio(plugin, tmp_path):
         np.testing.assert_array_equal(iio.imread(path), PHOTO)
     iio.imwrite(path, deep, mode="L", lossless=True)
     assert iio.improps(path).shape == (40, 56) and iio.improps(path).dtype == np.uint8
+    for mode in ("CMYK", "YCbCr", "P", "RGBA"):
+        iio.imwrite(path, PHOTO, mode=mode, lossless=True)
+        off = np.abs(iio.imread(path)[..., :3].astype(int) - PHOTO)
+        assert off.mean() < 40 if mode == "P" else off.max() < 12, mode  # a palette has few colours
     with pytest.raises(ValueError, match="2 pictures: an .aec file holds one"):
         iio.imwrite(path, [PHOTO, PHOTO])

@@ -27,16 +27,7 @@ Work = Callable[[Job, bytes, Progress], tuple[bytes | None, Row]]
 def compress(args: Namespace) -> int:
     if args.lossless and args.alpha_quality is not None:
         raise UsageError("--lossless keeps every sample, those of alpha too: --alpha-q says nothing then")
-    names = (
-        "quality",
-        "target_size",
-        "target_bpp",
-        "target_psnr",
-        "target_ssimulacra2",
-        "effort",
-        "alpha_quality",
-        "bits",
-    )
+    names = ("quality", *api.TARGETS, "effort", "alpha_quality", "bits")
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
     if args.lossless:
         options["lossless"] = True
@@ -81,11 +72,12 @@ def decompress(args: Namespace) -> int:
     suffix = f".{args.format or 'png'}"
 
     def work(job: Job, data: bytes, progress: Progress) -> tuple[bytes, Row]:
-        kind = export.kind_of(job.target, suffix)
+        unnamed = job.target is None or args.format and not job.target.suffix
+        kind = export.kind_of(None if unnamed else job.target, suffix)
         file = AecFile(data, limit)
         header = file.header
         exact = header.stored and args.out_quality is None
-        output = export.check(kind, header.gray, header.alpha, args.depth or header.depth, exact)
+        output = export.check(kind, header.gray, header.alpha, args.depth or header.depth, exact, args.out_quality)
         picture = file.decode(
             args.device,
             args.model,
@@ -201,13 +193,12 @@ def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
     to_aec = suffix == ".aec"
     keep_suffix = args.keep_suffix if to_aec else False
     jobs = plan(sources, several, args.output, args.output_dir_mirror, suffix, keep_suffix)
-    _tell_kept(jobs, keep_suffix, args.quiet)
+    if kept := [job.target for job in jobs if job.keeps_suffix and job.target]:
+        if not args.quiet:
+            complain(f"aec: {len(kept)} pictures keep their suffix, such as {kept[0]}: others have the same name")
     for job in jobs:
-        made = job.target.suffix.lower() if job.target else suffix
-        if to_aec and made in {*IMAGE_SUFFIXES, ".jxl", ".heic", ".heif"}:
-            raise UsageError(f"-o {args.output}: compress makes .aec files, and {made} is another kind; name it .aec")
-        if not to_aec and args.format and export.kind_of(job.target) != export.kind_of(None, suffix):
-            raise UsageError(f"-o {args.output} and --format {args.format}: the name says another kind of file")
+        if job.target is not None:
+            (_check_aec if to_aec else _check_format)(args, job.target)
         if job.problem is None and job.target is None and (args.json or args.skip_existing):
             raise UsageError("the picture goes to standard output: --json and --skip-existing need a file, with -o")
         if job.source is None and args.preserve_mtime:
@@ -215,8 +206,11 @@ def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
     return jobs
 
 
-def _tell_kept(jobs: list[Job], keep_suffix: bool | None, quiet: bool) -> None:
-    """Say which names are other than is usual, unless that was asked for."""
-    kept = [job for job in jobs if job.source and job.target and job.target.name == f"{job.source.name}.aec"]
-    if keep_suffix is None and kept and not quiet:
-        complain(f"aec: {len(kept)} files keep their suffix, as {kept[0].target}, for others would get the same name")
+def _check_aec(args: Namespace, target: Path) -> None:
+    if (kind := target.suffix.lower()) in {*IMAGE_SUFFIXES, ".jxl", ".heic", ".heif"}:
+        raise UsageError(f"-o {args.output}: compress makes .aec files, and {kind} is another kind; name it .aec")
+
+
+def _check_format(args: Namespace, target: Path) -> None:
+    if args.format and target.suffix and export.kind_of(target) != export.kind_of(None, f".{args.format}"):
+        raise UsageError(f"-o {args.output} and --format {args.format}: the name says another kind of file")

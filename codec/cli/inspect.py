@@ -27,8 +27,8 @@ def info(args: Namespace) -> int:
 def _table(facts: dict, last: bool) -> str:
     """With an empty line below it, unless it is the last."""
     sizes = ", ".join(f"{kind} {n} bytes" for kind, n in facts["metadata"].items())
-    if name := facts["model_name"]:
-        facts = facts | {"model": f"{name} ({facts['model']})", "model_name": None}
+    if facts["model"]:
+        facts = facts | {"model": f"{facts['model_name'] or 'not at hand'} ({facts['model']})", "model_name": None}
     facts = facts | {"metadata": sizes or "none", "alpha": "yes" if facts["alpha"] else "no"}
     lines = [streams.shown(f"{k.replace('_', ' '):15} {v}") for k, v in facts.items() if v is not None]
     return "\n".join([*lines, *([] if last else [""])])
@@ -42,7 +42,7 @@ def describe(file: AecFile) -> dict:
         "tiles": len(layout.payloads),
         "tile_side": h.tile,
         "model": h.model_id.hex(),
-        "model_name": name_of(h.model_id) or "not at hand",
+        "model_name": name_of(h.model_id),  # None: it is not at hand
     }
     return {
         "bytes": file.n_bytes,

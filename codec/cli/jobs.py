@@ -5,7 +5,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..io import InputError, read_bytes, search
@@ -42,12 +42,15 @@ class Job:
         target: None: standard output, or, of `info` and `verify`, no file.
         problem: why there is nothing to do.
         alike: how many of the folders above the target stand for those above the source.
+        keeps_suffix: the target has the whole name of the source before its own suffix, for another source would have
+            got the same name.
     """
 
     source: Path | None
     target: Path | None
     problem: InputError | None = None
     alike: int = 0
+    keeps_suffix: bool = False
 
     @property
     def name(self) -> str:
@@ -164,7 +167,8 @@ def plan(
         output: file, folder, or "-" for standard output; None: beside the input.
         mirror: folder below which the inputs' paths are repeated; excludes `output`.
         suffix: of the files that are made, unless `output` names one.
-        keep_suffix: a.jpg becomes a.jpg.aec and not a.aec; None: it does so where a.png is among the inputs too.
+        keep_suffix: a.jpg becomes a.jpg.aec and not a.aec; None: only where another input, such as a.png, would become
+            the same file.
 
     Raises:
         UsageError: a file would be written onto itself, or several to the one that `output` names.
@@ -195,12 +199,20 @@ def plan(
         return Job(source.path, target, alike=alike)
 
     jobs = [job(source, bool(keep_suffix)) for source in sources]
-    if keep_suffix is None:
-        places = defaultdict(set)
-        for j in jobs:
-            places[j.target].add(j.source)
-        jobs = [job(s, True) if len(places[j.target]) > 1 else j for s, j in zip(sources, jobs, strict=True)]
+    while keep_suffix is None and (meeting := _meeting(jobs)):  # a.jpg.aec may meet what a.jpg.png becomes
+        for i in meeting:
+            jobs[i] = replace(job(sources[i], True), keeps_suffix=True)
     return _unlike(jobs)
+
+
+def _meeting(jobs: list[Job]) -> list[int]:
+    """Which jobs would write the same file as another one, though their sources have other names."""
+    names = defaultdict(set)
+    places = [os.path.realpath(job.target) if job.source and job.target else None for job in jobs]
+    for job, place in zip(jobs, places, strict=True):
+        if place is not None:
+            names[place].add(job.source.name)
+    return [i for i, place in enumerate(places) if len(names[place]) > 1 and not jobs[i].keeps_suffix]
 
 
 def _mirrored(path: Path | None) -> Path:

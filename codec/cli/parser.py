@@ -79,7 +79,7 @@ COMPARE_EXAMPLES = """examples:
   aec compare photo.png small.aec photo.jpg photo.avif -o page.html -f"""
 
 
-FORMATS = ("png", "jpg", "webp", "avif", "tif", "npy", "bmp", "ppm", "tga", "jp2")
+FORMATS = ("png", "jpg", "jpeg", "webp", "avif", "tif", "tiff", "npy", "bmp", "ppm", "tga", "jp2")
 # In place of a dozen lines that name every option, above an error of one.
 USAGES = {
     "compress": "aec compress [OPTIONS] IN ...",
@@ -155,7 +155,7 @@ def _debug(p: argparse._ActionsContainer) -> None:
 
 def _talk(p: argparse.ArgumentParser) -> None:
     group = p.add_argument_group("messages")
-    group.add_argument("-v", "--verbose", action="store_true", help="a line for each file")
+    group.add_argument("-v", "--verbose", action="store_true", help="a line for each file, and what of it is not kept")
     group.add_argument("--quiet", action="store_true", help="no progress bar; errors only")
     group.add_argument(
         "--progress", action=argparse.BooleanOptionalAction, help="progress bar (default: on a terminal)"
@@ -297,7 +297,8 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         "--keep-suffix",
         action="store_true",
         default=None,
-        help="a.jpg becomes a.jpg.aec, not a.aec; done without asking where a.png is among the inputs too",
+        help="a.jpg becomes a.jpg.aec, not a.aec; without this option only where another input, such as a.png, would "
+        "become the same file",
     )
     _files(p, "what to keep")
     _model(p)
@@ -309,7 +310,10 @@ def _add_decompress(p: argparse.ArgumentParser) -> None:
     size = p.add_mutually_exclusive_group()
     size.add_argument("--scale", type=arguments.scale, default=1, metavar="1/2|1/4|1/8", help="smaller, and sooner")
     size.add_argument(
-        "--fit", type=arguments.fit, metavar="WxH", help="so small that it fits into so many pixels; never larger"
+        "--fit",
+        type=arguments.fit,
+        metavar="WxH",
+        help="shrunk to fit into W x H pixels, in its own shape; never enlarged",
     )
     p.add_argument(
         "--format",
@@ -403,7 +407,7 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--keep-checkpoint",
         action="store_true",
-        help="leave the checkpoint beside the model, to --resume it with more minutes; done without asking after one",
+        help="leave the checkpoint beside the model, to --resume it with more minutes; it stays anyway after --resume",
     )
     p.add_argument(
         "--only", nargs="+", choices=(*transforms, "hyper_analysis", "entropy"), default=[], help="train no other nets"

@@ -28,6 +28,9 @@ EXIT_INTERRUPTED = 130
 # and what is imported only then ImportError or SystemError.
 UNLOADED = (ImportError, SystemError)
 FAILURES = (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError, RuntimeError, *UNLOADED)
+_TICK = 0.4  # seconds until a bar is seen, and from one picture of it to the next
+FACTS = ("bytes_in", "bytes_out", "width", "height", "bpp", "quality")
+Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,7 @@ class Row:
     facts: dict = field(default_factory=dict)
 
 
-_TICK = 0.4  # seconds until a bar is seen, and from one picture of it to the next
-FACTS = ("bytes_in", "bytes_out", "width", "height", "bpp", "quality")
-Progress = Callable[[float], None]
+Work = Callable[[Job, Progress], Row]
 
 
 def facts_of(file: AecFile) -> dict:
@@ -58,9 +59,6 @@ def facts_of(file: AecFile) -> dict:
     h = file.header
     bpp = round(8 * file.n_bytes / (h.width * h.height), 4)
     return {"width": h.width, "height": h.height, "bpp": bpp, "quality": h.quality or None}  # none if stored
-
-
-Work = Callable[[Job, Progress], Row]
 
 
 class _Stopped(Exception):
@@ -107,27 +105,45 @@ class _Bar:
     def __init__(self, jobs: list[Job]):
         from tqdm import tqdm
 
+        self._single = len(jobs) == 1
         one = {"bar_format": "{desc}: {percentage:3.0f}% {bar} {elapsed}<{remaining}"}
-        layout = {"unit": "file"} if len(jobs) > 1 else {"desc": streams.shown(jobs[0].name), **one}
-        self.bar = tqdm(
+        layout = {"desc": streams.shown(jobs[0].name), **one} if self._single else {"unit": "file"}
+        self._bar = tqdm(
             total=len(jobs),
             file=streams.Unfailing(),
             dynamic_ncols=True,
-            leave=len(jobs) > 1,
-            delay=0 if len(jobs) > 1 else _TICK,  # a file that is done sooner needs no bar
+            leave=not self._single,
+            delay=_TICK if self._single else 0,  # a file that is done sooner needs no bar
             smoothing=0,  # the time left by the mean so far: the last file alone says little of those to come
             **layout,
         )
-        self._closed = threading.Event()
-        threading.Thread(target=self._tick, daemon=True).start()
+        self._shown, self._closed = False, threading.Event()
+        self._ticker = threading.Thread(target=self._tick, daemon=True)
+        self._ticker.start()
 
     def _tick(self) -> None:
         while not self._closed.wait(_TICK):
-            self.bar.refresh()
+            self._bar.refresh()
+            self._shown = True
+
+    def update(self, share: float) -> None:
+        """Of a single job, the share that is done."""
+        self._bar.update(share - self._bar.n)
+
+    def one_more(self) -> None:
+        """Of many jobs."""
+        self._bar.update()
+
+    def paused(self) -> AbstractContextManager:
+        """While a line is printed."""
+        return self._bar.external_write_mode(self._bar.fp)
 
     def close(self) -> None:
         self._closed.set()
-        self.bar.close()
+        self._ticker.join()
+        if self._single and self._shown:
+            self._bar.clear()  # tqdm wipes only what `update` has drawn
+        self._bar.close()
 
 
 class _Report:
@@ -144,11 +160,11 @@ class _Report:
     def share(self, share: float) -> None:
         """Of a single job's work."""
         if self.bar is not None and len(self.jobs) == 1:
-            self.bar.bar.update(share - self.bar.bar.n)
+            self.bar.update(share)
 
     def tell(self, how: Callable[[str], None], text: str) -> None:
         """By `streams.say` or `complain`, and not torn by the bar."""
-        with nullcontext() if self.bar is None else self.bar.bar.external_write_mode(self.bar.bar.fp):
+        with nullcontext() if self.bar is None else self.bar.paused():
             how(text)
 
     def add(self, job: Job, result: Row | Exception, seconds: float) -> None:
@@ -172,7 +188,7 @@ class _Report:
         elif result.text is not None:
             self.tell(streams.say, result.text)
         if self.bar is not None and len(self.jobs) > 1:
-            self.bar.bar.update()
+            self.bar.one_more()
 
     def _count(self, row: Row) -> None:
         self.statuses[row.status] += 1
@@ -181,9 +197,11 @@ class _Report:
             self.bytes_out += row.facts.get("bytes_out") or 0
 
     def _totals(self) -> str:
-        """Of many files: 12 files: 10 done, 2 failed; 34.5 MB -> 3.1 MB (9.0 %), 12.3 s."""
+        """Of many files: 12 files: 10 done, 2 failed; 34.5 MB -> 3.1 MB (9.0%), 12.3 s."""
         words = {"done": self.done, "planned": "planned", "skipped": "skipped", "failed": "failed"}
         counts = ", ".join(f"{self.statuses[status]} {word}" for status, word in words.items() if self.statuses[status])
+        if left := len(self.jobs) - sum(self.statuses.values()):  # after --no-keep-going
+            counts += f", {left} not begun"
         sizes = ""
         if self.bytes_in:
             sizes = f"; {size_text(self.bytes_in)}"

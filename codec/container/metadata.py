@@ -54,7 +54,7 @@ _INCH, _CENTIMETRE = 2, 3
 _CM_PER_INCH = 2.54
 # Dots per inch that programs write where they know of none: EXIF's own default, and the screen of Windows and CSS.
 _UNSAID = (72, 96)
-_MOST_DPI = 10**6
+_LEAST_DPI, _MOST_DPI = 1, 65535  # what JPEG files can say
 _JPEG_START, _JPEG_LENGTH = 0x0201, 0x0202  # of a thumbnail, which may also be without compression, in one strip
 _STRIP_START, _STRIP_LENGTH = 0x0111, 0x0117
 _SIZES = {1: 1, 3: 2, 4: 4}  # bytes of a BYTE, a SHORT and a LONG, for orientations are met as all three
@@ -68,7 +68,7 @@ def as_info(metadata: Metadata) -> dict[str, Any]:
 
 
 def resolution(metadata: Metadata) -> tuple[float, float] | None:
-    """Dots per inch, across and down, as EXIF has them; None: it has none, or what nobody can mean."""
+    """Dots per inch, 1..65535, across and down, as EXIF has them; None: it has none, or others."""
     found = _parsed(metadata.exif) if metadata.exif else None
     return found and found.resolution
 
@@ -79,9 +79,11 @@ def exif_of_resolution(dpi: tuple[float, float] | None) -> bytes | None:
     Args:
         dpi: dots per inch, across and down, or whatever stands in the place of that.
     """
+    if isinstance(dpi, (str, bytes)):
+        return None
     try:
         across, down = (round(float(value), 2) for value in dpi)
-        if not (0 < across <= _MOST_DPI and 0 < down <= _MOST_DPI):
+        if not _LEAST_DPI <= min(across, down) <= max(across, down) <= _MOST_DPI:
             return None
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):
         return None
@@ -135,14 +137,17 @@ def _parsed(exif: bytes) -> _Exif | None:
         place = number(at + 8, 4)
         if number(at + 2, 2) != _RATIONAL or number(at + 4, 4) != 1 or place + 8 > len(exif):
             return 0
-        return number(place, 4) / max(1, number(place + 4, 4))
+        denominator = number(place + 4, 4)
+        return number(place, 4) / denominator if denominator else 0
 
     first = number(4, 4)
     own = {number(at, 2): at for at in entries(first)}
     across, down = (rational(own[tag]) if tag in own else 0 for tag in (_X_RESOLUTION, _Y_RESOLUTION))
     unit = value(own[_RESOLUTION_UNIT]) if _RESOLUTION_UNIT in own else _INCH
     scale = {_INCH: 1, _CENTIMETRE: _CM_PER_INCH}.get(unit, 0)
-    dpi = (across * scale, down * scale) if min(across, down) * scale > 0 else None
+    dpi = (across * scale, down * scale)
+    if not _LEAST_DPI <= min(dpi) <= max(dpi) <= _MOST_DPI:
+        dpi = None
     found = [
         (at + 8, _SIZES[number(at + 2, 2)])
         for at in entries(first)

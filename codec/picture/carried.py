@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import Any
 
 from PIL import Image
 
@@ -93,6 +94,14 @@ def profile(info: dict, gray: bool, cicp_first: bool) -> bytes | None:
     return colour.of_gamma(info.get("gamma"), info.get("chromaticity"), gray)
 
 
+def _scaled(values: tuple[Any, Any], scale: float) -> tuple[float, float] | None:
+    """None if they are not two numbers: a damaged file may have anything there."""
+    try:
+        return float(values[0]) * scale, float(values[1]) * scale
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+        return None
+
+
 def _tiff_exif(found: Image.Exif) -> bytes | None:
     kept = Image.Exif()
     try:
@@ -100,9 +109,9 @@ def _tiff_exif(found: Image.Exif) -> bytes | None:
             if tag in found:
                 kept[tag] = found[tag]
         across, down, unit = (found.get(tag) for tag in _RESOLUTION_TAGS)
-        share = {3: 2.54, None: 1, 2: 1}.get(unit)  # of centimetres, or of inches
-        if across and down and share and exif_of_resolution((across * share, down * share)):
-            kept[_RESOLUTION_TAGS[0]], kept[_RESOLUTION_TAGS[1]], kept[_RESOLUTION_TAGS[2]] = across, down, unit or 2
+        scale = 2.54 if unit == 3 else 1  # per centimetre, or per inch
+        if unit in (None, 2, 3) and exif_of_resolution(_scaled((across, down), scale)):
+            kept.update(zip(_RESOLUTION_TAGS, (across, down, unit or 2), strict=True))
         for tag in _TIFF_BLOCKS:
             if block := found.get_ifd(tag):
                 kept[tag] = dict(block)

@@ -43,15 +43,21 @@ def kind_of(path: Path | None, default: str = ".png") -> str:
     return kind
 
 
-def check(kind: str, gray: bool, alpha: bool, depth: int, exact: bool) -> Literal["pil", "numpy"]:
+def check(
+    kind: str, gray: bool, alpha: bool, depth: int, exact: bool, quality: int | None = None
+) -> Literal["pil", "numpy"]:
     """What `codec.decode` has to give for a file of this kind.
 
     Args:
         exact: the picture was kept exactly, and is to stay so. JPEG is written all the same, which never is exact.
+        quality: as of `encoded`.
 
     Raises:
-        OutputError: it cannot hold the picture, and would drop its alpha channel or half its bits, or change it.
+        OutputError: it cannot hold the picture, and would drop its alpha channel or half its bits, or change it; or
+            there is a quality, which it does not have.
     """
+    if quality is not None and kind not in LOSSY:
+        raise OutputError(f"{kind} has no quality to choose: {_among(LOSSY)} have one")
     if alpha and kind not in WITH_ALPHA:
         but = "AVIF" if exact else ""
         raise OutputError(
@@ -94,8 +100,6 @@ def encoded(
         OutputError: JPEG, WebP and others have limits of their own; or the EXIF block is damaged, and the kind one for
             which Pillow has to understand it.
     """
-    if quality is not None and kind not in LOSSY:
-        raise OutputError(f"{kind} has no quality to choose: {_among(LOSSY)} have one")
     buffer = io.BytesIO()
     if kind == NPY:
         import numpy as np

@@ -1,13 +1,14 @@
 """What a picture's file holds that an .aec file has no place for, by name, for `aec compress -v` to tell."""
 
-from PIL import Image, TiffImagePlugin
+from PIL import TiffImagePlugin
 
 from .jpeg_segments import COMMENT, SOS, segments
 from .opening import opened
 from .png_chunks import chunks
+from .png_info import RAW_PROFILES
 
 _APP13 = 0xED  # Photoshop's blocks, of which IPTC is one
-_CARRIED_TEXT = (b"XML:com.adobe.xmp", b"Raw profile type")
+_CARRIED_TEXT = {b"XML:com.adobe.xmp", *(b"Raw profile type " + kind for kind in RAW_PROFILES)}
 _TIFF_TAGS = {33723: "IPTC", 34377: "Photoshop's blocks", 42113: "GDAL's value for no data"}
 
 
@@ -23,11 +24,7 @@ def names(data: bytes) -> list[str]:
         return []
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return [name for tag, name in _TIFF_TAGS.items() if tag in image.tag_v2]
-    return ["comment"] if _has_comment(image) else []
-
-
-def _has_comment(image: Image.Image) -> bool:
-    return bool(image.info.get("comment"))
+    return ["comment"] if image.info.get("comment") else []
 
 
 def _of_jpeg(data: bytes) -> list[str]:
@@ -46,6 +43,6 @@ def _of_png(data: bytes) -> list[str]:
     words = []
     for part in chunks(data):
         keyword = bytes(part.data[:80]).partition(b"\0")[0]
-        if part.name in (b"tEXt", b"zTXt", b"iTXt") and not keyword.startswith(_CARRIED_TEXT):
+        if part.name in (b"tEXt", b"zTXt", b"iTXt") and keyword not in _CARRIED_TEXT:
             words.append(keyword.decode("latin-1"))
     return [f"text ({', '.join(dict.fromkeys(words))})"] if words else []

@@ -9,6 +9,7 @@ from .jpeg_info import app1
 from .png_chunks import METRES_PER_INCH, chunks
 
 _MOST_DEFLATED = 1032  # bytes that one byte of deflate stands for at most
+RAW_PROFILES = (b"exif", b"APP1", b"app1", b"xmp", b"icc", b"icm")  # kinds of ImageMagick's that are read
 _RAW_PROFILE = re.compile(rb"Raw profile type (\w+)")
 
 

@@ -80,9 +80,7 @@ class AecPlugin(PluginV3):
                 raise ValueError(f"{len(ndimage)} pictures: an .aec file holds one")
             ndimage = ndimage[0]
         array = np.asarray(ndimage)
-        if mode is not None:
-            array = np.array(_as_pil(array).convert(mode))
-        data = api.encode(array, **options)
+        data = api.encode(array if mode is None else _as_pil(array).convert(mode), **options)
         self.request.get_file().write(data)
         return data if self.request.raw_uri == "<bytes>" else None
 

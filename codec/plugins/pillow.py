@@ -22,10 +22,7 @@ from ..errors import AecError, FormatError, TruncatedError
 from ..opened import AecFile
 
 HEADER_BYTES = 64  # a header has at most 23, and little metadata often fits as well
-SAVE_OPTIONS = (
-    *("quality", "effort", "lossless", "alpha_quality", "bits", "device", "model"),
-    *("target_size", "target_bpp", "target_psnr", "target_ssimulacra2"),
-)
+SAVE_OPTIONS = ("quality", "effort", "lossless", "alpha_quality", "bits", "device", "model", *api.TARGETS)
 INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # names of ours and of Pillow's
 
 
