@@ -38,7 +38,7 @@ __device__ const Tables& place_tables(const Tables* tables, uint32_t begin, uint
 // -------------------------------------------------------------------------------------------------------------- decode
 
 // Reads the words of a stream, for a whole warp. A window of 64 words is kept in registers: lane l holds words l and 32
-// + l of it, and the word after these, whose load may still be under way. Any lane gets any of the next 32 words with
+// + l of it, and word 64 + l, whose load may still be under way. Any lane gets any of the next 32 words with
 // one shuffle.
 class WordReader {
 public:
