@@ -3,9 +3,9 @@
 //
 // READ ME FIRST
 //  1. Each CUDA thread is a fiber. It runs until it has to wait for other threads, at a warp collective (such as
-//     __shfl_sync) or at a __syncthreads; this is called a meeting. Between two meetings the threads of a warp run in an
-//     order that changes every time. So a kernel that relies on lockstep execution, or lacks a __syncwarp, gives wrong
-//     results. It is an error if lanes wait for each other at different calls.
+//     __shfl_sync) or at a __syncthreads; this is called a meeting. Between two meetings the threads of a warp run in
+//     an order that changes every time. So a kernel that relies on lockstep execution, or lacks a __syncwarp, gives
+//     wrong results. It is an error if lanes wait for each other at different calls.
 //  2. Device memory is ordinary memory. Compiled with -fsanitize=address,undefined, the process ends at any access
 //     outside of a buffer, beyond the dynamic shared memory that the launch asked for, or misaligned for its type.
 //  3. Dynamic shared memory (csrc/base/warp.cuh) is filled with a random byte before each block. Blocks run one after

@@ -1,7 +1,7 @@
 // Runs all of csrc's networks on pictures, and prints hashes of the results, a line for each instruction set and number
 // of threads. It is compiled for machines on which the Python extension is not built, so that their results can be
-// compared with this machine's. tests/other_machines.py writes the input, which is read from stdin. Its numbers are
-// little-endian, as all of these machines are.
+// compared with this machine's. tests/test_other_machines.py writes the input, which is read from stdin. Its numbers
+// are little-endian, as all of these machines are.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
