@@ -1,4 +1,4 @@
-"""One choice at a time at one small budget: `python -m bench.ablations DATA.. --holdout TAR --only base adam`.
+"""Compare single choices at a small training budget: `python -m bench.ablations DATA.. --holdout TAR --only base adam`.
 
 Every variant of the model or of its training is trained from scratch, on one thread, for the same processor time (on a
 GPU: the same wall time), over which the learning-rate schedule is stretched. It is then measured on held-out images at

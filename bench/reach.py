@@ -19,7 +19,7 @@ from codec.nets.model import Synthesis, linear
 from codec.train.images import load_images
 from codec.train.loop import Options, Run
 
-SIDE = 256  # of the crops
+SIDE = 256  # side of the crops, in pixels
 QUALITIES = (10, 50, 90)
 
 

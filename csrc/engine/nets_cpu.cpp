@@ -148,7 +148,7 @@ void Walk::for_runs(int k, int threads, Body body) const {
 template <class RowSymbols>
 void Walk::fill_step(int k, RowSymbols row_symbols) {
     const int steps = nets_->config.steps, group_size = nets_->group_size();
-    std::vector<int16_t> step_sizes[kMaxSteps];  // by group
+    std::vector<int16_t> step_sizes[kMaxSteps];  // [group_size] for each group of channels
     const int16_t* step = nets_->step.data() + (quality_ - 1) * nets_->config.latents;
     for (int c = 0; c < nets_->config.latents; ++c) step_sizes[c % steps].push_back(step[c]);
     for_runs(k, threads_for(segment_size(k + 1)),

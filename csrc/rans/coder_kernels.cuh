@@ -262,7 +262,7 @@ __global__ void __launch_bounds__(kLayoutThreads)
     layout_kernel(EncodeBatch batch, const uint32_t* lengths, const ArgumentFault* argument_fault, uint64_t* offsets,
                   EncodeResult result) {
     if (*argument_fault != ~ArgumentFault{0}) return;
-    for (uint32_t t = warp_index(); t < batch.n_tiles; t += blockDim.x / kWarpSize) {  // a warp a tile
+    for (uint32_t t = warp_index(); t < batch.n_tiles; t += blockDim.x / kWarpSize) {  // a tile for each warp
         const EncodeTile tile = batch.tiles[t];
         const uint32_t n_streams = stream_count(tile.lanes_log2);
         uint64_t header = 0, before = 0;
