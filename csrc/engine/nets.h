@@ -4,9 +4,10 @@
 //
 // Activations (the tensors between the layers) are int16; in the entropy networks they are fixed point with 12
 // fractional bits. Accumulators are int32. A model is loaded only if, for every output channel, the sum of the
-// magnitudes of all products, the bias and the rounding constant stays below 2^31 - 2^17 (read_conv in pack.h). So
-// accumulators cannot overflow in whatever order products are added. The 2^17 leave room for the two int16 numbers that
-// may be added after the shift: a quality vector and the activation that the result replaces (a skip connection).
+// magnitudes of all products, the bias and the rounding constant stays below 2^31 - 2^17 (read_conv in pack.h; the
+// synthesis's shortcut has a check of its own, in synthesis.cpp). So accumulators cannot overflow in whatever order
+// products are added. The 2^17 leave room for the two int16 numbers that may be added after the shift: a quality vector
+// and the activation that the result replaces (a skip connection).
 #pragma once
 
 #include "rans/rans.h"

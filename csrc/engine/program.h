@@ -75,8 +75,7 @@ struct TransformConfig {
 // Returns its argument. Throws invalid_argument, which names what is out of range.
 const TransformConfig& checked(const TransformConfig& config);
 
-// The sizes of the entropy networks: channels of latents, of hyperlatents and of the hidden layers; context steps, 2 or
-// 4.
+// The sizes of the entropy networks: channels of latents, hyperlatents and hidden layers; context steps (2 or 4).
 struct NetsConfig {
     int latents, hyper, context, steps;
     int group_size() const { return latents / steps; }  // channels that are coded at a position in each context step
@@ -106,9 +105,10 @@ Program prior_program(const NetsConfig& config);
 // Context step k. Inputs: the prior, and the latents that are known from the steps before k. Output: for the group_size
 // latents of this step at each position, their means and then their index heads (index_of).
 //
-// The latents of a position are stored in the order of the steps in which they are coded: those of step j are numbers j
-// * group_size and following. So what step k reads are always the first k * group_size numbers. In the file's order the
-// latents of step j at a position of a given phase are those of the channels c with c mod steps = j xor phase.
+// The latents of a position are stored in the order of the steps in which they are coded: first the group_size latents
+// of step 0, then those of step 1, and so on. So step k always reads the first k * group_size numbers. In the file's
+// order the latents of step j at a position of a given phase are those of the channels c with c mod steps = j xor
+// phase.
 Program step_program(const NetsConfig& config, int k);
 
 // The packed weights and vectors of a stage, for each of its variants. What a stage does not have is empty.
