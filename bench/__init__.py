@@ -1,7 +1,7 @@
 """`aec bench`: rate, distortion and time of aec and its rivals, on the bytes of real files.
 
-In the tree this is the package `bench` (`python -m bench DIR`); installed, it is `codec.bench` (`aec bench DIR`).
-So siblings are imported relatively and the core as `codec`.
+In the source tree this package is called `bench` (`python -m bench DIR`); where aec is installed, it is `codec.bench`
+(`aec bench DIR`). Therefore its modules import each other relatively, and the codec as `codec`.
 """
 
 from .command import main

@@ -1,9 +1,10 @@
-"""One choice at a time at one small budget: `python -m bench.ablations DATA.. --holdout TAR --only base adam`.
+"""Compare single choices at a small training budget: `python -m bench.ablations DATA.. --holdout TAR --only base adam`.
 
-Every variant trains from scratch for the same processor time (on a GPU: wall time), one thread, with the whole
-schedule laid out over it, and is then measured on held-out images: the float nets' estimated rate of hard-rounded
-symbols and the PSNR at five qualities. Results go to a JSON file as they come; the table is made from that file, with
-BD-rates against the variant `base`, so variants may be run one by one, two at a time on two cores.
+Every variant of the model or of its training is trained from scratch, on one thread, for the same processor time (on a
+GPU: the same wall time), over which the learning-rate schedule is stretched. It is then measured on held-out images at
+five qualities: the rate that the float networks estimate for hard-rounded symbols, and the PSNR. The result of each
+variant is added to a JSON file, and the table is made from that file, with BD-rates against the variant `base`. So
+variants may also be run one by one, or in several processes.
 """
 
 import argparse
@@ -37,16 +38,16 @@ QUALITIES = (10, 30, 50, 70, 90)
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from the base.
+    """How a variant differs from the base.
 
     Args:
-        what: for the table.
-        config: fields of model.Config.
-        options: fields of train.Options.
-        patch: called before the model is made; changes the code.
-        start: called with the run after its initialisation; its optimisers are made anew then.
-        place: called with the run after that.
-        sides: crop side and batch of the first and the last part.
+        what: its description in the table.
+        config: changed fields of `model_config.Config`.
+        options: changed fields of `train.loop.Options`.
+        patch: called before the model is made; it changes functions of the codec, for this process only.
+        start: called with the run after its initialisation, and before its optimisers are made.
+        place: called with the run after its optimisers are made.
+        sides: crop side and batch size, in the first part of the training and from `loop.LARGE_CROPS_FROM` on.
     """
 
     what: str
@@ -59,14 +60,14 @@ class Variant:
 
 
 def adam_alone(run: Run) -> None:
-    """AdamW for the matrices of the branches too."""
+    """Train the matrices of the branches with AdamW, instead of Muon."""
     (adam, others, share), shortcuts, (muon, matrices, _) = run.optimisers
     adam.add_param_group({"params": muon.param_groups[0]["params"]})
     run.optimisers = [(adam, others + matrices, share), shortcuts]
 
 
 def share(which: int, value: float) -> Callable[[Run], None]:
-    """Another share of the learning rate: of the shortcuts, 1, or of the branches' matrices, 2."""
+    """Multiply the learning rate of the shortcuts (which = 1) or of the branches' matrices (which = 2) by `value`."""
 
     def place(run: Run) -> None:
         optimiser, names, _ = run.optimisers[which]
@@ -76,7 +77,7 @@ def share(which: int, value: float) -> Callable[[Run], None]:
 
 
 def no_gain(run: Run) -> None:
-    """What the branches add is not scaled by quality."""
+    """The outputs of the branches are not scaled by a gain that depends on the quality."""
     for net in (run.model.analysis, run.model.synthesis):
         nn.init.zeros_(net.log_gain.knots)
         net.log_gain.knots.requires_grad_(False)
@@ -88,20 +89,20 @@ def muon_in_every_step(run: Run) -> None:
 
 
 def random_start(run: Run) -> None:
-    """torch's own initialisation and zeros instead of PCA and spectrum."""
+    """Start from torch's default initialisation, instead of a PCA and the spectrum of the images."""
     torch.manual_seed(run.options.seed)
     run.model = Model(run.config)
 
 
 def no_shortcut(run: Run) -> None:
-    """The transforms are their branches alone; the spectrum still sets steps and scales."""
+    """The transforms consist of their branches only. Step sizes and scales are still initialised from the spectrum."""
     for net, last in ((run.model.analysis, run.model.analysis.tail), (run.model.synthesis, run.model.synthesis.tail8)):
         nn.init.zeros_(net.shortcut.weight)
         net.shortcut.requires_grad_(False)
         last.reset_parameters()
 
 
-# Patches hold for the variant's own process.
+# Patches change the codec for the whole process. Each variant runs in a process of its own.
 def activation(f: Callable[[Tensor], Tensor]) -> Callable[[], None]:
     def patch() -> None:
         layers.Leaky.forward = lambda self, x: f(x)
@@ -110,7 +111,7 @@ def activation(f: Callable[[Tensor], Tensor]) -> Callable[[], None]:
 
 
 def order(f: Callable[..., Tensor]) -> Callable[[], None]:
-    """Another order than FORMAT §8's: any `f` with the signature of `step_of`."""
+    """Code the latents in another order than that of FORMAT §8. `f`: a function with the signature of `step_of`."""
 
     def patch() -> None:
         Model._code = partialmethod(code_by_maps, order=f)
@@ -121,7 +122,7 @@ def order(f: Callable[..., Tensor]) -> Callable[[], None]:
 def code_by_maps(
     self: Model, y: Tensor, prior: Tensor, q: Tensor, order: Callable[..., Tensor] = step_of
 ) -> tuple[Tensor, Tensor]:
-    """`Model._code` as the format puts it: every step says of all latents what it would, and some of it is meant."""
+    """`Model._code` for any order: every step predicts all latents, and only those that it codes are used."""
     step, coded_in = self.log_step(q).exp(), order(self.config.steps, *y.shape[1:], device=y.device)
     y_hat, v, s, index = (torch.zeros_like(y) for _ in range(4))
     for k in range(self.config.steps):
@@ -149,12 +150,12 @@ def by_positions(steps: int, channels: int, height: int, width: int, device=None
 
 
 def nearest(run: Run) -> None:
-    """Training without dead zones, as for an encoder that rounds."""
+    """Train without dead zones, for an encoder that rounds to the nearest integer."""
     run.model.dead_zones.zero_()
 
 
 def noisy_latents() -> None:
-    """Noise, not symbols, in what the synthesis and the context see."""
+    """In training, the synthesis and the context model read latents with added noise instead of quantised ones."""
     quantise = Model._quantise
 
     def noisy(self: Model, v: Tensor, index: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ def noisy_latents() -> None:
 
 
 def no_quality_in_nets(run: Run) -> None:
-    """Gain vectors alone: the nets are not told q, except the scale index."""
+    """The quality changes only the gain vectors and the scale index; the networks do not get it as an input."""
     nets = [run.model.hyper_analysis, run.model.entropy, *run.model.entropy.steps]
     for net in nets:
         net.quality.knots.requires_grad_(False)
@@ -231,7 +232,7 @@ def run_variant(variant: Variant, data: list[np.ndarray], minutes: float, device
 
 @torch.no_grad()
 def curve(run: Run, images: list[np.ndarray]) -> list[tuple[float, float]]:
-    """(bits per pixel, PSNR), means over the images, at each of QUALITIES; estimated rate, hard rounding."""
+    """(bits per pixel, PSNR) at each of QUALITIES, means over the images. The rate is estimated, with hard rounding."""
     net, device, points = run.averaged_model().to(run.options.device), torch.device(run.options.device), []
     for quality in QUALITIES:
         bpp, psnr = 0.0, 0.0
@@ -247,7 +248,7 @@ def curve(run: Run, images: list[np.ndarray]) -> list[tuple[float, float]]:
 
 
 def table(results: dict[str, dict]) -> str:
-    """Markdown; BD-rate over the PSNR that a variant shares with the base."""
+    """The results as a Markdown table. BD-rates are over the range of PSNRs that a variant and the base both reach."""
     lines = ["| variant | what | steps | M parameters | bits at equal PSNR |", "|---|---|---|---|---|"]
     base = results.get("base")
     for name, r in results.items():
@@ -265,7 +266,7 @@ def _change(base: list, curve: list) -> str:
 
 
 def measure(name: str, data: list, held: list, minutes: float, device: str, output: Path) -> None:
-    """Train one variant and add its figures to the file."""
+    """Train one variant and add its results to the file."""
     run = run_variant(VARIANTS[name], data, minutes, torch.device(resolve_device(device)))
     result = {
         "what": VARIANTS[name].what,
@@ -294,7 +295,7 @@ def main(argv: list[str] | None = None) -> int:
     images, _ = load_images(args.data, 2 * SIDE)
     held, _ = load_images([args.holdout], 1)
     for name in args.only:
-        # A process each: patches end with it, and the images are shared.
+        # Each variant runs in a forked process: its patches end with the process, and the images need not be copied.
         child = multiprocessing.get_context("fork").Process(
             target=measure, args=(name, images, held[: args.images], args.minutes, args.device, args.output)
         )

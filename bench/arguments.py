@@ -33,14 +33,14 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
         "inputs",
         nargs="*",
         metavar="DIR|FILE",
-        help="pictures, or folders of them: a set each (default: scikit-image's pictures, or aec's own)",
+        help="pictures and folders of pictures; each folder is a set (default: scikit-image's pictures, or aec's own)",
     )
     p.add_argument(
         "--codecs",
         type=_codecs,
         default="aec,jpeg,jpeg-opt,jpeg-444",
         metavar="LIST",
-        help=f"of {names()} (default: %(default)s)",
+        help=f"the codecs to compare, from: {names()} (default: %(default)s)",
     )
     p.add_argument(
         "--qualities", type=_qualities, default=None, metavar="LIST", help="aec's qualities, 1..100, such as 10,50,90"
@@ -50,7 +50,7 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
         type=_metrics,
         default="ssimulacra2,ms-ssim,psnr",
         metavar="LIST",
-        help=f"of {','.join(METRICS)}; the first leads the report (default: %(default)s)",
+        help=f"from: {','.join(METRICS)}; the report begins with the first (default: %(default)s)",
     )
     p.add_argument(
         "--runs",
@@ -69,25 +69,30 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
         f"{MOST_BYTES >> 20} MB and may be removed at any time",
     )
     p.add_argument(
-        "--pictures", type=_count, default=4, metavar="N", help="of each set, for the page's viewer (default: 4)"
+        "--pictures", type=_count, default=4, metavar="N", help="pictures of each set to show in the page (default: 4)"
     )
     p.add_argument(
         "--picture-rates",
         type=_rates,
         default="0.5",
         metavar="LIST",
-        help="bits per pixel, about, of the files that the viewer shows; each file adds its pixels to the page, some "
-        "0.4 MB at 768x512 (default: %(default)s)",
+        help="about how many bits per pixel the files in the page's viewer have; the page contains the pixels of each "
+        "file, some 0.4 MB at 768x512 (default: %(default)s)",
     )
     p.add_argument(
         "--picture-side",
         type=_count,
         default=768,
         metavar="PX",
-        help="larger ones are scaled down for it; 0: none is (default: 768)",
+        help="larger pictures are scaled down for the viewer; 0: keep their size (default: 768)",
     )
     p.add_argument(
-        "--tables", nargs="+", type=Path, default=[], metavar="FILE", help="of python -m bench.stages|coder --json FILE"
+        "--tables",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="tables to add, from python -m bench.stages|coder --json FILE",
     )
     add_published_arguments(p)
     p.add_argument(
@@ -96,9 +101,9 @@ def parser(prog: str = "aec bench") -> argparse.ArgumentParser:
         type=Path,
         default=Path("aec-bench"),
         metavar="OUTDIR",
-        help="gets index.html, summary.md, rd.png, rd.svg, rd.csv and report.json (default: %(default)s)",
+        help="folder for index.html, summary.md, rd.png, rd.svg, rd.csv and report.json (default: %(default)s)",
     )
-    p.add_argument("-f", "--force", action="store_true", help="replace a report that is there")
+    p.add_argument("-f", "--force", action="store_true", help="replace an existing report")
     return p
 
 

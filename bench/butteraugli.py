@@ -1,4 +1,4 @@
-"""Butteraugli, the distance that libjxl aims at, by libjxl's own program, which looks at two files."""
+"""Butteraugli, the perceptual distance that libjxl's encoder minimises, measured by libjxl's own program."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import numpy as np
 from PIL import Image
 
 PROGRAM = "butteraugli_main"  # of Debian's package libjxl-devtools
-MIN_SIDE = 8  # pixels, below which the program answers 0
+MIN_SIDE = 8  # pixels; for smaller pictures the program always answers 0
 
 
 def butteraugli(original: np.ndarray, decoded: np.ndarray) -> float:
-    """The "3-norm" of the map of differences, for a screen of 80 nits; the largest difference says more of one spot.
+    """The 3-norm of the map of differences, for a screen of 80 nits.
+
+    The program also gives the largest difference, which is not used because it depends on a single spot.
 
     Args:
         original, decoded: uint8 [H, W, 3], sRGB, both sides at least MIN_SIDE.
@@ -24,7 +26,7 @@ def butteraugli(original: np.ndarray, decoded: np.ndarray) -> float:
         0 for equal pictures, about 0.5 where a difference is hard to see, 3 where it is plain.
 
     Raises:
-        RuntimeError: the program fails.
+        RuntimeError: the program fails; the message has the last line of its output.
     """
     with tempfile.TemporaryDirectory(prefix="aec-bench-") as folder:
         paths = [Path(folder) / name for name in ("original.png", "decoded.png")]

@@ -1,7 +1,8 @@
-"""Measurements kept on disk, a small JSON file each, so that none is made twice.
+"""Keeps measurements on disk, each as a small JSON file, so that the same measurement is not made twice.
 
-The key has everything that a measurement depends on, so nothing is ever stale, and a time is only ever taken for one
-of the same machine. Files are replaced at one stroke: an interrupted run leaves no half of one.
+The key of an entry contains everything that the measurement depends on, such as the pixels, the codec's version and
+the machine. So an entry never becomes outdated, and times of another machine are never used. Files are replaced
+atomically, so that an interrupted run leaves no incomplete file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from codec.io import write_bytes
 
-MOST_BYTES = 1 << 28  # that a run leaves of earlier ones: some 200,000 points
+MOST_BYTES = 1 << 28  # a run deletes the oldest measurements above this size, which is some 200,000 points
 
 
 def default_folder() -> Path:
@@ -23,13 +24,13 @@ def default_folder() -> Path:
 
 
 def prune(folder: Path, most: int = MOST_BYTES) -> None:
-    """Remove what was measured longest ago, until the rest takes no more than so many bytes."""
+    """Remove the oldest measurements, until the rest takes at most `most` bytes."""
     files = [(status.st_mtime, status.st_size, path) for path in folder.glob("*/*.json") if (status := _status(path))]
     size = sum(size for _, size, _ in files)
     for _, n_bytes, path in sorted(files):
         if size <= most:
             return
-        path.unlink(missing_ok=True)  # another run may do the same
+        path.unlink(missing_ok=True)  # another run may have removed it at the same time
         size -= n_bytes
 
 
@@ -41,23 +42,23 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def hash_of_pixels(image: np.ndarray) -> str:
-    """Of [H, W, 3] uint8, shape included."""
+    """SHA-256, as hex, of the shape and the pixels of an image: uint8 [H, W, 3]."""
     return hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
 class Cache:
-    """Mappings that JSON can hold, by others. Without a folder it is always empty."""
+    """A persistent mapping whose keys and values are dicts that JSON can hold. Without a folder it is always empty."""
 
     def __init__(self, folder: Path | None):
         self._folder = folder
 
     def get(self, key: dict) -> dict | None:
-        """What was put under an equal key, or None."""
+        """The value that was stored under an equal key, or None."""
         if self._folder is None:
             return None
         try:
             entry = json.loads(self._path(key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # not there, or damaged: it is measured again
+        except (OSError, ValueError):  # it does not exist or is damaged, so the caller measures again
             return None
         return entry["value"] if isinstance(entry, dict) and entry.get("key") == key and "value" in entry else None
 

@@ -1,4 +1,4 @@
-"""How long a call takes, and how much memory it takes at most beyond what the process already had."""
+"""Measures how long a call takes, and by how much it raises the memory use of the process at its peak."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-SLOW_S = 1.0  # what takes longer is timed once, and its first call counts
+SLOW_S = 1.0  # seconds; a call that takes longer is timed only once, without a warm-up
 T = TypeVar("T")
 
 
 def timed(call: Callable[[], T], runs: int, check: Callable[[T, T], None] | None = None) -> tuple[T, float, int | None]:
-    """Call it, first for its memory and to warm up, then for its time.
+    """Measure the memory of a first call, which also warms up, and the time of further calls.
 
     Args:
-        runs: >= 1; of a call of up to SLOW_S seconds the median of that many after the first; otherwise the first.
-        check: is called with the first result and each later one, of which there is then one at least.
+        call: it is called runs + 1 times; if the first call takes longer than SLOW_S, once (with `check`, twice).
+        runs: at least 1.
+        check: called with the first result and each later one, so that it can compare them.
 
     Returns:
-        (the first result, wall-clock seconds, bytes as `peak_bytes`).
+        (the first result; wall-clock seconds: the median of the `runs` later calls, or the time of the first if that is
+        above SLOW_S; bytes as in `peak_bytes`).
     """
     (result, first_s), peak = peak_bytes(lambda: _clocked(call))
     if first_s > SLOW_S:
@@ -46,14 +48,14 @@ def _clocked(call: Callable[[], T]) -> tuple[T, float]:
 
 
 def peak_bytes(call: Callable[[], T]) -> tuple[T, int | None]:
-    """(its result, the most that it added to the process's resident memory; None but on Linux).
+    """(the call's result, the largest increase of the process's resident memory during the call, in bytes).
 
-    Of the CPU's memory, Python's and the libraries' together; what the result itself takes counts.
+    The memory includes that of Python, of all libraries and of the result. It is None on systems other than Linux.
     """
     try:
         if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-            libc.malloc_trim(0)  # or the call would take what earlier ones left, for nothing
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark comes down to what there is now
+            libc.malloc_trim(0)  # else the call could reuse freed memory of earlier calls, which would not be counted
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the peak, to the current memory use
         before = _status("VmRSS")
     except OSError:
         return call(), None

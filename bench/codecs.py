@@ -1,7 +1,7 @@
-"""The codecs that `bench` compares: what one is, and how it is named on the command line.
+"""The codecs that `bench` compares: the class that describes one, and their names on the command line.
 
-A codec can be pickled, because it decodes in another process. aec takes options, so that several of it can compete:
-`aec`, `aec+e=7`, `aec+model=mine.safetensors`, `aec+device=cuda+e=1`.
+A codec must be picklable, because it is sent to another process to decode. aec takes options, so that several variants
+of it can be compared: `aec`, `aec+e=7`, `aec+model=mine.safetensors`, `aec+device=cuda+e=1`.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ AEC_QUALITIES = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 
 @dataclass(frozen=True)
 class Resident:
-    """How to time a codec whose pixels begin and end on the GPU."""
+    """How to time a codec on pixels that are already on the GPU, and stay there after decoding."""
 
-    upload: Callable[[np.ndarray], object]  # [H, W, 3] uint8 -> what `encode` takes too
-    decode: Callable[[bytes], object]  # leaves the pixels there
-    wait: Callable[[], None]  # until the GPU is done
+    upload: Callable[[np.ndarray], object]  # [H, W, 3] uint8 -> the picture on the GPU, which `encode` takes too
+    decode: Callable[[bytes], object]  # leaves the pixels on the GPU
+    wait: Callable[[], None]  # returns when the GPU has finished all work
 
 
 @dataclass(frozen=True)
 class Codec:
-    """One codec at fixed settings; only the quality varies."""
+    """A codec with all settings fixed except the quality."""
 
     name: str
-    qualities: tuple[int, ...]  # in rising order; what is measured unless the user says otherwise
+    qualities: tuple[int, ...]  # in rising order; the default qualities to measure
     encode: Callable[[np.ndarray, int], bytes]  # ([H, W, 3] uint8, quality) -> the file's bytes
     decode: Callable[[bytes], np.ndarray]  # -> [H, W, 3] uint8
-    about: Callable[[], About]  # may raise what `missing` would have told
-    missing: Callable[[], str | None]  # why it cannot run here, or None
-    resident: Callable[[], Resident | None]
+    about: Callable[[], About]  # may raise an exception if `missing` gives a reason
+    missing: Callable[[], str | None]  # why the codec cannot run here, or None if it can
+    resident: Callable[[], Resident | None]  # None: the codec does not run on a GPU
 
 
 def names() -> str:
-    """The allowed names, for messages."""
+    """The allowed names as text, for messages."""
     return f"aec[+e=1..9][+model=NAME|FILE][+device=cpu|cuda|cuda:N], {', '.join(RIVALS)}"
 
 
 def make_codec(name: str) -> Codec:
-    """The codec of that name. Imports no torch.
+    """The codec with this name. This does not import torch.
 
     Raises:
-        ValueError: no such codec, or an option that it does not take.
+        ValueError: there is no such codec, or it does not take an option.
     """
     kind, *options = name.split("+")
     if kind == "aec":
@@ -78,9 +78,9 @@ def _not_resident() -> None:
 
 @dataclass(frozen=True)
 class _Options:
-    effort: int | None = None  # None: the default one
-    model: str | None = None
-    device: str = "cpu"  # not "auto", which hangs on whether something, such as a metric, has imported torch
+    effort: int | None = None  # None: the default effort
+    model: str | None = None  # None: the default model
+    device: str = "cpu"  # not "auto", because its meaning depends on whether anything has imported torch, as metrics do
 
 
 def _aec(name: str, options: list[str]) -> Codec:
@@ -126,7 +126,7 @@ def _aec_decode(options: _Options, data: bytes) -> np.ndarray:
 
 
 def _aec_about(options: _Options) -> About:
-    """The code and the model go by their contents: what was measured with others is another codec's."""
+    """Identify the code and the model by hashes, so that measurements of other code or models are kept apart."""
     from codec import __version__, api
     from codec.coding import model_file, model_search
     from codec.coding.device import resolve_device
@@ -139,7 +139,8 @@ def _aec_about(options: _Options) -> About:
         import torch
 
         code, where = f"{code}, torch {torch.__version__}", f"{device} ({torch.cuda.get_device_name(device)})"
-    # The id is the decoder's, by which `aec info` and bench/training.md name the model; the hash is the encoder's too.
+    # The id is a hash of the decoder's tensors, and is how `aec info` and bench/training.md name the model. The hash of
+    # the whole file also covers the encoder's tensors.
     identity = f"{model_file.load(path).id.hex()}, {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     effort = options.effort or api.DEFAULT_EFFORT
     return About(
@@ -151,7 +152,7 @@ def _aec_about(options: _Options) -> About:
 
 @cache
 def _code_hash() -> str:
-    """Of the package's sources and extension: encoders change from commit to commit while the version stays."""
+    """A hash of the package's source files and extension, since encoders change between commits of the same version."""
     import codec
 
     digest = hashlib.sha256(platform.python_version().encode())

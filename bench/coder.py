@@ -1,11 +1,12 @@
 """All figures of the entropy coder: `python -m bench.coder [--images DIR] [--symbols N] [--threads 1 2] [--runs 9]`.
 
-Symbols and indexes are those of the shipped model's latents of real pictures, at several qualities. They are handed
-over as the codec does, skipped symbols included; speeds count the symbols that are coded. Every coder's output is
-decoded and compared before anything is timed; then all take turns, and times are medians. Freed memory
-stays with the process, as where one tile follows the other: fresh pages for millions of symbols would take the kernel
-as long as the coding takes. `--lanes`: the table behind `choose_lanes_log2`, instead. `--device cuda`: the GPU's rows,
-instead.
+The symbols and indexes are those that the shipped model makes of real pictures at several qualities. The coder gets
+them as in the codec, including the symbols with index 0, which are skipped; speeds count only the symbols that are
+coded. Before anything is timed, each coder's output is decoded and compared with the input. Then all coders are timed
+in turns, and the medians are reported. Freed memory is kept by the process instead of being returned to the system, as
+happens when a codec handles one tile after another; otherwise the system would need as long to provide new pages for
+millions of symbols as the coding takes. With `--lanes`, the table that justifies `choose_lanes_log2` is measured
+instead, and with `--device cuda`, the coder on a GPU.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from .tables import write_table
 
 LANE_SIZES = (1_000, 4_000, 16_000, 64_000, 256_000, 1_000_000, 4_000_000, 10_000_000)
 LANES_LOG2 = range(11)
-MIN_TIMED_S = 0.002  # what is shorter is repeated
+MIN_TIMED_S = 0.002  # a call that takes less time is repeated until it adds up to about so many seconds
 
 
 def wall_seconds(call: Callable, repeats: int) -> float:
@@ -50,17 +51,18 @@ def wall_seconds(call: Callable, repeats: int) -> float:
 
 @dataclass(frozen=True)
 class Contender:
-    """A coder with its data in place.
+    """A coder and the data that it is to code.
 
     Args:
-        encode: -> what `decode` takes, and its size in bytes.
-        decode: -> the symbols, [n] of any integer type.
-        expected: what `decode` must give.
-        n_coded: symbols that count.
-        information_bits: of what is encoded, under the tables it is encoded with; for rivals, under aec's.
-        lanes: rANS states.
-        calls: payload -> the two calls to time, where these are not `encode` and `decode` themselves.
-        clock: (call, repeats) -> seconds of one.
+        encode: returns the payload, which `decode` takes, and its size in bytes.
+        decode: returns the symbols, [n] of any integer type.
+        expected: the symbols that `decode` must return.
+        n_coded: how many symbols are coded; speeds are relative to this number.
+        information_bits: the information content of the symbols under the tables that they are encoded with; for
+            other coders, under aec's tables.
+        lanes: number of rANS states.
+        calls: takes a payload, and returns the two calls to time; None: `encode` and `decode` are timed.
+        clock: takes a call and a number of repeats, and returns the seconds of one call.
     """
 
     name: str
@@ -77,7 +79,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; speeds in millions of coded symbols and millions of payload bytes a second."""
+    """A line of the table. Speeds are in millions of coded symbols and in millions of payload bytes per second."""
 
     coder: str
     threads: int
@@ -108,7 +110,8 @@ class Row:
 def aec(
     name: str, model: Model, tiles: Sequence[Symbols], isa: str, threads: int = 1, lanes_log2: int = rans.AUTO_LANES
 ) -> Contender:
-    """Our coder on one instruction set; each tile is a payload. Threads share out tiles, or the lanes of just one."""
+    """aec's coder with one instruction set. Each tile is a payload. The threads share out the tiles, or the lanes of a
+    single tile."""
     parts = [tile.parts() for tile in tiles]
     lane_threads = threads if len(tiles) == 1 else 1
     pool = ThreadPoolExecutor(threads) if threads > lane_threads else None
@@ -147,8 +150,9 @@ def aec(
 
 
 def one_table(data: Symbols) -> tuple[Model, Symbols]:
-    """The coded symbols as bytes, all with one index, and the table that fits them: what is left without a model."""
-    values = data.coded()[0].astype(np.int8).astype(np.int16)  # wraps around: plain bytes
+    """The coded symbols as plain bytes that all have the same index, and a table that fits their distribution: the data
+    that a coder without a model would get."""
+    values = data.coded()[0].astype(np.int8).astype(np.int16)  # larger symbols wrap around to bytes
     limit = 31
     letters = np.where(np.abs(values) <= limit, values + limit, 2 * limit + 1)
     freqs = np.zeros((64, 64), np.uint16)
@@ -158,7 +162,7 @@ def one_table(data: Symbols) -> tuple[Model, Symbols]:
 
 
 def constriction_gaussians(data: Symbols, information_bits: float) -> Contender:
-    """constriction's stack coder with a Gaussian for each symbol; its arrays are made ready before the clock starts."""
+    """constriction's stack coder with a Gaussian for each symbol. Its input arrays are made before the clock starts."""
     import constriction
 
     symbols, indexes = data.coded()
@@ -178,7 +182,8 @@ def constriction_gaussians(data: Symbols, information_bits: float) -> Contender:
 
 
 def constriction_tables(data: Symbols, information_bits: float) -> Contender:
-    """The same with a table for each index, and symbols sorted by index beforehand: the fastest that its Python has."""
+    """constriction's stack coder with a table for each index, on symbols that were sorted by index before the clock
+    starts: the fastest way to use it from Python."""
     import constriction
 
     symbols, indexes = data.coded()
@@ -212,10 +217,10 @@ def constriction_tables(data: Symbols, information_bits: float) -> Contender:
 
 
 def compare(contenders: Sequence[Contender], runs: int) -> list[Row]:
-    """Check all, then time all in turns: a slow minute of the machine hits everyone.
+    """Check all coders, then time them in turns, so that a slow phase of the machine affects all of them.
 
     Raises:
-        AssertionError: a coder does not give back its symbols.
+        AssertionError: a coder does not decode to its symbols.
     """
     payloads, sizes = [], []
     for it in contenders:
@@ -246,9 +251,10 @@ def chosen_lanes_log2(model: Model, data: Symbols) -> int:
 
 
 def lane_rows(model: Model, data: Symbols, runs: int, sizes: Sequence[int] = LANE_SIZES) -> list[tuple[Row, bool]]:
-    """For payloads of about each size, a row for each number of lanes, and whether the encoder would choose it.
+    """For each payload size in bytes, which is only met approximately: a row for each number of lanes, and whether the
+    encoder would choose this number.
 
-    Sizes beyond what the data holds come down to all of it.
+    For a size that is larger than the payload of all data, all data are used.
     """
     bytes_a_symbol = model.information_bits(data) / 8 / data.n_coded
     out = []
@@ -275,7 +281,7 @@ def describe(model: Model, tiles: Sequence[Symbols]) -> str:
 
 
 def table(rows: Sequence[Row], rival: str) -> str:
-    """Markdown; the last columns compare with the rival's row, if there is one."""
+    """The rows as a Markdown table. The last columns are the speeds relative to those of the coder `rival`, if any."""
     against = next((row for row in rows if row.coder == rival), None)
     head = ["coder", "threads", "lanes", "bytes", "over", "bytes a lane"]
     head += ["encode Msym/s", "MB/s", "decode Msym/s", "MB/s"] + (["encode x", "decode x"] if against else [])
@@ -314,7 +320,7 @@ def write_csv(path: Path, rows: Sequence[Row], about: dict[str, str]) -> None:
 
 
 def json_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str | float]]]:
-    """(columns, rows) of what `table` shows, speeds in millions of symbols a second."""
+    """(columns, rows) for `write_table`, with speeds in millions of symbols per second."""
     columns = ["coder", "threads", "lanes", "bytes", "over the information, %", "encode Msym/s", "decode Msym/s"]
     return columns, [
         [
@@ -326,7 +332,7 @@ def json_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str | float]]]
 
 
 def keep_memory() -> None:
-    """Tell glibc's malloc not to give memory back; elsewhere do nothing."""
+    """Tell glibc's malloc not to return freed memory to the system. With other C libraries it does nothing."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt:
         for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
@@ -338,15 +344,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.coder", description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, help="default: the Kodak images if at hand, else synthetic pictures")
     parser.add_argument("--qualities", type=int, nargs="+", default=[10, 30, 50, 70, 90])
-    parser.add_argument("--symbols", type=int, default=8_000_000, help="coded ones, at least (default: %(default)s)")
+    parser.add_argument("--symbols", type=int, default=8_000_000, help="coded symbols, at least (default: %(default)s)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument(
-        "--lanes", action="store_true", help="what the number of lanes costs and gives, by payload size"
+        "--lanes", action="store_true", help="measure sizes and speeds for each number of lanes and payload size"
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=LANE_SIZES, help="payloads' bytes, for --lanes")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the GPU's rows instead")
-    parser.add_argument("--batch", type=int, default=64_000_000, help="symbols of a GPU's batch, skipped ones too")
+    parser.add_argument("--sizes", type=int, nargs="+", default=LANE_SIZES, help="payload sizes in bytes, for --lanes")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: measure the coder on a GPU")
+    parser.add_argument("--batch", type=int, default=64_000_000, help="symbols in a GPU's batch, with skipped ones")
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--json", type=Path, metavar="FILE", help="the table for aec bench --tables")
     args = parser.parse_args(argv)
@@ -401,7 +407,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def contenders(model: Model, tiles: Sequence[Symbols], threads: Sequence[int], rivals: bool) -> list[Contender]:
-    """Every instruction set on one thread, the best on more; then other inputs; then other coders."""
+    """aec with every instruction set on one thread, and with the best one on more threads; then the best one on
+    separate tiles and on plain bytes; then other coders, if `rivals`."""
     whole, best = joined(tiles), _C.isa()
     out = [aec(f"aec, {isa}", model, [whole], isa) for isa in _C.isas()]
     out += [aec(f"aec, {best}", model, [whole], best, n) for n in threads if n > 1]

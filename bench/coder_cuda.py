@@ -1,9 +1,10 @@
-"""`python -m bench.coder --device cuda`: the entropy coder on a GPU, a batch of tiles at once or one.
+"""`python -m bench.coder --device cuda`: the entropy coder on a GPU, with a batch of tiles and with one tile.
 
-Symbols, indexes and payloads are on the device. Timed is a CUDA graph of all kernels of `Encoder.run`, and one of
-`BatchDecoder.rewind` (a copy of its states) and `decode` of every segment: what the GPU takes, without Python's
-launches, copies to and from the host, and `payloads` and `finish`, which wait. The floor is what moving each index,
-symbol and payload byte once would take at the memory speed that a large copy reaches.
+Symbols, indexes and payloads are on the device. Two CUDA graphs are timed: one of all kernels of `Encoder.run`, and one
+of `BatchDecoder.rewind` (which copies its states) and of `decode` for every segment. So the times are those of the GPU.
+They do not include launches from Python, copies between host and device, and the calls `payloads` and `finish`, which
+wait for the device. The floor is the time to move each index, symbol and payload byte once, at the speed of a large
+copy within the device's memory.
 """
 
 from __future__ import annotations
@@ -23,20 +24,21 @@ from .symbols import Model, Symbols
 
 LANES_LOG2 = (rans.AUTO_LANES, 8, 10, 12)
 COPY_BYTES = 1 << 30
-EMULATED = rans_cuda.DEVICE_TYPE == "cpu"  # neither graphs nor events there
+EMULATED = rans_cuda.DEVICE_TYPE == "cpu"  # the CUDA emulation of the tests, which has neither graphs nor events
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Tiles on the device, in whole copies of a few; all have equally many segments.
+    """A batch of tiles on the device. All tiles have the same number of segments.
 
     Args:
         symbols, indexes: [N] int16 and uint8, tile after tile, as the encoder takes them.
-        by_segment: indexes of a segment of all tiles, and its length in each, as the decoder takes them.
-        segments: lengths, for each tile.
-        auto_lanes_log2: what `rans.encode` chooses, for each tile.
-        expected: [N] int16, `symbols` on the host.
-        n_coded: symbols that are not skipped.
+        by_segment: for each segment the indexes of all tiles, and their number in each tile, as the decoder takes them.
+        segments: for each tile the lengths of its segments.
+        auto_lanes_log2: for each tile log2 of the number of lanes that `rans.encode` chooses.
+        expected: [N] int16, a copy of `symbols` on the host.
+        n_coded: how many symbols are coded, that is, have an index above 0.
+        information_bits: information content of the symbols under the model's tables.
     """
 
     symbols: torch.Tensor
@@ -67,11 +69,11 @@ class Batch:
 
 
 def contender(name: str, model: Model, batch: Batch, lanes_log2: int, in_shared: bool) -> Contender:
-    """Holds device memory for as long as it lives.
+    """The GPU's coder for a batch. It holds device memory until it is deleted.
 
     Args:
-        lanes_log2: of each tile, or AUTO_LANES.
-        in_shared: tables in shared memory, or read through the caches.
+        lanes_log2: for all tiles the same, or AUTO_LANES.
+        in_shared: whether kernels copy the tables to shared memory, or read them through the caches.
     """
     device = batch.symbols.device
     lanes = batch.auto_lanes_log2 if lanes_log2 == rans.AUTO_LANES else [lanes_log2] * len(batch.segments)
@@ -107,9 +109,12 @@ def contender(name: str, model: Model, batch: Batch, lanes_log2: int, in_shared:
 
 
 def measure(model: Model, tiles: Sequence[Symbols], n_symbols: int, runs: int) -> list[tuple[Row, int]]:
-    """Rows and their numbers of symbols: all tiles, repeated to at least `n_symbols`, and one tile, each with more and
-    fewer lanes. Symbols are counted as kernels see them, skipped ones too. One contender after the other: each takes
-    some 13 bytes of device memory a symbol, and nobody else is on the GPU."""
+    """Rows of the table, each with its number of symbols, which includes the skipped ones.
+
+    Measured are a batch of all tiles, repeated until it has at least `n_symbols` symbols, and a single tile, both with
+    several numbers of lanes. Unlike on the CPU, the contenders are not timed in turns, because each needs some 13 bytes
+    of device memory for each symbol, and because nothing else uses the GPU.
+    """
     copies = -(-n_symbols // sum(len(t.symbols) for t in tiles))
     groups = [
         (f"{copies * len(tiles)} tiles", Batch.of(model, tiles, copies)),
@@ -127,7 +132,7 @@ def measure(model: Model, tiles: Sequence[Symbols], n_symbols: int, runs: int) -
 
 
 def copy_bytes_per_second() -> float:
-    """Bytes read and written by a large copy on the device."""
+    """The memory speed of the device: bytes read plus bytes written per second by a large copy."""
     source = torch.empty(COPY_BYTES, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     target.copy_(source)
@@ -135,7 +140,7 @@ def copy_bytes_per_second() -> float:
 
 
 def floor_table(rows: Sequence[tuple[Row, int]], bytes_per_second: float) -> str:
-    """Markdown: microseconds of each row of `measure`, and how many times the floor that is."""
+    """The times of each row of `measure` in microseconds, and relative to the floor, as a Markdown table."""
     lines = ["| coder | floor us | encode us | x floor | decode us | x floor |", "|---|---:|---:|---:|---:|---:|"]
     for row, n in rows:
         floor = 1e6 * (3 * n + row.payload_bytes) / bytes_per_second

@@ -1,4 +1,4 @@
-"""`aec bench`: from its arguments to its report, and what it says; what it does is in the files it calls."""
+"""The command `aec bench`: checks its arguments, calls the modules that measure and report, and prints messages."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     """Run `aec bench`.
 
     Args:
-        argv: arguments after the command's name; None: sys.argv.
+        argv: the arguments after the command's name; None: those of sys.argv.
         prog: the command as the user typed it, for messages and the summary.
 
     Returns:
-        Exit code: 0, 1 if anything asked for is not in the results (each was reported on stderr), 2 for usage,
-        130 after Ctrl-C (what was measured is in the report, and in the cache).
+        The exit code: 0; 1 if anything that was asked for is missing in the results (messages on stderr say what);
+        2 for wrong arguments; 130 after Ctrl-C (the report and the cache hold what was measured until then).
     """
-    from .report import FILES, make_report, write_report  # not above: `python -m bench.report` would find it imported
+    # Not imported at the top, because `python -m bench.report` imports this package before it runs the module, and
+    # Python warns if the module has been imported by then.
+    from .report import FILES, make_report, write_report
 
     argv = list(sys.argv[1:] if argv is None else argv)
     arguments = parser(prog)
@@ -110,7 +112,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
     except KeyboardInterrupt:
         interrupted = True
         _note(notes, "interrupted: not every image was measured")
-    failures = [result.message for result in results if isinstance(result, Failure)]  # each was told on stderr
+    failures = [result.message for result in results if isinstance(result, Failure)]  # run() has printed them
     notes += failures
     problems += len(failures)
     points = [result for result in results if isinstance(result, Point)]
@@ -121,7 +123,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         _say("no measurement succeeded")
         return 1
     notes += _on_the_cache(points)
-    # With more work than cores the times are the machine's, not the codecs'.
+    # On a machine that is busy with other work, times say little about the codecs. So the report states the load.
     if hasattr(os, "getloadavg"):
         notes.append(f"load of the machine at the end: {os.getloadavg()[0]:.1f}")
 
@@ -136,7 +138,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
         tables=tables,
     )
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / PAGE).unlink(missing_ok=True)  # of another run, it must not stand beside this one's figures
+    (args.out / PAGE).unlink(missing_ok=True)  # a page of an earlier run must not stay beside this run's figures
     write_report(report, args.out)
     if has_plotly:
         interrupted |= not _write_page(report, [] if interrupted else pictures, conditions, rows, args)
@@ -149,7 +151,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "aec bench") -> int:
 def _write_page(
     report: dict, pictures: Sequence[Picture], conditions: Conditions, rows: Sequence[dict], args: argparse.Namespace
 ) -> bool:
-    """False: without its pictures, because of Ctrl-C."""
+    """Write the page, and return whether it has its pictures; False: the user pressed Ctrl-C while they were made."""
     from .page import write_page
     from .pictures import make_pictures
 
@@ -177,7 +179,7 @@ def _cache_folder(notes: list[str]) -> Path | None:
 
 
 def _entrants(codecs: Sequence[Codec], aec_qualities: Sequence[int] | None) -> tuple[tuple[Entrant, ...], list[str]]:
-    """The codecs that can run, and why the others cannot."""
+    """(the codecs that can run here, for each of the others a message why it cannot)."""
     entrants, left_out = [], []
     for codec in codecs:
         reason = codec.missing()

@@ -1,4 +1,4 @@
-"""`aec compare`: a picture and files that were made of it -> the page with the viewer."""
+"""`aec compare`: an HTML page that shows a picture beside files that it was compressed to."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ READERS = {
 
 @dataclass(frozen=True)
 class File:
-    """A file as it was read.
+    """A file and its decoded pixels.
 
     Args:
-        quality: None: the format does not say.
+        n_bytes: size of the file.
+        quality: 1..100 for an aec file; None: the format does not store it.
         pixels: uint8 [H, W, 3].
     """
 
@@ -44,17 +45,18 @@ class File:
 
 
 def read(path: Path, device: str, model: str | None, original: File | None) -> File:
-    """Decode a file: by `codec.decode` if it is one of aec's, and else by Pillow and what of its plugins is installed.
+    """Read and decode a file: an aec file with `codec.decode`, any other with Pillow and those of its plugins that are
+    installed.
 
     Args:
-        device, model: as `codec.decode`.
-        original: what the file must be of the size of; None: nothing.
+        device, model: as in `codec.decode`.
+        original: a file whose width and height this one must have; None: it may have any size.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
         AecError, InputError: it cannot be decoded.
-        InputError: it is of another size.
-        ValueError: as `codec.picture.pixels.to_pixels`.
+        InputError: it has another width or height than the original.
+        ValueError: as in `codec.picture.pixels.to_pixels`.
     """
     data = path.read_bytes()
     quality = None
@@ -74,7 +76,7 @@ def read(path: Path, device: str, model: str | None, original: File | None) -> F
 
 
 def _register_reader(suffix: str) -> None:
-    """Let Pillow read what it leaves to a package of its own."""
+    """Load the package that lets Pillow read files of this suffix, if it needs one."""
     if suffix not in READERS:
         return
     module, package = READERS[suffix]
@@ -86,10 +88,10 @@ def _register_reader(suffix: str) -> None:
 
 
 def page(original: File, files: Sequence[File]) -> bytes:
-    """The HTML, in UTF-8.
+    """The HTML page, encoded as UTF-8.
 
     Args:
-        files: at least one, each of the original's size.
+        files: at least one, each with the original's width and height.
     """
     missing = {key: METRICS[key].missing() for key in SHOWN}
     notes = [

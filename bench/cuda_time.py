@@ -1,4 +1,4 @@
-"""How GPU times are taken: CUDA events around a call, or around the CUDA graph of a call."""
+"""Measures GPU times with CUDA events, around a call or around the CUDA graph of a call."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,10 @@ import torch
 
 
 def event_seconds(call: Callable[[], object], repeats: int) -> float:
-    """Mean time of one call, between two events in the current stream.
+    """Mean time of one call in seconds, between two events in the current stream.
 
-    A call that launches short kernels one by one shows the time that Python takes to launch them; see `captured`.
+    If a call launches many short kernels, this is mostly the time that Python takes to launch them. `captured` avoids
+    that.
     """
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
@@ -20,11 +21,12 @@ def event_seconds(call: Callable[[], object], repeats: int) -> float:
 
 
 def captured(run: Callable[[], object]) -> Callable[[], None]:
-    """`run`, which must not wait for the device, as a CUDA graph: what the GPU itself takes."""
+    """Record the kernels of `run` as a CUDA graph, and return a function that replays it, so that only the GPU's time
+    counts. `run` must not wait for the device."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        run()  # what is made or loaded on first use must be there before a capture
+        run()  # warms up: a capture fails if anything is loaded or allocated for the first time
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

@@ -1,4 +1,4 @@
-"""Points -> mean curves, always over the same images for every codec of a set."""
+"""Makes the mean curve of each codec from its points. All codecs of a set are averaged over the same images."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import math
 import statistics
 from collections.abc import Sequence
 
-Curve = list[dict[str, float]]  # means by rising quality: "quality", "bpp", metrics by key, speeds, peaks
+# Points in the order of rising quality. Each has means over the images: "quality", "bpp", and metrics by their keys;
+# and speeds and peaks of memory.
+Curve = list[dict[str, float]]
 
 
 def by_set(rows: Sequence[dict]) -> dict[str, list[dict]]:
-    """The rows of each set, in the order in which sets were measured."""
+    """The rows of each set. The sets are in the order in which they were measured."""
     sets: dict[str, list[dict]] = {}
     for row in rows:
         sets.setdefault(row["set"], []).append(row)
@@ -18,19 +20,22 @@ def by_set(rows: Sequence[dict]) -> dict[str, list[dict]]:
 
 
 def mean_curves(rows: Sequence[dict], metrics: Sequence[str]) -> tuple[dict[str, Curve], list[str], list[str]]:
-    """Mean curve of each codec over the images that every codec finished, and that none keeps exactly.
+    """The mean curve of each codec, over the images for which all measurements of all codecs succeeded.
 
-    A mean is of the images' values: bits per pixel, metrics. Speeds are all their pixels over all their seconds, peaks
-    the largest. A metric that is undefined for one of the images is None. A picture that comes back exactly has an
-    infinite metric: where a codec does so with all of them, as at a lossless quality, that point is in no curve; where
-    with some, as aec does where that takes fewer bytes, these are in no codec's mean.
+    Bits per pixel and metrics are means of the images' values. Speeds are the pixels of all images divided by the
+    seconds of all images. Peaks of memory are the largest of all images. A metric that is undefined for one of the
+    images is None.
+
+    Metrics such as PSNR are infinite where a codec returns an image exactly, so no mean can include them. If a codec
+    does that for all images at some quality, this point is left out of its curve. If it does that for some images, as
+    aec does where it takes fewer bytes, these images are left out of all codecs' means.
 
     Args:
-        rows: points of one set, as `measure.Point.row`.
-        metrics: keys.
+        rows: the points of one set, as in `measure.Point.row`.
+        metrics: the keys of the metrics.
 
     Returns:
-        (codec -> curve; the images averaged; notes on everything left out).
+        (curves by codec; names of the images that are averaged; messages about everything that is left out).
     """
     wanted = {(row["codec"], row["quality"]) for row in rows}
     finished: dict[str, set] = {}
@@ -42,7 +47,7 @@ def mean_curves(rows: Sequence[dict], metrics: Sequence[str]) -> tuple[dict[str,
         for image, pairs in finished.items()
         if image not in kept
     ]
-    exact: dict[tuple[str, int], set[str]] = {}  # by codec and quality, the images that come back as they were
+    exact: dict[tuple[str, int], set[str]] = {}  # for each codec and quality, the images that it returns exactly
     for row in rows:
         if row["image"] in kept and any(row[m] is not None and math.isinf(row[m]) for m in metrics):
             exact.setdefault((row["codec"], row["quality"]), set()).add(row["image"])

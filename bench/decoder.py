@@ -1,7 +1,7 @@
-"""Decoding in another process, which never saw the original: it is told where the file is, and nothing else.
+"""Decodes in another process, which gets the path of the encoded file and nothing else.
 
-So a codec cannot give back pixels that its encoder remembered, and a decoder that takes its process down takes only
-that. The pixels come back through a file beside the encoded one.
+So a codec cannot return pixels that its encoder kept in memory, and a decoder that crashes does not end the benchmark.
+The process writes the decoded pixels to a file in the same folder.
 """
 
 from __future__ import annotations
@@ -23,30 +23,31 @@ from .codecs import Resident
 
 @dataclass(frozen=True)
 class Decoded:
-    pixels: np.ndarray  # of any shape and type: it is the caller's to check
+    pixels: np.ndarray  # as the codec returned it: the caller must check shape and dtype
     seconds: float
     peak_bytes: int | None
-    resident_seconds: float | None  # without the way off the GPU; None: there was none
+    resident_seconds: float | None  # time to decode to pixels on the GPU; None: the codec does not run on a GPU
 
 
 class DecodeError(Exception):
-    """The codec failed in the other process; the message has its error."""
+    """The codec failed in the other process. The message contains the error."""
 
 
 class Decoder:
-    """A codec's process; begun when first needed."""
+    """The decoding process of a codec. It is started by the first call of `decode`."""
 
     def __init__(self, decode: Callable[[bytes], np.ndarray], resident: Callable[[], Resident | None], folder: Path):
-        """Both must be picklable; `folder` is for the pixels."""
+        """decode, resident: as in `codecs.Codec`; both must be picklable. folder: for the file with the pixels."""
         self._arguments = (decode, resident)
         self._pixels = folder / "pixels.npy"
         self._process = self._pipe = None
 
     def decode(self, path: Path, runs: int) -> Decoded:
-        """Decode a file, at least twice.
+        """Decode a file at least twice, and time it as `clock.timed` does.
 
         Raises:
-            DecodeError: the codec raised something, gave no array, gave another one the second time, or died.
+            DecodeError: the codec raised an exception, returned something that is not an array, returned other pixels
+                the second time, or its process ended.
         """
         if self._process is None:
             context = multiprocessing.get_context("spawn")
@@ -59,7 +60,7 @@ class Decoder:
             error, *figures = self._pipe.recv()
         except (EOFError, OSError):
             process = self._process
-            process.join(1)  # for its exit code
+            process.join(1)  # else its exit code may not be known yet
             self.close()
             raise DecodeError(f"its decoder died with exit code {process.exitcode}") from None
         if error:
@@ -102,7 +103,7 @@ def _resident_seconds(on_gpu: Resident | None, data: bytes, runs: int) -> float 
 
 
 def seconds_on_gpu(on_gpu: Resident, call: Callable[[], object], runs: int) -> float:
-    """Median wall-clock seconds until the GPU is done; the call is warm."""
+    """Median wall-clock seconds from the call until the GPU has finished. The caller must have warmed up the call."""
     seconds = []
     for _ in range(runs):
         on_gpu.wait()

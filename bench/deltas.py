@@ -1,4 +1,4 @@
-"""Curves -> how much one codec saves over another: BD-rates, BD-qualities, sizes at equal quality."""
+"""Compares curves of codecs: BD-rates, BD-qualities, and sizes at equal quality."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from codec.metrics import bd_quality, bd_rate, overlap, rate_at, sorted_curve
 
 from .metrics import Metric
 
-LEAST_RATES = 1.5  # a BD-quality over less than this factor between rates is short
+LEAST_RATES = 1.5  # a BD-quality is "short" if the highest common rate is less than this times the lowest
 Line = tuple[Sequence[float], Sequence[float]]  # rates in bits per pixel, qualities
 
 
 def lines_of(curves: Mapping[str, Sequence[dict]], metric: str) -> tuple[dict[str, Line], list[str]]:
-    """The curves of one metric that can be compared, and why the others cannot."""
+    """(the curves of one metric that can be compared, for each of the others a message why it cannot)."""
     lines, reasons = {}, []
     for name, points in curves.items():
         have = [(p["bpp"], p[metric]) for p in points if p.get(metric) is not None]
@@ -31,14 +31,17 @@ def lines_of(curves: Mapping[str, Sequence[dict]], metric: str) -> tuple[dict[st
 
 
 def bd_matrix(lines: Mapping[str, Line], metric: Metric) -> dict[str, object]:
-    """Every codec against every other.
+    """BD-rates and BD-qualities of every codec against every other.
 
-    A value is "short" where curves share less than half of what the narrower of them spans (within the metric's
-    range), or less than `metric.least`; for the quality, less than LEAST_RATES between rates.
+    A value is marked "short" if the range in which the two curves overlap is too small for it to mean much: less than
+    half of the span of the narrower curve (within the metric's range), or less than `metric.least` for a BD-rate and a
+    factor of LEAST_RATES for a BD-quality.
 
     Returns:
-        "range": that of the metric. "rate" and "quality": codec -> anchor -> None without an overlap, else "value"
-        (percent; the metric's unit), "low" and "high" of the overlap (the metric's unit; bits per pixel), "short".
+        {"range": the metric's range, "rate": {codec: {anchor: entry}}, "quality": {codec: {anchor: entry}}}. An entry
+        is None if the curves do not overlap. Else it has "value" (the BD-rate in percent, or the BD-quality in the
+        metric's unit), "low" and "high" (the ends of the overlap, in the metric's unit for a BD-rate and in bits per
+        pixel for a BD-quality), and "short".
     """
 
     def rate(anchor: Line, line: Line) -> dict[str, object]:
@@ -62,9 +65,10 @@ def bd_matrix(lines: Mapping[str, Line], metric: Metric) -> dict[str, object]:
 
 
 def sizes_at(lines: Mapping[str, Line], targets: Sequence[float]) -> list[dict[str, object]]:
-    """Bits per pixel that each codec takes for a quality: {"target", "bpp": {codec: None where it does not reach}}.
+    """For each target, a value of the metric: {"target": the target, "bpp": {codec: bits per pixel that it needs}}.
 
-    Targets that no codec reaches are left out.
+    The bits per pixel are None for a codec whose curve does not reach the target. Targets that no codec reaches are
+    left out.
     """
     found = {name: rate_at(*line, targets) for name, line in lines.items()}
     return [
@@ -81,7 +85,7 @@ def _each_against_each(lines: Mapping[str, Line], compare: Callable[[Line, Line]
         for anchor_name, anchor in lines.items():
             try:
                 out[name][anchor_name] = compare(anchor, line)
-            except ValueError:  # no overlap: all else was checked by lines_of
+            except ValueError:  # the curves do not overlap; lines_of has excluded all other reasons
                 out[name][anchor_name] = None
     return out
 

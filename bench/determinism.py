@@ -1,11 +1,14 @@
 """Do files mean the same whatever computes them? `python -m bench.determinism DIR` (or `codec.bench.determinism`).
 
-Each setting is a kernel choice, thread count, memory layout or batch that can change the order of float sums. Given the
-same picture, in every setting the analysis must give the same latents, the integer nets the same means and indexes, the
-encoder the same payload, and the decoder of one file the same latents and pixels, in csrc as in torch's arithmetic.
-(Refinement, which is not part of it, asks a float synthesis what becomes of symbols.) The control is the same entropy
-nets in float32, given the true latents as context. If no index of it ever differs, the matrix is too weak to show
-anything; one that does is a lost image in a codec that parses with floats.
+A setting chooses kernels, a number of threads, a memory layout or a batch, all of which can change the order in which
+floating-point sums are added. Given the same picture, every setting must give the same results: latents from the
+analysis, means and indexes from the integer networks, a payload from the encoder, and latents and pixels from the
+decoder of one file; both in csrc and in torch. (Refinement is not tested, since it uses a float synthesis to choose
+symbols.)
+
+The control is the same entropy networks in float32, with the true latents as context. Some of its indexes must differ
+between settings. If none did, these settings would be too similar to show anything. Each index that differs would mean
+a lost image in a codec that parses its files with float networks.
 """
 
 import argparse
@@ -31,7 +34,8 @@ ENVIRONMENTS = {
     "all AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"},
     "all least": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"},
 }
-# Within one process: (oneDNN, threads, channels last, batch of two different images).
+# Settings that can change within one process: (whether oneDNN is used, number of threads, whether tensors have the
+# memory format channels_last, whether another image is in the same batch).
 VARIATIONS = {
     "": (True, 1, False, False),
     "oneDNN off": (False, 1, False, False),
@@ -46,20 +50,20 @@ _VARIABLES = {name for env in ENVIRONMENTS.values() for name in env} | {"OMP_NUM
 
 @dataclass(frozen=True)
 class Row:
-    """What one setting gave, against the reference setting: numbers of images and of symbols that differ."""
+    """How many results of a setting differ from those of the reference setting."""
 
     setting: str
-    images: int
-    symbols: int
-    integer_images: int
-    integer_symbols: int
-    float_images: int
-    float_symbols: int
+    images: int  # how many images were tested
+    symbols: int  # how many symbols these have
+    integer_images: int  # images for which any integer differs
+    integer_symbols: int  # how many integers differ
+    float_images: int  # images for which the float control differs
+    float_symbols: int  # how many indexes of the float control differ
     sha256: str  # of all integers: latents, means, indexes, payloads, pixels
 
 
 def float_twin(net):
-    """The integer nets' weights as a float32 `EntropyNet`: what a codec without integers would run."""
+    """A float32 `EntropyNet` with the weights of the integer networks, as a codec without integers would run it."""
     import torch
     from torch import nn
 
@@ -87,10 +91,10 @@ def float_twin(net):
 
 
 def _say(prior, step, z, y, order, channels_last: bool, batch: bool):
-    """Each step's means and indexes of all latents of one image, with the true latents as context: two [K, M, h, w]."""
+    """(means, indexes), each [K, M, h, w]: each step's predictions of all latents, with the true latents as context."""
     import torch
 
-    if batch:  # beside another image: itself, mirrored
+    if batch:  # the other image in the batch is this one mirrored
         z, y = torch.cat([z, z.flip(3)]), torch.cat([y, y.flip(3)])
     if channels_last:
         z, y = (t.contiguous(memory_format=torch.channels_last) for t in (z, y))
@@ -102,7 +106,7 @@ def _say(prior, step, z, y, order, channels_last: bool, batch: bool):
 def _integer(
     codec, reference, image: Mapping[str, np.ndarray], quality: int, channels_last: bool, batch: bool
 ) -> dict[str, np.ndarray]:
-    """Everything that must not differ. `reference`: the codec whose nets are torch's."""
+    """All results that must be the same in every setting. `reference`: the codec whose networks run in torch."""
     import torch
 
     from codec.coding import payloads
@@ -157,7 +161,7 @@ def _integer(
 
 
 def _analysed(codec, picture, quality):
-    """Latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of a picture, which is one tile; not refined."""
+    """Latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of a picture of one tile, without refinement."""
     from codec.container.format import Tile
     from codec.nets import torch_encoder
     from codec.picture.pixels import to_pixels
@@ -167,7 +171,7 @@ def _analysed(codec, picture, quality):
 
 
 def _pixels(codec, latents, quality):
-    """What latents [M, h, w] in units of 2^-12 decode to: uint16 [16 h, 16 w, 3]."""
+    """The pixels, uint16 [16 h, 16 w, 3], of latents [M, h, w] in units of 2^-12."""
     import torch
 
     latents = latents.to(torch.int16).permute(1, 2, 0).contiguous().numpy()
@@ -178,7 +182,7 @@ def _pixels(codec, latents, quality):
 
 
 def _hyperlatents(net, symbols, segments, quality, shape):
-    """Segment 0 as FORMAT §8 reads it: float64 [1, Z, h, w]."""
+    """The hyperlatents, float64 [1, Z, h, w], from the symbols of segment 0, as in FORMAT §8."""
     import torch
 
     s = torch.from_numpy(symbols[: segments[0]]).double().view(1, *shape)
@@ -188,10 +192,11 @@ def _hyperlatents(net, symbols, segments, quality, shape):
 def _control(
     twin, integers: Mapping[str, np.ndarray], quality: int, wide: bool, channels_last: bool, batch: bool
 ) -> np.ndarray:
-    """Table indexes that the float net says, given the same latents: [M, h, w].
+    """The table indexes, [M, h, w], that the float network predicts from the given latents.
 
-    Wide: all that it can say of these latents, and would under each of sixteen constants added to `index_quality`:
-    [16, K, M, h, w], of which a file would use one in 16 K. Where one real file in many is lost, this fails on few.
+    wide: predict many more indexes than a file uses, [16, K, M, h, w]: those of every step for all latents, each with
+    sixteen different constants added before rounding. Differences between settings are rare, so that this finds them
+    with few images.
     """
     import torch
 
@@ -216,7 +221,8 @@ def _control(
 
 
 def worker(folder: Path, environment: str, variations: list[str]) -> None:
-    """Run in a process of its own, whose environment variables are the setting: folder/NAME.json for all variations."""
+    """The main function of a process whose environment variables are a setting. Write the rows of all variations to
+    folder/ENVIRONMENT.json."""
     import torch
 
     from codec.coding.segment_walk import NETS
@@ -277,14 +283,15 @@ def matrix(
     variations: Iterable[str] = tuple(VARIATIONS),
     wide_control: bool = False,
 ) -> Iterator[Row]:
-    """Yield a `Row` for every setting; the first is the reference.
+    """Yield a `Row` for every setting. The first is the reference.
 
     Args:
         images: uint8 [H, W, 3] or [H, W].
         quality: 1..100.
         model: as in codec.encode.
-        environments, variations: some of ENVIRONMENTS and VARIATIONS; the reference comes in addition.
-        wide_control: ask the float control far more than a file would, so that few images suffice to make it fail.
+        environments, variations: names of ENVIRONMENTS and VARIATIONS to test; the reference is always tested too.
+        wide_control: compute many more indexes of the float control than a file uses, so that a few images are enough
+            to make it differ.
     """
     from codec.coding import model_search
 
@@ -312,7 +319,7 @@ def matrix(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the table. Exit code 1 if the integers differ anywhere, 3 if the float control does not."""
+    """Print the table. The exit code is 1 if any integers differ, and 3 if the float control never differs."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["--worker"]:
         worker(Path(argv[1]), argv[2], argv[3:])
@@ -323,7 +330,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="folder of pictures")
     parser.add_argument("-q", "--quality", type=int, default=60)
     parser.add_argument("--model", metavar="NAME|FILE")
-    parser.add_argument("--images", type=int, help="only the first so many")
+    parser.add_argument("--images", type=int, help="how many pictures to test (default: all)")
     args = parser.parse_args(argv)
     paths = sorted(p for p in args.folder.iterdir() if p.suffix.lower() in (".png", ".ppm", ".jpg", ".jpeg", ".webp"))
     if not paths:

@@ -1,7 +1,7 @@
-"""What integers cost: `python -m bench.export_cost CHECKPOINT IMAGE..` (a checkpoint of `aec train`).
+"""What integer networks cost in rate: `python -m bench.export_cost CHECKPOINT IMAGE..` (a checkpoint of `aec train`).
 
-The float nets' estimated rate (real-valued means and scales, quantised symbols, no coder) beside the bytes of the
-files that the exported integer nets write, and the PSNR of both.
+Compares the rate that the float networks estimate (with real-valued means and scales, quantised symbols, and no entropy
+coder) with the size of the files that the exported integer networks write, and the PSNRs of the two.
 """
 
 import argparse
@@ -42,13 +42,13 @@ def main(argv: list[str] | None = None) -> int:
                 pixels = to_pixels(image)
                 height, width = image.shape[:2]
                 x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-                # The float pass needs whole hyperlatents; Kodak's sides are multiples of 64, others are padded.
+                # The float networks need sides that are multiples of 64, as those of the Kodak images are.
                 x = F.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
                 with torch.no_grad():
                     x_hat, bits = model(x, torch.tensor([float(quality)]))
                 floats = (255 * x_hat[0, :, :height, :width]).round_().clamp_(0, 255).to(torch.uint8)
                 header = pixels.header(quality, exported.id)
-                # With dead zones, but as the analysis gives them: as in the float pass.
+                # Effort 1 does not refine latents. Dead zones are used. The float networks do the same.
                 coded = [torch_encoder.analyse(exported, pixels, tile, quality, effort=1) for tile in header.tiles]
                 payloads = [torch_encoder.code(exported, quality, y, z, exported.dead_zones)[0] for y, z in coded]
                 data = format.write(header, payloads)

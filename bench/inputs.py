@@ -1,4 +1,4 @@
-"""Pictures to measure on: folders and files, or those at hand when none is named."""
+"""The pictures to measure on: those that the user names, or else some that are installed."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ if TYPE_CHECKING:
     from codec.picture.pixels import Pixels
 
 LOSSY_SUFFIXES = (".webp", ".avif", ".jpg", ".jpeg", ".jfif", ".jp2")
-# Of those inside scikit-image's wheel (the others it would download): photographs, in colour, from lossless files.
+# The photographs in colour, from lossless files, that scikit-image's wheel contains. It would download others.
 SCIKIT_IMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
 
 
 def load_image(path: Path) -> np.ndarray:
-    """[H, W, 3] uint8: the pixels that `aec compress` takes, turned as the EXIF says; gray is spread.
+    """The pixels of a file as `aec compress` reads them, uint8 [H, W, 3]: rotated by the EXIF orientation, with a gray
+    picture as three equal channels.
 
     Raises:
-        OSError: it cannot be read.
-        InputError, LimitError, ValueError: as `open_picture` and `to_pixels` of the package raise them, such as for
-            transparency, an animation, or more than 8 bits a sample.
+        OSError: the file cannot be read.
+        InputError, LimitError, ValueError: as in `open_picture` and `to_pixels`; also for a picture with transparency
+            or with more than 8 bits per sample.
     """
     return rgb_pixels(open_picture(path.read_bytes()))
 
 
 def rgb_pixels(picture: Image.Image | Pixels) -> np.ndarray:
-    """[H, W, 3] uint8 of a picture, as `load_image`."""
+    """The pixels of a picture, uint8 [H, W, 3], as in `load_image`."""
     from codec.picture.pixels import as_rgb, to_pixels
 
     pixels = to_pixels(picture)
@@ -44,10 +45,10 @@ def rgb_pixels(picture: Image.Image | Pixels) -> np.ndarray:
 
 
 def find_sets(inputs: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]:
-    """({set: its images}, inputs that gave none).
+    """({set: its images}, the inputs without any image).
 
-    A folder is a set of its own, without the folders inside it. Files that are named, whatever their suffixes, are
-    together the set "files" ("named files" beside a folder of that name).
+    Each folder is a set, which does not include the folders inside it. The files that are named, whatever their
+    suffixes, make one set called "files", or "named files" if there is a folder called "files".
     """
     found: dict[Path | None, list[Path]] = {}  # None: the named files
     empty = []
@@ -67,7 +68,7 @@ def find_sets(inputs: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]
 
 
 def default_set() -> tuple[str, list[Path]]:
-    """(name, images) where none is named: scikit-image's, else the package's own."""
+    """(name, images) of the set that is used if the user names none: scikit-image's pictures, else aec's own."""
     spec = importlib.util.find_spec("skimage")
     if spec and spec.origin:
         paths = [Path(spec.origin).parent / "data" / name for name in SCIKIT_IMAGE]
@@ -77,6 +78,6 @@ def default_set() -> tuple[str, list[Path]]:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Last parts of the paths where these differ, else the paths."""
+    """The last parts of the paths if these all differ, else the whole paths."""
     short = [path.absolute().name for path in paths]
     return short if len(set(short)) == len(short) else [path.as_posix() for path in paths]

@@ -1,15 +1,15 @@
-"""What JSON can hold."""
+"""Makes values representable in JSON, which has no infinities and no NaN."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-INFINITE = "∞"  # the PSNR of equal pictures, which must not be taken for one that is not known
+INFINITE = "∞"  # stands for the PSNR of equal pictures, so that it differs from one that is not defined (None)
 
 
 def finite(value: object) -> object:
-    """The value, with INFINITE for numbers that are +inf and None for those that are NaN or -inf."""
+    """A copy of the value in which numbers that are +inf are INFINITE, and those that are NaN or -inf are None."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

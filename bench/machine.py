@@ -1,4 +1,4 @@
-"""Where and with what code something was measured."""
+"""Describes the machine and the version of the source code, for the reports."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from codec.coding.threads import cores
 
 
 def machine_line(with_gpu: bool) -> str:
-    """CPU, cores, GPU, versions: what a time means nothing without.
+    """The processor, its number of cores, the GPU, and versions of Python and libraries, as one line of text.
 
     Args:
-        with_gpu: name the GPU; imports torch.
+        with_gpu: whether to name the GPU, for which torch is imported.
     """
     parts = [f"{_cpu_model()}, {cores()} cores"]
     if with_gpu:
@@ -32,7 +32,8 @@ def machine_line(with_gpu: bool) -> str:
 
 
 def source_commit() -> str:
-    """Commit of the tree this file is in, "+" if it has changes; "" outside a repository."""
+    """The commit of the source tree that this file is in, followed by "+" if the tree has changes; "" if it is in no
+    repository."""
     here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:
@@ -40,7 +41,7 @@ def source_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 
     try:
-        # Installed inside someone else's repository, HEAD would be theirs: this very file must be tracked.
+        # An installed package may lie inside another project's repository. So git must know this very file.
         git("ls-files", "--error-unmatch", here.name)
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""One picture, one codec, one quality -> the figures of a point: from a real file, decoded again elsewhere."""
+"""Measures a codec on a picture at a quality. The file is written to disk, and decoded in another process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WARM_UP_SIDE = 64
 
 @dataclass(frozen=True)
 class Entrant:
-    """A codec and what it is to be measured at."""
+    """A codec that takes part, and the qualities to measure it at."""
 
     codec: Codec
     about: About
@@ -32,7 +32,7 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Picture:
-    """A file to measure on, and its name in the results."""
+    """A picture file to measure on, and its names in the results."""
 
     image_set: str
     name: str
@@ -41,20 +41,20 @@ class Picture:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What all measurements of a run have in common."""
+    """What is the same for all measurements of a run."""
 
     entrants: tuple[Entrant, ...]
     metrics: tuple[str, ...]  # keys of METRICS
-    runs: int
-    jobs: int  # processes that measure at the same time: times are taken under their load
-    machine: str
-    commit: str
-    cache: Path | None
+    runs: int  # as in `clock.timed`
+    jobs: int  # how many processes measure at the same time, and so slow each other down
+    machine: str  # as `machine_line` describes it
+    commit: str  # as `source_commit` names it
+    cache: Path | None  # folder of the cache; None: there is none
 
 
 @dataclass(frozen=True)
 class Point:
-    """A measurement, as a row of the results; `fresh` unless it comes from the cache."""
+    """A measurement as a row of the results. `fresh` is False if it comes from the cache."""
 
     row: dict[str, object]
     fresh: bool
@@ -62,7 +62,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong, and how many points are missing because of it."""
+    """An error, and how many points are missing because of it."""
 
     message: str
     n_points: int
@@ -70,18 +70,18 @@ class Failure:
 
 @dataclass
 class Bench:
-    """Measures under given conditions; keeps a decoding process for each codec."""
+    """Measures under the given conditions. It keeps a decoding process for each codec, which `close` ends."""
 
     conditions: Conditions
-    folder: Path  # for files, its own
+    folder: Path  # for temporary files; no other Bench may use the same folder
     _decoders: dict[str, Decoder] = field(default_factory=dict)
 
     def measure(self, picture: Picture) -> Iterator[Point | Failure]:
-        """All points of a picture, each as soon as it is known."""
+        """Yield all points of a picture, each as soon as it is measured."""
         entrants = self.conditions.entrants
         try:
             original = load_image(picture.path)
-        # Pillow raises a dozen kinds for a bad file; one bad image must not cost an hour of results.
+        # For a bad file Pillow may raise a dozen kinds of exceptions. One bad file must not end a run of many hours.
         except Exception as error:
             missing = sum(len(entrant.qualities) for entrant in entrants)
             yield Failure(f"{picture.path}: skipped: {describe(error)}", missing)
@@ -103,7 +103,7 @@ class Bench:
         c = self.conditions
         cache = Cache(c.cache)
         key = {
-            "form": 1,  # of the key, the value and the way to measure
+            "form": 1,  # to be raised whenever the key, the value or the way of measuring changes
             "pixels": content,
             "codec": [entrant.codec.name.split("+")[0], entrant.about.version, entrant.about.settings],
             "quality": quality,
@@ -124,7 +124,8 @@ class Bench:
         return found["row"] | {m: found["metrics"][identity] for m, identity in wanted.items()}, fresh
 
     def _warm_decoder(self, codec: Codec, original: np.ndarray, quality: int) -> Decoder:
-        """Its process. What happens once in one, such as loading a library or a model, is nobody's time: it is done."""
+        """The codec's decoding process, which has already decoded a small picture, so that the time to load libraries
+        and the model is not measured."""
         if codec.name not in self._decoders:
             decoder = self._decoders[codec.name] = Decoder(codec.decode, codec.resident, self.folder)
             path = self.folder / "encoded"
@@ -135,23 +136,24 @@ class Bench:
     def encode_and_decode(
         self, original: np.ndarray, codec: Codec, quality: int, runs: int | None = None
     ) -> tuple[dict[str, object], Decoded]:
-        """Encode here, to a file; decode that file in the codec's other process.
+        """Encode the picture to a file in this process, and decode the file in the codec's decoding process.
 
         Args:
             original: [H, W, 3] uint8.
-            runs: as in `clock.timed`; None: that of the conditions.
+            runs: as in `clock.timed`; None: as in the conditions.
 
         Returns:
-            (bytes, bpp, and seconds and peak bytes of both ways, as columns of the results; the pixels).
+            (columns of the results: bytes, bpp, and for encoding and decoding seconds and peaks of memory; the decoded
+            picture).
 
         Raises:
-            DecodeError: as `Decoder.decode`, or what was decoded is not uint8 of the original's shape.
-            Exception: whatever the codec's encoder raises.
+            DecodeError: as in `Decoder.decode`; also if the decoded array is not uint8 of the original's shape.
+            Exception: anything that the codec's encoder raises.
         """
         try:
             return self._encode_and_decode(original, codec, quality, runs or self.conditions.runs)
         except Exception:
-            # A process that failed may be dead, or half warm: the next file has a new one.
+            # After an error the process may have ended, or may not be warmed up. So the next file gets a new process.
             if codec.name in self._decoders:
                 self._decoders.pop(codec.name).close()
             raise
@@ -160,7 +162,7 @@ class Bench:
         self, original: np.ndarray, codec: Codec, quality: int, runs: int
     ) -> tuple[dict[str, object], Decoded]:
         original = original.view()
-        original.setflags(write=False)  # an encoder that changed it would be compared with what it made of it
+        original.setflags(write=False)  # the decoded picture must not be compared with one that the encoder has changed
         decoder = self._warm_decoder(codec, original, quality)
         path = self.folder / "encoded"
         data, encode_s, encode_peak = timed(lambda: codec.encode(original, quality), runs)

@@ -1,8 +1,8 @@
 """Memory and time of one large picture: `python -m bench.memory IMAGE.. [--size 20000x10000] [--json FILE]`.
 
-The picture is a mosaic of the images, with a little noise so that no part is like another. Each row is a process of
-its own: `aec` as a user calls it, on an uncompressed file, with its peak of resident memory as the kernel has it. The
-promise is 1 GB and three times the raw pixels.
+The picture is a mosaic of the images, with a little noise so that no two parts are equal. Each row of the table is one
+call of `aec`, in its own process, as a user would call it, on an uncompressed file. The memory is the peak of resident
+memory that the kernel reports. The promise is at most 1 GB plus three times the size of the raw pixels.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from .inputs import load_image
 from .machine import machine_line, source_commit
 from .tables import write_table
 
-NOISE = 2  # levels each way
+NOISE = 2  # the noise is uniform in -NOISE..NOISE levels
 COLUMNS = ["what", "peak MB", "seconds", "CPU seconds"]
 
 
 def write_mosaic(path: str, images: list[Path], width: int, height: int) -> None:
-    """A PPM file of the images side by side and cut off, over and over."""
+    """Write a PPM file that is filled with the images, side by side, repeated and cropped as needed."""
     noise, left = np.random.default_rng(0), itertools.cycle(images)
     with open(path, "wb") as f:
         f.write(b"P6 %d %d 255\n" % (width, height))
@@ -40,7 +40,7 @@ def write_mosaic(path: str, images: list[Path], width: int, height: int) -> None
             height -= rows
 
 
-# ru_maxrss would do everywhere, but a process inherits it from the one that starts it.
+# VmHWM is read from /proc, because the portable ru_maxrss includes the memory of the process that forked this one.
 CHILD = """import sys, time
 from codec.cli import main
 code = main()
@@ -50,7 +50,7 @@ sys.exit(code)"""
 
 
 def measure(arguments: list[str]) -> tuple[float, float, float]:
-    """Peak resident megabytes, seconds, and CPU seconds, of `aec` with these arguments. Linux only."""
+    """(peak of resident memory in MB, seconds, CPU seconds) of `aec` with these arguments. It works on Linux only."""
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", CHILD, *arguments], stderr=subprocess.PIPE, text=True)
     if done.returncode:

@@ -1,7 +1,7 @@
-"""The metrics that `bench` can measure, and what it must know of each to compare curves. Higher is better for all.
+"""The metrics that `bench` can measure, and what it needs to know of each to compare curves. Higher is always better.
 
-The first that a run measures leads its report. Metrics that are distances count in dB, as MS-SSIM does: curves of them
-are nearly straight then, and a mean over a curve is not all about its worst end.
+A report begins with the metric that was named first. Distances, and MS-SSIM, are converted to dB, because their curves
+over the rate are then nearly straight, and a mean over a curve is not dominated by its worst end.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from . import butteraugli, nlpd
 @dataclass(frozen=True)
 class Metric:
     key: str  # on the command line, in the CSV and the report
-    name: str  # what follows a comma says how it is measured
+    name: str  # with details of the measurement after a comma, if needed
     unit: str
     measure: Callable[[np.ndarray, np.ndarray], float | None]  # (original, decoded); None: undefined; inf: equal
-    digits: int  # after the point that are worth printing
-    targets: tuple[float, ...]  # qualities at which sizes are compared
-    least: float  # an overlap narrower than this is too short for a BD-rate to mean much
-    range: tuple[float, float] | None = None  # of BD-rates; None: all that two curves both reach
-    packages: tuple[str, ...] = ()  # what it needs beside the core, that whose version decides the value first
-    program: str | None = None  # of libjxl's tools, the same
-    edition: int = 1  # to be raised when the code here or in the core changes what is measured
+    digits: int  # decimal places to print
+    targets: tuple[float, ...]  # values of the metric at which sizes are compared
+    least: float  # if two curves overlap by less than this, their BD-rate is marked "short"
+    range: tuple[float, float] | None = None  # BD-rates are restricted to it; None: the whole overlap of two curves
+    packages: tuple[str, ...] = ()  # Python packages that it needs; the values depend on the version of the first
+    program: str | None = None  # a program of libjxl's tools that it needs; the values depend on its version
+    edition: int = 1  # to be raised whenever a change of the code in bench or codec changes the values
 
     @property
     def short_name(self) -> str:
-        """For sentences."""
+        """The name without details, for use in sentences."""
         return self.name.split(",")[0]
 
     def missing(self) -> str | None:
-        """Why it cannot be measured here, or None."""
+        """Why the metric cannot be measured here, or None if it can."""
         for package in self.packages:
             if not importlib.util.find_spec(package.replace("-", "_")):
                 return f"{package} is not installed"
@@ -53,7 +53,7 @@ class Metric:
         return None
 
     def identity(self) -> str:
-        """What a cached value depends on."""
+        """A text that is different whenever the metric's values may be, so that the cache can tell them apart."""
         needs = [f"{package} {importlib.metadata.version(package)}" for package in self.packages[:1]]
         needs += [f"{self.program} {_hash_of(shutil.which(self.program))}"] if self.program else []
         return " ".join([self.key, str(self.edition), *needs])
@@ -61,7 +61,7 @@ class Metric:
 
 @functools.cache
 def _hash_of(program: str) -> str:
-    """libjxl's programs do not tell their versions."""
+    """A hash of the program's file, which identifies its version, because libjxl's programs do not print it."""
     return hashlib.sha256(Path(program).read_bytes()).hexdigest()[:12]
 
 
@@ -90,17 +90,17 @@ def _nlpd_db(original: np.ndarray, decoded: np.ndarray) -> float | None:
     return _decibels(nlpd.nlpd(*(x @ metrics.LUMA / 255 for x in (original, decoded))))
 
 
-# Each range is about what Pillow's default JPEG has on Kodak, on the mean, from 0.53 to 2.1 bits per pixel. That JPEG
-# at 95, every AVIF at 90 and aec at 100 reach beyond its end.
+# Each range is about what Pillow's default JPEG reaches in the mean over the Kodak images, from 0.53 to 2.1 bits per
+# pixel. JPEG at quality 95, all AVIF variants at 90 and aec at 100 go beyond its upper end.
 PSNR_TARGETS = (28.0, 30.0, 32.0, 34.0, 36.0, 38.0, 40.0)
 METRICS = {
     m.key: m
     for m in (
         Metric(
             *("ssimulacra2", "SSIMULACRA 2", "", _ssimulacra2, 1),
-            targets=(30.0, 50.0, 70.0, 90.0),  # what libjxl calls low, medium, high and very high quality
+            targets=(30.0, 50.0, 70.0, 90.0),  # libjxl calls these low, medium, high and very high quality
             least=5,
-            range=(30.0, 85.0),  # to 2.5 bpp, so that it covers high quality too
+            range=(30.0, 85.0),  # up to 2.5 bpp, so that it includes high quality
             edition=2,
         ),
         Metric(
@@ -112,12 +112,12 @@ METRICS = {
         ),
         Metric("psnr", "PSNR, RGB", "dB", metrics.psnr, 2, PSNR_TARGETS, 1, (29.5, 37.3)),
         Metric("psnr-y", "PSNR, luma (BT.601)", "dB", metrics.psnr_y, 2, PSNR_TARGETS, 1),
-        # Two that no model of aec was trained for. JPEG XL's encoder aims at the first.
+        # No model of aec was trained for the next two metrics. JPEG XL's encoder minimises the first of them.
         Metric(
             *("butteraugli", "Butteraugli, -10 log10(3-norm)", "dB", _butteraugli_db, 2),
             targets=(-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0),
             least=0.5,
-            range=(-4.0, 1.0),  # norms of 2.5 to 0.8
+            range=(-4.0, 1.0),  # 3-norms of 2.5 to 0.8
             program=butteraugli.PROGRAM,
         ),
         Metric(

@@ -1,10 +1,11 @@
 """Speed of the entropy nets: `python -m bench.nets [--model M] [--size 768x512] [--threads 1 2] [--runs 15]`.
 
-The nets of one image, as encoder (predict, choose) and decoder (predict, accept) walk through them, without the coder:
-the float64 reference beside csrc on every instruction set, medians of interleaved runs. `cpu` is the processor time of
-the predictions on all threads, waiting included: what they take where nothing else runs. From it come the rate, of the
-multiply-adds that csrc's savings leave to do, padding not counted, and its part of `peak`: a loop of nothing but the
-same multiply-add instruction on one thread. Exit code 1 if any integer differs from the reference's.
+Measures the networks for one image, as an encoder uses them (predict, choose) and as a decoder does (predict, accept),
+without the entropy coder. The float64 reference is compared with csrc on every instruction set; times are medians of
+interleaved runs. `cpu` is the processor time of the predictions, summed over all threads, including the time that
+threads wait for each other. The rate in GMAC/s is `multiply_adds`' second number divided by that time. It is compared
+with `peak`, the speed of a loop that executes only the same multiply-add instruction, on one thread. The exit code is 1
+if any integer differs from the reference's.
 """
 
 import argparse
@@ -26,10 +27,11 @@ from . import nets_cuda
 
 
 def multiply_adds(c: Config, height: int, width: int) -> tuple[int, int]:
-    """Multiply-adds of a tile with h x w latents: as FORMAT §8 is written, and of what can matter.
+    """(multiply-adds of a tile with h x w latents if FORMAT §8 is computed as written, those that are needed).
 
-    Of a position's latents one group is read in each step, so the heads can leave the others out, and the groups not
-    yet read are 0.
+    In each context step only one group of a position's latents is coded, so the outputs of mean and index for the other
+    groups are not needed. The groups that are not known yet are 0, so they need not be multiplied. Padding of channels
+    is not counted.
     """
     n, m = c.context, c.latents
     block = n * n + 9 * n + n * n + 2 * (n * 2 * n)
@@ -42,7 +44,7 @@ def multiply_adds(c: Config, height: int, width: int) -> tuple[int, int]:
 
 
 def peak() -> float:
-    """Multiply-adds that a thread can do in a second of its time; 0 for plain C++."""
+    """The most multiply-adds per second of processor time that a thread reaches; 0 for plain C++."""
     best = 0.0
     for _ in range(25):
         start = time.thread_time()
@@ -57,7 +59,7 @@ COLUMNS = ("predict", "cpu", "choose", "accept", "latents")
 def one_walk(
     start: segment_walk.Start, shape: tuple[int, int, int], y: Tensor, z: Tensor, dead_zones: Tensor
 ) -> tuple[dict[str, float], list]:
-    """Seconds of each of COLUMNS, and all that was said."""
+    """(seconds for each of COLUMNS, all indexes, symbols and latents that were computed)."""
     times, said = dict.fromkeys(COLUMNS, 0.0), []
 
     def timed(column: str, call: Callable, *args):

@@ -1,8 +1,9 @@
-"""`python -m bench.nets --device cuda`: the entropy nets of a tile on a GPU, by CUDA events.
+"""`python -m bench.nets --device cuda`: the entropy networks of a tile on a GPU, timed by CUDA events.
 
-Each figure is the median of many runs after a warm-up, all segments of a tile, without the coder: *eager*, as codec
-calls them, launch by launch from Python, and as a *graph*, which is what the GPU itself takes. The floor is arithmetic
-alone: the multiply-adds that matter (bench.nets), four of bytes for one of int16, at the tensor cores' peak.
+Each time is the median of many runs after a warm-up, for all segments of a tile, without the entropy coder. *Eager* is
+the time with kernels launched from Python one by one, as the codec does it. *Graph* is the time of the same kernels in
+a CUDA graph, that is, of the GPU alone. The floor is the time for the arithmetic alone: the multiply-adds that are
+needed (bench.nets), with four products of bytes for each product of int16, at the peak speed of the tensor cores.
 """
 
 import statistics
@@ -18,11 +19,12 @@ from codec.nets import torch_codec
 from .cuda_time import captured, event_seconds
 
 WARM_UP = 10
-H200_BYTE_MULTIPLY_ADDS = 1979e12 / 2  # a second, dense int8, NVIDIA's data sheet
+H200_BYTE_MULTIPLY_ADDS = 1979e12 / 2  # per second, for dense int8, from NVIDIA's data sheet
 
 
 def launches(config: Config) -> int:
-    """Kernels of one decoding: indexes and values of z; five for the first step, two for each other; one to accept."""
+    """The number of kernels that decoding launches: two for the hyperlatents, five that predict in the first context
+    step and two in each further one, and in each step one that accepts its symbols."""
     return 2 + 5 + 2 * (config.steps - 1) + config.steps
 
 
@@ -50,7 +52,7 @@ def decode(start: segment_walk.Start, shape: tuple[int, int, int], symbols: list
 def stages(
     start: segment_walk.Start, shape: tuple[int, int, int], symbols: list[torch.Tensor], runs: int
 ) -> list[float]:
-    """Milliseconds of each predict(k), eager, between events in one stream."""
+    """The median time of each predict(k) in milliseconds, with kernels launched one by one."""
     times = [[] for _ in symbols]
     for i in range(WARM_UP + runs):
         at, events = start(*shape), []
@@ -68,7 +70,7 @@ def stages(
 
 
 def measure(model: str | None, size: str, runs: int, needed: Callable[[Config, int, int], int]) -> None:
-    """Print one size's table. `needed`: multiply-adds of a tile, from latents' rows and columns."""
+    """Print the table for an image size. `needed`: (config, rows, columns of latents) -> multiply-adds of a tile."""
     codec = torch_codec.load(model_search.find(model), torch.device("cpu"))
     width, height = (-(-int(side) // LATENT_STRIDE) for side in size.split("x"))
     shape, c = (60, height, width), codec.config

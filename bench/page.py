@@ -1,7 +1,7 @@
-"""The report as a page: index.html, one file that opens from disk and asks no network for anything.
+"""Writes the report as an HTML page: a single file, index.html, which can be opened from disk and needs no network.
 
-The code is in assets/: plain JavaScript that builds the page from JSON. It puts text in as text, never as markup, so
-what a file is called cannot do harm; and the page's policy forbids every request, whatever the code does.
+The page's code is in assets/: plain JavaScript that builds the page from JSON. It inserts strings as text and never as
+markup, so that the name of a file cannot do harm. The page's content security policy also forbids all requests.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ POLICY = (
     "img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 )
 WEBP_MAX_SIDE = 16383
-# They are joined into one module, in which each sees the others' functions; classes must come before their use.
+# These files are joined into one module, so that each can call the others' functions. Classes must come before their
+# use.
 VIEWER = ("dom.js", "table.js", "view.js", "viewer.js")
 REPORT = (*VIEWER, "plots.js", "report_tables.js", "report.js")
 COMPARE = (*VIEWER, "compare.js")
@@ -38,14 +39,14 @@ COMPARE = (*VIEWER, "compare.js")
 
 @dataclass(frozen=True)
 class Version:
-    """What became of a picture in one encoded file.
+    """A picture as it was encoded in one file.
 
     Args:
-        codec: its name in the report, or a file's.
-        quality: the codec's own scale; None: not known.
-        n_bytes: of the whole file.
-        pixels: uint8 [H, W, 3], as the picture's original.
-        figures: metric keys of the report, of this file alone; infinite for equal pixels.
+        codec: the codec's name in the report, or the name of the file.
+        quality: on the codec's own scale; None: not known.
+        n_bytes: size of the whole file.
+        pixels: the decoded pixels, uint8 [H, W, 3], of the same size as the picture's original.
+        figures: the value of each metric for this file, by the metric's key; infinite for equal pixels.
     """
 
     codec: str
@@ -57,12 +58,14 @@ class Version:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture for the viewer, which opens with the first version of aec beside the rival nearest to it in size.
+    """A picture for the viewer, which first shows aec's first version of it beside the version of another codec that is
+    nearest to it in size.
 
     Args:
-        set: name of the report's set that it is of.
-        name: its name there.
-        original: uint8 [H, W, 3]; it and the versions may be scaled down from the report's size, which is said then.
+        set: the name of its set in the report.
+        name: its name in that set.
+        original: uint8 [H, W, 3]. It may be smaller than the picture that was measured, if it and all versions were
+            scaled down in the same way; the page says so then.
         versions: at least one.
     """
 
@@ -77,11 +80,11 @@ def write_page(report: dict, pictures: Sequence[Picture], path: Path) -> None:
 
     Args:
         report: as bench/report.py makes it.
-        pictures: for the viewer, in the order in which it turns them over.
+        pictures: for the viewer, in the order in which it shows them.
 
     Raises:
         ImportError: plotly is not installed.
-        ValueError: a version's pixels are not of its original's size.
+        ValueError: a version has not the size of its original, or pixels are not uint8.
         codec.io.OutputError: the file cannot be written.
     """
     scripts = {"plotly": base64.b64encode(gzip.compress(_plotly().encode(), mtime=0)).decode()}
@@ -93,11 +96,11 @@ def comparison_page(title: str, notes: Sequence[str], metrics: Sequence[dict], p
     """The page of `aec compare`.
 
     Args:
-        notes: what else there is to know, a line each.
+        notes: messages to show, each as a line.
         metrics: as in a report: {"key", "name", "unit", "digits"}.
 
     Raises:
-        ValueError: as `write_page`.
+        ValueError: as in `write_page`.
     """
     facts = {"title": title, "notes": list(notes), "metrics": list(metrics)}
     return _page(title, facts, [picture], COMPARE, {})
@@ -125,10 +128,12 @@ def _page(title: str, report: dict, pictures: Sequence[Picture], code: Sequence[
 
 
 def _described(picture: Picture, index: int, measured: tuple[int, int] | None, images: dict[str, str]) -> dict:
-    """The picture without its pixels, which join `images` as data URIs: each is decoded when it is first looked at.
+    """What the page's code needs to know of a picture, without its pixels. These are added to `images` as data URIs, so
+    that the browser decodes each of them only when it is first shown.
 
     Args:
-        measured: width and height of what was encoded, of which these pixels may be a smaller copy; None: it is these.
+        measured: width and height of the picture that was encoded, if these pixels are a smaller copy of it; None: the
+            pixels were encoded as they are.
     """
     height, width = picture.original.shape[:2]
     measured = measured or (width, height)
@@ -154,7 +159,8 @@ def _described(picture: Picture, index: int, measured: tuple[int, int] | None, i
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """uint8 [H, W, 3] as a lossless WebP or a PNG, whichever is smaller. No profile: browsers take that for sRGB."""
+    """Pixels, uint8 [H, W, 3], as a lossless WebP or a PNG, whichever is smaller. The file has no colour profile,
+    because browsers treat such files as sRGB."""
     image = Image.fromarray(pixels)
     encoded = {"png": io.BytesIO()}
     image.save(encoded["png"], "PNG", compress_level=6)
@@ -166,7 +172,8 @@ def data_uri(pixels: np.ndarray) -> str:
 
 
 def _json(value: object) -> str:
-    """JSON that can stand inside a script element, which ends at the first "</script", and "<!--" could hide that."""
+    """JSON that can stand inside a script element. "<" is escaped, because "</script" would end the element and "<!--"
+    could hide its end."""
     return json.dumps(finite(value), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 

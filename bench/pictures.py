@@ -1,4 +1,4 @@
-"""For the viewer: what each codec makes of a picture at about the size of aec's file."""
+"""Makes the pictures for the page's viewer: each codec's version of a picture, at about the size of aec's file."""
 
 from __future__ import annotations
 
@@ -31,20 +31,22 @@ def make_pictures(
     rates: Sequence[float],
     side: int,
 ) -> list[Picture]:
-    """Pictures with their versions: of the first codec that is aec, near `rates`, and of each other at the same size.
+    """Encode the first pictures of each set with all codecs, at about the same size.
 
-    That size is the largest of whole qualities that is not above aec's; where all are above, the smallest. A codec
-    that takes more than SLOW_S seconds keeps to the qualities that were measured, the others are tried in between.
+    aec's versions (of the first codec that is aec) have the measured qualities whose rates are nearest to `rates`. Each
+    other codec gets the highest quality at which its file is not larger than aec's; if it is larger at all qualities
+    that were measured, the lowest of these. Qualities between those that were measured are tried too, unless the codec
+    takes more than SLOW_S seconds.
 
     Args:
         rows: the points that were measured.
-        per_set: how many pictures of each set, from the first on.
-        rates: bits per pixel.
-        side: larger pictures are scaled down to it (Lanczos) after all figures were measured; 0: no limit.
+        per_set: how many pictures of each set to show, from the first on.
+        rates: in bits per pixel.
+        side: pictures with a larger side are scaled down to it (Lanczos), after the metrics were measured; 0: no limit.
 
     Returns:
-        None for a picture without a point of aec, nor where no codec is aec. A codec that fails is told on stderr and
-        not shown.
+        The pictures with their versions. Pictures for which aec has no point are left out; without a codec that is aec
+        there are none. If a codec fails, a message is printed on stderr and its version is left out.
     """
     from tqdm import tqdm
 
@@ -91,7 +93,7 @@ def _picture(
             if codec.name != ours:
                 wanted = {_quality_for(codec, original, points[codec.name], limit) for limit in limits}
             versions += [_version(bench, original, codec, quality, side) for quality in sorted(wanted)]
-        except Exception as error:  # a codec may raise anything, at a quality that was not measured too
+        except Exception as error:  # a codec may raise any exception, and at qualities that were not measured yet
             message = f"{source.path}: {codec.name} is not in the viewer: {describe(error)}"
             tqdm.write(f"aec: bench: {message}", file=sys.stderr)
     return Picture(source.image_set, source.name, _scaled(original, side), versions)
@@ -110,7 +112,8 @@ def _nearest(points: Mapping[int, dict], bpp: float) -> int:
 
 
 def _quality_for(codec: Codec, original: np.ndarray, points: Mapping[int, dict], limit: int) -> int:
-    """The highest quality whose file has at most `limit` bytes, between those measured; else the lowest measured."""
+    """The highest quality whose file has at most `limit` bytes, or the lowest measured quality if there is none. It is
+    searched between the two measured qualities around the limit."""
     below = max((q for q, point in points.items() if point["bytes"] <= limit), default=None)
     if below is None:
         return min(points)

@@ -1,4 +1,4 @@
-"""The report's curves for papers and READMEs: quality over bits per pixel, a row for each set, a column a metric."""
+"""Draws the report's curves of metrics over bits per pixel, with a row for each set and a column for each metric."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .codecs import is_aec
 
-# aec in the one strong colour; the JPEGs are shades of one hue, because they are one format.
+# Only aec has a strong colour. Variants of one format, such as the JPEGs, have shades of one hue.
 AEC_COLORS = ("#d6336c", "#e893af", "#a61e4d", "#f06595", "#ffa8c5")
 STYLES = {
     "jpeg": {"color": "#1c5d99", "marker": "s"},
@@ -29,14 +29,19 @@ PUBLISHED_COLORS = ("#495057", "#868e96", "#7048a8", "#8a6d3b", "#0b7285", "#a61
 
 
 def draw(report: dict, form: str) -> bytes:
-    """The mean curves of a report, and published ones dashed and thin, as "png" or "svg"."""
-    # Figure without pyplot: no global state, no display, and the caller's backend stays as it is.
+    """The mean curves of a report as an image file. Published curves are drawn as thin dashed lines.
+
+    Args:
+        form: "png" or "svg".
+    """
+    # Figure is used without pyplot, which would have global state, need a display or change the caller's backend.
     import matplotlib
     from matplotlib.figure import Figure
 
     sets, metrics = report["sets"], report["metrics"]
     size = 8 * len(metrics), 5.4 * len(sets)
-    # In SVG text stays text, and ids stay the same; two dollars in a file's name are no formula.
+    # In an SVG, text is stored as text, and ids are the same in every run. Dollar signs in a file's name must not be
+    # taken for a formula.
     with matplotlib.rc_context({"svg.hashsalt": "aec", "svg.fonttype": "none", "text.parse_math": False}):
         figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="white")
         panels = figure.subplots(len(sets), len(metrics), squeeze=False)
@@ -72,7 +77,7 @@ def _draw_panel(axes, image_set: dict, metric: dict) -> None:
     legend = {"frameon": False, "fontsize": 9}
     axes.add_artist(axes.legend(loc="upper left", **legend))
 
-    # Published curves often run far past ours; they must not squeeze the part that is compared.
+    # The limits of the axes come from the measured curves, because published curves often reach much farther.
     x_low, x_high = axes.get_xlim()
     x_low = max(x_low, min(bpp for points in measured.values() for bpp, _ in points) / 1.1)
     y_low, y_high = axes.get_ylim()

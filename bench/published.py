@@ -1,4 +1,4 @@
-"""Curves that others published, to be compared with those measured here: from JSON, by options on the command line."""
+"""Reads curves that others have published from a JSON file, to compare them with those that are measured here."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class Published:
     """Curves that others measured on one of our sets."""
 
     image_set: str
-    curves: dict[str, Curve]  # of bpp and psnr
+    curves: dict[str, Curve]  # their points have "bpp" and "psnr"
 
     def on(self, image_set: str) -> dict[str, Curve]:
-        """The curves to compare with those of a set: none, if it is another set's."""
+        """The curves to compare with those of this set: none if they were measured on another set."""
         return self.curves if image_set == self.image_set else {}
 
 
 def read_published(path: Path, names: Sequence[str] | None, image_set: str) -> Published:
-    """Published curves: {name: {"bpp": [...], "psnr": [...]}} as JSON.
+    """Read curves from a JSON file of the form {name: {"bpp": [...], "psnr": [...]}}.
 
     Args:
-        names: which to take, each of which must be there and have PSNRs; None: all that have.
-        image_set: what they were measured on.
+        names: the curves to read, which must have PSNRs; None: all that have PSNRs.
+        image_set: the set that they were measured on.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: not JSON of that form, or a name is not in it.
+        ValueError: the file has another form, or does not contain one of the names.
     """
     found = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(found, dict):
@@ -52,20 +52,20 @@ def read_published(path: Path, names: Sequence[str] | None, image_set: str) -> P
 
 
 def add_published_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that `published_of` reads."""
-    parser.add_argument("--anchors", type=Path, metavar="FILE", help="JSON of published curves to compare with too")
-    parser.add_argument("--anchor-names", metavar="LIST", help="which of them (default: all)")
-    parser.add_argument("--anchor-set", metavar="SET", help="which set they were measured on (default: the only one)")
+    """Add the options that `published_of` reads to the parser."""
+    parser.add_argument("--anchors", type=Path, metavar="FILE", help="JSON file of published curves to compare with")
+    parser.add_argument("--anchor-names", metavar="LIST", help="curves of that file to use (default: all)")
+    parser.add_argument("--anchor-set", metavar="SET", help="set that they were measured on (default: the only one)")
 
 
 def published_of(args: argparse.Namespace, sets: Sequence[str]) -> Published | None:
-    """The published curves that were asked for, if any.
+    """The published curves that the user asked for, if any.
 
     Args:
-        sets: the names of those at hand.
+        sets: the names of the sets that are measured.
 
     Raises:
-        OSError, ValueError: as `read_published`; ValueError too if it is not clear which set they belong to.
+        OSError, ValueError: as in `read_published`; ValueError also if it is not clear which set they belong to.
     """
     if args.anchors is None:
         return None

@@ -1,8 +1,8 @@
 """Do the transforms look beyond their block? `python -m bench.reach MODEL|CHECKPOINT IMAGE..`.
 
-Without its branch, each transform of aec is one linear map of 16x16 pixels. This measures what the branch adds: how
-much of a picture's decoded energy it makes, how far a latent reaches outside its own 16x16 pixels, and whether errors
-are larger along the borders of the 16x16 squares than inside them, as they are in every codec of separate blocks.
+Without its branch, each transform of aec is a linear map of separate blocks of 16x16 pixels. This measures what the
+branch adds: its share of the energy of decoded pictures, how much a latent changes pixels outside of its block, and
+whether errors are larger along the borders of blocks than inside them, as in codecs that code each block by itself.
 """
 
 import argparse
@@ -19,18 +19,18 @@ from codec.nets.model import Synthesis, linear
 from codec.train.images import load_images
 from codec.train.loop import Options, Run
 
-SIDE = 256  # of the crops
+SIDE = 256  # side of the crops, in pixels
 QUALITIES = (10, 50, 90)
 
 
 def by_block(error: Tensor) -> Tensor:
-    """[B, 3, H, W] -> mean by position in the 16x16 square, [16, 16]."""
+    """The mean of an error [B, 3, H, W] for each position within a block, [16, 16]."""
     s = LATENT_STRIDE
     return error.mean((0, 1)).unflatten(1, (-1, s)).unflatten(0, (-1, s)).mean((0, 2))
 
 
 def reach(synthesis: Synthesis, y: Tensor, q: Tensor) -> float:
-    """Share of the squared change of pixels that lies outside the block of the latents that were set to 0."""
+    """The share of the squared change of pixels that lies outside of a block when this block's latents are set to 0."""
     row, column = (n // 2 for n in y.shape[2:])
     without = y.clone()
     without[:, :, row, column] = 0

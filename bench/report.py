@@ -1,7 +1,7 @@
-"""Everything that was measured as one dict, and the files that are drawn from it.
+"""Collects everything that was measured in a dict, the report, and writes the files that are made from it.
 
-`python -m bench.report OUT/report.json` writes those again beside it, without measuring; all but index.html, whose
-pictures are not in the dict.
+`python -m bench.report OUT/report.json` writes these files again, in the same folder and without measuring; except
+index.html, because the report does not contain its pictures.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def make_report(
     published: Published | None = None,
     tables: Sequence[dict] = (),
 ) -> dict:
-    """The report, of what JSON can hold: a metric is null where it is not defined, and INFINITE for equal pictures.
+    """The report, in types that JSON has. A metric is None where it is not defined, and INFINITE for equal pictures.
 
     Args:
-        rows: points, as `measure.Point.row`.
-        command: as it was typed.
-        date: ISO 8601, with its offset.
-        notes: on this run: what is left out, what came from the cache.
-        tables: of other benches, as `tables.read_table`.
+        rows: the points, as in `measure.Point.row`.
+        command: the command as the user typed it.
+        date: the time of the run in ISO 8601, with the offset from UTC.
+        notes: messages about this run, such as what is left out and what came from the cache.
+        tables: tables of other benchmarks, as `tables.read_table` returns them.
     """
     metrics = [METRICS[key] for key in conditions.metrics]
     out = {
@@ -90,7 +90,7 @@ def make_report(
 
 
 def write_report(report: dict, folder: Path) -> None:
-    """FILES: report.json and what is drawn from it, each replaced as a whole."""
+    """Write FILES: report.json and what is made from it. Each file is replaced atomically."""
     made = {
         "report.json": (json.dumps(report, indent=1, allow_nan=False) + "\n").encode(),
         "rd.csv": _csv(report).encode(),
@@ -127,7 +127,8 @@ def _set(name: str, rows: Sequence[dict], metrics: Sequence[Metric], published: 
 
 
 def _csv(report: dict) -> str:
-    """A row for each point, with all that a row needs to be understood alone."""
+    """The points as CSV. Each row also has the codec's version and settings and the machine, so that it can be
+    understood without the report."""
     codecs = {
         codec["name"]: {key: codec[key] for key in ("version", "settings", "threads")} for codec in report["codecs"]
     }

@@ -1,6 +1,6 @@
-"""What aec is compared with, through Pillow and its plugins, with every setting spelled out.
+"""The codecs that aec is compared with. They are used through Pillow and its plugins, and every setting is explicit.
 
-CompressAI is not among them: its codecs are its pretrained weights, which it downloads when first used.
+CompressAI is not among them, because its codecs are pretrained weights, which it downloads when they are first used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIBRARIES = {"jpg": "libjpeg-turbo", "webp": "libwebp", "avif": "libavif", "jpg_
 
 @dataclass(frozen=True)
 class About:
-    """What a measurement depends on beside the picture, the quality and the machine."""
+    """What a measurement of a codec depends on, apart from the picture, the quality and the machine."""
 
     version: str
     settings: str  # enough to repeat the run
@@ -33,7 +33,7 @@ class About:
 
 @dataclass(frozen=True)
 class Rival:
-    """As `codecs.Codec`, not yet named."""
+    """A codec without its name; the fields are those of `codecs.Codec`."""
 
     qualities: tuple[int, ...]
     encode: Callable[[np.ndarray, int], bytes]
@@ -43,12 +43,12 @@ class Rival:
 
 
 def rgb(image: Image.Image) -> np.ndarray:
-    """[H, W, 3] uint8 pixels of a decoded image; gray is spread over the three channels."""
+    """The pixels of a decoded image, uint8 [H, W, 3]. A gray image gets three equal channels."""
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _spell(form: str, options: dict) -> str:
-    """Every option; those in a mapping, which an encoder has of its own, beside the others."""
+    """All options as text. If a value is a dict, its items are listed like the other options."""
     flat: dict = {}
     for key, value in options.items():
         flat |= value if isinstance(value, dict) else {key: value}
@@ -75,7 +75,7 @@ def _pillow_encode(form: str, options: dict, image: np.ndarray, quality: int) ->
 
 
 def _pillow_decode(form: str, data: bytes) -> np.ndarray:
-    # The format is named, so a file of another kind is an error and not quietly read.
+    # Pillow may only try this format, so that a file of another format raises an error.
     with Image.open(io.BytesIO(data), formats=[form]) as image:
         return rgb(image)
 
@@ -87,7 +87,7 @@ def _pillow_about(form: str, feature: str, options: dict, threads: int) -> About
 
 
 def _pillow_missing(form: str, feature: str) -> str | None:
-    # A Pillow that does not know a feature (avif before 11.3) warns and answers False; ask only for known ones.
+    # features.check would print a warning for a feature that this Pillow does not know, such as avif before 11.3.
     if feature in features.get_supported():
         return None
     hint = " (11.3 or newer has it)" if feature == "avif" else ""
@@ -102,9 +102,9 @@ def _jpeg(**options) -> Rival:
 
 
 def _avif(tune: str, subsampling: str = "4:4:4", qualities: tuple[int, ...] = AVIF_QUALITIES, speed: int = 6) -> Rival:
-    """libaom's encoder, tuned for: iq, the eye, libavif's own choice; ssimulacra2; ssim; psnr."""
+    """libaom's encoder. tune: iq (visual quality, libavif's default), or the metric: ssimulacra2, ssim or psnr."""
     threads = cores()
-    # libavif's autotiling cuts by the number of threads: bytes would depend on the machine.
+    # With autotiling, libavif's division into tiles and so the bytes would depend on the number of threads.
     options = {"codec": "aom", "speed": speed, "subsampling": subsampling, "autotiling": False, "max_threads": threads}
     options["advanced"] = {"tune": tune}
     pillow = _pillow("AVIF", "avif", qualities, options, threads)
@@ -117,19 +117,20 @@ def _avif_missing(pillow: Rival, tune: str) -> str | None:
         return reason
     try:
         pillow.encode(np.zeros((8, 8, 3), np.uint8), 50)
-    except ValueError:  # libaom 3.12 brought iq, 3.13 ssimulacra2
+    except ValueError:  # iq needs libaom 3.12, ssimulacra2 needs 3.13
         return f"this Pillow's libaom ({pillow.about().version}) has no tune={tune}"
     return None
 
 
 # ---------------------------------------------------------------------------------------------------- JPEG 2000
 
-# Pillow's own default is to code R, G and B apart (mct=0), which takes 80 % more bits at equal PSNR.
+# By default Pillow codes R, G and B separately (mct=0), which takes 80 % more bits at equal PSNR.
 JPEG2000_OPTIONS = {"irreversible": True, "mct": 1, "quality_mode": "dB"}
 
 
 def _jpeg2000() -> Rival:
-    """Its quality is the PSNR that OpenJPEG aims at, in dB: even steps along the curve, on every picture."""
+    """OpenJPEG's encoder. The quality is the PSNR in dB that it aims at, so that points are evenly spaced on every
+    picture's curve."""
     pillow = _pillow("JPEG2000", "jpg_2000", tuple(range(22, 49, 2)), {**JPEG2000_OPTIONS, "quality_layers": "[dB]"})
     return Rival(pillow.qualities, _jpeg2000_encode, pillow.decode, pillow.about, pillow.missing)
 
@@ -142,11 +143,12 @@ def _jpeg2000_encode(image: np.ndarray, quality: int) -> bytes:
 
 # ------------------------------------------------------------------------------------------------------ JPEG XL
 
-JXL_OPTIONS = {"effort": 7, "decoding_speed": 0}  # libjxl's own defaults
+JXL_OPTIONS = {"effort": 7, "decoding_speed": 0}  # libjxl's defaults
 
 
 def _jxl() -> Rival:
-    """libjxl's qualities, which it turns into Butteraugli distances: 90 is 1, 30 is 6.4, 5 about 20, 1 about 24."""
+    """libjxl's encoder. It converts a quality to a Butteraugli distance: 90 to 1, 30 to 6.4, 5 to about 20, 1 to about
+    24."""
     qualities = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
     return Rival(qualities, _jxl_encode, _jxl_decode, _jxl_about, _jxl_missing)
 
@@ -180,12 +182,13 @@ def _jxl_missing() -> str | None:
 
 # --------------------------------------------------------------------------------------------------------- HEIC
 
-# 8 bits; libheif's own matrix and range, BT.601 and full, are JPEG's, and lose nothing that PSNR would show.
+# 8 bits per sample. The colour matrix (BT.601) and the range (full) are libheif's defaults and those of JPEG; they cost
+# no PSNR that could be measured.
 HEIC_OPTIONS = {"subsampling": "4:4:4", "matrix_coefficients": 6, "full_range_flag": 1}
 
 
 def _heic(tune: str) -> Rival:
-    # The package is in the extra `bench` only: its wheels carry x265, which is under the GPL.
+    # Only the extra `bench` installs pillow-heif, because its wheels contain x265, which is under the GPL.
     encoder_options = {"preset": "slow", "tune": tune}
     return Rival(
         (10, 20, 30, 40, 50, 60, 70, 80),
@@ -201,7 +204,7 @@ def _heic_encode(encoder_options: dict, image: np.ndarray, quality: int) -> byte
 
     height, width = image.shape[:2]
     out = io.BytesIO()
-    # A copy of the encoder's options: pillow-heif adds to them.
+    # pillow-heif changes the dict of the encoder's options, so it gets a copy.
     options = {**HEIC_OPTIONS, "quality": quality, "enc_params": dict(encoder_options)}
     pillow_heif.encode("RGB", (width, height), image.tobytes(), out, **options)
     return out.getvalue()
@@ -218,7 +221,7 @@ def _heic_about(encoder_options: dict) -> About:
 
     found = pillow_heif.libheif_info()
     version = f"pillow-heif {pillow_heif.__version__}, libheif {found['libheif']}, {found['HEIF']}"
-    # x265 takes all processors by itself; its bytes do not depend on how many.
+    # x265 uses all processors. Its output does not depend on their number.
     return About(version, _spell("HEIC", HEIC_OPTIONS | encoder_options), cores())
 
 
@@ -231,26 +234,27 @@ def _heic_missing() -> str | None:
 
 
 RIVALS = {
-    # What `image.save("x.jpg", quality=q)` does.
+    # The same as image.save("x.jpg", quality=q).
     "jpeg": _jpeg(subsampling="4:2:0"),
-    # The same pixels in fewer bytes: Huffman tables fitted to the image, progressive scans.
+    # The same pixels in fewer bytes, by Huffman tables for each image and progressive scans.
     "jpeg-opt": _jpeg(subsampling="4:2:0", optimize=True, progressive=True),
     "jpeg-444": _jpeg(subsampling="4:4:4"),
     "jpeg2000": _jpeg2000(),
     "webp": _pillow("WEBP", "webp", (1, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95), {"method": 6}),
     "jxl": _jxl(),
-    # Tuned for the eye, which libavif does unasked, and at its strongest for each metric: on six pictures of Kodak
-    # avif-ss2 is ahead by SSIMULACRA 2 and MS-SSIM, avif-psnr by PSNR, avif-ss2-420 by Butteraugli, avif-420 by NLPD,
-    # each by 2 to 4 % of avif's bits; tune=ssim is so by none.
+    # `avif` is tuned for visual quality, which is libavif's default. The other variants are the best ones by some
+    # metric. On six Kodak images avif-ss2 is best by SSIMULACRA 2 and MS-SSIM, avif-psnr by PSNR, avif-ss2-420 by
+    # Butteraugli, and avif-420 by NLPD, each with 2 to 4 % fewer bits than avif. tune=ssim is best by no metric.
     "avif": _avif("iq"),
     "avif-ss2": _avif("ssimulacra2"),
     "avif-psnr": _avif("psnr"),
-    # Colours at half the resolution, as Pillow's AVIF files have them unasked.
+    # Colour at half the resolution, which is Pillow's default for AVIF.
     "avif-420": _avif("iq", "4:2:0"),
     "avif-ss2-420": _avif("ssimulacra2", "4:2:0"),
-    # All that libaom can search for. It takes up to a minute a megapixel, so only what a BD-rate here needs.
+    # libaom's slowest speed, with the best compression. It takes up to a minute per megapixel, so only the qualities
+    # are measured that the BD-rates need.
     "avif-speed0": _avif("iq", qualities=(10, 20, 35, 50, 60, 70), speed=0),
-    # What libheif makes of x265 by default, which is for the eye, but 4:4:4.
+    # libheif's default settings of x265, which are for visual quality, but with 4:4:4.
     "heic": _heic("ssim"),
     "heic-psnr": _heic("psnr"),
 }

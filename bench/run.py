@@ -1,4 +1,4 @@
-"""All pictures, in this process or in several."""
+"""Measures all pictures, in this process or in several, and shows the progress."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from .measure import Bench, Conditions, Failure, Picture, Point, describe
 
 
 def run(pictures: Sequence[Picture], conditions: Conditions, results: list[Point | Failure]) -> None:
-    """Measure everything under a progress bar; failures are told on stderr as they come.
+    """Measure everything with a progress bar, and print failures on stderr when they happen.
 
     Args:
-        results: takes what is measured, as soon as it is known: KeyboardInterrupt leaves it with what there is. Then
-            sorted: by pictures, codecs and qualities as given.
+        results: each result is appended to this list as soon as it is known, so that after a KeyboardInterrupt it holds
+            all results until then. At the end it is sorted by picture, codec and quality, in the order in which these
+            were given.
     """
     from tqdm import tqdm
 
@@ -39,7 +40,7 @@ def run(pictures: Sequence[Picture], conditions: Conditions, results: list[Point
                 tqdm.write(f"aec: bench: {result.message}", file=sys.stderr)
             else:
                 bar.update(result.fresh)
-                bar.total -= not result.fresh  # what the cache has says nothing about the time that is left
+                bar.total -= not result.fresh  # results from the cache must not count in the estimate of the time left
                 bar.set_postfix_str(f"{result.row['image']} {result.row['codec']}", refresh=False)
     if conditions.jobs > 1:
         order = {(p.image_set, p.name): i for i, p in enumerate(pictures)}
@@ -47,7 +48,7 @@ def run(pictures: Sequence[Picture], conditions: Conditions, results: list[Point
 
 
 class _Lines:
-    """Where nobody sees a bar, such as in a file: a line for each picture that is done."""
+    """If stderr is no terminal, and so shows no progress bar: prints a line for each picture that is finished."""
 
     def __init__(self, per_picture: int, n_pictures: int):
         self.silent = sys.stderr.isatty()
@@ -72,7 +73,7 @@ def _here(pictures: Sequence[Picture], conditions: Conditions, folder: Path) -> 
 
 
 def _in_processes(pictures: Sequence[Picture], conditions: Conditions, folder: Path) -> Iterator[Point | Failure]:
-    """A picture at a time for each process."""
+    """Measure in several processes, each of which handles one picture at a time."""
     context = multiprocessing.get_context("spawn")
     per_picture = sum(len(entrant.qualities) for entrant in conditions.entrants)
     with ProcessPoolExecutor(conditions.jobs, context, _begin, (conditions, folder)) as pool:
@@ -81,14 +82,14 @@ def _in_processes(pictures: Sequence[Picture], conditions: Conditions, folder: P
             for future in as_completed(pictures_of):
                 try:
                     yield from future.result()
-                except BrokenExecutor as error:  # a codec killed the process, and with it the pool
+                except BrokenExecutor as error:  # a codec ended its process, which makes the pool unusable
                     yield Failure(f"{pictures_of[future].path}: {describe(error)}", per_picture)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-_bench: Bench | None = None  # of a process that measures, for all its pictures
+_bench: Bench | None = None  # in a process of the pool: used for all pictures that the process measures
 
 
 def _begin(conditions: Conditions, folder: Path) -> None:

@@ -1,9 +1,9 @@
 """Where the time of one picture goes: `python -m bench.stages IMAGE.. [-q 60] [--runs 9] [--json FILE]`.
 
-Each stage is timed by itself, in the order in which `codec.coding.tiles` runs them, on pictures of one tile; medians
-over all runs and pictures. Refinement, of the default effort, is what the analysis takes longer with it. The totals are
-`codec.encode` and `codec.decode` as a user calls them, the model being loaded.
-`aec bench --tables FILE` shows them in its report.
+The pictures must fit one tile. The stages run in the same order as in `codec.coding.tiles`, and each is timed alone;
+the times are medians over all runs and pictures. The time of refinement is that of the analysis with the default effort
+minus that of the analysis without refinement. The totals are the times of `codec.encode` and `codec.decode` as a user
+calls them, with the model already loaded. `aec bench --tables FILE` includes the table in its report.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         f"{len(args.images)} images, quality {args.quality}, {device}, "
         f"{torch.get_num_threads()} threads, {args.runs} runs"
     )
-    # The first run of each picture warms up.
+    # The first run of each picture warms up and is left out.
     rows = [
         [stage, 1000 * statistics.median(s for i, s in enumerate(seconds) if i % (args.runs + 1))]
         for stage, seconds in sorted(times.items())
@@ -74,9 +74,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 @torch.inference_mode()
-@exact_convolutions  # as codec.decode
+@exact_convolutions  # codec.decode does the same
 def stages(model: torch_codec.Codec, picture: Image.Image, quality: int) -> dict[str, float]:
-    """Seconds of each stage, once. The picture must fit one tile."""
+    """The seconds of each stage in one run. The picture must fit one tile."""
     times = {}
 
     def timed(stage: str, call: Callable):

@@ -1,4 +1,4 @@
-"""The report as a page of Markdown that is also readable as text."""
+"""Writes the report as Markdown that is also readable as plain text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .verdicts import ANCHOR
 
 
 def summarise(report: dict) -> str:
-    """What a reader wants first: BD-rates, sizes, speeds, verdicts; then how they came about."""
+    """The summary of a report: first BD-rates, speeds, verdicts and sizes; then how they were measured."""
     lines = ["# aec bench", ""]
     lines += [f"{key.capitalize()}: {report[key] or '-'}  " for key in ("machine", "commit", "date")]
     lines += [f"Command: `{report['command']}`", ""]
@@ -37,7 +37,7 @@ def _set_section(image_set: dict, metrics: Sequence[dict]) -> list[str]:
 
 
 def _main_table(image_set: dict, metrics: Sequence[dict]) -> list[str]:
-    """BD-rates against JPEG and speeds, a line for each codec."""
+    """A table of BD-rates against JPEG, speeds and memory, with a line for each codec."""
     names = [*image_set["curves"], *(f"{name} (published)" for name in image_set["published"])]
     head = ["codec", *(f"{m['key']}, %" for m in metrics), "bpp", "encode MP/s", "decode MP/s", "peak MB"]
     body = []
@@ -55,7 +55,7 @@ def _main_table(image_set: dict, metrics: Sequence[dict]) -> list[str]:
 
 
 def _matrix(image_set: dict, metric: dict) -> list[str]:
-    """Every codec that was measured against every other."""
+    """A table of the BD-rates of all measured codecs against each other."""
     found = image_set["bd"][metric["key"]]
     names = [name for name in image_set["curves"] if name in found["rate"]]
     if len(names) < 2:
@@ -69,7 +69,7 @@ def _matrix(image_set: dict, metric: dict) -> list[str]:
 
 
 def _sizes(image_set: dict, metric: dict) -> list[str]:
-    """Bits per pixel at equal quality, and what that saves over JPEG."""
+    """A table of bits per pixel at equal quality, with the difference from JPEG's in percent."""
     found = image_set["size_at"][metric["key"]]
     if not found:
         return []
@@ -88,7 +88,7 @@ def _sizes(image_set: dict, metric: dict) -> list[str]:
 
 
 def _cell(found: dict, name: str, anchor: str) -> str:
-    """A BD-rate, with its overlap where that is not all of the metric's range."""
+    """A BD-rate as text. The overlap of the two curves is added if it is not the whole range of the metric."""
     entry = found["rate"].get(name, {}).get(anchor)
     if entry is None:
         return "-"
@@ -98,7 +98,7 @@ def _cell(found: dict, name: str, anchor: str) -> str:
 
 
 def _speed(curve: Sequence[dict], key: str) -> str:
-    """Of the pixels of all qualities together: the harmonic mean."""
+    """The speed over all qualities together, which is the harmonic mean of the speeds at each."""
     speeds = [point.get(key) for point in curve]
     return "-" if None in speeds else f"{statistics.harmonic_mean(speeds):.2f}"
 

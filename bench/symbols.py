@@ -1,4 +1,4 @@
-"""Symbols as the codec really codes them: the shipped model's latents of real pictures, with their indexes."""
+"""Symbols and indexes for benchmarks of the entropy coder: those that the shipped model makes of real pictures."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from codec.picture.pixels import to_pixels
 
 KODAK = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "test" / "kodak"
 TILE = 1024
-RUN = 256  # symbols that `sample` leaves together
-CHUNK = 1 << 20  # symbols whose information is summed at once
+RUN = 256  # `sample` takes so many neighbouring symbols at a time
+CHUNK = 1 << 20  # symbols whose information content is computed at a time, to limit memory
 
 
 @dataclass(frozen=True)
 class Symbols:
-    """What `rans.encode` takes, skipped symbols included.
+    """The input of `rans.encode`. Symbols with index 0 are not coded ("skipped").
 
     Args:
         symbols: [N] int16.
-        indexes: [N] uint8; 0: skipped.
-        segments: lengths, which sum to N.
+        indexes: [N] uint8.
+        segments: the lengths of the segments, which sum to N.
     """
 
     symbols: np.ndarray
@@ -54,7 +54,7 @@ class Symbols:
 
 @dataclass(frozen=True)
 class Model:
-    """Coding tables, for the coder and as arrays."""
+    """The tables of a model, as the coder takes them and as arrays."""
 
     tables: rans.Tables
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray]  # freqs, limits, raw_bits
@@ -69,19 +69,19 @@ class Model:
         return cls.of(*(tensors[f"tables.{name}"] for name in model_file.TABLES))
 
     def information_bits(self, data: Symbols) -> float:
-        """What an ideal coder would write under these tables: FORMAT §5's frequencies, raw bits and escapes."""
+        """The number of bits that an ideal coder would write with these tables, raw bits and escapes included."""
         starts = range(0, len(data.symbols), CHUNK)
         return sum(cost_bits(*self.arrays, data.symbols[i : i + CHUNK], data.indexes[i : i + CHUNK]) for i in starts)
 
     def escapes(self, data: Symbols) -> int:
-        """How many symbols lie outside their tables' alphabets."""
+        """The number of symbols that are coded as escapes."""
         _, limits, raw_bits = self.arrays
         symbols, indexes = data.coded()
         limit, k = limits.astype(np.int32)[indexes], raw_bits.astype(np.int32)[indexes]
         return int(np.count_nonzero(np.abs(symbols >> k) > limit))
 
     def raw_bits(self, data: Symbols) -> int:
-        """Bits written as they are, those of escapes aside."""
+        """The number of raw bits of FORMAT §5, without the bits of escapes."""
         _, limits, raw_bits = self.arrays
         symbols, indexes = data.coded()
         k = raw_bits.astype(np.int32)[indexes]
@@ -89,10 +89,13 @@ class Model:
 
 
 def pictures(folder: Path | None) -> tuple[list[Image.Image], str]:
-    """(RGB pictures of at most one tile, where they come from). None: Kodak if it is at hand, else synthetic ones.
+    """(RGB pictures, cropped to at most one tile; a text that says where they come from).
+
+    Args:
+        folder: None: the Kodak images if their folder exists, else synthetic pictures.
 
     Raises:
-        FileNotFoundError: the folder holds no picture.
+        FileNotFoundError: there is no picture in the folder.
     """
     if folder is None and not KODAK.is_dir():
         return [_synthetic(seed) for seed in range(8)], "8 synthetic pictures of 768x512 (no Kodak images at hand)"
@@ -107,7 +110,7 @@ def pictures(folder: Path | None) -> tuple[list[Image.Image], str]:
 
 
 def _synthetic(seed: int) -> Image.Image:
-    """Noise with the falling spectrum of photographs, 768x512."""
+    """A picture of 768x512 pixels of noise, whose spectrum falls with frequency as that of photographs does."""
     rng = np.random.default_rng(seed)
     total = np.full((512, 768, 3), 120.0)
     for octave in range(1, 8):
@@ -119,7 +122,7 @@ def _synthetic(seed: int) -> Image.Image:
 
 @torch.inference_mode()
 def quantised(codec: torch_codec.Codec, picture: Image.Image, quality: int) -> Symbols:
-    """One picture's symbols; it must fit one tile."""
+    """The symbols of a picture, which must fit one tile."""
     pixels = to_pixels(picture)
     (tile,) = Header(*picture.size, quality, codec.id, tile=TILE).tiles
     y, z = torch_encoder.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
@@ -128,9 +131,9 @@ def quantised(codec: torch_codec.Codec, picture: Image.Image, quality: int) -> S
 
 
 def of_pictures(found: Sequence[Image.Image], qualities: Sequence[int], n_coded: int) -> list[Symbols]:
-    """Tiles, picture by picture with all qualities of each, until at least `n_coded` symbols are coded.
+    """The symbols of each picture at all qualities, a tile for each, until at least `n_coded` symbols are coded.
 
-    Pictures are used over again if need be.
+    If all pictures together have fewer symbols, they are repeated.
 
     Raises:
         ValueError: the model skips every symbol.
@@ -153,7 +156,7 @@ def of_pictures(found: Sequence[Image.Image], qualities: Sequence[int], n_coded:
 
 
 def joined(tiles: Sequence[Symbols]) -> Symbols:
-    """All of these as one long segment."""
+    """The symbols of all tiles as one segment."""
     return Symbols(
         np.concatenate([t.symbols for t in tiles]),
         np.concatenate([t.indexes for t in tiles]),
@@ -162,7 +165,7 @@ def joined(tiles: Sequence[Symbols]) -> Symbols:
 
 
 def sample(data: Symbols, n_coded: int) -> Symbols:
-    """About `n_coded` coded symbols from all over the data, in runs of 256 as they come, as one segment."""
+    """About `n_coded` coded symbols as one segment: random pieces of the data, of RUN neighbouring symbols each."""
     rng = np.random.default_rng(1)
     n_runs = -(-len(data.symbols) // RUN)
     n_wanted = max(1, round(n_runs * n_coded / max(1, data.n_coded)))

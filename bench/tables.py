@@ -1,4 +1,4 @@
-"""Tables of other benches, to stand in the report beside what `aec bench` measures: written as JSON, read back."""
+"""Writes and reads the tables of other benchmarks as JSON, so that `aec bench` can include them in its report."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from codec.io import write_bytes
 def write_table(
     path: Path, title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence[str | float]]
 ) -> None:
-    """`note`: machine, commit, date and command, which the report does not have of it."""
+    """Write a table. `note` must tell the machine, commit, date and command, which the report does not know."""
     table = {"title": title, "note": note, "columns": list(columns), "rows": [list(row) for row in rows]}
     write_bytes(path, (json.dumps(table, indent=1) + "\n").encode(), force=True)
 
 
 def read_table(path: Path) -> dict[str, object]:
-    """A table as `write_table` writes it.
+    """Read a table that `write_table` has written.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not such a table.
+        ValueError: the file is not such a table.
     """
     try:
         table = json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,8 @@
 """Does the trainer wait for its data? `python -m bench.training DATA [--device cuda] [--config base]`.
 
-Steps of the real training loop, fed by its own random crops, beside the same steps fed one resident batch over and
-over. The two alternate in short runs; the medians and their ratio are printed. 100 % means that data costs nothing.
+Times the steps of the training loop with random crops of the data, and the same steps with one batch that stays on the
+device. The two alternate in short runs. The median speeds and their ratio are printed; a ratio of 100 % means that the
+trainer never waits for its data.
 """
 
 import argparse

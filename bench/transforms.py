@@ -2,9 +2,9 @@
 
     python -m bench.transforms --size 768x512 --threads 1 2
 
-A picture's latents are all computed at once, so sizes of one tile are what this is for. Times are the fastest of the
-runs and their median, wall clock; the share of the peak is of the fastest, beside `_C.multiply_add_loop`, which does
-nothing but multiply and add in registers on as many threads.
+All latents of the picture are computed at once, so it should not be larger than a tile. The times are wall-clock times
+of the fastest run and the median. The share of the peak is that of the fastest run. The peak is the speed of
+`_C.multiply_add_loop`, which only multiplies and adds in registers, on the same number of threads.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from codec.container.format import Tile
 from codec.picture.pixels import Pixels
 
 QUALITY = 60
-ROUNDS = 1 << 21  # of the loop: some tens of milliseconds
+ROUNDS = 1 << 21  # rounds of the loop, which take some tens of milliseconds
 
 
 def multiply_adds(c: Config) -> int:
-    """Of the synthesis for each latent; those of the analysis are as many."""
+    """The multiply-adds of the synthesis for each position of latents. The analysis has the same number."""
 
     def body(width: int, blocks: int) -> int:
         return blocks * (2 * width * width + 9 * width + 4 * width * width)
@@ -40,7 +40,7 @@ def multiply_adds(c: Config) -> int:
 
 
 def peak(threads: int) -> float:
-    """Multiply-adds a second that so many threads reach in registers."""
+    """The multiply-adds per second that this number of threads reaches together, in registers."""
 
     def one(_: int) -> int:
         return _C.multiply_add_loop(ROUNDS)
@@ -53,7 +53,7 @@ def peak(threads: int) -> float:
 
 
 def timed(call: Callable[[], object], runs: int) -> list[float]:
-    """Seconds of each run, after one that does not count."""
+    """The seconds of each run, after a warm-up."""
     call()
     times = []
     for _ in range(runs):
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     out = np.empty((height, width, 3), np.uint8)
     before = _C.isa()
     for threads in args.threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # which `coding.threads` goes by
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # `coding.threads` reads this
         for isa in args.isas:
             _C.set_isa(isa)
             y = encoder.latents(pixels, whole, QUALITY)

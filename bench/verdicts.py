@@ -1,5 +1,5 @@
-"""What a measured set says of aec: whether it is smaller than JPEG at every rate, how it stands beside each AVIF, and
-whether its quality does what it says. All by one metric, the first that was measured.
+"""Sentences that say how well aec does on a set: whether it is smaller than JPEG at every rate, how many bits it takes
+compared with each AVIF variant, and whether rate and metric rise with its quality. All use the report's first metric.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from .curves import Curve
 from .metrics import Metric
 
 OURS = "aec"
-ANCHOR = "jpeg"  # the promise's: what Pillow writes by default
-RIVAL = "avif"  # begins the names of its variants, each of which gets a sentence
-CHECK_RATES = (0.15, 1.0)  # bpp; the promise of the README is checked at every hundredth between
+ANCHOR = "jpeg"  # Pillow's default JPEG, which the README promises to beat
+RIVAL = "avif"  # each codec whose name is this or begins with "avif-" gets a sentence
+CHECK_RATES = (0.15, 1.0)  # bits per pixel; the README's promise is checked in steps of 0.01 between these
 
 
 def verdicts(
@@ -26,9 +26,9 @@ def verdicts(
     """Sentences about the codec named "aec".
 
     Args:
-        rows: points of one set.
-        curves: their means.
-        rates: BD-rates, the metric's, as "rate" of `deltas.bd_matrix`.
+        rows: the points of one set.
+        curves: the mean curves of the set.
+        rates: the BD-rates by this metric, as in "rate" of `deltas.bd_matrix`.
     """
     curve, anchor = curves.get(OURS), curves.get(ANCHOR)
     if not curve or curve[0].get(metric.key) is None:
@@ -45,10 +45,10 @@ def verdicts(
 
 
 def beside(rival: str, found: dict | None, metric: Metric) -> str:
-    """How many bits aec takes of a rival's at equal quality.
+    """A sentence that compares aec's bits with a rival's at equal quality.
 
     Args:
-        found: an entry of `deltas.bd_matrix`.
+        found: the BD-rate of aec against the rival, an entry of `deltas.bd_matrix`.
     """
     if found is None:
         return f"{OURS} and {rival} reach no {metric.short_name} in common"
@@ -60,12 +60,13 @@ def beside(rival: str, found: dict | None, metric: Metric) -> str:
 
 
 def smaller_at_every_rate(anchor: Curve, curve: Curve, metric: Metric) -> str:
-    """Is the curve below the anchor's rate at equal quality wherever the curve spends CHECK_RATES?
+    """Does the curve need fewer bits than the anchor at equal quality, at every rate within CHECK_RATES?
 
-    For each rate r of the curve: its quality there, and the rate the anchor needs for that, which must exceed r.
+    For each rate r, the quality of the curve at r is found, and then the rate that the anchor needs for this quality,
+    which must be larger than r.
 
     Returns:
-        "yes (...)", "no (...)", or "not shown (...)" when a curve does not reach far enough to tell.
+        "yes (...)", "no (...)", or "not shown (...)" if a curve does not reach far enough to decide.
     """
     grid = np.arange(round(100 * CHECK_RATES[0]), round(100 * CHECK_RATES[1]) + 1) / 100
     a_bpp, a_quality = (np.array([p[key] for p in anchor]) for key in ("bpp", metric.key))
@@ -75,7 +76,8 @@ def smaller_at_every_rate(anchor: Curve, curve: Curve, metric: Metric) -> str:
         needed = rate_at(a_bpp, a_quality, quality)
     except ValueError as error:
         return f"not shown ({error})"
-    # Above the anchor's best quality it needs more than its highest rate: a bound, good enough to compare with.
+    # For a quality above its best one, the anchor would need more than its highest rate. This bound is used as the
+    # rate.
     needed = np.where(quality > a_quality.max(), a_bpp.max(), needed)
     worse = np.flatnonzero(needed <= grid)
     if len(worse):
@@ -96,14 +98,15 @@ def smaller_at_every_rate(anchor: Curve, curve: Curve, metric: Metric) -> str:
 
 
 def rises_with_quality(rows: Sequence[dict], curve: Curve, metric: Metric) -> str:
-    """Do rate and the metric rise with every step of the quality, on every image, and by how much on their mean?
+    """Do the rate and the metric rise with every step of the quality, on every image?
 
     Args:
-        rows: of one codec on one set; where the metric is not defined for an image, only its rate is looked at.
-        curve: their mean.
+        rows: the points of one codec on one set. If the metric is not defined for an image, only its rate is checked.
+        curve: the codec's mean curve.
 
     Returns:
-        "yes (...)" with the largest steps of the mean, where a cliff would show; "no (...)" with the first offender.
+        "yes (...)" with the largest steps of the mean curve, so that a sudden jump would be noticed; "no (...)" with
+        the first step that does not rise; or "not shown (...)".
     """
     key = metric.key
     images: dict[str, list[dict]] = {}

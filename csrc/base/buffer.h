@@ -1,4 +1,4 @@
-// Memory for vectors.
+// Heap memory that SIMD code can load from and store to.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace aec {
 
-// Aligned for vectors, not initialised.
+// n elements, not initialised, aligned to 64 bytes: a cache line, and the width of an AVX-512 register.
 template <class T>
 class Buffer {
 public:

@@ -1,4 +1,5 @@
-// The one throwing macro, the one device guard and the one way to launch a kernel. For .cu files.
+// What every .cu file uses to check errors (AEC_CUDA_CHECK), to select a device (DeviceGuard) and to launch a kernel
+// (run_kernel). There is one of each, so that no launch goes unchecked.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -17,6 +18,7 @@
 
 namespace aec {
 
+// Makes `device` the current CUDA device of this thread, and restores the previous one at the end of the scope.
 class DeviceGuard {
 public:
     explicit DeviceGuard(int device) {
@@ -36,13 +38,14 @@ private:
     bool changed_ = false;
 };
 
-// kernel<<<grid, block, shared_bytes, stream>>>(arguments...), as a call that g++ can read too (tests/cuda_emulation).
-// An empty grid launches nothing. The caller holds a DeviceGuard.
+// The same as kernel<<<grid, block, shared_bytes, stream>>>(arguments...), written as a function call because g++ must
+// be able to compile it for tests/cuda_emulation. An empty grid launches nothing, where CUDA would report an error. The
+// caller holds a DeviceGuard for where.device.
 template <class... Parameters, class... Arguments>
 void run_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Launch where,
                 Arguments... arguments) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-    if (shared_bytes > 48 * 1024)  // more than every kernel may have
+    if (shared_bytes > 48 * 1024)  // a kernel gets more than this only after it has asked for it
         AEC_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                             static_cast<int>(shared_bytes)));
     cudaLaunchConfig_t config = {};

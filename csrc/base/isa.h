@@ -1,9 +1,14 @@
-// Which instruction set the CPU code uses: the best that this machine has, unless told otherwise. One wheel runs
-// everywhere.
+// Which instruction set the CPU code uses. It is chosen at run time, so that one binary runs on every machine: the best
+// one that this machine has, unless set_isa is called.
 //
-// Files named *_avx2.cpp, *_avx512.cpp and *_neon.cpp are compiled with the flags that setup.py gives their suffix, and
-// are called only where `has` says so. They include nothing of the standard library that has code: the linker keeps one
-// copy of an inline function, and it must not be the one with AVX-512 in it. (For the same reason AEC_HD is static.)
+// Files named *_avx2.cpp, *_avx512.cpp and *_neon.cpp are compiled with the flags that setup.py gives for their suffix,
+// and their functions are called only where `has` returns true.
+//
+// These files must not share any inline function or template with the rest of the program. Each file that uses such a
+// function compiles a copy of it, and the linker keeps only one of the copies. If it kept the copy that was compiled
+// for AVX-512, the whole program would crash on machines without it. Therefore these files include no standard library
+// header that defines functions, everything in the headers for SIMD is in an anonymous namespace, and AEC_HD functions
+// are static.
 #pragma once
 
 #include "base/portable.h"
@@ -12,16 +17,16 @@ namespace aec {
 
 enum class Isa : int {
     kScalar,
-    kSimd128,  // every x86-64 (SSE2), and WebAssembly where it has vectors; for the nets, the coder is plain C++
+    kSimd128,  // SSE2 (every x86-64) or WebAssembly's SIMD, for the networks; the entropy coder's code is kScalar's
     kNeon,    // every aarch64
-    kAvx2,    // with BMI2: Haswell and Zen on
-    kAvx512,  // with VBMI, VBMI2, VNNI: Ice Lake and Zen 4 on
+    kAvx2,    // with BMI2: Intel since Haswell, AMD since Zen
+    kAvx512,  // with VBMI, VBMI2, VNNI: Intel since Ice Lake, AMD since Zen 4
 };
 constexpr int kIsaCount = 5;
 
 const char* name_of(Isa isa);
-bool has(Isa isa);       // compiled in, and this machine runs it
-Isa current_isa();       // what coder and nets use now
-void set_isa(Isa isa);   // for tests and benchmarks, whole process; throws invalid_argument unless has(isa)
+bool has(Isa isa);       // whether this build contains code for it and this machine can run that
+Isa current_isa();       // what the entropy coder and the networks use when they are started next
+void set_isa(Isa isa);   // for the whole process, in tests and benchmarks; throws invalid_argument unless has(isa)
 
 }  // namespace aec

@@ -1,4 +1,5 @@
-// Where a launcher launches to; free of CUDA's headers.
+// The CUDA device and stream that a kernel is launched on. This header needs none of CUDA's, so that files that are
+// compiled without CUDA can include it.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Threads for one call: started for it, joined before it returns, so that nothing outlives it (fork, unloading, exit).
+// Threads that are started for one call and joined before it returns. There is no thread pool, because threads that
+// outlive a call make trouble when the process forks, unloads the library or exits.
 #pragma once
 
 #include <algorithm>
@@ -12,12 +13,14 @@
 
 namespace aec {
 
-// One thread's view of a `parallel`. All its threads call `each` in the same order, at most as often as it was told.
+// What each thread of a `parallel` call uses to share out work. All threads of a call must call `each` in the same
+// order and with the same n; each call of `each` is a round, and there are at most max_rounds of them.
 class Team {
 public:
-    // body(i) for every i below n, shared out; returns when all are done. Work is counted, not threads: one that the
-    // system starts late finds the rounds before done, and nobody waited for it. What a body throws, `parallel` throws
-    // in the end; the bodies not yet begun are left out.
+    // Calls body(i) once for every 0 <= i < n, on whichever thread is free, and returns when all n calls have returned.
+    // It waits for finished calls and not for threads to arrive, so a thread that the system starts late delays nobody:
+    // it finds the earlier rounds finished. If a body throws, no further bodies are called, and `parallel` rethrows the
+    // first exception at its end.
     template <class Body>
     void each(int64_t n, Body body) {
         Round& round = shared_.rounds.at(round_++);
@@ -30,7 +33,7 @@ public:
             }
             round.done.fetch_add(1, std::memory_order_release);
         }
-        // Rounds are short: spin first, but let others run if it takes long.
+        // Rounds are short, so spin at first; yield to other threads if the wait takes longer.
         for (int spins = 0; round.done.load(std::memory_order_acquire) < n;)
             spins < kSpins ? (++spins, pause()) : std::this_thread::yield();
     }
@@ -65,8 +68,8 @@ private:
     int round_ = 0;
 };
 
-// work(team, thread) on `threads` threads, this one among them, or on fewer where the system gives no more. What `work`
-// does outside of `each`, which it calls at most max_rounds times, must not throw.
+// Runs work(team, thread) on `threads` threads, of which the calling thread is number 0; on fewer if the system cannot
+// start that many. `work` calls team.each at most max_rounds times, and must not throw outside of these calls.
 template <class Work>
 void parallel(int threads, int max_rounds, Work work) {
     Team::Shared shared(max_rounds);
@@ -78,14 +81,14 @@ void parallel(int threads, int max_rounds, Work work) {
     others.reserve(std::max(threads - 1, 0));
     try {
         for (int thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
-    } catch (...) {  // no thread or no memory for one: those that are there do the work
+    } catch (...) {  // the system has no thread or memory left: the threads that were started do all the work
     }
     run(0);
     for (std::thread& other : others) other.join();
     if (shared.error) std::rethrow_exception(shared.error);
 }
 
-// body(i) for every i below n, on at most `threads` threads.
+// Calls body(i) for every 0 <= i < n, on at most `threads` threads.
 template <class Body>
 void parallel_for(int threads, int64_t n, Body body) {
     parallel(static_cast<int>(std::min<int64_t>(threads, n)), 1, [&](Team& team, int) { team.each(n, body); });

@@ -1,4 +1,4 @@
-// One source for g++ and nvcc: AEC_HD marks what runs on both sides.
+// Lets g++ and nvcc compile the same functions: AEC_HD marks those that run on the CPU (host) and on the GPU (device).
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Numbers that callers give.
+// A check of numeric arguments.
 #pragma once
 
 #include <stdexcept>
@@ -6,7 +6,7 @@
 
 namespace aec {
 
-// The value, if low <= value <= high; else throws invalid_argument.
+// Returns the value if low <= value <= high; else throws invalid_argument, which names the argument and its range.
 inline int in_range(int value, int low, int high, const char* name) {
     if (value < low || value > high)
         throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + ", allowed are " +

@@ -1,4 +1,5 @@
-// Everything that can be wrong with a payload or with what the encoder is given. Kernels write the code alone.
+// Everything that can be wrong with a payload or with the encoder's arguments. GPU kernels write only the status code;
+// the host turns it into a message.
 #pragma once
 
 #include "base/portable.h"
@@ -7,7 +8,7 @@ namespace aec {
 
 enum class Status : uint32_t {
     kOk,
-    // A payload that breaks FORMAT §3-§5: CorruptError.
+    // The payload breaks FORMAT §3-§5. Python raises CorruptError.
     kTooLong,
     kLanes,
     kVarint,
@@ -17,14 +18,15 @@ enum class Status : uint32_t {
     kEscapeClass,
     kEndState,
     kEndWords,
-    // Arguments: ValueError.
+    // An argument is wrong. Python raises ValueError.
     kIndex,
     kSymbol,
     kNotZero,
     kNoRoom,
 };
 
-// `at`: the stream for a payload, the position for an argument. `found`: the offending number.
+// at: the number of the stream if the payload is wrong, the position in the array if an argument is. found: the value
+// that is not allowed.
 struct Fault {
     Status status = Status::kOk;
     uint64_t at = 0;

@@ -1,7 +1,9 @@
-// out[c][r] = in[r][c] for 1- and 2-byte elements: the nets have the channel last, the segments first.
+// out[c][r] = in[r][c] for elements of 1 or 2 bytes. The networks' tensors have the channel as their last dimension,
+// and the segments of symbols have it as their first.
 //
-// Squares of 8 bytes a side, or 4 by 2 bytes, in 64-bit words: swap the off-diagonal quarters, then those of the
-// quarters (Hacker's Delight, 7-3).
+// The work is done in squares whose rows fit a 64-bit word: 8x8 elements of 1 byte or 4x4 of 2 bytes. A square is
+// transposed by exchanging its off-diagonal quarters, and then doing the same within each quarter (Hacker's Delight,
+// 7-3).
 #pragma once
 
 #include <cstring>
@@ -10,7 +12,8 @@
 
 namespace aec {
 
-// Exchanges the high halves of every 2 * bits wide field of `a` with the low halves of those of `b`.
+// Divides a and b into fields of 2 * bits bits, and exchanges the high half of each field of a with the low half of the
+// same field of b. low_halves: a mask of the low halves.
 inline void swap_halves(uint64_t& a, uint64_t& b, int bits, uint64_t low_halves) {
     const uint64_t difference = ((a >> bits) ^ b) & low_halves;
     b ^= difference;
@@ -30,7 +33,7 @@ void transpose_square(const T* in, ptrdiff_t in_stride, T* out, ptrdiff_t out_st
     for (int i = 0; i < kSide; ++i) std::memcpy(out + i * out_stride, &rows[i], 8);
 }
 
-// in: [rows][columns], strides in elements.
+// in: [rows][columns]; out: [columns][rows]; strides in elements.
 template <class T>
 void transpose(const T* in, ptrdiff_t in_stride, int rows, int columns, T* out, ptrdiff_t out_stride) {
     static_assert(sizeof(T) == 1 || sizeof(T) == 2, "words are of 64 bits");

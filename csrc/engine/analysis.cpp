@@ -6,11 +6,13 @@
 namespace aec {
 namespace {
 
-constexpr int kChannels = 3, kEighth = 8;                         // pixels a side of a position that the branch reads
-constexpr int kBlockOfPixels = kEighth * kEighth * kChannels;     // its numbers
-constexpr int kAll = kLatentStride * kLatentStride * kChannels;
+constexpr int kChannels = 3, kEighth = 8;                         // the branch's input has 8x8 pixels at each position
+constexpr int kBlockOfPixels = kEighth * kEighth * kChannels;     // numbers in a position of the branch's input
+constexpr int kAll = kLatentStride * kLatentStride * kChannels;   // numbers in the 16x16 pixels of a latent
 
-// The file's channel, as PixelUnshuffle(16) numbers them, of each number in [2][2] positions of [8 rows][8 columns][3].
+// The shortcut reads the four positions of the branch's input that make up a latent's 16x16 pixels, as
+// [2][2][8 rows][8 columns][3]. For each of these numbers: its channel in the file, which has the order of torch's
+// PixelUnshuffle(16), [3][16 rows][16 columns].
 std::vector<int> channels_of_latent() {
     std::vector<int> channels;
     for (int position = 0; position < 4; ++position)
@@ -42,7 +44,8 @@ void Analysis::run(const Picture& picture, const Pixels& pixels, const Rect& are
     if (!whole.holds(area)) throw std::invalid_argument("the area is not within the picture");
     if (area.empty()) return;
     Execution execution(program_, picture.rows, picture.columns, area);
-    const Rect& reads = execution.reads();  // in eighths
+    // From here on, rectangles are in positions of the branch's input, of which a latent has 2x2.
+    const Rect& reads = execution.reads();
     const Rect given = {2 * pixels.rect.y0, 2 * pixels.rect.y1, 2 * pixels.rect.x0, 2 * pixels.rect.x1};
     const Rect own = {2 * area.y0, 2 * area.y1, 2 * area.x0, 2 * area.x1};
     if (!given.holds(reads) || !given.holds(own))
@@ -102,7 +105,7 @@ HyperAnalysis::HyperAnalysis(int latents, int context, int hyper, const Tensors&
 void HyperAnalysis::run(int rows, int columns, int quality, const int16_t* latents, int16_t* out, int threads) const {
     Execution execution(program_, rows, columns, {0, rows, 0, columns});
     const int channels = this->latents(), n = hyper();
-    // Only read, but a View is of what is written too.
+    // The cast is safe: a program never writes to its inputs, but View is used for outputs too.
     const View input = {{0, kHyperStride * rows, 0, kHyperStride * columns}, const_cast<int16_t*>(latents),
                         static_cast<ptrdiff_t>(kHyperStride) * columns * channels, channels};
     execution.run({input}, quality, kernels_of(current_isa()), threads);

@@ -1,37 +1,43 @@
-// Pixels -> latents -> hyperlatents, for encoders. Decoders do not depend on it, so that it may change; but like all here
-// it is integers, and files are the same wherever they are made.
+// The transforms of an encoder: pixels to latents (Analysis), and latents to hyperlatents (HyperAnalysis). A decoder
+// does not need them, so they are no part of the format and may change. Like all networks here they use integers only,
+// so that an encoder makes the same file on every machine.
 #pragma once
 
 #include "engine/executor.h"
 
 namespace aec {
 
+// Latents are the sum of a linear transform of 16x16 pixels (the shortcut) and a deeper network (the branch), whose
+// output is scaled by a gain that depends on the quality and the channel.
 class Analysis {
 public:
-    // tensors: those of FORMAT §7 named `analysis.*`, without that prefix. Throws invalid_argument as `Synthesis` does.
+    // tensors: the tensors of FORMAT §7 whose names begin with `analysis.`, without that prefix. Throws
+    // invalid_argument, which names the tensor, if one is missing, has another type or shape, has a value out of range,
+    // or if an accumulator could overflow.
     Analysis(const TransformConfig& config, const Tensors& tensors);
 
     int latents() const { return config_.latents; }
 
     struct Picture {
-        int rows, columns;  // of all its latents
-        int quality;
+        int rows, columns;  // of the latents of the whole picture
+        int quality;        // 1 to kQualities
     };
 
-    // Pixels of a part of the picture, which is in latents: [rows][columns][3 channels], 32 * (2 * p - 255) / 2 for a sample
-    // p of 8 bits.
+    // The pixels of a rectangle of the picture: [16 * rows][16 * columns][3]. A sample p of 8 bits is given as
+    // 32 * (p - 127.5).
     struct Pixels {
-        Rect rect;
+        Rect rect;             // in positions of latents
         const int16_t* data;
-        ptrdiff_t row_stride;
+        ptrdiff_t row_stride;  // elements between two rows of pixels
     };
 
-    // out: [area's rows][area's columns][channels]. Throws invalid_argument where the area is not within the picture, or the
-    // pixels are not all that are read.
+    // Computes the latents of a rectangle. area: in positions of latents. out: [area's rows][area's columns][latents].
+    // Throws invalid_argument if the area is not within the picture, or if `pixels` does not contain the area and what
+    // the branch reads around it.
     void run(const Picture& picture, const Pixels& pixels, const Rect& area, int16_t* out, int threads) const;
 
 private:
-    static constexpr int kLatents = 16;  // that are worked on at once
+    static constexpr int kLatents = 16;  // positions of latents that a thread computes at a time
 
     const int16_t* gain_of(int quality) const {
         return gain_.data() + static_cast<ptrdiff_t>(quality - 1) * config_.latents;
@@ -43,18 +49,18 @@ private:
     PackedProgram program_;
     PackedPointwise shortcut_;
     std::vector<int16_t> gain_;  // [kQualities][latents]
-    std::vector<int32_t> gain_shift_;
+    std::vector<int32_t> gain_shift_;  // [latents]
 };
 
 class HyperAnalysis {
 public:
-    // tensors: those named `hyper_analysis.*`, without that prefix. Throws as above.
+    // tensors: the tensors whose names begin with `hyper_analysis.`, without that prefix. Throws as Analysis does.
     HyperAnalysis(int latents, int context, int hyper, const Tensors& tensors);
 
     int latents() const { return program_.program.planes[program_.program.inputs[0]].channels; }
     int hyper() const { return program_.program.planes[program_.program.output].channels; }
 
-    // latents: [4 * rows][4 * columns][channels], contiguous; out: [rows][columns][channels].
+    // latents: [4 * rows][4 * columns][latents()], contiguous. out: [rows][columns][hyper()]. quality: 1 to kQualities.
     void run(int rows, int columns, int quality, const int16_t* latents, int16_t* out, int threads) const;
 
 private:

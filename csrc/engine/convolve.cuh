@@ -1,6 +1,6 @@
-// Convolutions of one tile of positions, by one block of threads, from shared memory to whatever `emit` does with the
-// results. A tile is kTiles times 16 positions (rows of the tensor cores' operand A); its channels lie in shared memory
-// as int16 [rows][pitch]. Weights are read from global memory, that is from the second-level cache, each by one warp.
+// Convolutions of a tile of positions, by one block of threads. A tile has 16 * kTiles positions, which are the rows of
+// the tensor cores' operand A. Its activations are in shared memory as int16 [positions][pitch]. Weights are loaded
+// from global memory, in practice from the second-level cache; each weight is loaded by only one warp of the block.
 #pragma once
 
 #include "base/warp.cuh"
@@ -12,14 +12,16 @@ namespace aec {
 
 constexpr int kWarps = 8, kThreads = kWarps * kWarpSize;
 
-// Rows half a bank apart: eight threads that read 16 bytes each, four beside each other and four a row below, meet all
-// 32 banks once. channels: a multiple of 32.
+// The distance of two rows in shared memory, in elements: an odd multiple of 32, that is of half the 128 bytes that the
+// 32 banks span. So eight threads that load 16 bytes each, four of them neighbours in one row and four in the next, use
+// each bank once. channels: a multiple of 32.
 AEC_HD int pitch_of(int channels) { return channels + (channels % 64 == 0 ? 32 : 0); }
 
 // ------------------------------------------------------------------------------------------------------------ weights
 
-// A tile is small, so fetching a layer's weights would take most of its time. A warp holds those of kChunk k steps in
-// registers and fetches the next ones while it computes, across the end of a layer and the barrier that follows.
+// A tile is so small that waiting for a layer's weights would take most of the time. So a warp holds the weights of
+// kChunk k steps (32 input channels each) in registers, and loads the next ones while it computes. It does so across
+// the end of a layer too, where it loads the first weights of the next layer before the barrier.
 constexpr int kChunk = 4;
 struct Fetched {
     Quad weights[kChunk][2];
@@ -37,14 +39,14 @@ __device__ inline void fetch(Fetched& fetched, const uint8_t* __restrict__ image
         }
 }
 
-// Before the first `convolve`: what each warp begins with.
+// Loads the weights with which each warp begins a layer.
 __device__ inline void fetch_first(Fetched& fetched, const uint8_t* __restrict__ image, const Conv& conv) {
     fetch(fetched, image, conv, warp_index(), 0);
 }
 
 // ------------------------------------------------------------------------------------------------------ 1x1, all rows
 
-struct Sums {  // of 16 rows and 8 columns, one thread's share; mma.cuh says of what
+struct Sums {  // one thread's accumulators for 16 positions and 8 output channels: the three sums of mma.cuh
     int32_t high[4] = {}, middle[4] = {}, low[4] = {};
 
     __device__ int32_t total(int i, int32_t start) const {
@@ -53,7 +55,8 @@ struct Sums {  // of 16 rows and 8 columns, one thread's share; mma.cuh says of 
     }
 };
 
-// int16 channels 8 * member + 0..7 of rows group and group + 8 -> operand A's high and low bytes.
+// Loads a thread's share of operand A: the 8 channels at `row`, and the same channels 8 rows below; split into high and
+// low bytes.
 __device__ inline void split(const int16_t* row, int pitch, uint32_t (&high)[4], uint32_t (&low)[4]) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -66,15 +69,17 @@ __device__ inline void split(const int16_t* row, int pitch, uint32_t (&high)[4],
     }
 }
 
-// emit(row, channel, a, b): the shifted sums of output channels `channel` (even) and channel + 1, not yet finished.
-// fetched: the beginning of conv's weights; afterwards of next's. in: visible to all; emit must not write there.
+// A 1x1 convolution of all positions of the tile. For each position and each pair of output channels one thread calls
+// emit(row, channel, a, b), where `channel` is even and a and b are the sums of `channel` and channel + 1 after the
+// shift, before anything is added and saturated. in: shared memory that all threads can see (after a barrier), to which
+// emit must not write. fetched: holds the first weights of `conv`, and on return those of `next`.
 template <int kTiles, class Emit>
 __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, const int16_t* in, int pitch,
                          Fetched& fetched, const Conv& next, const Emit& emit) {
     const int warp = warp_index(), group = lane_index() / 4, member = lane_index() % 4;
     const int16_t* const row = in + group * pitch + 8 * member;
     for (int pair = warp; pair < conv.pairs; pair += kWarps) {
-        Constants constants[2][2];  // loaded now, needed at the end
+        Constants constants[2][2];  // loaded before the products, so that they have arrived when they are needed
 #pragma unroll
         for (int tile = 0; tile < 2; ++tile) {
             const int channel = 16 * pair + 8 * tile + 2 * member;
@@ -128,10 +133,10 @@ __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, co
 
 // ------------------------------------------------------------------------------------------------------------- places
 
-// A tile's positions: y << 16 | x, or kNowhere for rows beyond the last.
+// A place is a position of a tile as one number, y << 16 | x, or kNowhere for a row of the tile that has no position.
 constexpr int kNowhere = -1;
 
-// A plane of int16 channels in global memory, [height * width][channels], channels a multiple of 8.
+// A feature map in global memory, int16 [height][width][channels]. channels is a multiple of 8.
 struct DevicePlane {
     int16_t* data;
     int height, width, channels;
@@ -152,14 +157,15 @@ __device__ inline Pair load(const int16_t* from) {
     return {static_cast<int16_t>(both & 0xFFFF), static_cast<int16_t>(both >> 16)};
 }
 
+// Loads channels 8 * eighth + 0..7 of a position; 0 if there is none.
 __device__ inline Quad read(const DevicePlane& plane, int place, int eighth) {
     return place == kNowhere ? Quad() : *reinterpret_cast<const Quad*>(plane.at(place) + 8 * eighth);
 }
 
-// The first `channels` of a tile -> shared memory; zeros for rows that are nowhere.
+// Copies the first `channels` channels of a tile's positions to shared memory; rows without a position become 0.
 template <int kTiles>
 __device__ void gather(const DevicePlane& plane, int channels, const int* places, int16_t* to, int pitch) {
-    constexpr int kAtOnce = 4;  // loads under way before the first is waited for
+    constexpr int kAtOnce = 4;  // loads that a thread issues before it waits for the first of them
     const int eighths = channels / 8, n = kTiles * kMmaRows * eighths;
     for (int first = threadIdx.x; first < n; first += kAtOnce * kThreads) {
         Quad values[kAtOnce];
@@ -180,7 +186,9 @@ __device__ inline int channel_of(const Quad& x, int i) {
     return static_cast<int16_t>(x.at[i / 2] >> (i % 2 * 16) & 0xFFFF);
 }
 
-// 3x3, each channel by itself, zeros beyond the plane -> shared memory; and `beside`, as it is, to beside_to.
+// Writes the 3x3 depthwise convolution of `plane`, with zero padding, to `to`; and copies `beside`, a plane of the same
+// shape, to beside_to. Both targets are in shared memory. The copy is done here so that its loads overlap the
+// arithmetic.
 template <int kTiles>
 __device__ void convolve_space(const uint8_t* __restrict__ image, const BodyLayout& body, const DevicePlane& plane,
                                const DevicePlane& beside, const int* places, int16_t* to, int16_t* beside_to, int pitch) {

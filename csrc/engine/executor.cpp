@@ -14,12 +14,13 @@ Rect joined(const Rect& a, const Rect& b) {
 
 Rect widened(const Rect& r) { return r.empty() ? r : Rect{r.y0 - 1, r.y1 + 1, r.x0 - 1, r.x1 + 1}; }
 
-// The positions whose Shuffle(2) covers a part of the finer plane.
+// The positions of the coarser plane that a kShuffle2 stage needs to fill a rectangle of the finer plane.
 Rect halved(const Rect& r) { return {r.y0 / 2, (r.y1 + 1) / 2, r.x0 / 2, (r.x1 + 1) / 2}; }
 
 Rect doubled(const Rect& r) { return {2 * r.y0, 2 * r.y1, 2 * r.x0, 2 * r.x1}; }
 
-// Positions x0 <= x < x1 of row y, [4 corners][channels] each, of a plane twice as fine.
+// Copies the input of a kUnshuffle2 stage: for the positions x0 <= x < x1 of row y, the four positions (2y + i, 2x + j)
+// of the plane `fine`. to: [x1 - x0][4 corners][channels].
 void gather(const View& fine, int y, int x0, int x1, int channels, int16_t* to) {
     for (int x = x0; x < x1; ++x)
         for (int corner = 0; corner < 4; ++corner, to += channels)
@@ -72,13 +73,14 @@ Rect Execution::clipped(Rect r, int resolution) const {
             std::min(r.x1, columns_ * resolution)};
 }
 
-// From the last stage to the first: what of each plane the later ones read.
+// Sets the rectangles of the rounds and needed_, from the last stage to the first: a stage computes what later stages
+// read. wanted: for each plane, what the stages after the current one read.
 void Execution::find_rects(Rect area) {
     std::vector<Rect> wanted(program_.planes.size(), Rect{});
     wanted[program_.output] = area;
     for (size_t r = rounds_.size(); r-- > 0;) {
         Round& round = rounds_[r];
-        // One part of the plane for all stages of a round: they run together.
+        // All stages of a round run together, on the union of the rectangles that are wanted of each of them.
         std::vector<Rect> after = wanted;
         for (size_t i = round.last; i-- > round.first;) {
             const Stage& stage = program_.stages[i];
@@ -100,7 +102,7 @@ void Execution::find_rects(Rect area) {
     }
 }
 
-// Those that every round writes before it reads them, and never a neighbour's.
+// A plane is local if every round that uses it writes it first and then reads it at the same position.
 void Execution::find_local_planes() {
     std::fill(is_local_.begin(), is_local_.end(), true);
     for (const int input : program_.inputs) is_local_[input] = false;
@@ -122,7 +124,7 @@ void Execution::run(const std::vector<View>& inputs, int quality, const Kernels&
             throw std::invalid_argument("what is given is not all that is read");
         views_[program_.inputs[i]] = inputs[i];
     }
-    int64_t most = 1;  // segments at once
+    int64_t most = 1;  // segments of the largest round: more threads would have no work
     for (const Round& round : rounds_) most = std::max(most, round.segments());
     threads = static_cast<int>(std::min<int64_t>(threads, most));
     parallel(threads, static_cast<int>(rounds_.size()), [&](Team& team, int) {
@@ -197,7 +199,7 @@ void Execution::run_pointwise(const Stage& stage, const PackedStage& packed, con
                 kernels.pointwise(packed.pointwise[corner].view(), call);
             }
             return;
-        case Map::kPhases:  // in a row one for even and one for odd columns
+        case Map::kPhases:  // within a row the even columns have one phase and the odd ones have another
             for (int first = x0; first < std::min(x0 + 2, x1); ++first) {
                 const int phase = phase_of(y, first, static_cast<int>(packed.pointwise.size()));
                 PointwiseCall call = call_of(phase, (x1 - first + 1) / 2);
@@ -228,7 +230,8 @@ void Execution::run_depthwise(const PackedDepthwise& conv, const View& in, const
         call.out_stride = out.stride;
         kernels.depthwise(conv.view(), call);
     };
-    // Only a row's first and last position can have neighbours beyond the picture.
+    // Only the first and the last position of a row have neighbours beyond the left and right edges, so these run
+    // apart.
     const int left = x0 == 0 ? 1 : x0, right = std::max(left, x1 == width ? x1 - 1 : x1);
     part(x0, left);
     part(left, right);

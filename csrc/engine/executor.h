@@ -1,4 +1,5 @@
-// Runs a program (program.h) on a part of a picture, on the CPU.
+// Runs a program (program.h) on the CPU, for a rectangle of its output. Of the other planes it computes only what that
+// rectangle depends on: each 3x3 convolution adds a halo of one position.
 #pragma once
 
 #include <vector>
@@ -9,7 +10,7 @@
 
 namespace aec {
 
-// Positions y0 <= y < y1, x0 <= x < x1.
+// The positions with y0 <= y < y1 and x0 <= x < x1.
 struct Rect {
     int y0, y1, x0, x1;
     bool empty() const { return y0 >= y1 || x0 >= x1; }
@@ -20,7 +21,8 @@ struct Rect {
     }
 };
 
-// A part of a plane in memory: [rows][columns][channels], positions `stride` and rows `row_stride` numbers apart.
+// A rectangle of a plane in memory, [rows][columns][channels]. Neighbouring positions are `stride` elements apart, and
+// rows `row_stride`.
 struct View {
     Rect rect = {};
     int16_t* data = nullptr;
@@ -29,31 +31,34 @@ struct View {
     int16_t* at(int y, int x) const { return data + (y - rect.y0) * row_stride + (x - rect.x0) * stride; }
 };
 
-// What a program says of a part of its output plane.
+// The computation of a rectangle of a program's output, and the memory that it needs.
 class Execution {
 public:
-    // rows, columns: of the whole picture in positions of resolution 1. area: of the output plane, within the picture.
-    // packed must outlive this.
+    // rows, columns: the size of the whole picture, in positions of the planes of resolution 1. area: the rectangle of
+    // the output plane to compute, which must lie within the picture. `packed` must outlive this object.
     Execution(const PackedProgram& packed, int rows, int columns, Rect area);
 
-    // What of an input plane it reads.
+    // The rectangle of an input plane that `run` reads.
     const Rect& reads(int input = 0) const { return needed_[program_.inputs[input]]; }
 
-    // inputs: those of the program; each holds reads(), else invalid_argument, and has an even number of channels or room
-    // for one more number behind the last. quality: 1 to kQualities.
+    // inputs: for each input of the program a view that contains reads(), else invalid_argument is thrown. Kernels read
+    // channels in pairs: if the number of channels is odd, one more element after the last must be readable. quality: 1
+    // to kQualities. threads: the most threads to use. The result does not depend on kernels and threads.
     void run(const std::vector<View>& inputs, int quality, const Kernels& kernels, int threads);
 
     const View& output() const { return views_[program_.output]; }
 
 private:
-    static constexpr int kSegment = 128;  // positions of a row that are worked on at once, at most
+    static constexpr int kSegment = 128;  // the most positions in a segment, the unit of work of a thread
 
-    // Stages that need no other position's results: they run one after the other on a segment of a row, while it is in
-    // the cache. Behind a round all threads wait for each other.
+    // Consecutive stages that can run on one position after the other, because no stage but the first reads results of
+    // neighbouring positions: a depthwise convolution or a change of resolution starts a new round. All stages of a
+    // round run on one segment of a row before the next segment is begun, so that the segment's activations stay in the
+    // cache. After a round the threads wait for each other.
     struct Round {
-        size_t first, last;  // stages
-        int resolution;
-        Rect rect;
+        size_t first, last;  // stages first .. last - 1
+        int resolution;      // of the positions that segments consist of: that of the coarser plane of each stage
+        Rect rect;           // the positions to compute
         int row_segments() const { return (rect.columns() + kSegment - 1) / kSegment; }
         int64_t segments() const { return int64_t{row_segments()} * rect.rows(); }
     };
@@ -74,12 +79,13 @@ private:
     const std::vector<PackedStage>& packed_;
     int rows_, columns_;
     std::vector<Round> rounds_;
-    std::vector<Rect> needed_;    // by plane: all of it that is ever written or read
-    std::vector<bool> is_local_;  // by plane: needed within a segment only
-    std::vector<View> views_;
+    std::vector<Rect> needed_;    // for each plane: the rectangle that is written or read by any stage
+    std::vector<bool> is_local_;  // for each plane: whether its values are only used within a segment of a round; then
+                                  // each thread has a buffer of one segment for it
+    std::vector<View> views_;     // for each plane that is not local
     std::vector<Buffer<int16_t>> buffers_;
-    std::vector<int16_t> zeros_;
-    int most_gathered_ = 0;  // numbers for one position of an Unshuffle
+    std::vector<int16_t> zeros_;  // the channels of one position beyond the picture's edges
+    int most_gathered_ = 0;       // the most numbers that a kUnshuffle2 stage gathers for a position
 };
 
 }  // namespace aec

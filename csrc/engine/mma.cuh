@@ -1,10 +1,11 @@
-// int16 x int16 -> int32 products on the tensor cores, exactly: bytes in, 32-bit sums out.
+// Exact sums of int16 x int16 products on the tensor cores, which multiply bytes and have 32-bit accumulators.
 //
-// x = 256 * high + low, high a signed and low an unsigned byte, and so is w. Their product takes four byte products:
-//   x * w = 2^16 * high * high + 2^8 * (high * low + low * high) + low * low,
-// so a sum of products is three sums of byte products, put together at the end. Summing, shifting and adding them may
-// wrap around modulo 2^32: FORMAT §8 proves that the whole lies within int32, so what is left after wrapping is that
-// very number.
+// Write an activation as x = 256 * x_high + x_low, with a signed byte x_high and an unsigned byte x_low, and a weight w
+// likewise. Then
+//   x * w = 2^16 * x_high * w_high + 2^8 * (x_high * w_low + x_low * w_high) + x_low * w_low,
+// so a sum of products is computed as three sums of byte products, which are combined at the end. The three sums and
+// their combination may wrap around modulo 2^32. That does no harm: the complete sum lies within int32 for every model
+// that is loaded (nets.h), and a number within int32 is determined by its value modulo 2^32.
 #pragma once
 
 #include "base/portable.h"
@@ -16,19 +17,19 @@ namespace aec {
 //   A: register 0: row group, k = 4 * member + 0..3; 1: row group + 8; 2 and 3: the same at k + 16.
 //   B: register 0: column group, k = 4 * member + 0..3; 1: the same at k + 16.
 //   C: registers 0, 1: row group, columns 2 * member and + 1; 2, 3: row group + 8.
-// All that a sum over k asks for is that A and B agree on which k is which. Here thread `member` owns the channels
-// 8 * member + 0..7 of every 32, so that it reads them in one piece: the first four stand for the hardware's
-// k = 4 * member + 0..3, the others for k + 16.
-constexpr int kMmaRows = 16, kMmaDepth = 32;
+// Which input channel is assigned to which k does not matter, as long as A and B agree. Here, of every 32 channels, the
+// thread `member` gets channels 8 * member + 0..7, so that it loads them with one instruction: the first four are the
+// hardware's k = 4 * member + 0..3, the other four k + 16.
+constexpr int kMmaRows = 16, kMmaDepth = 32;  // rows of A (positions), and channels in one instruction
 
-// Channels change their type on the way: two int16 are a Word, eight a Quad.
+// Two int16 channels are loaded and stored as a Word, and eight as a Quad.
 using Word [[gnu::may_alias]] = uint32_t;
 struct alignas(16) [[gnu::may_alias]] Quad {
     uint32_t at[4];
 };
 
 #ifdef __CUDACC__
-// c += a * b on one warp, signed or unsigned bytes.
+// c += a * b, computed by all threads of a warp together. kSignedA, kSignedB: whether the bytes are signed.
 template <bool kSignedA, bool kSignedB>
 __device__ __forceinline__ void mma(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #define AEC_MMA(TYPES)                                                                                       \

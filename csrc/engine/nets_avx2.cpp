@@ -1,4 +1,4 @@
-// AVX2: vpmaddwd multiplies and adds pairs.
+// The networks' kernels for AVX2. vpmaddwd multiplies int16 and adds neighbouring products to int32.
 #include <immintrin.h>
 
 #include "engine/nets_simd.h"
@@ -10,7 +10,7 @@ struct Avx2 {
     using Sums = __m256i;
     using Values = __m256i;
     static constexpr int kLanes = 8;
-    static constexpr int kRows = 6, kSums = 2;  // 12 sums, 2 of weights, 1 factor, 1 product: all 16 registers
+    static constexpr int kRows = 6, kSums = 2;  // 16 registers: 12 sums, 2 for weights, 1 factor, 1 product
 
     struct Weights {
         __m256i v[kSums];

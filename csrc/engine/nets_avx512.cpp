@@ -1,4 +1,5 @@
-// AVX-512 with VNNI: one instruction multiplies, adds pairs and accumulates.
+// The networks' kernels for AVX-512 with VNNI. vpdpwssd multiplies int16 and adds neighbouring products to
+// accumulators.
 #include <immintrin.h>
 
 #include "engine/nets_simd.h"
@@ -10,7 +11,7 @@ struct Avx512 {
     using Sums = __m512i;
     using Values = __m512i;
     static constexpr int kLanes = 16;
-    static constexpr int kRows = 12, kSums = 2;  // 24 sums; two registers of weights; the factor comes from memory
+    static constexpr int kRows = 12, kSums = 2;  // 32 registers: 24 sums, 2 for weights; factors are memory operands
 
     struct Weights {
         __m512i v[kSums];

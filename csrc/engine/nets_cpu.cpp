@@ -12,7 +12,7 @@
 namespace aec {
 namespace {
 
-// Below, a thread's start and the waiting for it cost more than it brings.
+// With fewer positions than this, starting a thread and waiting for it takes longer than it saves.
 constexpr int kPositionsPerThread = 64;
 
 int coarse(int side) {
@@ -39,7 +39,8 @@ const Kernels& kernels_of(Isa isa) {
 Walk::Numbers::Numbers(int height, int width, int channels)
     : rows(height), columns(width), stride(round_up(channels, kBlock)),
       data(static_cast<size_t>(height) * width * stride) {
-    // Those of a pair of inputs of which one is not read yet: its weight is 0, but it must be a number.
+    // Kernels load input channels in pairs, and of a pair the second may be a latent that is not known yet. Its weight
+    // is 0, but the memory must be initialised.
     std::fill_n(data.get(), static_cast<size_t>(height) * width * stride, int16_t{0});
 }
 
@@ -121,12 +122,13 @@ Walk::Run Walk::run_of(int k, int y, int parity) const {
     return {offset, group, parity, parity_count(width_, parity)};
 }
 
-// Copying symbols is quick: a thread must get many to be worth its start.
+// Copying symbols is so quick that a further thread is worth its start only for each 2^16 of them.
 int Walk::threads_for(int64_t values) const {
     return static_cast<int>(std::clamp<int64_t>(values >> 16, 1, threads_));
 }
 
-// body(run, y, room for a run's indexes, and for its symbols), both [positions][group_size].
+// Calls body(run, y, indexes, symbols) for all runs of context step k, in several threads. indexes and symbols are
+// scratch arrays of the thread, [positions of the run][group_size].
 template <class Body>
 void Walk::for_runs(int k, int threads, Body body) const {
     parallel(std::min(threads, height_), 1, [&](Team& team, int) {
@@ -140,11 +142,13 @@ void Walk::for_runs(int k, int threads, Body body) const {
     });
 }
 
-// row_symbols(run, y, step, indexes, symbols): symbols[t * group_size + i] becomes symbol (i, t) of the run.
+// Gets the symbols of context step k, and stores the dequantised latents in y_hat_. row_symbols(run, y, step, indexes,
+// symbols) must set symbols[t * group_size + i] to symbol i at the t-th position of the run; step: the step sizes of
+// the run's channels.
 template <class RowSymbols>
 void Walk::fill_step(int k, RowSymbols row_symbols) {
     const int steps = nets_->config.steps, group_size = nets_->group_size();
-    std::vector<int16_t> step_sizes[kMaxSteps];  // by group
+    std::vector<int16_t> step_sizes[kMaxSteps];  // [group_size] for each group of channels
     const int16_t* step = nets_->step.data() + (quality_ - 1) * nets_->config.latents;
     for (int c = 0; c < nets_->config.latents; ++c) step_sizes[c % steps].push_back(step[c]);
     for_runs(k, threads_for(segment_size(k + 1)),

@@ -1,4 +1,4 @@
-// One tile's way through the entropy nets on the CPU (FORMAT §8, steps 1 to 3).
+// Predicts and dequantises the latents of one tile with the entropy networks, on the CPU (FORMAT §8, Latents).
 #pragma once
 
 #include <memory>
@@ -8,34 +8,44 @@
 
 namespace aec {
 
-// Segments k = 0, the hyperlatents, to steps, in order: predict(k), then choose(k) or accept(k); in the end latents().
-// A call out of order throws invalid_argument. Not for two threads at once. The instruction set is isa.h's when the walk
-// starts; no result depends on it, nor on `threads`.
+// Goes through the segments of one tile in order: k = 0, the hyperlatents, then k = 1 .. steps, the context steps. For
+// each segment call predict(k), which gives the index of each symbol's CDF table. Then an encoder calls choose(k),
+// which quantises the latents to symbols, and a decoder calls accept(k) with the symbols that it has read. After the
+// last segment latents() returns the dequantised latents. A call out of order throws invalid_argument.
+//
+// Two threads must not use a Walk at the same time. It uses the instruction set that is current when it is made; no
+// result depends on the instruction set or on the number of threads.
 class Walk {
 public:
-    static constexpr int kMaxSide = 1 << 12;  // rows or columns of latents; FORMAT's largest tile has 256
+    static constexpr int kMaxSide = 1 << 12;  // most rows or columns of latents; the largest tile of FORMAT §2 has 256
 
-    // quality: 1 to 100; height, width: 1 to kMaxSide; threads: at least 1. Else invalid_argument.
+    // quality: 1 to 100; height, width: of the latents, 1 to kMaxSide; threads: at least 1. Throws invalid_argument if
+    // one is out of range.
     Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width, int threads);
 
     int segments() const { return 1 + nets_->config.steps; }
-    // What a segment is about: all hyperlatents, or some of the latents.
+    // The shape of the tensor that segment k belongs to: the hyperlatents for k = 0, else the latents. A context step's
+    // segment holds only some of the latents.
     int channels(int k) const { return k == 0 ? nets_->config.hyper : nets_->config.latents; }
     int height(int k) const { return k == 0 ? coarse_height_ : height_; }
     int width(int k) const { return k == 0 ? coarse_width_ : width_; }
-    int64_t segment_size(int k) const;
+    int64_t segment_size(int k) const;  // symbols in segment k
 
+    // indexes, symbols: [segment_size(k)], in the order of FORMAT §8: channel, row, column. indexes are written.
     void predict(int k, uint8_t* indexes);
-    // values: [y][x][channel], in units of 2^-12; dead_zones: by index.
+    // values: [height(k)][width(k)][channels(k)], what is to be quantised, with 12 fractional bits. dead_zones: for
+    // each of the 64 indexes, as in choose_symbol. symbols are written.
     void choose(int k, const int16_t* values, const int16_t* dead_zones, int16_t* symbols);
     void accept(int k, const int16_t* symbols);
-    void latents(int16_t* out) const;  // [y][x][channel]
+    // out: [height][width][latents], with 12 fractional bits.
+    void latents(int16_t* out) const;
 
 private:
-    // For as long as a call takes: it must be its turn, and the next one's comes if nothing is thrown.
+    // Made at the beginning of each call, and destroyed at its end. It checks that the call comes in the right order,
+    // and at the end advances to the next call, unless an exception was thrown.
     class Turn;
 
-    // Numbers of a plane that a walk holds, [positions][channels], room for whole vectors, 0 at first.
+    // A feature map [rows][columns][stride], with channels padded to a multiple of kBlock; 0 at first.
     struct Numbers {
         Numbers(int height, int width, int channels);
         View view() const;
@@ -45,8 +55,10 @@ private:
         Buffer<int16_t> data;
     };
 
-    // The latents of step k in every second position of a row: symbol (i, t), t < n, is number
-    // offset + i * positions of the segment + t, belongs to channel i * steps + group, and lies at column 2t + first.
+    // The latents of one context step at every second position of a row; all these have the same phase, so their
+    // channels are of the same group. The run has n positions, and group_size symbols at each. Symbol i at the t-th
+    // position is at offset + i * height * width + t in the segment, belongs to channel i * steps + group, and lies at
+    // column 2t + first.
     struct Run {
         int64_t offset;
         int group, first, n;
@@ -61,13 +73,13 @@ private:
     std::shared_ptr<const Nets> nets_;
     static constexpr int kFailed = -1;
     int quality_, height_, width_, coarse_height_, coarse_width_, threads_;
-    int next_ = 0;          // segment; kFailed: a call has thrown, and what it left is half done
-    bool symbols_ = false;  // what comes next: its symbols, or first its indexes
+    int next_ = 0;          // the segment that comes next; kFailed: a call has thrown, and the state is incomplete
+    bool symbols_ = false;  // what is expected next of it: true: choose or accept; false: predict
     const Kernels* kernels_;
 
-    Numbers z_hat_, y_hat_;  // the latter's latents step by step, as step_program says
+    Numbers z_hat_, y_hat_;  // dequantised hyperlatents and latents; y_hat_ in the order of channels of step_program
     std::unique_ptr<Execution> prior_;
-    std::unique_ptr<Execution> step_;  // whose output are the means and heads of indexes of the segment at hand
+    std::unique_ptr<Execution> step_;  // its output are the means and index heads of the current segment
 };
 
 }  // namespace aec

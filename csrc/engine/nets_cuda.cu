@@ -1,18 +1,23 @@
 // READ ME FIRST
-//  1. What limits these nets at the size of a photo is not arithmetic but latency: some 50 layers one after the other.
-//     So a block of threads takes a tile of positions and runs as many layers on it as it can without leaving shared
-//     memory (nets_tile.cuh). Only a 3x3 convolution needs other tiles' results; there a kernel ends, the next begins.
-//  2. So kernels are cut in the middle of a Block (FORMAT §8): one writes t, the Block's input, and s =
-//     Leaky(space_in(t)); the next goes on with space(s). For the first step:
-//       head                                              | begin body4
-//       end body4, up2, Shuffle                           | begin body2
-//       end body2, up1, Shuffle                           | begin body1
-//       end body1; from_hyper of the first context step   | begin its body
-//       end body, mean, index
-//     and for each further step: from_hyper, from_latents | begin body; end body, mean, index.
-//  3. A tile's positions all have the same phase, so that in each step they ask the same 1 / steps of the heads, and
-//     have read the same channels of the latents. A position's latents lie in memory in the order of steps.
-//  4. What decides a byte is in nets.h; mma.cuh proves its sums exact.
+//  1. For a photo of usual size the time of these networks is not limited by arithmetic but by latency, since some 50
+//     layers run one after the other. So a block of threads takes a tile of positions, and runs as many layers on it as
+//     possible without leaving shared memory (nets_tile.cuh). Only a 3x3 convolution reads results of other tiles.
+//     Before it, a kernel must end and the next one begin.
+//  2. Therefore the border between two kernels lies in the middle of a Block (FORMAT §8). One kernel writes t, the
+//     Block's input, and s = Leaky(space_in(t)) to global memory: it begins the Block. The next kernel ends the Block:
+//     it continues with space(s). These are the kernels of the first context step, a line each:
+//       head, begin body4
+//       end body4, up2 with Shuffle(2), begin body2
+//       end body2, up1 with Shuffle(2), begin body1
+//       end body1, from_hyper, begin body
+//       end body, mean and index
+//     and these are the two kernels of each further context step:
+//       from_hyper, from_latents, begin body
+//       end body, mean and index
+//  3. All positions of a tile have the same phase. So in each context step they need the same 1 / steps of the outputs
+//     of mean and index, and the same channels of the latents are known. The latents of a position are stored in the
+//     order of the steps in which they are coded.
+//  4. The arithmetic that decides a byte of a file is in nets.h; mma.cuh proves that its sums are exact.
 #include "engine/nets_cuda.h"
 
 #include <algorithm>
@@ -25,7 +30,7 @@ namespace {
 
 // ------------------------------------------------------------------------------------------- symbols, one thread each
 
-// blockIdx.y: the channel; its positions along x.
+// These kernels have a thread for each symbol. blockIdx.y is the channel, and its positions are numbered along x.
 __device__ int64_t position_in_channel() { return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
 
 __global__ void __launch_bounds__(kThreads) hyper_indexes_kernel(const uint8_t* index, int64_t n, uint8_t* indexes) {
@@ -34,15 +39,15 @@ __global__ void __launch_bounds__(kThreads) hyper_indexes_kernel(const uint8_t* 
 }
 
 struct FillArgs {
-    const int16_t* step;  // by channel
-    const uint8_t* indexes;
-    const int16_t* values;  // null: the symbols are given
-    Strides strides;
-    const int16_t* dead_zones;  // by index
-    int16_t* symbols;
+    const int16_t* step;        // [channels] step sizes
+    const uint8_t* indexes;     // [segment_size]
+    const int16_t* values;      // the latents to quantise; null: the symbols are given
+    Strides strides;            // of values
+    const int16_t* dead_zones;  // [kIndexCount]
+    int16_t* symbols;           // [segment_size], written if there are values, else read
 };
 
-// The symbol at place n of the segment, chosen or given -> its latent.
+// Chooses symbol n of the segment, or reads it, and returns its dequantised latent.
 __device__ int16_t fill(const FillArgs& args, int64_t n, int channel, int y, int x, int16_t mean) {
     const int16_t step = args.step[channel];
     if (args.values) {
@@ -72,20 +77,21 @@ __global__ void __launch_bounds__(kThreads)
     const auto [y, x] = position_of(steps, phase, width, static_cast<int>(rank));
     const int64_t at = channel_start(steps, k, channel, height, width) + rank;
     const int16_t latent = fill(args, at, channel, y, x, means[at]);
-    latents.at(y, x)[k * group_size + channel / steps] = latent;  // in the order of steps, as from_latents reads them
+    latents.at(y, x)[k * group_size + channel / steps] = latent;  // the order in which from_latents reads them
     out[(static_cast<int64_t>(channel) * height + y) * width + x] = static_cast<float>(latent) / (1 << kFractionBits);
 }
 
 // ----------------------------------------------------------------------------------------------------------- workspace
 
-struct Begun {  // a Block of which the first convolution is done
+struct Begun {  // a Block that one kernel has begun: its input t, and s = Leaky(space_in(t))
     DevicePlane t, s;
 };
 
-// Padded channels of z and of the latents are never written: they meet weights of 0.
+// The feature maps in the workspace. The padding channels of z and of the latents are never written; they do not
+// matter, because their weights are 0.
 struct Workspace {
     DevicePlane z, prior, latents;
-    Begun begun[2];  // taken in turn: a kernel reads one's neighbours while it writes the other
+    Begun begun[2];  // used in turn: a kernel reads neighbouring positions of one while its blocks write to the other
     int16_t* means;
     uint64_t bytes;
 };
@@ -129,7 +135,8 @@ const T* row_of(const CudaWalk& walk, uint32_t table, int channels) {
     return reinterpret_cast<const T*>(reinterpret_cast<uintptr_t>(walk.image) + table + row);
 }
 
-// Writes the program of one kernel. Regions: `x`, and `wide` after it.
+// Builds the TileProgram of one kernel. In shared memory, region `x` holds the current feature map, and region `wide`
+// after it holds what layers compute from it.
 class Writer {
 public:
     Writer(const CudaWalk& walk, int height, int width, int x_channels)
@@ -148,7 +155,8 @@ public:
 
     void source(const DevicePlane& plane, int channels, Region to) { program_.sources[n_sources_++] = {plane, channels, to}; }
 
-    // -> x
+    // The kernel begins in the middle of a Block; the Block's result is left in x, and also written to `memory`, if
+    // given.
     void end_body(const BodyLayout& body, const Begun& begun, const DevicePlane& memory = {}) {
         const Region inner = {wide_.before, pitch_of(walk_.layout.wide)};
         program_.body = body;
@@ -163,7 +171,8 @@ public:
         last.memory = memory;
     }
 
-    // wide -> begun, the last layer's result being t
+    // The kernel ends in the middle of a Block, whose input t is the result of the last layer, in `wide`. Writes t and
+    // s to `begun`.
     void begin_body(const Conv& space_in, const Begun& begun) {
         program_.layers[program_.n_layers - 1].memory = begun.t;
         Layer& layer = leave(space_in, wide_);
@@ -171,7 +180,7 @@ public:
         layer.memory = begun.s;
     }
 
-    // Its result stays in shared memory.
+    // Adds a layer whose result stays in shared memory.
     Layer& add(const Conv& conv, Region in, Region out) {
         Layer& layer = leave(conv, in);
         layer.stays = true;
@@ -180,7 +189,7 @@ public:
         return layer;
     }
 
-    // It does not.
+    // Adds a layer whose result does not stay in shared memory.
     Layer& leave(const Conv& conv, Region in) {
         Layer& layer = program_.layers[program_.n_layers++];
         layer.conv = conv;
@@ -211,8 +220,9 @@ TileProgram hyper_program(const CudaWalk& walk, const DevicePlane& z, const Begu
     return write.program();
 }
 
-// i = 0: body4, up2; 1: body2, up1. Each quarter of the upsampling has blocks of its own, which all end the same body.
-// That is more work in all, but done sooner: at these sizes a GPU has more multiprocessors than there are tiles.
+// i = 0: end body4, up2, begin body2; i = 1: end body2, up1, begin body1. Each of the four quarters of the upsampling
+// is computed by blocks of its own, and each of these blocks repeats the end of the body. In total that is more work,
+// but it is finished sooner, because at these sizes a GPU has more multiprocessors than there are tiles.
 TileProgram upsample_program(const CudaWalk& walk, int i, const Begun& in, const Begun& out) {
     const NetLayout& net = walk.layout;
     Writer write(walk, in.t.height, in.t.width, net.width);
@@ -223,7 +233,8 @@ TileProgram upsample_program(const CudaWalk& walk, int i, const Begun& in, const
     return write.program();
 }
 
-// `in` is as large as whole hyperlatents; here it is cropped.
+// End body1, from_hyper of the first context step, begin its body. `in` has 4x4 positions for each hyperlatent; it is
+// cropped here to the size of the latents.
 TileProgram prior_program(const CudaWalk& walk, const Begun& in, const DevicePlane& prior, const Begun& out) {
     const NetLayout& net = walk.layout;
     const StepLayout& first = net.steps[0];
@@ -236,7 +247,8 @@ TileProgram prior_program(const CudaWalk& walk, const Begun& in, const DevicePla
     return write.program();
 }
 
-// Step k > 0. The latents read so far come first in memory; padding may reach into the others, but its weights are 0.
+// Context step k > 0: from_hyper, from_latents, begin body. The latents that are known come first in memory. The
+// padding of their channels may reach into the latents that are not known yet, but there its weights are 0.
 TileProgram context_program(const CudaWalk& walk, int k, const DevicePlane& prior, const DevicePlane& latents, const Begun& out) {
     const NetLayout& net = walk.layout;
     const StepLayout& step = net.steps[k];
@@ -267,7 +279,7 @@ TileProgram heads_program(const CudaWalk& walk, int k, const Begun& in, int16_t*
 // ------------------------------------------------------------------------------------------------------------ launches
 
 constexpr int kSmallRows = kMmaRows, kLargeRows = 2 * kMmaRows;
-constexpr size_t kMaxSharedBytes = 99 * 1024;  // what a block may have on the least of sm_80 and later
+constexpr size_t kMaxSharedBytes = 99 * 1024;  // a block's limit on the devices since sm_80 that have the least
 
 size_t bytes_of(const TileProgram& program, int rows) {
     return shared_bytes(rows, program.vector_channels, program.pitch);
@@ -361,7 +373,7 @@ void choose_cuda(const CudaWalk& walk, int k, const uint8_t* indexes, const int1
 
 void accept_cuda(const CudaWalk& walk, int k, const int16_t* symbols, Launch where) {
     const DeviceGuard guard(where.device);
-    // Only read: without values nothing is chosen.
+    // The cast is safe: without values, symbols are only read.
     run_fill(walk, k, {nullptr, nullptr, nullptr, {}, nullptr, const_cast<int16_t*>(symbols)}, where);
 }
 

@@ -1,7 +1,8 @@
-// The entropy nets on a GPU: the integers of FORMAT §8, and so those of every other implementation.
+// The entropy networks on a GPU. They compute the integers of FORMAT §8, the same as on a CPU.
 //
-// All pointers are device memory that the caller owns; nothing here allocates, copies or synchronises. For each segment
-// k = 0 .. steps in order: predict_cuda, then choose_cuda or accept_cuda (walk.py says what they mean).
+// All pointers are to device memory that the caller owns. Nothing here allocates memory, copies to the host or waits
+// for the device. For each segment k = 0 .. steps in order, call predict_cuda and then choose_cuda (encoder) or
+// accept_cuda (decoder). They do what the functions of class Walk do on a CPU (nets_cpu.h).
 #pragma once
 
 #include "base/launch.h"
@@ -9,16 +10,16 @@
 
 namespace aec {
 
-struct CudaWalk {  // one tile's
+struct CudaWalk {  // the networks for one tile
     NetLayout layout;
-    int quality, height, width;  // of the latents
-    int64_t large;               // planes of more positions than that are cut in tiles of 32 instead of 16
+    int quality, height, width;  // 1 to 100; the size of the latents
+    int64_t large;               // planes with more positions than this are divided into tiles of 32 positions, not 16
     const uint8_t* image;        // NetImage::bytes
-    uint8_t* workspace;          // [workspace_bytes]; holds what later calls need
-    float* latents;              // [latents][height][width], filled as they become known
+    uint8_t* workspace;          // [workspace_bytes]; keeps its content from one call to the next
+    float* latents;              // [latents][height][width]; each step writes the latents that it makes known
 };
 
-// Whether tiles fit the shared memory that every device since sm_80 has.
+// Whether the network's tiles fit the shared memory that a block can have on every device since sm_80.
 bool fits(const NetLayout& layout);
 uint64_t workspace_bytes(const NetLayout& layout, int height, int width);
 int64_t segment_size(const NetsConfig& config, int height, int width, int k);
@@ -27,7 +28,8 @@ struct Strides {  // in elements
     int64_t channel, row, column;
 };
 
-// indexes, symbols: [segment_size]. values: z or y, [channels, rows, columns]. dead_zones: [kIndexCount], 0 or more.
+// indexes, symbols: [segment_size]. values: the hyperlatents (k = 0) or latents to quantise, [channels, rows, columns]
+// with these strides, 12 fractional bits. dead_zones: [kIndexCount], as in choose_symbol (nets.h).
 void predict_cuda(const CudaWalk& walk, int k, uint8_t* indexes, Launch where);
 void choose_cuda(const CudaWalk& walk, int k, const uint8_t* indexes, const int16_t* values, Strides strides,
                  const int16_t* dead_zones, int16_t* symbols, Launch where);

@@ -7,10 +7,11 @@
 namespace aec {
 namespace {
 
-constexpr int kDepth = 32, kColumns = 8, kPairColumns = 2 * kColumns;  // of the tensor cores, mma.cuh
+constexpr int kDepth = 32, kColumns = 8, kPairColumns = 2 * kColumns;  // of the tensor cores' operand B (mma.cuh)
 constexpr int kLaneChannels = 8;                                       // input channels whose weights a thread loads
 constexpr size_t kAlignment = 256;
 
+// Appends tensors to the bytes, and returns their offsets.
 class Writer {
 public:
     explicit Writer(std::vector<uint8_t>& bytes) : bytes_(bytes) {}
@@ -34,7 +35,7 @@ public:
         return all;
     }
 
-    // A Block's, by its name.
+    // The weights of the Block with this name.
     BodyLayout body(const PackedProgram& from, const std::string& name) {
         BodyLayout body;
         body.space_in = variants(from.at(name + ".space_in").pointwise);
@@ -77,7 +78,8 @@ private:
         return from.weight[(pair * kBlock + output % kBlock) * 2 + input % 2];
     }
 
-    // A thread's 16 bytes are the high bytes of 8 channels' weights, then their low bytes.
+    // Of the 16 bytes that a thread loads, the first 8 are the high bytes of the weights of its 8 input channels, and
+    // the last 8 are the low bytes.
     void set_weight(const Conv& conv, int output, int input, int16_t weight) {
         const size_t pair = output / kPairColumns, tile = output % kPairColumns / kColumns;
         const size_t lane = output % kColumns * 4 + input % kDepth / kLaneChannels;

@@ -1,4 +1,5 @@
-// NEON, as every aarch64 has it: widening multiply-adds, with one input for all outputs.
+// The networks' kernels for NEON, which every aarch64 has. smlal multiplies int16 by one lane of another register, and
+// adds the products to int32.
 #include <arm_neon.h>
 
 #include "engine/nets_simd.h"
@@ -10,12 +11,12 @@ struct Neon {
     using Sums = int32x4_t;
     using Values = int16x8_t;
     static constexpr int kLanes = 4;
-    static constexpr int kRows = 6, kSums = 4;  // 24 sums, 4 registers of weights, a few factors: 32 in all
+    static constexpr int kRows = 6, kSums = 4;  // 32 registers: 24 sums, 4 for weights, up to 4 factors
 
     struct Weights {
-        int16x8x2_t v[kSums / 2];  // of the first and of the second input
+        int16x8x2_t v[kSums / 2];  // val[0]: the weights of the first input, val[1]: of the second
     };
-    using Factor = int16x4_t;  // two of its four lanes
+    using Factor = int16x4_t;  // the two inputs are in lanes 0 and 1
     static Weights weights(const int16_t* p) { return {{vld2q_s16(p), vld2q_s16(p + 4 * kLanes)}}; }
     static Factor factor(const int16_t* p) {
         int32_t pair;

@@ -1,4 +1,5 @@
-// A model's entropy nets (FORMAT §7), checked and laid out for the kernels of nets_kernels.h. Immutable.
+// The entropy networks of a model (FORMAT §7), checked and packed for the kernels of nets_kernels.h. They are not
+// changed after they are made, so threads can share them.
 #pragma once
 
 #include <vector>
@@ -9,8 +10,9 @@ namespace aec {
 
 class Nets {
 public:
-    // tensors: those of FORMAT §7 named `entropy.*`, without that prefix. Throws invalid_argument, naming the tensor that
-    // is missing, of another type or shape, or out of range; so is one whose accumulator could overflow.
+    // tensors: the tensors of FORMAT §7 whose names begin with `entropy.`, without that prefix. Throws
+    // invalid_argument, which names the tensor, if one is missing, has another type or shape, has a value out of range,
+    // or if an accumulator could overflow.
     Nets(const NetsConfig& config, const Tensors& tensors);
 
     int group_size() const { return config.group_size(); }
@@ -18,8 +20,8 @@ public:
     NetsConfig config;
     std::vector<int16_t> step, hyper_step;  // [kQualities][latents], [kQualities][hyper]
     std::vector<uint8_t> hyper_index;       // [kQualities][hyper]
-    PackedProgram prior;
-    std::vector<PackedProgram> steps;
+    PackedProgram prior;               // prior_program
+    std::vector<PackedProgram> steps;  // step_program, for each context step
 };
 
 }  // namespace aec

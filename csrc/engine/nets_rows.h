@@ -1,5 +1,6 @@
-// nets.h over the channels of one position: loops that the compiler turns into vectors, once for each instruction set.
-// In an anonymous namespace: isa.h says why.
+// Loops that apply the functions of nets.h to the channels of one position. Each file for an instruction set includes
+// this, so that the compiler vectorises the loops for that instruction set. Therefore they are in an anonymous
+// namespace (isa.h).
 #pragma once
 
 #include "engine/nets_kernels.h"
@@ -34,6 +35,7 @@ void latent_row(const int32_t* sums, const int32_t* bias, const int32_t* shift, 
     for (int i = 0; i < n; ++i) out[i] = latent_of(sums[i] + bias[i], shift[i], tail[i], gain[i], gain_shift[i]);
 }
 
+// order_row for a number of steps that is known at compile time. n: channels in each group.
 template <int kSteps>
 void interleave(const int16_t* in, int n, int phase, int16_t* out) {
     const int16_t* groups[kSteps];
@@ -49,6 +51,7 @@ void order_row(const int16_t* in, int n, int steps, int phase, int16_t* out) {
         interleave<4>(in, n, phase, out);
 }
 
+// The kernels of an instruction set, with these loops added.
 constexpr Kernels with_rows(Kernels kernels) {
     kernels.index_row = index_row;
     kernels.choose_row = choose_row;

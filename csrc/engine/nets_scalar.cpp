@@ -1,4 +1,4 @@
-// The kernels in plain C++: what the vector ones must equal. (Where there are none, walk.py runs the reference.)
+// The networks' kernels in plain C++, for machines without SIMD. The SIMD kernels must give the same results.
 #include "engine/nets_rows.h"
 
 namespace aec {

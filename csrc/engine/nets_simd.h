@@ -1,20 +1,24 @@
-// The kernels for vectors, once; nets_simd128.cpp, nets_avx2.cpp, nets_avx512.cpp and nets_neon.cpp say what a vector is.
+// The convolution kernels in SIMD, written once as templates over a class Simd that defines the operations of an
+// instruction set. These classes are in nets_simd128.cpp, nets_avx2.cpp, nets_avx512.cpp and nets_neon.cpp.
 //
-// A Simd has
-//   Sums, Values          vectors of kLanes int32 and of 2 * kLanes int16
-//   kRows, kSums          shape of the register tile of `pointwise`: positions x Sums; kSums is even
-//   Weights, weights(p)   two inputs' weights for kSums * kLanes outputs, from [outputs][2]
-//   Factor, factor(p)     the two inputs at p, for all outputs
-//   multiply_add(sums, weights, factor)    sums[kSums] += weights * factor
-//   tap_pair(low, high, x0, x1, w0, w1)    low, high += x0 * w0 + x1 * w1, in an order of channels of its own,
-//   split(low, high)                       into which this brings two vectors of consecutive channels,
-//   join(low, high)                        and which this, saturating, ends
-//   narrow(a, b)          int16, saturated, of two vectors of consecutive channels
-//   widen(p)              Sums of kLanes int16 at p
-//   shift_right(sums, counts), add, leaky (of Sums), no_sums, zero (of Values), load, store
-//   keep(sums or factor)  the compiler must believe that it is read and changed
+// A class Simd has
+//   Sums, Values          vectors of kLanes int32 (accumulators), and of 2 * kLanes int16 (activations)
+//   kRows, kSums          the register tile of `pointwise`: kRows positions x kSums vectors of outputs; kSums is even
+//   Weights, weights(p)   the weights of two inputs for kSums * kLanes outputs, loaded from [outputs][2]
+//   Factor, factor(p)     the two inputs at p, broadcast to all lanes
+//   multiply_add(sums, weights, factor)   for the kSums vectors: sums += first weight * first input + second * second
+//   narrow(a, b)          the int32 of a, then those of b, saturated to int16
+//   widen(p)              kLanes int16 at p, as Sums
+//   shift_right(sums, counts), add, leaky (on Sums), no_sums (zeros), zero (of Values), load, store
+//   keep(sums or factor)  makes the compiler assume that the variable is read and changed here
 //
-// In an anonymous namespace, and without the standard library: isa.h says why.
+// and for the depthwise convolution, with two Sums, low and high, for 2 * kLanes channels. Which channel is in which
+// lane of low and high is up to the class, because the instructions that pair two taps shuffle the channels:
+//   tap_pair(low, high, x0, x1, w0, w1)   adds x0 * w0 + x1 * w1 to low and high
+//   split(low, high)                      brings two vectors of consecutive channels into the order of tap_pair
+//   join(low, high)                       saturates low and high to int16, in the original order of channels
+//
+// Everything is in an anonymous namespace, and nothing of the standard library is included (isa.h).
 #pragma once
 
 #include "engine/nets_rows.h"
@@ -22,11 +26,13 @@
 namespace aec {
 namespace {
 
-// The loops over a tile's registers must unroll, or the sums live in memory.
+// The loops over a register tile must be unrolled, because only then does the compiler keep the accumulators in
+// registers.
 #define AEC_UNROLL _Pragma("GCC unroll 16")
 
-// Adds the products of a tile of positions and outputs to its sums. Rows beyond the last compute what the last does. Always
-// inline: else the sums live in memory.
+// Adds to `sums` the products of a register tile: n_rows positions from `in` on, `stride` elements apart, and
+// kSums * kLanes outputs from first_output on. If n_rows < kRows, the surplus rows repeat the last one, and the caller
+// ignores them. Inlined always, because otherwise the accumulators would be passed in memory.
 template <class Simd>
 [[gnu::always_inline]] inline void add_products(const Pointwise& conv, const int16_t* in, ptrdiff_t stride, int n_rows, int first_output,
                   typename Simd::Sums (&sums)[Simd::kRows][Simd::kSums]) {
@@ -97,7 +103,7 @@ void sums_tile(const Pointwise& conv, const SumsCall& call, int first_row, int f
     }
 }
 
-// Rows are the inner loop: a tile's weights stay in the first-level cache while all rows pass by.
+// The inner loop is over positions, so that the weights of a tile of outputs stay in the first-level cache meanwhile.
 template <class Simd>
 void pointwise(const Pointwise& conv, const PointwiseCall& call) {
     for (int output = 0; output < conv.outputs; output += Simd::kSums * Simd::kLanes)
@@ -125,7 +131,7 @@ void depthwise(const Depthwise& conv, const DepthwiseCall& call) {
             auto low = start_low, high = start_high;
             AEC_UNROLL
             for (int t = 0; t < kTaps; t += 2) {
-                const int other = t + 1 < kTaps ? t + 1 : t;  // the tenth tap has weight 0
+                const int other = t + 1 < kTaps ? t + 1 : t;  // the last tap is paired with itself, with weight 0
                 Simd::tap_pair(low, high, Simd::load(call.taps[t] + i * call.strides[t] + c),
                                Simd::load(call.taps[other] + i * call.strides[other] + c), weight[t], weight[t + 1]);
             }
@@ -150,7 +156,7 @@ uint64_t multiply_add(uint64_t rounds) {
     for (uint64_t i = 0; i < rounds; ++i) {
         AEC_UNROLL
         for (int r = 0; r < Simd::kRows; ++r) {
-            Simd::keep(x);  // or products would be taken out of the loop
+            Simd::keep(x);  // else the compiler would move the multiplications out of the loop
             Simd::multiply_add(sums[r], w, x);
             AEC_UNROLL
             for (int v = 0; v < Simd::kSums; ++v) Simd::keep(sums[r][v]);

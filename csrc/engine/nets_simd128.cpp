@@ -1,4 +1,5 @@
-// Vectors of 128 bits where there are no better ones: SSE2, which every x86-64 has, or WebAssembly's.
+// The networks' kernels on vectors of 128 bits, for machines without better ones: SSE2, which every x86-64 has, or
+// WebAssembly's SIMD. Written with GCC's vector extensions where the two have the same operations.
 #if defined(__SSE2__) || defined(__wasm_simd128__)
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -15,7 +16,7 @@ struct Simd128 {
     typedef int32_t Sums __attribute__((vector_size(16)));
     typedef int16_t Values __attribute__((vector_size(16)));
     static constexpr int kLanes = 4;
-    static constexpr int kRows = 4, kSums = 2;  // 8 sums, 2 of weights, 1 factor, 1 product
+    static constexpr int kRows = 4, kSums = 2;  // of 16 registers: 8 sums, 2 for weights, 1 factor, 1 product
 
     struct Weights {
         Values v[kSums];
@@ -35,10 +36,11 @@ struct Simd128 {
         low += products(low_pairs(x0, x1), low_pairs(w0, w1));
         high += products(high_pairs(x0, x1), high_pairs(w0, w1));
     }
-    static void split(Sums&, Sums&) {}  // pairs come in the order of channels
+    static void split(Sums&, Sums&) {}  // tap_pair keeps the order of channels
     static Values join(Sums low, Sums high) { return narrow(low, high); }
 
-    // Neither has a shift by another count in each lane; what compilers make of it is once for each output.
+    // Neither instruction set can shift each lane by a count of its own, so compilers make several instructions of
+    // this. It runs once for each output, outside of the inner loop.
     static Sums shift_right(Sums x, Sums count) { return x >> count; }
     static Sums widen(const int16_t* p) { return Sums{p[0], p[1], p[2], p[3]}; }
     static Sums add(Sums a, Sums b) { return a + b; }

@@ -1,7 +1,9 @@
-// A chain of layers on one tile of positions, by one block of threads: a kernel whose program is data.
+// A kernel in which each block of threads runs a chain of layers on one tile of positions. Which layers is described by
+// data (TileProgram).
 //
-// A loop over described layers, and not a kernel for each chain, because of instructions: a layer of a small tile runs
-// through its code once or twice, so code that every layer had for itself would be fetched for longer than it runs.
+// There is one kernel that loops over the layers, and not a kernel with the layers written out for each chain, because
+// of the instruction cache: on a small tile the code of a layer runs only once or twice, so with code of its own for
+// each layer, loading the instructions would take longer than executing them.
 #pragma once
 
 #include "engine/convolve.cuh"
@@ -9,22 +11,24 @@
 
 namespace aec {
 
-// Channels of a tile in shared memory, [rows][pitch], after `before` other channels of all rows.
+// A feature map of a tile in shared memory, int16 [rows][pitch]. It begins after rows * before elements, so `before` is
+// the sum of the pitches of the regions that lie before it.
 struct Region {
     int before = 0, pitch = 0;
 };
 
-// out = finish of conv(in) + vector + out, both and Leaky only if asked for.
+// A 1x1 convolution and what follows it: the result is finish(conv(in), added), where `added` is vector + out. The
+// vector, the old content of `out` and the leaky ReLU are each optional.
 struct Layer {
     Conv conv;
     Region in, out;
     bool adds_vector = false, adds_to_out = false, is_leaky = false;
-    bool stays = false;    // in shared memory, in `out`
-    DevicePlane memory = {};     // where else it goes, if anywhere
-    bool is_heads = false; // or else: where TileProgram::heads says
+    bool stays = false;    // whether the result is written to `out` in shared memory
+    DevicePlane memory = {};     // the plane in global memory to which the result is also written, if any
+    bool is_heads = false; // whether the result are means and index heads, which are written as TileProgram::heads says
 };
 
-struct Heads {  // of step k
+struct Heads {  // where the means and indexes of context step k are stored: [segment_size] each
     int steps, k, group_size;
     int16_t* means;
     uint8_t* indexes;
@@ -33,21 +37,23 @@ struct Heads {  // of step k
 constexpr int kMaxLayers = 6;
 
 struct TileProgram {
-    int height, width;  // of the plane whose tiles these are
-    int steps;          // variants of convolutions are by a tile's phase; 0: by blockIdx.y, a quarter of an upsampling
+    int height, width;  // of the plane that is divided into tiles
+    int steps;          // 2 or 4: the variant of a convolution is the tile's phase; 0: it is blockIdx.y, the quarter of
+                        // an upsampling that the block computes
     const uint8_t* image;
-    const int16_t* vector;  // [channels], a quality's; null: none
+    const int16_t* vector;  // [vector_channels], the row of a quality table; null: none
     int vector_channels;
-    int64_t vector_stride;  // from one variant's to the next
-    int pitch;              // of all regions together
+    int64_t vector_stride;  // elements from the row for one variant to that for the next
+    int pitch;              // the sum of the pitches of all regions
 
-    // How it begins: with planes as they are ...
+    // Before the first layer, either planes are copied to shared memory ...
     struct Source {
         DevicePlane plane = {};
         int channels = 0;
         Region to;
     } sources[2];
-    // ... or in the middle of a Block: t as it is, and space(s).
+    // ... or, in the middle of a Block of FORMAT §8, plane t is copied and the depthwise convolution space(s) is
+    // computed.
     BodyLayout body;
     DevicePlane t = {}, s = {};
     Region t_to, s_to;
@@ -59,8 +65,8 @@ struct TileProgram {
 
 // --------------------------------------------------------------------------------------------------------------- tiles
 
-// Of the four classes of positions in 2x2 squares, one after the other, each in whole tiles. So all positions of a tile
-// have one phase.
+// The number of tiles. Positions are divided into four classes by the parity of their row and column, and each class is
+// divided into tiles of `rows` positions. So all positions of a tile have the same phase.
 inline int64_t tile_count(int height, int width, int rows) {
     int64_t n = 0;
     for (int parity = 0; parity < 4; ++parity)
@@ -69,9 +75,10 @@ inline int64_t tile_count(int height, int width, int rows) {
     return n;
 }
 
+// Which tile a block computes.
 struct TileRank {
-    int y, x;  // parities
-    int n;     // which of the tiles of that class
+    int y, x;  // parity of the row and of the column of its positions
+    int n;     // its number among the tiles of that class
 };
 
 __device__ inline TileRank find_tile(int height, int width, int rows) {
@@ -84,18 +91,21 @@ __device__ inline TileRank find_tile(int height, int width, int rows) {
     }
 }
 
-// Of row `row` of a tile.
+// The place (convolve.cuh) of row `row` of a tile.
 __device__ inline int place_of(const TileRank& tile, int height, int width, int rows, int row) {
     const int rank = tile.n * rows + row, columns = parity_count(width, tile.x), y = 2 * (rank / columns) + tile.y;
     return y < height ? y << 16 | (2 * (rank % columns) + tile.x) : kNowhere;
 }
 
+// Shared memory of a block: the places, the regions and the vector.
 inline size_t shared_bytes(int rows, int vector_channels, int pitch) {
     return rows * (sizeof(int) + pitch * sizeof(int16_t)) + vector_channels * sizeof(int16_t);
 }
 
 // ------------------------------------------------------------------------------------------------------------- results
 
+// Stores the result of a heads layer: channels 0 .. group_size - 1 are means, the next group_size are index heads, and
+// the others are padding.
 __device__ inline void store_head(const Heads& heads, int phase, int height, int width, int place, int channel,
                                   int16_t value) {
     const int index = channel - heads.group_size;
@@ -110,11 +120,12 @@ __device__ inline void store_head(const Heads& heads, int phase, int height, int
 }
 
 template <int kTiles>
-// __grid_constant__: or the compiler would copy what is indexed to memory of each thread.
+// Without __grid_constant__ the compiler would copy `program` to local memory of each thread, because its arrays are
+// indexed by variables.
 __global__ void __launch_bounds__(kThreads) tile_kernel(const __grid_constant__ TileProgram program) {
     constexpr int kRows = kTiles * kMmaRows;
     const TileRank tile = find_tile(program.height, program.width, kRows);
-    const int phase = phase_of(tile.y, tile.x, program.steps);  // not used if there are no steps
+    const int phase = phase_of(tile.y, tile.x, program.steps);  // not used if program.steps is 0
     const int variant = program.steps ? phase : blockIdx.y;
     Fetched fetched;
     fetch_first(fetched, program.image, variant_of(program.layers[0].conv, variant));

@@ -1,4 +1,5 @@
-// Tensors of a model file (FORMAT §7), checked and laid out for the kernels of nets_kernels.h.
+// Reads the tensors of a model file (FORMAT §7), checks them, and packs them in the order in which the kernels of
+// nets_kernels.h load them.
 #pragma once
 
 #include <map>
@@ -9,10 +10,10 @@
 
 namespace aec {
 
-constexpr int64_t kMaxChannels = 1 << 14;  // so that no size below overflows
-constexpr int kMaxMagnitude = 32768;        // of int16
+constexpr int64_t kMaxChannels = 1 << 14;  // so small that no size that is computed from it overflows
+constexpr int kMaxMagnitude = 32768;        // the largest magnitude of an int16
 
-// One tensor of a model file; the data need live only as long as what is made of them is being made.
+// One tensor of a model file. It does not own its data. Packing copies them, so they may be freed afterwards.
 struct Tensor {
     enum Type { kInt16, kInt32, kUint8 };
     Type type;
@@ -21,6 +22,7 @@ struct Tensor {
 };
 using Tensors = std::map<std::string, Tensor>;
 
+// The weights of a Pointwise convolution (nets_kernels.h).
 class PackedPointwise {
 public:
     Pointwise view() const {
@@ -31,6 +33,7 @@ public:
     std::vector<int32_t> start, shift;
 };
 
+// The weights of a Depthwise convolution (nets_kernels.h).
 class PackedDepthwise {
 public:
     Depthwise view() const { return {static_cast<int>(shift.size()), weight.data(), start.data(), shift.data()}; }
@@ -38,15 +41,17 @@ public:
     std::vector<int32_t> start, shift;
 };
 
-// A row of int16 for each quality, kept wide: it is added to 32-bit sums.
+// A vector of numbers in the range of int16 for each quality. They are kept as int32, because kernels add them to int32
+// accumulators.
 class QualityTable {
 public:
-    const int32_t* row(int quality) const { return values.data() + (quality - 1) * channels; }
-    int channels = 0;
-    std::vector<int32_t> values;
+    const int32_t* row(int quality) const { return values.data() + (quality - 1) * channels; }  // quality: 1 to 100
+    int channels = 0;             // padded to a multiple of kBlock, with zeros
+    std::vector<int32_t> values;  // [kQualities][channels]
 };
 
-// Finds tensors by name. Throws invalid_argument, naming the one that is missing, of another type or of another shape.
+// Finds tensors by name. Throws invalid_argument, which names the tensor, if one is missing or has another type or
+// shape than was asked for.
 class Reader {
 public:
     explicit Reader(const Tensors& tensors) : tensors_(tensors) {}
@@ -65,33 +70,39 @@ private:
     const Tensors& tensors_;
 };
 
+// Throws invalid_argument with the message "name what".
 [[noreturn]] void fail(const std::string& name, const std::string& what);
 
-// A convolution as the file has it: weight [outputs][terms], terms being inputs or taps.
+// A convolution as the file stores it. terms: the products in each sum, which are the input channels of a 1x1
+// convolution and the 9 taps of a depthwise one.
 struct FileConv {
     int outputs, terms;
-    const int16_t* weight;
-    const int32_t* bias;
-    const uint8_t* shift;
+    const int16_t* weight;  // [outputs][terms]
+    const int32_t* bias;    // [outputs]
+    const uint8_t* shift;   // [outputs]
 };
 
-// Checked: no accumulator can overflow, if no input's magnitude is above `largest`. Throws invalid_argument.
+// Reads a convolution of side x side. Throws invalid_argument if a tensor is missing or has another type or shape, if a
+// shift is above kMaxShift, or if an accumulator could overflow for inputs of magnitude up to `largest`: sum |w| *
+// largest + |bias| + half_of(shift) must stay below kAccumulatorLimit for each output.
 FileConv read_conv(const Reader& reader, const std::string& name, int outputs, int inputs, int side,
                    int largest = kMaxMagnitude);
 
-// A packed output: a channel of a convolution in the file.
+// An output channel of a convolution in the file.
 struct Output {
     const FileConv* conv;
     int channel;
 };
 
-std::vector<int> numbers(int n);  // 0 .. n - 1
+std::vector<int> numbers(int n);  // 0, 1, .. n - 1
 std::vector<Output> outputs_of(const FileConv& conv, const std::vector<int>& channels);
-// inputs: the file's column for each packed one.
+// Packs these output channels, in this order. inputs: for each input of the packed convolution, its input channel in
+// the file.
 PackedPointwise pack(const std::vector<Output>& outputs, const std::vector<int>& inputs);
 PackedPointwise pack(const FileConv& conv);
 PackedDepthwise pack_depthwise(const FileConv& conv);
-// columns: the file's column for each packed one, negative for one that is 0 throughout.
+// values: [kQualities][file_columns]. columns: for each channel of the packed table, its column in the file; a channel
+// with a negative column is 0 for all qualities.
 QualityTable pack_table(const int16_t* values, int file_columns, const std::vector<int>& columns);
 
 }  // namespace aec

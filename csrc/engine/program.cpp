@@ -5,6 +5,7 @@
 namespace aec {
 namespace {
 
+// Builds a program stage by stage. The names of its functions are those of FORMAT §8.
 class Writer {
 public:
     int plane(int channels, int resolution, int largest = kMaxMagnitude) {
@@ -29,7 +30,7 @@ public:
         return stage;
     }
 
-    // What is gathered is [4 corners][channels].
+    // The executor gathers the four positions that become one as [4 corners][channels].
     Stage& down2(const std::string& conv, int in, int out) {
         Stage& stage = add(Op::kPointwise, conv, in, out);
         stage.map = Map::kUnshuffle2;
@@ -45,10 +46,11 @@ public:
         stage.vector_channels = program_.planes[stage.out].channels;
     }
 
-    // FORMAT §8's Block on each of these names, one after the other, on plane x.
+    // Appends a Block (FORMAT §8) for each of these names; all read and replace plane x.
     void blocks(const std::vector<std::string>& names, int x) {
         const auto [channels, resolution, largest] = program_.planes[x];
-        // In turn: neighbours read one Block's while the next one's is being written.
+        // The depthwise stage of a Block reads neighbouring positions of `near`. In the same round of the executor,
+        // other threads already write the next Block's `near`. So consecutive Blocks must use different planes.
         const int near[2] = {plane(channels, resolution), plane(channels, resolution)};
         const int space = plane(channels, resolution), wide = plane(2 * channels, resolution);
         for (size_t i = 0; i < names.size(); ++i) {
@@ -76,7 +78,8 @@ private:
     Program program_;
 };
 
-// The file's channel, as PixelUnshuffle(8) numbers them, of each number in [8 rows][8 columns][3 channels].
+// For each number of a square of pixels [8 rows][8 columns][3 channels]: its channel in the file, which has the order
+// of torch's PixelUnshuffle(8), [3 channels][8 rows][8 columns].
 std::vector<int> channels_of_pixels() {
     std::vector<int> channels;
     for (int at = 0; at < 8 * 8; ++at)
@@ -93,7 +96,7 @@ void check_channels(std::initializer_list<int> all) {
 
 const TransformConfig& checked(const TransformConfig& c) {
     check_channels({c.latents, c.wide8, c.wide16});
-    // As those of all models. Kernels read two at a time, and those of the last position have nothing behind them.
+    // Kernels read latents in pairs, and after the last position's latents there may be no memory that they could read.
     if (c.latents % 2 != 0) throw std::invalid_argument("latents must be even");
     for (const int blocks : {c.blocks8, c.blocks16})
         if (blocks < 0 || blocks > 64) throw std::invalid_argument("blocks must be 0 to 64");
@@ -169,7 +172,7 @@ Program step_program(const NetsConfig& c, int k) {
     Stage& from_hyper = write.add(Op::kPointwise, name + ".from_hyper", prior, x);
     from_hyper.leaky = k == 0;
     write.give_vector(from_hyper, name + ".quality");
-    // By phase, the file's channels of the latents of step j.
+    // Appends the channels in the file of the latents that step j codes at positions of a phase, each plus `first`.
     const auto channels = [&](int j, int phase, std::vector<int>& to, int first) {
         for (int i = 0; i < n; ++i) to.push_back(first + i * c.steps + (j ^ phase));
     };

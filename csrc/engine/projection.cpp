@@ -11,9 +11,10 @@ namespace aec {
 namespace {
 
 constexpr int kChannels = 3, kAll = kLatentStride * kLatentStride * kChannels;
-constexpr int kLatents = 16;  // that are worked on at once
+constexpr int kLatents = 16;  // positions of latents that a thread computes at a time
 
-// The file's output, as PixelUnshuffle(16) numbers them, of each number in [16 rows][16 columns][3 channels].
+// For number `at` of a square of pixels [16 rows][16 columns][3]: its output channel in the file, which has the order
+// of torch's PixelUnshuffle(16), [3][16 rows][16 columns].
 int output_of(int at) { return at % kChannels * kLatentStride * kLatentStride + at / kChannels; }
 
 }  // namespace
@@ -24,7 +25,9 @@ Projection::Projection(int latents, const Tensors& tensors) : latents_(latents) 
     const int16_t* weight = reader.at<int16_t>("shortcut.weight", {kAll, latents, 1, 1});
     const uint8_t* shift = reader.at<uint8_t>("shortcut.shift", {kAll});
     if (shift[0] > kMaxShift) fail("shortcut", "has a shift above " + std::to_string(kMaxShift));
-    // A latent's 2^-12 adds so much of 1/32 level for each 1 of a weight.
+    // How much a pixel changes, in units of 1/32 level, when a latent changes by 2^-12 and the weight is 1. The
+    // synthesis multiplies w * latent, and shifts it right by 8 and by `shift` to get units of 2^-kPixelBits of a
+    // level.
     const double unit = std::ldexp(double{kPixelUnit}, -8 - kPixelBits - shift[0]);
     std::vector<int16_t> packed(static_cast<size_t>(latents) * kAll);
     std::vector<uint8_t> shifts(latents);
@@ -36,9 +39,10 @@ Projection::Projection(int latents, const Tensors& tensors) : latents_(latents) 
             sum += std::abs(w);
             largest = std::max(largest, std::abs(w));
         }
-        if (energy == 0) continue;  // it says nothing of pixels, and never changes
+        if (energy == 0) continue;  // no pixel depends on this latent: its change is always 0
         const double scale = 1 / (unit * energy);
-        // The largest shift with which weights, each rounded by up to a half, and sums of products fit.
+        // The largest shift, for the best precision, with which the weights fit int16 and accumulators cannot overflow.
+        // Both bounds allow for the rounding of each weight by up to 1/2.
         int s = kMaxShift;
         const auto fits = [&] {
             const double factor = std::ldexp(scale, s);
@@ -46,7 +50,7 @@ Projection::Projection(int latents, const Tensors& tensors) : latents_(latents) 
                    (sum * factor + kAll) * kLargestError + half_of(s) < double{kAccumulatorLimit};
         };
         while (s > 0 && !fits()) --s;
-        if (!fits()) continue;  // so weak that no error can tell what it should be
+        if (!fits()) continue;  // the latent changes pixels so little that its weights do not fit: its change is 0
         shifts[m] = static_cast<uint8_t>(s);
         for (int at = 0; at < kAll; ++at) {
             const double w = weight[static_cast<ptrdiff_t>(output_of(at)) * latents + m];

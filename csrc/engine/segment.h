@@ -1,13 +1,16 @@
-// Where a context step's latents lie in its segment (FORMAT §8), in closed form: each by itself, for threads.
+// Where the symbols of a context step lie in its segment (FORMAT §8). The order is channel, row, column, but only every
+// second or fourth position of a channel belongs to a step. These are closed formulas, so that each thread of a GPU can
+// compute the place of its symbol without counting.
 #pragma once
 
 #include "engine/nets.h"
 
 namespace aec {
 
-// Of n rows or columns, those of one parity.
+// How many of n rows (or columns) are even (parity 0) or odd (parity 1).
 AEC_HD int parity_count(int n, int parity) { return (n - parity + 1) / 2; }
 
+// The number of positions that have this phase.
 AEC_HD int phase_size(int steps, int phase, int height, int width) {
     if (steps == 2)
         return parity_count(height, 0) * parity_count(width, phase) +
@@ -15,7 +18,9 @@ AEC_HD int phase_size(int steps, int phase, int height, int width) {
     return parity_count(height, phase & 1) * parity_count(width, (phase >> 1 ^ phase) & 1);
 }
 
-// The positions of a phase, counted row by row. With two steps every pair of rows has `width` of them.
+// The number of (y, x) among the positions of its phase, counted from 0, row by row. With two steps the positions of a
+// phase form a checkerboard, of which each pair of rows has `width`. With four steps a phase has one position in each
+// 2x2 square.
 AEC_HD int rank_of(int steps, int phase, int width, int y, int x) {
     if (steps == 2) return y / 2 * width + (y & 1 ? parity_count(width, phase) : 0) + x / 2;
     return y / 2 * parity_count(width, x & 1) + x / 2;
@@ -24,6 +29,7 @@ AEC_HD int rank_of(int steps, int phase, int width, int y, int x) {
 struct Position {
     int y, x;
 };
+// The inverse of rank_of.
 AEC_HD Position position_of(int steps, int phase, int width, int rank) {
     if (steps == 2) {
         const int row = rank / width, rest = rank % width, first = parity_count(width, phase);
@@ -34,7 +40,8 @@ AEC_HD Position position_of(int steps, int phase, int width, int rank) {
     return {2 * (rank / columns) + i, 2 * (rank % columns) + j};
 }
 
-// Where the symbols of a channel begin in the segment of step k: each `steps` channels have height * width of them.
+// Where the symbols of a channel begin in the segment of step k. Each group of `steps` consecutive channels has
+// height * width symbols, because each of them has another phase in this step.
 AEC_HD int64_t channel_start(int steps, int k, int channel, int height, int width) {
     int64_t start = static_cast<int64_t>(channel / steps) * height * width;
     for (int group = 0; group < channel % steps; ++group)

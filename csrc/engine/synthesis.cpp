@@ -8,12 +8,14 @@
 namespace aec {
 namespace {
 
-constexpr int kChannels = 3, kEighth = kLatentStride / 2;    // pixels of the branch for each of its positions, each way
-constexpr int kBranch = kEighth * kEighth * kChannels;       // its numbers
-constexpr int kAll = kLatentStride * kLatentStride * kChannels;
+constexpr int kChannels = 3, kEighth = kLatentStride / 2;        // the branch's output has 8x8 pixels at each position
+constexpr int kBranch = kEighth * kEighth * kChannels;           // numbers in a position of the branch's output
+constexpr int kAll = kLatentStride * kLatentStride * kChannels;  // numbers in the 16x16 pixels of a latent
 
-// Its own check: products are with halves of latents, and the shift is one for all outputs. A weight that is a mean is at
-// most a half larger than what it is the mean of.
+// Reads the shortcut. Its check for overflow differs from read_conv's, because its products are with the high bytes of
+// latents (magnitude up to 128) and with their low bytes (up to 255) in two sums (shortcut_of), and because all outputs
+// must have the same shift. Its weights are also replaced by means over squares of pixels. Rounding makes the magnitude
+// of a mean at most 1/2 larger than the mean magnitude, so latents / 2 is added to the sum of magnitudes.
 FileConv read_shortcut(const Reader& reader, int latents) {
     const std::string name = "shortcut";
     const FileConv conv = {kAll, latents, reader.at<int16_t>(name + ".weight", {kAll, latents, 1, 1}),
@@ -104,7 +106,7 @@ void Synthesis::run(const Picture& picture, const Latents& latents, const Rect& 
         execution = std::make_unique<Execution>(program_, picture.rows, picture.columns, at_eighth);
         if (!latents.rect.holds(execution->reads()))
             throw std::invalid_argument("the latents that are given are not all that are read");
-        // Only read, but a View is of what is written too.
+        // The cast is safe: a program never writes to its inputs, but View is used for outputs too.
         const View input = {latents.rect, const_cast<int16_t*>(latents.data), latents.row_stride, config_.latents};
         execution->run({input}, picture.quality, kernels, threads);
     }
@@ -124,7 +126,8 @@ void Synthesis::run(const Picture& picture, const Latents& latents, const Rect& 
 template void Synthesis::run(const Picture&, const Latents&, const Rect&, uint8_t*, ptrdiff_t, int) const;
 template void Synthesis::run(const Picture&, const Latents&, const Rect&, uint16_t*, ptrdiff_t, int) const;
 
-// -> scratch.branch, [rows][columns][3 channels] of the latent's samples
+// Sets scratch.branch to the branch's part of the samples of the latent at (y, x): [rows][columns][3]. branch: the
+// output of the branch's program.
 void Synthesis::branch_of_latent(const Picture& picture, const View& branch, int y, int x, const Kernels& kernels,
                                  Scratch& scratch) const {
     const int log2 = picture.shrink_log2, shrink = 1 << log2, part = kEighth >> log2, side = 2 * part;

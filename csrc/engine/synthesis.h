@@ -1,4 +1,5 @@
-// Latents -> pixels (FORMAT §8): the branch, which is a program, the shortcut beside it, and their sum's samples.
+// The synthesis, which turns latents into pixels (FORMAT §8). A pixel is the sum of a linear transform of the latents
+// at its position (the shortcut) and the output of a deeper network (the branch, a Program), rounded to a sample.
 #pragma once
 
 #include "engine/executor.h"
@@ -7,41 +8,46 @@ namespace aec {
 
 class Synthesis {
 public:
-    // tensors: those of FORMAT §7 named `synthesis.*`, without that prefix. Throws invalid_argument, naming the tensor that
-    // is missing, of another type or shape, or out of range; so is one whose accumulator could overflow.
+    // tensors: the tensors of FORMAT §7 whose names begin with `synthesis.`, without that prefix. Throws
+    // invalid_argument, which names the tensor, if one is missing, has another type or shape, has a value out of range,
+    // or if an accumulator could overflow.
     Synthesis(const TransformConfig& config, const Tensors& tensors);
 
     int latents() const { return config_.latents; }
 
     struct Picture {
-        int rows, columns;  // of all its latents
-        int quality;
-        int shrink_log2;    // samples are means over squares of 2^0, .. 2^3 pixels
-        bool branch;        // or the shortcut alone
-        bool gray;          // one channel, or three
+        int rows, columns;  // of the latents of the whole picture
+        int quality;        // 1 to kQualities
+        int shrink_log2;    // 0 to 3: each sample is the mean of a square of 2^shrink_log2 pixels a side
+        bool branch;        // false: leave out the branch, so that pixels are those of the shortcut
+        bool gray;          // one channel instead of three
     };
 
-    // Latents of a part of the picture: [rows][columns][channels].
+    // The latents of a rectangle of the picture: [rows][columns][latents()], with 12 fractional bits.
     struct Latents {
-        Rect rect;
+        Rect rect;             // in positions of latents
         const int16_t* data;
-        ptrdiff_t row_stride;
+        ptrdiff_t row_stride;  // elements between two rows
     };
 
-    // out: uint8 or uint16 [area's rows][area's columns][channels], rows row_stride numbers apart. Throws invalid_argument
-    // where the area is not within the picture, or the latents are not all that are read.
+    // Computes the samples of a rectangle. area: in samples, that is, in pixels of the shrunk picture. out: uint8 or
+    // uint16 [area's rows][area's columns][1 or 3], with rows row_stride elements apart. Throws invalid_argument if the
+    // area is not within the picture, or if `latents` does not contain those of the area and what the branch reads
+    // around it.
     template <class Sample>
     void run(const Picture& picture, const Latents& latents, const Rect& area, Sample* out, ptrdiff_t row_stride,
              int threads) const;
 
 private:
-    // The shortcut of samples that are means: outputs in the order [rows][columns][3 channels] of a latent's samples.
+    // The shortcut for one size of the picture. Since it is linear, a mean of its pixels is a convolution with means of
+    // its weights. The outputs are the samples of a latent, in the order [rows][columns][3].
     struct Shortcut {
         PackedPointwise conv;
-        std::vector<int32_t> bias;  // with half_of(shift)
+        std::vector<int32_t> bias;  // includes half_of(shift)
     };
-    // What a thread hands from one part of `run_latents` to the next, of up to kLatents latents.
+    // Intermediate results of a thread for up to kLatents positions of latents.
     struct Scratch;
+    // kLatents: positions of latents that a thread computes at a time.
     static constexpr int kLatents = 16, kMaxShrinkLog2 = 3;
 
     Rect latents_of(const Picture& picture, const Rect& area) const;
@@ -53,9 +59,9 @@ private:
 
     TransformConfig config_;
     PackedProgram program_;
-    Shortcut shortcuts_[kMaxShrinkLog2 + 1];
+    Shortcut shortcuts_[kMaxShrinkLog2 + 1];  // by shrink_log2
     int shortcut_shift_, gain_shift_;
-    std::vector<int16_t> gain_;  // [kQualities][8][8][3]
+    std::vector<int16_t> gain_;  // [kQualities][8 rows][8 columns][3]: for each channel of the branch's output
 };
 
 }  // namespace aec

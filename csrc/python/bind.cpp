@@ -1,4 +1,4 @@
-// codec._C: the module and the coder.
+// The Python module codec._C, and its binding of the entropy coder for the CPU. codec/_C.pyi describes its functions.
 #include "python/bind.h"
 #include "base/isa.h"
 #include "rans/coder_cpu.h"

@@ -1,6 +1,9 @@
-// What the bind*.cpp share. They alone know Python: they check arguments, let go of the GIL and turn faults into
-// exceptions. bind_nets_cuda.cpp keeps the GIL: before a launch run_kernel sets how much shared memory the kernel may
-// have, by the model's size, and another thread could lower that between the two.
+// Helpers for the bind_*.cpp files, which are the only part of csrc that knows Python. A binding checks its arguments,
+// releases the GIL while it computes, and turns a Fault into an exception.
+//
+// The bindings of bind_nets_cuda.cpp keep the GIL. run_kernel first sets a kernel's limit of shared memory, which
+// depends on the model, and then launches it; without the GIL another thread with another model could lower the limit
+// in between.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -54,7 +57,7 @@ inline void raise(const Fault& fault) {
     throw py::value_error(message);
 }
 
-// Any contiguous bytes-like object, for as long as this lives.
+// A view of any contiguous bytes-like Python object. It holds the object's buffer until it is destroyed.
 class Bytes {
 public:
     explicit Bytes(const py::object& object) {
@@ -70,7 +73,7 @@ private:
     Py_buffer view_;
 };
 
-// Addresses in device memory travel as integers: tensor.data_ptr().
+// Python passes addresses in device memory as integers, which it gets from tensor.data_ptr().
 template <class T>
 T* pointer(uintptr_t address) {
     return reinterpret_cast<T*>(address);
@@ -79,7 +82,7 @@ T* pointer(uintptr_t address) {
 void bind_nets(py::module_& m);
 void bind_analysis(py::module_& m);
 void bind_synthesis(py::module_& m);
-void bind_cuda(py::module_& m);  // only with AEC_WITH_CUDA, as the next
-void bind_nets_cuda(py::module_& m);
+void bind_cuda(py::module_& m);       // only defined with AEC_WITH_CUDA
+void bind_nets_cuda(py::module_& m);  // only defined with AEC_WITH_CUDA
 
 }  // namespace aec

@@ -11,7 +11,7 @@
 namespace aec {
 namespace {
 
-constexpr int kMaxLatents = 1 << 12;  // of a picture, each way
+constexpr int kMaxLatents = 1 << 12;  // rows or columns of latents in a picture: 65536 pixels a side
 
 std::shared_ptr<Analysis> analysis_from(const std::map<std::string, py::array>& arrays, int latents, int wide8,
                                         int blocks8, int wide16, int blocks16) {
@@ -27,7 +27,7 @@ std::shared_ptr<HyperAnalysis> hyper_analysis_from(const std::map<std::string, p
     return std::make_shared<HyperAnalysis>(latents, context, hyper, tensors);
 }
 
-// Throws value_error unless it is a contiguous array of this shape.
+// Throws value_error unless the array is contiguous and has this shape.
 void check_shape(const Array<int16_t>& array, const char* name, const std::vector<py::ssize_t>& shape) {
     if (array.ndim() != static_cast<py::ssize_t>(shape.size()) || !std::equal(shape.begin(), shape.end(), array.shape()))
         throw py::value_error(std::string(name) + " is of another shape");
@@ -35,7 +35,8 @@ void check_shape(const Array<int16_t>& array, const char* name, const std::vecto
     check_aligned(array, name);
 }
 
-// Throws value_error unless all are within what is proved not to overflow.
+// Throws value_error unless all values lie in -largest..largest. read_conv has proved only for these that no
+// accumulator overflows.
 void check_magnitudes(const Array<int16_t>& array, const char* name, int largest) {
     for (const int16_t* p = array.data(); p != array.data() + array.size(); ++p)
         if (*p > largest || *p < -largest)

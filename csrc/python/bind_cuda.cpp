@@ -1,5 +1,6 @@
-// The GPU's coder: plans that the host makes and Python copies to the device. Pointers travel as integers
-// (tensor.data_ptr()); codec/coding/rans_cuda.py is their one user and checks what they point to.
+// The entropy coder on the GPU. The host makes a plan for a batch of tiles as bytes, and Python copies these to the
+// device. Device pointers are passed as integers, from tensor.data_ptr(). Only codec/coding/rans_cuda.py uses this
+// binding, and it checks the types, sizes and devices of the tensors that the pointers belong to.
 #ifdef AEC_WITH_CUDA
 #include <algorithm>
 #include <cstring>
@@ -36,7 +37,8 @@ void check_argument(ArgumentFault fault, int symbol) {
 
 // ------------------------------------------------------------------------------------------------------------- decode
 
-// Device memory of a batch: one ArgumentFault, 8 bytes of nothing, the streams.
+// A batch of payloads to decode. Its state in device memory is one ArgumentFault, 8 unused bytes for alignment, and a
+// DecodeStream for each stream.
 class DecodePlan {
 public:
     static constexpr size_t kStreams = 16;
@@ -87,8 +89,9 @@ public:
                     pointer<int16_t>(symbols), pointer<uint8_t>(scratch), {device, stream});
     }
 
-    // state: what the device memory holds after the last segment. What the CPU would have raised, of the first tile
-    // that is at fault: the earliest segment's first stream, or what is left at the end.
+    // Raises the exception that the CPU's decoder would have raised for the first tile with a fault: the fault of the
+    // earliest segment, and within it of the first stream; else what check_finished finds. state: a copy of the device
+    // memory after the last segment.
     void check(const py::object& state) const {
         const Bytes bytes(state);
         if (bytes.size() != data_.size()) throw py::value_error("this is not the plan's state");
@@ -127,11 +130,13 @@ private:
 
 // ------------------------------------------------------------------------------------------------------------- encode
 
-// Device memory of a batch: the tiles, each stream's tile, the segments' starts. And of its result: one ArgumentFault,
-// the payloads' ends, the streams' faults.
+// A batch of tiles to encode. The plan in device memory is an EncodeTile for each tile, the tile number of each stream
+// (uint32), and the first symbol of each segment (uint32). The result in device memory is one ArgumentFault, the ends
+// of the payloads (uint64 [tiles + 1]), and a StreamFault for each stream.
 class EncodePlan {
 public:
-    // segments: lengths, the same number for each tile.
+    // segments: for each tile the lengths of its segments, in symbols; all tiles have the same number of segments.
+    // lanes_log2: for each tile, 0 to 12.
     EncodePlan(const std::vector<std::vector<uint64_t>>& segments, const std::vector<int>& lanes_log2) {
         if (segments.empty() || segments.size() != lanes_log2.size())
             throw py::value_error("segments and lanes_log2 must be given for each of one or more tiles");
@@ -186,7 +191,7 @@ public:
                     {device, stream});
     }
 
-    // Position of the first wrong argument, or -1.
+    // The position in the batch's arrays of the first symbol or index that is not allowed, or -1 if there is none.
     int64_t wrong_argument(const py::object& result) const {
         const ArgumentFault fault = at<ArgumentFault>(Bytes(result), 0);
         return fault == ~ArgumentFault{0} ? -1 : static_cast<int64_t>(fault << 8 >> 16);

@@ -1,4 +1,5 @@
-// The GPU's entropy nets. codec/coding/segment_walk_cuda.py is their one user and checks what the addresses point to.
+// The entropy networks on the GPU. Only codec/coding/segment_walk_cuda.py uses this binding, and it checks the types,
+// sizes and devices of the tensors whose addresses it passes.
 #ifdef AEC_WITH_CUDA
 #include "engine/nets_cuda.h"
 #include "python/bind.h"
@@ -8,7 +9,7 @@ namespace {
 
 CudaWalk walk_of(const NetImage& image, int quality, int height, int width, int64_t large, uintptr_t image_on_device,
                  uintptr_t workspace, uintptr_t latents) {
-    constexpr int kMaxSide = 1 << 12;  // as the CPU's
+    constexpr int kMaxSide = 1 << 12;  // the same as Walk::kMaxSide on the CPU
     if (quality < 1 || quality > kQualities || height < 1 || width < 1 || height > kMaxSide || width > kMaxSide)
         throw py::value_error("quality, height or width is out of range");
     if (!fits(image.layout)) throw py::value_error("the entropy nets are too wide for shared memory");

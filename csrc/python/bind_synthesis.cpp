@@ -13,9 +13,10 @@ std::shared_ptr<Synthesis> synthesis_from(const std::map<std::string, py::array>
     return std::make_shared<Synthesis>(TransformConfig{latents, wide8, blocks8, wide16, blocks16}, tensors);
 }
 
-constexpr int kMaxLatents = 1 << 12, kMaxSamples = kMaxLatents * kLatentStride;  // of a picture, each way
+constexpr int kMaxLatents = 1 << 12, kMaxSamples = kMaxLatents * kLatentStride;  // rows or columns of a picture
 
-// [rows][columns][channels], all but the rows contiguous.
+// The distance between the rows of an array [rows][columns][channels], in elements. Throws value_error unless the array
+// has this shape and each row is contiguous.
 template <class T>
 ptrdiff_t row_stride_of(const Array<T>& array, const char* name, py::ssize_t channels) {
     constexpr py::ssize_t kSize = sizeof(T);

@@ -1,4 +1,5 @@
-// Arrays of a model file -> Tensors of engine/pack.h, which point into them.
+// Converts the numpy arrays of a model file to Tensors (engine/pack.h). These point into the arrays, which must outlive
+// them.
 #pragma once
 
 #include <map>

@@ -4,7 +4,7 @@
 namespace aec {
 namespace {
 
-// 16 lanes; needs VBMI for `lookup`, BW and VL for the words.
+// Vectors of 16 lanes. `lookup` needs AVX-512 VBMI; give_words needs BW and VL.
 struct Avx512 {
     static constexpr int kLanes = 16;
     using Vec = __m512i;

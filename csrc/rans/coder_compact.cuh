@@ -1,9 +1,11 @@
-// Kernels that leave out the symbols whose index is 0, and put them back (FORMAT §6): one launch for all segments of a
-// batch, because what stays keeps its order, so that a segment's part of the result is found by counting.
+// Kernels that gather the symbols whose index is not 0, and scatter them back (FORMAT §6). One launch handles all
+// segments of a batch: the symbols that are kept stay in their order, so the start of each segment among them is found
+// by counting.
 //
-// A block takes kChunk symbols, a thread kItems neighbours. The first kernel counts what each block will keep; the
-// others add up the counts of the blocks before theirs, instead of waiting for a scan. A tile has some cached kilobytes
-// of them; at 64 M symbols a block reads 32 KB on average, from the second-level cache, and all of them 0.5 GB.
+// A block handles kChunk symbols, and each of its threads kItems neighbouring ones. count_kernel counts the symbols
+// that each block keeps. In the other kernels each block then adds up the counts of all blocks before it, which saves a
+// kernel that computes prefix sums. The counts of a tile take a few kilobytes and stay in the cache. For a batch of 64
+// M symbols a block reads 32 KB of counts on average, from the second-level cache, and all blocks together 0.5 GB.
 #pragma once
 
 #include <cstring>
@@ -16,7 +18,7 @@ namespace aec {
 constexpr int kCompactThreads = 256, kItems = 16, kChunk = kCompactThreads * kItems;
 constexpr int kCompactWarps = kCompactThreads / kWarpSize;
 
-// Items [first, first + 16) of [0, n), zeros beyond.
+// Loads the elements first .. first + 15 of an array of n; those beyond its end become 0.
 template <class T>
 __device__ void load_items(const T* from, uint32_t first, uint32_t n, T (&items)[kItems]) {
     if (first + kItems <= n && reinterpret_cast<uintptr_t>(from + first) % sizeof(uint4) == 0) {
@@ -49,10 +51,10 @@ __device__ inline uint32_t coded_mask(const uint8_t (&indexes)[kItems]) {
     return mask;
 }
 
-// Sum over the threads of the block, for all of them.
+// The sum of `value` over all threads of the block; every thread gets it. shared_warps: [kCompactWarps], shared memory.
 __device__ inline uint32_t block_sum(uint32_t value, uint32_t* shared_warps) {
     value = __reduce_add_sync(kWarp, value);
-    __syncthreads();  // of what was there before
+    __syncthreads();  // all threads have read what an earlier call left in shared_warps
     if (lane_index() == 0) shared_warps[warp_index()] = value;
     __syncthreads();
     uint32_t sum = 0;
@@ -60,7 +62,7 @@ __device__ inline uint32_t block_sum(uint32_t value, uint32_t* shared_warps) {
     return sum;
 }
 
-// Coded symbols before this thread's in its block, and in the whole block.
+// How many symbols are kept by the threads of the block before this one, and by all threads of the block.
 struct Rank {
     uint32_t before, total;
 };
@@ -92,7 +94,8 @@ __device__ inline bool is_wrong(uint32_t index, int symbol) {
     return index >= kIndexCount || symbol > kMaxSymbol || symbol < -kMaxSymbol || (index == 0 && symbol != 0);
 }
 
-// counts: [blocks]. symbols: null for a decoder.
+// Counts the symbols that each block keeps, and records the first symbol or index that is not allowed. counts:
+// [blocks]. symbols: null for a decoder.
 __global__ void __launch_bounds__(kCompactThreads)
     count_kernel(const uint8_t* indexes, const int16_t* symbols, uint32_t n, uint32_t segment, uint32_t* counts,
                  ArgumentFault* fault) {
@@ -108,8 +111,9 @@ __global__ void __launch_bounds__(kCompactThreads)
     if (threadIdx.x == 0) counts[blockIdx.x] = count;
 }
 
-// What a block keeps goes through shared memory, so that its stores lie side by side. kept_firsts: [n_parts + 1], for
-// firsts, or for {0, n} if that is null.
+// Gathers the symbols and indexes that are kept. A block first collects them in shared memory, so that its stores to
+// global memory are coalesced. firsts: [n_parts + 1], the positions at which the parts of the input start, then n; null
+// stands for one part. kept_firsts: [n_parts + 1], the same positions among the symbols that are kept.
 __global__ void __launch_bounds__(kCompactThreads)
     gather_kernel(const uint8_t* indexes, const int16_t* symbols, uint32_t n, const uint32_t* counts,
                   const uint32_t* firsts, uint32_t n_parts, uint8_t* kept_indexes, int16_t* kept_symbols,
@@ -130,7 +134,7 @@ __global__ void __launch_bounds__(kCompactThreads)
     uint32_t place = rank.before;
     for (int i = 0; i < kItems; ++i)
         if (mask >> i & 1) {
-            shared_indexes[place] = index[i] % kIndexCount;  // whatever the fault is, tables are not left
+            shared_indexes[place] = index[i] % kIndexCount;  // a wrong index must not read outside of the tables
             if (symbols) shared_symbols[place] = symbol[i];
             ++place;
         }
@@ -140,7 +144,8 @@ __global__ void __launch_bounds__(kCompactThreads)
         if (symbols) kept_symbols[base + i] = shared_symbols[i];
     }
 
-    // Parts that start in this chunk; the last block also has those that start, and all that end, at n.
+    // Each block writes kept_firsts for the parts that start in its chunk. The last block also writes it for empty
+    // parts that start at n, and for the end.
     const bool is_last = blockIdx.x + 1 == gridDim.x;
     const auto first_of = [&](uint32_t part) { return firsts ? firsts[part] : part * n; };
     uint32_t low = 0, high = n_parts + 1;
@@ -157,7 +162,7 @@ __global__ void __launch_bounds__(kCompactThreads)
     }
 }
 
-// The inverse: symbols in their places, 0 where the index is 0.
+// The inverse of gather_kernel: writes each symbol to its position, and 0 where the index is 0.
 __global__ void __launch_bounds__(kCompactThreads)
     scatter_kernel(const uint8_t* indexes, uint32_t n, const uint32_t* counts, const int16_t* kept_symbols,
                    int16_t* symbols) {

@@ -1,5 +1,6 @@
-// The schedule of a tile: symbols that are coded are brought together, streams are shared out to threads, and the
-// instruction set at hand runs each. Bounds are checked once a row: buffers have room for one row more than they hold.
+// Coding a tile: the symbols whose index is not 0 are gathered (Compact), streams are shared out to threads, and each
+// stream is coded by the code for the current instruction set. Bounds are checked only once for each row, so buffers
+// have room for one row more than they hold.
 #include "rans/coder_cpu.h"
 
 #include <algorithm>
@@ -36,7 +37,8 @@ Range streams_of(int part, int n_parts, uint32_t n_streams) {
     return {n_streams * part / n_parts, n_streams * (part + 1) / n_parts};
 }
 
-// Streams of one part, last symbol of the last stream first, below `head`. Returns their first byte.
+// Encodes the streams of a range, beginning with the last symbol of the last stream, and writes downwards from `head`.
+// Sets the byte lengths of these streams. Returns their first byte.
 uint8_t* encode_streams(const Tables& tables, const StreamCoder& coder, const Compact& in, int lanes_log2, Range range,
                         uint8_t* head, uint32_t* lengths) {
     const uint32_t width = stream_width(lanes_log2);
@@ -67,7 +69,8 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
 
     const uint32_t n_streams = stream_count(lanes_log2);
     const int n_parts = std::min<int>(threads_for(in.n, threads), n_streams);
-    // Each part writes backwards to the end of its own region; kReach: vectors write before they know.
+    // Each thread's streams get a region of the buffer, which is filled from its end. kReach is for vector stores,
+    // which write whole vectors and then move the head by the words that count.
     struct Region {
         uint8_t *head, *end;
     };
@@ -90,7 +93,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
                                      lengths.data());
     });
 
-    // Close the gaps towards the end; the header goes before.
+    // Move the regions together towards the end of the buffer, and write the header before them.
     uint8_t* const end = regions.back().end;
     uint8_t* head = regions.back().head;
     for (int part = n_parts - 1; part-- > 0;) {
@@ -177,7 +180,7 @@ Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* sy
         if (status != Status::kOk)
             faults[stream] = {status, stream, status == Status::kPastEnd ? words - end : kMaxEscapeClass + 1};
     };
-    // Neighbours in one part: what two streams write of a row may share a cache line.
+    // A thread gets neighbouring streams, because the symbols that two neighbours write may lie in one cache line.
     const int n_parts = std::min<int>(threads_for(out.n, threads), n_streams);
     parallel_for(n_parts, n_parts, [&](int64_t part) {
         const Range range = streams_of(part, n_parts, n_streams);

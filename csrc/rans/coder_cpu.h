@@ -1,4 +1,4 @@
-// The CPU's schedule of rans.h: loops over segments, streams, rows and lanes.
+// The entropy coder on the CPU: encodes and decodes the payload of one tile.
 #pragma once
 
 #include <memory>
@@ -13,16 +13,18 @@ constexpr int kAutoLanes = -1;
 
 struct Payload {
     std::unique_ptr<uint8_t[]> buffer;
-    const uint8_t* data = nullptr;  // inside the buffer: a payload is written backwards
+    const uint8_t* data = nullptr;  // within the buffer, because a payload is written from its end to its front
     size_t size = 0;
 };
 
-// segments: lengths that sum to the number of symbols. lanes_log2: 0..12 or kAutoLanes. threads: at most; streams are
-// shared out between them, so fewer than 64 lanes, or few symbols (threads_for), never use two.
+// symbols, indexes: [sum of segments], one segment after the other. segments: their lengths. lanes_log2: 0..12 or
+// kAutoLanes. threads: the most threads to use. Each thread codes whole streams, so a payload of fewer than 64 lanes
+// has work for one thread only, and so has one of few symbols (threads_for). Returns the first argument that is wrong,
+// if any.
 Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* indexes,
                  const std::vector<uint64_t>& segments, int lanes_log2, int threads, Payload& payload);
 
-// The lanes of a payload between two segments.
+// The state of a payload's lanes and streams between two segments.
 struct Lanes {
     int lanes_log2 = 0;
     std::vector<State> states;   // [lanes]
@@ -33,7 +35,8 @@ struct Lanes {
 Fault open_payload(const uint8_t* payload, size_t size, Lanes& lanes);
 Fault check_finished(const Lanes& lanes);
 
-// One segment a call, in the order of encoding; not for two threads at once. A fault in the payload is final.
+// Decodes a payload segment by segment, in the order in which they were encoded; finish() then checks that nothing is
+// left. Two threads must not use a decoder at the same time. After a fault in the payload all calls return this fault.
 class Decoder {
 public:
     Decoder(std::shared_ptr<const Tables> tables, const uint8_t* payload, size_t size);
@@ -44,7 +47,7 @@ public:
 
 private:
     std::shared_ptr<const Tables> tables_;
-    std::vector<uint8_t> payload_;  // with a margin that a row may overrun before it is found out
+    std::vector<uint8_t> payload_;  // a copy, longer by what a row may read beyond the end before that is noticed
     Lanes lanes_;
     Fault fault_;
 };

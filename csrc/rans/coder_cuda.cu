@@ -1,4 +1,4 @@
-// Launches. Scratch is carved here, by the same lines that say how much is needed.
+// Launches the kernels of the entropy coder. The same code divides the scratch buffer and computes its size.
 #include "rans/coder_cuda.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace aec {
 namespace {
 
-// Hands out pieces of a buffer, aligned to 16; of no buffer, it counts.
+// Divides a buffer into arrays that are aligned to 16 bytes. With a null buffer it only counts the bytes.
 class Carver {
 public:
     explicit Carver(uint8_t* buffer) : buffer_(buffer) {}
@@ -29,6 +29,8 @@ private:
 
 uint32_t chunk_count(uint64_t n) { return std::max<uint64_t>(1, (n + kChunk - 1) / kChunk); }
 
+// Scratch arrays for the symbols whose index is not 0. `firsts` is the position of each part's first symbol among them,
+// a part being a tile (decoder) or a tile's segment (encoder).
 struct Kept {
     uint8_t* indexes;
     int16_t* symbols;
@@ -48,7 +50,8 @@ void gather(const uint8_t* indexes, const int16_t* symbols, uint32_t n, const ui
                n_parts, kept.indexes, kept.symbols, kept.firsts);
 }
 
-// Warps of a block: few streams are spread over multiprocessors, many share a copy of the tables.
+// Warps in a block, each of which codes a stream. A small batch gets small blocks, so that it spreads over all
+// multiprocessors; a large one gets large blocks, so that many warps share a copy of the tables.
 uint32_t warps_per_block(uint32_t n_streams) {
     return std::min<uint32_t>(kMaxCoderWarps, std::max<uint32_t>(1, n_streams / 128));
 }
@@ -56,7 +59,8 @@ uint32_t block_count(uint32_t n_streams) {
     return (n_streams + warps_per_block(n_streams) - 1) / warps_per_block(n_streams);
 }
 
-// Blocks that move a stream's bytes: enough for the longest of a batch, and few where there are many short ones.
+// The number of blocks that copy each stream to its payload: one for each 16 KB of the room of the longest stream, 1 to
+// 16.
 uint32_t pack_blocks(uint64_t max_stride) {
     return static_cast<uint32_t>(std::clamp<uint64_t>(max_stride / 16384, 1, 16));
 }

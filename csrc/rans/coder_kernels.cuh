@@ -1,8 +1,10 @@
-// A warp runs one stream in lockstep. All it adds to rans.h is who gets which word: the lanes that want one vote, and
-// each takes the word whose number is the count of voters below it, which is what a loop over the lanes hands out.
+// The kernels of the entropy coder. A warp codes one stream, with the arithmetic of rans.h in each lane. What is new
+// here is how the lanes share the words of a stream: the lanes that need a word vote, and each takes the word whose
+// number is the count of such lanes below it. These are the words that a loop over the lanes would take.
 //
-// What a row waits for is the last one's states; so all else is fetched ahead: indexes and symbols for kAhead rows, and
-// words a window at a time. Lanes without a symbol code one of index 0, which changes nothing (rans.h, Tables).
+// A row cannot begin before the states of the previous row are known. Everything else is loaded ahead of time: indexes
+// and symbols for the next kAhead rows, and words in windows of 32. A lane without a symbol codes one of index 0, which
+// changes neither its state nor the stream (rans.h, Tables).
 #pragma once
 
 #include "base/warp.cuh"
@@ -10,18 +12,19 @@
 
 namespace aec {
 
-constexpr int kMaxCoderWarps = 16;  // of a block, which share the tables
-constexpr int kBlocksAtLeast = 2;   // of a multiprocessor: 64 registers, more than is used
-constexpr int kAhead = 4;
+constexpr int kMaxCoderWarps = 16;  // warps in a block, which share the tables
+constexpr int kBlocksAtLeast = 2;   // blocks on a multiprocessor; leaves a thread 64 registers, more than it uses
+constexpr int kAhead = 4;           // rows whose indexes and symbols are loaded ahead of time
 
-// The members of Tables that each direction reads, as bytes.
+// The byte ranges of Tables that the decoder and the encoder read.
 constexpr uint32_t kDecodeTablesBegin = 0, kDecodeTablesEnd = offsetof(Tables, reciprocals);
 constexpr uint32_t kEncodeTablesBegin = offsetof(Tables, intervals), kEncodeTablesEnd = offsetof(Tables, costs);
 static_assert(kDecodeTablesEnd % sizeof(uint4) == 0 && kEncodeTablesBegin % sizeof(uint4) == 0 &&
                   kEncodeTablesEnd % sizeof(uint4) == 0,
               "copied in these units");
 
-// The tables where they are, or a copy of bytes [begin, end) in shared memory, at the same offsets. For whole blocks.
+// Returns the tables. With kShared it first copies their bytes [begin, end) to shared memory, at the same offsets; then
+// all threads of the block must call it.
 template <bool kShared>
 __device__ const Tables& place_tables(const Tables* tables, uint32_t begin, uint32_t end) {
     if (!kShared) return *tables;
@@ -34,8 +37,9 @@ __device__ const Tables& place_tables(const Tables* tables, uint32_t begin, uint
 
 // -------------------------------------------------------------------------------------------------------------- decode
 
-// The words of a stream. Lane l holds words l and 32 + l of a window in one register, and one word more that is on its
-// way; so a lane gets any of the next 32 words with one shuffle.
+// Reads the words of a stream, for a whole warp. A window of 64 words is kept in registers: lane l holds words l and 32
+// + l of it, and word 64 + l, whose load may still be under way. Any lane gets any of the next 32 words with
+// one shuffle.
 class WordReader {
 public:
     __device__ WordReader(const uint8_t* payloads, const DecodeStream& stream)
@@ -45,7 +49,7 @@ public:
         ahead_ = fetch();
     }
 
-    // Refills x in the lanes that want a word.
+    // Refills the states of the lanes that want a word, in lane order.
     __device__ void take(State& x) {
         const bool wants = wants_word(x);
         const uint32_t mask = __ballot_sync(kWarp, wants), number = used_ + __popc(mask & lanes_below());
@@ -64,20 +68,20 @@ public:
     __device__ uint32_t taken() const { return taken_; }
 
 private:
-    // The next 32 words, one for each lane; zeros after the payload's end.
+    // Loads the next 32 words, one into each lane; 0 after the payload's end.
     __device__ uint32_t fetch() {
         const uint32_t at = fetched_ + 2 * lane_index();
-        fetched_ = min(fetched_, 0xFFFFFFFFu - 4 * kWarpSize) + 2 * kWarpSize;  // stays beyond the end
+        fetched_ = min(fetched_, 0xFFFFFFFFu - 4 * kWarpSize) + 2 * kWarpSize;  // must not wrap around to 0
         return at < bytes_ && bytes_ - at >= 2 ? load_word(from_ + at) : 0;
     }
 
     const uint8_t* from_;
     uint32_t bytes_, fetched_ = 0;
     uint32_t window_, ahead_;
-    uint32_t used_ = 0, taken_ = 0;  // words: of the window, below 32; since the start
+    uint32_t used_ = 0, taken_ = 0;  // words taken: of the window, always below 32; since the start
 };
 
-// Returns (to all lanes) whether an escape was broken.
+// Decodes one symbol in each lane. Returns, in all lanes, whether any lane read an escape that is not allowed.
 __device__ inline bool decode_row(const Tables& tables, State& x, WordReader& words, uint32_t index, Partial& partial) {
     x = decode_letter(x, tables, index, partial);
     words.take(x);
@@ -91,7 +95,8 @@ __device__ inline bool decode_row(const Tables& tables, State& x, WordReader& wo
     return __any_sync(kWarp, broken);
 }
 
-// kept_*: compacted, where tile t has [kept_firsts[t], kept_firsts[t + 1]).
+// Decodes one segment of all streams. The kept_ arrays hold only the symbols whose index is not 0; those of tile t are
+// kept_firsts[t] .. kept_firsts[t + 1] - 1.
 template <bool kShared>
 __global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize, kBlocksAtLeast)
     decode_kernel(const Tables* all_tables, const uint8_t* payloads, DecodeStream* streams, uint32_t n_streams,
@@ -105,7 +110,7 @@ __global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize, kBlocksAtLeast)
 
     const uint32_t first = kept_firsts[stream.tile], n = kept_firsts[stream.tile + 1] - first;
     const uint32_t lane = lane_index(), width = stream_width(stream.lanes_log2), step = lane_count(stream.lanes_log2);
-    const uint32_t before = stream.number << kStreamLanesLog2;  // this stream's part of the first row
+    const uint32_t before = stream.number << kStreamLanesLog2;  // lanes of the tile before this stream's
     const uint8_t* const indexes = kept_indexes + first;
     int16_t* const symbols = kept_symbols + first;
     const auto index_at = [&](uint32_t row) -> uint32_t {
@@ -146,7 +151,8 @@ __global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize, kBlocksAtLeast)
 
 // -------------------------------------------------------------------------------------------------------------- encode
 
-// Words go downwards, the highest lane's first: in memory they lie in lane order.
+// Writes the words of the lanes that are full below `head`. The words are in lane order in memory, the lowest lane's
+// first, as the decoder takes them.
 __device__ inline void give_words(State& x, uint32_t freq, uint8_t*& head) {
     const bool gives = full(x, freq);
     const uint32_t mask = __ballot_sync(kWarp, gives);
@@ -163,7 +169,7 @@ __device__ inline void encode_row(const Tables& tables, State& x, uint8_t*& head
         for (int i = 1; i >= 0; --i) {
             const int bits = parts.bits[i];
             if (i == 1 && !__any_sync(kWarp, bits > 0)) continue;
-            give_words(x, 1u << (kScaleBits - bits), head);  // no bits: an interval of all slots, which nobody fills
+            give_words(x, 1u << (kScaleBits - bits), head);  // with 0 bits freq is 2^14, and no state is full
             if (bits > 0) x = put_bits(x, parts.value[i], bits);
         }
     }
@@ -172,7 +178,8 @@ __device__ inline void encode_row(const Tables& tables, State& x, uint8_t*& head
     x = put(x, start_of(interval), freq_of(interval), tables.reciprocals[index][parts.letter]);
 }
 
-// lengths: [n_streams] bytes of each stream, which ends at the end of its room in `words`.
+// Encodes all streams, each into its room in `words` (EncodeTile), from the end of the room downwards. lengths:
+// [n_streams], the bytes of each stream.
 template <bool kShared>
 __global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize, kBlocksAtLeast)
     encode_kernel(EncodeBatch batch, const uint8_t* kept_indexes, const int16_t* kept_symbols,
@@ -198,7 +205,8 @@ __global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize, kBlocksAtLeast)
         const uint32_t part = tile_index * batch.n_segments + s;
         const uint32_t first = kept_firsts[part], n = kept_firsts[part + 1] - first;
         if (before >= n) continue;
-        const auto position = [&](int64_t row) -> uint32_t {  // of this lane's symbol, or none
+        // The position of this lane's symbol in the kept_ arrays, or UINT32_MAX if the lane has none in this row.
+        const auto position = [&](int64_t row) -> uint32_t {
             const int64_t j = row + before + lane;
             return row >= 0 && lane < width && j < n ? static_cast<uint32_t>(first + j) : UINT32_MAX;
         };
@@ -230,7 +238,7 @@ __global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize, kBlocksAtLeast)
     }
     if (lane == 0) {
         const uint64_t length = has_room ? end - head : 0;
-        lengths[stream] = static_cast<uint32_t>(min(length, uint64_t{UINT32_MAX}));  // too long for a payload then
+        lengths[stream] = static_cast<uint32_t>(min(length, uint64_t{UINT32_MAX}));  // which layout_kernel refuses
         faults[stream] = {has_room ? Status::kOk : Status::kNoRoom, 0, 0};
     }
 }
@@ -239,7 +247,7 @@ __global__ void __launch_bounds__(kMaxCoderWarps * kWarpSize, kBlocksAtLeast)
 
 constexpr int kLayoutThreads = 1024;
 
-// Inclusive sum over the lanes.
+// The sum of `value` over this lane and all lanes below it.
 __device__ inline uint64_t warp_sums(uint64_t value) {
     for (uint32_t delta = 1; delta < kWarpSize; delta *= 2) {
         const uint64_t other = __shfl_up_sync(kWarp, value, delta);
@@ -248,12 +256,13 @@ __device__ inline uint64_t warp_sums(uint64_t value) {
     return value;
 }
 
-// One block. offsets: [n_streams], where each stream lies within its payload; ends: [n_tiles + 1], of the payloads.
+// Computes where each stream lies within its payload (offsets: [n_streams], in bytes) and where each payload ends in
+// the result (result.ends). Launched with one block.
 __global__ void __launch_bounds__(kLayoutThreads)
     layout_kernel(EncodeBatch batch, const uint32_t* lengths, const ArgumentFault* argument_fault, uint64_t* offsets,
                   EncodeResult result) {
     if (*argument_fault != ~ArgumentFault{0}) return;
-    for (uint32_t t = warp_index(); t < batch.n_tiles; t += blockDim.x / kWarpSize) {  // a warp a tile
+    for (uint32_t t = warp_index(); t < batch.n_tiles; t += blockDim.x / kWarpSize) {  // a tile for each warp
         const EncodeTile tile = batch.tiles[t];
         const uint32_t n_streams = stream_count(tile.lanes_log2);
         uint64_t header = 0, before = 0;
@@ -292,7 +301,8 @@ __global__ void __launch_bounds__(kLayoutThreads)
 
 constexpr int kPackThreads = 256;
 
-// Block (x, y) moves a part of stream x; a tile's first block writes its header.
+// Copies the streams to their payloads. The gridDim.y blocks (x, y) share the copying of stream x. The first block of a
+// tile also writes the payload's header.
 __global__ void __launch_bounds__(kPackThreads)
     pack_kernel(EncodeBatch batch, const uint8_t* words, const uint32_t* lengths, const uint64_t* offsets,
                 const ArgumentFault* argument_fault, EncodeResult result) {
@@ -317,7 +327,8 @@ constexpr int kCostThreads = 256, kCostBlocks = 16;
 
 __global__ void __launch_bounds__(kCostThreads)
     cost_kernel(const Tables* tables, const uint8_t* indexes, uint32_t n, unsigned long long* cost) {
-    uint32_t sum = 0;  // of a warp below 2^32: 16 * 8 = 128 warps share 2^31 symbols, each at most 255
+    // The sum of a warp stays below 2^32: 16 * 8 = 128 warps share at most 2^31 symbols, whose costs are at most 255.
+    uint32_t sum = 0;
     for (uint32_t i = blockIdx.x * kCostThreads + threadIdx.x; i < n; i += kCostBlocks * kCostThreads)
         sum += tables->costs[indexes[i] % kIndexCount];
     sum = __reduce_add_sync(kWarp, sum);

@@ -5,10 +5,10 @@
 namespace aec {
 namespace {
 
-// For each set of lanes: which byte goes where.
+// Permutations for each set of lanes (a bit mask): for each target byte, the number of its source byte.
 struct Moves {
-    uint8_t expand[16][16];    // the i-th word goes to the i-th lane of the set
-    uint8_t compress[16][16];  // the lanes of the set go to the top, in order
+    uint8_t expand[16][16];    // moves the i-th word to the i-th lane of the set
+    uint8_t compress[16][16];  // moves the lanes of the set, in their order, to the highest lanes
 };
 
 constexpr Moves make_moves() {
@@ -32,11 +32,12 @@ constexpr Moves make_moves() {
 
 alignas(16) constexpr Moves kMoves = make_moves();
 
-// 4 lanes. There is no gather: lookups go one by one, the arithmetic between them does not.
+// NEON operations for coder_vector.h, on vectors of 4 lanes. NEON has no gather instruction, so table lookups are done
+// lane by lane; the rest is done in vectors.
 struct Neon {
     static constexpr int kLanes = 4;
     using Vec = uint32x4_t;
-    using Mask = uint32x4_t;  // all bits of a lane, or none
+    using Mask = uint32x4_t;  // in each lane all bits are set, or none
 
     static int32x4_t as_signed(Vec v) { return vreinterpretq_s32_u32(v); }
     static Vec as_unsigned(int32x4_t v) { return vreinterpretq_u32_s32(v); }

@@ -1,5 +1,6 @@
-// Rows of up to 32 lanes with a compile-time width, so that the compiler unrolls and the states of small tiles stay in
-// registers. Words are moved without a branch: whether a lane wants one is a coin toss to the predictor.
+// The coder in plain C++. The number of lanes is a template argument, so that the compiler unrolls the loops over lanes
+// and keeps the states of narrow streams in registers. Words are moved without a branch, because a branch predictor
+// cannot guess whether a lane takes one.
 #include "rans/coder_stream.h"
 
 namespace aec {
@@ -8,7 +9,7 @@ namespace {
 int lowest_bit(uint32_t mask) { return __builtin_ctz(mask); }
 int highest_bit(uint32_t mask) { return 31 - __builtin_clz(mask); }
 
-// Writes the low word below `head` in any case, and keeps it if the state is full.
+// Always writes the low word of the state below `head`, and moves `head` only if the state is full.
 inline void give_word(State& x, uint32_t freq, uint8_t*& head) {
     store_word(head - 2, x);
     const bool gives = full(x, freq);
@@ -20,7 +21,7 @@ template <int kWidth>
 [[gnu::always_inline]] inline uint8_t* encode_row(const Tables& tables, State* states, uint8_t* head,
                                                   const uint8_t* indexes, const int16_t* symbols, int width) {
     Parts parts[kWidth];
-    uint32_t open[2] = {0, 0};  // lanes that have phase 1, phase 2
+    uint32_t open[2] = {0, 0};  // bit masks of the lanes whose symbols have a phase 1, and a phase 2
     for (int lane = 0; lane < width; ++lane) {
         parts[lane] = split(tables, indexes[lane], symbols[lane]);
         for (int i = 0; i < 2; ++i) open[i] |= static_cast<uint32_t>(parts[lane].bits[i] > 0) << lane;
@@ -59,7 +60,7 @@ uint8_t* encode(const Tables& tables, const Share& share, State* home, uint8_t* 
     return head;
 }
 
-// Reads a word in any case, and steps over it if the state wants it.
+// Always reads the next word, and moves on to the one after it only if the state takes it.
 inline void take_word(State& x, const uint8_t*& words) {
     const uint32_t word = load_word(words);
     const bool wants = wants_word(x);
@@ -72,7 +73,7 @@ template <int kWidth>
                                                         const uint8_t* indexes, int16_t* symbols, int width,
                                                         bool& broken) {
     Partial partials[kWidth];
-    uint32_t open = 0;  // lanes whose symbol is not complete
+    uint32_t open = 0;  // bit mask of the lanes whose symbols are not complete
     for (int lane = 0; lane < width; ++lane) {
         State x = decode_letter(states[lane], tables, indexes[lane], partials[lane]);
         take_word(x, words);

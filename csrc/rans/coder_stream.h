@@ -1,4 +1,4 @@
-// One stream's share of one segment: the part of the CPU coder that instruction sets differ in.
+// Coding one segment's symbols in one stream. This part of the CPU coder exists once for each instruction set.
 #pragma once
 
 #include "base/status.h"
@@ -6,27 +6,29 @@
 
 namespace aec {
 
-// How far vectors reach beyond what they mean: words are read up to here after the last that a row can take, and
-// written up to here before the head. Buffers of words have this much room at that end.
+// Bytes that vector loads and stores may touch beyond the words that are needed: a decoder reads up to so many bytes
+// after the last word that a row can take, and an encoder writes up to so many bytes before the head. Buffers of words
+// are this much larger at that end.
 constexpr int kReach = 64;
 
+// The symbols of one segment that a stream codes: of each row its up to 32 lanes (layout.h).
 struct Share {
     int lanes_log2;
     uint32_t stream;
-    uint64_t n;              // symbols of the segment, those with index 0 left out
+    uint64_t n;              // coded symbols of the whole segment, without those whose index is 0
     const uint8_t* indexes;  // [n], 1..63
 };
 
 struct StreamCoder {
-    // words: the next one; on return the one after. A row that runs beyond `end` is found out after it: it reads up to
-    // max_row_bytes + kReach from there.
+    // words: points to the next word of the stream; on return, to the first word that was not taken. Whether a row took
+    // words beyond `end` is checked after the row, so up to max_row_bytes + kReach bytes after `end` must be readable.
     Status (*decode)(const Tables& tables, const Share& share, State* states, const uint8_t*& words,
                      const uint8_t* end, int16_t* symbols);
-    // Last row first, below `head`. Returns the new head.
+    // Encodes the last row first, and writes words downwards from `head`. Returns the new head, the first byte written.
     uint8_t* (*encode)(const Tables& tables, const Share& share, State* states, uint8_t* head, const int16_t* symbols);
 };
 
-// For streams of `width` lanes, 1, 2, 4 .. 32. Vector coders need a width of 8 and more.
+// Coders for streams of `width` lanes: a power of two from 1 to 32, and at least 8 for the vector coders.
 StreamCoder scalar_coder(uint32_t width);
 StreamCoder neon_coder(uint32_t width);
 StreamCoder avx2_coder(uint32_t width);

@@ -1,11 +1,14 @@
-// The row of coder_scalar.cpp on vectors: written once, over a type V that names the instruction set's operations (see
-// coder_avx512.cpp). A vector holds the 32-bit states of V::kLanes lanes; a row is kWidth / V::kLanes vectors.
+// The coder of coder_scalar.cpp in SIMD. It is written once, as a template over a type V that defines the operations of
+// an instruction set (coder_avx512.cpp shows the shortest). A vector holds the 32-bit states of V::kLanes lanes, and a
+// stream of kWidth lanes has kWidth / V::kLanes vectors.
 //
 // READ ME FIRST
-//  1. Index 0 is a table that changes nothing (rans.h), so a row that is cut short is filled up with it.
-//  2. For the same reason phase 1 runs on all lanes of a row or on none: 0 bits change nothing either.
-//  3. Phase 2, the magnitude of an escape, is rare: lane by lane, in rans.h's own words.
-//  4. Words are handed out in lane order (FORMAT §6), so the vectors of a row take theirs one after the other.
+//  1. A row with fewer symbols than lanes is filled up with symbols of index 0. Coding such a symbol changes neither
+//     the state nor the stream (rans.h, Tables).
+//  2. Phase 1 runs on all lanes of a row or on none of them. In a lane without a phase 1 it reads or writes 0 bits,
+//     which changes nothing either.
+//  3. Phase 2, the magnitude of an escape, is rare. It runs lane by lane, with the functions of rans.h.
+//  4. Words are taken and given in lane order (FORMAT §6), so the vectors of a row do so one after the other.
 #pragma once
 
 #include "rans/coder_stream.h"
@@ -26,7 +29,7 @@ struct VectorCoder {
 
     static Vec ones(Vec bits) { return V::sub(V::shlv(V::set(1), bits), V::set(1)); }  // 2^bits - 1
 
-    // letter_of of rans.h. Returns the interval too.
+    // The same as letter_of in rans.h, and sets `interval` to the letter's interval.
     static Vec letters_of(const Tables& tables, Vec index, Vec slot, Vec& interval) {
         const Vec bucket = V::gather2(tables.buckets, V::add(V::template shl<kScaleBits - kBucketBits>(index),
                                                              V::template shr<kBucketBits>(slot)));
@@ -60,14 +63,14 @@ struct VectorCoder {
             value[i] = V::select(is_escape, V::set(0), V::shlv(V::sub(letter, limit), raw_bits));
             open = V::or_(open, bits[i]);
             escapes |= V::bits(is_escape) << (i * V::kLanes);
-            // get() of rans.h
+            // The same as get() in rans.h.
             const Vec rest = V::sub(slot, V::and_(interval, V::set(0xFFFF)));
             states[i] = V::add(V::mul(V::template shr<16>(interval), V::template shr<kScaleBits>(x)), rest);
             states[i] = V::take_words(states[i], V::below_2_16(states[i]), words);
         }
         if (V::any(V::at_least(open, V::set(1)))) {
             for (int i = 0; i < kVectors; ++i) {
-                // get_bits() of rans.h; what an escape reads is put aside in its value.
+                // The same as get_bits() in rans.h. For an escape, these bits are its head, and are kept in its value.
                 const Vec x = states[i], rest_bits = V::sub(V::set(kScaleBits), bits[i]);
                 value[i] = V::add(value[i], V::shrv(V::and_(x, V::set(kScale - 1)), rest_bits));
                 states[i] = V::add(V::shlv(V::template shr<kScaleBits>(x), rest_bits), V::and_(x, ones(rest_bits)));
@@ -139,7 +142,7 @@ struct VectorCoder {
         return Status::kOk;
     }
 
-    // give_word and put of coder_scalar.cpp and rans.h.
+    // The same as give_word in coder_scalar.cpp. The interval of a lane has width `freq`.
     static Vec give_words(Vec x, Vec freq, uint8_t*& head) {
         return V::give_words(x, V::at_least(V::template shr<32 - kScaleBits>(x), freq), head);
     }
@@ -154,7 +157,7 @@ struct VectorCoder {
             const Vec limit = V::lookup(tables.limits, index), raw_bits = V::lookup(tables.raw_bits, index);
             const Vec escape = V::add(V::add(limit, limit), V::set(1));
             Vec letter = V::add(V::sarv(symbol, raw_bits), limit);
-            // Below zero or above 2 * limit; as unsigned numbers both are above.
+            // A symbol escapes if its letter would be below 0 or above 2 * limit. The comparisons are signed.
             const Mask is_escape = V::or_masks(V::at_least(letter, escape), V::at_least(V::set(-1), letter));
             letter = V::select(is_escape, escape, letter);
             interval[i] = intervals_at(tables, index, letter);
@@ -169,7 +172,7 @@ struct VectorCoder {
             for (int i = kVectors - 1; i >= 0; --i) {
                 const Vec rest_bits = V::sub(V::set(kScaleBits), bits[i]);
                 const Vec x = give_words(states[i], V::shlv(V::set(1), rest_bits), head);
-                // put_bits() of rans.h
+                // The same as put_bits() in rans.h.
                 states[i] = V::add(V::template shl<kScaleBits>(V::shrv(x, rest_bits)),
                                    V::add(V::shlv(low[i], rest_bits), V::and_(x, ones(rest_bits))));
             }
@@ -178,21 +181,22 @@ struct VectorCoder {
             const Vec start = V::and_(interval[i], V::set(0xFFFF)), freq = V::template shr<16>(interval[i]);
             const Vec x = give_words(states[i], freq, head);
             const Vec quotient = divide(x, freq);
-            // put() of rans.h
+            // The same as put() in rans.h.
             states[i] = V::add(V::template shl<kScaleBits>(quotient), V::add(V::sub(x, V::mul(quotient, freq)), start));
         }
         return head;
     }
 
-    // floor(x / freq), for x < freq * 2^18. In float32 the quotient, below 2^18, comes out less than 2^-4 wrong (x and
-    // the result are rounded to 24 bits each), so its integer part is right or off by one, and the remainder tells
-    // which.
+    // floor(x / freq), for x < freq * 2^18, by a division in float32. The quotient is below 2^18, and x and the result
+    // are each rounded to 24 bits, so the float is less than 2^-4 off. Its integer part is therefore right or off by
+    // one, and the sign and size of the remainder tell which.
     static Vec divide(Vec x, Vec freq) {
         const Vec quotient = V::divide_roughly(x, freq), rest = V::sub(x, V::mul(quotient, freq));
         return V::increment(V::decrement(quotient, V::at_least(V::set(-1), rest)), V::at_least(rest, freq));
     }
 
-    // Phase 2 of the lanes that escape; leaves what phase 1 is to put in `low`.
+    // Encodes phase 2 of the lanes whose symbols escape, and stores the heads of these escapes in `low` for phase 1.
+    // escapes: a bit mask of the lanes.
     [[gnu::noinline]] static uint8_t* encode_escapes(const Tables& tables, Vec* states, uint8_t* head,
                                                      const uint8_t* indexes, const int16_t* symbols, uint32_t escapes,
                                                      Vec* low) {
@@ -252,7 +256,8 @@ struct VectorCoder {
     static StreamCoder functions() { return {&decode, &encode}; }
 };
 
-// The coder for streams of `width` lanes, if there is one, with the vectors that serve each width.
+// The coder for streams of `width` lanes, or null functions if there is none. For8, For16, For32: the vector types to
+// use for each width.
 template <class For8, class For16, class For32>
 StreamCoder vector_coder(uint32_t width) {
     switch (width) {

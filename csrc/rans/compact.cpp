@@ -9,7 +9,7 @@
 namespace aec {
 namespace {
 
-constexpr uint64_t kChunk = 1 << 16;  // symbols
+constexpr uint64_t kChunk = 1 << 16;  // symbols that a thread handles at a time
 
 Fault check_symbol(int symbol, int index, uint64_t position) {
     if (index >= kIndexCount) return {Status::kIndex, position, index};
@@ -24,7 +24,8 @@ uint64_t count_scalar(const uint8_t* indexes, uint64_t n) {
     return count;
 }
 
-// Whether an index is 0 cannot be foretold, so there is no branch on it: what is not kept is written over.
+// A branch predictor cannot guess whether an index is 0, so there is no branch on it: every symbol is written, and the
+// next one overwrites it if it is not to be kept.
 uint64_t take_scalar(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* to_symbols, uint8_t* to_indexes,
                      uint64_t room, bool& fine) {
     uint64_t taken = 0;
@@ -32,7 +33,7 @@ uint64_t take_scalar(const int16_t* from, const uint8_t* indexes, uint64_t n, in
     for (uint64_t i = 0; i < n; ++i) {
         const int symbol = from ? from[i] : 0;
         good &= !check_symbol(symbol, indexes[i], i);
-        if (taken == room) continue;  // only those that are not taken are left
+        if (taken == room) continue;  // all coded symbols are written; the rest have index 0 and are only checked
         if (from) to_symbols[taken] = static_cast<int16_t>(symbol);
         to_indexes[taken] = indexes[i];
         taken += indexes[i] != 0;
@@ -73,7 +74,9 @@ Fault Compact::take(const int16_t* from, const uint8_t* all_indexes, const std::
     indexes.reset(new uint8_t[n_all + kReach]);
     symbols.reset(new int16_t[n_all + kReach]);
     const CompactKernels run = kernels();
-    // One thread goes from front to back, and writes beyond what it has. Several must know where each chunk's begin.
+    // A single thread handles the chunks in order, and may write beyond the symbols that it keeps. With several
+    // threads, a first pass counts the coded symbols of each chunk, so that each thread knows where its symbols begin
+    // and end.
     const bool alone = threads_for(n_all, threads) == 1;
     std::vector<uint64_t> counts;
     chunks_.clear();

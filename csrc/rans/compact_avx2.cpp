@@ -5,7 +5,8 @@
 namespace aec {
 namespace {
 
-// For each set of 8 elements of 16 bits: which byte goes where; to `expand` 0x80 is a zero.
+// Permutations for each set of the 8 elements of 16 bits (a bit mask): for each target byte, the number of its source
+// byte. In `expand`, 0x80 makes the target 0.
 struct Moves {
     uint8_t compress[256][16];
     uint8_t expand[256][16];
@@ -33,7 +34,7 @@ alignas(64) constexpr Moves kMoves = make_moves();
 __m128i load(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 __m128i load8(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
 void store(void* p, __m128i v) { _mm_storeu_si128(static_cast<__m128i*>(p), v); }
-uint32_t coded_of(__m128i index) {  // 8 of 16 bits
+uint32_t coded_of(__m128i index) {  // index: 8 elements of 16 bits; returns a bit mask of those that are not 0
     const __m128i zero = _mm_cmpeq_epi16(index, _mm_setzero_si128());
     return ~static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(zero, zero))) & 0xFF;
 }
@@ -65,7 +66,7 @@ uint64_t take(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* 
         if (from == nullptr)
             continue;
         const __m128i symbol = load(from + i);
-        // |-32768| is 32768 as an unsigned number.
+        // The absolute value of -32768 is 32768 as an unsigned number, so the comparison is unsigned.
         bad = _mm_or_si128(bad, _mm_subs_epu16(_mm_abs_epi16(symbol), _mm_set1_epi16(kMaxSymbol)));
         bad = _mm_or_si128(bad, _mm_and_si128(symbol, _mm_cmpeq_epi16(index, _mm_setzero_si128())));
         store(to_symbols, _mm_shuffle_epi8(symbol, compress));

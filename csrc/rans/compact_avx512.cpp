@@ -5,7 +5,8 @@
 namespace aec {
 namespace {
 
-// 64 indexes at a time and their symbols, 32 in a vector; the last few with what is missing masked off.
+// The loops handle 64 indexes at a time, in one vector, and their symbols in two vectors of 32. At the end of the
+// arrays a mask leaves out the elements that do not exist.
 __mmask64 first_lanes(uint64_t n) { return n >= 64 ? ~0ull : (1ull << n) - 1; }
 
 uint64_t count(const uint8_t* indexes, uint64_t n) {
@@ -34,7 +35,7 @@ uint64_t take(const int16_t* from, const uint8_t* indexes, uint64_t n, int16_t* 
         for (int half = 0; half < 64; half += 32) {
             const __mmask32 mask = static_cast<__mmask32>(coded >> half);
             const __m512i symbol = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(here >> half), from + i + half);
-            // |-32768| is 32768 as an unsigned number.
+            // The absolute value of -32768 is 32768 as an unsigned number, so the comparison is unsigned.
             bad |= _mm512_cmpgt_epu16_mask(_mm512_abs_epi16(symbol), _mm512_set1_epi16(kMaxSymbol));
             bad |= _mm512_test_epi16_mask(symbol, symbol) & ~mask;
             _mm512_storeu_si512(to_symbols, _mm512_maskz_compress_epi16(mask, symbol));

@@ -1,4 +1,4 @@
-// AVX2's side of coder_vector.h: 8 lanes. Included only by files that are compiled for it.
+// AVX2 operations for coder_vector.h, on vectors of 8 lanes. Only files that are compiled for AVX2 may include this.
 #pragma once
 
 #include <immintrin.h>
@@ -8,10 +8,10 @@
 namespace aec {
 namespace {
 
-// For each set of lanes: which element goes where, a byte each.
+// Permutations for each set of lanes (a bit mask): for each target lane, the number of its source lane.
 struct Moves {
-    uint8_t expand[256][8];    // the i-th word goes to the i-th lane of the set
-    uint8_t compress[256][8];  // the lanes of the set go to the top, in order
+    uint8_t expand[256][8];    // moves the i-th word to the i-th lane of the set
+    uint8_t compress[256][8];  // moves the lanes of the set, in their order, to the highest lanes
 };
 
 constexpr Moves make_moves() {
@@ -37,7 +37,7 @@ alignas(64) constexpr Moves kMoves = make_moves();
 struct Avx2 {
     static constexpr int kLanes = 8;
     using Vec = __m256i;
-    using Mask = __m256i;  // all bits of a lane, or none
+    using Mask = __m256i;  // in each lane all bits are set, or none
 
     static Vec set(int value) { return _mm256_set1_epi32(value); }
     static Vec load(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
@@ -84,16 +84,16 @@ struct Avx2 {
     static Vec gather4(const void* table, Vec i) {
         return _mm256_i32gather_epi32(static_cast<const int*>(table), i, 4);
     }
-    // Reads two bytes beyond the element.
+    // Loads the uint16 table[i]. The instruction reads two bytes after the element too.
     static Vec gather2(const void* table, Vec i) {
         return and_(_mm256_i32gather_epi32(static_cast<const int*>(table), i, 2), set(0xFFFF));
     }
-    // Of a table of 64 bytes. Reads three bytes beyond the element.
+    // Loads the byte table[i] of a table of 64 bytes. The instruction reads three bytes after the element too.
     static Vec lookup(const uint8_t* table, Vec i) {
         return and_(_mm256_i32gather_epi32(reinterpret_cast<const int*>(table), i, 1), set(0xFF));
     }
 
-    // x unsigned, freq < 2^15; the quotient must be below 2^31.
+    // x / freq in float32, rounded towards 0. x is unsigned, freq is below 2^15, and the quotient must be below 2^31.
     static Vec divide_roughly(Vec x, Vec freq) {
         const __m256 high = _mm256_cvtepi32_ps(shr<16>(x)), low = _mm256_cvtepi32_ps(and_(x, set(0xFFFF)));
         const __m256 whole = _mm256_add_ps(_mm256_mul_ps(high, _mm256_set1_ps(65536.0f)), low);

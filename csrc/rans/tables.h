@@ -1,4 +1,5 @@
-// Frequencies -> the coder's tables. A model file may hold anything: all is checked here, once.
+// Makes the coder's tables from the frequencies of a model file. The file may hold anything, so everything that the
+// coder relies on is checked here, when the model is loaded.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +11,8 @@
 
 namespace aec {
 
-// 16 * log2(value), linear between powers of two: at most 0.09 bit low, and the same on every machine.
+// 16 * log2(value), interpolated linearly between powers of two. It is at most 0.09 bits too low, and uses integers so
+// that it is the same on every machine.
 inline uint32_t log2_16ths(uint32_t value) {
     int floor_log2 = 0;
     while (value >> (floor_log2 + 1)) ++floor_log2;
@@ -28,7 +30,8 @@ inline void fill_buckets(Tables& tables, int index) {
     }
 }
 
-// freqs: [64][64], row i holds 2 * limits[i] + 2 frequencies, then zeros; row 0 is ignored. Throws invalid_argument.
+// freqs: [64][64]; row i holds 2 * limits[i] + 2 frequencies that sum to 2^14, then zeros. limits, raw_bits: [64]. Row
+// 0 of each is ignored. Throws invalid_argument, which names the row, if FORMAT §5 does not allow them.
 inline std::unique_ptr<Tables> make_tables(const uint16_t* freqs, const uint8_t* limits, const uint8_t* raw_bits) {
     auto tables = std::make_unique<Tables>();  // zeroed
     tables->intervals[0][0] = kScale << 16;

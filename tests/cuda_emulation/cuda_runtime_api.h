@@ -1,14 +1,17 @@
-// CUDA for g++: what kernels and launchers use, so that the *unmodified* .cu files run on the CPU, under sanitizers.
+// The part of CUDA's runtime that csrc uses, implemented on the CPU. With this header g++ compiles the unmodified .cu
+// files, so that kernels can be tested without a GPU and under sanitizers.
 //
 // READ ME FIRST
-//  1. A CUDA thread is a fiber. It runs until it meets other threads: a warp collective or a __syncthreads. What lies
-//     between two meetings runs in an order that changes from meeting to meeting, so code that relies on lockstep, or
-//     forgets a __syncwarp, gives wrong results. Lanes that wait for each other at different places are an error.
-//  2. Device memory is the process's memory. Compiled with -fsanitize=address,undefined, any access outside of a
-//     buffer, to what dynamic shared memory was not asked for, or misaligned for its type ends the process.
-//  3. Dynamic shared memory (csrc/base/warp.cuh) is filled with rubbish before each block. Blocks run one after the other,
-//     in any order: a block that waits for another never ends. Static shared memory keeps what the last block left.
-//  4. A new instruction (mma ...) is a `collective`, as __ballot_sync and __shfl_sync below.
+//  1. Each CUDA thread is a fiber. It runs until it has to wait for other threads, at a warp collective (such as
+//     __shfl_sync) or at a __syncthreads; this is called a meeting. Between two meetings the threads of a warp run in
+//     an order that changes every time. So a kernel that relies on lockstep execution, or lacks a __syncwarp, gives
+//     wrong results. It is an error if lanes wait for each other at different calls.
+//  2. Device memory is ordinary memory. Compiled with -fsanitize=address,undefined, the process ends at any access
+//     outside of a buffer, beyond the dynamic shared memory that the launch asked for, or misaligned for its type.
+//  3. Dynamic shared memory (csrc/base/warp.cuh) is filled with a random byte before each block. Blocks run one after
+//     the other in random order, so a block that waits for another one never ends. Static shared memory is not cleared:
+//     a block finds what the block before it left there.
+//  4. To emulate another warp instruction, write it as a `collective`, as __ballot_sync and __shfl_sync are below.
 //
 // tests/test_cuda_emulation.py builds the extension this way (AEC_CUDA=emulate, see setup.py) and runs tests with it.
 #pragma once
@@ -26,7 +29,7 @@
 #define __global__
 #define __device__
 #define __host__
-#define __shared__ thread_local  // static storage inside a function, and goes with extern
+#define __shared__ thread_local  // gives static storage within a function, and can be combined with extern
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __grid_constant__
@@ -46,7 +49,7 @@ namespace emulate {
 
 constexpr int kWarpSize = 32;
 
-struct Site {  // two calls meet only if they stand at the same place
+struct Site {  // where a call stands in the source; only calls at the same site can meet
     const char* what;
     const char* file;
     int line;
@@ -55,12 +58,13 @@ struct Site {  // two calls meet only if they stand at the same place
 
 [[noreturn]] void fail(const std::string& what);
 
-// All lanes of `mask` arrive with a call of theirs; the last one's arrival lets complete(mask, calls) run, once.
+// Waits until all lanes of `mask` have called this at the same site. Then complete(mask, calls) is called once;
+// calls[lane] is the `call` of each lane of the mask, and null for the others.
 void meet_warp(const Site& site, uint32_t mask, void* call, void (*complete)(uint32_t mask, void* const* calls));
 void meet_block(const Site& site);
 
-// The lanes of `mask` give an `In` each and get an `Out` each. op(mask, in, out) sees in[lane] and out[lane] of each of
-// them; the other entries are null.
+// A warp collective: each lane of `mask` gives an `In` and gets an `Out`. op(mask, in, out) is called once for all of
+// them; in[lane] and out[lane] are null for lanes outside of the mask.
 template <class Out, class In>
 Out collective(const Site& site, uint32_t mask, const In& in,
                void (*op)(uint32_t mask, const In* const* in, Out* const* out)) {
@@ -84,7 +88,8 @@ Out collective(const Site& site, uint32_t mask, const In& in,
     return call.out;
 }
 
-// One result for all lanes, folded from their values.
+// A collective whose result is the same in all lanes: result = fold(result, value, lane) for each lane of the mask,
+// beginning with `first`.
 template <class Out, class In>
 Out reduce(const Site& site, uint32_t mask, In value, Out (*fold)(Out, In, int lane), Out first) {
     struct Arguments {
@@ -107,6 +112,7 @@ Out reduce(const Site& site, uint32_t mask, In value, Out (*fold)(Out, In, int l
                                       });
 }
 
+// A collective in which each lane gets the value of lane `from`.
 template <class T>
 T shuffle(const Site& site, uint32_t mask, T value, int from) {
     struct Arguments {
@@ -151,7 +157,8 @@ T __reduce_add_sync(uint32_t mask, T value, EMULATE_SITE) {
                                  [](T a, T b, int) { return static_cast<T>(a + b); }, T());
 }
 
-// width: the warp in parts of so many lanes; a lane that would look outside of its part sees itself.
+// width: the warp is divided into parts of so many lanes, and a lane that would read outside of its part gets its own
+// value.
 template <class T>
 T __shfl_sync(uint32_t mask, T value, int from, int width = 32, EMULATE_SITE) {
     const int lane = emulate::lane_index();

@@ -1,5 +1,5 @@
-// mma.sync.m16n8k32 with 8-bit operands, as the PTX ISA describes it ("Matrix Fragments for mma.m16n8k32"): what
-// csrc/engine/mma.cuh has in the place of the instruction when the kernels are emulated. It knows nothing of how they use it.
+// The instruction mma.sync.m16n8k32 with 8-bit operands, written from the PTX ISA ("Matrix Fragments for
+// mma.m16n8k32"). csrc/engine/mma.cuh includes this file instead of the instruction when kernels are emulated.
 #pragma once
 
 #include "cuda_runtime_api.h"
@@ -22,7 +22,7 @@ inline int byte_of(uint32_t word, int i, bool is_signed) {
 template <bool kSignedA, bool kSignedB>
 void multiply_add(uint32_t mask, const Operands* const* in, Accumulators* const* out) {
     if (mask != 0xFFFFFFFF) fail("mma without all lanes of the warp");
-    int a[16][32], b[8][32];  // b by column
+    int a[16][32], b[8][32];  // A: [row][k], B: [column][k]
     for (int lane = 0; lane < kWarpSize; ++lane) {
         const int group = lane >> 2, member = lane % 4;
         for (int i = 0; i < 16; ++i) {
@@ -36,7 +36,7 @@ void multiply_add(uint32_t mask, const Operands* const* in, Accumulators* const*
     for (int lane = 0; lane < kWarpSize; ++lane)
         for (int i = 0; i < 4; ++i) {
             const int row = lane / 4 + (i < 2 ? 0 : 8), column = lane % 4 * 2 + (i & 1);
-            int sum = 0;  // of 32 products of bytes
+            int sum = 0;  // 32 products of bytes cannot overflow it
             for (int k = 0; k < 32; ++k) sum += a[row][k] * b[column][k];
             out[lane]->at[i] = static_cast<int32_t>(static_cast<uint32_t>(in[lane]->c[i]) + static_cast<uint32_t>(sum));
         }

@@ -1,4 +1,4 @@
-// Fibers, and who of them runs when. See cuda_runtime_api.h.
+// The fibers of the CUDA emulation, and the order in which they run. cuda_runtime_api.h describes it.
 #include "cuda_runtime_api.h"
 
 #include <sys/mman.h>
@@ -23,8 +23,8 @@ uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 namespace aec {
-constexpr size_t kMaxSharedBytes = 227 * 1024;  // sm_90
-thread_local uint4 dynamic_shared[kMaxSharedBytes / sizeof(uint4)];  // csrc/base/warp.cuh
+constexpr size_t kMaxSharedBytes = 227 * 1024;  // the limit of a block on sm_90
+thread_local uint4 dynamic_shared[kMaxSharedBytes / sizeof(uint4)];  // declared in csrc/base/warp.cuh
 }  // namespace aec
 
 namespace emulate {
@@ -36,7 +36,8 @@ constexpr int kMaxThreads = 1024;
 // ------------------------------------------------------------------------------------------------------------- fibers
 
 #ifdef __x86_64__
-// Saves what a call must keep and goes on where the other stack stopped. (swapcontext: two system calls each time.)
+// Saves the callee-saved registers and the stack pointer to *save, and continues on the stack `to` where that one was
+// left. (swapcontext would do the same, but makes two system calls each time.)
 extern "C" void emulate_switch_stack(void** save, void* to);
 asm(R"(
 .text
@@ -65,7 +66,8 @@ emulate_switch_stack:
 struct Context {
     void* stack_pointer = nullptr;
     void start(char* stack, void (*entry)()) {
-        void** top = reinterpret_cast<void**>(stack + kStackBytes) - 1;  // a return address where a call would put it
+        // The stack must look as if entry had been called: its alignment is then what the ABI asks for.
+        void** top = reinterpret_cast<void**>(stack + kStackBytes) - 1;
         *top = nullptr;
         *--top = reinterpret_cast<void*>(entry);
         stack_pointer = std::fill_n(top - 6, 6, nullptr) - 6;
@@ -105,13 +107,13 @@ struct Fiber {
         stack = static_cast<char*>(memory) + kGuardBytes;
     }
     ~Fiber() {
-        ASAN_UNPOISON_MEMORY_REGION(stack, kStackBytes);  // of frames that a failed launch left behind
+        ASAN_UNPOISON_MEMORY_REGION(stack, kStackBytes);  // a failed launch leaves poisoned stack frames behind
         munmap(stack - kGuardBytes, kGuardBytes + kStackBytes);
     }
 };
 
 Context scheduler;
-std::vector<std::unique_ptr<Fiber>> fibers;  // of the block that runs; kept for the next one
+std::vector<std::unique_ptr<Fiber>> fibers;  // the threads of the current block; reused for the next block
 Fiber* current = nullptr;
 const std::function<void()>* thread_body = nullptr;
 std::unordered_map<const void*, size_t> shared_allowed;
@@ -147,7 +149,7 @@ bool same_meeting(const Fiber& a, const Fiber& b) {
            a.site.what == b.site.what;
 }
 
-// Runs every ready lane of a warp up to its next meeting, in an order of the moment.
+// Runs every lane of a warp that is ready until its next meeting, in a random order. Returns whether any lane ran.
 bool run_lanes(int first, int n_lanes) {
     const uint32_t start = random_bits(), stride = random_bits() | 1;
     bool ran = false;
@@ -162,6 +164,7 @@ bool run_lanes(int first, int n_lanes) {
     return ran;
 }
 
+// Completes the meetings of a warp for which all lanes have arrived. Returns whether there was one.
 bool complete_meetings(int first, int n_lanes) {
     bool completed = false;
     for (int i = 0; i < n_lanes; ++i) {
@@ -271,7 +274,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, const s
             run_block(static_cast<int>(n_threads));
         }
     } catch (...) {
-        fibers.clear();  // stopped half-way
+        fibers.clear();  // these threads were stopped in the middle of the kernel and cannot be reused
         ASAN_UNPOISON_MEMORY_REGION(shared, sizeof aec::dynamic_shared);
         throw;
     }

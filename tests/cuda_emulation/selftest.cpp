@@ -1,4 +1,5 @@
-// The emulation itself: right kernels give right results, wrong ones are found out. Prints "ok".
+// Tests the CUDA emulation itself: correct kernels give the correct results, and wrong kernels are detected. Prints
+// "ok".
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -28,7 +29,7 @@ std::string error_of(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_
     return "";
 }
 
-// Sums a block's values: shuffles, shared memory, a barrier, an atomic.
+// Adds up all values with shuffles, shared memory, a barrier and an atomic addition.
 __global__ void sum_kernel(const int* values, int n, int* sum) {
     int* const parts = shared_memory<int>();
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -74,7 +75,7 @@ __global__ void half_a_barrier_kernel() {
     if (warp_index() == 1) __syncthreads();
 }
 
-// Each lane reads its neighbour's value: right only if all lanes have written before one reads.
+// Each lane reads its neighbour's value, which is correct only if all lanes have written before any lane reads.
 __global__ void neighbour_kernel(bool sync, int* wrong) {
     uint32_t* const values = shared_memory<uint32_t>();
     values[lane_index()] = lane_index();

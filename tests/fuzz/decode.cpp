@@ -1,19 +1,20 @@
-// Fuzz target: the coder with tables that are right and everything else as the input says.
+// A fuzz target for the entropy coder with valid tables. The input determines everything else:
 //
-//   byte 0       bit 0: 0 the payload is in the input; 1 it is encoded, and then damaged
-//                bit 1: threads, 1 or 2
+//   byte 0       bit 0: 0: the payload is taken from the input; 1: symbols are encoded, and the payload is then damaged
+//                bit 1: number of threads, 1 or 2
 //                bit 2: indexes and symbols may be out of range
-//   byte 1       tables: number of a preset (harness.h)
-//   byte 2       lanes_log2, mod 14; 13: automatic (for bit 0 = 1)
-//   bytes 3-4    number of symbols, modulo two rows of that many lanes and some
-//   bytes 5-12   palette of indexes: position j has one of these eight
-//   bytes 13-16  cuts between segments, in 1/256 of the symbols
-//   payload:     the rest
-//   encoded:     1 byte: number of edits, mod 8; 4 bytes each; the rest: one byte a symbol, over and over
+//   byte 1       number of the tables, a preset of harness.h
+//   byte 2       lanes_log2, modulo 14; 13 means automatic (used if bit 0 is 1)
+//   bytes 3-4    number of symbols, modulo two rows of so many lanes plus 600
+//   bytes 5-12   eight indexes; each position has one of these
+//   bytes 13-16  borders between segments, in 1/256 of the number of symbols
+//   the rest     if bit 0 is 0: the payload
+//                if bit 0 is 1: a byte, the number of edits modulo 8; 4 bytes for each edit; then a byte for each
+//                symbol, repeated as often as needed
 //
-// Found wrong: a crash, an instruction set or a thread count that makes a difference, an encoder that does not refuse
-// exactly the arguments out of range, an undamaged payload that does not decode to its symbols, any payload that
-// decodes but is not what an encoder writes.
+// These count as errors: a crash; a result that depends on the instruction set or the number of threads; an encoder
+// that accepts an argument out of range or refuses an allowed one; an undamaged payload that does not decode to its
+// symbols; a payload that decodes, but differs from what the encoder writes for these symbols.
 #include "harness.h"
 
 namespace aec::fuzz {
@@ -25,7 +26,8 @@ const std::shared_ptr<const Tables>& tables_of(uint8_t number) {
     return cache[number];
 }
 
-// A byte reaches small symbols, whole letters, both edges of the alphabet, and the ends of the escapes' classes.
+// Makes a symbol from a byte such that all kinds of symbols are likely: small ones, the first symbol of a letter,
+// symbols near both ends of the plain letters, and the first and last symbols of the escapes' magnitude classes.
 int symbol_of(uint8_t byte, const Tables& tables, int index) {
     const int low = byte & 31, around = low - 16;
     switch (byte >> 5) {
@@ -37,7 +39,7 @@ int symbol_of(uint8_t byte, const Tables& tables, int index) {
     }
 }
 
-// What FORMAT §5 lets an encoder write, in the words of coder_cpu.h.
+// The fault that encode_cpu should report: the first symbol or index that FORMAT §5 does not let an encoder write.
 Fault first_wrong(const std::vector<int16_t>& symbols, const std::vector<uint8_t>& indexes) {
     for (size_t i = 0; i < symbols.size(); ++i) {
         if (indexes[i] >= kIndexCount) return {Status::kIndex, i, indexes[i]};

@@ -1,9 +1,11 @@
-// A stand-in for libFuzzer's main where there is no clang: replays files, then mutates them for a while. It is blind
-// (no coverage) and deterministic: the same corpus, seed and number of runs try the same inputs.
+// Replaces libFuzzer's main function where there is no clang: it runs the target on the given files, and then on random
+// mutations of them. It does not measure coverage. It is deterministic: with the same corpus, seed and number of runs
+// it tries the same inputs.
 //
 //   TARGET [--runs N] [--seconds S] [--seed N] [--last FILE] FOLDER|FILE..
 //
-// FILE (default last-input) holds the input that is running: after a crash, the one that crashed.
+// Before each run the input is written to --last FILE (default: last-input), so that after a crash this file holds the
+// input that caused it.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -25,7 +27,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Bytes = std::vector<uint8_t>;
-using Random = std::mt19937_64;  // the same numbers everywhere; the standard's distributions are not
+using Random = std::mt19937_64;  // gives the same numbers everywhere, unlike the standard library's distributions
 
 size_t below(Random& random, size_t n) { return static_cast<size_t>(random() % n); }
 

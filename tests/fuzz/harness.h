@@ -1,4 +1,5 @@
-// What the targets share: reading an input, tables, buffers whose end is the end, and a check that stops the fuzzer.
+// What the fuzz targets share: reading an input, valid tables, arrays that end exactly at their last element, coding
+// with every instruction set, and a check that stops the fuzzer.
 #pragma once
 
 #include <cstdio>
@@ -20,7 +21,7 @@ namespace aec::fuzz {
     std::abort();
 }
 
-// Fields from the front of an input; zeros after its end, so that every input means something.
+// Reads the fields of an input one after the other. After its end all bytes are 0, so that every input is valid.
 class Input {
 public:
     Input(const uint8_t* data, size_t size) : data_(data), left_(size) {}
@@ -37,8 +38,8 @@ private:
     size_t left_;
 };
 
-// An array of its own on the heap: whoever steps over its end meets the sanitizer, or a guard page (guard.cpp).
-// With AEC_FUZZ_SELF_TEST it is a byte short of what it says, and the fuzzer must notice.
+// An array in a heap allocation of exactly its size, so that the sanitizer notices any access beyond its end. With
+// AEC_FUZZ_SELF_TEST the allocation is a byte too short, and the fuzzer must notice that.
 template <class T>
 class Exact {
 public:
@@ -75,7 +76,7 @@ inline bool same(const Fault& a, const Fault& b) { return a.status == b.status &
 
 // -------------------------------------------------------------------------------------------------------------- tables
 
-// What make_tables takes.
+// The arguments of make_tables.
 struct Model {
     uint16_t freqs[kIndexCount][kMaxAlphabet] = {};
     uint8_t limits[kIndexCount] = {};
@@ -87,7 +88,8 @@ struct Model {
         return make_tables(f.data(), l.data(), r.data());
     }
 
-    // A row that is right, with frequencies as near to the weights as 1 .. 2^14 lets them; what is left goes to `rest`.
+    // Fills a row with valid frequencies: each is 1 plus a share of the rest of 2^14 in proportion to its weight. What
+    // is left after rounding goes to letter rest % n.
     void fit(int index, int limit, int raw, const uint32_t* weights, int rest) {
         const int n = 2 * limit + 2;
         uint64_t total = 0;
@@ -105,7 +107,8 @@ struct Model {
     }
 };
 
-// 256 models that mix all shapes of rows: number % 6 is the style, number / 6 stirs.
+// A valid model. number: 0..255. number % 6 is the shape of the distributions; the limits and the random weights depend
+// on `number` too.
 inline Model preset(int number) {
     constexpr int kLimits[] = {0, 1, 4, 10, 31}, kRawBits[] = {0, 0, 1, 3, 8};
     Model model;
@@ -130,15 +133,15 @@ inline Model preset(int number) {
     return model;
 }
 
-// The first and the last value of the plain letters: beyond them are escapes.
+// The largest and the smallest symbol that is coded without an escape.
 inline int upper_edge(const Tables& tables, int index) {
     return ((tables.limits[index] + 1) << tables.raw_bits[index]) - 1;
 }
 inline int lower_edge(const Tables& tables, int index) { return -(tables.limits[index] << tables.raw_bits[index]); }
 
-// ------------------------------------------------------------------------------------------------- all instruction set
+// ------------------------------------------------------------------------------------------------ all instruction sets
 
-// What one tile came to: symbols up to the fault, if there was one.
+// The result of decoding a tile: the symbols of all segments before the fault, if there was one.
 struct Outcome {
     Fault fault;
     std::vector<int16_t> symbols;
@@ -148,7 +151,7 @@ inline Outcome decode_once(const std::shared_ptr<const Tables>& tables, const st
                            const std::vector<uint8_t>& indexes, const std::vector<uint64_t>& segments, int threads) {
     auto bytes = std::make_unique<Exact<uint8_t>>(payload.data(), payload.size());
     Decoder decoder(tables, bytes->data(), bytes->size());
-    bytes.reset();  // it says that it copies
+    bytes.reset();  // the decoder must have copied them
     Outcome outcome;
     if ((outcome.fault = decoder.fault())) return outcome;
     size_t position = 0;
@@ -170,7 +173,7 @@ inline Outcome decode_once(const std::shared_ptr<const Tables>& tables, const st
     return outcome;
 }
 
-// Decodes with everything this machine has; all must come to the same, faults included.
+// Decodes with every instruction set of this machine, and requires that all give the same symbols and the same fault.
 inline Outcome decode_everywhere(const std::shared_ptr<const Tables>& tables, const std::vector<uint8_t>& payload,
                                  const std::vector<uint8_t>& indexes, const std::vector<uint64_t>& segments,
                                  int threads) {
@@ -185,7 +188,7 @@ inline Outcome decode_everywhere(const std::shared_ptr<const Tables>& tables, co
     return expected;
 }
 
-// The payload, or the fault, which too must be the same everywhere.
+// Encodes with every instruction set of this machine, and requires that all give the same payload or the same fault.
 inline Fault encode_everywhere(const Tables& tables, const std::vector<int16_t>& symbols,
                                const std::vector<uint8_t>& indexes, const std::vector<uint64_t>& segments,
                                int lanes_log2, int threads, std::vector<uint8_t>& bytes) {
@@ -207,13 +210,14 @@ inline Fault encode_everywhere(const Tables& tables, const std::vector<int16_t>&
     return expected;
 }
 
-// Symbols that decode are such as FORMAT §5 can express, and the payload is the one that an encoder writes for them:
-// symbols have one code, lengths one form.
+// Requires that decoded symbols are in the range that FORMAT §5 can express, and that the payload is what the encoder
+// writes for them. The format allows only one code for a symbol and one form for a length, so there is no other
+// payload.
 inline void require_canonical(const Tables& tables, const std::vector<uint8_t>& payload, const Outcome& outcome,
                               const std::vector<uint8_t>& indexes, const std::vector<uint64_t>& segments) {
     bool writable = !outcome.fault;
     for (size_t i = 0; i < outcome.symbols.size(); ++i) {
-        const int symbol = outcome.symbols[i], reach = (1 << 14) - 1;  // e + 1 of the last escape
+        const int symbol = outcome.symbols[i], reach = (1 << 14) - 1;  // e + 1 for the largest e of an escape
         AEC_REQUIRE(symbol <= upper_edge(tables, indexes[i]) + reach);
         AEC_REQUIRE(symbol >= lower_edge(tables, indexes[i]) - reach);
         writable = writable && std::abs(symbol) <= kMaxSymbol;

@@ -1,22 +1,23 @@
-// Fuzz target: tables as a model file may hold them.
+// A fuzz target for the coder's tables, since a model file may hold any. The input:
 //
-//   byte 0   bit 0: 0 one row comes from the input, 1 all do, as they stand
-//            bit 1: (one row) its frequencies are weights, and are made to fit
-//            bits 2-5: lanes_log2, mod 13
-//   byte 1   the row that is looked at, 1 + mod 63
-//   byte 2   where the symbols to try begin
-//   one row: limit and raw bits, a byte each, 64 frequencies of 2 bytes; the others are a preset's
-//   all:     64 limits, 64 raw bits, 64 x 64 frequencies
+//   byte 0    bit 0: 0: the input has one row of the tables, and the others are a preset's; 1: the input has all rows
+//             bit 1: with one row: its frequencies are only weights, from which valid frequencies are made
+//             bits 2-5: lanes_log2, modulo 13
+//   byte 1    the row to test: 1 + byte modulo 63
+//   byte 2    the offset of the symbols to try
+//   one row:  limit and raw bits, a byte each; 64 frequencies of 2 bytes
+//   all rows: 64 limits, 64 raw bits, 64 x 64 frequencies
 //   the rest: a payload
 //
-// Found wrong: a crash; rows refused that FORMAT §5 allows, or the other way round; a slot whose letter is not the one
-// that has it; a symbol that does not come back.
+// These count as errors: a crash; tables that are refused although FORMAT §5 allows them, or accepted although it does
+// not; a slot for which letter_of finds another letter than the one whose interval holds it; a symbol that does not
+// decode to itself.
 #include "harness.h"
 
 namespace aec::fuzz {
 namespace {
 
-// FORMAT §5, read for itself.
+// Whether FORMAT §5 allows a row. Written from the format, and not from the code that is tested.
 bool is_right(const Model& model, int index) {
     if (model.limits[index] > 31 || model.raw_bits[index] > 8) return false;
     const int n = 2 * model.limits[index] + 2;
@@ -36,7 +37,8 @@ void check_slots(const Model& model, const Tables& tables, int index) {
     }
 }
 
-// Both ends of every letter and of every class of escapes, and a comb between them.
+// The first and last symbol of every letter and of every magnitude class of escapes, and every 256th symbol of the
+// whole range, from `offset` on.
 std::vector<int16_t> symbols_to_try(const Tables& tables, int index, int offset) {
     std::vector<int16_t> symbols;
     const auto add = [&](int symbol) {

@@ -1,5 +1,7 @@
-// What csrc computes of a picture, as a line of hashes: for machines that Python's extension is not built for. The input,
-// which tests/other_machines.py writes, comes on stdin; numbers are little-endian, as on all of these machines.
+// Runs all of csrc's networks on pictures, and prints hashes of the results, a line for each instruction set and number
+// of threads. It is compiled for machines on which the Python extension is not built, so that their results can be
+// compared with this machine's. tests/test_other_machines.py writes the input, which is read from stdin. Its numbers
+// are little-endian, as all of these machines are.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -65,6 +67,7 @@ struct Model {
         }
     }
 
+    // The tensors whose names begin with `net.`, without that prefix.
     aec::Tensors of(const std::string& net) const {
         aec::Tensors some;
         for (const auto& [name, tensor] : all)
@@ -86,8 +89,8 @@ uint64_t pixels(const aec::Synthesis& synthesis, aec::Synthesis::Picture picture
 
 }  // namespace
 
-// With the name of an instruction set as its argument: in that one alone, and of each picture in colour and full size
-// alone. Else everything, in all that there are.
+// Without an argument, runs everything with each instruction set that the machine has. With the name of an instruction
+// set as the argument, runs less: only with that one, only in colour and full size, and without the projection.
 int main(int argc, char** argv) {
     const std::string only = argc > 1 ? argv[1] : "";
     Input in;
