@@ -73,7 +73,7 @@ class CudaWalk:
         self._check(dead_zones, torch.int16, torch.Size([_C.INDEX_COUNT]))
         self._expect("fill", k)
         symbols = self._empty(self._indexes.shape, torch.int16)
-        # Names: copies must outlive the launch.
+        # Hold references to the copies: the kernel reads them after this call returns.
         values, dead_zones = to_fixed(values).to(torch.int16), dead_zones.contiguous()
         given = self._indexes.data_ptr(), values.data_ptr(), values.stride(), dead_zones.data_ptr()
         self._handle.choose(k, *given, symbols.data_ptr(), *launch_site(self.device))
@@ -82,7 +82,7 @@ class CudaWalk:
     def accept(self, k: int, symbols: Tensor) -> None:
         self._check(symbols, torch.int16, self._indexes.shape)
         self._expect("fill", k)
-        symbols = symbols.contiguous()  # a name: a copy must outlive the launch
+        symbols = symbols.contiguous()  # hold a reference: the kernel reads it after this call returns
         self._handle.accept(k, symbols.data_ptr(), *launch_site(self.device))
 
     def latents(self) -> Tensor:

@@ -49,7 +49,7 @@ void Analysis::run(const Picture& picture, const Pixels& pixels, const Rect& are
     const Rect given = {2 * pixels.rect.y0, 2 * pixels.rect.y1, 2 * pixels.rect.x0, 2 * pixels.rect.x1};
     const Rect own = {2 * area.y0, 2 * area.y1, 2 * area.x0, 2 * area.x1};
     if (!given.holds(reads) || !given.holds(own))
-        throw std::invalid_argument("the pixels that are given are not all that are read");
+        throw std::invalid_argument("the pixels do not cover the area and the halo that the network reads around it");
 
     const Rect rect = {std::min(reads.y0, own.y0), std::max(reads.y1, own.y1), std::min(reads.x0, own.x0),
                        std::max(reads.x1, own.x1)};

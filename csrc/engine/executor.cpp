@@ -121,7 +121,7 @@ void Execution::find_local_planes() {
 void Execution::run(const std::vector<View>& inputs, int quality, const Kernels& kernels, int threads) {
     for (size_t i = 0; i < program_.inputs.size(); ++i) {
         if (!inputs[i].rect.holds(reads(static_cast<int>(i))))
-            throw std::invalid_argument("what is given is not all that is read");
+            throw std::invalid_argument("an input does not cover the rectangle that the program reads: see Execution::reads");
         views_[program_.inputs[i]] = inputs[i];
     }
     int64_t most = 1;  // segments of the largest round: more threads would have no work

@@ -5,14 +5,28 @@
 #include <stdexcept>
 
 namespace aec {
+namespace {
+
+const char* name_of(Tensor::Type type) {
+    return type == Tensor::kInt16 ? "int16" : type == Tensor::kInt32 ? "int32" : "uint8";
+}
+
+}  // namespace
+
+std::string text_of(const std::vector<int64_t>& shape) {
+    std::string text;
+    for (const int64_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
+    return "[" + text + "]";
+}
 
 void fail(const std::string& name, const std::string& what) { throw std::invalid_argument(name + " " + what); }
 
 const void* Reader::find(const std::string& name, Tensor::Type type, const std::vector<int64_t>& shape) const {
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) fail(name, "is missing");
-    if (found->second.type != type) fail(name, "is of another type");
-    if (found->second.shape != shape) fail(name, "is of another shape");
+    const Tensor& tensor = found->second;
+    if (tensor.type != type) fail(name, std::string("is ") + name_of(tensor.type) + ", must be " + name_of(type));
+    if (tensor.shape != shape) fail(name, "has shape " + text_of(tensor.shape) + ", must have " + text_of(shape));
     return found->second.data;
 }
 

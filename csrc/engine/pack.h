@@ -70,6 +70,9 @@ private:
     const Tensors& tensors_;
 };
 
+// "[2, 3]"
+std::string text_of(const std::vector<int64_t>& shape);
+
 // Throws invalid_argument with the message "name what".
 [[noreturn]] void fail(const std::string& name, const std::string& what);
 

@@ -98,14 +98,14 @@ void Synthesis::run(const Picture& picture, const Latents& latents, const Rect& 
     if (!whole.holds(area)) throw std::invalid_argument("the area is not within the picture");
     if (area.empty()) return;
     const Rect own = latents_of(picture, area);
-    if (!latents.rect.holds(own)) throw std::invalid_argument("the latents that are given are not all that are read");
+    if (!latents.rect.holds(own)) throw std::invalid_argument("the latents do not cover the area that is wanted");
     const Kernels& kernels = kernels_of(current_isa());
     std::unique_ptr<Execution> execution;
     if (picture.branch) {
         const Rect at_eighth = {2 * own.y0, 2 * own.y1, 2 * own.x0, 2 * own.x1};
         execution = std::make_unique<Execution>(program_, picture.rows, picture.columns, at_eighth);
         if (!latents.rect.holds(execution->reads()))
-            throw std::invalid_argument("the latents that are given are not all that are read");
+            throw std::invalid_argument("the latents do not cover the area and the halo that the network reads around it");
         // The cast is safe: a program never writes to its inputs, but View is used for outputs too.
         const View input = {latents.rect, const_cast<int16_t*>(latents.data), latents.row_stride, config_.latents};
         execution->run({input}, picture.quality, kernels, threads);

@@ -30,7 +30,8 @@ std::shared_ptr<HyperAnalysis> hyper_analysis_from(const std::map<std::string, p
 // Throws value_error unless the array is contiguous and has this shape.
 void check_shape(const Array<int16_t>& array, const char* name, const std::vector<py::ssize_t>& shape) {
     if (array.ndim() != static_cast<py::ssize_t>(shape.size()) || !std::equal(shape.begin(), shape.end(), array.shape()))
-        throw py::value_error(std::string(name) + " is of another shape");
+        throw py::value_error(std::string(name) + " has shape " + text_of({array.shape(), array.shape() + array.ndim()}) +
+                              ", must have " + text_of({shape.begin(), shape.end()}));
     if (!(array.flags() & py::array::c_style)) throw py::value_error(std::string(name) + " must be contiguous");
     check_aligned(array, name);
 }

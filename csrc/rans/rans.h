@@ -34,7 +34,7 @@ constexpr int kMaxSymbol = 16383;                // an encoder writes only symbo
 constexpr int kMaxWordsPerSymbol = 3;            // at most one word in each of the three phases
 
 static_assert(kLowerBound >= kScale * 4, "x div 2^14 must stay >= 4, or coarse states cost rate");
-static_assert(kMaxAlphabet <= 256, "slots[] holds letters in a byte");
+static_assert(kMaxAlphabet <= 256, "the low byte of `buckets` holds a letter");
 static_assert((1 << (kMaxEscapeClass + 1)) - 2 >= kMaxSymbol - 1,
               "class 13 must reach kMaxSymbol from the nearest edge, 1");
 static_assert(((kMaxLimit + 1) << kMaxRawBits) + (1 << (kMaxEscapeClass + 1)) - 2 <= INT16_MAX,
