@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
 from .coding.device import check_device, resolve_device
 from .container import format
@@ -275,7 +275,7 @@ class AecFile:
 
     def _of_network(
         self, reader: "Decoder", header: Header, region: Tile, shrink: int, on_device: bool, progress: Progress
-    ) -> "tuple[np.ndarray | torch.Tensor, np.ndarray | None]":
+    ) -> "tuple[Any, np.ndarray | None]":
         """Colours as `decoder.decode` gives them, and alpha [h, w].
 
         Args:
