@@ -11,6 +11,7 @@ import numpy as np
 from imageio.config import FileExtension, PluginConfig, known_extensions, known_plugins
 from imageio.core.request import InitializationError, IOMode, Request
 from imageio.core.v3_plugin_api import ImageProperties, PluginV3
+from numpy.typing import ArrayLike
 
 from .. import api
 from ..container import format
@@ -46,7 +47,7 @@ class AecPlugin(PluginV3):
     def iter(self, **options: Any) -> Iterator[np.ndarray]:
         yield self.read(**options)
 
-    def write(self, ndimage: np.ndarray, **options: Any) -> bytes | None:
+    def write(self, ndimage: ArrayLike | list[ArrayLike], **options: Any) -> bytes | None:
         """Options are those of `codec.encode`."""
         data = api.encode(np.asarray(ndimage), **options)
         self.request.get_file().write(data)
