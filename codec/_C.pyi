@@ -147,6 +147,20 @@ class HyperAnalysis:
     ) -> NDArray[np.int16]:
         """Hyperlatents [rows, columns, Z], in units of 2^-12. Errors as those of `Analysis.run`."""
 
+class Projection:
+    """What refinement makes of errors, packed: their projection on what each latent adds to pixels through the
+    synthesis' shortcut (csrc/engine/projection.h). For many threads at once. `tensors`, ValueError: as of `Synthesis`.
+    """
+
+    def __init__(self, tensors: Mapping[str, NDArray[np.generic]], *, latents: int) -> None: ...
+    def run(
+        self,
+        errors: NDArray[np.int16],  # [16 * rows, 16 * columns, 3], contiguous, of magnitude up to 2^13
+        *,
+        threads: int = 1,
+    ) -> NDArray[np.int16]:
+        """Changes of latents, [rows, columns, M], in units of 2^-12. Errors as those of `Analysis.run`."""
+
 def multiply_add_loop(rounds: int) -> int: ...  # multiply-adds done, in registers, by isa(); 0 for "scalar"
 def isas() -> list[str]: ...
 def isa() -> str: ...
@@ -245,7 +259,7 @@ class CudaWalk:
         k: int,
         indexes: int,
         values: int,
-        strides: tuple[int, int, int],
+        strides: Sequence[int],  # three
         dead_zones: int,
         symbols: int,
         device: int,

@@ -122,7 +122,7 @@ def encode(
         pixels, source = replace(pixels, metadata=reset_orientation(metadata)), None
     limit = target_size if target_bpp is None else target_bpp * pixels.width * pixels.height / 8
     limit = None if limit is None else int(min(limit, MAX_TARGET))
-    files = []
+    files: list[bytes | None] = []
     if lossless or limit is not None and stored.may_take_less(pixels, limit):
         files.append(stored.lossless(pixels, effort, exact=lossless))
     if limit is not None:
@@ -235,9 +235,9 @@ def decode(
     data: Source,
     device: str = ...,
     model: str | os.PathLike | None = ...,
-    max_pixels: int | None = ...,
     *,
     output: Literal["numpy"],
+    max_pixels: int | None = ...,
     region: Region | None = ...,
     scale: float = ...,
     fit: tuple[int, int] | None = ...,
@@ -251,9 +251,9 @@ def decode(
     data: Source,
     device: str = ...,
     model: str | os.PathLike | None = ...,
-    max_pixels: int | None = ...,
     *,
     output: Literal["torch"],
+    max_pixels: int | None = ...,
     region: Region | None = ...,
     scale: float = ...,
     fit: tuple[int, int] | None = ...,
@@ -293,8 +293,7 @@ def decode(
 ) -> "Image.Image | np.ndarray | torch.Tensor":
     """Decompress a picture: `open` and `AecFile.decode` in one, whose arguments and errors these are."""
     opened = AecFile(data, max_pixels)
-    options = {"region": region, "scale": scale, "fit": fit, "depth": depth, "progress": progress}
-    return opened.decode(device, model, output, **options)
+    return opened.decode(device, model, output, region=region, scale=scale, fit=fit, depth=depth, progress=progress)
 
 
 def read_metadata(data: Source) -> Metadata:

@@ -50,7 +50,9 @@ class Found:
 
 def search(folder: Path, suffixes: Collection[str], recursive: bool = True) -> Found:
     """Files of these suffixes, which are lower-case, in a folder and, if so asked, in all that are in it."""
-    files, problems, left_out = [], [], []
+    files: list[Path] = []
+    problems: list[OSError] = []
+    left_out: list[Path] = []
     for here, folders, names in os.walk(folder, onerror=problems.append):
         left_out += [path for name in folders if (path := Path(here, name)).is_symlink()]
         for path in (Path(here, name) for name in names):
@@ -92,13 +94,10 @@ def write_bytes(
     Raises:
         OutputError: it exists already, or cannot be written.
     """
+    if path is None:
+        _write_out(data)
+        return
     try:
-        if path is None:
-            if sys.stdout is None:
-                raise OutputError("cannot write standard output: it is closed")
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-            return
         refuse_existing(path, force)
         target = Path(os.path.realpath(path))  # a symbolic link stays, its target is replaced
         if target.is_symlink():  # which only a circle of links still is
@@ -111,7 +110,18 @@ def write_bytes(
     except FileExistsError as e:
         raise _exists(path) from e
     except OSError as e:
-        raise OutputError(f"cannot write {path or 'standard output'}: {e.strerror or e}") from e
+        raise OutputError(f"cannot write {path}: {e.strerror or e}") from e
+
+
+def _write_out(data: bytes) -> None:
+    """To standard output."""
+    if sys.stdout is None:
+        raise OutputError("cannot write standard output: it is closed")
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as e:
+        raise OutputError(f"cannot write standard output: {e.strerror or e}") from e
 
 
 def permissions(status: os.stat_result | None) -> int:
@@ -183,7 +193,10 @@ def _publish(nameless: BinaryIO | None, part: Path, path: Path, force: bool, tim
 
     def link(name: Path) -> None:
         # The descriptor is of no use but that Python then calls linkat, which follows the link in /proc, and not link.
-        os.link(made, name, **({"src_dir_fd": nameless.fileno()} if nameless else {}))
+        if nameless:
+            os.link(made, name, src_dir_fd=nameless.fileno())
+        else:
+            os.link(made, name)
 
     times = times or (time.time_ns(),) * 2
     os.utime(made, ns=times)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -201,21 +202,21 @@ def quality_at(rates: Sequence[float], quality: Sequence[float], at: Sequence[fl
     return np.interp(np.log(np.asarray(at, np.float64)), log_rate(table), table, left=np.nan, right=np.nan)
 
 
-def _log_rate_of_quality(rates: Sequence[float], quality: Sequence[float], what: str):
+def _log_rate_of_quality(rates: Sequence[float], quality: Sequence[float], what: str) -> Any:
     r, q = sorted_curve(rates, quality, what)
     return need("scipy.interpolate", "a difference of curves", "bench").PchipInterpolator(
         q, np.log(r), extrapolate=False
     )
 
 
-def _quality_of_log_rate(rates: Sequence[float], quality: Sequence[float], what: str):
+def _quality_of_log_rate(rates: Sequence[float], quality: Sequence[float], what: str) -> Any:
     r, q = sorted_curve(rates, quality, what)
     return need("scipy.interpolate", "a difference of curves", "bench").PchipInterpolator(
         np.log(r), q, extrapolate=False
     )
 
 
-def _interpolated(x: np.ndarray, y: np.ndarray):
+def _interpolated(x: np.ndarray, y: np.ndarray) -> Any:
     interpolate = need("scipy.interpolate", "a difference of curves", "bench")
     return interpolate.PchipInterpolator(x, y, extrapolate=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
 from .coding.device import check_device, resolve_device
 from .container import format
@@ -38,17 +38,23 @@ def bytes_of(data: Source) -> memoryview:
     """
     if isinstance(data, (str, os.PathLike)):
         return memoryview(Path(os.fsdecode(data)).read_bytes())
+    if (view := _buffer(data)) is not None:  # first, for a file that is mapped into memory can be read as well
+        return view
+    read = getattr(data, "read", None)
+    if not callable(read):
+        raise TypeError(f"{type(data).__name__}: must be contiguous bytes, a path, or a file opened for reading")
+    whole = read()
+    if not isinstance(whole, bytes):
+        raise TypeError(f"a file that gives {type(whole).__name__}: must be opened in binary mode")
+    return memoryview(whole)
+
+
+def _buffer(data: Any) -> memoryview | None:
+    """The bytes of an object that has a contiguous buffer; None: it has none."""
     try:
-        return memoryview(data).cast("B")  # first, for a file that is mapped into memory can be read as well
+        return memoryview(data).cast("B")
     except TypeError:
-        if not callable(getattr(data, "read", None)):
-            raise TypeError(
-                f"{type(data).__name__}: must be contiguous bytes, a path, or a file opened for reading"
-            ) from None
-    read = data.read()
-    if not isinstance(read, bytes):
-        raise TypeError(f"a file that gives {type(read).__name__}: must be opened in binary mode")
-    return memoryview(read)
+        return None
 
 
 class AecFile:
@@ -281,7 +287,7 @@ class AecFile:
 
     def _of_network(
         self, reader: "Decoder", header: Header, region: Tile, shrink: int, on_device: bool, progress: Progress
-    ) -> "tuple[np.ndarray | torch.Tensor, np.ndarray | None]":
+    ) -> "tuple[Any, np.ndarray | None]":
         """Colours as `decoder.decode` gives them, and alpha [h, w].
 
         Args:

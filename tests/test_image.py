@@ -605,3 +605,11 @@ def test_a_damaged_file_that_was_only_opened_is_a_value_error():
         at = data.index(b"IDAT") + 8
         with pytest.raises(ValueError, match="a PNG file with samples whose checksum"):
             to_pixels(opened(data[:at] + b"\xff" * 9 + data[at + 9 :]))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_a_picture_whose_file_was_closed_unread_is_told_so(kind):
+    image = opened(saved(Image.new("RGB", (20, 20)), kind))
+    image.close()
+    with pytest.raises(ValueError, match="its file was closed before its pixels were read"):
+        to_pixels(image)

@@ -343,7 +343,7 @@ def _filled(value):
         (_without("net.steps.1.from_latents.weight"), "from_latents.weight is missing"),
         (_changed("net.up2.weight", lambda a: a[:-1]), "net.up2.weight has shape .*, must have"),
         (_changed("net.up2.weight", lambda a: a[..., None]), "net.up2.weight has shape .*, must have"),
-        (_changed("step", lambda a: a.astype(np.int32)), "step is of another type"),
+        (_changed("step", lambda a: a.astype(np.int32)), "step is int32, must be int16"),
         (_changed("step", lambda a: a.astype(np.float32)), "step must be int16"),
         (_changed("step", _filled(0)), "step has a value out of range"),
         (_changed("hyper_step", _filled(-1)), "hyper_step has a value out of range"),

@@ -115,7 +115,8 @@ def region(text: str) -> tuple[int, int, int, int]:
     match = re.fullmatch(r"(\d+),(\d+),([1-9]\d*),([1-9]\d*)", text, re.ASCII)
     if not match:
         raise ArgumentTypeError(f"{text!r}: X,Y,W,H in pixels, as in 0,0,640,480; W and H are at least 1")
-    return tuple(map(int, match.groups()))
+    x, y, width, height = map(int, match.groups())
+    return x, y, width, height
 
 
 def scale(text: str) -> float:

@@ -34,11 +34,12 @@ def compress(args: Namespace) -> int:
     # With all of it, the source may be stored as it is. Else not, for it may tell more, in comments say.
     all_kept = args.metadata is None or set(args.metadata) == set(format.METADATA)
 
-    def work(job: Job, source: bytes, progress: Progress) -> tuple[bytes | None, Row]:
-        pixels = open_picture(source)
-        n_source, whole = len(source), source if args.verbose else b""
-        if args.if_larger != "store" or not all_kept or format.stored_kind(source) is None:
-            source = None  # it will not be stored, and is not held while the picture is coded
+    def work(job: Job, given: bytes, progress: Progress) -> tuple[bytes | None, Row]:
+        pixels = open_picture(given)
+        n_source, whole = len(given), given if args.verbose else b""
+        may_be_stored = args.if_larger == "store" and all_kept and format.stored_kind(given) is not None
+        source = given if may_be_stored else None
+        del given  # what will not be stored is not held while the picture is coded
         data = api.encode(
             pixels,
             device=args.device,
@@ -72,6 +73,8 @@ def decompress(args: Namespace) -> int:
     suffix = f".{args.format or 'png'}"
 
     def work(job: Job, data: bytes, progress: Progress) -> tuple[bytes, Row]:
+        from PIL import Image
+
         unnamed = job.target is None or args.format and not job.target.suffix
         kind = export.kind_of(None if unnamed else job.target, suffix)
         file = AecFile(data, limit)
@@ -81,7 +84,7 @@ def decompress(args: Namespace) -> int:
         picture = file.decode(
             args.device,
             args.model,
-            output,
+            output=output,
             region=args.crop,
             scale=args.scale,
             fit=args.fit,
@@ -93,7 +96,7 @@ def decompress(args: Namespace) -> int:
         made = None if changed else _own_file(file, kind)
         if made is None:
             made = export.encoded(picture, kind, file.metadata.only(kinds), exact, args.out_quality)
-        height, width = picture.shape[:2] if output == "numpy" else picture.size[::-1]
+        height, width = picture.size[::-1] if isinstance(picture, Image.Image) else picture.shape[:2]
         line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
         facts = {"bytes_in": len(data), "bytes_out": len(made), **runner.facts_of(file)}
         return made, Row(line=line, facts=facts | {"width": width, "height": height})
@@ -145,7 +148,7 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
         data, row = work(job, read_bytes(job.source), progress)
         if data is not None:
             progress(1)
-            times = (status.st_atime_ns, status.st_mtime_ns) if args.preserve_mtime else None
+            times = (status.st_atime_ns, status.st_mtime_ns) if status and args.preserve_mtime else None
             _make_folders(job)
             write_bytes(job.target, data, args.force, times, permissions(status))
         return row
@@ -158,7 +161,7 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
 
 def _make_folders(job: Job) -> None:
     """What is missing of the folders above the target, with the permissions of those above the source."""
-    if job.alike:
+    if job.alike and job.target and job.source:
         for folder, like in reversed(list(zip(job.target.parents, job.source.parents, strict=False))[: job.alike]):
             if not folder.exists():
                 with suppress(OSError):  # `write_bytes` runs into it too, and tells

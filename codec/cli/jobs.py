@@ -173,11 +173,13 @@ def plan(
     Raises:
         UsageError: a file would be written onto itself, or several to the one that `output` names.
     """
-    into_folder = output is not None and output != "-" and (output.endswith(os.sep) or Path(output).is_dir())
-    if several and output is not None and not into_folder:
+    folder = None
+    if output is not None and output != "-" and (output.endswith(os.sep) or Path(output).is_dir()):
+        folder = Path(output)
+    if several and output is not None and folder is None:
         if output == "-" or Path(output).suffix:
             raise UsageError(f"several inputs or a folder, but -o {output} is one file: name a folder, as in -o out/")
-        into_folder = True
+        folder = Path(output)
 
     def job(source: Source, keep: bool) -> Job:
         def named(path: Path) -> Path:
@@ -185,17 +187,18 @@ def plan(
 
         if source.problem:
             return Job(source.path, None, source.problem)
+        target: Path | None
         alike = 0
         if mirror is not None:
             mirrored = _mirrored(source.path)
             target, alike = Path(mirror) / named(mirrored), len(mirrored.parts) - 1
-        elif into_folder:
-            target = Path(output) / named(source.relative)
+        elif folder is not None:
+            target = folder / named(source.relative)
             alike = len(source.relative.parts) if source.in_folder else 0
-        elif output == "-" or (output is None and source.path is None):
-            target = None
+        elif output is not None:
+            target = None if output == "-" else Path(output)
         else:
-            target = Path(output) if output is not None else named(source.path)
+            target = None if source.path is None else named(source.path)
         return Job(source.path, target, alike=alike)
 
     jobs = [job(source, bool(keep_suffix)) for source in sources]
@@ -207,12 +210,13 @@ def plan(
 
 def _meeting(jobs: list[Job]) -> list[int]:
     """Which jobs would write the same file as another one, though their sources have other names."""
-    names = defaultdict(set)
-    places = [os.path.realpath(job.target) if job.source and job.target else None for job in jobs]
-    for job, place in zip(jobs, places, strict=True):
-        if place is not None:
-            names[place].add(job.source.name)
-    return [i for i, place in enumerate(places) if len(names[place]) > 1 and not jobs[i].keeps_suffix]
+    places: dict[int, str] = {}
+    names: dict[str, set[str]] = defaultdict(set)
+    for i, job in enumerate(jobs):
+        if job.source is not None and job.target is not None:
+            places[i] = os.path.realpath(job.target)
+            names[places[i]].add(job.source.name)
+    return [i for i, place in places.items() if len(names[place]) > 1 and not jobs[i].keeps_suffix]
 
 
 def _mirrored(path: Path | None) -> Path:

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, NoReturn
 
 from .. import api
 from ..container import format
@@ -102,7 +102,7 @@ def version() -> str:
 
 
 class _Version(argparse.Action):
-    def __call__(self, parser, *_):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         streams.say(version())
         parser.exit()
 
@@ -110,13 +110,13 @@ class _Version(argparse.Action):
 class _Parser(argparse.ArgumentParser):
     """One whose errors, which name arguments, are a line; and which tells if its help cannot be written."""
 
-    def print_help(self, file: TextIO | None = None):
+    def print_help(self, file: Any = None) -> None:
         if file is not None:
             super().print_help(file)
         else:
             streams.say(self.format_help().removesuffix("\n"))
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         super().error(streams.shown(message))
 
 
@@ -126,7 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and what was built in")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, module: str, help: str, examples: str | None = None, **options) -> argparse.ArgumentParser:
+    def add(name: str, module: str, help: str, examples: str | None = None, **options: Any) -> argparse.ArgumentParser:
         p = commands.add_parser(name, help=help, description=help, epilog=examples, formatter_class=raw, **options)
         p.usage = USAGES.get(name)
         p.set_defaults(run=command(module, name), parser=p, json=False, keep_going=True, debug=False)
@@ -467,7 +467,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             code = _run(sys.argv[1:] if argv is None else argv)
         except SystemExit as e:  # argparse's, after help, the version or a usage error
-            code = e.code
+            code = e.code if isinstance(e.code, int) else int(bool(e.code))
         if not code:  # else it is told why, or was told that nothing can be written
             streams.flush()
         return code
@@ -489,16 +489,17 @@ def _run(argv: list[str]) -> int:
         parser.print_help(sys.stderr)
         return EXIT_USAGE
     args, rest = parser.parse_known_args(argv)
+    command: argparse.ArgumentParser = args.parser
     if args.command == "bench":
         args.rest = rest
     elif rest:
-        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        command.error(f"unrecognized arguments: {' '.join(rest)}")
     if not args.debug:
         _hush_pillow()
     try:
         return args.run(args)
     except UsageError as e:
-        args.parser.error(str(e))
+        command.error(str(e))
     except BrokenPipeError:
         raise
     except FAILURES as e:

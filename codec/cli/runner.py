@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 from .. import errors
 from ..coding.threads import pool_of
@@ -107,7 +108,7 @@ class _Bar:
 
         self._single = len(jobs) == 1
         one = {"bar_format": "{desc}: {percentage:3.0f}% {bar} {elapsed}<{remaining}"}
-        layout = {"desc": streams.shown(jobs[0].name), **one} if self._single else {"unit": "file"}
+        layout: dict[str, Any] = {"desc": streams.shown(jobs[0].name), **one} if self._single else {"unit": "file"}
         self._bar = tqdm(
             total=len(jobs),
             file=streams.Unfailing(),
@@ -150,8 +151,10 @@ class _Report:
     """Counts and prints what became of the jobs; used from the main thread only, but for `share`."""
 
     def __init__(self, args: Namespace, jobs: list[Job], done: str | None):
-        self.args, self.jobs, self.done, self.codes = args, jobs, done, []
-        self.start, self.statuses, self.bytes_in, self.bytes_out = time.perf_counter(), Counter(), 0, 0
+        self.args, self.jobs, self.done = args, jobs, done
+        self.start, self.bytes_in, self.bytes_out = time.perf_counter(), 0, 0
+        self.codes: list[int] = []
+        self.statuses: Counter[str] = Counter()
         show = args.progress if args.progress is not None else streams.on_terminal() and not args.quiet
         self.bar = _Bar(jobs) if show and jobs else None
         # What one file became is told to who sits before a terminal, and to others only if they ask.
@@ -258,7 +261,7 @@ def run(
             progress(0)
             if job.problem:
                 raise job.problem
-            result = work(job, progress)
+            result: Row | Exception = work(job, progress)
         except FAILURES as e:
             if args.debug:
                 raise
@@ -286,7 +289,7 @@ def _one_by_one(report: _Report, attempt: Callable, stop: threading.Event) -> in
 def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, workers: int, networks: bool) -> int:
     interrupted = False
 
-    def interrupt(*_) -> None:
+    def interrupt(*_: object) -> None:
         nonlocal interrupted
         if interrupted:  # asked for twice: by now nothing is being written, so nothing is torn
             os._exit(EXIT_INTERRUPTED)

@@ -6,6 +6,7 @@ import operator
 from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ..extras import need
 from ..io import InputError, OutputError, permissions, refuse_existing, write_bytes
@@ -76,11 +77,12 @@ def bench(args: Namespace) -> int:
 def compare(args: Namespace) -> int:
     comparison = _bench_module("codec.bench.compare")
     target = None if args.output == "-" else Path(args.output)
-    original, *others = (Job(Path(name), target) for name in (args.original, *args.files))
-    if target is not None and target.resolve() in [job.source.resolve() for job in (original, *others)]:
+    sources = [Path(name) for name in (args.original, *args.files)]
+    if target is not None and target.resolve() in [source.resolve() for source in sources]:
         raise UsageError(f"{target} would be replaced by the page: choose another output with -o")
     refuse_existing(target, args.force)
-    files = []
+    original, *others = (Job(source, target) for source in sources)
+    files: list[Any] = []
 
     def work(job: Job, progress: Progress) -> Row:
         file = comparison.read(job.source, args.device, args.model, files[0] if files else None)
@@ -89,7 +91,7 @@ def compare(args: Namespace) -> int:
 
     code = runner.run(args, [original], work, done=None) or runner.run(args, others, work, done=None)
     if not code:
-        mode = functools.reduce(operator.and_, (permissions(job.source.stat()) for job in (original, *others)))
+        mode = functools.reduce(operator.and_, (permissions(source.stat()) for source in sources))
         write_bytes(target, comparison.page(files[0], files[1:]), args.force, mode=mode)
     return code
 

@@ -47,8 +47,8 @@ def view(args: Namespace) -> int:
     is_aec = data.startswith(format.MAGIC) or (source is not None and source.suffix.lower() == ".aec")
     picture, caption = _decoded(data, args) if is_aec else _read(data)
     png = export.encoded(picture, "PNG", Metadata(icc=picture.info.get("icc_profile")), exact=True)
-    page = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode())
-    page = page.encode(errors="backslashreplace")  # file names may be bytes that are no text
+    text = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode())
+    page = text.encode(errors="backslashreplace")  # file names may be bytes that are no text
     if args.output is not None:
         mode = permissions(source.stat() if source else None)
         write_bytes(None if args.output == "-" else Path(args.output), page, args.force, mode=mode)

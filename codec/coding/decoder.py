@@ -7,7 +7,7 @@ and the networks see one window at a time, or a few, one in each thread.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Union
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from .threads import team
 if TYPE_CHECKING:
     from torch import Tensor
 
-# int16 [h, w, M] in units of 2^-12: an array, or a tensor on the decoder's device.
-Latents = Union[np.ndarray, "Tensor"]
+# int16 [h, w, M] in units of 2^-12: an array, or a tensor on the decoder's device. Each decoder reads what its own
+# synthesis takes, which a union would not say.
+Latents = Any
 
 # Pixels a side that synthesis makes at once: its memory must not grow with the tile, nor the work on surroundings as
 # tiles get small.
@@ -41,7 +42,7 @@ class Synthesis(Protocol):
         quality: int,
         shrink: int,
         origin: tuple[int, int],
-        out: "np.ndarray | Tensor",
+        out: Any,
     ) -> None:
         """Make some of a picture's samples.
 
@@ -60,9 +61,15 @@ class Synthesis(Protocol):
 class Decoder(Protocol):
     """A model that reads files: `engine.Engine` on the CPU, `nets.torch_decoder.TorchDecoder` where torch is."""
 
-    config: Config
-    synthesis: Synthesis
-    one_at_a_time: bool  # tiles: a GPU is filled by one
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def synthesis(self) -> Synthesis: ...
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Tiles: a GPU is filled by one."""
 
     def read(self, quality: int, rows: int, columns: int, payload: bytes | memoryview) -> Latents:
         """The latents of a tile. Raises CorruptError for a payload that no encoder with this model writes."""
@@ -198,6 +205,30 @@ def _gather(
             if last[i] == n:
                 del held[i]
         yield part, out
+
+
+@overload
+def decode(
+    decoder: Decoder,
+    header: Header,
+    payloads: Sequence[bytes | memoryview],
+    region: Tile | None = ...,
+    shrink: int = ...,
+    on_device: Literal[False] = ...,
+    progress: Callable[[float], None] = ...,
+) -> np.ndarray: ...
+
+
+@overload
+def decode(
+    decoder: Decoder,
+    header: Header,
+    payloads: Sequence[bytes | memoryview],
+    region: Tile | None = ...,
+    shrink: int = ...,
+    on_device: bool = ...,
+    progress: Callable[[float], None] = ...,
+) -> "np.ndarray | Tensor": ...
 
 
 def decode(

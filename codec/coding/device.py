@@ -6,7 +6,7 @@ import sys
 from ..errors import BackendError
 from ..extras import need
 
-_WORDS = re.compile(r"auto|cpu|cuda(?::(\d+))?")
+_WORDS = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def check_device(device: str) -> None:
@@ -31,7 +31,7 @@ def resolve_device(device: str) -> str:
     torch = need("torch", f"device {device!r}")
     if device == "auto" and not torch.cuda.is_available():
         return "cpu"
-    number = int(_WORDS.fullmatch(device)[1] or 0)
+    number = int(device.partition(":")[2] or 0)
     if number >= torch.cuda.device_count():
         raise BackendError(f"device {device!r}: {torch.cuda.device_count()} CUDA devices answer")
     try:

@@ -55,7 +55,16 @@ class Synthesis(Levels):
         super().__init__(config, levels)
         self._handle = _C.Synthesis(_integers(tensors, "synthesis"), **_widths(config))
 
-    def run(self, latents, at, size, quality, shrink, origin, out) -> None:
+    def run(
+        self,
+        latents: np.ndarray,
+        at: tuple[int, int],
+        size: tuple[int, int],
+        quality: int,
+        shrink: int,
+        origin: tuple[int, int],
+        out: np.ndarray,
+    ) -> None:
         self._handle.run(
             latents,
             at=at,

@@ -1,6 +1,5 @@
 """The knob at which a value that rises with it is right, in few trials: each costs the coding of a picture."""
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -67,8 +66,10 @@ def find(measure: Callable[[float], Found], goal: Goal, knob: float, before: Tri
     """
     aim = goal.low + (goal.high - goal.low) / 2
     below = above = None
-    for n in itertools.count():
+    trials = 0
+    while True:
         trial = measure(knob)
+        trials += 1
         if goal.right(trial.value):
             return trial
         if trial.value < goal.low:
@@ -81,7 +82,7 @@ def find(measure: Callable[[float], Found], goal: Goal, knob: float, before: Tri
             return below if goal.at_most else above
         if below and above:
             width = above.knob - below.knob
-            margin = width / (8 if n < 7 else 2)
+            margin = width / (8 if trials < 8 else 2)
             line = below.knob + width * ((aim - below.value) / (above.value - below.value))
             knob = min(max(line, below.knob + margin), above.knob - margin)
             continue
@@ -89,5 +90,5 @@ def find(measure: Callable[[float], Found], goal: Goal, knob: float, before: Tri
         if before and math.isfinite(change := trial.value - before.value):
             slope = max(change / (knob - before.knob), slope / 4)
         step = (aim - trial.value) / slope
-        step = math.copysign(max(abs(step), 2.0 ** (n - 5)), step)
+        step = math.copysign(max(abs(step), 2.0 ** (trials - 6)), step)
         before, knob = trial, min(max(knob + step, LOWEST), HIGHEST)

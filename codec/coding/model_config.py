@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 LATENT_STRIDE = 16  # pixels per latent, each way
 HYPER_STRIDE = 4  # latents per hyperlatent, each way
@@ -38,7 +39,7 @@ def has_branch(level: float, shrink: int) -> bool:
     return level < LINEAR_FROM.get(shrink, math.inf)
 
 
-def level_lambda(level):
+def level_lambda(level: Any) -> Any:
     """lambda of a level, a float or an array: logarithmic, from 1 to TOP_LEVEL between the ends of LAMBDA_RANGE."""
     low, high = LAMBDA_RANGE
     return low * (high / low) ** ((level - 1) / (TOP_LEVEL - 1))
@@ -70,7 +71,7 @@ class Config:
     context: int = 128
     steps: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
             if type(value := getattr(self, field.name)) is not int:
                 raise TypeError(f"{field.name} is {value!r}: an int is allowed")

@@ -37,7 +37,8 @@ class _Net:
     """
 
     def __init__(self, prefix: str, scaled: bool = True, narrow: bool = False):
-        self.prefix, self.scaled, self.narrow, self.forms = prefix, scaled, narrow, {}
+        self.prefix, self.scaled, self.narrow = prefix, scaled, narrow
+        self.forms: dict[str, Form] = {}
 
     def convolution(self, name: str, outputs: int, inputs: int, side: int = 1) -> None:
         kind = "int8" if self.narrow and side == 1 and name != "shortcut" else "int16"

@@ -37,7 +37,7 @@ def encode(symbols: Tensor, indexes: Tensor, segments: list[int], tables: rans.T
     return rans.encode(symbols.cpu().numpy(), indexes.cpu().numpy(), segments, tables, threads=available())
 
 
-def read(walk: Walk, tables: rans.Tables, payload: bytes) -> Tensor:
+def read(walk: Walk, tables: rans.Tables, payload: bytes | memoryview) -> Tensor:
     """Decode one tile's payload to its latents, float32 [M, h, w].
 
     Args:
@@ -58,7 +58,7 @@ def read(walk: Walk, tables: rans.Tables, payload: bytes) -> Tensor:
 class _OnCpu:
     """`rans.Decoder` for tensors of any device."""
 
-    def __init__(self, tables: rans.Tables, payload: bytes):
+    def __init__(self, tables: rans.Tables, payload: bytes | memoryview):
         self._decoder = rans.Decoder(tables, payload)
 
     def decode(self, indexes: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class _OnCpu:
         self._decoder.finish()
 
 
-def decoder_for(tables: rans.Tables, payload: bytes, device: torch.device) -> _OnCpu | rans_cuda.Decoder:
+def decoder_for(tables: rans.Tables, payload: bytes | memoryview, device: torch.device) -> _OnCpu | rans_cuda.Decoder:
     """What decodes a payload given indexes on `device`, segment by segment, to symbols there."""
     if rans_cuda.serves(device):
         return rans_cuda.Decoder(tables, payload, device)

@@ -21,7 +21,7 @@ def _array(name: str, value: np.ndarray, dtype: type, ndim: int = 1) -> np.ndarr
         raise TypeError(f"{name} must be a numpy array of {np.dtype(dtype)}, not {found}")
     if value.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimension(s), not {value.ndim}")
-    return np.require(value, requirements="CA")
+    return np.require(value, requirements=["C", "A"])
 
 
 class Tables:

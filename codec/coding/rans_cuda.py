@@ -203,7 +203,13 @@ class BatchDecoder:
         BackendError: the build has no CUDA code.
     """
 
-    def __init__(self, tables: Tables, payloads: Sequence[bytes], device: torch.device, tables_in_shared: bool = True):
+    def __init__(
+        self,
+        tables: Tables,
+        payloads: Sequence[bytes | bytearray | memoryview],
+        device: torch.device,
+        tables_in_shared: bool = True,
+    ):
         self._device = device = _checked(device)
         self._tables, self._in_shared = tables, tables_in_shared
         try:
@@ -265,12 +271,16 @@ class BatchDecoder:
             raise CorruptError(str(error)) from None
 
 
-class Decoder(BatchDecoder):
+class Decoder:
     """`rans.Decoder` for tensors: one tile."""
 
     def __init__(self, tables: Tables, payload: bytes | bytearray | memoryview, device: torch.device):
-        super().__init__(tables, [payload], device)
+        self._batch = BatchDecoder(tables, [payload], device)
 
     def decode(self, indexes: Tensor) -> Tensor:
         """The symbols, [N] int16, of the next segment, given their indexes, [N] uint8."""
-        return super().decode(indexes, [indexes.numel()])
+        return self._batch.decode(indexes, [indexes.numel()])
+
+    def finish(self) -> None:
+        """Wait for the device, and check the payload, as `BatchDecoder.finish`."""
+        self._batch.finish()

@@ -13,9 +13,9 @@ What it buys and what it costs: bench/ablations.md. Sources: latents fitted to e
 (arXiv:1906.01223) and Yang 2020 (arXiv:2006.04240).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,8 +53,8 @@ class Symbols:
         latents: int16 [h, w, M].
     """
 
-    symbols: list
-    indexes: list
+    symbols: Sequence[Any]
+    indexes: Sequence[Any]
     latents: np.ndarray
 
 
@@ -95,7 +95,7 @@ def refine(
     low, high = SHARE_OF_NEWTON
     share = low + (high - low) * (level - 1) / (MAX_LEVEL - 1)
     perceives = tune == "eye" and min(x.shape[:2]) >= MIN_SIDE
-    target, best, lowest, momentum = y, y, np.inf, np.float32(0)
+    target, best, lowest, momentum = y, y, np.inf, np.zeros(y.shape)
     for i in range(n + 1):
         symbols = encoder.quantise(quality, target, z)
         decoded = decode(symbols.latents)
@@ -103,13 +103,13 @@ def refine(
         loss = 8 * len(encoder.pack(symbols)) + weight * distortion
         if loss < lowest:
             lowest, best = loss, target
-        if i == n:
+        if errors is None:  # the last is only measured
             break
         change = encoder.projection.run(_padded(errors[inside]))
         if tune == "eye":
             momentum = MOMENTUM * momentum + (1 - MOMENTUM) * change
-            change = (1 - i / (n + 1)) * share / (1 - MOMENTUM ** (i + 1)) * momentum
-            target = _fixed(target + change)
+            step = (1 - i / (n + 1)) * share / (1 - MOMENTUM ** (i + 1)) * momentum
+            target = _fixed(target + step)
         else:
             target = _fixed(symbols.latents.astype(np.int32) + change)
         progress()
@@ -142,7 +142,7 @@ def _distortion(x: np.ndarray, decoded: np.ndarray, perceives: bool, errors: boo
     original, shown = (v / np.float32(WHITE) + np.float32(0.5) for v in (x, seen))
     perceived, slope = error_and_slope(original, shown, errors)
     found = SQUARED_ERROR * squared + PERCEIVED_ERROR * SSIMULACRA2_WEIGHT * perceived
-    if not errors:
+    if slope is None:
         return found, None
     if decoded.shape[2] == 1:  # each channel is a third of a gray sample
         slope = slope.mean(2, keepdims=True).repeat(3, 2)

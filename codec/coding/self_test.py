@@ -39,8 +39,11 @@ ROUND_TRIP_QUALITY = 75
 class Arithmetic(Protocol):
     """What runs the nets of the fixed model in one way that this machine has."""
 
-    decoder: decoder.Decoder
-    encoder: "Encoder"
+    @property
+    def decoder(self) -> decoder.Decoder: ...
+
+    @property
+    def encoder(self) -> "Encoder": ...
 
     def payload(self, symbols: Callable[[int, np.ndarray], np.ndarray]) -> bytes:
         """That of a tile of ROWS x COLUMNS latents. `symbols(k, indexes)`: segment k's, which are to be coded."""
@@ -56,7 +59,7 @@ class Encoder(Protocol):
 class Native:
     """`Arithmetic` of csrc, in the instruction set that is in use when this is made and when it runs."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         file = fixed_model()
         self.decoder, self.encoder, self._tables = engine.Engine(file), engine.Encoder(file), file.tables
 

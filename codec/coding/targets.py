@@ -79,6 +79,8 @@ class Target:
         if self.psnr is not None:
             least = self.psnr - (REFINED_DB if unrefined else 0)
             return Goal(least, least + 0.12, False, np.interp(levels, LEVELS, DB_SLOPE) * rise)
+        if self.ssimulacra2 is None:
+            raise TypeError("a target of nothing: one of bytes, psnr and ssimulacra2 must be given")
         least = self.ssimulacra2 - (REFINED_SCORE if unrefined else 0)
         return Goal(least, least + 0.7, False, np.ones_like(levels))
 
@@ -252,12 +254,13 @@ def _refined(task: _Task, effort: int, stage: _Stage, knob: float) -> _File:
 
 def _coder(task: _Task, stage: _Stage) -> Callable[[float], list[bytes]]:
     """What codes the task's picture at any knob; analysed anew where the last latents are of a level too far off."""
-    code, analysed = None, math.inf
+    code: Callable[[float], list[bytes]] | None = None
+    analysed = math.inf
 
     def at(knob: float) -> list[bytes]:
         nonlocal code, analysed
         level = task.level(knob)
-        if abs(level - analysed) > (0 if knob == HIGHEST else NEAR):  # the best there is must be it
+        if code is None or abs(level - analysed) > (0 if knob == HIGHEST else NEAR):  # the best there is must be it
             code = None  # what it holds goes before there is more
             code, analysed = _analysed(task, knob, stage()), level
         return code(knob)

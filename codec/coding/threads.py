@@ -9,14 +9,15 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier
 from typing import Protocol, TypeVar
 
 # The networks take up to 250 MB for a tile and its surroundings: this bounds the memory on machines of many cores.
 MOST_AT_ONCE = 4
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _own = threading.local()  # share: threads that this thread may use
 
 
@@ -55,6 +56,10 @@ def available() -> int:
     return max(1, int(limit)) if limit.isdecimal() else cores()
 
 
+def _one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    return map(function, items)
+
+
 @contextmanager
 def team(tiles: int, one_at_a_time: bool = False) -> Iterator[OrderedMap]:
     """An ordered map that does as many of the tiles at once as pays off. The results come in order, a few at a time.
@@ -64,11 +69,11 @@ def team(tiles: int, one_at_a_time: bool = False) -> Iterator[OrderedMap]:
     """
     workers = 1 if one_at_a_time else min(tiles, available(), MOST_AT_ONCE)
     if workers <= 1:
-        yield map
+        yield _one_by_one
         return
 
     def ordered(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        pending = deque()
+        pending: deque[Future[Result]] = deque()
         for item in items:
             pending.append(pool.submit(function, item))
             if len(pending) >= workers:

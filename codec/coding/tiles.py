@@ -31,8 +31,12 @@ class Encoder(Protocol):
     Latents y are int16 [h, w, M] and hyperlatents z int16 [ceil(h/4), ceil(w/4), Z], in units of 2^-12.
     """
 
-    file: ModelFile
-    one_at_a_time: bool  # tiles: a GPU is filled by one
+    @property
+    def file(self) -> ModelFile: ...
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Tiles: a GPU is filled by one."""
 
     @property
     def decoder(self) -> Decoder:

@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
 
@@ -127,7 +127,7 @@ class _Parts(Sequence[memoryview]):
     def __len__(self) -> int:
         return len(self._starts) - 1
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> Any:
         if isinstance(i, slice):
             return [self[j] for j in range(*i.indices(len(self)))]
         i = range(len(self))[i]
@@ -434,7 +434,7 @@ def _verify(front: _Front, data: memoryview, n: int) -> None:
 
 def _sections(front: _Front, data: memoryview) -> dict[str, Section]:
     parts = _Parts(data, front.starts[: len(front.kept) + 1])
-    return {name: Section(*section) for name, *section in zip(front.kept, front.wholes, parts, strict=True)}
+    return {name: Section(whole, packed) for name, whole, packed in zip(front.kept, front.wholes, parts, strict=True)}
 
 
 def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:

@@ -47,6 +47,7 @@ def unpacked(sections: Mapping[str, Section]) -> Metadata:
     return Metadata(**{k: section.unpack() for k, section in sections.items()})
 
 
+_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}  # by a block's beginning
 _ORIENTATION = 0x0112
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _SHORT, _RATIONAL = 3, 5  # types of values
@@ -70,14 +71,14 @@ def as_info(metadata: Metadata) -> dict[str, Any]:
 def resolution(metadata: Metadata) -> tuple[float, float] | None:
     """Dots per inch, 1..65535, across and down, as EXIF has them; None: it has none, or others."""
     found = _parsed(metadata.exif) if metadata.exif else None
-    return found and found.resolution
+    return found.resolution if found else None
 
 
-def exif_of_resolution(dpi: tuple[float, float] | None) -> bytes | None:
+def exif_of_resolution(dpi: Any) -> bytes | None:
     """A block that says only this, for a file that says it elsewhere. None: it says nothing, or what goes without it.
 
     Args:
-        dpi: dots per inch, across and down, or whatever stands in the place of that.
+        dpi: two numbers, dots per inch, across and down; or whatever stands in the place of that.
     """
     if isinstance(dpi, (str, bytes)):
         return None
@@ -117,7 +118,7 @@ class _Exif:
 
 
 def _parsed(exif: bytes) -> _Exif | None:
-    order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
+    order = _ORDERS.get(exif[:4])
     if order is None:
         return None
 
@@ -144,10 +145,9 @@ def _parsed(exif: bytes) -> _Exif | None:
     own = {number(at, 2): at for at in entries(first)}
     across, down = (rational(own[tag]) if tag in own else 0 for tag in (_X_RESOLUTION, _Y_RESOLUTION))
     unit = value(own[_RESOLUTION_UNIT]) if _RESOLUTION_UNIT in own else _INCH
-    scale = {_INCH: 1, _CENTIMETRE: _CM_PER_INCH}.get(unit, 0)
-    dpi = (across * scale, down * scale)
-    if not _LEAST_DPI <= min(dpi) <= max(dpi) <= _MOST_DPI:
-        dpi = None
+    scale = {_INCH: 1, _CENTIMETRE: _CM_PER_INCH}.get(unit or 0, 0)
+    found_dpi = (across * scale, down * scale)
+    dpi = found_dpi if _LEAST_DPI <= min(found_dpi) <= max(found_dpi) <= _MOST_DPI else None
     found = [
         (at + 8, _SIZES[number(at + 2, 2)])
         for at in entries(first)
@@ -160,8 +160,8 @@ def _parsed(exif: bytes) -> _Exif | None:
     tags = {number(at, 2): value(at) for at in entries(second)}
     ranges = [(second, second + 2 + 12 * len(entries(second)) + 4)]
     for start, length in ((_JPEG_START, _JPEG_LENGTH), (_STRIP_START, _STRIP_LENGTH)):
-        if tags.get(start) and tags.get(length):
-            ranges.append((tags[start], tags[start] + tags[length]))
+        if (at := tags.get(start)) and (size := tags.get(length)):
+            ranges.append((at, at + size))
     # One that is damaged may name what is not its own.
     apart = [(start, min(end, len(exif))) for start, end in ranges if start >= link + 4 or 8 <= start < end <= first]
     return _Exif(order, dpi, found, link, [(start, end) for start, end in apart if start < end])

@@ -114,8 +114,8 @@ def magnitudes(model: Model, levels: Tensor, pictures: Iterable[np.ndarray] = ()
     ):
         for y, level in calibration_latents(model, levels, pictures):
             device = model.log_step.knots.device
-            y, level = y[None].to(device), torch.tensor([level], device=device)
-            model.synthesis(y, level)
+            y, at = y[None].to(device), torch.tensor([level], device=device)
+            model.synthesis(y, at)
             right, bottom = (-n % HYPER_STRIDE for n in (y.shape[3], y.shape[2]))
-            model.hyper_analysis(F.pad(y, (0, right, 0, bottom), mode="replicate"), level)
+            model.hyper_analysis(F.pad(y, (0, right, 0, bottom), mode="replicate"), at)
     return {"analysis": of_analysis, "hyper_analysis": of_hyper_analysis, "synthesis": of_synthesis}

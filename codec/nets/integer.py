@@ -12,6 +12,7 @@ or Leaky is int32, and whoever reads a stored tensor, a convolution or an additi
 
 import copy
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..coding.cdf_tables import INDEX_COUNT
-from ..coding.model_config import KNOTS, QUALITIES
+from ..coding.model_config import KNOTS, QUALITIES, Config
 from ..coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW, MAX_SHIFT, accumulator_bound, check_integers
 from .layers import FRACTION_BITS, LEAK_BITS, Add, AddVector, FreeAdd, Leaky, QualityVector
 from .model import INDEX_UNIT, EntropyNet, Model
@@ -28,11 +29,20 @@ PLAIN_LEVELS = torch.arange(1.0, QUALITIES + 1)  # of each quality, where nobody
 _POWERS = torch.tensor([2.0**-shift for shift in range(MAX_SHIFT + 1)], dtype=torch.float64)
 
 
+AnyConv = TypeVar("AnyConv", bound="IntegerConv")
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+Layer = nn.Conv2d | QualityVector  # what has an integer twin that takes numbers from it
+
+
 class IntegerConv(nn.Module):
     """1x1 or depthwise 3x3 convolution: float64 that holds int16, once saturated, -> (sum + b + r) >> shift, int32.
 
     Buffers: weight int16 [O, I / groups, k, k], bias int32 [O], shift uint8 [O], 0..MAX_SHIFT.
     """
+
+    weight: Tensor
+    bias: Tensor
+    shift: Tensor
 
     def __init__(self, out_channels: int, in_per_group: int, kernel: int):
         super().__init__()
@@ -43,18 +53,18 @@ class IntegerConv(nn.Module):
     @classmethod
     def from_float(cls, conv: nn.Conv2d) -> "IntegerConv":
         """Quantise a layer whose inputs and outputs have FRACTION_BITS. Raises ValueError as `from_weights` does."""
-        return cls.from_weights(conv.weight.detach().double().cpu(), conv.bias.detach().double().cpu())
+        return cls.from_weights(*weights_of(conv))
 
     @classmethod
     def from_weights(
-        cls,
+        cls: type[AnyConv],
         w: Tensor,
         b: Tensor,
         f_in: int = FRACTION_BITS,
         f_out: int = FRACTION_BITS,
         largest: int = -LOW,
         heaviest: int = HIGH,
-    ) -> "IntegerConv":
+    ) -> AnyConv:
         """Quantise with, per output channel, the largest shift for which no accumulator can overflow.
 
         Args:
@@ -98,6 +108,13 @@ class IntegerConv(nn.Module):
                 2, x.shape[2:]
             )
         return out.floor_()
+
+
+def weights_of(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a float layer, float64. Raises ValueError if it has no bias, which all of ours have."""
+    if conv.bias is None:
+        raise ValueError("a convolution without a bias")
+    return conv.weight.detach().double().cpu(), conv.bias.detach().double().cpu()
 
 
 def _depthwise(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
@@ -148,6 +165,8 @@ class IntegerAddVector(nn.Module):
 class IntegerQualityVector(nn.Module):
     """A row of int16 for each quality; q is int64 [B], 1..100."""
 
+    table: Tensor
+
     def __init__(self, channels: int):
         super().__init__()
         self.register_buffer("table", torch.zeros(QUALITIES, channels, dtype=torch.int16))
@@ -181,7 +200,7 @@ def knots_of(values: Tensor, levels: Tensor = PLAIN_LEVELS) -> Tensor:
 _TWINS = {Leaky: IntegerLeaky, Add: IntegerAdd, FreeAdd: IntegerAdd, AddVector: IntegerAddVector}
 
 
-def swap(module: nn.Module, twin: Callable[[str, nn.Module], nn.Module], prefix: str = "") -> nn.Module:
+def swap(module: AnyModule, twin: Callable[[str, Layer], nn.Module], prefix: str = "") -> AnyModule:
     """Replace every float layer below `module` by its integer twin.
 
     Args:
@@ -202,7 +221,7 @@ def swap(module: nn.Module, twin: Callable[[str, nn.Module], nn.Module], prefix:
     return module
 
 
-def empty_twin(_: str, layer: nn.Module) -> nn.Module:
+def empty_twin(_: str, layer: Layer) -> nn.Module:
     """A twin to be filled from a file."""
     if isinstance(layer, nn.Conv2d):
         return IntegerConv(*layer.weight.shape[:3])
@@ -216,7 +235,11 @@ class IntegerEntropyNet(nn.Module):
     hyper_index uint8 [100, Z].
     """
 
-    def __init__(self, config):
+    step: Tensor
+    hyper_step: Tensor
+    hyper_index: Tensor
+
+    def __init__(self, config: Config):
         super().__init__()
         self.config = config
         with torch.device("meta"):
@@ -233,7 +256,7 @@ class IntegerEntropyNet(nn.Module):
         Raises ValueError as `IntegerConv.from_weights` does, with the layer's name.
         """
 
-        def twin(_: str, layer: nn.Module) -> nn.Module:
+        def twin(_: str, layer: Layer) -> nn.Module:
             if isinstance(layer, nn.Conv2d):
                 return IntegerConv.from_float(layer)
             return IntegerQualityVector.from_float(layer, levels)

@@ -9,13 +9,14 @@ costs nothing that can be measured (bench/ablations.md), and makes model files 4
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..coding.model_config import LATENT_STRIDE
 from ..coding.model_tensors import HIGH8, LARGEST_PIXEL, PIXEL_UNIT
-from .integer import saturate16
+from .integer import Layer, saturate16, weights_of
 from .layers import FRACTION_BITS
 from .model import Analysis, HyperAnalysis
 from .scaled import SUM_LIMIT, IntegerGain, Planes, ScaledConv, ScaledNet
@@ -37,16 +38,16 @@ class IntegerAnalysis(ScaledNet):
     heaviest = HIGH8
     float_net = Analysis
 
-    def _empty(self, name: str, layer: nn.Module) -> nn.Module:
+    def _empty(self, name: str, layer: Layer) -> nn.Module:
         if name == "log_gain":
             return IntegerGain(self.config.latents, self.config.latents)
         return super()._empty(name, layer)
 
     @classmethod
-    def _special(cls, name: str, layer: nn.Module, levels: Tensor, fractions: Mapping[str, int]) -> nn.Module | None:
+    def _special(cls, name: str, layer: Any, levels: Tensor, fractions: Mapping[str, int]) -> nn.Module | None:
         finest = FRACTION_BITS + LATENT_BITS
         if name == "shortcut":
-            w, b = (v.detach().double().cpu() for v in (layer.weight, layer.bias))
+            w, b = weights_of(layer)
             return ScaledConv.from_weights(w / PIXEL_RANGE, b, 0, finest, LARGEST_PIXEL)
         if name == "log_gain":
             return IntegerGain.from_float(layer, levels, fractions["tail"], finest, layer.knots.shape[1])

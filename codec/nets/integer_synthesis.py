@@ -6,6 +6,7 @@ rounded once, at the end.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ from ..coding.model_tensors import (
     check_integers,
     shortcut_bound,
 )
-from .integer import saturate16
+from .integer import Layer, saturate16, weights_of
 from .layers import FRACTION_BITS
 from .model import Synthesis
 from .scaled import SUM_LIMIT, IntegerGain, Planes, ScaledConv, ScaledNet
@@ -42,8 +43,8 @@ class IntegerShortcut(ScaledConv):
     @classmethod
     def from_float(cls, conv: nn.Conv2d) -> "IntegerShortcut":
         """Quantise with the largest shift that the proof allows. Raises ValueError if none does."""
-        w = LEVEL * conv.weight.detach().double().cpu()
-        b = LEVEL * (conv.bias.detach().double().cpu() + 0.5)
+        weight, bias = weights_of(conv)
+        w, b = LEVEL * weight, LEVEL * (bias + 0.5)
         self = cls(*w.shape[:3])
         self.fraction.fill_(PIXEL_BITS)
         for shift in range(MAX_SHIFT, MIN_SHORTCUT_SHIFT - 1, -1):
@@ -103,11 +104,13 @@ class IntegerSynthesis(ScaledNet):
     layers = ("shortcut", "head16", "body16", "tail16", "body8", "tail8", "quality16", "quality8")
     float_net = Synthesis
 
-    def _empty(self, name: str, layer: nn.Module) -> nn.Module:
-        return IntegerShortcut(*layer.weight.shape[:3]) if name == "shortcut" else super()._empty(name, layer)
+    def _empty(self, name: str, layer: Layer) -> nn.Module:
+        if name == "shortcut" and isinstance(layer, nn.Conv2d):
+            return IntegerShortcut(*layer.weight.shape[:3])
+        return super()._empty(name, layer)
 
     @classmethod
-    def _special(cls, name: str, layer: nn.Module, levels: Tensor, fractions: Mapping[str, int]) -> nn.Module | None:
+    def _special(cls, name: str, layer: Any, levels: Tensor, fractions: Mapping[str, int]) -> nn.Module | None:
         if name == "shortcut":
             return IntegerShortcut.from_float(layer)
         if name == "log_gain":
@@ -115,7 +118,7 @@ class IntegerSynthesis(ScaledNet):
         return None
 
     @staticmethod
-    def _prepared(name: str, weight: Tensor, net: nn.Module) -> Tensor:
+    def _prepared(name: str, weight: Tensor, net: Any) -> Tensor:
         return weight * net.whiten.double().cpu()[:, None, None] if name == "head16" else weight
 
     def _special_floats(self, levels: Tensor) -> dict[str, Tensor]:

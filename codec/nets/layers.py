@@ -28,10 +28,11 @@ def saturate(x: Tensor) -> Tensor:
 class _ExactConvolutions(ContextDecorator):
     """The settings are the process's: the first thread to come in changes them, the last to leave undoes that."""
 
-    def __init__(self):
-        self.lock, self.users, self.before = lock_across_forks(), 0, []
+    def __init__(self) -> None:
+        self.lock, self.users = lock_across_forks(), 0
+        self.before: list[tuple[object, str, object]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         with self.lock:
             self.users += 1
             cudnn = torch.backends.cudnn
@@ -43,7 +44,7 @@ class _ExactConvolutions(ContextDecorator):
             if hasattr(cudnn, "conv") and cudnn.conv.fp32_precision == "tf32":
                 self._set(cudnn.conv, "fp32_precision", "ieee")
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         with self.lock:
             self.users -= 1
             while not self.users and self.before:
@@ -64,7 +65,7 @@ def multiplies_bf16(device: torch.device) -> bool:
     if device.type != "cpu":
         return True
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # private, and newer than the oldest torch
-    return torch.backends.mkldnn.enabled and known()
+    return bool(torch.backends.mkldnn.enabled and known())
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -85,10 +86,12 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 class Pointwise(nn.Conv2d):
     """`pointwise` as a layer."""
 
+    bias: nn.Parameter
+
     def __init__(self, inputs: int, outputs: int):
         super().__init__(inputs, outputs, 1)
 
-    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return pointwise(x, weight, bias)
 
 

@@ -5,6 +5,7 @@ lambda serves all, and a mixture's shares are shares of what training works for.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -140,7 +141,7 @@ def distortion(x_hat: Tensor, x: Tensor, shares: Mapping[str, float]) -> Tensor:
             raise ValueError(f"{name} needs sides of {LEAST_SIDES[name]} pixels, these are {x.shape[3]}x{x.shape[2]}")
     x_hat = x_hat.float()
     with torch.autocast(x.device.type, enabled=False):  # variances are small differences
-        return sum(share * MEASURES[name](x_hat, x) for name, share in shares.items())
+        return sum((share * MEASURES[name](x_hat, x) for name, share in shares.items()), x_hat.new_zeros(len(x_hat)))
 
 
 def min_side(shares: Mapping[str, float]) -> int:
@@ -182,7 +183,7 @@ class _Blur(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, kernel: np.ndarray) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernel: np.ndarray) -> Tensor:
         ctx.kernel = kernel
         for axis in (-2, -1):
             n, blurred = x.shape[axis], float(kernel[RADIUS]) * x
@@ -194,5 +195,5 @@ class _Blur(torch.autograd.Function):
         return x
 
     @staticmethod
-    def backward(ctx, slope: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
         return _Blur.apply(slope, ctx.kernel), None

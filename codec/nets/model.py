@@ -10,6 +10,7 @@ quantisation, Minnen & Singh 2020 (arXiv:2007.08739); one model for all rates by
 
 import copy
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +82,8 @@ class Synthesis(nn.Module):
     `whiten` [M] brings the latents, as the branch sees them, to a deviation of 1 each: the strongest would drown the
     others.
     """
+
+    whiten: Tensor
 
     def __init__(self, c: Config):
         super().__init__()
@@ -175,7 +178,7 @@ class ContextStep(nn.Module):
             coded: the latents of the steps before, in the same form.
         """
         from_latents = None
-        if k > 0:
+        if self.from_latents is not None:
             weight, bias = self.from_latents.weight[:, :, 0, 0], self.from_latents.bias[:, None, None]
             from_latents = corners.join(torch.cat(coded, 2) @ corners.rows(weight.T, range(k))) + bias
         h = corners.split(self.features(prior, from_latents, q))
@@ -188,6 +191,8 @@ class ContextStep(nn.Module):
 
 class EntropyNet(nn.Module):
     """Hyper-synthesis and context steps: everything that decides a table index. Exported to integers."""
+
+    steps: Any  # a ModuleList of ContextStep, for which torch has no type
 
     def __init__(self, c: Config):
         super().__init__()
@@ -224,13 +229,13 @@ class _Bound(torch.autograd.Function):
     """clamp whose gradient also flows where it points back into the range."""
 
     @staticmethod
-    def forward(ctx, x, low, high):
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
         ctx.save_for_backward(x)
         ctx.range = low, high
         return x.clamp(low, high)
 
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
         low, high = ctx.range
         keep = ((x >= low) | (g < 0)) & ((x <= high) | (g > 0))
@@ -260,6 +265,8 @@ def _round_error(v: Tensor) -> Tensor:
 
 class Model(nn.Module):
     """All networks in float, as trained."""
+
+    dead_zones: Tensor
 
     def __init__(self, config: Config):
         super().__init__()
@@ -331,10 +338,10 @@ class Model(nn.Module):
         ends = model.hyper_log_step.knots, model.hyper_log_step(torch.tensor([MAX_LEVEL]))[:, :, 0, 0]
         largest = torch.cat(ends).max(0).values.exp()
         scale = torch.exp2(torch.log2(0.999 * SATURATION / largest).floor().clamp(max=0))
-        model.hyper_log_step.knots += scale.log()
-        model.hyper_analysis.tail.weight *= scale[:, None, None, None]
-        model.hyper_analysis.tail.bias *= scale
-        model.entropy.head.weight /= scale[:, None, None]
+        model.hyper_log_step.knots.add_(scale.log())
+        model.hyper_analysis.tail.weight.mul_(scale[:, None, None, None])
+        model.hyper_analysis.tail.bias.mul_(scale)
+        model.entropy.head.weight.div_(scale[:, None, None])
         return model
 
     def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
@@ -366,7 +373,7 @@ class Model(nn.Module):
         """Latents [B, M, h, w] as the decoder gets them, and their bits [B]."""
         corners, all_steps = Corners(self.config.steps, y.shape), self.log_step(q).exp()
         coded: list[Tensor] = []
-        bits = 0.0
+        bits = y.new_zeros(len(y))
         for k, value in enumerate(corners.latents_of_steps(y)):
             step = corners.of_samples(all_steps, k)
             mean, index = self.entropy.step_alone(k, prior, coded, q, corners)

@@ -11,14 +11,25 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..coding.model_config import QUALITIES, Config
 from ..coding.model_tensors import HIGH, LOW, MAX_FRACTION, MAX_GAIN_SHIFT, MIN_FRACTION
-from .integer import PLAIN_LEVELS, IntegerConv, IntegerQualityVector, at_levels, knots_of, saturate16, swap
-from .layers import QualityVector
+from .integer import (
+    PLAIN_LEVELS,
+    IntegerConv,
+    IntegerQualityVector,
+    Layer,
+    at_levels,
+    knots_of,
+    saturate16,
+    swap,
+    weights_of,
+)
+from .layers import FRACTION_BITS, QualityVector
 
 # Between the largest magnitude seen in calibration and the range. Synthetic pictures are seen there, which reach 3 to 9
 # times what photographs do, and others at most 1.4 times what those do; what saturates then costs little, while each
@@ -107,8 +118,13 @@ def largest_magnitudes(net: nn.Module, planes: Planes) -> Iterator[dict[str, flo
         yield found
 
 
+AnyScaledConv = TypeVar("AnyScaledConv", bound="ScaledConv")
+
+
 class ScaledConv(IntegerConv):
     """`IntegerConv` that knows its unit: buffer fraction int8 [1], the fractional bits of what it makes."""
+
+    fraction: Tensor
 
     def __init__(self, out_channels: int, in_per_group: int, kernel: int):
         super().__init__(out_channels, in_per_group, kernel)
@@ -116,8 +132,14 @@ class ScaledConv(IntegerConv):
 
     @classmethod
     def from_weights(
-        cls, w: Tensor, b: Tensor, f_in: int, f_out: int, largest: int = -LOW, heaviest: int = HIGH
-    ) -> "ScaledConv":
+        cls: type[AnyScaledConv],
+        w: Tensor,
+        b: Tensor,
+        f_in: int = FRACTION_BITS,
+        f_out: int = FRACTION_BITS,
+        largest: int = -LOW,
+        heaviest: int = HIGH,
+    ) -> AnyScaledConv:
         self = super().from_weights(w, b, f_in, f_out, largest, heaviest)
         self.fraction.fill_(f_out)
         return self
@@ -125,6 +147,9 @@ class ScaledConv(IntegerConv):
 
 class IntegerGain(nn.Module):
     """What a branch is multiplied by: buffers table int16 [100, C], by quality, and shift uint8 [1 or C], 1..30."""
+
+    table: Tensor
+    shift: Tensor
 
     def __init__(self, channels: int, shifts: int = 1):
         super().__init__()
@@ -174,6 +199,7 @@ class IntegerGain(nn.Module):
 class ScaledNet(nn.Module):
     """A float transform's twin. Its layers are those of the float net, but `gain`, which was the logarithm of one."""
 
+    float_net: type[nn.Module]  # of which it is the twin
     planes: Planes
     layers: tuple[str, ...]  # of the float net, without `log_gain`
     has_gain = True
@@ -186,17 +212,18 @@ class ScaledNet(nn.Module):
             net = self.float_net(config)
         self._take(swap(net, self._empty))
 
-    @staticmethod
-    def float_net(config: Config) -> nn.Module:
-        raise NotImplementedError
+    if TYPE_CHECKING:
 
-    def _empty(self, name: str, layer: nn.Module) -> nn.Module:
+        def __getattr__(self, name: str) -> Any:
+            """Its layers, which `_take` sets by name."""
+
+    def _empty(self, name: str, layer: Layer) -> nn.Module:
         """A layer's twin, to be filled."""
         if isinstance(layer, nn.Conv2d):
             return ScaledConv(*layer.weight.shape[:3])
         return (IntegerGain if name == "log_gain" else IntegerQualityVector)(layer.knots.shape[1])
 
-    def _take(self, net: nn.Module) -> None:
+    def _take(self, net: Any) -> None:
         for name in self.layers:
             setattr(self, name, getattr(net, name))
         if self.has_gain:
@@ -215,13 +242,13 @@ class ScaledNet(nn.Module):
         """
         fractions = cls.planes.chosen(largest)
 
-        def twin(name: str, layer: nn.Module) -> nn.Module:
+        def twin(name: str, layer: Layer) -> nn.Module:
             if (special := cls._special(name, layer, levels, fractions)) is not None:
                 return special
             if isinstance(layer, QualityVector):
                 return IntegerQualityVector.from_float(layer, levels, fractions[_stream_of(name)])
             read, made = cls.planes.of(name)
-            w, b = (v.detach().double().cpu() for v in (layer.weight, layer.bias))
+            w, b = weights_of(layer)
             unit = cls.planes.unit(made)
             w, b = cls._prepared(name, w, net) * (unit / cls.planes.unit(read)), b * unit
             limit = cls.planes.limits.get(read, -LOW)
@@ -233,12 +260,12 @@ class ScaledNet(nn.Module):
         return self.eval()
 
     @classmethod
-    def _special(cls, name: str, layer: nn.Module, levels: Tensor, fractions: Mapping[str, int]) -> nn.Module | None:
-        """The twin of a layer that is not like others, None for those that are."""
+    def _special(cls, name: str, layer: Any, levels: Tensor, fractions: Mapping[str, int]) -> nn.Module | None:
+        """The twin of a layer that is not like others, a convolution or a quality vector; None for those that are."""
         return None
 
     @staticmethod
-    def _prepared(name: str, weight: Tensor, net: nn.Module) -> Tensor:
+    def _prepared(name: str, weight: Tensor, net: Any) -> Tensor:
         """A convolution's weight, float64, with what comes before it in the float net."""
         return weight
 

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,6 @@ from .integer import IntegerEntropyNet
 from .integer_analysis import IntegerAnalysis, IntegerHyperAnalysis
 from .integer_synthesis import IntegerSynthesis
 from .model import Synthesis
-from .scaled import ScaledNet
 from .torch_decoder import TorchDecoder
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 TWINS = {"analysis": IntegerAnalysis, "hyper_analysis": IntegerHyperAnalysis, "synthesis": IntegerSynthesis}
 
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 _LOADING = lock_across_forks()
 
 
@@ -39,7 +39,7 @@ class Codec:
     """A model ready to run, all on one device."""
 
     file: ModelFile
-    integers: dict[str, ScaledNet]  # by TWINS
+    integers: dict[str, Any]  # by TWINS, each of the class there
     net: IntegerEntropyNet
     walk: Start
     dead_zones: Tensor  # int16 [64], ModelFile.dead_zones
@@ -79,7 +79,7 @@ class Codec:
         """In float32, which no pixel hangs on."""
         return self.float_net("synthesis").to(memory_format=torch.channels_last)
 
-    def float_net(self, name: str) -> nn.Module:
+    def float_net(self, name: str) -> Any:
         """A transform, by TWINS, in float32: what was trained, but for rounding. Without gradients."""
         twin = self.integers[name]
         with torch.device("meta"):
@@ -137,7 +137,7 @@ def of_file(file: ModelFile, device: torch.device, nets: str = "native") -> Code
 @lru_cache(maxsize=4)
 @torch.inference_mode(False)  # what is kept must serve refinement's gradients too, whoever was first to load it
 def _assembled(file: ModelFile, device: torch.device, nets: str) -> Codec:
-    def fill(module: nn.Module, name: str) -> nn.Module:
+    def fill(module: AnyModule, name: str) -> AnyModule:
         arrays = {k.removeprefix(f"{name}."): v for k, v in file.tensors.items() if k.startswith(f"{name}.")}
         # Copies, for the file's arrays are read-only, which tensors cannot be.
         module.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()}, assign=True)

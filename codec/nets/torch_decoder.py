@@ -1,5 +1,7 @@
 """Decoding in torch, on any device: what a GPU does, and the text of the format as the tests' oracle."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,7 +22,16 @@ class ReferenceSynthesis(Levels):
         self._net = net
 
     @torch.inference_mode()
-    def run(self, latents, at, size, quality, shrink, origin, out) -> None:
+    def run(
+        self,
+        latents: Any,
+        at: tuple[int, int],
+        size: tuple[int, int],
+        quality: int,
+        shrink: int,
+        origin: tuple[int, int],
+        out: Any,
+    ) -> None:
         y = torch.as_tensor(latents, device=self._net.shortcut.weight.device).permute(2, 0, 1)[None].double()
         on_device = isinstance(out, Tensor)
         rows, columns, channels = (*out.shape[1:], out.shape[0]) if on_device else out.shape

@@ -25,8 +25,8 @@ def analyse(
     codec: Codec, pixels: Pixels, tile: Tile, quality: int, effort: int, progress: Callable[[], None] = lambda: None
 ) -> tuple[Tensor, Tensor]:
     """`tiles.analyse` as a walk takes it: float32 [M, h, w] and [Z, ceil(h/4), ceil(w/4)], on the codec's device."""
-    y_and_z = tiles.analyse(codec.encoder, pixels, tile, quality, effort, progress)
-    return tuple(_channels_first(v, codec.device) for v in y_and_z)
+    y, z = tiles.analyse(codec.encoder, pixels, tile, quality, effort, progress)
+    return _channels_first(y, codec.device), _channels_first(z, codec.device)
 
 
 @torch.inference_mode()
@@ -61,8 +61,7 @@ class TorchEncoder:
     def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
         around, *corner = widened(area, self.file.config.halo, pixels.width, pixels.height)
         (height, width), (top, left) = latent_size(area), (n // LATENT_STRIDE for n in corner)
-        x = tile_input(pixels, around)
-        x = torch.from_numpy(x).to(self.codec.device).permute(2, 0, 1)[None].double()
+        x = torch.from_numpy(tile_input(pixels, around)).to(self.codec.device).permute(2, 0, 1)[None].double()
         y = self.codec.integers["analysis"](x, torch.tensor([quality], device=self.codec.device))
         return _channels_last(y[0, :, top : top + height, left : left + width])
 
@@ -79,15 +78,16 @@ class TorchEncoder:
 
     @torch.inference_mode()
     def quantise(self, quality: int, y: np.ndarray, z: np.ndarray) -> Symbols:
-        walk = self.codec.walk(quality, *y.shape[:2])
-        y, z = (_channels_first(v, self.codec.device) for v in (y, z))
-        symbols, indexes, segments, decoded = payloads.quantise(walk, y, z, self.codec.dead_zones)
+        walk, device = self.codec.walk(quality, *y.shape[:2]), self.codec.device
+        y_first, z_first = _channels_first(y, device), _channels_first(z, device)
+        symbols, indexes, segments, decoded = payloads.quantise(walk, y_first, z_first, self.codec.dead_zones)
         return Symbols(symbols.split(segments), indexes.split(segments), _channels_last(to_fixed(decoded)))
 
     @torch.inference_mode()
     def pack(self, chosen: Symbols) -> bytes:
         segments = list(map(len, chosen.symbols))
-        return payloads.encode(torch.cat(chosen.symbols), torch.cat(chosen.indexes), segments, self.file.tables)
+        symbols, indexes = torch.cat(list(chosen.symbols)), torch.cat(list(chosen.indexes))
+        return payloads.encode(symbols, indexes, segments, self.file.tables)
 
 
 def _channels_first(x: np.ndarray, device: torch.device) -> Tensor:

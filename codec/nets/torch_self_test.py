@@ -24,10 +24,10 @@ class InTorch:
             by.append(walk.predict(k))
             coded.append(torch.from_numpy(symbols(k, by[-1].cpu().numpy())).to(walk.device))
             walk.accept(k, coded[-1])
-        segments, coded, by = list(map(len, coded)), torch.cat(coded), torch.cat(by)
+        segments, chosen, indexes = list(map(len, coded)), torch.cat(coded), torch.cat(by)
         if rans_cuda.serves(walk.device):
-            return rans_cuda.encode(coded, by, segments, tables, LANES_LOG2)
-        return rans.encode(coded.cpu().numpy(), by.cpu().numpy(), segments, tables, LANES_LOG2)
+            return rans_cuda.encode(chosen, indexes, segments, tables, LANES_LOG2)
+        return rans.encode(chosen.cpu().numpy(), indexes.cpu().numpy(), segments, tables, LANES_LOG2)
 
 
 def devices() -> list[torch.device]:

@@ -1,5 +1,7 @@
 """The alpha channel: a picture of its own for each tile; opaque tiles cost nothing. FORMAT §2."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..container.format import Header, Tile
@@ -65,7 +67,7 @@ def _decode_tile(payload: memoryview, tile: Tile, depth: int) -> np.ndarray:
         raise CorruptError(f"a damaged picture: {e}") from e
 
 
-def decode(header: Header, payloads: list[memoryview], region: Tile) -> np.ndarray:
+def decode(header: Header, payloads: Sequence[memoryview], region: Tile) -> np.ndarray:
     """The alpha channel in a region: uint8 or uint16 (header.depth) [h, w]; other tiles are not read.
 
     Raises:

@@ -27,7 +27,7 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
         CorruptError: it is another one, an animation, or a JPEG of more than MAX_SCANS or without end.
     """
     kind = stored_kind(data)
-    if kind not in kinds:
+    if kind is None or kind not in kinds:
         raise CorruptError(f"a payload that is no {' or '.join(kinds)} picture")
     if kind == "WebP" and webp_size(data) not in sizes:
         raise CorruptError(f"a WebP picture of {webp_size(data)} pixels: expected {' or '.join(map(str, sizes))}")
@@ -69,15 +69,18 @@ def write_png(samples: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def write_webp(samples: np.ndarray, **options: int) -> bytes | None:
-    """uint8, as `write_png`, gray as equal RGB; None: 16 bits, or larger than WebP can or should be.
+def fits_webp(samples: np.ndarray) -> bool:
+    """Whether they have 8 bits, and are no larger than WebP can and should be."""
+    height, width = samples.shape[:2]
+    return samples.dtype == np.uint8 and max(height, width) <= _MAX_WEBP_SIDE and height * width <= _MAX_WEBP_AREA
+
+
+def write_webp(samples: np.ndarray, **options: int) -> bytes:
+    """Samples that fit, as `write_png` takes them, gray as equal RGB.
 
     Args:
         options: as Pillow's saver takes them.
     """
-    height, width = samples.shape[:2]
-    if samples.dtype != np.uint8 or max(height, width) > _MAX_WEBP_SIDE or height * width > _MAX_WEBP_AREA:
-        return None
     buffer = io.BytesIO()
     Image.fromarray(samples).save(buffer, "WEBP", **options)
     return buffer.getvalue()

@@ -35,10 +35,9 @@ def kind_of(path: Path | None, default: str = ".png") -> str:
     suffix = default if path is None else path.suffix.lower()
     Image.preinit()  # the common kinds: to import all of them takes 60 ms, and is left for when one is asked for
     if suffix == ".npy":
-        kind = NPY
-    else:
-        kind = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
-    if kind != NPY and kind not in Image.SAVE:
+        return NPY
+    kind = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
+    if kind is None or kind not in Image.SAVE:
         raise OutputError(f"{path}: pictures of kind {suffix or '(no suffix)'} cannot be written; try .png")
     return kind
 
@@ -104,7 +103,7 @@ def encoded(
     if kind == NPY:
         import numpy as np
 
-        np.save(buffer, picture)
+        np.save(buffer, np.asarray(picture))
         return buffer.getvalue()
     from PIL import Image
 

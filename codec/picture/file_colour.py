@@ -2,39 +2,39 @@
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import IO, Any
 
 import numpy as np
+from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from ..container.format import MAX_SECTION
 from . import colour, png_info
 from .tiff_directory import Directory
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 _TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319  # fields of TIFF
 # What is not such as its format has it.
 _DAMAGES = (ArithmeticError, LookupError, TypeError, ValueError, struct.error)
 
 
-def note(image: "Image.Image") -> None:
+def note(image: Image.Image) -> None:
     """Put it into `image.info`, where it is not there yet, as long as the file is opened and not read.
 
     As `icc_profile`; or `cicp`, four ints; or, as Pillow has them of PNG files, `gamma` and `chromaticity`; or
     `curves`, the light for each code, float arrays.
     """
-    reader = _READERS.get(image.format)
-    if reader is None or not getattr(image, "tile", None) or getattr(image, "fp", None) is None:
+    reader = _READERS.get(image.format or "")
+    if reader is None or not isinstance(image, ImageFile) or not image.tile or image.fp is None:
         return
-    place = image.fp.tell()
+    file = image.fp
+    place = file.tell()
     try:
-        image.fp.seek(0)
-        found = reader(image)
+        file.seek(0)
+        found = reader(file)
     except _DAMAGES:
         return
     finally:
-        image.fp.seek(place)
+        file.seek(place)
     for key, value in found.items():
         image.info.setdefault(key, value)
 
@@ -46,7 +46,7 @@ def of_tiff(directory: Directory, bits: int, inverted: bool) -> dict:
         bits: of each sample.
         inverted: 0 is white in the file, but not in the samples that the curves are of.
     """
-    found = {}
+    found: dict[str, Any] = {}
     try:
         white, primaries = _fractions(directory, _WHITE), _fractions(directory, _PRIMARIES)
         curve = directory.numbers(_TRANSFER)
@@ -65,20 +65,20 @@ def _fractions(directory: Directory, tag: int) -> tuple[float, ...]:
     return tuple(a / b for a, b in zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _png(image: "Image.Image") -> dict:
-    return {k: v for k, v in png_info.info(image.fp.read()).items() if k == "cicp"}
+def _png(file: IO[bytes]) -> dict:
+    return {k: v for k, v in png_info.info(file.read()).items() if k == "cicp"}
 
 
-def _bmp(image: "Image.Image") -> dict:
-    data = image.fp.read(14 + 124)
+def _bmp(file: IO[bytes]) -> dict:
+    data = file.read(14 + 124)
     size = int.from_bytes(data[14:18], "little")
     if size < 108:
         return {}
     kind = data[70:74]
     if kind == b"DEBM" and size >= 124:  # PROFILE_EMBEDDED
         start, length = struct.unpack_from("<II", data, 14 + 112)
-        image.fp.seek(14 + start)
-        profile = image.fp.read(min(length, MAX_SECTION + 1))
+        file.seek(14 + start)
+        profile = file.read(min(length, MAX_SECTION + 1))
         return {"icc_profile": profile} if len(profile) == length else {}
     if kind != bytes(4):  # LCS_CALIBRATED_RGB is 0; the others say sRGB, or name a file
         return {}
@@ -139,9 +139,9 @@ def _primary_properties(meta: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _avif(image: "Image.Image") -> dict:
+def _avif(file: IO[bytes]) -> dict:
     # Past the first bytes there is nothing but boxes that say nothing of colour, and the pixels.
-    meta = _child(image.fp.read(MAX_SECTION), b"meta")[4:]
+    meta = _child(file.read(MAX_SECTION), b"meta")[4:]
     for name, content in _primary_properties(meta):
         if name == b"colr" and content[:4] == b"nclx":
             # What Pillow gives is of the full range, whatever the file's is, and has no matrix any more.
@@ -149,8 +149,8 @@ def _avif(image: "Image.Image") -> dict:
     return {}
 
 
-def _jpeg2000(image: "Image.Image") -> dict:
-    for name, content in _boxes(_child(image.fp.read(MAX_SECTION), b"jp2h")):
+def _jpeg2000(file: IO[bytes]) -> dict:
+    for name, content in _boxes(_child(file.read(MAX_SECTION), b"jp2h")):
         if name == b"colr" and content[0] in (2, 3):
             return {"icc_profile": content[3:]}
         if name == b"colr" and content[0] == 5:

@@ -12,7 +12,7 @@ from ..container.format import DEFAULT_MAX_PIXELS, check_size, stored_kind
 from . import jpeg_info, jpeg_segments, png_chunks, png_info
 
 # The readers themselves, not Image.open: it would look at Image.MAX_IMAGE_PIXELS, which belongs to the program around.
-_READERS = {
+_READERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
     "PNG": PngImagePlugin.PngImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -29,8 +29,9 @@ class _HeadFirst(io.BytesIO):
     """
 
     def read(self, size: int | None = -1) -> bytes:
-        some = self.tell() == 0 and size is not None and size > 0
-        return super().read(min(size, _WEBP_FIRST) if some else size)
+        if self.tell() == 0 and size is not None and size > 0:
+            size = min(size, _WEBP_FIRST)
+        return super().read(size)
 
 
 def opened(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Image.Image:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from PIL import (
@@ -17,6 +17,7 @@ from PIL import (
     TiffImagePlugin,
     UnidentifiedImageError,
 )
+from PIL.ImageFile import ImageFile
 
 from ..container.format import DEFAULT_MAX_PIXELS, Header, Tile, check_size
 from ..container.metadata import NONE, Metadata, as_info, orientation, reset_orientation
@@ -82,7 +83,7 @@ def _loaded(image: Image.Image) -> Image.Image:
         ValueError: 16 bits a sample in a format of which Pillow keeps 8; or pixels are missing in the file.
         Exception: whatever Pillow raises for a damaged file.
     """
-    if getattr(image, "tile", None):  # not read yet
+    if isinstance(image, ImageFile) and image.tile:  # not read yet
         if isinstance(image, PngImagePlugin.PngImageFile):
             data = _file_of(image)
             png_samples.sample_stream(data)
@@ -100,8 +101,10 @@ def _loaded(image: Image.Image) -> Image.Image:
     return image
 
 
-def _file_of(image: Image.Image) -> bytes:
+def _file_of(image: ImageFile) -> bytes:
     """The file of a picture that was opened but not yet read, and which is left as it was."""
+    if image.fp is None:
+        raise ValueError("cannot read the picture: its file was closed before its pixels were read")
     at = image.fp.tell()
     image.fp.seek(0)
     data = image.fp.read()
@@ -109,22 +112,24 @@ def _file_of(image: Image.Image) -> bytes:
     return data
 
 
-def _is_halved(image: Image.Image) -> bool:
+def _is_halved(image: ImageFile) -> bool:
     """Whether a picture that is not yet read has 16 bits a sample of which Pillow keeps 8."""
     args = image.tile[0].args
     rawmode = args if isinstance(args, str) else str(args[0]) if args else ""
     if image.mode in DEEP_GRAY_MODES or image.mode == "F":
         return False
-    of_ppm = image.format == "PPM" and not isinstance(args, str) and args[-1] > 255
+    of_ppm = image.format == "PPM" and isinstance(args, tuple) and args[-1] > 255
     return rawmode.endswith((";16L", ";16B", ";16N")) or of_ppm  # without the letter: 5, 6, 5 bits
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
     """CMYK by its profile, if it has a usable one, and LAB -> RGB; the profile is used up."""
-    profile = image.info.get("icc_profile")
+    profile = image.info.get("icc_profile", b"")
     try:
         source = ImageCms.createProfile("LAB") if image.mode == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        srgb = ImageCms.createProfile("sRGB")
+        # None, as it may give too, is what it gives if asked to work in place.
+        return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")  # type: ignore[return-value]
     except (ImageCms.PyCMSError, OSError, TypeError):  # no profile, a damaged one, or one of another kind of picture
         if image.mode == "LAB":
             raise
@@ -137,7 +142,7 @@ def _converted(image: Image.Image, mode: str) -> np.ndarray:
     out = np.empty((image.height, image.width, channels) if channels > 1 else (image.height, image.width), np.uint8)
     for y in range(0, image.height, STRIP):
         bottom = min(y + STRIP, image.height)
-        out[y:bottom] = image.crop((0, y, image.width, bottom)).convert(mode)
+        out[y:bottom] = np.asarray(image.crop((0, y, image.width, bottom)).convert(mode))
     return out
 
 
@@ -201,10 +206,9 @@ def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tup
         check_size(*image.size, max_pixels)
         # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation; those of TIFF
         # files are looked at apart.
-        if getattr(image, "n_frames", 1) > 1 and image.format not in ("MPO", "TIFF"):
+        if (n_frames := getattr(image, "n_frames", 1)) > 1 and image.format not in ("MPO", "TIFF"):
             raise ValueError(
-                f"an animation of {image.n_frames} frames, or as many pages or layers: only single pictures can be "
-                "encoded"
+                f"an animation of {n_frames} frames, or as many pages or layers: only single pictures can be encoded"
             )
         file_colour.note(image)
         if unread and isinstance(image, PngImagePlugin.PngImageFile) and samples16.is_deep(data := _file_of(image)):
@@ -285,7 +289,7 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
         return image
     if isinstance(image, Image.Image):
         pixels = upright(*read(image))
-    elif isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ())):  # who has one has imported torch
+    elif _is_tensor(image):
         if str(image.dtype) not in ("torch.uint8", "torch.uint16"):
             raise TypeError(f"torch image of dtype {image.dtype}: must be torch.uint8 or torch.uint16")
         if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
@@ -328,7 +332,11 @@ def of_bits(pixels: Pixels, bits: int) -> Pixels:
     return _split(np.concatenate([colours, spread(pixels.alpha)[..., None]], 2), pixels.metadata)
 
 
-def _as_numpy(image: object) -> np.ndarray:
+def _is_tensor(image: object) -> "TypeGuard[Tensor]":
+    return isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ()))  # who has one has imported torch
+
+
+def _as_numpy(image: Any) -> np.ndarray:
     """An array of any library, which shares its memory where that is possible. Raises TypeError if it is none."""
     if isinstance(image, np.ndarray):
         return image

@@ -44,7 +44,7 @@ def info(png: bytes) -> dict:
             if not (name == b"iCCP" or keyword == b"XML:com.adobe.xmp" or match):
                 continue
             content, deflated = _content(name, data[len(keyword) + 1 :]) or (None, False)
-            if deflated:
+            if deflated and content is not None:
                 content, taken = _inflated(content, max(0, left))
                 left -= taken
             if content is None:
@@ -79,7 +79,7 @@ def _content(name: bytes, data: memoryview) -> tuple[memoryview | bytes, bool] |
     if name == b"tEXt":
         return data, False
     if name != b"iTXt":
-        return (data[1:], True) if data[:1] == b"\0" else None
+        return (data[1:], True) if bytes(data[:1]) == b"\0" else None
     parts = bytes(data[2:]).split(b"\0", 2)  # the language, the keyword in it, the text
     if len(parts) < 3 or data[0] and data[1]:
         return None

@@ -163,7 +163,8 @@ def _error_maps(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 
 def _blurred(x: np.ndarray) -> np.ndarray:
     """Gaussian of [3, H + 2 RADIUS, W + 2 RADIUS] -> [3, H, W]."""
-    flat, width = x.ravel(), x.shape[-1]
+    flat: np.ndarray = x.ravel()
+    width = x.shape[-1]
     for step in (width, 1):  # to the pixel below, to the right; what goes over an edge ends outside of the result
         blurred = np.float32(KERNEL[RADIUS]) * flat
         for i in range(1, RADIUS + 1):

@@ -8,7 +8,7 @@ from ..container import format
 from ..container.format import NO_MODEL, STORED_KINDS, Layout, stored_kind
 from ..container.metadata import NONE, Metadata, unpacked
 from ..errors import CorruptError, FormatError
-from .embedded import open_still, write_png, write_webp
+from .embedded import fits_webp, open_still, write_png, write_webp
 from .pixels import Pixels, read, to_numpy, upright
 
 _SMALL = 1 << 16  # samples up to which PNG is tried beside WebP: its overhead is less
@@ -38,7 +38,9 @@ def lossless(pixels: Pixels, effort: int, exact: bool) -> bytes:
     bilevel = samples.ndim == 2 and samples.dtype == np.uint8 and bool(((samples == 0) | (samples == 255)).all())
     if bilevel:
         quality = 100  # a third off pages of rendered text, nothing off real scans, in about the same time
-    best = write_webp(samples, lossless=True, exact=exact, method=method, quality=quality)
+    best = None
+    if fits_webp(samples):
+        best = write_webp(samples, lossless=True, exact=exact, method=method, quality=quality)
     if best is None or bilevel or samples.size <= _SMALL:
         png = write_png(samples > 0 if bilevel else samples)
         best = png if best is None else min(best, png, key=len)

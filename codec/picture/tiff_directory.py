@@ -104,7 +104,8 @@ def _is_big(data: bytes) -> bool:
 
 
 def _directory(data: bytes, at: int) -> Directory:
-    order, big = "<" if data[:1] == b"I" else ">", _is_big(data)
+    order: Literal["<", ">"] = "<" if data[:1] == b"I" else ">"
+    big = _is_big(data)
     n_form, entry_form, offset_form = (order + form for form in (("Q", "HHQ", "Q") if big else ("H", "HHI", "I")))
     inline = struct.calcsize(offset_form)
     try:
@@ -113,7 +114,7 @@ def _directory(data: bytes, at: int) -> Directory:
             raise ValueError(f"a TIFF directory of {n} fields: at most {_MAX_ENTRIES} are allowed")
         start, each = at + struct.calcsize(n_form), struct.calcsize(entry_form) + inline
         (following,) = struct.unpack_from(offset_form, data, start + n * each)  # so that the entries lie in the file
-        entries = {}
+        entries: dict[int, Entry] = {}
         for place in range(start, start + n * each, each):
             tag, kind, count = struct.unpack_from(entry_form, data, place)
             if kind not in _TYPES:

@@ -13,6 +13,7 @@ import numpy as np
 from imageio.config import FileExtension, PluginConfig, known_extensions, known_plugins
 from imageio.core.request import InitializationError, IOMode, Request
 from imageio.core.v3_plugin_api import ImageProperties, PluginV3
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from .. import api
@@ -62,7 +63,7 @@ class AecPlugin(PluginV3):
         yield self.read(**options)
 
     def write(
-        self, ndimage: np.ndarray | list[np.ndarray], *, mode: str | None = None, is_batch: bool = False, **options: Any
+        self, ndimage: ArrayLike | list[ArrayLike], *, mode: str | None = None, is_batch: bool = False, **options: Any
     ) -> bytes | None:
         """Write a picture; bytes if it is written to "<bytes>".
 
@@ -75,11 +76,10 @@ class AecPlugin(PluginV3):
         Raises:
             ValueError: more than one picture.
         """
-        if isinstance(ndimage, list) or is_batch:
-            if len(ndimage) != 1:
-                raise ValueError(f"{len(ndimage)} pictures: an .aec file holds one")
-            ndimage = ndimage[0]
-        array = np.asarray(ndimage)
+        several = ndimage if isinstance(ndimage, list) else list(np.asarray(ndimage)) if is_batch else [ndimage]
+        if len(several) != 1:
+            raise ValueError(f"{len(several)} pictures: an .aec file holds one")
+        array = np.asarray(several[0])
         data = api.encode(array if mode is None else _as_pil(array).convert(mode), **options)
         self.request.get_file().write(data)
         return data if self.request.raw_uri == "<bytes>" else None

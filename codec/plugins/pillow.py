@@ -10,7 +10,7 @@ or of the file as `Image.open` gives it, keeps all of it.
 """
 
 from dataclasses import replace
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
@@ -20,6 +20,9 @@ from ..container import format, metadata
 from ..container.format import Header, Section
 from ..errors import AecError, FormatError, TruncatedError
 from ..opened import AecFile
+
+if TYPE_CHECKING:
+    from PIL._imaging import PixelAccess
 
 HEADER_BYTES = 64  # a header has at most 23, and little metadata often fits as well
 SAVE_OPTIONS = ("quality", "effort", "lossless", "alpha_quality", "bits", "device", "model", *api.TARGETS)
@@ -40,7 +43,8 @@ class AecImageFile(ImageFile.ImageFile):
     format_description = "aec learned image"
 
     def _open(self) -> None:
-        start = self.fp.read(HEADER_BYTES)
+        file = self._file()
+        start = file.read(HEADER_BYTES)
         try:
             header = format.read_header(start)
         except FormatError as e:
@@ -50,12 +54,10 @@ class AecImageFile(ImageFile.ImageFile):
         if header.depth == 16 and self._mode == "L":
             self._mode = "I;16"
         self._shrink = 1
-        self.info.update(_info(header, start, self.fp))
+        self.info.update(_info(header, start, file))
         self.tile = [ImageFile._Tile("aec", (0, 0, *self.size), 0, None)]  # what Pillow takes for pixels not yet read
 
-    def draft(
-        self, mode: str | None, size: tuple[int, int] | None
-    ) -> tuple[str, tuple[float, float, float, float]] | None:
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
         """Have `load` decode a smaller picture, not below `size`. The mode stays; once is enough, as for JPEG."""
         if size is None or not self.tile or self._shrink != 1:
             return None
@@ -65,7 +67,7 @@ class AecImageFile(ImageFile.ImageFile):
         self._size = -(-width // self._shrink), -(-height // self._shrink)
         return self.mode, (0, 0, width / self._shrink, height / self._shrink)
 
-    def load(self) -> "Image.core.PixelAccess | None":
+    def load(self) -> "PixelAccess | None":
         if self.tile:
             data = self._read()
             try:
@@ -89,14 +91,18 @@ class AecImageFile(ImageFile.ImageFile):
         finally:
             super().verify()
 
-    def _read(self) -> bytes:
+    def _file(self) -> IO[bytes]:
         if self.fp is None:
             raise ValueError("the file was closed before its pixels were read")
-        self.fp.seek(0)
-        return self.fp.read()
+        return self.fp
+
+    def _read(self) -> bytes:
+        file = self._file()
+        file.seek(0)
+        return file.read()
 
     def _release(self) -> None:
-        if self._exclusive_fp:
+        if self._exclusive_fp and self.fp is not None:
             self.fp.close()
         self.fp = None
 

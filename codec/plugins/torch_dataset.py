@@ -15,11 +15,12 @@ from ..io import search
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.utils.data import Dataset
+else:
+    Dataset = need("torch.utils.data", "AecDataset").Dataset
 
-data = need("torch.utils.data", "AecDataset")
 
-
-class AecDataset(data.Dataset):
+class AecDataset(Dataset):
     """Item i is picture i: uint8 [C, H, W] on `device`, C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA; 16 bits become 8.
 
     Pictures come in their own sizes and channels; `transform` is the place to make them alike before they are

@@ -4,7 +4,7 @@ Decoding JPEG or AVIF inside the loop is what starves a GPU; a gigapixel is only
 """
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,8 +33,9 @@ def _encoded(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
         try:
             with tarfile.open(path) as tar:
                 for member in tar:
-                    if member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
-                        yield f"{path.name}/{member.name}", tar.extractfile(member).read()
+                    right = member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES
+                    if right and (file := tar.extractfile(member)) is not None:
+                        yield f"{path.name}/{member.name}", file.read()
         except tarfile.TarError as e:
             raise ValueError(f"{path}: not a whole tar archive ({e})") from e
     else:
@@ -83,7 +84,7 @@ class Crops:
         device: where the pixels live.
     """
 
-    def __init__(self, images: list[np.ndarray], device: torch.device, seed: int = 0):
+    def __init__(self, images: Sequence[np.ndarray], device: torch.device, seed: int = 0):
         self.sizes = np.array([im.shape[:2] for im in images], dtype=np.int64)
         area = self.sizes.prod(1)
         self.starts = np.concatenate([[0], area.cumsum()[:-1]])

@@ -128,7 +128,8 @@ class Run:
     def place(self) -> None:
         """Move to the device and make the optimiser."""
         device = torch.device(self.options.device)
-        self.model.to(device, memory_format=torch.channels_last)
+        # torch's annotations leave memory_format out.
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         only = self.options.only
         for name, p in self.model.named_parameters():
@@ -166,7 +167,8 @@ class Run:
         # A gradient that is not finite would poison weights and moments for ever; take it as zero, without asking the
         # device (the step is then momentum alone).
         for p in trained:
-            p.grad.nan_to_num_(0.0, 0.0, 0.0)
+            if p.grad is not None:
+                p.grad.nan_to_num_(0.0, 0.0, 0.0)
         for optimiser, _, _ in self.optimisers:
             optimiser.step()
         self.step += 1
@@ -185,7 +187,7 @@ class Run:
         return model.eval()
 
     def save(self, path: Path) -> None:
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for optimiser, names, _ in self.optimisers:
             for i, state in optimiser.state_dict()["state"].items():
                 tensors |= {f"{key}.{names[i]}": value for key, value in state.items()}
@@ -260,7 +262,7 @@ class Run:
                 raise ModelError(f"{blend[0]}: its configuration is {other.config}, that of {path} is {config}")
             state, others = model.state_dict(), other.state_dict()
             model.load_state_dict({k: torch.lerp(v, others[k], blend[1]) for k, v in state.items()})
-        run = cls(options, CONFIGS.get(options.config, config), tune)
+        run = cls(options, CONFIGS.get(options.config or "", config), tune)
         kept = {k: v for k, v in model.state_dict().items() if k.split(".")[0] not in anew or not _in_branch(k)}
         try:
             for kind in ("hyper", "steps"):

@@ -32,7 +32,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "every": every, "calls": 0})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # takes no closure, which nothing here gives
         for group in self.param_groups:
             matrices, every, turn = group["params"], group["every"], group["calls"] % group["every"]
             group["calls"] += 1
