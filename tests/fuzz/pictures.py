@@ -149,7 +149,10 @@ def _others() -> list[bytes]:
     head = struct.pack("<IiiHHIIiiII", 124, 3, 2, 1, 24, 0, 24, 0, 0, 0, 0).ljust(124, b"\0")
     head = head[:56] + b"MBED"[::-1] + head[60:112] + struct.pack("<III", 148, 9, 0)
     bmp = b"BM" + struct.pack("<IHHI", 171, 0, 0, 138) + head + bytes(24) + b"a profile"
-    return [*files, animation.getvalue(), bmp]
+    tga = saved("RGBA", "TGA")
+    area = bytes(494) + b"\x04"  # the last byte says that colours are multiplied by alpha
+    tga = tga[:-26] + area + struct.pack("<II", len(tga) - 26, 0) + tga[-18:]
+    return [*files, animation.getvalue(), bmp, tga]
 
 
 def files() -> list[bytes]:
