@@ -356,7 +356,8 @@ def _use(image: Image.Image, data: bytes, rng: random.Random) -> str:
     if rng.random() < 0.1:
         _feed(data, rng)
     try:
-        use = rng.choice(("load", "load", "draft", "thumbnail", "convert"))
+        # Of I;16 Pillow makes no thumbnails, whatever the file: "image has wrong mode".
+        use = rng.choice(("load", "load", "draft", "convert", "load" if mode == "I;16" else "thumbnail"))
         if use == "draft":
             image.draft(rng.choice([None, "L", "RGB"]), (side, side))
             size = image.size
