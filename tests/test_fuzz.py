@@ -12,6 +12,7 @@ from fuzz import build, readers, targets
 from codec.errors import FormatError, ModelError
 
 FUZZ = Path(__file__).resolve().parent / "fuzz"
+pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged files and old formats
 OUTCOMES = {
     "container": {"decoded", *(error.__name__ for error in (*FormatError.__subclasses__(), ModelError))},
     "stored": {"kept", "read", "ValueError", "LimitError", "UnidentifiedImageError"},
@@ -65,7 +66,6 @@ def test_corpus_stays_small():
     assert len(found) <= 200 and sum(path.stat().st_size for path in found) <= 200_000
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged files
 @pytest.mark.parametrize("name", readers.NAMES)
 def test_readers_raise_only_what_they_promise(name, tmp_path, monkeypatch):
     monkeypatch.setenv("AEC_MODELS", str(targets.GOLDEN))
