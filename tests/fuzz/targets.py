@@ -333,11 +333,9 @@ def check_pillow(data: bytes) -> str:
     with mock.patch.object(Image, "MAX_IMAGE_PIXELS", MAX_PIXELS), warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=["AEC"])
         except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             return type(error).__name__
-        if image.format != "AEC":
-            return "UnidentifiedImageError"
         return _use(image, data, random.Random(zlib.crc32(data)))
 
 
