@@ -2,14 +2,22 @@
 
 import re
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fuzz import build, files
+from fuzz import build, readers, targets
+
+from codec.errors import FormatError, ModelError
 
 FUZZ = Path(__file__).resolve().parent / "fuzz"
-FILE_OUTCOMES = {
-    *("decoded", "CorruptError", "TruncatedError", "NotAecError", "UnsupportedVersionError", "ModelError", "LimitError")
+pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged files and old formats
+OUTCOMES = {
+    "container": {"decoded", *(error.__name__ for error in (*FormatError.__subclasses__(), ModelError))},
+    "stored": {"kept", "read", "ValueError", "LimitError", "UnidentifiedImageError"},
+    "metadata": {*targets.DOORS, "ValueError"},
+    "pillow": {"loaded", "OSError", "UnidentifiedImageError", "DecompressionBombError", "DecompressionBombWarning"},
 }
 
 
@@ -58,17 +66,29 @@ def test_corpus_stays_small():
     assert len(found) <= 200 and sum(path.stat().st_size for path in found) <= 200_000
 
 
-def test_whole_files_decode_or_raise_what_they_should(tmp_path):
-    outcomes = files.run(seconds=3, seed=1, finding=tmp_path / "finding.aec")
-    assert outcomes["decoded"] >= 4 and outcomes["CorruptError"] >= 1
-    assert set(outcomes) <= FILE_OUTCOMES
+@pytest.mark.parametrize("name", readers.NAMES)
+def test_readers_raise_only_what_they_promise(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("AEC_MODELS", str(targets.GOLDEN))
+    finding = tmp_path / "finding"
+    outcomes = readers.blindly(targets.TARGETS[name], readers.CORPUS / name, seconds=2, seed=1, finding=finding)
+    assert set(outcomes) <= OUTCOMES[name] and not finding.exists()
+    assert len(outcomes) > 2 and outcomes.total() > len(targets.TARGETS[name].seeds())
 
 
-def test_a_finding_in_a_whole_file_is_kept(tmp_path, monkeypatch):
-    def broken(data, **options):
+def test_a_finding_is_kept(tmp_path):
+    def broken(data):
         raise IndexError("planted")
 
-    monkeypatch.setattr(files.codec, "decode", broken)
+    target, finding = replace(targets.TARGETS["container"], check=broken), tmp_path / "finding"
     with pytest.raises(IndexError, match="planted"):
-        files.run(seconds=1, seed=1, finding=tmp_path / "finding.aec")
-    assert (tmp_path / "finding.aec").read_bytes().startswith(b"\xd7AEC")
+        readers.blindly(target, tmp_path / "none", seconds=1, seed=1, finding=finding)
+    assert finding.read_bytes().startswith(b"\xd7AEC")
+
+
+def test_atheris_runs_a_target(tmp_path):
+    pytest.importorskip("atheris", reason="atheris, which follows coverage, is not installed")
+    command = [sys.executable, FUZZ / "readers.py", "container", "--minutes", "0.02"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "number_of_executed_units" in done.stderr
+    assert any(path.name.startswith("seed-") for path in (tmp_path / "found-container").iterdir())

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import photos
 import pytest
+from container import peak_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -125,6 +126,14 @@ def test_a_png_file_whose_samples_mean_what_png_does_not_say_is_refused(old, new
         head = data[16:29].replace(old, new)
         data = data[:8] + png_chunks.chunk(b"IHDR", head) + data[33:]
     refused(data, 9, 6, words)
+
+
+@pytest.mark.parametrize("colour,depth", [(2, 8), (2, 16), (6, 16), (0, 16), (3, 8)])
+def test_a_png_file_of_two_headers_is_refused_before_either_is_believed(colour, depth):
+    small = png_file(bytes(100), 2, 2, depth, colour)
+    header = struct.pack(">IIBBBBB", 60000, 60000, depth, colour, 0, 0, 0)
+    data = small[:8] + png_chunks.chunk(b"IHDR", header) + small[8:]
+    assert peak_bytes(lambda: refused(data, 2, 2, "second header")) < 1 << 20
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])

@@ -57,11 +57,15 @@ def sample_stream(data: bytes) -> bytes:
     """The zlib stream of all samples.
 
     Raises:
-        ValueError: a checksum is wrong, the stream ends before the last row does, or there is a chunk that says by its
-            capital letter that the picture cannot be shown without it, and that PNG has not.
+        ValueError: a checksum is wrong, the stream ends before the last row does, there is a second header, of which
+            readers do not agree whether it counts, or a chunk that says by its capital letter that the picture cannot
+            be shown without it, and that PNG has not.
     """
-    parts = []
+    parts, headers = [], 0
     for part in chunks(data):
+        headers += part.name == b"IHDR"
+        if headers > 1:
+            raise ValueError("a PNG file with a second header (an IHDR chunk): one is allowed")
         if part.critical and part.name not in _CRITICAL:
             name = part.name.decode()
             raise ValueError(f"a PNG file with a chunk {name}, which may change what its samples mean")
