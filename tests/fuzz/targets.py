@@ -65,7 +65,7 @@ def _aec_files() -> list[bytes]:
 
 def check_container(data: bytes) -> str:
     """A file decodes to a picture of the header's size, any part and scale of it too, or raises an AecError."""
-    for of_the_head in (codec.inspect, codec.read_metadata, describe):
+    for of_the_head in (codec.inspect, codec.read_metadata, lambda data: describe(codec.open(data, max_pixels=None))):
         try:
             of_the_head(data)
         except AecError:
@@ -90,6 +90,10 @@ def check_container(data: bytes) -> str:
     smaller = codec.decode(data, device="cpu", scale=1 / shrink, depth=8)
     if smaller.size != (-(-header.width // shrink), -(-header.height // shrink)):
         raise AssertionError(f"{smaller.size} of {header.width}x{header.height} at 1/{shrink}")
+    fit = rng.randint(1, 2 * header.width), rng.randint(1, 2 * header.height)
+    fitted = codec.decode(data, device="cpu", region=(x, y, width, height), fit=fit, depth=8)
+    if fitted.width > min(width, fit[0]) or fitted.height > min(height, fit[1]):
+        raise AssertionError(f"{fitted.size} of {width}x{height} within {fit}")
     return "decoded"
 
 
@@ -342,9 +346,9 @@ def check_pillow(data: bytes) -> str:
 def _use(image: Image.Image, data: bytes, rng: random.Random) -> str:
     mode, size = image.mode, image.size
     side = rng.choice([1, 5, 20, 70, 500])
-    for block in image.info.values():
-        if not isinstance(block, bytes):
-            raise AssertionError(f"info has {type(block)}")
+    for name, value in image.info.items():
+        if not isinstance(value, {"quality": int, "model": str, "dpi": tuple}.get(name, bytes)):
+            raise AssertionError(f"info has {name}: {type(value)}")
     if rng.random() < 0.2:
         try:
             with Image.open(io.BytesIO(data)) as other:
