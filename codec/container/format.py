@@ -1,6 +1,6 @@
 """Bytes of an .aec file <-> header, metadata and payloads.
 
-This is the only module that knows at which offset of the file a field lies. It implements FORMAT.md, which is normative.
+Only this module knows at which offset of the file a field lies. It implements FORMAT.md, which is normative.
 """
 
 import zlib
@@ -191,7 +191,7 @@ def _most_unpacked(packed: int) -> int:
 
 
 def stored_kind(payload: bytes | memoryview) -> str | None:
-    """Return the kind of a stored picture, a key of STORED_KINDS, by its first bytes; None: it is of no allowed kind."""
+    """Return the kind of a stored picture, a key of STORED_KINDS, by its first bytes; None if it is not allowed."""
     return next((kind for kind, magic in STORED_KINDS.items() if payload[: len(magic)] == magic), None)
 
 

@@ -175,7 +175,7 @@ def _parsed(exif: bytes) -> _Exif | None:
 
 
 def orientation(metadata: Metadata) -> int:
-    """Return the orientation, 1..8, from EXIF or, if EXIF has none, from XMP. It is 1 if both lack it or are damaged."""
+    """Return the orientation, 1..8, from EXIF or, if EXIF has none, from XMP. It is 1 if absent or damaged."""
     if metadata.exif and (found := _parsed(metadata.exif)) and found.orientations:
         at, size = found.orientations[0]
         value = int.from_bytes(metadata.exif[at : at + size], found.order)
