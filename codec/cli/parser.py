@@ -454,7 +454,9 @@ def _hush_pillow() -> None:
 
 
 def _let_threads_sleep() -> None:
-    """Limit how long torch's OpenMP threads spin while they wait, unless the user has set it. Must precede torch's import.
+    """Limit how long torch's OpenMP threads spin while they wait, unless the user has set that.
+
+    This must be called before torch is imported.
 
     By default they spin for milliseconds. If another process is busy too, such as a second `aec`, the spinning threads
     occupy cores that the others need, and everything takes five times as long. A short spin costs nothing if the cores

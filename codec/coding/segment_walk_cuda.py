@@ -12,7 +12,8 @@ from .model_config import HYPER_STRIDE, Config
 from .rans_cuda import launch_site
 
 # The kernels cut a plane of latents into tiles of 16 or 32 positions. Tiles of 32 load the weights half as often. They
-# are used for planes with more positions than this, which keep all multiprocessors of a large GPU busy (132 on an H100).
+# are used for planes with more positions than this, which keep all multiprocessors of a large GPU busy (an H100 has
+# 132).
 LARGE = 16 * 132
 
 

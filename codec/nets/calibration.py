@@ -1,7 +1,7 @@
 """Pictures for calibrating the integer transforms, and the largest magnitudes that they cause inside the nets.
 
-Calibration uses photographs and synthetic pictures. The latter, with checkerboards, blocks of saturated colours and hard
-edges, cause several times the magnitudes of photographs. They are the same on every machine.
+Calibration uses photographs and synthetic pictures. The latter, with checkerboards, blocks of saturated colours and
+hard edges, cause several times the magnitudes of photographs. They are the same on every machine.
 """
 
 from collections.abc import Iterable, Iterator
@@ -51,7 +51,7 @@ def synthetic_pictures() -> list[np.ndarray]:
         steep,
         np.concatenate([stripes(y, 2)[:, : SIDE // 2], stripes(x, 4)[:, : SIDE // 2]], 1),
         np.concatenate([stripes(x, 16)[:, : SIDE // 2], stripes(x + y, 8)[:, : SIDE // 2]], 1),
-        COLOURS[np.where(np.sin(((x - SIDE / 2) ** 2 + (y - SIDE / 2) ** 2) / 90) > 0, 7, 0)],  # rings that get finer outwards
+        COLOURS[np.where(np.sin(((x - SIDE / 2) ** 2 + (y - SIDE / 2) ** 2) / 90) > 0, 7, 0)],  # rings
         _text(rng),
         255 - _text(rng),
     ]

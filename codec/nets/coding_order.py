@@ -67,7 +67,7 @@ class Corners:
         return torch.stack([torch.cat([groups[self._other[k][corner]] for k in steps]) for corner in range(4)])
 
     def of_samples(self, vector: Tensor, step: int) -> Tensor:
-        """Expand values for each sample and channel, [B, M, 1, 1], to the latents of a step, [4, B * h/2 * w/2, M/S]."""
+        """Expand values by sample and channel, [B, M, 1, 1], to the latents of a step, [4, B * h/2 * w/2, M/S]."""
         return self.rows(vector[:, :, 0, 0].T, [step]).mT.repeat_interleave(self.height * self.width // 4, 1)
 
     def latents_of_steps(self, y: Tensor) -> list[Tensor]:

@@ -1,13 +1,14 @@
 """The integer arithmetic of the networks, and the entropy nets in it. This is the readable reference, exact everywhere.
 
-The integers are kept in float64 tensors. All products of int16 weights and int16 activations, and all partial sums, stay
-below 2^31 (which is proved at export, FORMAT §8), far below 2^53, and scaling by a power of two is exact too. So every
-order of summation, every BLAS and every device give the same sums, and `floor` gives the same integers.
+The integers are kept in float64 tensors. All products of int16 weights and int16 activations, and all partial sums,
+stay below 2^31 (which is proved at export, FORMAT §8), far below 2^53, and scaling by a power of two is exact too. So
+every order of summation, every BLAS and every device give the same sums, and `floor` gives the same integers.
 
 A stored tensor is int16; in the entropy nets it has FRACTION_BITS = 12 fractional bits. The format computes it as
 ((sum of w * x + b + r) >> shift), plus a quality vector, plus another stored tensor, all in int32, then Leaky, and
-saturates the result once, at the end. The modules below do the same in another arrangement: the outputs of convolutions,
-additions and Leaky are int32, and the modules that read a stored tensor (convolutions and additions) saturate it first.
+saturates the result once, at the end. The modules below do the same in another arrangement: the outputs of
+convolutions, additions and Leaky are int32, and the modules that read a stored tensor (convolutions and additions)
+saturate it first.
 """
 
 import copy

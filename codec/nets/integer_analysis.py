@@ -3,9 +3,9 @@
 Only encoders run them, so they do not affect how a file decodes. They are exact all the same, so that an encoder makes
 the same file on every machine.
 
-Samples are in units of 1/32 of an 8-bit level, and 0 is mid-gray. A finer unit would gain nothing, and the smaller range
-leaves more bits for the weights. The weights of 1x1 convolutions, except the shortcut, have 8 bits. This costs nothing
-that can be measured (bench/ablations.md), and makes model files 4 MB smaller.
+Samples are in units of 1/32 of an 8-bit level, and 0 is mid-gray. A finer unit would gain nothing, and the smaller
+range leaves more bits for the weights. The weights of 1x1 convolutions, except the shortcut, have 8 bits. This costs
+nothing that can be measured (bench/ablations.md), and makes model files 4 MB smaller.
 """
 
 from collections.abc import Mapping

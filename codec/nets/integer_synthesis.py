@@ -1,8 +1,8 @@
 """The synthesis in integers: latents -> samples, the same on every machine (FORMAT §8). This is the readable reference.
 
 A pixel is the sum of two terms: the shortcut, a linear function of the latents, and the branch, which is the output of
-`tail8` times a gain that depends on the quality. Both are int32 in units of 2^-10 of an 8-bit level, so that samples are
-only rounded once, at the end.
+`tail8` times a gain that depends on the quality. Both are int32 in units of 2^-10 of an 8-bit level, so that samples
+are only rounded once, at the end.
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ class IntegerShortcut(ScaledConv):
     def _scale(shift: int) -> float:
         """Return the scale of the quantised weights.
 
-        Their sums have 12 more fractional bits, from the latents. The lowest 8 bits, and then `shift` bits, are dropped.
+        Their sums have 12 more fractional bits, from the latents. The lowest 8 bits and then `shift` bits are dropped.
         """
         return 2.0 ** (shift + PIXEL_BITS + 8 - FRACTION_BITS)
 

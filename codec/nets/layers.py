@@ -26,7 +26,7 @@ def saturate(x: Tensor) -> Tensor:
 
 
 class _ExactConvolutions(ContextDecorator):
-    """Changes settings of cuDNN. They hold for the process: the first thread sets them, and the last one restores them."""
+    """Changes settings of cuDNN for the process: the first thread that enters sets them, the last one restores them."""
 
     def __init__(self) -> None:
         self.lock, self.users = lock_across_forks(), 0
@@ -57,13 +57,13 @@ class _ExactConvolutions(ContextDecorator):
         setattr(owner, name, value)
 
 
-# A context manager and decorator within which float32 convolutions on CUDA are computed in full float32, and in the same
-# way in every call. By default, cuDNN rounds their inputs to 10 bits (TF32).
+# A context manager and decorator within which float32 convolutions on CUDA are computed in full float32, and in the
+# same way in every call. By default, cuDNN rounds their inputs to 10 bits (TF32).
 exact_convolutions = _ExactConvolutions()
 
 
 def multiplies_bf16(device: torch.device) -> bool:
-    """Return whether bf16 is faster than float32 on a device. On CPUs without AVX512_BF16 it is several times slower."""
+    """Return whether bf16 is faster than float32 on a device. On CPUs without AVX512_BF16 it is much slower."""
     if device.type != "cpu":
         return True
     # This function is private, and missing in the oldest versions of torch that we support.
@@ -72,11 +72,11 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """1x1 convolution of float [B, C, H, W] by [O, C, 1, 1] -> [B, O, H, W]. For float32 on a CPU it always uses oneDNN.
+    """1x1 convolution, float [B, C, H, W] by [O, C, 1, 1] -> [B, O, H, W]. For float32 on a CPU it uses oneDNN.
 
     torch itself would choose by the number of threads: with one thread it uses another library, whose results differ in
     the last bits, so that symbols could differ too, and which takes twice the time. In training, where results need not
-    be reproducible to the bit, a plain matrix product is used instead, because its gradient takes a quarter of the time.
+    be reproducible to the bit, a plain matrix product is used instead: its gradient takes a quarter of the time.
     """
     ours = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     if ours and weight.requires_grad and torch.is_grad_enabled():
@@ -113,7 +113,7 @@ class Add(nn.Module):
 
 
 class AddVector(nn.Module):
-    """Saturating addition of a quality vector. It equals `Add` in floating point, but its integer twin is another one."""
+    """Saturating addition of a quality vector. It equals `Add` in floating point, but has another integer twin."""
 
     def forward(self, fresh: Tensor, vector: Tensor) -> Tensor:
         return saturate(fresh + vector)
@@ -122,8 +122,8 @@ class AddVector(nn.Module):
 class FreeAdd(nn.Module):
     """Addition without saturation, for the transforms, whose range is not fixed in floating point.
 
-    The sum has the dtype of `a`. Otherwise, under autocast, adding a float32 vector to a bf16 tensor would give float32,
-    and all following elementwise operations would take twice as long.
+    The sum has the dtype of `a`. Otherwise, under autocast, adding a float32 vector to a bf16 tensor would give
+    float32, and all following elementwise operations would take twice as long.
     """
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""The imageio plugin. After `import codec.imageio_plugin`, `iio.imread("x.aec")` and `iio.imwrite("x.aec", array)` work.
+"""The imageio plugin. After `import codec.imageio_plugin`, imageio reads and writes .aec files.
 
-After `import codec` alone, imageio uses the Pillow plugin, which is enough for 8 bits but has no mode for 16-bit colour.
-This plugin calls `codec.decode` and `codec.encode` directly and accepts their options, as in
-`iio.imread("x.aec", scale=1 / 4)`.
+For example, `iio.imread("x.aec")` and `iio.imwrite("x.aec", array)`. After `import codec` alone, imageio uses the
+Pillow plugin, which is enough for 8 bits but has no mode for 16-bit colour. This plugin calls `codec.decode` and
+`codec.encode` directly and accepts their options, as in `iio.imread("x.aec", scale=1 / 4)`.
 """
 
 from collections.abc import Iterator

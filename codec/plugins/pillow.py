@@ -1,8 +1,8 @@
 """The Pillow plugin. After `import codec`, `Image.open("x.aec")` and `image.save("x.aec", quality=60)` work.
 
 Opening a file reads only its header and metadata. The network runs when the pixels are first needed, on the device that
-`codec.decode` chooses by default; a stored picture needs no network. `Image.thumbnail` and `draft` decode at 1/2, 1/4 or
-1/8 of the size.
+`codec.decode` chooses by default; a stored picture needs no network. `Image.thumbnail` and `draft` decode at 1/2, 1/4
+or 1/8 of the size.
 
 Pillow has no mode for 16-bit colour, and reduces it to 8 bits when it loads a picture, so `save` gets only 8 bits.
 Pillow also loses some information of TIFF files, and of PNG files with 2 or 4 bits and a transparent gray. Use
