@@ -32,10 +32,10 @@ from .integer import (
 )
 from .layers import FRACTION_BITS, QualityVector
 
-# The factor by which the range must exceed the largest magnitude in calibration. It is 1, so there is no margin, because
-# calibration includes synthetic pictures, which reach 3 to 9 times the magnitudes of photographs. Other pictures reach
-# at most 1.4 times those of the synthetic ones. Such saturation costs little, whereas one bit less would double the
-# rounding error of all pictures.
+# The factor by which the range must exceed the largest magnitude in calibration. It is 1, so there is no margin,
+# because calibration includes synthetic pictures, which reach 3 to 9 times the magnitudes of photographs. Other
+# pictures reach at most 1.4 times those of the synthetic ones. Such saturation costs little, whereas one bit less would
+# double the rounding error of all pictures.
 MARGIN = 1
 SUM_LIMIT = 2**23  # limit for the magnitude of a shortcut's or a branch's result, in units finer than those of int16
 
@@ -79,7 +79,7 @@ class Planes:
         return self.units.get(plane, 1.0)
 
     def chosen(self, largest: Mapping[str, float]) -> dict[str, int]:
-        """Choose the fractional bits of all planes by their largest magnitudes. Raises ValueError if these are empty."""
+        """Choose the fractional bits of all planes by their largest magnitudes. Raises ValueError if there are none."""
         if not largest:
             raise ValueError("nothing to calibrate with")
         found = {plane: fraction_for(value, self.margins.get(plane, MARGIN)) for plane, value in largest.items()}

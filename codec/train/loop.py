@@ -348,7 +348,7 @@ def _tune_of(meta: dict) -> str:
 
 
 def _shares_of(meta: dict) -> dict[str, float]:
-    """Return the shares of a checkpoint. Checkpoints from before 2026-11-29 lack them; they used those of their tune."""
+    """Return the shares of a checkpoint. Those from before 2026-11-29 do not have any, and used those of their tune."""
     shares = meta.get("shares", SHARES[_tune_of(meta)])
     if not shares or not set(shares) <= set(MEASURES):
         raise ValueError(f"shares {shares}: allowed are {', '.join(MEASURES)}")
