@@ -23,7 +23,7 @@ from .streams import complain
 if TYPE_CHECKING:
     from PIL import Image
 
-PREFIX = "aec-view-"  # of the names of temporary folders, each of which holds one page
+PREFIX = "aec-view-"  # the names of temporary folders, each of which holds one page, begin with this
 KEPT_SECONDS = 24 * 60 * 60  # a page of this age is removed by the next call
 MAX_PIXELS = 2**25  # larger pictures are shown reduced, because browsers do not scroll well over a gigabyte
 PAGE = """<!doctype html>

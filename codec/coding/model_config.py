@@ -99,7 +99,7 @@ class Config:
 
     @property
     def halo(self) -> int:
-        """How far the transforms' receptive field reaches beyond a latent, in latents: one sample for each block."""
+        """The distance, in latents, that the transforms' receptive field reaches beyond a latent: a sample per block."""
         return self.blocks16 + -(-self.blocks8 // 2)
 
 

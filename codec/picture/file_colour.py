@@ -85,7 +85,7 @@ def _bmp(file: IO[bytes]) -> dict:
     if kind != bytes(4):  # 0 is LCS_CALIBRATED_RGB; other values mean sRGB, or the profile is in another file
         return {}
     points = np.array(struct.unpack_from("<9i", data, 74), float).reshape(3, 3) / 2**30
-    gamma = struct.unpack_from("<I", data, 110)[0] / 65536  # of red; all files we know have the same for all
+    gamma = struct.unpack_from("<I", data, 110)[0] / 65536  # red's; all files we know use one for all
     sums = points.sum(1)
     if not (sums > 0).all() or not gamma:
         return {}

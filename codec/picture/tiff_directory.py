@@ -126,7 +126,7 @@ def _directory(data: bytes, at: int) -> Directory:
         if n > _MAX_ENTRIES:
             raise ValueError(f"a TIFF directory of {n} fields: at most {_MAX_ENTRIES} are allowed")
         start, each = at + struct.calcsize(n_form), struct.calcsize(entry_form) + inline
-        (following,) = struct.unpack_from(offset_form, data, start + n * each)  # so that the entries lie in the file
+        (following,) = struct.unpack_from(offset_form, data, start + n * each)  # fails if entries are missing
         entries: dict[int, Entry] = {}
         for place in range(start, start + n * each, each):
             tag, kind, count = struct.unpack_from(entry_form, data, place)
