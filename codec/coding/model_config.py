@@ -99,7 +99,7 @@ class Config:
 
     @property
     def halo(self) -> int:
-        """The distance, in latents, that the transforms' receptive field reaches beyond a latent: a sample per block."""
+        """How many latents the transforms' receptive field reaches beyond a latent, on each side: a sample per block."""
         return self.blocks16 + -(-self.blocks8 // 2)
 
 

@@ -35,7 +35,7 @@ from .layers import FRACTION_BITS, QualityVector
 # The factor by which the range must exceed the largest magnitude in calibration. It is 1, so there is no margin,
 # because calibration includes synthetic pictures, which reach 3 to 9 times the magnitudes of photographs. Other
 # pictures reach at most 1.4 times those of the synthetic ones. Such saturation costs little, whereas one bit less would
-# double the rounding error of all pictures.
+# double the loss by rounding for all pictures.
 MARGIN = 1
 SUM_LIMIT = 2**23  # limit for the magnitude of a shortcut's or a branch's result, in units finer than those of int16
 
