@@ -99,7 +99,7 @@ class Config:
 
     @property
     def halo(self) -> int:
-        """How many latents the transforms' receptive field reaches beyond a latent, on each side: a sample per block."""
+        """How far the receptive field of the transforms reaches beyond a latent, in latents: a sample per block."""
         return self.blocks16 + -(-self.blocks8 // 2)
 
 
