@@ -1,4 +1,7 @@
-"""`encode`, `decode`, `open`, `inspect`: what the package is imported for. torch is for GPUs."""
+"""The public functions of the package: `encode`, `decode`, `open`, `inspect` and `read_metadata`.
+
+None of them needs torch, except to run on a GPU or to return tensors.
+"""
 
 import math
 import numbers
@@ -24,8 +27,10 @@ if TYPE_CHECKING:
 TILE = 1024
 QUALITIES, EFFORTS, ALPHA_QUALITIES, BITS = range(1, 101), range(1, 10), range(0, 101), range(1, 17)
 DEFAULT_QUALITY, DEFAULT_EFFORT = 75, 2
-TARGETS = ("target_size", "target_bpp", "target_psnr", "target_ssimulacra2")  # of `encode`, in place of a quality
-MAX_TARGET = 1 << 40  # bytes: no file is larger, and floats take it
+# Arguments of `encode` that replace `quality`.
+TARGETS = ("target_size", "target_bpp", "target_psnr", "target_ssimulacra2")
+# In bytes. No .aec file is larger, and the number has an exact float.
+MAX_TARGET = 1 << 40
 
 
 def encode(
@@ -49,52 +54,61 @@ def encode(
     """Compress a picture.
 
     Args:
-        image: PIL image; numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4], alpha last; any other array that numpy can
-            read (`__array__`, DLPack), the same; or torch, the same as [1|2|3|4, H, W]; or what
-            `codec.picture.pixels.to_pixels` makes of these, which has more on modes. 1x1 up to 2^28 pixels, sides up to
-            65535. A tensor on a GPU is copied to the CPU.
-            An alpha channel that is opaque everywhere is dropped; colours where alpha is 0 are not kept.
-            Of 16 bits the range is kept whole and nothing is banded, but the network is no more precise than 8: a
-            smooth gradient comes back with 57 dB at quality 100. `lossless` keeps all 16.
-        quality: 1 (smallest) .. 100 (the network's best, which is not lossless), about the mean SSIMULACRA 2 that
-            photographs have at it, where the model reaches that: 50 is medium, 70 high, and from 90 on most people see
-            no difference. None: 75, or what a target asks for.
-            Where keeping the picture exactly, or its `source`, takes fewer bytes than the network, that is done.
-        device: "auto", "cpu", "cuda" or "cuda:N", where a network runs. "auto" takes a GPU only where the caller has
-            imported torch. A GPU needs torch, the extra `train`.
-        model: name of a shipped model ("eye", the default, or "psnr") or path of a model file; None: the default.
-        effort: how symbols are chosen; decoders need not know. 1: the nearest to the latents. 2: a 0 where that saves
-            more bits than its error is worth (`codec.coding.cdf_tables.dead_zones`). 3..9: all are chosen anew, 1 to
-            16 times, knowing what the decoder makes of them (`codec.coding.refinement`); each time takes as long as two
-            or three encodings. A model for squared error, such as "psnr", does so twice at 2, and 3 to 16 times from 3
-            on. One for MS-SSIM alone is left as it is: 3..9 are 2.
-        lossless: every sample comes back as it was, colours under alpha = 0 included; no network runs.
-        alpha_quality: 100: the alpha channel comes back as it was; 0 (smallest) .. 99: with fewer levels,
-            unless it has 16 bits.
-        bits: samples, alpha's too, are integers of so many bits, 1..16, as those of a camera of 12 that lie in uint16.
-            They are spread over the whole range of their type, for 2^bits - 1 is white, and come back so: their upper
-            bits, `decoded >> 16 - bits` of uint16, are what was given. None: as many as the type has.
-        target_size: at most so many bytes, and close to it.
-        target_bpp: the same in bits per pixel.
-        target_psnr: at least so many dB, and close to it; where no quality has as many, the picture is kept exactly.
-        target_ssimulacra2: at least so many points of SSIMULACRA 2, above 0, at most 100, and close to it: 90 cannot be
-            told from the original by most people, 70 is high quality, 50 medium. It is measured on the decoded picture
-            at 8 bits a sample; with alpha, before a dark and a bright background, of which the lower counts. Where no
-            quality has as many, the picture is kept exactly; so is one with a side below 8, which has no such score.
-        metadata: None: a PIL image's own; arrays have none. An orientation in it is set to 1.
-        source: the file that the picture came from. If it is a PNG, WebP or JPEG of the same pixels and smaller than
-            what can be made, it is stored as it is; not if `metadata` is given, for it may hold more than was asked.
-        progress: called with the share of the network's work that is done, rising to 1, by the threads that do it, one
-            at a time; never where no network runs.
+        image: a PIL image; a numpy array, uint8 or uint16, [H, W] or [H, W, 1|2|3|4] with alpha last; any other array
+            of these types and shapes that numpy can read (`__array__`, DLPack); a torch tensor [1|2|3|4, H, W] of the
+            same types; or a `Pixels` made by `codec.picture.pixels.to_pixels`, whose docstring lists the PIL modes.
+            The picture may have 1x1 to 2^28 pixels and sides of up to 65535. A tensor on a GPU is copied to the CPU.
+            An alpha channel that is opaque everywhere is dropped. Colours of pixels whose alpha is 0 are not kept.
+            16-bit samples keep their full range and decode without banding, but the network is no more precise than
+            8 bits: a smooth gradient reaches 57 dB at quality 100. `lossless` keeps all 16 bits.
+        quality: 1 (smallest file) .. 100 (the network's best, which is not lossless). The number is about the mean
+            SSIMULACRA 2 score of photographs at that quality, as far as the model reaches it: 50 is medium, 70 is
+            high, and from 90 on most people see no difference. None: 75, or the quality that a target leads to.
+            If storing the picture exactly, or storing its `source`, takes fewer bytes than the network's file, that
+            is done instead.
+        device: where the network runs: "auto", "cpu", "cuda" or "cuda:N". "auto" uses a GPU only if the caller has
+            already imported torch. A GPU needs torch (the extra `train`).
+        model: the name of a shipped model ("eye", the default, or "psnr") or the path of a model file; None: the
+            default.
+        effort: how carefully the symbols are chosen, 1..9. It does not change how the file is decoded. 1 rounds each
+            latent to the nearest symbol. 2 also chooses the symbol 0 where that saves more bits than its error is
+            worth (`codec.coding.cdf_tables.dead_zones`). 3..9 decode the picture and choose all symbols again, 1 to 16
+            times (`codec.coding.refinement`); each time takes as long as two or three encodings. A model for squared
+            error, such as "psnr", does this twice at effort 2, and 3 to 16 times from effort 3 on. A model for MS-SSIM
+            alone never does it: there, 3..9 are the same as 2.
+        lossless: every decoded sample equals the original, also the colours where alpha is 0. No network runs.
+        alpha_quality: 100 keeps the alpha channel exactly. 0 (smallest) .. 99 reduce its number of levels, unless it
+            has 16 bits.
+        bits: 1..16: the samples, alpha's included, are integers of this many bits in a wider type, such as the 12 bits
+            of a camera in a uint16 array. They are scaled so that 2^bits - 1 becomes the white of their type, and the
+            decoded picture is scaled in the same way: `decoded >> 16 - bits` gives the original numbers in uint16.
+            None: the samples use all bits of their type.
+        target_size: the file has at most this many bytes, and is close to that.
+        target_bpp: the file has at most this many bits per pixel, and is close to that.
+        target_psnr: the decoded picture has at least this PSNR in dB, and is close to it. If no quality reaches it,
+            the picture is stored exactly.
+        target_ssimulacra2: the decoded picture has at least this SSIMULACRA 2 score, above 0 and at most 100, and is
+            close to it: at 90 most people see no difference from the original, 70 is high quality, 50 is medium. The
+            score is measured at 8 bits a sample. A picture with alpha is composited over a dark and over a bright
+            background, and the lower score counts. If no quality reaches the score, the picture is stored exactly; so
+            is a picture with a side below 8 pixels, for which the score is not defined.
+        metadata: replaces the picture's metadata. None: a PIL image keeps its own; arrays have none. The orientation
+            in it is set to 1.
+        source: the bytes of the file that the picture was read from. If that is a PNG, WebP or JPEG file of the same
+            pixels, and smaller than what this function makes, it is stored unchanged. It is ignored if `metadata` is
+            given, because the file may hold metadata that the caller left out.
+        progress: called with the share of the network's work that is done, rising to 1. The threads that do the work
+            call it, one at a time. It is never called if no network runs.
 
     Returns:
         The bytes of an .aec file (codec/container/FORMAT.md).
 
     Raises:
-        TypeError, ValueError: an argument is not as above, two contradict, or no file is as small as asked; LimitError
-            (a ValueError) for the size of the picture.
-        ModelError: no such model.
-        BackendError: CUDA asked for, but not there; MissingPackageError, which is one, if torch is not installed.
+        TypeError, ValueError: an argument is not as described above, two arguments contradict each other, or no file
+            can be as small as the target. LimitError (a ValueError): the picture is too large.
+        ModelError: the model does not exist or cannot be used.
+        BackendError: a GPU was asked for, but there is none. MissingPackageError (a BackendError): a GPU was asked
+            for, but torch is not installed.
     """
     targets = {"target_size": target_size, "target_bpp": target_bpp, "target_psnr": target_psnr}
     targets["target_ssimulacra2"] = target_ssimulacra2
@@ -128,7 +142,8 @@ def encode(
     if limit is not None:
         if source is not None and len(source) < limit:
             files.append(stored.original(pixels, source))
-        files = [file for file in files if file and len(file) <= limit]  # what is exact has no need of more bytes
+        # An exact file within the limit ends the search: more bytes could not improve it.
+        files = [file for file in files if file and len(file) <= limit]
     if not files:
         from .coding import model_search, tiles
 
@@ -144,7 +159,10 @@ def encode(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Of a network: a quality, or the most bytes of a file, or the least of a measure; and how to go about it."""
+    """What a file coded by the network must be like.
+
+    At most one of `n_bytes` (upper limit), `psnr` and `ssimulacra2` (lower limits) is set; else `quality` counts.
+    """
 
     quality: int
     n_bytes: int | None
@@ -155,7 +173,11 @@ class _Wanted:
 
 
 def _by_network(encoder: "Encoder", pixels: "Pixels", wanted: _Wanted, progress: Progress) -> bytes | None:
-    """A file; None if no quality is as good as wanted. Raises ValueError if none is as small as wanted."""
+    """Encode with the network and return the file.
+
+    Returns None if no quality reaches the wanted PSNR or SSIMULACRA 2 score. Raises ValueError if no quality gives a
+    file as small as wanted.
+    """
     from .coding import tiles
     from .picture import alpha
 
@@ -200,16 +222,16 @@ def _positive(name: str, value: float | None, kind: type = numbers.Real, most: f
 
 
 def open(data: Source, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> AecFile:
-    """Parse and verify a file once, to look at its header and metadata and to decode it, or parts of it, afterwards.
+    """Parse and verify a file once. The returned object gives its header and metadata, and decodes all or parts of it.
 
     Args:
-        data: bytes of an .aec file, its path, or a file opened in binary mode.
-        max_pixels: refuse larger pictures; None: no limit but the format's.
+        data: the bytes of an .aec file, its path, or a file opened in binary mode.
+        max_pixels: pictures with more pixels are refused; None: only the format's own limit holds.
 
     Raises:
-        FormatError: it is not a whole, undamaged .aec file (its subclasses say what is wrong).
-        OSError: it cannot be read.
-        TypeError: `data` is none of these.
+        FormatError: the data is not a complete, undamaged .aec file (the subclasses say what is wrong).
+        OSError: the file cannot be read.
+        TypeError: `data` is of another type.
     """
     return AecFile(data, max_pixels)
 
@@ -291,16 +313,25 @@ def decode(
     depth: Literal[8, 16] | None = None,
     progress: Progress = lambda share: None,
 ) -> "Image.Image | np.ndarray | torch.Tensor":
-    """Decompress a picture: `open` and `AecFile.decode` in one, whose arguments and errors these are."""
+    """Decompress a picture.
+
+    This is `open` followed by `AecFile.decode`; see there for the arguments, the result and the errors.
+    """
     opened = AecFile(data, max_pixels)
     return opened.decode(device, model, output, region=region, scale=scale, fit=fit, depth=depth, progress=progress)
 
 
 def read_metadata(data: Source) -> Metadata:
-    """Colour profile, EXIF and XMP of a file, as `decode` gives them. Arguments and errors are those of `open`."""
+    """Return the colour profile, EXIF and XMP of a file, as the decoded picture has them. No model is needed.
+
+    `data` and the errors are as in `open`; there is no limit on the size of the picture.
+    """
     return AecFile(data, max_pixels=None).metadata
 
 
 def inspect(data: Source) -> Header:
-    """Parse and verify a file without decoding it; needs no model. Arguments and errors are those of `open`."""
+    """Parse and verify a file without decoding it, and return its header. No model is needed.
+
+    `data` and the errors are as in `open`; there is no limit on the size of the picture.
+    """
     return AecFile(data, max_pixels=None).header

@@ -1,4 +1,4 @@
-"""`from codec.dataset import AecDataset`, the name that users know."""
+"""The public name of the torch dataset: `from codec.dataset import AecDataset`."""
 
 from .plugins.torch_dataset import AecDataset
 

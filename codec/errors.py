@@ -1,12 +1,15 @@
-"""Everything the package raises about files, models and devices. Wrong arguments are plain TypeError or ValueError."""
+"""The exceptions that the package raises about files, models and devices.
+
+Wrong arguments raise a plain TypeError or ValueError instead.
+"""
 
 
 class AecError(Exception):
-    """The root: `except codec.AecError` catches whatever an input can cause."""
+    """The base class: `except codec.AecError` catches every error that a file, a model or a device can cause."""
 
 
 class FormatError(AecError, ValueError):
-    """The data is not a whole, undamaged .aec file; the subclasses say in which way."""
+    """The data is not a complete, undamaged .aec file; the subclasses say what is wrong."""
 
 
 class NotAecError(FormatError):
@@ -14,11 +17,11 @@ class NotAecError(FormatError):
 
 
 class UnsupportedVersionError(FormatError):
-    """The file needs a newer decoder: an unknown version, or a flag without a meaning yet."""
+    """The file needs a newer decoder: its version is unknown, or it sets a flag that has no meaning yet."""
 
 
 class TruncatedError(FormatError):
-    """The file ends before its header says so."""
+    """The file is shorter than its header says."""
 
 
 class CorruptError(FormatError):
@@ -30,7 +33,7 @@ class LimitError(FormatError):
 
 
 class ModelError(AecError):
-    """No such model is at hand, or its file is damaged."""
+    """The model cannot be found, is not the one that wrote the file, or its file is damaged."""
 
 
 class BackendError(AecError, RuntimeError):
@@ -38,4 +41,4 @@ class BackendError(AecError, RuntimeError):
 
 
 class MissingPackageError(BackendError, ImportError):
-    """What was asked for needs a package that is not installed, such as torch; the message says how to get it."""
+    """The call needs a package that is not installed, such as torch; the message says how to install it."""

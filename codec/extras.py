@@ -1,4 +1,4 @@
-"""Packages that a plain installation does not have, imported where they are needed or refused by name."""
+"""Import of optional packages, which a plain installation does not have, with a clear error if one is missing."""
 
 import importlib
 from types import ModuleType
@@ -7,19 +7,20 @@ from .errors import MissingPackageError
 
 
 def need(module: str, for_what: str, extra: str = "train") -> ModuleType:
-    """Import a module of a package that only `for_what` needs.
+    """Import and return a module of an optional package.
 
     Args:
-        module: such as "torch" or "torch.utils.data".
-        for_what: what the caller wanted, as messages name it.
-        extra: the one of pyproject.toml that brings the package.
+        module: full name of the module, such as "torch" or "torch.utils.data".
+        for_what: the feature that needs the package; the error message begins with it.
+        extra: the extra in pyproject.toml that installs the package.
 
     Raises:
-        MissingPackageError: the package is not installed, or it is and cannot be imported.
+        MissingPackageError: the package is not installed, or it is installed but cannot be imported.
     """
     package = module.partition(".")[0]
     try:
-        importlib.import_module(package)  # first, for errors tell which name was not found
+        # The package alone is imported first, so that a missing package can be told from a missing submodule.
+        importlib.import_module(package)
         return importlib.import_module(module)
     except ImportError as e:
         absent = isinstance(e, ModuleNotFoundError) and e.name == package

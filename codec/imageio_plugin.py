@@ -1,4 +1,4 @@
-"""`import codec.imageio_plugin`, and imageio knows .aec."""
+"""The public name of the imageio plugin. After `import codec.imageio_plugin`, imageio reads and writes .aec files."""
 
 from .plugins.imageio import AecPlugin
 

@@ -1,4 +1,4 @@
-"""Files: found, read, written whole or not at all, not replaced by accident; and the suffixes that pictures have."""
+"""Finding, reading and writing files. A file is written completely or not at all, and never replaced by accident."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-# By which pictures are told from other files in folders and archives: what Pillow reads and people keep.
+# File names with these suffixes are taken for pictures in folders and archives: common formats that Pillow can read.
 IMAGE_SUFFIXES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".gif", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".ico", ".icns", ".cur", ".psd", ".pcx", ".dcx", ".dds"),
@@ -26,21 +26,23 @@ class OutputError(Exception):
 
 
 class ExistsError(OutputError):
-    """There is something where the output is to be."""
+    """A file or folder already exists at the path of the output."""
 
 
 class InputError(Exception):
-    """The input cannot be read as what it should be."""
+    """The input cannot be read, or is not of the expected kind."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is in a folder.
+    """The result of `search`.
 
     Args:
-        files: whose names end as was asked, sorted; a link that leads nowhere is one too, for reading it says so.
-        problems: folders that cannot be listed.
-        left_out: the others; above all links to folders, which are not followed, and what is neither file nor folder.
+        files: files with one of the wanted suffixes, sorted. A broken symbolic link with such a suffix is included, so
+            that the attempt to read it reports the error.
+        problems: the errors of folders that could not be listed.
+        left_out: everything else except folders: files with other suffixes, symbolic links to folders (which are not
+            followed), devices, pipes and sockets.
     """
 
     files: list[Path]
@@ -49,7 +51,11 @@ class Found:
 
 
 def search(folder: Path, suffixes: Collection[str], recursive: bool = True) -> Found:
-    """Files of these suffixes, which are lower-case, in a folder and, if so asked, in all that are in it."""
+    """Find the files with one of these suffixes in a folder and, if `recursive`, in all folders below it.
+
+    Args:
+        suffixes: in lower case, with the dot; the case of file names does not matter.
+    """
     files: list[Path] = []
     problems: list[OSError] = []
     left_out: list[Path] = []
@@ -64,7 +70,12 @@ def search(folder: Path, suffixes: Collection[str], recursive: bool = True) -> F
 
 
 def read_bytes(path: Path | None) -> bytes:
-    """Of a file; None: of standard input. Raises OSError, or InputError if standard input is closed."""
+    """Read all bytes of a file, or of standard input if `path` is None.
+
+    Raises:
+        OSError: it cannot be read.
+        InputError: standard input is closed.
+    """
     if path is not None:
         return path.read_bytes()
     if sys.stdin is None:
@@ -79,20 +90,21 @@ def write_bytes(
     times: tuple[int, int] | None = None,
     mode: int = 0o666,
 ) -> None:
-    """Write a file whole or not at all: it gets its name when all of it is on the disk.
+    """Write a file completely or not at all: it gets its name only when all of its data is on the disk.
 
-    Until then it has no name where the system can do so (Linux), and one that ends in .part elsewhere, which a process
-    that is killed leaves behind.
+    On Linux the unfinished file has no name (O_TMPFILE). Elsewhere, and on file systems without that, its name ends in
+    .part, and a process that is killed leaves it behind.
 
     Args:
-        path: None: standard output. Where a link points, the file there is written. A device or a pipe is written to.
-        force: replace what is there, but for its permissions, its owner and its extended attributes, as far as the
-            system lets us. Else it is an error, also if it comes to be while this writes.
-        times: of the last access and change that the file is to have, in ns; None: now.
-        mode: permissions of a new file, of which umask takes its part.
+        path: where to write; None: standard output. If it is a symbolic link, the file that it points to is written. A
+            device or a pipe is written to directly.
+        force: replace an existing file. The new file takes over its permissions, owner and extended attributes, as far
+            as the system permits. Without `force`, an existing file is an error, even if it appears during the writing.
+        times: access time and modification time of the file, in ns; None: now.
+        mode: permissions of a new file, before the umask is applied.
 
     Raises:
-        OutputError: it exists already, or cannot be written.
+        OutputError: the file exists already (ExistsError), or cannot be written.
     """
     if path is None:
         _write_out(data)
@@ -100,10 +112,10 @@ def write_bytes(
     try:
         refuse_existing(path, force)
         target = Path(os.path.realpath(path))  # a symbolic link stays, its target is replaced
-        if target.is_symlink():  # which only a circle of links still is
+        if target.is_symlink():  # after realpath, only a loop of links is still a link
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if target.exists() and not target.is_file():
-            target.write_bytes(data)  # a device or a pipe is written to, never replaced
+            target.write_bytes(data)  # a device or a pipe must not be replaced by a file
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         _write_whole(target, data, force, times, mode)
@@ -114,7 +126,7 @@ def write_bytes(
 
 
 def _write_out(data: bytes) -> None:
-    """To standard output."""
+    """Write to standard output. Raises OutputError if it is closed or cannot be written."""
     if sys.stdout is None:
         raise OutputError("cannot write standard output: it is closed")
     try:
@@ -125,9 +137,13 @@ def _write_out(data: bytes) -> None:
 
 
 def permissions(status: os.stat_result | None) -> int:
-    """What a file that is made of another, or a folder, gets of that one's: not more people are to read it.
+    """Return the permissions for an output, so that no more people can read it than its input.
 
-    Those of a new file where it is made of none, of a device or of a pipe.
+    Args:
+        status: of the file or folder that the output is made from; None: there is none.
+
+    Returns:
+        The permission bits of a file or folder; 0o666 if there is none, or if it is a device or a pipe.
     """
     if status is None or not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         return 0o666
@@ -135,10 +151,15 @@ def permissions(status: os.stat_result | None) -> int:
 
 
 def refuse_existing(path: Path | None, force: bool) -> None:
-    """Raise OutputError if there is something that would be lost, or a link along which something would be written."""
+    """Raise an error, unless `force`, if writing to `path` would replace something or follow a broken link.
+
+    Raises:
+        ExistsError: there is a file or a folder at `path`.
+        OutputError: `path` is a symbolic link to a file that does not exist.
+    """
     if path is None or force:
         return
-    if path.is_file() or path.is_dir():  # of a device nothing would be lost
+    if path.is_file() or path.is_dir():  # devices and pipes pass: writing to them replaces nothing
         raise _exists(path)
     if path.is_symlink() and not path.exists():
         raise OutputError(f"{path} is a link to {os.readlink(path)}, where nothing is: -f writes there")
@@ -149,9 +170,16 @@ def _exists(path: Path) -> ExistsError:
 
 
 def _write_whole(path: Path, data: bytes, force: bool, times: tuple[int, int] | None, mode: int) -> None:
-    """Raises FileExistsError if there is a file, and not `force`; OSError."""
-    mode = 0o600 if path.exists() else mode  # what replaces a file gets that one's mode in the end
-    part = path.with_name(f".{secrets.token_hex(8)}.part")  # short: the target's name may be as long as names get
+    """Write the data to a temporary file in the same folder, and then move it to `path`.
+
+    Raises:
+        FileExistsError: there is a file, and not `force`.
+        OSError: it cannot be written.
+    """
+    # A file that replaces another is private until `_keep` gives it the other's permissions.
+    mode = 0o600 if path.exists() else mode
+    # The temporary name does not contain the target's name, which may already have the maximum length.
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     if (file := _open_nameless(path.parent, mode)) is not None:
         with file:
             _fill(file, data)
@@ -161,7 +189,7 @@ def _write_whole(path: Path, data: bytes, force: bool, times: tuple[int, int] | 
             except FileExistsError:
                 raise
             except OSError:
-                pass  # a system that gives such a file no name: once more, with one from the beginning
+                pass  # this system cannot link a nameless file, so the data is written again, to a file with a name
     try:
         with open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             _fill(file, data)
@@ -172,12 +200,15 @@ def _write_whole(path: Path, data: bytes, force: bool, times: tuple[int, int] | 
 
 
 def _open_nameless(folder: Path, mode: int) -> BinaryIO | None:
-    """A new file in a folder, which is gone when it is closed before it got a name. None: the system has none such."""
+    """Create a file without a name in a folder (O_TMPFILE); it vanishes when it is closed without getting a name.
+
+    Returns None if the system or the file system does not support this.
+    """
     if not hasattr(os, "O_TMPFILE"):
         return None
     try:
         return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_WRONLY, mode), "wb")
-    except OSError:  # this file system has none; or there is an error, which the file with a name runs into as well
+    except OSError:  # not supported, or another error, which writing to a file with a name will report
         return None
 
 
@@ -188,11 +219,12 @@ def _fill(file: BinaryIO, data: bytes) -> None:
 
 
 def _publish(nameless: BinaryIO | None, part: Path, path: Path, force: bool, times: tuple[int, int] | None) -> None:
-    """Give what was written its name, `path`. It lies at `part`, or is the open file without a name."""
+    """Give the written file its name, `path`. The file is the open `nameless`, or else lies at `part`."""
     made = f"/proc/self/fd/{nameless.fileno()}" if nameless else str(part)
 
     def link(name: Path) -> None:
-        # The descriptor is of no use but that Python then calls linkat, which follows the link in /proc, and not link.
+        # A directory descriptor makes Python call linkat instead of link; linkat follows the symbolic link in /proc.
+        # The descriptor itself has no effect, because `made` is absolute.
         if nameless:
             os.link(made, name, src_dir_fd=nameless.fileno())
         else:
@@ -201,7 +233,7 @@ def _publish(nameless: BinaryIO | None, part: Path, path: Path, force: bool, tim
     times = times or (time.time_ns(),) * 2
     os.utime(made, ns=times)
     try:
-        link(path)  # which replaces nothing, whoever comes first
+        link(path)  # fails if the file exists by now, even if another process has just made it
         return
     except FileExistsError:
         if not force:
@@ -209,7 +241,8 @@ def _publish(nameless: BinaryIO | None, part: Path, path: Path, force: bool, tim
     except OSError:
         if nameless:
             raise
-        if not force:  # no hard links here: who makes the empty file may replace it
+        # This file system has no hard links. An empty file is created exclusively, and then replaced.
+        if not force:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     if force:
         with suppress(FileNotFoundError):
@@ -221,7 +254,7 @@ def _publish(nameless: BinaryIO | None, part: Path, path: Path, force: bool, tim
 
 
 def _keep(path: Path, made: str) -> None:
-    """Give `made` permissions, owner and extended attributes of the file at `path`, as far as the system lets us."""
+    """Copy permissions, owner and extended attributes of the file at `path` to `made`, as far as the system permits."""
     before = path.stat()
     if hasattr(os, "chown"):
         for owner in (before.st_uid, -1):
@@ -230,5 +263,7 @@ def _keep(path: Path, made: str) -> None:
                 break
     shutil.copystat(path, made)
     after = os.stat(made)
-    if (after.st_uid, after.st_gid) != (before.st_uid, before.st_gid):  # then nobody gains a right by that
+    # If owner or group could not be kept, their permissions would now belong to somebody else. So setuid and setgid are
+    # dropped, and the group's permissions are too if the group changed.
+    if (after.st_uid, after.st_gid) != (before.st_uid, before.st_gid):
         os.chmod(made, stat.S_IMODE(before.st_mode) & (0o777 if after.st_gid == before.st_gid else 0o707))

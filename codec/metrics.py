@@ -1,7 +1,7 @@
-"""Distortion of pictures, and differences of rate-distortion curves: PSNR, MS-SSIM, BD-rate, BD-quality.
+"""Distortion of pictures (PSNR, MS-SSIM) and differences of rate-distortion curves (BD-rate, BD-quality).
 
-Needs numpy only; torch (MS-SSIM) and scipy (curves) are imported by the functions that use them, where the extra
-`bench` is installed.
+Importing this module needs numpy only. The functions that need torch (MS-SSIM) or scipy (curves) import them when they
+are called; the extra `bench` installs both.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ LUMA = np.array([0.299, 0.587, 0.114])
 def psnr(original: np.ndarray, decoded: np.ndarray) -> float:
     """Peak signal-to-noise ratio over all samples of one image, in dB.
 
-    One MSE over R, G and B together, peak 255. Average the *result* over images, not the MSE.
+    The MSE is taken over R, G and B together, and the peak is 255. For a set of images, average the PSNR values of the
+    images, not their MSE.
 
     Args:
-        original: [H, W, 3] uint8 (any shape will do), not empty.
-        decoded: same shape, uint8.
+        original: uint8, not empty; usually [H, W, 3], but any shape is allowed.
+        decoded: uint8, of the same shape.
 
     Returns:
-        dB, above 0 unless black meets white; `math.inf` when the arrays are equal. A mean over images that
-        holds an infinity is no measurement: leave that point out and say so.
+        The PSNR in dB, 0 or above; `math.inf` if the arrays are equal. A mean over images that includes an infinite
+        value is meaningless: leave such a point out of a curve, and say so.
 
     Raises:
-        TypeError: not uint8.
-        ValueError: shapes differ, or empty.
+        TypeError: an array is not uint8.
+        ValueError: the shapes differ, or the arrays are empty.
     """
     _check_pair(original, decoded)
     diff = original.astype(np.int32) - decoded.astype(np.int32)
@@ -43,12 +44,12 @@ def psnr(original: np.ndarray, decoded: np.ndarray) -> float:
 
 
 def psnr_y(original: np.ndarray, decoded: np.ndarray) -> float:
-    """PSNR of the luma alone, in dB: BT.601's Y' = 0.299 R' + 0.587 G' + 0.114 B', full range, not rounded.
+    """PSNR of the luma only, in dB. The luma is BT.601's Y' = 0.299 R' + 0.587 G' + 0.114 B', full range, not rounded.
 
-    BT.601 and not 709, because that is the luma that JPEG (JFIF), JPEG 2000, and WebP, AVIF and HEIC as the bench sets
-    them, code.
+    BT.601 is used rather than BT.709, because it is the luma of JPEG (JFIF) and JPEG 2000, and of WebP, AVIF and HEIC
+    with the settings of our benchmarks.
 
-    Args, Returns, Raises: as `psnr`, but [H, W, 3] only.
+    Arguments, result and errors are as in `psnr`, except that the shape must be [H, W, 3].
     """
     _check_pair(original, decoded)
     _check_rgb(original)
@@ -62,24 +63,26 @@ def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> float | None:
 
     Args:
         original: [H, W, 3] uint8.
-        decoded: same shape, uint8.
+        decoded: [H, W, 3] uint8, of the same shape.
 
     Returns:
-        About 0..1, 1 for equal images; None where a side is under 161 pixels, for which it is not defined.
+        A value of about 0..1, which is 1 for equal images. None if a side is below 161 pixels, because MS-SSIM is not
+        defined there.
 
     Raises:
-        TypeError: not uint8.
-        ValueError: shapes differ, or not [H, W, 3].
+        TypeError: an array is not uint8.
+        ValueError: the shapes differ, or are not [H, W, 3].
         MissingPackageError (an ImportError): torch or pytorch-msssim is not installed.
 
-    Source: Wang, Simoncelli, Bovik 2003; pytorch-msssim 1.0 with its defaults, as the learned-codec papers use.
+    Source: Wang, Simoncelli, Bovik 2003; computed by pytorch-msssim 1.0 with its defaults, which papers on learned
+    codecs use too.
     """
     _check_pair(original, decoded)
     _check_rgb(original)
     if min(original.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
     torch, pytorch_msssim = (need(name, "MS-SSIM", "bench") for name in ("torch", "pytorch_msssim"))
-    # A copy: arrays that come from Pillow are read-only, which torch warns of.
+    # astype copies: torch warns about read-only arrays, and arrays made from Pillow images are read-only.
     a, b = (torch.from_numpy(x.astype(np.float32)).permute(2, 0, 1)[None] for x in (original, decoded))
     with torch.inference_mode():
         return float(pytorch_msssim.ms_ssim(a, b, data_range=255))
@@ -95,22 +98,23 @@ def bd_rate(
 ) -> float:
     """Mean rate difference at equal quality, in percent: -40 means 40 % fewer bits than the anchor.
 
-    The mean of log(rate) - log(anchor rate) over the qualities that both curves reach, or over the part of
-    `lo`..`hi` that both reach (`overlap` tells which: state it beside the number). Each log-rate is a monotone
-    piecewise cubic (PCHIP) of quality, which does not overshoot between points as VCEG-M33's single cubic does.
+    It is the mean of log(rate) - log(anchor rate) over the qualities that both curves reach, or over the part of
+    `lo`..`hi` that both reach, converted to percent. `overlap` returns that range; state it beside the number. Each
+    curve is interpolated as log(rate) over quality by a monotone piecewise cubic (PCHIP), which does not overshoot
+    between the points, as the single cubic of VCEG-M33 does.
 
     Args:
-        anchor_rates, anchor_quality: [N] float, N >= 2, any order; rates > 0 in any unit, quality in any unit that
-            rises with it, such as PSNR in dB.
-        rates, quality: [M] float, M >= 2, same units.
-        lo, hi: in the unit of quality; None: no limit.
+        anchor_rates, anchor_quality: [N] float, N >= 2, in any order. Rates are positive, in any unit. Quality is any
+            measure that rises with the rate, such as PSNR in dB.
+        rates, quality: [M] float, M >= 2, in the same units.
+        lo, hi: limits of the range, in the unit of quality; None: no limit.
 
     Returns:
-        Percent, above -100.
+        The difference in percent, above -100.
 
     Raises:
-        ValueError: fewer than two points, lengths differ, a rate is not positive, a value is not finite, a curve is
-            not monotone (more bits without more quality), or there is no overlap.
+        ValueError: a curve has fewer than two points, its lengths differ, a rate is not positive, a value is not
+            finite, a curve is not monotone (more bits without more quality), or the curves do not overlap.
         MissingPackageError (an ImportError): scipy is not installed.
 
     Source: Bjontegaard, VCEG-M33 (2001) and VCEG-AI11 (2008); PCHIP: Fritsch and Butland 1984, scipy.
@@ -125,12 +129,12 @@ def bd_rate(
 def bd_quality(
     anchor_rates: Sequence[float], anchor_quality: Sequence[float], rates: Sequence[float], quality: Sequence[float]
 ) -> float:
-    """Mean quality difference at equal rate (BD-PSNR), over the logarithms of the rates that both curves spend.
+    """Mean quality difference at equal rate (BD-PSNR), averaged over log(rate) where both curves have values.
 
-    Args, Raises: as `bd_rate`.
+    Arguments and errors are as in `bd_rate`.
 
     Returns:
-        In the unit of quality; above 0 is better than the anchor.
+        The difference in the unit of quality; above 0 is better than the anchor.
     """
     lo, hi = (math.log(rate) for rate in overlap(anchor_rates, rates))
     anchor_curve = _quality_of_log_rate(anchor_rates, anchor_quality, "anchor curve")
@@ -141,17 +145,17 @@ def bd_quality(
 def overlap(
     anchor: Sequence[float], values: Sequence[float], lo: float | None = None, hi: float | None = None
 ) -> tuple[float, float]:
-    """The range that two curves both reach, in quality or in rate, cut to `lo`..`hi`.
+    """Return the range of quality, or of rate, that two curves have in common, cut to `lo`..`hi`.
 
     Args:
-        anchor, values: [N], [M] float, not empty, in one unit.
-        lo, hi: in that unit; None: no limit.
+        anchor, values: [N] and [M] float, not empty: the qualities, or the rates, of the two curves.
+        lo, hi: limits in the same unit; None: no limit.
 
     Returns:
-        (low, high), low < high.
+        (low, high) with low < high.
 
     Raises:
-        ValueError: the range is empty; the message has both curves' ranges.
+        ValueError: a curve is empty, or the range is; the message names the ranges of both curves.
     """
     if not len(anchor) or not len(values):
         raise ValueError("a curve has no points")
@@ -167,36 +171,37 @@ def overlap(
 
 
 def rate_at(rates: Sequence[float], quality: Sequence[float], at: Sequence[float]) -> np.ndarray:
-    """Rate of a curve at given qualities, by the interpolation `bd_rate` uses.
+    """Return the rate of a curve at given qualities, interpolated as in `bd_rate`.
 
     Args:
         rates, quality: [N] float, as in `bd_rate`.
         at: [K] float, in the unit of quality.
 
     Returns:
-        [K] float64, NaN outside the curve.
+        [K] float64 in the unit of `rates`; NaN outside the range of the curve.
 
     Raises:
-        ValueError: as `bd_rate`, but for the overlap.
+        ValueError: the curve is not as `bd_rate` requires.
     """
     return np.exp(_log_rate_of_quality(rates, quality, "curve")(np.asarray(at, np.float64)))
 
 
 def quality_at(rates: Sequence[float], quality: Sequence[float], at: Sequence[float]) -> np.ndarray:
-    """Quality of a curve at given rates: the inverse of `rate_at`.
+    """Return the quality of a curve at given rates. This is the inverse function of `rate_at`.
 
     Args:
         rates, quality: [N] float, as in `bd_rate`.
         at: [K] float, rates > 0.
 
     Returns:
-        [K] float64 in the unit of quality, NaN outside the curve; within 1e-4 dB of the exact inverse.
+        [K] float64 in the unit of quality, within 1e-4 dB of the exact inverse; NaN outside the range of the curve.
 
     Raises:
-        ValueError: as `bd_rate`, but for the overlap.
+        ValueError: the curve is not as `bd_rate` requires.
     """
     log_rate = _log_rate_of_quality(rates, quality, "curve")
-    # PCHIP is monotone, so a fine table inverts it. PCHIP of quality over log-rate would be another curve.
+    # The interpolated curve is monotone, so that a fine table of it can be read backwards. Interpolating quality over
+    # log(rate) instead would give a slightly different curve.
     knots = log_rate.x
     table = np.concatenate([np.linspace(a, b, 1000, endpoint=False) for a, b in pairwise(knots)] + [knots[-1:]])
     return np.interp(np.log(np.asarray(at, np.float64)), log_rate(table), table, left=np.nan, right=np.nan)
@@ -224,10 +229,17 @@ def _interpolated(x: np.ndarray, y: np.ndarray) -> Any:
 def sorted_curve(
     rates: Sequence[float], quality: Sequence[float], what: str = "curve"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(rates, qualities) by rising rate, float64.
+    """Sort the points of a curve by rate, and check them.
+
+    Args:
+        rates, quality: [N] float, as in `bd_rate`.
+        what: name of the curve, with which error messages begin.
+
+    Returns:
+        (rates, qualities), [N] float64 each, both rising.
 
     Raises:
-        ValueError: as `bd_rate`, but for the overlap; `what` begins the message.
+        ValueError: the curve is not as `bd_rate` requires.
     """
     r, q = np.asarray(rates, np.float64), np.asarray(quality, np.float64)
     if r.ndim != 1 or r.shape != q.shape or len(r) < 2:

@@ -1,4 +1,4 @@
-"""An .aec file that is opened once: its header, its metadata, its pixels, and whether it is whole."""
+"""`AecFile`: an .aec file that is parsed once, and gives its header, its metadata and its pixels."""
 
 import operator
 import os
@@ -30,15 +30,18 @@ Source = bytes | bytearray | memoryview | str | os.PathLike | BinaryIO
 
 
 def bytes_of(data: Source) -> memoryview:
-    """The bytes of a file that is given as anything with a buffer, as a path, or opened in binary mode.
+    """Return the bytes of a file.
+
+    Args:
+        data: an object with a contiguous buffer (such as bytes), a path, or a file opened in binary mode.
 
     Raises:
-        OSError: it cannot be read.
-        TypeError: it is none of these.
+        OSError: the file cannot be read.
+        TypeError: `data` is of another type, or a file opened in text mode.
     """
     if isinstance(data, (str, os.PathLike)):
         return memoryview(Path(os.fsdecode(data)).read_bytes())
-    if (view := _buffer(data)) is not None:  # first, for a file that is mapped into memory can be read as well
+    if (view := _buffer(data)) is not None:  # asked before `read`, because an mmap object has both
         return view
     read = getattr(data, "read", None)
     if not callable(read):
@@ -50,7 +53,7 @@ def bytes_of(data: Source) -> memoryview:
 
 
 def _buffer(data: Any) -> memoryview | None:
-    """The bytes of an object that has a contiguous buffer; None: it has none."""
+    """Return the bytes of an object that has a contiguous buffer, or None if it has none."""
     try:
         return memoryview(data).cast("B")
     except TypeError:
@@ -58,22 +61,22 @@ def _buffer(data: Any) -> memoryview | None:
 
 
 class AecFile:
-    """What `codec.open` returns. Immutable; threads may share one.
+    """A parsed and verified .aec file, as `codec.open` returns it. It is immutable, and threads may share it.
 
     Args:
-        data: bytes, or anything with a contiguous buffer, which must not be changed afterwards; or the path of a file;
-            or a file opened in binary mode, of which the rest is read.
-        max_pixels: refuse larger pictures; None: no limit but the format's.
+        data: bytes, or another object with a contiguous buffer, which must not be changed afterwards; or the path of a
+            file; or a file opened in binary mode, which is read from its current position to its end.
+        max_pixels: pictures with more pixels are refused; None: only the format's own limit holds.
 
     Attributes:
-        header: what the file says before its payloads: width, height, quality ..
-        layout: its parts, all checksums compared: `codec.container.format.Layout`.
-        n_bytes: of the file.
+        header: the fields of the file's header: width, height, quality and so on.
+        layout: the payloads and metadata sections (`codec.container.format.Layout`). All checksums were compared.
+        n_bytes: size of the file in bytes.
 
     Raises:
-        FormatError: it is not a whole, undamaged .aec file (the subclasses say what is wrong).
-        OSError: it cannot be read.
-        TypeError: `data` is none of these.
+        FormatError: the data is not a complete, undamaged .aec file (the subclasses say what is wrong).
+        OSError: the file cannot be read.
+        TypeError: `data` is of another type.
     """
 
     def __init__(self, data: Source, max_pixels: int | None = DEFAULT_MAX_PIXELS):
@@ -89,21 +92,22 @@ class AecFile:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """Colour profile, EXIF and XMP, as the decoded picture has them; needs no model.
+        """Colour profile, EXIF and XMP, as the decoded picture has them. No model is needed.
 
         Raises:
-            CorruptError: a block is not what it should be.
+            CorruptError: a block of metadata, or the file inside a stored picture, cannot be read.
         """
         layout, size = self.layout, (self.header.width, self.header.height)
         if not self.header.stored or layout.metadata:
             return unpacked(layout.metadata)
-        from .picture import embedded  # a stored picture without blocks of its own has those of the file inside
+        # A stored picture without metadata sections has the metadata of the PNG, WebP or JPEG file inside it.
+        from .picture import embedded
 
         return reset_orientation(embedded.read_metadata(bytes(layout.payloads[0]), {size, size[::-1]}))
 
     @property
     def stored_file(self) -> bytes | None:
-        """The PNG, WebP or JPEG file inside, if the picture is stored."""
+        """The bytes of the PNG, WebP or JPEG file inside, if the picture is stored; else None."""
         return bytes(self.layout.payloads[0]) if self.header.stored else None
 
     @overload
@@ -174,30 +178,35 @@ class AecFile:
         depth: Literal[8, 16] | None = None,
         progress: Progress = lambda share: None,
     ) -> "Image.Image | np.ndarray | torch.Tensor":
-        """The picture, or a part of it.
+        """Decode the picture, or a part of it.
 
         Args:
-            device: where the networks run, and where tensors are to be; the pixels are the same on all. "auto" takes a
-                GPU only where the caller has imported torch, or for a tensor: to import it takes longer than to decode.
-            model: path or name of the model that wrote the file; None: found by the id in the file.
-            output: "pil": image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif and xmp if the
-                file has; "numpy": [H, W], or [H, W, 2|3|4] with alpha last; "torch": [1|2|3|4, H, W], on the device,
-                which needs the extra `train`.
-            region: (x, y, width, height) in pixels of the whole picture: only this part, and little more, is decoded.
-                Its pixels are those of the whole picture.
-            scale: 1, 1/2, 1/4 or 1/8: means of squares of pixels, aligned to the picture's origin. Sides are rounded
-                up. Of a stored picture's colours each counts as much as its alpha.
-            fit: (width, height) into which the picture, or the region, is to fit: decoded at the scale that is next
-                above and then made smaller by a Lanczos filter, never larger. Not beside `scale`.
-            depth: bits a sample, 8 (uint8) or 16 (uint16); None: the file's.
-            progress: called with the share of the network's work that is done, rising to 1; never where none runs.
+            device: where the networks run, and where a returned tensor lies: "auto", "cpu", "cuda" or "cuda:N". The
+                pixels are the same on all devices. "auto" uses a GPU only if the caller has already imported torch or
+                asks for a tensor, because importing torch takes longer than decoding on the CPU.
+            model: path or name of the model that wrote the file; None: the model is found by the id in the file.
+            output: "pil": an image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif and xmp as
+                far as the file has them. "numpy": [H, W], or [H, W, 2|3|4] with alpha last. "torch": [1|2|3|4, H, W]
+                on the device; needs the extra `train`. Arrays and tensors are uint8 or uint16.
+            region: (x, y, width, height) in pixels of the whole picture. Only this part, and a margin around it, is
+                decoded. Its pixels equal those of the whole picture.
+            scale: 1, 1/2, 1/4 or 1/8: each pixel is the mean of a square of pixels. The squares are counted from the
+                picture's origin, and the sides of the result are rounded up. For a stored picture with alpha, the mean
+                of the colours is weighted by alpha.
+            fit: (width, height) of a box that the picture, or the region, must fit into. The picture is decoded at the
+                next larger scale and then reduced by a Lanczos filter; it is never enlarged. It cannot be combined
+                with `scale`.
+            depth: bits a sample, 8 (uint8) or 16 (uint16); None: as in the file.
+            progress: called with the share of the network's work that is done, rising to 1; never called if no network
+                runs.
 
         Raises:
-            CorruptError: the checksums hold, but what they cover is not what an encoder writes.
-            ModelError: the model that wrote it is not at hand, or `model` is another one.
-            BackendError: CUDA asked for, but not there; MissingPackageError, which is one, if torch is not installed.
-            TypeError, ValueError: an argument is not as above; a region that reaches outside the picture; "pil" for
-                16-bit colour, for which Pillow has no mode.
+            CorruptError: the checksums are right, but no encoder writes such data.
+            ModelError: the model that wrote the file is not available, or `model` is a different one.
+            BackendError: a GPU was asked for, but there is none. MissingPackageError (a BackendError): torch is needed,
+                but not installed.
+            TypeError, ValueError: an argument is not as described above; the region reaches outside the picture; or
+                "pil" for 16-bit colour, for which Pillow has no mode.
         """
         if output not in ("pil", "numpy", "torch"):
             raise ValueError(f"output {output!r}: allowed are pil, numpy and torch")
@@ -212,20 +221,20 @@ class AecFile:
         from .picture.pixels import Pixels, to_numpy, to_pil
 
         if output == "torch":
-            need("torch", 'output="torch"')  # and "auto" finds its GPU
+            need("torch", 'output="torch"')  # from here on, `resolve_device("auto")` sees torch and may choose a GPU
         if header.stored:
             colours, alpha = self._of_stored(tile, shrink, header.depth)
         else:
             from .coding import decoder
 
             reader = decoder.load_for(header.model_id, model, resolve_device(device))
-            stays = output == "torch" and fit is None  # else numpy makes it smaller
+            stays = output == "torch" and fit is None  # the Lanczos filter of `fit` works on numpy arrays
             colours, alpha = self._of_network(reader, header, tile, shrink, stays, progress)
-        metadata = self.metadata  # a file whose metadata is damaged is refused, whatever is asked of it
+        metadata = self.metadata  # read for every output, so that a file with damaged metadata is always refused
         if fit is not None:
             from .picture.resizing import resized, size_within
 
-            # What was decoded covers whole squares of `shrink` pixels; the region may begin and end inside of them.
+            # The decoded area consists of whole squares of `shrink` pixels; the region may begin and end inside them.
             left, top = tile.x % shrink / shrink, tile.y % shrink / shrink
             box = (left, top, left + tile.width / shrink, top + tile.height / shrink)
             smaller = resized(Pixels(colours, alpha), size_within(tile.width, tile.height, fit), box)
@@ -235,16 +244,18 @@ class AecFile:
         return (to_pil if output == "pil" else to_numpy)(Pixels(colours, alpha, metadata))
 
     def verify(self, deep: bool = False, device: str = "auto", model: str | os.PathLike | None = None) -> None:
-        """See whether what the checksums cover is sound too; they were compared when the file was opened.
+        """Check the contents of the file beyond its checksums, which were compared when it was opened.
+
+        The metadata is always decompressed.
 
         Args:
-            deep: decode all symbols of the network and all of the alpha channel as well, or the stored picture; but
-                not the network's pixels. Needs the model.
-            device, model: as of `decode`.
+            deep: also decode all symbols of the network and the alpha channel, or the stored picture. The networks that
+                turn symbols into pixels do not run. The model is needed, unless the picture is stored.
+            device, model: as in `decode`.
 
         Raises:
-            CorruptError: something is not what an encoder writes.
-            ModelError, BackendError: as `decode`, if `deep`.
+            CorruptError: no encoder writes such data.
+            ModelError, BackendError: as in `decode`, only if `deep`.
         """
         for section in self.layout.metadata.values():
             section.unpack()
@@ -266,7 +277,8 @@ class AecFile:
         from .picture import stored
 
         pixels = stored.decode(self.layout)
-        self.__dict__.setdefault("metadata", pixels.metadata)  # so that the file inside is not read once more for it
+        # Fills the cached property, so that the file inside is not parsed a second time for its metadata.
+        self.__dict__.setdefault("metadata", pixels.metadata)
         return pixels
 
     def _of_stored(self, region: Tile, shrink: int, depth: int) -> "tuple[np.ndarray, np.ndarray | None]":
@@ -277,7 +289,8 @@ class AecFile:
 
         def inside(samples: "np.ndarray") -> "np.ndarray":
             some = samples[wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
-            return some if some.shape == samples.shape else some.copy()  # which does not hold the whole
+            # A copy, because a view would keep the whole picture in memory.
+            return some if some.shape == samples.shape else some.copy()
 
         colours, alpha = inside(whole.data), None if whole.alpha is None else inside(whole.alpha)
         colours = to_depth(box_means(colours, shrink, alpha), depth)
@@ -288,10 +301,10 @@ class AecFile:
     def _of_network(
         self, reader: "Decoder", header: Header, region: Tile, shrink: int, on_device: bool, progress: Progress
     ) -> "tuple[Any, np.ndarray | None]":
-        """Colours as `decoder.decode` gives them, and alpha [h, w].
+        """Decode a picture coded by the network: colours as `decoder.decode` returns them, and alpha [h, w] or None.
 
         Args:
-            header: the file's own, but for its depth, which is what the caller wants.
+            header: the file's header, except that `depth` is the depth that the caller wants.
         """
         from .coding import decoder
         from .picture import alpha
@@ -307,14 +320,19 @@ class AecFile:
 
 
 def _tensor(colours: "np.ndarray | torch.Tensor", alpha: "np.ndarray | None", device: str) -> "torch.Tensor":
-    """[1|2|3|4, h, w], contiguous, of [h, w, C] or of a tensor [C, h, w] on the device, and of alpha [h, w]."""
+    """Join colours and alpha into a contiguous tensor [1|2|3|4, h, w] on the device.
+
+    Args:
+        colours: an array [h, w, C], or a tensor [C, h, w] that is already on the device.
+        alpha: [h, w], or None.
+    """
     import torch
 
     if isinstance(colours, torch.Tensor):
         return colours if alpha is None else torch.cat([colours, torch.from_numpy(alpha)[None].to(device)])
     import numpy as np
 
-    # By numpy, which needs none of the threads that torch has lost in the child of a fork.
+    # numpy joins the arrays, because torch could hang in a forked child process, where its threads are missing.
     channels = colours if alpha is None else np.dstack([colours, alpha])
     return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1))).to(device)
 
@@ -332,7 +350,12 @@ def _region(region: tuple[int, int, int, int], header: Header) -> Tile:
 
 
 def _shrink_above(fit: tuple[int, int], scale: float, region: Tile) -> int:
-    """The most by which a region may be shrunk without being smaller than it will be in the end."""
+    """Return the largest decoding shrink (1, 2, 4 or 8) whose result is not smaller than the box `fit` requires.
+
+    Raises:
+        TypeError: `fit` is not two integers.
+        ValueError: a side of `fit` is below 1, or `scale` is given as well.
+    """
     try:
         width, height = map(operator.index, fit)
     except (TypeError, ValueError) as e:

@@ -1,4 +1,4 @@
-"""`python -m codec.cli` is the command where the package is not installed."""
+"""`python -m codec.cli` runs the `aec` command in a source tree, where the package is not installed."""
 
 import sys
 

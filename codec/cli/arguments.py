@@ -1,4 +1,7 @@
-"""Types of the command line's arguments: text -> value, or a message that says what is allowed."""
+"""Conversion of command line arguments: each function takes text and returns a value.
+
+A wrong argument raises ArgumentTypeError (with a message that says what is allowed) or ValueError.
+"""
 
 import re
 from argparse import ArgumentTypeError
@@ -9,7 +12,7 @@ from ..container import format
 from ..opened import SCALES
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "ki": 2**10, "mi": 2**20}
-MEASURES = ("mse", "ms-ssim", "ssimulacra2", "xyb")  # those of losses.py, which needs torch
+MEASURES = ("mse", "ms-ssim", "ssimulacra2", "xyb")  # as in losses.py, which is not imported here, as it needs torch
 
 
 def quality(text: str) -> int:
@@ -62,7 +65,7 @@ def positive(text: str) -> float:
 
 
 def score(text: str) -> float:
-    """Of SSIMULACRA 2."""
+    """A SSIMULACRA 2 score, above 0 and at most 100."""
     value = positive(text)
     if value > 100:
         raise ArgumentTypeError(f"{text}: must be above 0, at most 100")
@@ -70,7 +73,7 @@ def score(text: str) -> float:
 
 
 def shares(text: str) -> dict[str, float]:
-    """Of a distortion: mse=0.3,ssimulacra2=0.7."""
+    """The mixture of a distortion, such as mse=0.3,ssimulacra2=0.7; the shares sum to 1."""
     found = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
@@ -95,7 +98,7 @@ def not_negative(text: str) -> float:
 
 
 def size(text: str) -> int:
-    """Bytes: 80000, 80k, 1.5M, 64KiB."""
+    """A size in bytes, such as 80000, 80k, 1.5M or 64KiB."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([km]?|[km]i)b?", text, re.ASCII | re.IGNORECASE)
     value = int(min(float(match[1]) * UNITS[match[2].lower()], api.MAX_TARGET)) if match else 0
     if value < 1:
@@ -104,7 +107,7 @@ def size(text: str) -> int:
 
 
 def metadata(text: str) -> tuple[str, ...]:
-    """The kinds that are meant."""
+    """The kinds of metadata to keep: all, none, or a list such as icc,exif."""
     kinds = {"all": format.METADATA, "none": ()}.get(text, tuple(text.split(",")))
     if not set(kinds) <= set(format.METADATA):
         raise ArgumentTypeError(f"{text!r}: allowed are all, none, or some of icc,exif,xmp")
@@ -120,7 +123,7 @@ def region(text: str) -> tuple[int, int, int, int]:
 
 
 def scale(text: str) -> float:
-    """1/2, 0.5 or 50%."""
+    """A scale, such as 1/2, 0.5 or 50%."""
     match = re.fullmatch(r"(?:1/([1-9]\d*)|(\d*\.?\d+)(%?))", text, re.ASCII)
     value = 0.0
     if match:

@@ -1,4 +1,4 @@
-"""`aec compress` and `aec decompress`: what is done with one file, and what the options ask of the library."""
+"""`aec compress` and `aec decompress`: they translate options into calls of the library, and convert each file."""
 
 import stat
 from argparse import Namespace
@@ -19,8 +19,8 @@ from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left
 from .runner import Progress, Row
 from .streams import complain
 
-GPU_FILES = 4  # at a time: enough to keep it busy while others are read and coded
-# Bytes of a file -> bytes of the one to write, None for none, and what to say of it.
+GPU_FILES = 4  # files at a time with a GPU: enough to keep it busy while other files are read and written
+# Takes the bytes of the input, and returns the bytes to write (None to write nothing) and the row of the report.
 Work = Callable[[Job, bytes, Progress], tuple[bytes | None, Row]]
 
 
@@ -31,7 +31,7 @@ def compress(args: Namespace) -> int:
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
     if args.lossless:
         options["lossless"] = True
-    # With all of it, the source may be stored as it is. Else not, for it may tell more, in comments say.
+    # The source file may only be stored as it is if all metadata is kept: it may hold more, such as comments.
     all_kept = args.metadata is None or set(args.metadata) == set(format.METADATA)
 
     def work(job: Job, given: bytes, progress: Progress) -> tuple[bytes | None, Row]:
@@ -39,7 +39,7 @@ def compress(args: Namespace) -> int:
         n_source, whole = len(given), given if args.verbose else b""
         may_be_stored = args.if_larger == "store" and all_kept and format.stored_kind(given) is not None
         source = given if may_be_stored else None
-        del given  # what will not be stored is not held while the picture is coded
+        del given  # frees the input's bytes during encoding, unless they may be stored
         data = api.encode(
             pixels,
             device=args.device,
@@ -105,7 +105,7 @@ def decompress(args: Namespace) -> int:
 
 
 def _left_behind(source: bytes, made: AecFile) -> str:
-    """What of the source is not in the file that was made of it."""
+    """Return a phrase that names what the source holds and the .aec file does not; empty if there is nothing."""
     if made.stored_file == source:
         return ""
     from ..picture import left_behind
@@ -115,7 +115,10 @@ def _left_behind(source: bytes, made: AecFile) -> str:
 
 
 def _own_file(file: AecFile, kind: str) -> bytes | None:
-    """What a file of a stored picture holds, if that is all and of this kind: a JPEG is not made worse once more."""
+    """Return the file inside a stored picture, if it is of the wanted kind and already has the right metadata.
+
+    Copying it avoids that a JPEG is encoded a second time. Otherwise None is returned.
+    """
     own = file.stored_file
     if own is None or file.layout.metadata or (format.stored_kind(own) or "").upper() != kind:
         return None
@@ -141,7 +144,8 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
             raise OutputError(f"{e}, --skip-existing leaves it as it is") from e
 
     def convert(job: Job, progress: Progress) -> Row:
-        status = job.source.stat() if job.source else None  # a name that is mistyped is told as such, whatever is there
+        # This comes first, so that a mistyped input is reported as missing even if the output exists.
+        status = job.source.stat() if job.source else None
         refuse_existing(job.target, args.force)
         if args.dry_run:
             return Row("planned")
@@ -160,17 +164,20 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
 
 
 def _make_folders(job: Job) -> None:
-    """What is missing of the folders above the target, with the permissions of those above the source."""
+    """Create the missing folders above the target, with the permissions of the corresponding folders of the source."""
     if job.alike and job.target and job.source:
         for folder, like in reversed(list(zip(job.target.parents, job.source.parents, strict=False))[: job.alike]):
             if not folder.exists():
-                with suppress(OSError):  # `write_bytes` runs into it too, and tells
+                with suppress(OSError):  # `write_bytes` will fail in the same way, and report it
                     folder.parent.mkdir(parents=True, exist_ok=True)
                     folder.mkdir(permissions(like.stat()) | stat.S_IRWXU)
 
 
 def _workers(args: Namespace, left: int, networks: bool) -> int:
-    """Files at a time. What is wrong with the device or the model is said here, once, and not for each file."""
+    """Return how many files to process at a time.
+
+    The device and the model are checked here, so that an error is reported once and not for each file.
+    """
     wanted = args.jobs if isinstance(args.jobs, int) else cores()
     if not networks:
         return wanted

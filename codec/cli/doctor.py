@@ -1,7 +1,7 @@
-"""Does this machine compute what every other one does? What `aec doctor` prints: what is installed, and a self-test.
+"""The checks of `aec doctor`: what is installed, and whether this machine computes the same as every other one.
 
-Each arithmetic that the machine has runs the model of `codec.coding.self_test`, which every other one runs alike. What
-needs torch is left out where torch is not installed.
+Each implementation of the nets that works on this machine runs the self-test in `codec.coding.self_test`. Checks that
+need torch are left out if it is not installed.
 """
 
 import importlib.util
@@ -15,12 +15,12 @@ from .. import _C
 from ..coding import model_file, model_search, self_test
 from ..container import format
 
-LEAST_DB = 20  # of an easy picture at quality 75, with any model; those shipped have twice as much
+LEAST_DB = 20  # least PSNR of a simple picture at quality 75 with any model; the shipped models reach twice as much
 
 
 @dataclass(frozen=True)
 class Check:
-    """One row of the report; `ok` None: not applicable on this machine."""
+    """One row of the report. `ok` is None if the check does not apply to this machine."""
 
     name: str
     ok: bool | None
@@ -31,7 +31,10 @@ Outcome = tuple[bool | None, str]
 
 
 def checks() -> Iterator[Check]:
-    """All checks, each as soon as it is done; some seconds on a slow core. None raises: what goes wrong is a row."""
+    """Run all checks, and yield each as soon as it is done. This takes some seconds on a slow core.
+
+    Errors are not raised, but become failed checks.
+    """
     yield _run("build", _build)
     yield (torch := _run("torch", _torch))
     yield _run("CUDA", _cuda) if torch.ok else Check("CUDA", None, "not looked for: torch is what uses it")
@@ -45,7 +48,7 @@ def checks() -> Iterator[Check]:
 def _run(name: str, check: Callable[[], Outcome]) -> Check:
     try:
         return Check(name, *check())
-    except Exception as e:  # of a machine that is out of order anything may come
+    except Exception as e:  # a broken installation may raise any error
         return Check(name, False, f"{type(e).__name__}: {e}")
 
 
@@ -84,7 +87,11 @@ def _model(path: Path) -> Outcome:
 
 
 def _arithmetics(with_torch: bool) -> Iterator[tuple[str, Callable[[], self_test.Arithmetic]]]:
-    """Name and maker of all that may run the nets here; the CPU's coder uses the same instruction set."""
+    """Yield the name and the factory of each implementation that can run the nets on this machine.
+
+    For the C++ code there is one for each instruction set of the processor, which is active while that one is tested.
+    The entropy coder uses the same instruction set.
+    """
     before = _C.isa()
     try:
         for isa in _C.isas():

@@ -1,4 +1,4 @@
-"""Pictures that a command was given, opened without trust."""
+"""Opening of pictures that a command was given. They may be damaged or malicious."""
 
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,15 @@ if TYPE_CHECKING:
 
 
 def open_picture(data: bytes) -> "Pixels":
-    """A still picture for `codec.encode`, its size checked before its pixels are touched.
+    """Open a still picture for `codec.encode`. Its size is checked before its pixels are decoded.
+
+    Args:
+        data: the bytes of the picture's file.
 
     Raises:
-        LimitError: too large.
-        InputError: not a picture, a damaged one, or an animation.
-        MemoryError: too large for this machine.
+        LimitError: the picture is larger than the format allows.
+        InputError: the data is not a picture, or is damaged or an animation.
+        MemoryError: the picture does not fit into the memory of this machine.
     """
     from PIL import UnidentifiedImageError
 
@@ -30,5 +33,5 @@ def open_picture(data: bytes) -> "Pixels":
         raise InputError(str(e)) from e
     except (errors.LimitError, MemoryError):
         raise
-    except Exception as e:  # Pillow's readers raise all kinds on damaged files: struct.error, OverflowError ..
+    except Exception as e:  # for damaged files, Pillow raises many kinds of errors: struct.error, OverflowError ..
         raise InputError(f"cannot read the picture: {str(e).removeprefix('cannot read the picture: ')}") from e

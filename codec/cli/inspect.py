@@ -1,4 +1,7 @@
-"""`aec info`, `verify` and `doctor`: what files and this machine are like. Only what is deep runs a network."""
+"""`aec info`, `aec verify` and `aec doctor`: they describe and check files, and check this machine.
+
+Only `aec verify --deep` and `aec doctor` run a network.
+"""
 
 import json
 from argparse import Namespace
@@ -25,7 +28,7 @@ def info(args: Namespace) -> int:
 
 
 def _table(facts: dict, last: bool) -> str:
-    """With an empty line below it, unless it is the last."""
+    """Format the facts about a file as lines of text, followed by an empty line unless it is the last file."""
     sizes = ", ".join(f"{kind} {n} bytes" for kind, n in facts["metadata"].items())
     if facts["model"]:
         facts = facts | {"model": f"{facts['model_name'] or 'not at hand'} ({facts['model']})", "model_name": None}
@@ -35,14 +38,14 @@ def _table(facts: dict, last: bool) -> str:
 
 
 def describe(file: AecFile) -> dict:
-    """What a file says of itself; None for what a stored picture has not."""
+    """Return the facts about a file that `aec info` prints. Those that a stored picture does not have are None."""
     layout, h = file.layout, file.header
     coded = {
         "quality": h.quality,
         "tiles": len(layout.payloads),
         "tile_side": h.tile,
         "model": h.model_id.hex(),
-        "model_name": name_of(h.model_id),  # None: it is not at hand
+        "model_name": name_of(h.model_id),  # None if the model is not available
     }
     return {
         "bytes": file.n_bytes,

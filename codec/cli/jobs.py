@@ -1,4 +1,7 @@
-"""Names, folders, patterns and lists of them -> jobs, each a file in and a file out, before anything is read."""
+"""Turns the names, folders, patterns and lists on the command line into jobs, before any file is read.
+
+A job is an input file and the output file that is made from it.
+"""
 
 import glob
 import os
@@ -13,18 +16,18 @@ from .streams import complain
 
 
 class UsageError(Exception):
-    """Arguments that contradict each other."""
+    """The arguments contradict each other, or make no sense together."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file to read.
+    """An input file.
 
     Args:
-        path: None: standard input.
-        relative: the path below the folder that was named; of a file that was named itself, its name.
-        problem: why there is nothing to read; such a source fails, and the others go on.
-        in_folder: it was found in a folder that was named.
+        path: of the file; None: standard input.
+        relative: the path relative to the folder on the command line; for a file on the command line, only its name.
+        problem: why the file cannot be read, or None. Such a source fails, and the others are still processed.
+        in_folder: whether it was found in a folder on the command line, and not named itself.
     """
 
     path: Path | None
@@ -35,15 +38,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make.
+    """An input file and its output.
 
     Args:
-        source: None: standard input.
-        target: None: standard output, or, of `info` and `verify`, no file.
-        problem: why there is nothing to do.
-        alike: how many of the folders above the target stand for those above the source.
-        keeps_suffix: the target has the whole name of the source before its own suffix, for another source would have
-            got the same name.
+        source: the input; None: standard input.
+        target: the output; None: standard output, or no output, as in `info` and `verify`.
+        problem: why the job cannot be done, or None.
+        alike: how many folders directly above the target correspond to those directly above the source.
+        keeps_suffix: the target is named after the source with its suffix, such as a.jpg.aec, because another source
+            would otherwise have the same target.
     """
 
     source: Path | None
@@ -58,17 +61,20 @@ class Job:
 
 
 def read_list(name: str) -> list[str]:
-    """The file names in a list, one a line or as `find -print0` ends them, taken literally; "-" is standard input."""
+    """Read a list of file names: one in each line, or separated by zero bytes as by `find -print0`.
+
+    The names are not patterns. `name` is the list's path, or "-" for standard input.
+    """
     text = read_bytes(None if name == "-" else Path(name))
     if b"\0" in text:
         lines = text.split(b"\0")
-    else:  # nothing but these ends a line: a name may have any other character
+    else:  # not splitlines(), which also splits at characters that file names may contain
         lines = [line.removesuffix(b"\r") for line in text.split(b"\n")]
     return [os.fsdecode(line) for line in lines if line]
 
 
 def _matches(name: str) -> list[str]:
-    """What a pattern stands for, where the shell left it to us. A name that exists is no pattern."""
+    """Expand a pattern that the shell has not expanded. A name that exists is not taken as a pattern."""
     if not glob.has_magic(name) or os.path.lexists(name):
         return [name]
     return sorted(glob.glob(name, recursive=True))
@@ -91,13 +97,17 @@ def _sources(path: Path, suffixes: set[str], recursive: bool) -> tuple[list[Sour
 def expand(
     names: Iterable[str], suffixes: set[str], recursive: bool, literal: bool = False
 ) -> tuple[list[Source], list[Path]]:
-    """All files that were meant; and what is in the folders beside them.
+    """Find all input files.
 
     Args:
         names: files, folders, patterns, and "-" for standard input.
-        suffixes: lower-case; of a folder only the files that end so are meant, of what was named itself all.
-        recursive: folders with all that is below them.
-        literal: no patterns and no standard input, as in a list of names.
+        suffixes: in lower case; from a folder, only files with one of these suffixes are taken. Files that are named
+            themselves are always taken.
+        recursive: whether to search the folders below the named ones too.
+        literal: take the names literally, as those in a list: no patterns, and no standard input.
+
+    Returns:
+        (the input files, and everything else that is in the folders)
     """
     out, left_out = [], []
     for name in names:
@@ -115,9 +125,10 @@ def expand(
 
 
 def tell_left_out(left_out: Iterable[Path], suffixes: set[str], quiet: bool) -> None:
-    """Say what is left out of folders, in a line: 12 .mov, 3 .heic, 1 link to a folder.
+    """Print a line that counts the files left out of folders, such as: 12 .mov, 3 .heic, 1 link to a folder.
 
-    Where .aec files are meant, others are to be expected beside them. Where pictures are meant, others may be pictures.
+    If .aec files are wanted, files with other suffixes are not counted, because it is normal to have them in the same
+    folder. If pictures are wanted, they are counted, because they may be pictures of unknown formats.
     """
 
     def kind(path: Path) -> str | None:
@@ -135,7 +146,11 @@ def tell_left_out(left_out: Iterable[Path], suffixes: set[str], quiet: bool) -> 
 
 
 def namesakes(jobs: Iterable[Job], suffixes: set[str]) -> dict[Job, Path]:
-    """Of jobs whose target has the name of the source, another file beside the source that has this name too."""
+    """Find files that compete for the same target.
+
+    Returns, for jobs whose target is named after the source, another file in the source's folder with the same name
+    except for its suffix.
+    """
     folders: dict[Path, dict[str, list[Path]]] = {}
     found = {}
     for job in jobs:
@@ -163,15 +178,15 @@ def plan(
     """Decide where each file goes.
 
     Args:
-        several: more may be meant than one file, so that `output` must be a folder.
-        output: file, folder, or "-" for standard output; None: beside the input.
-        mirror: folder below which the inputs' paths are repeated; excludes `output`.
-        suffix: of the files that are made, unless `output` names one.
-        keep_suffix: a.jpg becomes a.jpg.aec and not a.aec; None: only where another input, such as a.png, would become
-            the same file.
+        several: whether there may be more than one input, so that `output` must be a folder.
+        output: a file, a folder, or "-" for standard output; None: into the folder of the input.
+        mirror: a folder below which the paths of the inputs are repeated; cannot be combined with `output`.
+        suffix: of the output files, unless `output` names a file.
+        keep_suffix: whether a.jpg becomes a.jpg.aec and not a.aec; None: only if another input, such as a.png, would
+            become the same file.
 
     Raises:
-        UsageError: a file would be written onto itself, or several to the one that `output` names.
+        UsageError: a file would be overwritten by its own output, or several files would go to one `output`.
     """
     folder = None
     if output is not None and output != "-" and (output.endswith(os.sep) or Path(output).is_dir()):
@@ -202,14 +217,15 @@ def plan(
         return Job(source.path, target, alike=alike)
 
     jobs = [job(source, bool(keep_suffix)) for source in sources]
-    while keep_suffix is None and (meeting := _meeting(jobs)):  # a.jpg.aec may meet what a.jpg.png becomes
+    # Repeated, because a new name such as a.jpg.aec may in turn equal the target of another input, a.jpg.png.
+    while keep_suffix is None and (meeting := _meeting(jobs)):
         for i in meeting:
             jobs[i] = replace(job(sources[i], True), keeps_suffix=True)
     return _unlike(jobs)
 
 
 def _meeting(jobs: list[Job]) -> list[int]:
-    """Which jobs would write the same file as another one, though their sources have other names."""
+    """Return the indexes of jobs that have the same target as another job whose source has a different name."""
     places: dict[int, str] = {}
     names: dict[str, set[str]] = defaultdict(set)
     for i, job in enumerate(jobs):
@@ -220,14 +236,14 @@ def _meeting(jobs: list[Job]) -> list[int]:
 
 
 def _mirrored(path: Path | None) -> Path:
-    """A path as it is repeated below another folder: without its root."""
+    """Return a path relative to its root, to be repeated below another folder. Raises UsageError if ".." is in it."""
     if path is None or ".." in path.parts:
         raise UsageError(f"{path or 'standard input'} has no place below the mirror: name it without '..'")
     return path.relative_to(path.anchor)
 
 
 def _unlike(jobs: list[Job]) -> list[Job]:
-    """The jobs, each once; of two that would write to one place the later has a problem, so that the others go on."""
+    """Remove jobs that occur twice. If two different jobs have the same target, the second one gets a problem."""
     first: dict[str, Job] = {}
     out = []
     for job in jobs:

@@ -1,4 +1,8 @@
-"""The `aec` command: its parser, and errors -> messages. The commands lie beside it; torch comes in if they need it."""
+"""The `aec` command: its argument parser, and the translation of errors into messages and exit codes.
+
+The commands are in other modules of this package, which are imported when they run. So torch is only imported by
+commands that need it.
+"""
 
 import argparse
 import importlib
@@ -80,7 +84,7 @@ COMPARE_EXAMPLES = """examples:
 
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "avif", "tif", "tiff", "npy", "bmp", "ppm", "tga", "jp2")
-# In place of a dozen lines that name every option, above an error of one.
+# Short usage lines. argparse would print a dozen lines with every option above a one-line error.
 USAGES = {
     "compress": "aec compress [OPTIONS] IN ...",
     "decompress": "aec decompress [OPTIONS] IN ...",
@@ -91,7 +95,7 @@ USAGES = {
 
 
 def command(module: str, name: str) -> Callable[[argparse.Namespace], int]:
-    """A command of one of the modules beside this, imported when it is run."""
+    """Return a function that imports a module of this package and runs a command in it."""
     return lambda args: getattr(importlib.import_module(module, __package__), name)(args)
 
 
@@ -108,7 +112,7 @@ class _Version(argparse.Action):
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose errors, which name arguments, are a line; and which tells if its help cannot be written."""
+    """A parser whose errors are safe for a terminal, and which reports an error if its help cannot be written."""
 
     def print_help(self, file: Any = None) -> None:
         if file is not None:
@@ -197,7 +201,7 @@ def _many(p: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 
 def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
-    """What compress and decompress have in common."""
+    """Add the options that compress and decompress have in common."""
     p.add_argument(
         "inputs", nargs="*", metavar="IN", help="file, folder, pattern such as '*.png', or - for standard input"
     )
@@ -444,23 +448,26 @@ def _add_train(p: argparse.ArgumentParser) -> None:
 
 
 def _hush_pillow() -> None:
-    """Damaged files make its readers warn and log; what matters of it comes as an error, in a line of ours."""
+    """Silence Pillow's warnings and log messages about damaged files. Anything important is raised as an error too."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what has no handler
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # without a handler, Python prints the messages itself
 
 
 def _let_threads_sleep() -> None:
-    """Unless the user has said how OpenMP's threads wait for one another. Before torch is imported, whose they are.
+    """Limit how long torch's OpenMP threads spin while they wait, unless the user has set that.
 
-    They would spin for milliseconds, so that beside another busy process (a second `aec`) each waits on a core that the
-    other needs, and all takes five times as long. So few turns cost nothing where the cores are free.
+    This must be called before torch is imported.
+
+    By default they spin for milliseconds. If another process is busy too, such as a second `aec`, the spinning threads
+    occupy cores that the others need, and everything takes five times as long. A short spin costs nothing if the cores
+    are free.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "1000"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit code of the command with these arguments, by default the process's own."""
+    """Run the command and return its exit code. The arguments default to those of the process."""
     streams.occupy()
     _let_threads_sleep()
     try:
@@ -468,10 +475,10 @@ def main(argv: list[str] | None = None) -> int:
             code = _run(sys.argv[1:] if argv is None else argv)
         except SystemExit as e:  # argparse's, after help, the version or a usage error
             code = e.code if isinstance(e.code, int) else int(bool(e.code))
-        if not code:  # else it is told why, or was told that nothing can be written
+        if not code:  # after an error, a second message about the output would not help
             streams.flush()
         return code
-    except BrokenPipeError:  # as of `aec info *.aec | head`: nothing that anyone wants to be told
+    except BrokenPipeError:  # the reader of a pipe has ended, as in `aec info *.aec | head`: not worth a message
         return EXIT_OUTPUT
     except KeyboardInterrupt:
         streams.complain("aec: interrupted")

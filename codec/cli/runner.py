@@ -1,6 +1,7 @@
-"""Jobs -> rows: files side by side, a bar, a line or a JSON object for each, and the exit code of it all.
+"""Runs jobs, in parallel if wanted, and reports each with a line or a JSON object, a progress bar, and an exit code.
 
-A failure costs one row. Rows come as the files finish, so that what a killed run has printed is what it has done.
+If one job fails, the others go on. Each job is reported as soon as it is finished, so that the output of a killed run
+tells exactly what was done.
 """
 
 import json
@@ -25,24 +26,25 @@ from .jobs import Job
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INPUT, EXIT_CORRUPT, EXIT_LIMIT, EXIT_MODEL, EXIT_OUTPUT = range(1, 8)
 EXIT_INTERRUPTED = 130
-# What a file or a machine can bring about. The rest is a bug of ours. Where memory is short, torch says RuntimeError,
-# and what is imported only then ImportError or SystemError.
+# Errors that a file or a machine can cause; any other exception is a bug of this program. If memory runs out, torch
+# raises RuntimeError, and a module that is just being imported raises ImportError or SystemError.
 UNLOADED = (ImportError, SystemError)
 FAILURES = (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError, RuntimeError, *UNLOADED)
-_TICK = 0.4  # seconds until a bar is seen, and from one picture of it to the next
+_TICK = 0.4  # seconds until the progress bar appears, and between its updates
 FACTS = ("bytes_in", "bytes_out", "width", "height", "bpp", "quality")
 Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a job.
+    """The result of a job, for the report.
 
     Args:
-        status: "done", "planned", or "skipped" with the reason in `why`.
-        line: what -v prints, after the job's name.
-        text: what is to be on standard output.
-        facts: what --json adds; the keys of `FACTS`.
+        status: "done", "planned", "skipped" or "failed".
+        line: the message for --verbose, which is printed after the job's name.
+        text: printed on standard output; None: nothing.
+        why: the reason if the job was skipped or failed.
+        facts: values for --json, with keys from `FACTS`.
     """
 
     status: str = "done"
@@ -56,18 +58,18 @@ Work = Callable[[Job, Progress], Row]
 
 
 def facts_of(file: AecFile) -> dict:
-    """What a row says of an .aec file."""
+    """Return the facts about an .aec file for a row."""
     h = file.header
     bpp = round(8 * file.n_bytes / (h.width * h.height), 4)
-    return {"width": h.width, "height": h.height, "bpp": bpp, "quality": h.quality or None}  # none if stored
+    return {"width": h.width, "height": h.height, "bpp": bpp, "quality": h.quality or None}  # None if stored
 
 
 class _Stopped(Exception):
-    """The job was given up because another one failed, or on Ctrl-C."""
+    """The job was abandoned because another one failed, or because of Ctrl-C."""
 
 
 def size_text(n_bytes: int) -> str:
-    """For people: 999 bytes, 62.0 kB, 34.5 MB."""
+    """Format a size for people: 999 bytes, 62.0 kB, 34.5 MB."""
     value, unit = float(n_bytes), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if value < 1000:
@@ -91,17 +93,17 @@ def exit_code(error: Exception) -> int:
 
 
 def message(error: Exception, name: str | None = None) -> str:
-    """What an error says to someone who has read `name` already."""
-    if isinstance(error, OSError) and error.strerror:  # str() has its number, and the name that it happened to
+    """Return the message of an error, without the file name if that is `name`, which is printed before it."""
+    if isinstance(error, OSError) and error.strerror:  # str(error) would contain its number and the file name too
         about = error.filename if error.filename is not None and str(error.filename) != name else None
         return error.strerror if about is None else f"{os.fsdecode(about)}: {error.strerror}"
-    if isinstance(error, UNLOADED):  # numpy's has a page of advice before its reason
+    if isinstance(error, UNLOADED):  # only the last line, because numpy prints a page of advice before the reason
         return f"what this needs cannot be loaded: {str(error).rstrip().rpartition(chr(10))[2]}"
     return str(error) or type(error).__name__
 
 
 class _Bar:
-    """A progress bar on standard error, which moves on by itself: a picture of one tile has no steps to tell of."""
+    """A progress bar on standard error. A thread keeps its clock running, because one tile may take long."""
 
     def __init__(self, jobs: list[Job]):
         from tqdm import tqdm
@@ -115,7 +117,7 @@ class _Bar:
             dynamic_ncols=True,
             leave=not self._single,
             delay=_TICK if self._single else 0,  # a file that is done sooner needs no bar
-            smoothing=0,  # the time left by the mean so far: the last file alone says little of those to come
+            smoothing=0,  # estimates the remaining time by the mean of all files so far, not by the last ones
             **layout,
         )
         self._shown, self._closed = False, threading.Event()
@@ -128,27 +130,27 @@ class _Bar:
             self._shown = True
 
     def update(self, share: float) -> None:
-        """Of a single job, the share that is done."""
+        """Set the share of the work that is done, for a single job."""
         self._bar.update(share - self._bar.n)
 
     def one_more(self) -> None:
-        """Of many jobs."""
+        """Count one more job as done, for many jobs."""
         self._bar.update()
 
     def paused(self) -> AbstractContextManager:
-        """While a line is printed."""
+        """Context manager that hides the bar while a line is printed."""
         return self._bar.external_write_mode(self._bar.fp)
 
     def close(self) -> None:
         self._closed.set()
         self._ticker.join()
         if self._single and self._shown:
-            self._bar.clear()  # tqdm wipes only what `update` has drawn
+            self._bar.clear()  # tqdm's close() would only clear a bar that was drawn by its update()
         self._bar.close()
 
 
 class _Report:
-    """Counts and prints what became of the jobs; used from the main thread only, but for `share`."""
+    """Counts and prints the results of the jobs. Only the main thread uses it, except for the method `share`."""
 
     def __init__(self, args: Namespace, jobs: list[Job], done: str | None):
         self.args, self.jobs, self.done = args, jobs, done
@@ -157,16 +159,16 @@ class _Report:
         self.statuses: Counter[str] = Counter()
         show = args.progress if args.progress is not None else streams.on_terminal() and not args.quiet
         self.bar = _Bar(jobs) if show and jobs else None
-        # What one file became is told to who sits before a terminal, and to others only if they ask.
+        # The result of a single file is printed on a terminal; elsewhere only with --verbose.
         self.lines = args.verbose or bool(done) and len(jobs) == 1 and streams.on_terminal() and not args.quiet
 
     def share(self, share: float) -> None:
-        """Of a single job's work."""
+        """Set the share of the work that is done, if there is a single job."""
         if self.bar is not None and len(self.jobs) == 1:
             self.bar.update(share)
 
     def tell(self, how: Callable[[str], None], text: str) -> None:
-        """By `streams.say` or `complain`, and not torn by the bar."""
+        """Print text with `streams.say` or `streams.complain`, while the bar is hidden."""
         with nullcontext() if self.bar is None else self.bar.paused():
             how(text)
 
@@ -200,7 +202,7 @@ class _Report:
             self.bytes_out += row.facts.get("bytes_out") or 0
 
     def _totals(self) -> str:
-        """Of many files: 12 files: 10 done, 2 failed; 34.5 MB -> 3.1 MB (9.0%), 12.3 s."""
+        """Return the summary of many files: 12 files: 10 done, 2 failed; 34.5 MB -> 3.1 MB (9.0%), 12.3 s."""
         words = {"done": self.done, "planned": "planned", "skipped": "skipped", "failed": "failed"}
         counts = ", ".join(f"{self.statuses[status]} {word}" for status, word in words.items() if self.statuses[status])
         if left := len(self.jobs) - sum(self.statuses.values()):  # after --no-keep-going
@@ -235,18 +237,19 @@ def run(
     networks: bool = False,
     done: str | None = "done",
 ) -> int:
-    """Do all jobs.
+    """Run all jobs and report their results.
 
     Args:
-        args: json, verbose, quiet, progress, debug, keep_going: as on the command line.
-        work: does one; called in `workers` threads at once. What it is given as progress it calls now and then with the
-            share that is done, up to 1, and last before it writes: there a job that is not wanted any more ends.
-        networks: the work runs some; each worker then gets its share of their threads.
-        done: what files are that went well, for the line that says what many came to, and on a terminal what one did,
-            unless `args.quiet`; None: no such line.
+        args: the options json, verbose, quiet, progress, debug and keep_going of the command line.
+        work: does one job; it is called by up to `workers` threads at once. It must call the progress function that it
+            is given now and then, with the share of the work that is done, up to 1, and finally before it writes its
+            output. That function raises an exception if the job is to be abandoned.
+        networks: whether the work runs networks. Each worker then gets a share of the available threads.
+        done: the word for files that succeeded, in the summary of many files. With a word, the result of a single file
+            is also printed on a terminal. None: neither is printed. `args.quiet` suppresses both.
 
     Returns:
-        The exit code: of one job its own, of several whether some failed.
+        The exit code. For one job it is the code of its error, and for several it says whether any failed.
     """
     report, stop = _Report(args, jobs, done), threading.Event()
 
@@ -291,7 +294,7 @@ def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, wor
 
     def interrupt(*_: object) -> None:
         nonlocal interrupted
-        if interrupted:  # asked for twice: by now nothing is being written, so nothing is torn
+        if interrupted:  # a second Ctrl-C exits at once; files are never left half-written
             os._exit(EXIT_INTERRUPTED)
         interrupted = True
         stop.set()
@@ -308,7 +311,7 @@ def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, wor
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            stop.set()  # what is left ends at its next progress
+            stop.set()  # the remaining jobs end when they next report progress
     return report.code(interrupted)
 
 
@@ -320,7 +323,7 @@ def _pool(workers: int, networks: bool) -> AbstractContextManager[ThreadPoolExec
 
 @contextmanager
 def _on_interrupt(handler: Callable) -> Iterator[None]:
-    """Ctrl-C calls this in the main thread and raises nothing, so that no row is lost half way."""
+    """Make Ctrl-C call `handler` instead of raising KeyboardInterrupt, so that no row is lost while it is reported."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

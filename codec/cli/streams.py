@@ -1,4 +1,4 @@
-"""What the command says: on standard output its results, on standard error what went wrong. Either may be closed."""
+"""Output of the command: results go to standard output, and messages to standard error. Either may be closed."""
 
 import os
 import re
@@ -9,40 +9,40 @@ from typing import Any, TextIO
 
 from ..io import OutputError
 
-# Control characters, ends of lines and paragraphs, changes of direction, and bytes that are no text.
+# Control characters, line and paragraph separators, changes of writing direction, and undecodable bytes (surrogates).
 _MOVES = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def occupy() -> None:
-    """Have something at the descriptors 0, 1 and 2 and at `sys.stderr`, where who started the command closed them.
+    """Open the null device in place of each standard stream that was closed when the command started.
 
-    A file that is opened would take such a descriptor, and what is printed would go into it. Where `sys.stderr` is
-    None, `print` takes standard output in its place. `sys.stdout` and `sys.stdin` stay None: to lose a result, or to
-    have nothing to read, is an error.
+    Otherwise the next file that is opened would get the descriptor 0, 1 or 2, and printed text would go into that file.
+    `sys.stderr` is replaced too, because `print` writes to standard output if it is None. `sys.stdin` and `sys.stdout`
+    stay None, so that a missing input, or a result that cannot be written, is reported as an error.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free
+            os.open(os.devnull, os.O_RDWR)  # the system assigns the lowest free descriptor, which is this one
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # file names may be bytes that are no text
+            stream.reconfigure(errors="backslashreplace")  # file names may contain bytes that cannot be decoded
 
 
 def shown(text: str) -> str:
-    """A line as a terminal may have it: what would move its cursor, or make a line look like two, is spelled out."""
+    """Make a line safe for a terminal: escape the characters that move the cursor or make one line look like two."""
     return _MOVES.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def say(text: str) -> None:
-    """Print a result on standard output, of which each line is `shown` already.
+    """Print a result on standard output. The caller has passed each line through `shown`.
 
     Raises:
-        OutputError: it cannot be written.
-        BrokenPipeError: whoever read it has gone.
+        OutputError: standard output cannot be written.
+        BrokenPipeError: the process that reads it has ended.
     """
     if sys.stdout is None:
         raise OutputError("cannot write standard output: it is closed")
@@ -51,7 +51,7 @@ def say(text: str) -> None:
 
 
 def flush() -> None:
-    """See that what others have printed on standard output is written. Raises as `say`."""
+    """Flush standard output. Raises the same errors as `say`."""
     if sys.stdout is not None:
         with _errors_told():
             sys.stdout.flush()
@@ -68,18 +68,18 @@ def _errors_told() -> Iterator[None]:
 
 
 def on_terminal() -> bool:
-    """Whether someone sits before standard error."""
+    """Return whether standard error is a terminal."""
     return sys.stderr.isatty()
 
 
 def complain(line: str) -> None:
-    """Print a line on standard error, which is not worth an error of its own where it cannot be written."""
+    """Print a line on standard error. If that cannot be written, the line is silently lost."""
     with suppress(OSError):
         print(shown(line), file=sys.stderr, flush=True)
 
 
 class Unfailing:
-    """Standard error, as `complain` takes it."""
+    """A file object for standard error that ignores errors when writing, as `complain` does."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)
@@ -94,7 +94,7 @@ class Unfailing:
 
 
 def let_go() -> None:
-    """Forget what could not be written, or Python tries once more as it ends, and says so in words of its own."""
+    """Discard buffered output that cannot be written. Else Python would try again at exit, and print its own error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

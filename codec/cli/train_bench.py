@@ -1,4 +1,4 @@
-"""`aec train`, `bench` and `compare`: for those who make models and measure them."""
+"""`aec train`, `aec bench` and `aec compare`: the commands for training and measuring models."""
 
 import functools
 import importlib
@@ -55,7 +55,7 @@ def train(args: Namespace) -> int:
 
     init = args.init and model(args.init)
     blend = args.blend and (model(args.blend[0]), _share(args.blend[1]))
-    keep = args.keep_checkpoint or resume is not None  # who goes on from one may want to do so again
+    keep = args.keep_checkpoint or resume is not None  # a run that was resumed once may be resumed again
     training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, blend, holdout, keep, report)
     return 0
 

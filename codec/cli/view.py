@@ -1,4 +1,4 @@
-"""`aec view`: a picture -> a page that needs nothing else, opened in the browser."""
+"""`aec view`: puts a picture into a self-contained HTML page, and opens the page in the browser."""
 
 import base64
 import html
@@ -23,9 +23,9 @@ from .streams import complain
 if TYPE_CHECKING:
     from PIL import Image
 
-PREFIX = "aec-view-"  # of the temporary folders that pages are in
-KEPT_SECONDS = 24 * 60 * 60  # until the next call removes one
-MAX_PIXELS = 2**25  # larger ones are shown smaller: browsers do not scroll well over a gigabyte
+PREFIX = "aec-view-"  # the names of temporary folders, each of which holds one page, begin with this
+KEPT_SECONDS = 24 * 60 * 60  # a page of this age is removed by the next call
+MAX_PIXELS = 2**25  # larger pictures are shown reduced, because browsers do not scroll well over a gigabyte
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{name}</title>
 <style>
@@ -48,7 +48,7 @@ def view(args: Namespace) -> int:
     picture, caption = _decoded(data, args) if is_aec else _read(data)
     png = export.encoded(picture, "PNG", Metadata(icc=picture.info.get("icc_profile")), exact=True)
     text = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode())
-    page = text.encode(errors="backslashreplace")  # file names may be bytes that are no text
+    page = text.encode(errors="backslashreplace")  # file names may contain bytes that cannot be decoded
     if args.output is not None:
         mode = permissions(source.stat() if source else None)
         write_bytes(None if args.output == "-" else Path(args.output), page, args.force, mode=mode)
@@ -62,9 +62,9 @@ def view(args: Namespace) -> int:
 
 
 def _sweep() -> None:
-    """Remove pages that earlier calls have left: the browser has read them, and nobody else will remove them."""
+    """Remove old pages of earlier calls. The browser has read them by now, and nothing else would remove them."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another user's
+        with suppress(OSError):  # the folder may belong to another user
             if folder.stat().st_mtime < time.time() - KEPT_SECONDS and not folder.is_symlink():
                 shutil.rmtree(folder)
 

@@ -1,5 +1,8 @@
-"""The coder's integer tables (FORMAT §5), of Gaussians or fitted to symbols, once, at export: they travel with the
-weights. What symbols cost under such tables, and what follows for choosing them."""
+"""The integer CDF tables of the entropy coder (FORMAT §5), the cost of symbols in bits, and dead zones derived from it.
+
+The tables are made once, when a model is exported, and stored in its file. They are those of Gaussians, corrected by
+the symbols that a model really produces.
+"""
 
 import math
 
@@ -11,36 +14,50 @@ TOTAL = 1 << 14
 MAX_LIMIT, MAX_RAW_BITS = 31, 8
 ESCAPE_HEAD_BITS = 5
 DEAD_ZONE_PER_BIT, MAX_DEAD_ZONE = 0.045, 0.25
-GAUSSIAN_COUNT = 1000  # a Gaussian is worth as much as so many symbols that were seen
-REACH = 12  # the tails of a table are summed up to 12 sigma: 1e-32 lies beyond
+GAUSSIAN_COUNT = 1000  # in a fitted table, the Gaussian weighs as much as this many observed symbols
+REACH = 12  # Gaussians are summed up to 12 sigma; the probability beyond is 1e-32
 
 
 def scales() -> np.ndarray:
-    """Standard deviation of each index, [64] float64: evenly spaced logarithms.
+    """Return the standard deviation of each index, [64] float64, with evenly spaced logarithms.
 
-    Index 0, "surely zero", has no table: at 0.11 a symbol is not 0 once in 180,000.
+    Index 0 means "always zero" and has no table: at a standard deviation of 0.11, one symbol in 180,000 would not be 0.
     """
     return SCALE_MIN * np.exp(np.arange(INDEX_COUNT) * (math.log(SCALE_MAX / SCALE_MIN) / (INDEX_COUNT - 1)))
 
 
 def gaussian_pmf(scale: float) -> np.ndarray:
-    """P(s) of a zero-mean Gaussian rounded to integers, for s = -n..n with n = ceil(12 * scale) + 1."""
+    """Return the probabilities of a zero-mean Gaussian rounded to integers.
+
+    Args:
+        scale: its standard deviation.
+
+    Returns:
+        [2 n + 1] float64: P(s) for s = -n..n with n = ceil(12 * scale) + 1.
+    """
     n = math.ceil(REACH * scale) + 1
-    # Upper tails, from which a difference keeps its relative precision however small it is.
+    # Differences of upper tail probabilities keep their relative precision even where they are tiny.
     tail = np.array([0.5 * math.erfc((s - 0.5) / (scale * math.sqrt(2))) for s in range(1, n + 2)])
     side = tail[:-1] - tail[1:]
     return np.concatenate([side[::-1], [1 - 2 * tail[0]], side])
 
 
 def allocate(probabilities: np.ndarray) -> np.ndarray:
-    """The frequencies >= 1 with sum 2^14 that cost the fewest bits: argmin of -sum(p * log2(f)).
+    """Return the integer frequencies, each at least 1 and with sum 2^14, that cost the fewest bits.
 
-    The cost is convex and separable, so a sum is reached by always changing the cheapest frequency, and what no
-    exchange of one unit improves is optimal.
+    They minimise -sum(p * log2(f)). That cost is convex and separable. So the right sum is reached by always changing
+    the frequency that costs least, and the result is optimal when no exchange of one unit improves it.
+
+    Args:
+        probabilities: [n] float64 with sum 1.
+
+    Returns:
+        [n] int64.
     """
     freqs = np.maximum(1, np.floor(probabilities * TOTAL)).astype(np.int64)
     while True:
-        # One expression for both, so that giving a unit and taking it back are equal to the last bit: no cycles.
+        # Both use the same expression, so that the gain of adding a unit and the loss of removing it again are equal to
+        # the last bit, and the loop cannot cycle.
         gain = probabilities * np.log1p(1 / freqs)
         loss = np.where(freqs > 1, probabilities * np.log1p(1 / np.maximum(freqs - 1, 1)), np.inf)
         up, down = int(gain.argmax()), int(loss.argmin())
@@ -54,7 +71,10 @@ def allocate(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _letters(pmf: np.ndarray, limit: int, raw_bits: int) -> tuple[np.ndarray, float]:
-    """Probabilities of the alphabet, [2 * limit + 2], and the mean number of bits that follow a letter."""
+    """Map symbols to the letters of a table's alphabet: bins of 2^raw_bits symbols, and one escape for all others.
+
+    Returns (probabilities of the letters, [2 * limit + 2], and the mean number of bits that follow a letter).
+    """
     n = len(pmf) // 2
     s = np.arange(-n, n + 1)
     low, high = -limit << raw_bits, ((limit + 1) << raw_bits) - 1
@@ -66,8 +86,11 @@ def _letters(pmf: np.ndarray, limit: int, raw_bits: int) -> tuple[np.ndarray, fl
 
 
 def _best_table(scale: float, pmf: np.ndarray) -> tuple[float, np.ndarray, int, int]:
-    """(bits a symbol, frequencies, limit, raw bits): the cheapest, and the shortest alphabet among equals."""
-    # Bins of at most scale / 3, but wide enough for the alphabet to reach 1.5 sigma; what is outside never wins.
+    """Return (mean bits per symbol, frequencies, limit, raw bits) of the cheapest table for these probabilities.
+
+    Among tables of equal cost it is the one with the shortest alphabet.
+    """
+    # Only bins of at most scale / 3 are tried, and only if the alphabet reaches 1.5 sigma. Others never win.
     fits = [k for k in range(MAX_RAW_BITS + 1) if 1 << k <= max(1, scale / 3) and (MAX_LIMIT << k) >= 1.5 * scale]
     best = (math.inf, np.zeros(0), 0, 0)
     for raw_bits in fits:
@@ -82,19 +105,21 @@ def _best_table(scale: float, pmf: np.ndarray) -> tuple[float, np.ndarray, int, 
 
 
 def gaussian_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tables of zero-mean Gaussians with the deviations `scales()`, rounded to integers.
+    """Make the tables of zero-mean Gaussians with the standard deviations `scales()`, rounded to integers.
 
-    For each, the limit and the raw bit count that make the mean code length the shortest, escapes included.
-    Measured excess over the entropy H of the rounded Gaussian, which no code can beat (all 63: tests/test_tables.py):
+    For each one, the limit and the number of raw bits are chosen that make the mean code length shortest, escapes
+    included. The measured excess over the entropy H of the rounded Gaussian, which no code can beat, is (tests/
+    test_tables.py has all 63):
 
         sigma      0.124    0.180    0.294    1.008    3.901    8.163    19.32    74.79    256.0
         H          0.001    0.054    0.524    2.115    4.015    5.077    6.319    8.272   10.047  bits
         excess     0.0001   0.0001   0.0001   0.0001   0.0001   0.0003   0.0026   0.0019   0.0011 bits
 
-    Below sigma 8 it is the floor of 2^-14 under every frequency; above, the even split of a bin into 2^k symbols.
+    Below sigma 8 the excess comes from the smallest frequency, 2^-14. Above, it comes from the raw bits, which code the
+    2^k symbols of a bin as if they were equally probable.
 
     Returns:
-        (freqs [64, 64] uint16, limits [64] uint8, raw_bits [64] uint8), as rans.Tables takes them.
+        (freqs [64, 64] uint16, limits [64] uint8, raw_bits [64] uint8), as `rans.Tables` takes them.
 
     Source: the quantised Gaussian of Ballé et al. 2018 (arXiv:1802.01436), with 14-bit integer probabilities.
     """
@@ -102,14 +127,14 @@ def gaussian_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def fitted_tables(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tables for symbols that come as often as these did: with every index its Gaussian, corrected by what was seen.
+    """Make tables from counted symbols. For each index, the counts are added to a Gaussian with a small weight.
 
-    Measured on 16 held-out pictures against Gaussians, real files: 1.0 % fewer bytes at q = 5, 0.9 at 25, 0.7 at 40,
-    0.4 at 80.
+    Measured with real files of 16 held-out pictures, compared with `gaussian_tables`: 1.0 % fewer bytes at q = 5,
+    0.9 % at 25, 0.7 % at 40, 0.4 % at 80.
 
     Args:
-        counts: [64, 2 n + 1], of the symbols -n..n with each index (`symbol_counts.symbol_counts`). Signs are taken for
-            alike.
+        counts: [64, 2 n + 1]: for each index, how often the symbols -n..n occurred (`symbol_counts.symbol_counts`). The
+            counts of s and -s are averaged.
 
     Returns:
         As `gaussian_tables`.
@@ -137,7 +162,13 @@ def _tables(pmfs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 def cost_bits(
     freqs: np.ndarray, limits: np.ndarray, raw_bits: np.ndarray, symbols: np.ndarray, indexes: np.ndarray
 ) -> float:
-    """Information, in bits, of symbols under tables: what an ideal coder would write, escapes and raw bits included."""
+    """Return the number of bits that an ideal coder would write for symbols, escapes and raw bits included.
+
+    Args:
+        freqs, limits, raw_bits: the model's tables, as `rans.Tables` takes them.
+        symbols: [N] integers.
+        indexes: [N] integers, the table of each symbol. Symbols with index 0 cost nothing.
+    """
     coded = indexes > 0
     s, i = symbols[coded].astype(np.int64), indexes[coded].astype(np.int64)
     limit, k = limits.astype(np.int64)[i], raw_bits.astype(np.int64)[i]
@@ -150,19 +181,25 @@ def cost_bits(
 
 
 def dead_zones(freqs: np.ndarray, limits: np.ndarray, raw_bits: np.ndarray) -> np.ndarray:
-    """By how much rate-distortion optimised quantisation widens the interval of a latent's 0: int16 [64], 2^-12 steps.
+    """Return the dead zone of each index: by how much the interval of latents that become the symbol 0 is widened.
 
-    With v the distance from the mean in steps, a symbol of 0 instead of 1 saves b = bits(1) - bits(0) and adds
-    step^2 * (2 |v| - 1) to the squared error: of rate + lambda * error, 0 is the better up to
-    |v| = 1/2 + b / (2 lambda step^2). At high rate the error is step^2 / 12 and the rate falls by log2(step), so that
-    lambda step^2 = 6 / ln 2 = 8.66, and the zone is 0.058 b. Symbols of more than 1 gain little: they stay the nearest.
+    This is a simple form of rate-distortion optimised quantisation (RDOQ). Let v be the distance of a latent from its
+    predicted mean, in quantisation steps. The symbol 0 instead of 1 saves b = bits(1) - bits(0), and adds
+    step^2 * (2 |v| - 1) to the squared error. To minimise rate + lambda * error, 0 is better up to
+    |v| = 1/2 + b / (2 lambda step^2). At high rates the error is step^2 / 12 and the rate falls by log2(step), so that
+    lambda step^2 = 6 / ln 2 = 8.66, and the dead zone is 0.058 b. For symbols above 1 the gain would be small, so they
+    are always rounded to the nearest.
 
-    Measured with model 286c2ccc, trained for nearest symbols, 12 held-out images, six qualities from 5 to 90: files
-    5.6 % smaller at equal PSNR (BD-rate) with 0.045 b, at most 1/4; factors of 0.03 to 0.06 are within 0.4 %. A model
-    that meets the zones in training has more of them: 3a603f91 10.0 % on Kodak.
+    Measured with model 286c2ccc, which was trained with nearest symbols, on 12 held-out images at six qualities from 5
+    to 90: files are 5.6 % smaller at equal PSNR (BD-rate) with dead zones of 0.045 b, at most 1/4. Factors of 0.03 to
+    0.06 are within 0.4 %. A model trained with dead zones gains more: 10.0 % on Kodak for 3a603f91.
 
     Args:
-        freqs, limits, raw_bits: the model's tables, as rans.Tables takes them. Index 0 has none, its zone is 0.
+        freqs, limits, raw_bits: the model's tables, as `rans.Tables` takes them. Index 0 has no table; its dead zone
+            is 0.
+
+    Returns:
+        [64] int16, in units of 2^-12 quantisation steps.
 
     Source: Sullivan 1996, "Efficient scalar quantization of exponential and Laplacian random variables", from which
     the dead zones of H.264 and HEVC encoders come.

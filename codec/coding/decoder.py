@@ -1,7 +1,8 @@
-"""Payloads -> latents -> pixels. The synthesis sees a tile's neighbours, so no seam shows.
+"""Decoding: payloads -> latents -> pixels.
 
-Nothing here is as large as the picture but the picture: latents are held for about two rows of tiles, or of windows,
-and the networks see one window at a time, or a few, one in each thread.
+The synthesis transform reads a margin of latents around the area that it makes, so that no seams are visible between
+tiles. Memory does not grow with the picture, except for the picture itself: latents are kept for about two rows of
+tiles or windows, and each thread synthesises one window at a time.
 """
 
 import os
@@ -19,20 +20,20 @@ from .threads import team
 if TYPE_CHECKING:
     from torch import Tensor
 
-# int16 [h, w, M] in units of 2^-12: an array, or a tensor on the decoder's device. Each decoder reads what its own
-# synthesis takes, which a union would not say.
+# int16 [h, w, M] in units of 2^-12: a numpy array, or a tensor on the decoder's device. The type is Any and not a
+# union, because each decoder's synthesis accepts only the kind that the same decoder returns.
 Latents = Any
 
-# Pixels a side that synthesis makes at once: its memory must not grow with the tile, nor the work on surroundings as
-# tiles get small.
+# The synthesis works on windows of this many pixels a side, independent of the tiles. So large tiles do not need more
+# memory, and small tiles do not cause more work on their margins.
 WINDOW = 1024
 
 
 class Synthesis(Protocol):
-    """What makes the samples of pictures. For many threads at once."""
+    """The synthesis transform of a model, which turns latents into samples. Many threads may use it at once."""
 
     def halo(self, quality: int, shrink: int) -> int:
-        """Latents beyond its own that a sample depends on, each way."""
+        """Return the width of the margin: how many latents away from its own latent a sample still depends on."""
 
     def run(
         self,
@@ -44,22 +45,22 @@ class Synthesis(Protocol):
         origin: tuple[int, int],
         out: Any,
     ) -> None:
-        """Make some of a picture's samples.
+        """Compute a rectangle of the picture's samples and write it to `out`.
 
         Args:
-            latents: those of the samples and as many around them as `halo` says, where the picture has them.
-            at: row and column of the first of them, among the picture's latents.
-            size: rows and columns of the picture's latents.
+            latents: the latents of the rectangle, with a margin of `halo` latents, as far as the picture has them.
+            at: (row, column) of the first of these latents in the picture, in latents.
+            size: (rows, columns) of the picture, in latents.
             quality: 1..100.
-            shrink: 1, 2, 4 or 8: samples are means over squares of so many pixels a side.
-            origin: row and column of the first sample that is wanted, in samples.
-            out: uint8 or uint16, takes the samples: an array [rows, columns, C] or, on a device, a tensor
+            shrink: 1, 2, 4 or 8: each sample is the mean over a square with sides of this many pixels.
+            origin: (row, column) of the rectangle's first sample, in samples after shrinking.
+            out: receives the samples, uint8 or uint16: an array [rows, columns, C] or, on a GPU, a tensor
                 [C, rows, columns]; C = 1 for a gray picture, else 3.
         """
 
 
 class Decoder(Protocol):
-    """A model that reads files: `engine.Engine` on the CPU, `nets.torch_decoder.TorchDecoder` where torch is."""
+    """A model that decodes: `engine.Engine` on the CPU, `nets.torch_decoder.TorchDecoder` with torch."""
 
     @property
     def config(self) -> Config: ...
@@ -69,26 +70,31 @@ class Decoder(Protocol):
 
     @property
     def one_at_a_time(self) -> bool:
-        """Tiles: a GPU is filled by one."""
+        """Whether tiles must be decoded one after the other. True on a GPU, which one tile keeps busy."""
 
     def read(self, quality: int, rows: int, columns: int, payload: bytes | memoryview) -> Latents:
-        """The latents of a tile. Raises CorruptError for a payload that no encoder with this model writes."""
+        """Entropy-decode the latents of a tile of rows x columns latents.
+
+        Raises CorruptError for a payload that no encoder with this model writes.
+        """
 
     def empty(self, rows: int, columns: int) -> Latents:
-        """Room for latents."""
+        """Allocate latents [rows, columns, M], not initialised."""
 
     def samples(self, channels: int, rows: int, columns: int, kind: str) -> "Tensor | None":
-        """Room on the device for samples of type `kind`, uint8 or uint16 [channels, rows, columns]; None on the CPU."""
+        """Allocate samples [channels, rows, columns] of type `kind` ("uint8" or "uint16") on a GPU; None on the CPU."""
 
 
 def load_for(model_id: bytes, model: str | os.PathLike | None, device: str) -> Decoder:
-    """The model that wrote a file, found by its id, or `model` if it is that one, ready to decode.
+    """Load the model that wrote a file, for decoding.
 
     Args:
+        model_id: the model id in the file's header, 4 bytes.
+        model: name or path of the model; None: it is found by its id.
         device: "cpu" or "cuda:N"; torch is imported for the latter.
 
     Raises:
-        ModelError: it is another one, or not at hand.
+        ModelError: there is no such model, or `model` has a different id.
     """
     if device == "cpu":
         from . import engine
@@ -102,7 +108,7 @@ def load_for(model_id: bytes, model: str | os.PathLike | None, device: str) -> D
 
 
 def latent_size(tile: Tile) -> tuple[int, int]:
-    """Rows and columns of a tile's latents."""
+    """Return the size of a tile in latents, (rows, columns)."""
     return -(-tile.height // LATENT_STRIDE), -(-tile.width // LATENT_STRIDE)
 
 
@@ -114,14 +120,20 @@ def _read_tile(decoder: Decoder, quality: int, tile: Tile, i: int, payload: byte
 
 
 def read_latents(decoder: Decoder, header: Header, payloads: Sequence[bytes | memoryview]) -> Iterator[Latents]:
-    """Entropy-decode tile by tile, row-major: as `Decoder.read`. Raises CorruptError naming the tile."""
+    """Entropy-decode all tiles in row-major order, with `Decoder.read`. Raises CorruptError, which names the tile."""
     for i, (tile, payload) in enumerate(zip(header.tiles, payloads, strict=True)):
         yield _read_tile(decoder, header.quality, tile, i, payload)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Pixels `area` that are synthesised at once from the latents of rows y0..y1 and columns x0..x1, halo included."""
+    """A part of the picture that is synthesised in one piece.
+
+    Args:
+        area: its pixels.
+        y0, y1, x0, x1: rows y0..y1 and columns x0..x1 of the latents that it needs, the margin included; y1 and x1 are
+            exclusive.
+    """
 
     area: Tile
     y0: int
@@ -130,26 +142,31 @@ class _Part:
     x1: int
 
     def tiles(self, header: Header) -> list[int]:
-        """Indexes of the tiles that hold these latents."""
+        """Return the indexes of the tiles that contain the needed latents, in row-major order."""
         side, across = header.tile // LATENT_STRIDE, -(-header.width // header.tile)
         rows, columns = range(self.y0 // side, -(-self.y1 // side)), range(self.x0 // side, -(-self.x1 // side))
         return [row * across + column for row in rows for column in columns]
 
 
 def window(start: int, size: int, end: int, halo: int) -> tuple[int, int, int]:
-    """Widen start..start+size by halo each way, within 0..end: (first, last, offset of start in it)."""
+    """Extend the range start..start+size by `halo` on both sides, but not beyond 0..end.
+
+    Returns (start of the extended range, its exclusive end, offset of the original start in it).
+    """
     first = max(0, start - halo)
     return first, min(end, start + size + halo), start - first
 
 
 def widened(area: Tile, latents: int, width: int, height: int) -> tuple[Tile, int, int]:
-    """An area of a picture of this size with so many latents more on each side, where the picture has them.
+    """Extend an area by a margin of a number of latents on each side, but not beyond the picture.
 
     Args:
-        area: its left and top are multiples of 16; its right and bottom too, or the picture's.
+        area: in pixels. Its left and top are multiples of 16; its right and bottom are too, or are the picture's edges.
+        latents: width of the margin.
+        width, height: size of the picture in pixels.
 
     Returns:
-        (the wider area, top and left of the other in it), in pixels.
+        (the extended area, top and left of `area` inside of it), in pixels.
     """
     y0, y1, top = window(area.y, area.height, height, LATENT_STRIDE * latents)
     x0, x1, left = window(area.x, area.width, width, LATENT_STRIDE * latents)
@@ -157,7 +174,7 @@ def widened(area: Tile, latents: int, width: int, height: int) -> tuple[Tile, in
 
 
 def _parts(header: Header, region: Tile, halo: int) -> list[_Part]:
-    """The parts of a region, row-major: what lies of it in each square of a grid of WINDOW."""
+    """Cut a region along a grid of squares of WINDOW pixels, and return its parts in row-major order."""
     side, s = WINDOW, LATENT_STRIDE
     rows, columns = latent_size(Tile(0, 0, header.width, header.height))
     right, bottom = region.x + region.width, region.y + region.height
@@ -178,12 +195,12 @@ def _gather(
     read: Callable[[Iterable[int]], Iterator[Latents]],
     empty: Callable[[int, int], Latents],
 ) -> Iterator[tuple[_Part, Latents]]:
-    """Each part with its latents, int16 [y1 - y0, x1 - x0, M] in units of 2^-12.
+    """Yield each part together with its latents, int16 [y1 - y0, x1 - x0, M] in units of 2^-12.
 
-    A tile is read when a part first needs it, and held until the last that does.
+    A tile is decoded when the first part needs it, and its latents are kept until the last part has used them.
 
     Args:
-        read: indexes of tiles -> the latents of each, as above [h, w, M].
+        read: takes indexes of tiles and yields the latents of each, int16 [h, w, M], in the same order.
         empty: `Decoder.empty`.
     """
     last = {i: n for n, part in enumerate(parts) for i in part.tiles(header)}
@@ -198,7 +215,8 @@ def _gather(
             held[i] = y
         out = empty(part.y1 - part.y0, part.x1 - part.x0)
         for i in needed:
-            top, left = i // across * side - part.y0, i % across * side - part.x0  # of the tile in `out`
+            # Position of the tile in `out`; negative if the tile begins outside of it.
+            top, left = i // across * side - part.y0, i % across * side - part.x0
             inside = held[i][max(0, -top) :, max(0, -left) :]
             there = out[max(0, top) :, max(0, left) :][: inside.shape[0], : inside.shape[1]]
             there[...] = inside[: there.shape[0], : there.shape[1]]
@@ -240,23 +258,23 @@ def decode(
     on_device: bool = False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> "np.ndarray | Tensor":
-    """The pixels of a region: the same integers everywhere.
+    """Decode the colours of a region. The result is bit-exact: it is the same on every machine and device.
 
     Args:
-        region: within the picture; None: all of it. Only the tiles that it needs are read. Its pixels are those of
-            the whole picture.
-        shrink: 1, 2, 4 or 8: the mean over each square of so many pixels a side, counted from the picture's origin,
-            that the region touches. At the right and bottom squares reach into what the synthesis makes beyond the
-            edge.
-        on_device: the pixels are to stay where the decoder makes them, for those who go on with torch there.
-        progress: called by this thread with the share that is done, rising to 1.
+        region: a rectangle within the picture; None: the whole picture. Only the tiles that it needs are decoded. Its
+            pixels equal those of the whole picture.
+        shrink: 1, 2, 4 or 8: each pixel of the result is the mean over a square with sides of this many pixels. The
+            squares are counted from the picture's origin, and all squares that the region touches are returned. At the
+            right and bottom edges a square may include pixels that the synthesis makes beyond the edge.
+        on_device: leave the pixels in the memory of the GPU that decodes them, as a tensor.
+        progress: called by the calling thread with the share that is done, rising to 1.
 
     Raises:
-        CorruptError: a tile that it needs is not one that an encoder with this model writes; it is named.
+        CorruptError: no encoder with this model writes such a payload; the message names the tile.
 
     Returns:
-        uint8 or uint16, as header.depth says: an array [h, w, C], or of a GPU where they are to stay a tensor
-        [C, h, w]; C = 1 for a gray picture, else 3. Contiguous.
+        uint8 or uint16, as `header.depth` says, contiguous: an array [h, w, C], or a tensor [C, h, w] if `on_device`
+        and the decoder runs on a GPU; C = 1 for a gray picture, else 3.
     """
     region = region or Tile(0, 0, header.width, header.height)
 

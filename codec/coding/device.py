@@ -1,4 +1,4 @@
-"""Where the networks run: the word that a caller gives for it."""
+"""The `device` argument, which says where the networks run."""
 
 import re
 import sys
@@ -10,20 +10,20 @@ _WORDS = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def check_device(device: str) -> None:
-    """Raise ValueError unless it is one of the words; whether there is such a device is not asked."""
+    """Raise ValueError unless `device` is auto, cpu, cuda or cuda:N. Whether the device exists is not checked."""
     if not _WORDS.fullmatch(device):
         raise ValueError(f"device {device!r}: allowed are auto, cpu, cuda and cuda:N")
 
 
 def resolve_device(device: str) -> str:
-    """auto, cpu, cuda or cuda:N -> "cpu" or "cuda:N", as torch's tensors name their devices.
+    """Turn auto, cpu, cuda or cuda:N into "cpu" or "cuda:N", as torch names devices.
 
-    "auto" means a GPU only where the caller has imported torch: to import it takes longer than to decode a picture.
+    "auto" means a GPU only if torch was already imported, because importing it takes longer than decoding a picture.
 
     Raises:
-        BackendError: CUDA was asked for and there is none; or not for this process, for it was forked from one that had
-            used it. MissingPackageError, which is one, if torch is missing.
-        ValueError: another word.
+        BackendError: CUDA was asked for, but there is no such GPU, or this process cannot use it because it was forked
+            from one that had used it. MissingPackageError (a BackendError): torch is not installed.
+        ValueError: `device` is another word.
     """
     check_device(device)
     if device == "cpu" or device == "auto" and sys.modules.get("torch") is None:
@@ -36,7 +36,7 @@ def resolve_device(device: str) -> str:
         raise BackendError(f"device {device!r}: {torch.cuda.device_count()} CUDA devices answer")
     try:
         torch.cuda.init()
-    except RuntimeError as e:  # torch says it of such a child
+    except RuntimeError as e:  # CUDA does not work in a child that was forked after its parent had used CUDA
         if device == "auto":
             return "cpu"
         raise BackendError(f"device {device!r}: {e}") from e

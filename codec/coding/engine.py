@@ -1,4 +1,7 @@
-"""A model in csrc, on arrays, without torch: payloads -> latents -> samples (FORMAT §3 to §8), and back."""
+"""Encoding and decoding with a model on the CPU, by the C++ extension `_C` and numpy arrays, without torch.
+
+Payloads -> latents -> samples (FORMAT §3 to §8), and back.
+"""
 
 import copy
 import os
@@ -24,19 +27,27 @@ _LOADING = lock_across_forks()
 
 
 def _widths(config: Config) -> dict[str, int]:
-    """Sizes of the transforms."""
+    """Return the numbers of the configuration that describe the transforms, as arguments for `_C`."""
     return {name: getattr(config, name) for name in ("latents", "wide8", "blocks8", "wide16", "blocks16")}
 
 
 def _integers(tensors: Mapping[str, np.ndarray], net: str) -> dict[str, np.ndarray]:
-    """Those of one net as csrc takes them: without its name, and without fractions, which say nothing of results."""
+    """Return the tensors of one net as `_C` takes them.
+
+    The net's name is removed from the keys. The `.fraction` tensors are left out, because they do not affect results.
+    """
     named = {k.removeprefix(f"{net}."): v for k, v in tensors.items() if k.startswith(f"{net}.")}
     kept = {k: v for k, v in named.items() if not k.endswith(".fraction")}
     return {k: v.astype(np.int16) if v.dtype == np.int8 else v for k, v in kept.items()}
 
 
 class Levels:
-    """Whether the branch of a synthesis is heard, which hangs on the level of a quality."""
+    """Decides whether the synthesis needs its nonlinear branch at a quality, or its linear shortcut is enough.
+
+    Args:
+        config: the model's.
+        levels: the level of each quality, float [100].
+    """
 
     def __init__(self, config: Config, levels: np.ndarray):
         self.config, self.levels = config, levels
@@ -49,7 +60,7 @@ class Levels:
 
 
 class Synthesis(Levels):
-    """`decoder.Synthesis` in csrc/engine/synthesis.h."""
+    """The implementation of `decoder.Synthesis` by csrc/engine/synthesis.h."""
 
     def __init__(self, config: Config, levels: np.ndarray, tensors: Mapping[str, np.ndarray]):
         super().__init__(config, levels)
@@ -79,7 +90,7 @@ class Synthesis(Levels):
 
 
 class Engine:
-    """`decoder.Decoder` on the CPU."""
+    """The implementation of `decoder.Decoder` on the CPU."""
 
     one_at_a_time = False
 
@@ -92,11 +103,11 @@ class Engine:
 
     @cached_property
     def synthesis(self) -> Synthesis:
-        """Made when it is first asked for, which most encoding does not."""
+        """The synthesis transform. It is created on first use, because encoding mostly does not need it."""
         return Synthesis(self.config, self._file.levels, self._file.tensors)
 
     def walk(self, quality: int, rows: int, columns: int) -> _C.Walk:
-        """At its start, for a tile of so many latents."""
+        """Start a run of the entropy nets (FORMAT §8) for a tile of rows x columns latents."""
         return _C.Walk(self._nets, quality, rows, columns, available())
 
     def read(self, quality: int, rows: int, columns: int, payload: bytes | memoryview) -> np.ndarray:
@@ -117,7 +128,7 @@ class Engine:
 
 
 class Encoder:
-    """`tiles.Encoder` on the CPU."""
+    """The implementation of `tiles.Encoder` on the CPU."""
 
     one_at_a_time = False
 
@@ -146,7 +157,7 @@ class Encoder:
         return other
 
     def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
-        """Those of an area of the picture whose left and top are multiples of 16: int16 [h, w, M]."""
+        """Compute the latents of an area whose left and top are multiples of 16: int16 [h, w, M]."""
         around, _, _ = widened(area, self.config.halo, pixels.width, pixels.height)
         return self._analysis.run(
             tile_input(pixels, around),
@@ -158,7 +169,7 @@ class Encoder:
         )
 
     def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray:
-        """Those of a tile's latents: int16 [ceil(h/4), ceil(w/4), Z]."""
+        """Compute the hyperlatents of a tile from its latents: int16 [ceil(h/4), ceil(w/4), Z]."""
         bottom, right = (-n % HYPER_STRIDE for n in y.shape[:2])
         if bottom or right:
             y = np.pad(y, ((0, bottom), (0, right), (0, 0)), mode="edge")
@@ -182,12 +193,16 @@ class Encoder:
 
 @lru_cache(maxsize=4)
 def projection_of(file: ModelFile) -> _C.Projection:
-    """For encoders that refine."""
+    """Return the projection of pixel errors on latents, which refinement needs. It is cached for a few models."""
     return _C.Projection(_integers(file.tensors, "synthesis"), latents=file.config.latents)
 
 
 def encoder(path: Path) -> Encoder:
-    """Ready to encode; cached as `model_file.load`. Raises ModelError as that does, or if its encoder cannot be run."""
+    """Load a model for encoding; cached like `model_file.load`.
+
+    Raises:
+        ModelError: as in `model_file.load`, or the transforms of its encoder cannot be run.
+    """
     file = model_file.load(path)
     with _LOADING:
         return _encoder(file)
@@ -199,17 +214,17 @@ def _encoder(file: ModelFile) -> Encoder:
 
 
 def load(path: Path) -> Engine:
-    """Ready to decode; cached as `model_file.load`. Raises ModelError as that does."""
+    """Load a model for decoding; cached like `model_file.load`. Raises ModelError as that does."""
     return _engine_of(model_file.load(path))
 
 
 def load_for(model_id: bytes, model: str | os.PathLike | None) -> Engine:
-    """`model_file.load_for`, ready to decode. Raises ModelError as that does."""
+    """Load the model that wrote a file for decoding. Arguments and errors are as in `model_file.load_for`."""
     return _engine_of(model_file.load_for(model_id, model))
 
 
 def _engine_of(file: ModelFile) -> Engine:
-    with _LOADING:  # threads that begin together are to make it once
+    with _LOADING:  # so that threads that start together create it only once
         return _made(file)
 
 

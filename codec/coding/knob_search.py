@@ -1,4 +1,7 @@
-"""The knob at which a value that rises with it is right, in few trials: each costs the coding of a picture."""
+"""Root search for `targets`: finds the knob at which a measured value is in a given range, with few measurements.
+
+The value rises with the knob. Each measurement encodes a picture, and is therefore slow.
+"""
 
 import math
 from collections.abc import Callable
@@ -7,12 +10,13 @@ from typing import TypeVar
 
 import numpy as np
 
-LOWEST, HIGHEST, FINEST = -18.0, 100.0, 1 / 64  # of the knob
+# Range of the knob, and the width of a bracket at which the search ends.
+LOWEST, HIGHEST, FINEST = -18.0, 100.0, 1 / 64
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A setting of the knob, and the value that the goal is for."""
+    """One measurement: the knob, and the value that was measured."""
 
     knob: float
     value: float
@@ -23,12 +27,12 @@ Found = TypeVar("Found", bound=Trial)
 
 @dataclass(frozen=True)
 class Goal:
-    """Values that are right.
+    """The range of values that a search tries to hit.
 
     Args:
-        low, high: its ends.
-        at_most: the upper end may not be crossed; else the lower.
-        slopes: what the value usually changes by with the knob, float [100], at 1..100.
+        low, high: the ends of the range.
+        at_most: whether values above `high` are forbidden; else values below `low` are.
+        slopes: the typical derivative of the value with respect to the knob, float [100], at the knobs 1..100.
     """
 
     low: float
@@ -37,7 +41,7 @@ class Goal:
     slopes: np.ndarray
 
     def wider(self, times: float) -> "Goal":
-        """About the same middle."""
+        """Return the same goal with a range `times` as wide, around the same middle."""
         more = (times - 1) * (self.high - self.low) / 2
         return replace(self, low=self.low - more, high=self.high + more)
 
@@ -52,17 +56,19 @@ class Goal:
 
 
 def find(measure: Callable[[float], Found], goal: Goal, knob: float, before: Trial | None = None) -> Found:
-    """The first trial whose value is right, or the nearest on the permitted side; if there is none, the nearest.
+    """Measure at a few knobs, and return the first trial within the goal's range.
 
-    Secants, growing while nothing lies on the other side; then the line between the bracket's ends, kept off them, and
-    at last halves. So a search ends within 30 trials, however values jump, as those of tiny pictures do, some of which
-    decode exactly, with infinite dB.
+    If no trial is within the range, the nearest one on the permitted side is returned, or else the nearest.
+
+    The search takes secant steps, whose minimum length grows, until the range is bracketed. Then it interpolates
+    linearly between the ends of the bracket, keeping a distance from both, and after 8 trials it bisects. So it ends
+    within 30 trials even if the values jump. Those of tiny pictures do, and some decode exactly, with infinite dB.
 
     Args:
-        measure: a knob within LOWEST..HIGHEST -> the trial of it.
-        goal: what is right.
+        measure: takes a knob within LOWEST..HIGHEST and returns the trial.
+        goal: the range to hit.
         knob: of the first trial.
-        before: what the first secant goes through beside that; None: it has the goal's slope.
+        before: an assumed trial for the first secant; None: the first step uses the goal's typical slope.
     """
     aim = goal.low + (goal.high - goal.low) / 2
     below = above = None

@@ -1,65 +1,76 @@
-"""What a model is made for: its configuration and the numbers that all models share (FORMAT §7). Plain Python."""
+"""The configuration of a model, and the constants that all models share (FORMAT §7). Imports only plain Python."""
 
 import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-LATENT_STRIDE = 16  # pixels per latent, each way
-HYPER_STRIDE = 4  # latents per hyperlatent, each way
+LATENT_STRIDE = 16  # pixels per latent, horizontally and vertically
+HYPER_STRIDE = 4  # latents per hyperlatent, horizontally and vertically
 QUALITIES = 100  # q = 1..100
-KNOTS = 8  # rows of a transform's quality vector, between which it is linear in the level
-MAX_LEVEL = 120.0  # of the level at which a quality runs, from 1 on
-# A level says how much an error is worth: nets are trained for bits per pixel + lambda * D, where D is 255^2 times the
-# mean squared error, or what has about the same slope over the rate. lambda is 0.0007 at level 1, 0.6 at TOP_LEVEL, the
-# last knot, and 2.35 at MAX_LEVEL.
+KNOTS = 8  # rows of a transform's trained quality vectors, which are interpolated linearly in the level
+# Each quality runs the nets at a level, a real number from 1 to MAX_LEVEL. The level sets the trade-off between rate
+# and distortion: nets are trained to minimise bits per pixel + lambda * D, where D is 255^2 times the mean squared
+# error, or another distortion, scaled to have about the same slope over the rate. lambda is 0.0007 at level 1, 0.6 at
+# TOP_LEVEL, which is the last knot, and 2.35 at MAX_LEVEL.
+MAX_LEVEL = 120.0
 TOP_LEVEL = 100
 LAMBDA_RANGE = (0.0007, 0.6)
-# Measured on models for either: where lambda is the slope of the rate by 255^2 * MSE, it is about that by so many times
-# SSIMULACRA 2's weighted sum of errors.
+# SSIMULACRA 2's weighted sum of errors, times this weight, has about the same slope over the rate as 255^2 * MSE. This
+# was measured on models trained for either.
 SSIMULACRA2_WEIGHT = 6.0
-TUNES = ("mse", "ms-ssim", "eye")  # what a model may be trained for: losses.SHARES
-MAX_CHANNELS = 1 << 14  # sums of the nets' integers stay provable
-MAX_BLOCKS = 64  # at 1/8 and at 1/16 of the pixels
-# The lowest level at which samples that are means over squares of so many pixels a side are made by the synthesis'
-# shortcut alone. What its branch adds is fine detail, of which little is left in such means. Without it, in dB between
-# these means and those of the whole picture, the least and the median of 11 held-out pictures (crops of 256x256, the
-# model `eye`, 80d45a13; `psnr` has some 2 dB more):
+TUNES = ("mse", "ms-ssim", "eye")  # the distortions that a model may be trained for: losses.SHARES
+MAX_CHANNELS = 1 << 14  # with this limit, it can be proved that the nets' integer sums do not overflow
+MAX_BLOCKS = 64  # residual blocks, at 1/8 and at 1/16 of the resolution each
+# Reduced decoding, in which each sample is the mean over a square of 4x4 or 8x8 pixels, leaves out the nonlinear branch
+# of the synthesis from these levels on, and uses its linear shortcut alone. The branch adds fine detail, little of
+# which is left in such means. The table shows the PSNR in dB between the shortcut's samples and the means of the fully
+# decoded picture: the minimum and the median of 11 held-out pictures (crops of 256x256, the model `eye`, 80d45a13;
+# `psnr` has about 2 dB more).
 #
 #     level            1           10           16           24           32           42
 #     1/4         31.0, 35.0   32.1, 36.0   33.2, 36.9   35.0, 38.0   36.2, 39.5   37.7, 41.2
 #     1/8         34.5, 37.4   36.2, 38.9   37.6, 40.1   39.7, 41.8   41.7, 43.9   43.9, 46.6
 #
-# Where the least is above 36 dB, the branch is left out, and the picture takes a fifth to an eighth of the whole one's
-# time, most of it the entropy nets'.
+# The branch is left out where the minimum is above 36 dB. Decoding then takes a fifth to an eighth of the time for the
+# full picture, and most of that is spent in the entropy nets.
 LINEAR_FROM = {4: 32, 8: 10}
 
 
 def has_branch(level: float, shrink: int) -> bool:
-    """Whether the synthesis' branch is heard at a level, in means over squares of `shrink` pixels a side."""
+    """Return whether the synthesis runs its nonlinear branch at a level.
+
+    Args:
+        level: 1..MAX_LEVEL.
+        shrink: 1, 2, 4 or 8: each sample is the mean over a square with sides of this many pixels.
+    """
     return level < LINEAR_FROM.get(shrink, math.inf)
 
 
 def level_lambda(level: Any) -> Any:
-    """lambda of a level, a float or an array: logarithmic, from 1 to TOP_LEVEL between the ends of LAMBDA_RANGE."""
+    """Return lambda for a level, a float or an array.
+
+    log(lambda) is linear in the level, from the ends of LAMBDA_RANGE at levels 1 and TOP_LEVEL.
+    """
     low, high = LAMBDA_RANGE
     return low * (high / low) ** ((level - 1) / (TOP_LEVEL - 1))
 
 
 @dataclass(frozen=True)
 class Config:
-    """Widths and depths.
+    """The sizes of a model's nets.
 
     Args:
-        latents: channels of y, M. Must be a multiple of steps.
-        hyper: channels of z.
-        wide8, blocks8: width and number of blocks at 1/8 of the image's resolution, in analysis and synthesis.
-        wide16, blocks16: the same at 1/16.
-        context: width of the hyper-synthesis and of each context step.
-        steps: context steps, 2 or 4.
+        latents: channels of the latents y, called M elsewhere; a multiple of `steps`.
+        hyper: channels of the hyperlatents z, called Z elsewhere.
+        wide8, blocks8: channels and number of residual blocks at 1/8 of the image's resolution, in the analysis and in
+            the synthesis.
+        wide16, blocks16: the same at 1/16 of the resolution.
+        context: channels of the hyper-synthesis and of each context step.
+        steps: number of context steps, 2 or 4.
 
     Raises:
-        TypeError: a number is no int.
-        ValueError: a number is outside of what FORMAT §7 allows.
+        TypeError: a value is not an int.
+        ValueError: a value is outside the limits of FORMAT §7.
     """
 
     latents: int = 320
@@ -88,7 +99,7 @@ class Config:
 
     @property
     def halo(self) -> int:
-        """Receptive field of the transforms beyond their own latent, in latents: one sample for each block."""
+        """How far the receptive field of the transforms reaches beyond a latent, in latents: a sample per block."""
         return self.blocks16 + -(-self.blocks8 // 2)
 
 

@@ -1,8 +1,8 @@
-"""Model files: read and verify by hash, write. safetensors only, never pickle; needs no torch.
+"""Reading of model files, with verification by hashes, and writing. They are safetensors, never pickle; no torch.
 
-A file holds what decodes (entropy nets, coding tables, synthesis) and the encoder's transforms, all as integers, the
-levels of its qualities, the configuration as JSON, and two SHA-256: of all that decides how a file decodes (its first 4
-bytes are the model id in every .aec file), and of the encoder's half.
+A file holds the decoder's half (entropy nets, coding tables, synthesis) and the encoder's transforms, all as integers,
+the level of each quality, and the configuration as JSON. It also holds two SHA-256 hashes: one of everything that
+affects how a file decodes, whose first 4 bytes are the model id in .aec files, and one of the encoder's half.
 """
 
 import hashlib
@@ -38,15 +38,15 @@ _LOADING = lock_across_forks()
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
-    """What a model file says, verified. Immutable; threads may share one.
+    """The verified contents of a model file. It is immutable, and threads may share it.
 
     Args:
-        config: widths and depths.
-        id: 4 bytes, by which .aec files name the model.
+        config: the sizes of the nets.
+        id: the model id, 4 bytes, by which .aec files name the model.
         path: of the file.
-        tensors: all of `model_tensors.forms`, by name, read-only.
-        tune: the distortion it was trained for, one of TUNES.
-        tables: for the coder.
+        tensors: all tensors in `model_tensors.forms`, by name, read-only.
+        tune: the distortion that the model was trained for, one of TUNES.
+        tables: the CDF tables for the entropy coder.
         dead_zones: int16 [64], `cdf_tables.dead_zones` of the tables, read-only.
     """
 
@@ -60,7 +60,7 @@ class ModelFile:
 
     @property
     def levels(self) -> np.ndarray:
-        """Of each quality, float32 [100]: how finely the nets are told to code (`train.quality_levels`)."""
+        """The level of each quality, at which it runs the nets: float32 [100] (`train.quality_levels`)."""
         return self.tensors["levels"]
 
 
@@ -68,17 +68,21 @@ def load(path: Path) -> ModelFile:
     """Read and verify a model file; cached by path and modification time.
 
     Raises:
-        ModelError: not a model, its bytes are not those that were hashed, or it breaks FORMAT §7 or §8.
+        ModelError: the file is not a model, its hashes do not match, or it breaks a rule of FORMAT §7 or §8.
     """
-    with _LOADING:  # threads that begin together are to load it once
+    with _LOADING:  # so that threads that start together load it only once
         return _load(path, path.stat().st_mtime)
 
 
 def load_for(model_id: bytes, model: str | os.PathLike | None) -> ModelFile:
-    """The model that wrote an .aec file, found by its id, or `model` (as in `find`) if it is that one.
+    """Load the model that wrote an .aec file.
+
+    Args:
+        model_id: the model id in the file's header, 4 bytes.
+        model: name or path of the model, as in `model_search.find`; None: it is found by its id.
 
     Raises:
-        ModelError: it is another one, or not at hand.
+        ModelError: there is no such model, or `model` has a different id.
     """
     path = model_search.find_id(model_id) if model is None else model_search.find(model)
     file = load(path)
@@ -88,11 +92,11 @@ def load_for(model_id: bytes, model: str | os.PathLike | None) -> ModelFile:
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
-    """Write a model file, whole or not at all, in place of what is there; returns the model id.
+    """Write a model file and return its model id. An existing file is replaced; it is never left half-written.
 
     Args:
-        tensors: those of `model_tensors.forms`, of the configuration.
-        metadata: `aec_model`, the configuration as JSON, and `tune`; the hashes are added.
+        tensors: all tensors in `model_tensors.forms` of the configuration.
+        metadata: `aec_model` (the configuration as JSON) and `tune`. The hashes are added here.
 
     Raises:
         OutputError: the file cannot be written.
@@ -128,13 +132,16 @@ def _load(path: Path, modified: float) -> ModelFile:
             if metadata.get(name) != value:
                 raise ModelError(f"{path}: {name} does not match: the file was changed or damaged")
         return _model_file(path, metadata, tensors)
-    # RecursionError: of JSON that is nested too deeply.
+    # JSON that is nested too deeply raises RecursionError.
     except (KeyError, TypeError, ValueError, RecursionError, SafetensorError) as e:
         raise ModelError(f"{path}: not a model this aec can run: {e}") from e
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
-    """All tensors, read-only: views of the file's bytes, where they lie one after the other, in safetensors' order."""
+    """Read all tensors, as read-only views of the file's bytes.
+
+    safetensors stores them without gaps after its header, in the order of `offset_keys`.
+    """
     data, tensors = path.read_bytes(), {}
     start = 8 + int.from_bytes(data[:8], "little")
     with safe_open(path, "np") as f:

@@ -1,6 +1,7 @@
-"""Where model files are, and which is which: by name, or by the id that .aec files hold. Reads no tensors.
+"""Finding model files by name, or by the model id in an .aec file. Only the headers of model files are read.
 
-It needs nothing but Python itself, so that `aec info` and Pillow's plugin can name a model without loading numpy.
+This module imports only the standard library, so that `aec info` and the Pillow plugin can name a model without loading
+numpy.
 """
 
 import json
@@ -13,23 +14,26 @@ from ..container.format import MODEL_ID_BYTES
 from ..errors import ModelError
 
 MODELS = Path(__file__).parents[1] / "models"
-SEARCH_PATH = "AEC_MODELS"  # environment: more folders of models, separated as in PATH
+SEARCH_PATH = "AEC_MODELS"  # environment variable with more folders of models, separated as in PATH
 DEFAULT = "eye"
-_LENGTH_BYTES = 8  # of a safetensors file: the length of its header, which is JSON
-_MOST_HEADER = 1 << 26  # bytes: those of ours have 2^17
+_LENGTH_BYTES = 8  # a safetensors file begins with the length of its JSON header, in this many bytes
+_MOST_HEADER = 1 << 26  # largest header in bytes; those of our models have about 2^17
 
 
 def available() -> list[Path]:
-    """Model files in the package and in the folders of $AEC_MODELS."""
+    """Return the paths of the model files in the package and in the folders of $AEC_MODELS."""
     folders = [MODELS, *(Path(p) for p in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if p)]
     return [p for folder in folders for p in sorted(folder.glob("*.safetensors")) if p.is_file()]
 
 
 def find(model: str | os.PathLike | None) -> Path:
-    """Path of a model given by file name, by name (the file's stem), or None: the default.
+    """Return the path of a model file.
+
+    Args:
+        model: the path of a file, or the name of an available model (its file name without suffix); None: the default.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is no such model.
     """
     name = DEFAULT if model is None else os.fspath(model)
     if os.sep in name or name.endswith(".safetensors"):
@@ -43,7 +47,7 @@ def find(model: str | os.PathLike | None) -> Path:
 
 
 def find_id(model_id: bytes) -> Path:
-    """Path of the model that a file names. Raises ModelError if it is not at hand."""
+    """Return the path of the available model with this id, 4 bytes. Raises ModelError if there is none."""
     for path in available():
         if _id_of(path, path.stat().st_mtime) == model_id:
             return path
@@ -54,7 +58,7 @@ def find_id(model_id: bytes) -> Path:
 
 
 def name_of(model_id: bytes) -> str | None:
-    """Name of the model with this id, as `find` takes it; None: it is not at hand."""
+    """Return the name of the available model with this id, as `find` takes it; None if there is none."""
     try:
         return find_id(model_id).stem
     except ModelError:
@@ -62,15 +66,15 @@ def name_of(model_id: bytes) -> str | None:
 
 
 def is_model(path: Path) -> bool:
-    """Whether its header says so: a checkpoint's does not."""
+    """Return whether a file is a model file by its header. Checkpoints are safetensors too, but no models."""
     return path.is_file() and _id_of(path, path.stat().st_mtime) is not None
 
 
 def header_of(path: Path) -> dict[str, str]:
-    """The metadata in a model file's header.
+    """Read the metadata in the header of a model file.
 
     Raises:
-        ModelError: it cannot be read, or is no model file.
+        ModelError: the file cannot be read, or is not a model file.
     """
     try:
         with open(path, "rb") as file:
@@ -81,7 +85,7 @@ def header_of(path: Path) -> dict[str, str]:
         metadata = header.get("__metadata__", {})
         if not isinstance(metadata, dict):
             raise ValueError("its metadata are no table of names")
-    # RecursionError: of JSON that is nested too deeply.
+    # JSON that is nested too deeply raises RecursionError.
     except (OSError, ValueError, AttributeError, RecursionError) as e:
         raise ModelError(f"{path}: not a model file ({e})") from e
     if "aec_model" not in metadata:
@@ -90,13 +94,17 @@ def header_of(path: Path) -> dict[str, str]:
 
 
 def id_in(metadata: Mapping[str, str]) -> bytes:
-    """The id of the model whose header this is: the first bytes of the hash of all that decides how files decode."""
+    """Return the id of the model with this metadata: 4 bytes of the hash of everything that affects decoding."""
     return bytes.fromhex(metadata["decoder_sha256"])[:MODEL_ID_BYTES]
 
 
 @lru_cache(maxsize=32)
 def _id_of(path: Path, modified: float) -> bytes | None:
-    """None for a file that is no model: checkpoints may lie beside models, and must not hide them."""
+    """Return the id of a model file, or None for another file, such as a checkpoint in the same folder.
+
+    Args:
+        modified: modification time of the file; it is only a key of the cache.
+    """
     try:
         return id_in(header_of(path))
     except (ModelError, KeyError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""The tensors of a model: names, types and shapes (FORMAT §7), and what integers keep to in what decodes (§8)."""
+"""The tensors of a model: their names, types and shapes (FORMAT §7), and the limits of the decoder's integers (§8)."""
 
 import re
 from collections.abc import Mapping
@@ -9,31 +9,33 @@ import numpy as np
 from .cdf_tables import INDEX_COUNT, MAX_LIMIT
 from .model_config import LATENT_STRIDE, QUALITIES, Config
 
-LOW, HIGH = -(2**15), 2**15 - 1  # of weights and activations
-HIGH8 = 2**7 - 1  # of the weights of an encoder's 1x1 convolutions, but its shortcut's
+LOW, HIGH = -(2**15), 2**15 - 1  # range of weights and activations
+HIGH8 = 2**7 - 1  # largest weight in the 1x1 convolutions of an encoder, except its shortcut
 MAX_SHIFT = 20
 MIN_SHORTCUT_SHIFT, MAX_GAIN_SHIFT = 2, 30
-PIXEL_BITS = 10  # samples are rounded from units of 2^-10 of a level of 8 bits
-# What encoders read: PIXEL_UNIT for each level of 8 bits, 0 between black and white, and never more than LARGEST_PIXEL.
+PIXEL_BITS = 10  # the synthesis computes samples in units of 2^-10 of an 8-bit level, before they are rounded
+# The analysis reads samples in units of 1/PIXEL_UNIT of an 8-bit level. 0 is mid-gray, and no magnitude is above
+# LARGEST_PIXEL.
 PIXEL_UNIT, LARGEST_PIXEL = 32, 2**12
-MIN_FRACTION, MAX_FRACTION = -7, 20  # bits, of what a convolution of the synthesis makes
-ACCUMULATOR_LIMIT = 2**31 - 2**17  # leaves room for a quality vector and a stored tensor, 2^15 each
+MIN_FRACTION, MAX_FRACTION = -7, 20  # fraction bits of the output of a convolution in the synthesis
+ACCUMULATOR_LIMIT = 2**31 - 2**17  # leaves room to add a quality vector and a stored tensor, of at most 2^15 each
 
 
 @dataclass(frozen=True)
 class Form:
-    """How one tensor looks."""
+    """The dtype and shape of one tensor."""
 
     dtype: str
     shape: tuple[int, ...]
 
 
 class _Net:
-    """The tensors of one net, layer by layer; `nets.layers` and `nets.integer` say what the layers do.
+    """Collects the forms of the tensors of one net, layer by layer. `nets.layers` and `nets.integer` define the layers.
 
     Args:
-        scaled: whether its stored tensors have units of their own (`nets.scaled`).
-        narrow: whether weights of 1x1 convolutions have 8 bits.
+        prefix: name of the net, with which the names of its tensors begin.
+        scaled: whether each layer's output has its own unit (`nets.scaled`), given by a `.fraction` tensor.
+        narrow: whether the weights of 1x1 convolutions have 8 bits.
     """
 
     def __init__(self, prefix: str, scaled: bool = True, narrow: bool = False):
@@ -49,7 +51,7 @@ class _Net:
             self.forms[f"{self.prefix}.{name}.fraction"] = Form("int8", (1,))
 
     def vector(self, name: str, channels: int) -> None:
-        """A quality vector: a row for each quality."""
+        """Add a quality vector: a table with one row of channels for each quality."""
         self.forms[f"{self.prefix}.{name}.table"] = Form("int16", (QUALITIES, channels))
 
     def gain(self, channels: int, shifts: int) -> None:
@@ -65,7 +67,7 @@ class _Net:
 
 
 def forms(config: Config) -> dict[str, Form]:
-    """All tensors that a model of this configuration has, by name."""
+    """Return the forms of all tensors of a model with this configuration, by name."""
     return (
         _analysis(config)
         | _hyper_analysis(config)
@@ -146,10 +148,10 @@ def _entropy(c: Config) -> dict[str, Form]:
 
 
 def check_forms(config: Config, tensors: Mapping[str, np.ndarray]) -> None:
-    """Check names, types and shapes.
+    """Check the names, types and shapes of a model's tensors.
 
     Raises:
-        ValueError: a tensor is missing, one is of another type or shape, or there is one that no such model has.
+        ValueError: a tensor is missing, has another type or shape, or does not belong to such a model.
     """
     if "synthesis.whiten" in tensors:
         raise ValueError("its synthesis is floating point: it is of version 1 of the format, and must be exported anew")
@@ -167,10 +169,10 @@ def check_forms(config: Config, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def check_integers(tensors: Mapping[str, np.ndarray]) -> None:
-    """Check the numbers of the entropy nets, of the synthesis, or of both. (An encoder's are checked as it is made.)
+    """Check the values of the entropy nets' tensors, of the synthesis', or of both. (`_C` checks those of an encoder.)
 
     Raises:
-        ValueError: a number is out of its range, or an accumulator could overflow.
+        ValueError: a value is out of its range, or an accumulator could overflow.
     """
     for name in ("entropy.step", "entropy.hyper_step"):
         if name in tensors and tensors[name].min() < 1:
@@ -194,7 +196,13 @@ def check_integers(tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def _check_streams(tensors: Mapping[str, np.ndarray]) -> None:
-    """What adds to a stored tensor of the synthesis has its unit, and the shortcut's is that of pixels."""
+    """Check the units of the synthesis.
+
+    Layers whose outputs are added together must have the same unit, and the shortcut must have the unit of pixels.
+
+    Raises:
+        ValueError: they have not.
+    """
     units = {"16": {}, "8": {}, "shortcut": {PIXEL_BITS: "pixels"}}
     for name, value in tensors.items():
         found = re.fullmatch(
@@ -210,7 +218,11 @@ def _check_streams(tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def _check_shortcut(layer: str, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> None:
-    """Its latents come in two halves, 256 * high + low, and one shift serves all outputs."""
+    """Check the shortcut of the synthesis, which reads latents as 256 * high + low, with one shift for all outputs.
+
+    Raises:
+        ValueError: a shift is not allowed, or the accumulator could overflow.
+    """
     if shift.min() != shift.max() or not MIN_SHORTCUT_SHIFT <= shift[0] <= MAX_SHIFT:
         raise ValueError(f"{layer} has shifts that are not one from {MIN_SHORTCUT_SHIFT} to {MAX_SHIFT}")
     if shortcut_bound(weight, bias, int(shift[0])) >= ACCUMULATOR_LIMIT:
@@ -218,13 +230,15 @@ def _check_shortcut(layer: str, weight: np.ndarray, bias: np.ndarray, shift: np.
 
 
 def shortcut_bound(weight: np.ndarray, bias: np.ndarray, shift: int) -> float:
-    """Largest magnitude that an accumulator of the synthesis' shortcut can reach, for any latents.
+    """Return a bound for the magnitude of the accumulators in the synthesis' shortcut, for any latents.
 
-    Also where weights are means over squares: rounding makes each larger by at most a half.
+    The bound also holds for reduced decoding, where weights are means over squares of pixels: rounding such a mean
+    increases its magnitude by at most 1/2.
 
     Args:
         weight: integers [O, M, 1, 1] of any type.
         bias: integers [O] of any type.
+        shift: of the shortcut, the same for all outputs.
     """
     sums = np.abs(weight, dtype=np.float64).sum((1, 2, 3)) + weight.shape[1] / 2
     whole = 129 * sums + np.abs(bias, dtype=np.float64) + 2.0 ** (shift - 1)
@@ -232,13 +246,13 @@ def shortcut_bound(weight: np.ndarray, bias: np.ndarray, shift: int) -> float:
 
 
 def accumulator_bound(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, largest: int = -LOW) -> np.ndarray:
-    """Largest magnitude that an accumulator can reach: float64 [O], exact for integers.
+    """Return the largest magnitude that each accumulator of a convolution can reach: float64 [O], exact for integers.
 
     Args:
         weight: integers [O, I, height, width] of any type.
         bias: integers [O] of any type.
-        shift: integers [O], or one for all.
-        largest: magnitude of an input; that of int16.
+        shift: integers [O], or one integer for all outputs.
+        largest: the largest magnitude of an input; by default that of int16.
     """
     sums = np.abs(weight, dtype=np.float64).sum((1, 2, 3))
     return sums * largest + np.abs(bias, dtype=np.float64) + np.floor(np.exp2(shift - 1.0))

@@ -1,6 +1,6 @@
-"""One tile's latents <-> its symbols <-> its payload: FORMAT §8, steps 1 to 3, wherever the walk is.
+"""Latents <-> symbols <-> payload of one tile (FORMAT §8, steps 1 to 3), with torch, on any device.
 
-On a CUDA device symbols and indexes stay there; the finished payload is all that crosses the bus.
+On a GPU, the symbols and indexes stay in its memory, and only the finished payload is copied.
 """
 
 import torch
@@ -12,16 +12,16 @@ from .threads import available
 
 
 def quantise(walk: Walk, y: Tensor, z: Tensor, dead_zones: Tensor) -> tuple[Tensor, Tensor, list[int], Tensor]:
-    """Choose one tile's symbols.
+    """Choose the symbols of one tile. All tensors are on the walk's device.
 
     Args:
-        walk: at its start; of the tile's quality and size.
-        y: latents, float32 [M, h, w], on the walk's device.
-        z: hyperlatents, float32 [Z, ceil(h/4), ceil(w/4)], there too. Their symbols are the nearest.
-        dead_zones: of the latents, int16 [64], there too; `cdf_tables.dead_zones`, or zeros for the nearest symbols.
+        walk: a new walk for the tile's quality and size.
+        y: latents, float32 [M, h, w].
+        z: hyperlatents, float32 [Z, ceil(h/4), ceil(w/4)]; they are rounded to the nearest symbols.
+        dead_zones: for the latents, int16 [64], as in `cdf_tables.dead_zones`; zeros for the nearest symbols.
 
     Returns:
-        (symbols int16 [N], indexes uint8 [N], segment lengths, the decoder's latents float32 [M, h, w]), there too.
+        (symbols int16 [N], indexes uint8 [N], lengths of the segments, the decoder's latents float32 [M, h, w]).
     """
     symbols, indexes, none = [], [], torch.zeros_like(dead_zones)
     for k in range(walk.segments):
@@ -31,22 +31,22 @@ def quantise(walk: Walk, y: Tensor, z: Tensor, dead_zones: Tensor) -> tuple[Tens
 
 
 def encode(symbols: Tensor, indexes: Tensor, segments: list[int], tables: rans.Tables) -> bytes:
-    """`rans.encode` of what `quantise` gives, where it lies."""
+    """Entropy-code the results of `quantise`, as `rans.encode` does, on the device where they are."""
     if rans_cuda.serves(symbols.device):
         return rans_cuda.encode(symbols, indexes, segments, tables)
     return rans.encode(symbols.cpu().numpy(), indexes.cpu().numpy(), segments, tables, threads=available())
 
 
 def read(walk: Walk, tables: rans.Tables, payload: bytes | memoryview) -> Tensor:
-    """Decode one tile's payload to its latents, float32 [M, h, w].
+    """Decode one tile's payload to its latents, float32 [M, h, w], on the walk's device.
 
     Args:
-        walk: at its start; of the tile's quality and size.
+        walk: a new walk for the tile's quality and size.
         tables: of the same model.
-        payload: FORMAT §3.
+        payload: as in FORMAT §3.
 
     Raises:
-        CorruptError: the payload is not one that an encoder with this model writes.
+        CorruptError: no encoder with this model writes such a payload.
     """
     decoder = decoder_for(tables, payload, walk.device)
     for k in range(walk.segments):
@@ -56,7 +56,7 @@ def read(walk: Walk, tables: rans.Tables, payload: bytes | memoryview) -> Tensor
 
 
 class _OnCpu:
-    """`rans.Decoder` for tensors of any device."""
+    """A `rans.Decoder` that takes and returns tensors of any device. It decodes on the CPU."""
 
     def __init__(self, tables: rans.Tables, payload: bytes | memoryview):
         self._decoder = rans.Decoder(tables, payload)
@@ -70,7 +70,7 @@ class _OnCpu:
 
 
 def decoder_for(tables: rans.Tables, payload: bytes | memoryview, device: torch.device) -> _OnCpu | rans_cuda.Decoder:
-    """What decodes a payload given indexes on `device`, segment by segment, to symbols there."""
+    """Return a decoder for a payload that takes indexes and returns symbols, segment by segment, on `device`."""
     if rans_cuda.serves(device):
         return rans_cuda.Decoder(tables, payload, device)
     return _OnCpu(tables, payload)

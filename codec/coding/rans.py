@@ -1,4 +1,7 @@
-"""The CPU's entropy coder in `_C` (FORMAT §3-§6), on numpy arrays; `rans_cuda` is the GPU's, on tensors."""
+"""The entropy coder on the CPU (rANS, FORMAT §3-§6), in the extension `_C`, with numpy arrays.
+
+`rans_cuda` is the same coder on a GPU, with tensors.
+"""
 
 from collections.abc import Sequence
 
@@ -15,7 +18,14 @@ AUTO_LANES = -1
 
 
 def _array(name: str, value: np.ndarray, dtype: type, ndim: int = 1) -> np.ndarray:
-    """`value`, contiguous and aligned. Never converts: a cast would change symbols without a word."""
+    """Check an array, and return it contiguous and aligned.
+
+    The type is never converted, because a cast could silently change symbols.
+
+    Raises:
+        TypeError: it is no numpy array, or of another dtype.
+        ValueError: it has another number of dimensions.
+    """
     if not isinstance(value, np.ndarray) or value.dtype != dtype:
         found = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
         raise TypeError(f"{name} must be a numpy array of {np.dtype(dtype)}, not {found}")
@@ -25,15 +35,19 @@ def _array(name: str, value: np.ndarray, dtype: type, ndim: int = 1) -> np.ndarr
 
 
 class Tables:
-    """Integer CDFs, checked and laid out for the coder (FORMAT §5). Immutable; threads may share one.
+    """The integer CDF tables of a model (FORMAT §5), checked and prepared for the coder.
+
+    They are immutable, and threads may share them.
 
     Args:
-        freqs: [64, 64] uint16; row i holds 2 * limits[i] + 2 frequencies that sum to 2^14, then zeros. Row 0: ignored.
+        freqs: [64, 64] uint16; row i holds 2 * limits[i] + 2 frequencies that sum to 2^14, then zeros. Row 0 is
+            ignored.
         limits: [64] uint8, at most 31.
         raw_bits: [64] uint8, at most 8.
 
     Raises:
-        ValueError: the row that breaks a rule is named.
+        TypeError: an array is of another dtype.
+        ValueError: a row breaks a rule of FORMAT §5; the message names it.
     """
 
     def __init__(self, freqs: np.ndarray, limits: np.ndarray, raw_bits: np.ndarray):
@@ -55,18 +69,19 @@ def encode(
     """Entropy-code the symbols of one tile.
 
     Args:
-        symbols: |s| <= MAX_SYMBOL, and 0 where the index is 0.
-        indexes: table of each symbol, below INDEX_COUNT.
+        symbols: [N] int16, |s| <= MAX_SYMBOL, and 0 where the index is 0.
+        indexes: [N] uint8, the table of each symbol, below INDEX_COUNT.
         segments: lengths of the segments, which sum to N.
         tables: of the model.
-        lanes_log2: 2^lanes_log2 lanes, 0..12; AUTO_LANES: about one for each 2 KB.
-        threads: at most this many; below 64 lanes there is work for one.
+        lanes_log2: logarithm of the number of interleaved lanes, 0..12; AUTO_LANES: about one lane for each 2 KB.
+        threads: the largest number of threads; with fewer than 64 lanes only one has work.
 
     Returns:
-        The tile's payload, FORMAT §3.
+        The tile's payload (FORMAT §3).
 
     Raises:
-        ValueError: the position of a symbol or index out of range is named; or the lengths do not fit.
+        TypeError: an array is of another dtype.
+        ValueError: a symbol or an index is out of range (the message names its position), or the lengths do not fit.
 
     Source: Duda 2013 (arXiv:1311.2540); interleaving, Giesen 2014 (arXiv:1402.3392).
     """
@@ -75,11 +90,11 @@ def encode(
 
 
 class Decoder:
-    """Decodes one tile, segment by segment, in the order of encoding. Not for two threads at once.
+    """Decodes one tile, segment by segment, in the order of encoding. Only one thread may use it at a time.
 
     Args:
-        tables: of the model that encoded.
-        payload: bytes-like; copied.
+        tables: of the model that encoded the tile.
+        payload: bytes-like (FORMAT §3); it is copied.
 
     Raises:
         CorruptError: the payload breaks FORMAT §3.
@@ -92,11 +107,12 @@ class Decoder:
             raise CorruptError(str(error)) from None
 
     def decode(self, indexes: np.ndarray, threads: int = 1) -> np.ndarray:
-        """The symbols, [N] int16, of the next segment, given their indexes, [N] uint8.
+        """Decode the next segment: from the indexes of its symbols, [N] uint8, to the symbols, [N] int16.
 
         Raises:
-            CorruptError: the payload ends, or holds no such symbol; the decoder is of no use from then on.
-            ValueError: the position of an index above 63 is named.
+            CorruptError: the payload ends too early, or holds an impossible symbol. The decoder cannot be used further.
+            TypeError: `indexes` is of another dtype.
+            ValueError: an index is above 63; the message names its position.
         """
         indexes = _array("indexes", indexes, np.uint8)
         symbols = np.empty(indexes.shape, np.int16)
@@ -107,10 +123,10 @@ class Decoder:
         return symbols
 
     def finish(self) -> None:
-        """Check that the payload ended with the last symbol.
+        """Check that the payload ended exactly with the last symbol.
 
         Raises:
-            CorruptError: it did not: something in it was damaged, or the indexes were not the encoder's.
+            CorruptError: it did not. So the payload was damaged, or the indexes differed from the encoder's.
         """
         try:
             self._handle.finish()

@@ -1,8 +1,8 @@
-"""The entropy coder on tensors of a CUDA device (FORMAT §3-§6): the bytes of `rans`, and they alone are copied.
+"""The entropy coder (FORMAT §3-§6) on tensors of a CUDA device. It makes the same bytes as `rans`.
 
-A batch of tiles is one launch after the other for all of them. Once the tables are there and `decode` has seen its
-lengths, nothing waits for the device but `Encoder.payloads` and `finish`; so `Encoder.run`, `BatchDecoder.rewind` and
-`decode` can be captured as CUDA graphs.
+Only the finished payloads are copied between device and host. Each kernel launch serves all tiles of a batch. Once the
+tables were uploaded, and `decode` has seen the same lengths before, only `Encoder.payloads` and `finish` wait for the
+device. So `Encoder.run`, `BatchDecoder.rewind` and `BatchDecoder.decode` can be captured as CUDA graphs.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,19 @@ from .. import _C
 from ..errors import BackendError, CorruptError
 from .rans import AUTO_LANES, MAX_LANES_LOG2, Tables
 
-# In the emulation of tests/cuda_emulation device memory is the process's memory.
+# In the emulation of CUDA in tests/cuda_emulation, device memory is ordinary memory.
 DEVICE_TYPE = "cpu" if _C.cuda_archs() == "emulated" else "cuda"
 
 _copies: WeakKeyDictionary[Tables, dict[torch.device, Tensor]] = WeakKeyDictionary()
 
 
 def _pointer(name: str, tensor: Tensor, dtype: torch.dtype, numel: int, device: torch.device) -> int:
-    """Address of a tensor of the caller's, checked; what is made here needs no check."""
+    """Check a tensor that the caller passed, and return its address.
+
+    Raises:
+        TypeError: it is no tensor, or of another dtype.
+        ValueError: it is on another device, has another size, or is not one-dimensional and contiguous.
+    """
     if not isinstance(tensor, Tensor) or tensor.dtype != dtype:
         found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
         raise TypeError(f"{name} must be a tensor of {dtype}, not {found}")
@@ -50,7 +55,12 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def _checked(device: torch.device) -> torch.device:
-    """`device`, with its number."""
+    """Check that this module can run on a device, and return the device with its number.
+
+    Raises:
+        BackendError: the build has no CUDA code.
+        ValueError: it is not a CUDA device.
+    """
     if not _C.cuda_built():
         raise BackendError("this build has no CUDA code")
     device = torch.device(device)
@@ -63,16 +73,17 @@ def _checked(device: torch.device) -> torch.device:
 
 @cache
 def serves(device: torch.device) -> bool:
-    """Whether tensors of this device are for this build's CUDA code: for the others torch's operations have to do."""
+    """Return whether this build's CUDA code runs on a device. On others, torch's operations do the same work."""
     if device.type != "cuda" or DEVICE_TYPE != "cuda" or not _C.cuda_built():
         return False
     return runs_on(_C.cuda_archs(), torch.cuda.get_device_capability(device))
 
 
 def runs_on(archs: str, capability: tuple[int, int]) -> bool:
-    """Whether code for `archs`, as in "sm_80 sm_90 compute_90", runs on a device of this compute capability.
+    """Return whether code for `archs`, such as "sm_80 sm_90 compute_90", runs on a device of this compute capability.
 
-    sm_XY is machine code, for devices of the same X and at least that Y; compute_XY is compiled for any later one.
+    sm_XY is machine code for devices with the same major version X and a minor version of at least Y. compute_XY is
+    PTX, which the driver compiles for that device and any later one.
     """
     for arch in archs.split():
         kind, number = arch.split("_")
@@ -83,7 +94,7 @@ def runs_on(archs: str, capability: tuple[int, int]) -> bool:
 
 
 def launch_site(device: torch.device) -> tuple[int, int]:
-    """Device number and current stream, as launchers take them; both 0 in the emulation."""
+    """Return (device number, handle of the current stream), as the launchers in `_C` take them; (0, 0) in emulation."""
     return (device.index, torch.cuda.current_stream(device).cuda_stream) if device.type == "cuda" else (0, 0)
 
 
@@ -95,17 +106,17 @@ def _tables_on(device: torch.device, tables: Tables) -> int:
 
 
 class Encoder:
-    """Encodes batches of tiles of given sizes, each in the same memory.
+    """Encodes batches of tiles of fixed sizes. All batches use the same memory.
 
     Args:
         tables: of the model.
-        segments: for each tile the lengths of its segments, as many for each.
-        lanes_log2: for each tile, 0..12.
-        device: where the symbols will be.
-        tables_in_shared: whether kernels copy the tables to shared memory; for measurements.
+        segments: for each tile, the lengths of its segments; all tiles have the same number of segments.
+        lanes_log2: for each tile, the logarithm of the number of lanes, 0..12.
+        device: the CUDA device on which the symbols will be.
+        tables_in_shared: whether kernels copy the tables to shared memory; changed only for measurements.
 
     Raises:
-        ValueError: lengths or lanes do not fit.
+        ValueError: the lengths or the numbers of lanes are not allowed.
         BackendError: the build has no CUDA code.
     """
 
@@ -125,11 +136,14 @@ class Encoder:
         self._payloads, self._result = _buffer(plan.capacity, device), _buffer(plan.result_bytes, device)
 
     def run(self, symbols: Tensor, indexes: Tensor) -> None:
-        """Start encoding; does not wait.
+        """Start to encode a batch. This does not wait for the device.
 
         Args:
             symbols: [N] int16, tile after tile, segment after segment; |s| <= MAX_SYMBOL, and 0 where the index is 0.
-            indexes: [N] uint8, below INDEX_COUNT.
+            indexes: [N] uint8, below INDEX_COUNT, in the same order.
+
+        Raises:
+            TypeError, ValueError: a tensor has another type, size or device.
         """
         n, device = self._plan.n, self._device
         self._inputs = symbols, indexes
@@ -149,10 +163,10 @@ class Encoder:
         )
 
     def payloads(self) -> list[bytes]:
-        """The tiles' payloads (FORMAT §3), of what was encoded last.
+        """Wait for the device, and return the payload (FORMAT §3) of each tile of the last batch.
 
         Raises:
-            ValueError: the position of a symbol or index out of range is named, counted over the batch.
+            ValueError: a symbol or an index is out of range; the message names its position in the batch.
         """
         result = _bytes(self._result)
         position = self._plan.wrong_argument(result)
@@ -168,10 +182,12 @@ class Encoder:
 def encode(
     symbols: Tensor, indexes: Tensor, segments: Sequence[int], tables: Tables, lanes_log2: int = AUTO_LANES
 ) -> bytes:
-    """`rans.encode` of tensors: one tile, the same bytes and errors. AUTO_LANES waits for the device once more.
+    """Entropy-code one tile. Arguments, result and errors are as in `rans.encode`, but with tensors on a CUDA device.
+
+    With AUTO_LANES it waits for the device one more time.
 
     Raises:
-        ValueError: as there; or tensors are not on the same CUDA device.
+        ValueError: as in `rans.encode`, or the tensors are not on the same CUDA device.
         BackendError: the build has no CUDA code.
     """
     device, segments = _checked(symbols.device), list(segments)
@@ -190,13 +206,15 @@ def encode(
 
 
 class BatchDecoder:
-    """Decodes tiles side by side, segment by segment, in the order of encoding. Not for two threads at once.
+    """Decodes several tiles in parallel, segment by segment, in the order of encoding.
+
+    Only one thread may use it at a time.
 
     Args:
-        tables: of the model that encoded.
-        payloads: bytes-like, one for each tile; copied.
-        device: where the indexes will be, and the symbols.
-        tables_in_shared: whether kernels copy the tables to shared memory; for measurements.
+        tables: of the model that encoded the tiles.
+        payloads: bytes-like, one for each tile; they are copied.
+        device: the CUDA device of the indexes and of the decoded symbols.
+        tables_in_shared: whether kernels copy the tables to shared memory; changed only for measurements.
 
     Raises:
         CorruptError: a payload breaks FORMAT §3.
@@ -218,22 +236,24 @@ class BatchDecoder:
             raise CorruptError(str(error)) from None
         self._payloads = _upload(b"".join(payloads), device)
         self._start = _upload(self._plan.data, device)
-        self._firsts: dict[tuple[int, ...], Tensor] = {}  # by lengths
+        self._firsts: dict[tuple[int, ...], Tensor] = {}  # lengths -> position of each tile's first symbol
         self.rewind()
 
     def rewind(self) -> None:
-        """Back to the first segment."""
+        """Go back to the first segment."""
         self._state, self._segment = self._start.clone(), 0
 
     def decode(self, indexes: Tensor, lengths: Sequence[int]) -> Tensor:
-        """The symbols, [N] int16, of every tile's next segment. Damage shows in `finish` alone.
+        """Decode the next segment of every tile to its symbols, [N] int16. Damage is only reported by `finish`.
 
         Args:
             indexes: [N] uint8, on the decoder's device, tile after tile.
-            lengths: of each tile's segment; they sum to N. Several tiles' are uploaded when first seen, which waits.
+            lengths: the length of each tile's segment; they sum to N. With several tiles, lengths that are used for the
+                first time are uploaded, which waits for the device.
 
         Raises:
-            ValueError: the lengths or the tensor do not fit.
+            TypeError: `indexes` is not a tensor of uint8.
+            ValueError: the lengths do not match the number of tiles or of indexes, or the tensor is on another device.
         """
         n, device, lengths = indexes.numel(), self._device, tuple(lengths)
         if len(lengths) != self._plan.n_tiles or min(lengths, default=0) < 0 or sum(lengths) != n:
@@ -259,11 +279,11 @@ class BatchDecoder:
         return symbols
 
     def finish(self) -> None:
-        """Wait for the device, and check that each payload was sound and ended with its last symbol.
+        """Wait for the device, and check that each payload was valid and ended exactly with its last symbol.
 
         Raises:
-            CorruptError: it was not; the first fault of the first such tile, in the words of `rans.Decoder`.
-            ValueError: the position of an index above 63, in its segment, is named.
+            CorruptError: a payload was damaged. The message is that of `rans.Decoder` for the first damaged tile.
+            ValueError: an index is above 63; the message names its position in the segment.
         """
         try:
             self._plan.check(_bytes(self._state))
@@ -272,15 +292,15 @@ class BatchDecoder:
 
 
 class Decoder:
-    """`rans.Decoder` for tensors: one tile."""
+    """Decodes one tile, like `rans.Decoder`, with tensors on a CUDA device."""
 
     def __init__(self, tables: Tables, payload: bytes | bytearray | memoryview, device: torch.device):
         self._batch = BatchDecoder(tables, [payload], device)
 
     def decode(self, indexes: Tensor) -> Tensor:
-        """The symbols, [N] int16, of the next segment, given their indexes, [N] uint8."""
+        """Decode the next segment: from the indexes of its symbols, [N] uint8, to the symbols, [N] int16."""
         return self._batch.decode(indexes, [indexes.numel()])
 
     def finish(self) -> None:
-        """Wait for the device, and check the payload, as `BatchDecoder.finish`."""
+        """Wait for the device, and check the payload, as `BatchDecoder.finish` does."""
         self._batch.finish()

@@ -1,15 +1,17 @@
-"""Better symbols for the same decoder: the encoder sees what becomes of them, and moves the latents that should move.
+"""Refinement: the encoder decodes its own symbols and improves the latents by the errors that it finds.
 
-Latents from the analysis, rounded, are a guess: for the rate's sake training makes them smaller than the synthesis
-wants them, and rounding errors overlap in the picture. So the tile is decoded, and each latent is moved as the errors
-ask: by their projection on what it adds to pixels through the synthesis' linear shortcut. That is a Newton step down
-the squared error, of each latent alone. Then the entropy nets choose all symbols anew, dead zones included.
+The rounded latents of the analysis transform are only a first guess: training makes them smaller than the synthesis
+would like, to save bits, and the rounding errors of neighbouring latents overlap in the picture. So each iteration
+decodes the tile and projects the pixel errors on the latents: the synthesis has a linear shortcut, and the projection
+says by how much each latent, through that shortcut, would cancel the errors. This is a Newton step for the squared
+error, taken for each latent separately. Then the entropy nets choose all symbols again, dead zones included.
 
-For squared error the steps are whole, and begin at what was decoded. Of a model for the eye, the error is a mixture of
-squared error and SSIMULACRA 2, whose slope takes the place of errors; what it calls for is not what a parabola says, so
-steps are small, and gather momentum. Of all that were tried the best is kept, by real bytes and decoded pixels.
+For a model trained for squared error, full Newton steps are taken, starting from the decoded latents. For the model
+tuned for the eye, the error is a mixture of squared error and SSIMULACRA 2, and the gradient of the mixture takes the
+place of the pixel errors. SSIMULACRA 2 is not quadratic, so there the steps are small and use momentum. The best of all
+iterations is kept, judged by the real number of bytes and the decoded pixels.
 
-What it buys and what it costs: bench/ablations.md. Sources: latents fitted to each picture, Campos 2019
+bench/ablations.md has the gains and costs. Sources: optimising the latents of each picture, Campos 2019
 (arXiv:1906.01223) and Yang 2020 (arXiv:2006.04240).
 """
 
@@ -27,30 +29,31 @@ from .tile_input import WHITE
 if TYPE_CHECKING:
     from .tiles import Encoder
 
-# How often symbols are chosen anew, by what a model is trained for and by effort. (A model for MS-SSIM alone is left
-# as it is.)
+# Number of iterations, by what the model was trained for and by effort. A model for MS-SSIM alone is never refined.
 ITERATIONS = {
     "mse": {1: 0, 2: 2, 3: 3, 4: 4, 5: 5, 6: 7, 7: 9, 8: 12, 9: 16},
     "eye": {1: 0, 2: 0, 3: 1, 4: 2, 5: 4, 6: 6, 7: 8, 8: 12, 9: 16},
     "ms-ssim": dict.fromkeys(range(1, 10), 0),
 }
-# Of the distortion for the eye, in the place of what training has: with MS-SSIM there is less to gain by all judges but
-# itself.
+# Weights of squared error and SSIMULACRA 2 in the distortion for the model tuned for the eye. Training also has MS-SSIM
+# in its mixture; here it would only improve MS-SSIM itself, and not the other quality measures.
 SQUARED_ERROR, PERCEIVED_ERROR = 0.3, 0.7
-# Of a Newton step: at the lowest level, and at the highest, where SSIMULACRA 2 has less to do with squares. Tuned at
-# levels 8 to 100.
+# The step for that model, as a share of a Newton step, at the lowest and at the highest level. It is smaller at high
+# levels, where SSIMULACRA 2 resembles a squared error less. Tuned at levels 8 to 100.
 SHARE_OF_NEWTON = 0.06, 0.02
 MOMENTUM = 0.7
-LARGEST_ERROR = 1 << 13  # that `_C.Projection` takes
+LARGEST_ERROR = 1 << 13  # the largest magnitude that `_C.Projection` accepts
 FIXED = np.iinfo(np.int16)
 
 
 @dataclass(frozen=True)
 class Symbols:
-    """Of one tile, segment by segment: int16 and uint8 [n_k], on the encoder's device; and what they decode to.
+    """The chosen symbols of one tile, and the latents that they decode to.
 
     Args:
-        latents: int16 [h, w, M].
+        symbols: for each segment, int16 [n_k], on the encoder's device.
+        indexes: for each segment, the CDF table of each symbol, uint8 [n_k], on the encoder's device.
+        latents: the decoder's latents, int16 [h, w, M] in units of 2^-12.
     """
 
     symbols: Sequence[Any]
@@ -59,7 +62,7 @@ class Symbols:
 
 
 def iterations(tune: str, effort: int) -> int:
-    """How often symbols are chosen anew at an effort, 1..9, by a model of a tune, one of TUNES."""
+    """Return the number of iterations at an effort, 1..9, for a model trained for `tune`, one of TUNES."""
     return ITERATIONS[tune][effort]
 
 
@@ -74,20 +77,21 @@ def refine(
     effort: int,
     progress: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """Latents of one tile whose symbols cost less, by bits + lambda * D, than those of `y`.
+    """Improve the latents of one tile, so that their symbols have a lower cost, bits + lambda * D.
 
     Args:
-        encoder: of the model, with the dead zones that are to be used.
-        x: the tile and what is around it, int16 [rows, columns, 3], real pixels only, as `tile_input` gives them.
-        inside: rows and columns of the tile in x.
-        y, z: its latents and hyperlatents. The latter are left as they are.
-        decode: the tile's latents -> samples of all that is in x, uint16 [rows, columns, C].
+        encoder: of the model, with the dead zones to use.
+        x: the tile and a margin around it, int16 [rows, columns, 3], as `tile_input` returns them, but without the
+            padding beyond the picture's edges.
+        inside: (rows, columns) of the tile in x.
+        y, z: latents and hyperlatents of the tile. The hyperlatents stay as they are.
+        decode: takes the tile's latents and returns the samples of the area of x, uint16 [rows, columns, C].
         quality: 1..100.
-        effort: 1..9; of 1 to 9 at least one iteration.
+        effort: 1..9; `iterations` gives the number of iterations.
         progress: called after each iteration.
 
     Returns:
-        int16 [h, w, M].
+        The latents with the lowest cost that was found, int16 [h, w, M]; `y` itself if nothing was better.
     """
     tune, n = encoder.file.tune, iterations(encoder.file.tune, effort)
     level = float(encoder.file.levels[quality - 1])
@@ -103,7 +107,7 @@ def refine(
         loss = 8 * len(encoder.pack(symbols)) + weight * distortion
         if loss < lowest:
             lowest, best = loss, target
-        if errors is None:  # the last is only measured
+        if errors is None:  # the result of the last iteration is only measured
             break
         change = encoder.projection.run(_padded(errors[inside]))
         if tune == "eye":
@@ -121,16 +125,19 @@ def _fixed(latents: np.ndarray) -> np.ndarray:
 
 
 def _distortion(x: np.ndarray, decoded: np.ndarray, perceives: bool, errors: bool) -> tuple[float, np.ndarray | None]:
-    """D, 255^2 times a mean squared error or a mixture with SSIMULACRA 2; and what `_C.Projection` is to make up for.
+    """Compute the distortion D of the decoded samples, and the pixel errors for `_C.Projection`.
+
+    D is 255^2 times the mean squared error, or a mixture of that with SSIMULACRA 2.
 
     Args:
-        x: int16 [rows, columns, 3], in units of 1/32 of a level of 8 bits, 0 between black and white.
+        x: the original, int16 [rows, columns, 3], in units of 1/32 of an 8-bit level; 0 is mid-gray.
         decoded: uint16 [rows, columns, C].
-        perceives: whether SSIMULACRA 2 is in the mixture.
-        errors: whether they are wanted: of the squared error, original less decoded; else what has the same slope.
+        perceives: whether the mixture with SSIMULACRA 2 is used.
+        errors: whether to return pixel errors.
 
     Returns:
-        (D, float32 as large as x).
+        (D, errors). The errors are float32 [rows, columns, 3]: original minus decoded, or, for the mixture, the errors
+        whose squared error has the same gradient. They are None if not wanted.
     """
     seen = (decoded.astype(np.float32) * np.float32(WHITE / 65535) - np.float32(WHITE / 2)).repeat(
         3 // decoded.shape[2], 2
@@ -144,15 +151,16 @@ def _distortion(x: np.ndarray, decoded: np.ndarray, perceives: bool, errors: boo
     found = SQUARED_ERROR * squared + PERCEIVED_ERROR * SSIMULACRA2_WEIGHT * perceived
     if slope is None:
         return found, None
-    if decoded.shape[2] == 1:  # each channel is a third of a gray sample
+    if decoded.shape[2] == 1:  # a gray sample is repeated in three channels, so each has a third of its gradient
         slope = slope.mean(2, keepdims=True).repeat(3, 2)
-    # A squared error's slope is -2 * 255^2 / n times the errors.
+    # The gradient of 255^2 times the mean squared error is -2 * 255^2 / n times the errors. This scales the gradient of
+    # SSIMULACRA 2 to errors of the same effect.
     slope *= np.float32(-PERCEIVED_ERROR * SSIMULACRA2_WEIGHT * x.size / (2 * 255**2) * WHITE)
     return found, np.float32(SQUARED_ERROR) * apart + slope
 
 
 def _padded(errors: np.ndarray) -> np.ndarray:
-    """int16 [16 h, 16 w, 3], zeros beyond the picture."""
+    """Round and clip the errors to int16, and pad them with zeros to multiples of 16: [16 h, 16 w, 3]."""
     bottom, right = (-n % 16 for n in errors.shape[:2])
     errors = np.rint(errors).clip(-LARGEST_ERROR, LARGEST_ERROR).astype(np.int16)
     return np.pad(errors, ((0, bottom), (0, right), (0, 0)))

@@ -1,7 +1,7 @@
-"""One tile's way through the entropy nets, segment by segment (FORMAT §8), in interchangeable arithmetics.
+"""Walks: runs of the entropy nets over one tile, segment by segment (FORMAT §8). All implementations agree bit for bit.
 
-`ReferenceWalk` is the text of the format in torch, on any device: the oracle and the fallback. `CpuWalk` is csrc, and
-so is `segment_walk_cuda.CudaWalk`.
+`ReferenceWalk` follows the text of the format with torch's operations, on any device. It is the oracle of the tests,
+and the fallback. `CpuWalk` and `segment_walk_cuda.CudaWalk` run the C++ and CUDA code in csrc.
 """
 
 from collections.abc import Callable
@@ -22,49 +22,60 @@ from .model_tensors import HIGH, LOW
 from .segment_walk_cuda import CudaNets, CudaWalk
 from .threads import available
 
-NETS = ("native", "reference")  # native: the fastest there is for the net's device
+NETS = ("native", "reference")  # "native" is the fastest implementation for the net's device
 
 
 class Walk(Protocol):
-    """Segments k = 0, the hyperlatents, and k = 1..steps, the context steps, strictly in order: `predict(k)`, then one
-    of `choose(k)` and `accept(k)`; after the last, `latents()`. A call out of order raises ValueError.
+    """A run of the entropy nets over one tile, by an encoder or a decoder.
 
-    All tensors are on the walk's device. A segment's order is channel, row, column.
+    Segment 0 holds the hyperlatents, and segments 1..steps the latents of the context steps. They are processed in this
+    order: for each k, first `predict(k)`, then `choose(k)` in an encoder or `accept(k)` in a decoder. After the last
+    segment, `latents()` may be called. A call out of order raises ValueError.
+
+    All tensors are on the walk's device. Within a segment, values are ordered by channel, row, column.
     """
 
-    segments: int  # 1 + steps
+    segments: int  # number of segments: 1 + steps
     device: torch.device
 
     def predict(self, k: int) -> Tensor:
-        """Table indexes of segment k: uint8 [n_k]."""
+        """Return the CDF table index of each symbol in segment k: uint8 [n_k]."""
 
     def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
-        """Encoder: symbols for `values`, int16 [n_k], which are accepted.
+        """In an encoder: choose the symbols for `values`, and continue with them as `accept` would.
 
-        With v = (value - mean) / step: the integer nearest to v, but 0 up to |v| = 0.5 + dead zone.
+        With v = (value - mean) / step, the symbol is the integer nearest to v, except that it is 0 up to
+        |v| = 0.5 + dead zone.
 
         Args:
             k: the segment.
             values: float32, z [Z, ceil(h/4), ceil(w/4)] for k = 0, else y [M, h, w]. A NaN counts as 0.
-            dead_zones: by index, int16 [64], at least 0, in units of 2^-12; all 0: the nearest.
+            dead_zones: for each index, int16 [64], at least 0, in units of 2^-12; zeros choose the nearest symbols.
+
+        Returns:
+            The symbols, int16 [n_k].
         """
 
     def accept(self, k: int, symbols: Tensor) -> None:
-        """Decoder: the symbols that were read, int16 [n_k]."""
+        """In a decoder: continue with the decoded symbols of segment k, int16 [n_k]."""
 
     def latents(self) -> Tensor:
-        """What the decoder knows of y: float32 [M, h, w], multiples of 2^-12."""
+        """Return the latents y as the decoder reconstructs them: float32 [M, h, w], multiples of 2^-12."""
 
 
-# (quality 1..100, rows of latents, columns of latents) -> a walk at its start.
+# A function that starts a walk, given (quality 1..100, rows of latents, columns of latents).
 Start = Callable[[int, int, int], Walk]
 
 
 def starter(net: IntegerEntropyNet, nets: str) -> Start:
-    """The one place that decides which arithmetic runs a net; `nets` is one of NETS.
+    """Choose the implementation for a net, and return a function that starts walks.
 
-    A processor without vectors is left to the reference, whose products are a BLAS's: plain C++ takes four times as
-    long.
+    On a processor without vector instructions the reference is used, because its BLAS is four times as fast as the
+    plain C++ code.
+
+    Args:
+        net: the entropy nets, on their device.
+        nets: one of NETS.
     """
     device = net.step.device
     if nets == "native" and device.type == "cpu" and _C.isa() != "scalar":
@@ -77,7 +88,7 @@ def starter(net: IntegerEntropyNet, nets: str) -> Start:
 
 
 class ReferenceWalk:
-    """`Walk` on `IntegerEntropyNet`: float64 that carries integers, on the net's device."""
+    """The implementation of `Walk` by `IntegerEntropyNet`, which keeps integers in float64, on the net's device."""
 
     def __init__(self, net: IntegerEntropyNet, quality: int, height: int, width: int):
         config, device = net.config, net.step.device
@@ -122,7 +133,7 @@ class ReferenceWalk:
         _check(dead_zones, torch.int16, torch.Size([rans.INDEX_COUNT]))
         difference = to_fixed(values).flatten()[self._position] - self._mean
         s = (difference / self._step).round_().clamp_(-rans.MAX_SYMBOL, rans.MAX_SYMBOL)
-        # No quotient here: at the edge of a zone its rounding would decide.
+        # This compares products instead of a quotient, whose rounding would matter at the edge of a dead zone.
         zone = self._step * (2**FRACTION_BITS // 2 + dead_zones.double()[self._index.long()])
         s *= (self._index > 0) & (difference.abs() * 2**FRACTION_BITS > zone)
         self._fill(s)
@@ -144,14 +155,14 @@ class ReferenceWalk:
 
 
 def cpu_nets(net: IntegerEntropyNet) -> _C.Nets:
-    """The net, packed for `CpuWalk`. Raises ValueError where `IntegerEntropyNet.check` does."""
+    """Pack a net for `CpuWalk`. Raises ValueError if `IntegerEntropyNet.check` would."""
     c = net.config
     arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in net.state_dict().items()}
     return _C.Nets(arrays, latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps)
 
 
 class CpuWalk:
-    """`Walk` in csrc/engine/nets_cpu.h, on as many threads as are available."""
+    """The implementation of `Walk` by csrc/engine/nets_cpu.h, on as many threads as are available."""
 
     def __init__(self, nets: _C.Nets, quality: int, height: int, width: int):
         self._handle = _C.Walk(nets, quality, height, width, available())
@@ -163,7 +174,7 @@ class CpuWalk:
         return torch.from_numpy(index)
 
     def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
-        if values.dtype != torch.float32 or values.dim() != 3:  # their sizes are checked where they are known
+        if values.dtype != torch.float32 or values.dim() != 3:  # the C++ code checks the sizes
             raise ValueError(f"expected torch.float32 of 3 dimensions, not {values.dtype} {list(values.shape)}")
         symbols = np.empty(self._handle.segment_size(k), np.int16)
         fixed = to_fixed(values).permute(1, 2, 0).to(torch.int16).contiguous()

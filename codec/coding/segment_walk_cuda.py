@@ -1,4 +1,7 @@
-"""`Walk` on a GPU: csrc/engine/nets_cuda.cu. All memory is torch's, and no call waits for the device."""
+"""The implementation of `Walk` on a GPU, by csrc/engine/nets_cuda.cu.
+
+torch allocates all memory, and no call waits for the device.
+"""
 
 import torch
 from torch import Tensor
@@ -8,40 +11,41 @@ from ..nets.integer import to_fixed
 from .model_config import HYPER_STRIDE, Config
 from .rans_cuda import launch_site
 
-# A plane with more positions than this keeps every multiprocessor of a large GPU (132 on an H100) busy in tiles of 32
-# positions, which fetch the weights half as often as tiles of 16.
+# The kernels cut a plane of latents into tiles of 16 or 32 positions. Tiles of 32 load the weights half as often. They
+# are used for planes with more positions than this, which keep all multiprocessors of a large GPU busy (an H100 has
+# 132).
 LARGE = 16 * 132
 
 
 class CudaNets:
-    """A model's entropy nets in device memory. Immutable; walks may share them.
+    """The entropy nets of a model in device memory. They are immutable, and walks may share them.
 
     Args:
-        config: the model's.
-        nets: its nets, packed for the CPU.
-        device: where walks will run. (The CPU only for the emulation of CUDA, tests/cuda_emulation.)
+        config: of the model.
+        nets: the nets, packed for the CPU.
+        device: where walks will run. It is the CPU only in the emulation of CUDA (tests/cuda_emulation).
     """
 
     def __init__(self, config: Config, nets: _C.Nets, device: torch.device):
         self.config = config
         self.handle = _C.NetImage(nets)
         self.image = torch.from_numpy(self.handle.bytes()).to(device)
-        self.device = self.image.device  # with its index
+        self.device = self.image.device  # unlike `device`, this always has an index
 
     @property
     def fits(self) -> bool:
-        """Whether a multiprocessor's shared memory holds a tile; if not, `CudaWalk` raises ValueError."""
+        """Whether a tile fits into the shared memory of a multiprocessor; if not, `CudaWalk` raises ValueError."""
         return self.handle.fits
 
 
 class CudaWalk:
-    """`Walk`. Kernels run on the stream that is current when a method is called.
+    """The implementation of `Walk` on a GPU. Kernels run on the stream that is current when a method is called.
 
     Args:
         nets: of the model.
         quality: 1..100.
-        height, width: of the latents, 1..4096.
-        large: planes of more positions are cut in larger tiles; no result depends on it.
+        height, width: size of the tile in latents, 1..4096.
+        large: planes with more positions than this are cut into larger tiles, which does not change the results.
     """
 
     def __init__(self, nets: CudaNets, quality: int, height: int, width: int, large: int = LARGE):

@@ -1,10 +1,10 @@
-"""What every machine must compute alike: a model drawn from a hash, and the digests of what it makes.
+"""Self-test: every machine must compute the same integers from a fixed pseudorandom model.
 
-Whether a file can be read at all, and to which pixels, hangs on integers being exact. So nets, coding tables and
-symbols are drawn from a hash, the entropy nets as wide as the shipped model's, and every arithmetic that a machine has
-must make the payload, the latents and the samples whose SHA-256 stands below, and the encoder's transforms those of
-the other one. No float takes part and no model file, so the constants stand as long as the format and the encoder do.
-`codec.nets.torch_self_test` does the same in torch.
+A file can only be decoded correctly if all integer arithmetic is exact. So the weights, coding tables and symbols of a
+test model are derived from a hash; its entropy nets are as wide as the shipped model's. Every implementation that a
+machine has must make the same payload, latents and samples, whose SHA-256 is DECODER below, and the same results of the
+encoder's transforms, whose SHA-256 is ENCODER. Neither floating point nor a model file is involved, so the constants
+only change if the format or the encoder does. `codec.nets.torch_self_test` runs the same test with torch.
 """
 
 import hashlib
@@ -29,15 +29,15 @@ from .model_tensors import PIXEL_BITS, Form, check_forms, check_integers, forms
 DECODER = "606af303c142bef86ab392287f87ace5d3f8d4f43889c522b87e2695b1e7de7c"
 ENCODER = "08cc240ec569f85a6a144553da0825047e2aa9aa916a154e51fcb8b7ffb62cdf"
 CONFIG = Config(wide8=40, blocks8=2, wide16=72, blocks16=1)
-LEVELS = np.linspace(1, 100, 100, dtype=np.float32)  # whatever they are, the branch is heard where nothing is shrunk
-QUALITY, ROWS, COLUMNS = 50, 21, 35  # of latents: odd, so that no vector is full at a row's end
+LEVELS = np.linspace(1, 100, 100, dtype=np.float32)  # any levels will do: at full size the branch always runs
+QUALITY, ROWS, COLUMNS = 50, 21, 35  # size in latents; odd, so that the last vector of a row is only partly filled
 SAMPLES = (("u1", 3, 1), ("<u2", 1, 1), ("<u2", 3, 2))  # type, channels, shrink
-LANES_LOG2 = 7  # four streams; the encoder's own choice may change
+LANES_LOG2 = 7  # fixed, because the encoder's automatic choice may change one day; makes four streams
 ROUND_TRIP_QUALITY = 75
 
 
 class Arithmetic(Protocol):
-    """What runs the nets of the fixed model in one way that this machine has."""
+    """One of the implementations on this machine that can run the nets of the fixed model."""
 
     @property
     def decoder(self) -> decoder.Decoder: ...
@@ -46,18 +46,18 @@ class Arithmetic(Protocol):
     def encoder(self) -> "Encoder": ...
 
     def payload(self, symbols: Callable[[int, np.ndarray], np.ndarray]) -> bytes:
-        """That of a tile of ROWS x COLUMNS latents. `symbols(k, indexes)`: segment k's, which are to be coded."""
+        """Encode a tile of ROWS x COLUMNS latents. `symbols(k, indexes)` returns the symbols of segment k to encode."""
 
 
 class Encoder(Protocol):
-    """`tiles.Encoder`, as far as it is tested here."""
+    """The part of `tiles.Encoder` that is tested here."""
 
     def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray: ...
     def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray: ...
 
 
 class Native:
-    """`Arithmetic` of csrc, in the instruction set that is in use when this is made and when it runs."""
+    """The C++ implementation, with the instruction set that is active when it is created and when it runs."""
 
     def __init__(self) -> None:
         file = fixed_model()
@@ -74,7 +74,7 @@ class Native:
 
 
 def decoder_digest(arithmetic: Arithmetic) -> str:
-    """SHA-256 of the payload that the fixed symbols make, of the latents that come back from it, and of their samples.
+    """Encode the fixed symbols, decode the payload, and return the SHA-256 of the payload, the latents and the samples.
 
     Raises:
         CorruptError: the payload cannot be read back.
@@ -92,7 +92,7 @@ def decoder_digest(arithmetic: Arithmetic) -> str:
 
 
 def encoder_digest(arithmetic: Arithmetic) -> str:
-    """SHA-256 of the latents and the hyperlatents of a picture of noise, whose sides are no multiples of 16."""
+    """Return the SHA-256 of the latents and hyperlatents of a noise picture whose sides are not multiples of 16."""
     height, width = LATENT_STRIDE * ROWS - 5, LATENT_STRIDE * COLUMNS - 9
     pixels = Pixels(drawn("picture", (height, width, 3), "u1").astype(np.uint8), None, Metadata())
     y = arithmetic.encoder.latents(pixels, Tile(0, 0, width, height), QUALITY)
@@ -105,10 +105,11 @@ def _sha256(*parts: bytes) -> str:
 
 
 def round_trip(file: ModelFile) -> float:
-    """PSNR in dB of an easy picture that a model has coded and decoded again at quality 75, on the CPU.
+    """Encode and decode a simple picture with a model at quality 75, on the CPU, and return its PSNR in dB.
 
     Raises:
-        ModelError, CorruptError: the model cannot be run, or does not read what it wrote.
+        ModelError: the model cannot be run.
+        CorruptError: the model cannot decode its own payload.
     """
     y, x = np.mgrid[0:100, 0:150]
     picture = np.stack([x + y // 2, 2 * y, 255 - x], axis=2).astype(np.uint8)
@@ -120,11 +121,17 @@ def round_trip(file: ModelFile) -> float:
     return fidelity.psnr(pixels, decoder.decode(engine.Engine(file), header, payloads, whole, 1, False))
 
 
-# ------------------------------------------------------------------ what is drawn
+# ------------------------------------------------------------------ the fixed model and its symbols
 
 
 def drawn(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Integers that depend on `name` alone, whatever the machine and the libraries."""
+    """Return pseudorandom integers that depend only on the arguments, on every machine and with every library version.
+
+    Args:
+        name: seed.
+        shape: of the result.
+        dtype: integer type that sets the range, such as "i2"; the result itself is int32.
+    """
     kind = np.dtype(dtype).newbyteorder("<")
     n_bytes = int(np.prod(shape)) * kind.itemsize
     return np.frombuffer(hashlib.shake_256(name.encode()).digest(n_bytes), kind).reshape(shape).astype(np.int32)
@@ -132,7 +139,7 @@ def drawn(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 @cache
 def fixed_model() -> ModelFile:
-    """A model whose activations, means, indexes and samples take all values; some saturate."""
+    """Return a model whose activations, means, indexes and samples take all values, including saturated ones."""
     wanted, tables = forms(CONFIG), fixed_tables()
     tensors = {f"tables.{name}": values for name, values in tables.items()} | {"levels": LEVELS}
     for name, form in wanted.items():
@@ -145,13 +152,18 @@ def fixed_model() -> ModelFile:
 
 
 def _fixed_tensor(name: str, form: Form, wanted: Mapping[str, Form]) -> np.ndarray:
-    """Gains are near 1: weights have a deviation of 2^6, and sums of them are divided by that and sqrt(terms)."""
+    """Draw one tensor of the fixed model.
+
+    The gain of each layer is near 1: weights have a standard deviation of about 2^6, and sums are divided by that and
+    by the square root of the number of terms.
+    """
     layer, _, part = name.rpartition(".")
-    # The names that the first digest was made with, of what decodes.
+    # The seeds are names that tensors had when the digest was first computed.
     said = name.removeprefix("entropy.net.").removeprefix("entropy.").removeprefix("synthesis.")
     weight = wanted.get(f"{layer}.weight")
     shift = 6 + int(np.prod(weight.shape[1:])).bit_length() // 2 if weight else 0
-    # A synthesis' shortcut reads all of int16, an analysis' what is smaller, and both are finer than what they add to.
+    # The shortcut of the synthesis reads values of the full range of int16, and the shortcut of the analysis reads
+    # smaller ones. The results of both have a finer unit than the tensors they are added to.
     shortcut, of_pixels = layer == "synthesis.shortcut", layer == "analysis.shortcut"
     if part == "weight":
         return drawn(said, form.shape, "i2") >> 1 if shortcut else drawn(said, form.shape, "i1")
@@ -167,11 +179,11 @@ def _fixed_tensor(name: str, form: Form, wanted: Mapping[str, Form]) -> np.ndarr
         return np.full(form.shape, PIXEL_BITS if shortcut else 0)
     if part == "hyper_index":
         return drawn(said, form.shape, "u1") >> 2
-    return 1 + (drawn(said, form.shape, "u2") >> 4)  # steps
+    return 1 + (drawn(said, form.shape, "u2") >> 4)  # quantisation steps
 
 
 def fixed_tables() -> dict[str, np.ndarray]:
-    """`rans.Tables`' arguments: triangles of all the widths and raw bit counts that FORMAT §5 allows."""
+    """Return arguments for `rans.Tables`: triangular distributions of all widths and raw bit counts (FORMAT §5)."""
     freqs = np.zeros((rans.INDEX_COUNT, rans.MAX_ALPHABET), np.uint16)
     limits, raw_bits = (np.zeros(rans.INDEX_COUNT, np.uint8) for _ in range(2))
     for i in range(1, rans.INDEX_COUNT):
@@ -184,6 +196,6 @@ def fixed_tables() -> dict[str, np.ndarray]:
 
 
 def fixed_symbols(segment: int, indexes: np.ndarray) -> np.ndarray:
-    """int16 [N], of all magnitudes up to 16383; 0 where the index is 0."""
+    """Return fixed symbols for a segment: int16 [N], of all magnitudes up to 16383, and 0 where the index is 0."""
     values = drawn(f"symbols {segment}", indexes.shape, "i2") >> 1 + drawn(f"size {segment}", indexes.shape, "u1") % 15
     return values.clip(-rans.MAX_SYMBOL, rans.MAX_SYMBOL).astype(np.int16) * (indexes > 0)

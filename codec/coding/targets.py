@@ -1,16 +1,20 @@
-"""The quality, and the encoder's freedom within it, for which a file has a given size, or a picture a given fidelity.
+"""Search for the encoder settings that give a file of a target size, or a picture of a target fidelity.
 
-One knob runs through both: a real number whose nearest integer is the quality, and whose fraction widens or narrows
-the encoder's dead zones, about as much as half a quality more or less would change the file. The network is told the
-quality's level, and its latents depend on it, if little: of a model tuned for the eye they cost 0 to 4 % more bytes at
-equal SSIMULACRA 2 where they are quantised at 4 levels from their own, 4 to 12 % at 8, 6 to 23 % at 12 (5 held-out
-crops). So the picture is analysed near where the search is, mostly once or twice, and each trial is of the entropy nets
-and the coder alone; for its PSNR or SSIMULACRA 2 it is decoded. Refined latents are bound to their own quality: a few
-whole files are tried, from where that search ended.
+The search varies one real number, called the knob. Its nearest integer is the quality, and the rest widens or narrows
+the encoder's dead zones, so that the file changes about as much as it would between two qualities.
 
-Where to begin, a sample says of bytes and of PSNR. Of SSIMULACRA 2 pieces of a picture tell less than other pictures
-do; but qualities are calibrated to it (`codec.train.quality_levels`), so that the first trial of a photograph is wrong
-by 5 points about 50, by 3 about 70, and mostly the second or third is right.
+The analysis transform knows the level of the quality, and the latents depend on it a little. If latents are quantised
+at another level than the one they were computed for, a model tuned for the eye needs more bytes at equal SSIMULACRA 2:
+0 to 4 % at a distance of 4 levels, 4 to 12 % at 8, and 6 to 23 % at 12 (5 held-out crops). So the picture is analysed
+again only if the search has moved too far, mostly once or twice in all. Each other trial runs only the entropy nets and
+the entropy coder, and the synthesis too if the target is a PSNR or a SSIMULACRA 2 score. Refined latents cannot be used
+at another quality, so at higher efforts a second search encodes a few complete files, starting from the result of the
+first.
+
+For sizes and PSNR, the search starts from the result of the same search on a small sample of the picture. For
+SSIMULACRA 2 a sample predicts less than the average of other pictures does. But the qualities are calibrated to that
+score (`codec.train.quality_levels`), so the search starts at the quality equal to the target. For photographs, the
+first trial is off by about 5 points near 50 and 3 points near 70, and the second or third is mostly right.
 """
 
 import itertools
@@ -33,17 +37,20 @@ from .refinement import iterations
 from .threads import team
 from .tiles import Encoder
 
+# Typical change of log(bytes) and of the PSNR in dB, for each level, at the levels LEVELS.
 LEVELS = (1.0, 25.0, 50.0, 75.0, 100.0)
-LOG_BYTES_SLOPE, DB_SLOPE = (0.051, 0.047, 0.034, 0.026, 0.023), (0.1, 0.14, 0.18, 0.16, 0.11)  # there, by level
-# What refined files have more than others of the same knob: 0.02 to 0.3 dB, 0.4 to 1 point. Their size changes by some
-# -0.5 to 1 %, less than a goal is wide.
+LOG_BYTES_SLOPE, DB_SLOPE = (0.051, 0.047, 0.034, 0.026, 0.023), (0.1, 0.14, 0.18, 0.16, 0.11)
+# Typical gain by refinement at the same knob: 0.02 to 0.3 dB, 0.4 to 1 point of SSIMULACRA 2. The size changes by -0.5
+# to 1 %, which is less than the tolerance of a goal.
 REFINED_DB, REFINED_SCORE = 0.1, 0.6
-MIDDLE = 50.0  # a knob to begin at
-NEAR = 4  # levels from the latents' own at which they are quantised: by SSIMULACRA 2 it costs 0 to 4 % more bytes
-CELL = 64  # side of the sample's cells, as large as a hyperlatent's
-SAMPLE, MOST_CELLS = 1 / 8, 8  # of the picture's area; cells along a side of the sample
-# Between the sample's cells nothing can be predicted: a picture's bytes by those of its sample, by area, and how much
-# more it has in dB.
+MIDDLE = 50.0  # the knob at which the search on a sample starts
+# Latents are quantised at most this many levels from the level they were computed for. The limit costs 0 to 4 % more
+# bytes at equal SSIMULACRA 2.
+NEAR = 4
+CELL = 64  # the sample consists of cells of this side in pixels, which is also the area of one hyperlatent
+SAMPLE, MOST_CELLS = 1 / 8, 8  # share of the picture's area in the sample; largest number of cells along its side
+# The cells of a sample are not neighbours in the picture, so that the codec cannot predict one from the other. The
+# whole picture needs this share of the bytes that the sample suggests by its area, and has this many dB more.
 TORN_BYTES, TORN_DB = 0.89, 0.8
 
 
@@ -53,12 +60,13 @@ class OutOfReach(ValueError):
 
 @dataclass(frozen=True)
 class Target:
-    """What to reach; one of the three.
+    """What the file must reach. Exactly one of the three is set.
 
     Args:
-        bytes: of the whole file, at most.
-        psnr: in dB, at least: of the decoded picture, over all its colour samples that are not wholly transparent.
-        ssimulacra2: points, at most 100: what `fidelity.score` says of the decoded picture, at least.
+        bytes: upper limit for the size of the whole file.
+        psnr: lower limit for the PSNR of the decoded picture in dB, as `fidelity.psnr` measures it: over all colour
+            samples of pixels that are not fully transparent.
+        ssimulacra2: lower limit for the score of the decoded picture, at most 100, as `fidelity.score` measures it.
     """
 
     bytes: int | None = None
@@ -66,11 +74,16 @@ class Target:
     ssimulacra2: float | None = None
 
     def goal(self, levels: np.ndarray, unrefined: bool = False) -> Goal:
-        """Logarithms of bytes, dB or points that are right; as wide as 2 to 3 % of the bytes.
+        """Return the range of values that ends the search: of log(bytes), of dB, or of points of SSIMULACRA 2.
+
+        The width of the range corresponds to 2 to 3 % of the bytes.
 
         Args:
-            levels: of the model's qualities, float [100].
-            unrefined: of files that are to be refined later.
+            levels: the level of each quality of the model, float [100].
+            unrefined: the values are measured before refinement, which will still improve them.
+
+        Raises:
+            TypeError: none of the three is set.
         """
         rise = np.gradient(levels)
         if self.bytes is not None:
@@ -85,7 +98,7 @@ class Target:
         return Goal(least, least + 0.7, False, np.ones_like(levels))
 
     def missed(self, nearest: float) -> "OutOfReach":
-        """The error where the value nearest to the goal does not meet it."""
+        """Return the error for a target that cannot be reached; `nearest` is the nearest value that was reached."""
         if self.bytes is not None:
             return OutOfReach(f"target of {self.bytes} bytes: this picture takes at least {math.exp(nearest):.0f}")
         if self.psnr is not None:
@@ -95,17 +108,23 @@ class Target:
 
 @dataclass(frozen=True)
 class _File(Trial):
-    """What one setting of the knob makes: the colours' payloads, and the value that the goal is for."""
+    """The result of one trial: the knob, the measured value, and the payloads of the colours."""
 
     payloads: list[bytes]
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A picture to code, and how its files are judged.
+    """A picture to encode, or a sample of it, and how a trial is measured.
 
     Args:
-        area, gain: of a sample, what the payloads are multiplied by, and what is added to the PSNR, in dB.
+        encoder: of the model.
+        pixels: the picture.
+        target: what the file must reach.
+        other_bytes: bytes of the file that are not in `format.write` of the colours alone: metadata and alpha.
+        tile: tile side in pixels.
+        area: factor from the size of the payloads to that of the whole picture's; 1 unless `pixels` is a sample.
+        gain: added to the measured PSNR, in dB; 0 unless `pixels` is a sample.
     """
 
     encoder: Encoder
@@ -117,7 +136,7 @@ class _Task:
     gain: float = 0.0
 
     def level(self, knob: float) -> float:
-        """That of the knob's quality."""
+        """Return the level of the knob's quality."""
         return float(self.encoder.file.levels[_setting(self.encoder, knob)[1] - 1])
 
     def header(self, knob: float) -> Header:
@@ -136,14 +155,14 @@ class _Task:
         return _File(knob, fidelity.score(self.pixels, decoded), payloads)
 
     def sample(self) -> "_Task":
-        """Of cells from all over the picture, in a square; of a small picture all of it."""
+        """Return a task for a sample, a square made of cells from all over the picture; for a small picture, self."""
         height, width = self.pixels.height, self.pixels.width
         n = min(max(round(math.sqrt(SAMPLE * height * width) / CELL), 2), MOST_CELLS)
         if min(height, width) < CELL or height * width < 2 * (n * CELL) ** 2:
             return self
 
         def pick(whole: np.ndarray) -> np.ndarray:
-            # At positions of low discrepancy: multiples of 1/g and 1/g^2 modulo 1, where g^3 = g + 1.
+            # The positions are a low-discrepancy sequence: multiples of 1/g and 1/g^2 modulo 1, where g^3 = g + 1.
             tops = [int(i * 0.7548776662 % 1 * (height - CELL)) for i in range(1, n * n + 1)]
             lefts = [int(i * 0.5698402910 % 1 * (width - CELL)) for i in range(1, n * n + 1)]
             cells = [whole[y : y + CELL, x : x + CELL] for y, x in zip(tops, lefts, strict=True)]
@@ -155,9 +174,10 @@ class _Task:
 
 
 def _setting(encoder: Encoder, knob: float) -> tuple[Encoder, int]:
-    """The encoder with the dead zones, and the quality, that the knob stands for.
+    """Return the encoder with its dead zones adjusted, and the quality, that a knob stands for.
 
-    Below 1 it goes on by levels.
+    The dead zones are widened or narrowed to make up for the levels between the knob and its nearest quality. A knob
+    below 1 has quality 1, and its dead zones are wider by one level for each unit below 1.
     """
     quality, levels = min(100, max(1, round(knob))), encoder.file.levels
     level = levels[quality - 1]
@@ -175,23 +195,24 @@ def encode(
     other_bytes: int = 0,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[Header, list[bytes]]:
-    """The colours' payloads that meet a target, and the header with their quality.
+    """Encode the colours of a picture so that a target is met. Returns the header with the quality, and the payloads.
 
-    A size is never exceeded, and 97 % of it are used, unless the file of quality 100 is smaller: then it is that one.
-    Tiny files, whose sizes come in coarser steps, use what they can. A PSNR and a SSIMULACRA 2 are measured on what the
-    file decodes to, and hardly passed, unless that of quality 1 has more.
+    A target size is never exceeded, and at least 97 % of it is used, unless even the file of quality 100 is smaller;
+    then that file is returned. The sizes of tiny files have coarser steps, so these may use less. A PSNR or a
+    SSIMULACRA 2 score is measured on the decoded picture, and exceeded only slightly unless quality 1 exceeds it.
 
     Args:
-        header: of the picture; its quality counts for nothing.
-        effort: as in `api.encode`, but that at 1 there are dead zones too, for they are what is tuned. If it refines,
-            refined files are searched among, beginning about where unrefined ones meet the target.
+        header: of the picture; its quality is ignored.
+        effort: as in `api.encode`, except that dead zones are also used at effort 1, because the search adjusts them.
+            If the effort refines, a search among unrefined files gives the starting point of the search among refined
+            ones.
         target: what to reach.
-        other_bytes: what the file has beside `format.write` of the colours alone: metadata, alpha.
+        other_bytes: bytes of the file that are not in `format.write` of the colours alone: metadata and alpha.
         progress: as in `tiles.encode`.
 
     Raises:
-        OutOfReach: as it says; the message has the nearest that was reached. A picture with a side below
-            ssimulacra2.MIN_SIDE has no SSIMULACRA 2, and reaches none.
+        OutOfReach: no quality meets the target; the message has the nearest value that was reached. SSIMULACRA 2 is
+            not defined for a picture with a side below `ssimulacra2.MIN_SIDE`, so no such target can be reached.
     """
     if target.ssimulacra2 is not None and min(pixels.width, pixels.height) < MIN_SIDE:
         raise OutOfReach(
@@ -211,12 +232,12 @@ def encode(
     return replace(header, quality=_setting(encoder, trial.knob)[1]), trial.payloads
 
 
-# Begins a stage of the work: what to tell the share of it that is done.
+# Begins a stage of the work, and returns a callback that takes the share of this stage that is done.
 _Stage = Callable[[], Callable[[float], None]]
 
 
 def _stages(progress: Callable[[float], None]) -> _Stage:
-    """How many stages there will be is not known: each takes half of what is left of the bar."""
+    """Divide the progress among stages. Their number is not known before, so each gets half of what is left."""
     n = itertools.count(1)
 
     def stage() -> Callable[[float], None]:
@@ -228,15 +249,15 @@ def _stages(progress: Callable[[float], None]) -> _Stage:
 
 def _among_latents(task: _Task, goal: Goal, stage: _Stage) -> _File:
     """Search among unrefined files."""
-    # Where a picture's score at a quality is not what the quality means, it is so all the way up, in proportion to what
-    # is left to 100.
+    # If a picture's score differs from its quality, the difference shrinks towards quality 100 in proportion to the
+    # distance from 100. So the first secant goes through the score of 100 at the highest knob.
     before = None if task.target.ssimulacra2 is None else Trial(HIGHEST, 100.0)
     code = _coder(task, stage)
     return find(lambda knob: task.trial(knob, code(knob)), goal, _start(task, goal), before)
 
 
 def _start(task: _Task, goal: Goal) -> float:
-    """The knob to begin at: the quality that means the score; else where a sample meets the goal, more or less."""
+    """Return the first knob: the target score itself, or the knob at which a sample roughly meets the goal."""
     if task.target.ssimulacra2 is not None:
         return task.target.ssimulacra2
     sample = task.sample()
@@ -247,21 +268,25 @@ def _start(task: _Task, goal: Goal) -> float:
 
 
 def _refined(task: _Task, effort: int, stage: _Stage, knob: float) -> _File:
-    """A file that takes as long as one of a given quality."""
+    """Encode the whole picture at a knob, with refinement. This takes as long as encoding at a given quality."""
     tuned, _ = _setting(task.encoder, knob)
     return task.trial(knob, tiles.encode(tuned, task.pixels, task.header(knob), effort, stage()))
 
 
 def _coder(task: _Task, stage: _Stage) -> Callable[[float], list[bytes]]:
-    """What codes the task's picture at any knob; analysed anew where the last latents are of a level too far off."""
+    """Return a function that encodes the task's picture at any knob.
+
+    It keeps the latents of the last analysis, and analyses the picture again if their level is too far from the knob's.
+    """
     code: Callable[[float], list[bytes]] | None = None
     analysed = math.inf
 
     def at(knob: float) -> list[bytes]:
         nonlocal code, analysed
         level = task.level(knob)
-        if code is None or abs(level - analysed) > (0 if knob == HIGHEST else NEAR):  # the best there is must be it
-            code = None  # what it holds goes before there is more
+        # At the highest knob the latents must be exact, because a search may end there with the best possible file.
+        if code is None or abs(level - analysed) > (0 if knob == HIGHEST else NEAR):
+            code = None  # frees the old latents before new ones are allocated
             code, analysed = _analysed(task, knob, stage()), level
         return code(knob)
 
@@ -269,14 +294,14 @@ def _coder(task: _Task, stage: _Stage) -> Callable[[float], list[bytes]]:
 
 
 def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Callable[[float], list[bytes]]:
-    """Analyse the task's picture, at the knob's quality; what codes these latents at any knob."""
+    """Analyse the task's picture at the knob's quality. Returns a function that encodes its latents at any knob."""
     encoder, header = task.encoder, task.header(knob)
 
     def analyse(tile: Tile) -> tuple[np.ndarray, ...]:
         return tiles.analyse(encoder, task.pixels, tile, header.quality, effort=1)
 
-    # 4 bytes for each pixel of the picture. In one piece, for many would lie scattered among what comes and goes
-    # meanwhile, and take up more memory.
+    # All latents take about 4 bytes for each pixel of the picture. They are allocated in one piece, because many
+    # pieces, mixed with temporary arrays, would fragment the memory.
     held, used = np.empty(sum(_numbers(encoder.file.config, tile) for tile in header.tiles), np.int16), 0
 
     def hold(values: np.ndarray) -> np.ndarray:
@@ -301,6 +326,6 @@ def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Ca
 
 
 def _numbers(config: Config, tile: Tile) -> int:
-    """How many latents and hyperlatents a tile has."""
+    """Return how many latents and hyperlatents a tile has together."""
     height, width = decoder.latent_size(tile)
     return config.latents * height * width + config.hyper * -(-height // HYPER_STRIDE) * -(-width // HYPER_STRIDE)

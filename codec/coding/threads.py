@@ -1,7 +1,10 @@
-"""Tiles or files at once, over threads that share the cores with those that each of them starts; and what a fork does.
+"""Thread pools for tiles and files.
 
-The child of a fork has one thread, a copy of the one that forked. It misses none of csrc's and none of the pools' here,
-which live for one call. It would wait for OpenMP's, which torch has: on the processor nothing here uses them.
+Each worker thread gets a share of the cores, and limits the threads that C++ and torch start for it to that share.
+
+About forks: a forked child process has only the thread that called fork. This is harmless for the threads of csrc and
+of the pools here, which live only during one call. torch's OpenMP threads would be missing, and the child would wait
+for them forever; nothing here uses them on the CPU.
 """
 
 import os
@@ -14,24 +17,26 @@ from contextlib import contextmanager
 from threading import Barrier
 from typing import Protocol, TypeVar
 
-# The networks take up to 250 MB for a tile and its surroundings: this bounds the memory on machines of many cores.
+# Largest number of tiles at once. The networks need up to 250 MB for a tile and its margin, so this bounds the memory
+# on machines with many cores.
 MOST_AT_ONCE = 4
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_own = threading.local()  # share: threads that this thread may use
+_own = threading.local()  # its attribute `share` is the number of threads that the current thread may use
 
 
 class OrderedMap(Protocol):
-    """map(function, items): lazily, in the items' order; a function's error is raised in its place.
+    """A lazy map(function, items) that yields the results in the order of the items.
 
-    What yields the items may itself be such a map of the same team: functions never wait for each other.
+    If a function raises an error, the error is raised where its result would be. The iterator of the items may itself
+    be such a map of the same team; this cannot deadlock, because the functions never wait for each other.
     """
 
     def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]: ...
 
 
 def lock_across_forks() -> threading.Lock:
-    """A lock that a fork waits for: else the child may find it held by a thread that it does not have."""
+    """Create a lock that fork acquires first, so that a child never inherits it locked by a thread that it lacks."""
     lock = threading.Lock()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
@@ -39,14 +44,15 @@ def lock_across_forks() -> threading.Lock:
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available() -> int:
-    """How many threads the calling one may use: torch's number where torch is in use, else one for each core.
+    """Return how many threads the calling thread may use.
 
-    OMP_NUM_THREADS, which is torch's limit, is ours too.
+    Within a pool of this module this is the thread's share. Otherwise it is torch's number of threads if torch was
+    imported, or OMP_NUM_THREADS (which torch obeys too), or the number of cores.
     """
     if (share := getattr(_own, "share", None)) is not None:
         return share
@@ -62,10 +68,11 @@ def _one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> It
 
 @contextmanager
 def team(tiles: int, one_at_a_time: bool = False) -> Iterator[OrderedMap]:
-    """An ordered map that does as many of the tiles at once as pays off. The results come in order, a few at a time.
+    """Context manager: gives an ordered map that runs a few tiles at once, in as many threads as pays off.
 
     Args:
-        one_at_a_time: as on a GPU, which a tile of the usual size fills.
+        tiles: the number of tiles.
+        one_at_a_time: run everything in the calling thread, as for a GPU, which one tile keeps busy.
     """
     workers = 1 if one_at_a_time else min(tiles, available(), MOST_AT_ONCE)
     if workers <= 1:
@@ -87,7 +94,10 @@ def team(tiles: int, one_at_a_time: bool = False) -> Iterator[OrderedMap]:
 
 @contextmanager
 def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads with equal shares of what is available; what has not begun by the end never does."""
+    """Context manager: gives a pool whose threads have equal shares of the available threads.
+
+    At the end, the functions that have not started yet are cancelled.
+    """
     threads = available()
     share = max(1, threads // workers)
     torch = sys.modules.get("torch")
@@ -96,12 +106,12 @@ def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
         _own.share = share
         if torch is not None:
             torch.set_num_threads(share)
-            torch.get_num_threads()  # which would set it anew if it came first
+            torch.get_num_threads()  # the first such call in a thread may reset the number, so it is made now
 
     pool, started = ThreadPoolExecutor(workers, "aec", initializer=begin), Barrier(workers + 1)
     try:
-        # torch's number of threads is each thread's own, but a thread starts with the last that any other has set.
-        # Once ours have started, that is what it was.
+        # torch keeps the number of threads for each thread separately, but a new thread starts with the number that any
+        # thread has set last. So all workers are started here, and then that number is set back.
         for _ in range(workers):
             pool.submit(started.wait)
         started.wait()
@@ -109,7 +119,7 @@ def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
             torch.set_num_threads(threads)
         yield pool
     finally:
-        started.abort()  # of use only if a thread could not be started: the others would wait for it
+        started.abort()  # if a thread could not be started, this ends the others' wait for it
         pool.shutdown(cancel_futures=True)
         if torch is not None:
-            torch.set_num_threads(threads)  # for threads that others start later
+            torch.set_num_threads(threads)  # the number that threads of the caller will start with

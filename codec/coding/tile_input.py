@@ -1,4 +1,4 @@
-"""Samples of a picture -> what the analysis takes of them."""
+"""Samples of a picture -> the input of the analysis transform."""
 
 import numpy as np
 
@@ -7,11 +7,19 @@ from ..picture.pixels import Pixels
 from .model_config import LATENT_STRIDE
 from .model_tensors import PIXEL_UNIT
 
-WHITE = 255 * PIXEL_UNIT  # from black
+WHITE = 255 * PIXEL_UNIT  # the distance between black and white
 
 
 def _half(x: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means over squares of 2x2 of what is known of [h, w, C], and the share of each square that is: [h, w, 1]."""
+    """Halve an image: average the known pixels of each square of 2x2.
+
+    Args:
+        x: float32 [h, w, C].
+        known: [h, w, 1]; 0 or False for pixels whose values do not count.
+
+    Returns:
+        (means float32 [ceil(h/2), ceil(w/2), C], number of known pixels in each square, float32 [.., .., 1]).
+    """
     h, w = x.shape[0] + 1 & ~1, x.shape[1] + 1 & ~1
     edges = ((0, h - x.shape[0]), (0, w - x.shape[1]), (0, 0))
     weight = np.pad(known.astype(np.float32), edges)
@@ -21,7 +29,7 @@ def _half(x: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _double(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """[h, w, C] -> [rows, columns, C], at most twice as many each way: bilinear."""
+    """Double an image [h, w, C] by bilinear interpolation, and cut it to [rows, columns, C]."""
     for axis, n in ((0, rows), (1, columns)):
         near = np.repeat(x, 2, axis)
         edge = [(0, 0)] * 3
@@ -34,10 +42,11 @@ def _double(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def _filled(x: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Give unknown pixels colours that cost few bits: those of their surroundings, ever more blurred with distance.
+    """Fill unknown pixels with colours that cost few bits: those of their surroundings, more blurred with distance.
 
     Args:
-        x: float32 [h, w, C]; known: bool [h, w, 1].
+        x: float32 [h, w, C].
+        known: bool [h, w, 1].
 
     Source: push-pull, Gortler 1996 (The Lumigraph), with 2x2 means down and bilinear interpolation up.
     """
@@ -51,15 +60,15 @@ def _filled(x: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def tile_input(pixels: Pixels, area: Tile) -> np.ndarray:
-    """A part of a picture for the analysis; colours where alpha is 0 are made up (`_filled`).
+    """Return an area of a picture as the analysis transform reads it. `_filled` replaces colours where alpha is 0.
 
     Args:
-        area: of the picture, its left and top multiples of 16. What of it lies beyond the picture's right and bottom
-            edges repeats them.
+        area: its left and top are multiples of 16. Beyond the picture's right and bottom edges, the edge pixels are
+            repeated.
 
     Returns:
-        int16 [height, width, 3], sides rounded up to multiples of 16: in units of 1/32 of a level of 8 bits, 0 between
-        black and white.
+        int16 [height, width, 3] with sides rounded up to multiples of 16, in units of 1/32 of an 8-bit level; 0 is
+        mid-gray.
     """
     rows, columns = slice(area.y, area.y + area.height), slice(area.x, area.x + area.width)
     samples = pixels.data[rows, columns]

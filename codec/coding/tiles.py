@@ -1,7 +1,7 @@
-"""Pixels -> tiles -> latents -> payloads. The analysis sees a tile's neighbours, so no seam shows.
+"""Encoding: pixels -> tiles -> latents -> payloads.
 
-Nothing here is as large as the picture but the picture: the networks see one tile and its surroundings at a time, or a
-few, one in each thread.
+The analysis transform reads a margin of pixels around each tile, so that no seams are visible between tiles. Memory
+does not grow with the picture, except for the picture itself: each thread works on one tile and its margin at a time.
 """
 
 import threading
@@ -21,14 +21,15 @@ from .refinement import Symbols, iterations, refine
 from .threads import team
 from .tile_input import tile_input
 
-# Latents around a tile whose pixels count with its own in refinement: what is done to the next tile weighs as at home.
+# Refinement measures the error on the tile and on a margin of this many latents around it, because changing the tile's
+# latents changes the neighbours' pixels too.
 SEEN = 2
 
 
 class Encoder(Protocol):
-    """A model that writes files: `engine.Encoder` on the CPU, `nets.torch_encoder.TorchEncoder` on a GPU.
+    """A model that encodes: `engine.Encoder` on the CPU, `nets.torch_encoder.TorchEncoder` on a GPU.
 
-    Latents y are int16 [h, w, M] and hyperlatents z int16 [ceil(h/4), ceil(w/4), Z], in units of 2^-12.
+    Latents y are int16 [h, w, M], and hyperlatents z are int16 [ceil(h/4), ceil(w/4), Z], both in units of 2^-12.
     """
 
     @property
@@ -36,41 +37,41 @@ class Encoder(Protocol):
 
     @property
     def one_at_a_time(self) -> bool:
-        """Tiles: a GPU is filled by one."""
+        """Whether tiles must be coded one after the other. True on a GPU, which one tile keeps busy."""
 
     @property
     def decoder(self) -> Decoder:
-        """What reads its files."""
+        """The decoder of the same model."""
 
     @property
     def projection(self) -> _C.Projection:
-        """Of errors on latents, for `refinement`."""
+        """The projection of pixel errors on latents, for `refinement`."""
 
     def with_dead_zones(self, dead_zones: np.ndarray) -> "Encoder":
-        """The same, with others than the model's: int16 [64], `cdf_tables.dead_zones`; zeros for none."""
+        """Return a copy that uses other dead zones: int16 [64], as `cdf_tables.dead_zones` returns; zeros for none."""
 
     def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
-        """y of an area of the picture, whose left and top are multiples of 16."""
+        """Compute y of an area of the picture. The area's left and top are multiples of 16."""
 
     def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray:
-        """z of a tile's y."""
+        """Compute z from a tile's y."""
 
     def quantise(self, quality: int, y: np.ndarray, z: np.ndarray) -> Symbols:
-        """Choose one tile's symbols."""
+        """Choose the symbols of one tile."""
 
     def pack(self, chosen: Symbols) -> bytes:
-        """The payload of one tile's symbols."""
+        """Entropy-code the symbols of one tile, and return its payload."""
 
 
 def encoder_for(path: Path, device: str) -> Encoder:
-    """A model, ready to encode.
+    """Load a model for encoding.
 
     Args:
-        path: of its file.
+        path: of the model file.
         device: "cpu" or "cuda:N"; torch is imported for the latter.
 
     Raises:
-        ModelError: as `model_file.load`.
+        ModelError: as in `model_file.load`.
     """
     if device == "cpu":
         from . import engine
@@ -91,7 +92,10 @@ def analyse(
     effort: int,
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Latents and hyperlatents of one tile, as `refine` leaves them; `progress` is called after each iteration."""
+    """Compute the latents and hyperlatents (y, z) of one tile, refined if `effort` asks for it.
+
+    `progress` is called after each iteration of the refinement.
+    """
     if not iterations(encoder.file.tune, effort):
         y = encoder.latents(pixels, tile, quality)
         return y, encoder.hyperlatents(y, quality)
@@ -125,9 +129,10 @@ def encode(
     effort: int,
     progress: Callable[[float], None] = lambda share: None,
 ) -> list[bytes]:
-    """The colours' payloads, one for each tile. The arguments are checked by api.encode, which says what they are.
+    """Encode the colours of a picture, and return one payload for each tile.
 
-    `progress` is called from the threads that do the work, one at a time, with rising shares.
+    The arguments are checked and described by `api.encode`. `progress` is called from the threads that do the work, one
+    at a time, with rising shares.
     """
     if effort == 1:
         encoder = encoder.with_dead_zones(np.zeros_like(encoder.file.dead_zones))

@@ -1,1 +1,1 @@
-"""Bytes of an .aec file <-> header, metadata and payloads. The standard library only."""
+"""The container format: bytes of an .aec file <-> header, metadata and payloads. Uses the standard library only."""

@@ -1,4 +1,7 @@
-"""Bytes of an .aec file <-> header, metadata and payloads. The only file that knows an offset; FORMAT.md is the law."""
+"""Bytes of an .aec file <-> header, metadata and payloads.
+
+Only this module knows at which offset of the file a field lies. It implements FORMAT.md, which is normative.
+"""
 
 import zlib
 from array import array
@@ -12,16 +15,18 @@ from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, Unsu
 MAGIC = b"\xd7AEC"
 VERSION = 2
 MODEL_ID_BYTES = 4
-NO_MODEL = bytes(MODEL_ID_BYTES)  # of a stored picture
+NO_MODEL = bytes(MODEL_ID_BYTES)  # the model id of a stored picture, which needs no model
 MAX_SIDE = 65535
 DEFAULT_MAX_PIXELS = 2**28
 MIN_TILE = 64
 MAX_TILE_LOG2 = 6  # tile side at most 64 << 6 = 4096
-MAX_TILES = 2**16  # of the smallest side these are 2^28 pixels; more would cost time and memory before any is decoded
-MIN_PAYLOAD = 5  # lanes byte and one lane's state: FORMAT §3
-METADATA = ("icc", "exif", "xmp")  # in the order of their bits and sections
-STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # first bytes
-MAX_SECTION = 2**26
+# With the smallest tile side, this many tiles hold 2^28 pixels. A longer table would cost much time and memory before
+# the first tile is decoded.
+MAX_TILES = 2**16
+MIN_PAYLOAD = 5  # bytes: the lanes byte and the state of one lane (FORMAT §3)
+METADATA = ("icc", "exif", "xmp")  # kinds of metadata, in the order of their bits and of their sections
+STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # the first bytes of each kind
+MAX_SECTION = 2**26  # bytes of one block of metadata
 _GRAY, _MORE, _RESERVED = 1, 8, 0b0110
 _SECTIONS, _ALPHA, _DEEP, _STORED, _MORE_RESERVED = 1, 2, 4, 8, 0b11110000
 _FIXED_BYTES = len(MAGIC) + 1 + MODEL_ID_BYTES + 1 + 1
@@ -30,7 +35,7 @@ _CRC_BYTES = 4
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of the image, in pixels; above all one that is coded by itself."""
+    """A rectangle of the image, in pixels: usually one of the tiles that are coded separately."""
 
     x: int
     y: int
@@ -40,17 +45,17 @@ class Tile:
 
 @dataclass(frozen=True)
 class Header:
-    """What an .aec file says before its payloads.
+    """The header of an .aec file.
 
     Args:
-        width, height: pixels, 1..65535; together at most 2^16 tiles.
-        quality: 1..100; 0 iff stored.
-        model_id: first 4 bytes of the SHA-256 of the model that wrote it; zeros if stored.
-        gray: one colour channel.
-        tile: tile side in pixels, 64 << 0..6; 64 if stored.
-        alpha: there is an alpha channel.
+        width, height: size of the picture in pixels, 1..65535 each; the picture has at most 2^16 tiles.
+        quality: 1..100; 0 for a stored picture, and only there.
+        model_id: the first 4 bytes of the SHA-256 of the model that wrote the file; zeros for a stored picture.
+        gray: whether there is one colour channel instead of three.
+        tile: tile side in pixels, 64, 128, .. 4096; 64 for a stored picture.
+        alpha: whether there is an alpha channel.
         depth: bits a sample, 8 or 16.
-        stored: the one payload is a PNG, WebP or JPEG file, and no model is needed.
+        stored: whether the picture is stored: its only payload is a PNG, WebP or JPEG file, and no model is needed.
     """
 
     width: int
@@ -69,7 +74,7 @@ class Header:
 
     @property
     def tiles(self) -> list[Tile]:
-        """What each payload holds, row-major; of a stored picture all of it."""
+        """The area of each payload, in row-major order. A stored picture has one, the whole picture."""
         if self.stored:
             return [Tile(0, 0, self.width, self.height)]
         return [
@@ -81,13 +86,18 @@ class Header:
 
 @dataclass(frozen=True)
 class Section:
-    """A block of metadata as it lies in the file: deflated where that is shorter."""
+    """A block of metadata as it lies in the file: compressed by zlib if that is shorter.
+
+    Args:
+        length: bytes of the block when it is not compressed.
+        packed: the bytes in the file; compressed if they are fewer than `length`.
+    """
 
     length: int
     packed: memoryview
 
     def unpack(self) -> bytes:
-        """The block. Raises CorruptError if the deflated bytes are not those of a block of this length."""
+        """Return the block. Raises CorruptError if the bytes do not decompress to a block of exactly this length."""
         if len(self.packed) == self.length:
             return bytes(self.packed)
         stream = zlib.decompressobj()
@@ -102,13 +112,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Layout:
-    """A parsed and verified file; payloads, alphas and sections are views into it.
+    """A parsed and verified file. Payloads, alphas and metadata are views into its bytes, not copies.
 
     Args:
-        payloads: colours, one for each tile; of a stored picture its file.
-        alphas: of each tile, empty for an opaque one; no items if there is no alpha channel, or the picture is stored.
-        metadata: by name, of METADATA.
-        overhead_bytes: what is not one of these.
+        payloads: the coded colours of each tile, row-major; for a stored picture, its PNG, WebP or JPEG file.
+        alphas: the coded alpha of each tile, empty for an opaque tile. The sequence has no items if the picture has no
+            alpha channel or is stored.
+        metadata: sections by name, as in METADATA.
+        overhead_bytes: size of the rest of the file: the header, and the table of lengths and checksums.
     """
 
     header: Header
@@ -119,7 +130,12 @@ class Layout:
 
 
 class _Parts(Sequence[memoryview]):
-    """Pieces of a file, one after the other, each made when it is asked for: there may be 2^17 of them."""
+    """Consecutive slices of a file. Each view is created on access, because there may be 2^17 of them.
+
+    Args:
+        data: the file.
+        starts: offset at which each slice starts, and where the last one ends.
+    """
 
     def __init__(self, data: memoryview, starts: array):
         self._data, self._starts = data, starts
@@ -158,22 +174,29 @@ def _read_varint(data: memoryview, at: int, what: "str | _Name") -> tuple[int, i
 
 
 def _crc(head: int, entry: bytes | memoryview, data: bytes | memoryview) -> bytes:
-    """Of an entry and its data, after the head, whose CRC is given."""
+    """Return the checksum of an entry: the CRC-32 of the head, the entry's fields and its data, one after the other.
+
+    Args:
+        head: CRC-32 of the head (`_head_bytes`), which is computed once for all entries.
+    """
     return zlib.crc32(data, zlib.crc32(entry, head)).to_bytes(_CRC_BYTES, "little")
 
 
 def _most_unpacked(packed: int) -> int:
-    """Bytes that so many may stand for: profiles and EXIF need no more, and a small file must not fill the memory."""
+    """Return the largest block that `packed` compressed bytes may decompress to.
+
+    Real profiles and EXIF blocks stay below this limit. It keeps a small file from filling the memory.
+    """
     return max(1 << 20, 64 * packed)
 
 
 def stored_kind(payload: bytes | memoryview) -> str | None:
-    """What a stored picture is, one of STORED_KINDS, by its first bytes; None: what a file may not hold."""
+    """Return the kind of a stored picture, a key of STORED_KINDS, by its first bytes; None if it is not allowed."""
     return next((kind for kind, magic in STORED_KINDS.items() if payload[: len(magic)] == magic), None)
 
 
 def check_size(width: int, height: int, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> None:
-    """Raise LimitError unless both sides are within 65535 and the area within max_pixels (None: no limit)."""
+    """Raise LimitError if a side is above 65535 pixels, or the area above `max_pixels` (None: no limit)."""
     if max(width, height) > MAX_SIDE:
         raise LimitError(f"image of {width}x{height}: a side may have at most {MAX_SIDE} pixels")
     if max_pixels is not None and width * height > max_pixels:
@@ -207,7 +230,11 @@ def _check_tiles(header: Header) -> None:
 
 
 def _head_bytes(header: Header, kinds: int) -> bytes:
-    """All that every checksum covers: the header, and which metadata there is."""
+    """Return the head of the file, which every checksum covers: the header's fields, and the kinds of metadata.
+
+    Args:
+        kinds: bit i is set if there is a block of METADATA[i].
+    """
     more = (
         (_SECTIONS if kinds else 0)
         | (_ALPHA if header.alpha else 0)
@@ -237,13 +264,16 @@ def write(
     """Assemble a file.
 
     Args:
-        payloads: one for each of header.tiles, 5 bytes or more.
-        alphas: one for each tile if header.alpha and not header.stored, else none; an opaque tile's is empty.
-        metadata: blocks by name, of METADATA, 1 byte or more each.
+        payloads: one for each of `header.tiles`, of at least 5 bytes.
+        alphas: one for each tile if `header.alpha` and not `header.stored`, else none; empty for an opaque tile.
+        metadata: blocks by name, as in METADATA, each of at least 1 byte.
+
+    Returns:
+        The bytes of an .aec file.
 
     Raises:
-        ValueError: something is not as above, or a field of the header is out of range.
-        LimitError: the image or a block of metadata is larger than a decoder accepts by default.
+        ValueError: an argument is not as described above, or a field of the header is out of range.
+        LimitError: the image, or a block of metadata, is larger than a decoder accepts by default.
     """
     _check_header(header)
     metadata = metadata or {}
@@ -283,7 +313,7 @@ def write(
 
 
 def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, int]:
-    """(header, bits of the metadata there is, end of what every checksum covers)."""
+    """Parse the head of a file. Returns (header, kinds of metadata as bits, offset at which the head ends)."""
     if bytes(data[: len(MAGIC)]) != MAGIC[: len(data)] or len(data) == 0:
         raise NotAecError(f"not an .aec file: starts with {bytes(data[: len(MAGIC)]).hex(' ') or 'nothing'}")
     if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
@@ -337,7 +367,11 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
 
 
 def read_header(data: bytes | bytearray | memoryview, max_pixels: int | None = None) -> Header:
-    """The header of a file of which only the first bytes, 23 or more, need be there. No checksum can be checked.
+    """Parse only the header of a file. No checksum is compared.
+
+    Args:
+        data: the beginning of the file; 23 bytes are always enough.
+        max_pixels: pictures with more pixels are refused; None: only the format's own limit holds.
 
     Raises:
         NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when.
@@ -346,7 +380,14 @@ def read_header(data: bytes | bytearray | memoryview, max_pixels: int | None = N
 
 
 class _Name(NamedTuple):
-    """Of an entry's field, spelled out only if there is something to say of it."""
+    """The name of an entry's field in error messages. The text is only built if there is an error.
+
+    Args:
+        what: text before the name of the entry.
+        kept: kinds of metadata in the file; their entries come first.
+        n_tiles: tiles of the picture.
+        i: index of the entry.
+    """
 
     what: str
     kept: list[str]
@@ -363,14 +404,18 @@ class _Name(NamedTuple):
 
 @dataclass(frozen=True)
 class _Front:
-    """What comes before the metadata and the payloads: parsed, but not yet compared with any checksum.
+    """The parsed head and table of a file, which precede the metadata and the payloads. No checksum was compared yet.
+
+    The table has one entry for each block of metadata, then one for each payload, then one for each alpha payload. An
+    entry holds the length of its data, and ends with a checksum.
 
     Args:
-        head: what every checksum covers.
-        kept: of METADATA, of which there is a block; theirs are the first entries.
-        wholes: lengths of these blocks when they are inflated.
-        entries: where in the file each entry starts, and after the last where they end. Its checksum is last in each.
-        starts: the same of the data that they stand for. May reach beyond the file.
+        head: the bytes that every checksum covers.
+        kept: the kinds of metadata in the file, in the order of METADATA.
+        wholes: length of each block of metadata after decompression.
+        entries: offset in the file at which each entry starts, and at which the last one ends.
+        starts: offset at which the data of each entry starts, and at which the last data ends. In a truncated file,
+            offsets may lie beyond its end.
     """
 
     head: memoryview
@@ -406,7 +451,10 @@ def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
 
 
 def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int, int]:
-    """(packed length of a block of metadata, end of that field)."""
+    """Read and check the packed length of a block of metadata, which is `whole` bytes long when decompressed.
+
+    Returns (packed length, offset at which that field ends).
+    """
     if whole > MAX_SECTION:
         raise LimitError(f"{kind} metadata of {whole} bytes: at most {MAX_SECTION} are allowed")
     length, at = _read_varint(data, at, f"the packed length of {kind} metadata")
@@ -418,7 +466,7 @@ def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int,
 
 
 def _verify(front: _Front, data: memoryview, n: int) -> None:
-    """Compare the checksums of the first n entries."""
+    """Compare the checksums of the first n entries. Raises TruncatedError or CorruptError, which name the entry."""
     head = zlib.crc32(front.head)
     for i in range(n):
         part = data[front.starts[i] : front.starts[i + 1]]
@@ -438,22 +486,30 @@ def _sections(front: _Front, data: memoryview) -> dict[str, Section]:
 
 
 def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
-    """The metadata of a file of which only the beginning need be there. The payloads' checksums are not looked at.
+    """Read the metadata sections from the beginning of a file. The checksums of the payloads are not compared.
+
+    Args:
+        data: the file, or its beginning up to the end of the metadata.
 
     Raises:
-        TruncatedError: more of the file is needed, or it was cut.
+        TruncatedError: `data` ends too early.
         NotAecError, UnsupportedVersionError, CorruptError, LimitError: FORMAT §2 says when.
     """
     data = memoryview(data).cast("B")
     if not _read_head(data, max_pixels=None)[1]:
-        return {}  # without the tables
+        return {}  # a file without metadata: its table is not needed
     front = _read_front(data, max_pixels=None)
     _verify(front, data, len(front.kept))
     return _sections(front, data)
 
 
 def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Layout:
-    """Parse and verify a whole file; allocates nothing that the file only claims to need.
+    """Parse a complete file and compare all its checksums.
+
+    Memory is only allocated in proportion to the bytes that are really there, never to a size that the file claims.
+
+    Args:
+        max_pixels: pictures with more pixels are refused; None: only the format's own limit holds.
 
     Raises:
         NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when.

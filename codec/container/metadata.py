@@ -1,4 +1,4 @@
-"""Colour profile, EXIF and XMP: blocks that travel with a picture byte for byte."""
+"""Colour profile, EXIF and XMP: blocks of metadata that are kept byte for byte, except for the orientation."""
 
 import re
 import struct
@@ -10,17 +10,17 @@ from typing import Any, Literal
 from .format import METADATA, Section
 
 EXIF_PREFIX = b"Exif\0\0"
-# What Pillow says of bad EXIF.
+# The exceptions that Pillow raises for damaged EXIF.
 DAMAGES = (SyntaxError, TypeError, ValueError, KeyError, AttributeError, OverflowError, struct.error)
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """None, or an empty block: there is none.
+    """The metadata of a picture. A block that is None or empty is absent.
 
     Args:
         icc: ICC profile.
-        exif: TIFF block, without the "Exif\\0\\0" that JPEG files put before it.
+        exif: the TIFF block of EXIF, without the prefix "Exif\\0\\0" of JPEG files.
         xmp: XMP packet.
     """
 
@@ -29,13 +29,13 @@ class Metadata:
     xmp: bytes | None = None
 
     def only(self, kinds: Collection[str]) -> "Metadata":
-        """What is of the kinds "icc", "exif", "xmp". Raises ValueError for another word."""
+        """Return a copy that keeps only some kinds of blocks: "icc", "exif", "xmp". Raises ValueError for others."""
         if unknown := set(kinds) - set(METADATA):
             raise ValueError(f"metadata {', '.join(sorted(unknown))}: allowed are {', '.join(METADATA)}")
         return Metadata(**{k: v for k, v in asdict(self).items() if k in kinds})
 
     def blocks(self) -> dict[str, bytes]:
-        """What there is, by name, as `format.write` takes it."""
+        """Return the blocks that are present, by name, as `format.write` takes them."""
         return {k: v for k, v in asdict(self).items() if v}
 
 
@@ -43,42 +43,48 @@ NONE = Metadata()
 
 
 def unpacked(sections: Mapping[str, Section]) -> Metadata:
-    """What a file holds. Raises CorruptError for a block that does not inflate to its length."""
+    """Decompress the metadata sections of a file. Raises CorruptError if one does not decompress to its length."""
     return Metadata(**{k: section.unpack() for k, section in sections.items()})
 
 
-_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}  # by a block's beginning
+# Byte order of a TIFF block, by its first four bytes.
+_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 _ORIENTATION = 0x0112
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
-_SHORT, _RATIONAL = 3, 5  # types of values
+_SHORT, _RATIONAL = 3, 5  # types of values in TIFF
 _INCH, _CENTIMETRE = 2, 3
 _CM_PER_INCH = 2.54
-# Dots per inch that programs write where they know of none: EXIF's own default, and the screen of Windows and CSS.
+# Dots per inch that programs write if they do not know the resolution: the default of EXIF, and of Windows and CSS.
 _UNSAID = (72, 96)
-_LEAST_DPI, _MOST_DPI = 1, 65535  # what JPEG files can say
-_JPEG_START, _JPEG_LENGTH = 0x0201, 0x0202  # of a thumbnail, which may also be without compression, in one strip
+_LEAST_DPI, _MOST_DPI = 1, 65535  # the range that JPEG files can express
+# Tags of the thumbnail's data, which is either a JPEG file or one strip of uncompressed samples.
+_JPEG_START, _JPEG_LENGTH = 0x0201, 0x0202
 _STRIP_START, _STRIP_LENGTH = 0x0111, 0x0117
-_SIZES = {1: 1, 3: 2, 4: 4}  # bytes of a BYTE, a SHORT and a LONG, for orientations are met as all three
+# Size in bytes of the types BYTE, SHORT and LONG. The standard stores orientations as SHORT, but files use all three.
+_SIZES = {1: 1, 3: 2, 4: 4}
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([2-8])(?=\s*["'<])""")
 
 
 def as_info(metadata: Metadata) -> dict[str, Any]:
-    """What Pillow's readers put into `image.info`, and its savers take as arguments."""
+    """Return the metadata as Pillow's readers put it into `image.info`, and as its writers take it as arguments."""
     info = {"icc_profile": metadata.icc, "exif": metadata.exif and EXIF_PREFIX + metadata.exif, "xmp": metadata.xmp}
     return {k: v for k, v in (info | {"dpi": resolution(metadata)}).items() if v}
 
 
 def resolution(metadata: Metadata) -> tuple[float, float] | None:
-    """Dots per inch, 1..65535, across and down, as EXIF has them; None: it has none, or others."""
+    """Return the resolution in EXIF, (horizontal, vertical) in dots per inch; None: absent, or outside 1..65535."""
     found = _parsed(metadata.exif) if metadata.exif else None
     return found.resolution if found else None
 
 
 def exif_of_resolution(dpi: Any) -> bytes | None:
-    """A block that says only this, for a file that says it elsewhere. None: it says nothing, or what goes without it.
+    """Make an EXIF block that holds only a resolution, for pictures whose resolution comes from another field.
 
     Args:
-        dpi: two numbers, dots per inch, across and down; or whatever stands in the place of that.
+        dpi: (horizontal, vertical) in dots per inch, or anything else that Pillow puts into `info["dpi"]`.
+
+    Returns:
+        The TIFF block; None if `dpi` is not two numbers in 1..65535, or is a default that means nothing, 72 or 96.
     """
     if isinstance(dpi, (str, bytes)):
         return None
@@ -100,14 +106,15 @@ def exif_of_resolution(dpi: Any) -> bytes | None:
 
 @dataclass(frozen=True)
 class _Exif:
-    """Where things lie in a TIFF block. What is damaged is not there.
+    """What was found in a TIFF block, and where. Damaged fields count as absent.
 
     Args:
-        order: of its bytes.
-        resolution: dots per inch, across and down.
-        orientations: offset and length of each number that says how the picture lies; the first one counts.
-        link: offset of the four bytes that name the second directory, which is the thumbnail's; None: there are none.
-        thumbnail: ranges of bytes, from and to, of that directory and of the picture in it.
+        order: byte order of the block.
+        resolution: (horizontal, vertical) in dots per inch; None if absent.
+        orientations: (offset, length) of the value of each orientation tag; readers use the first one.
+        link: offset of the four-byte pointer to the second directory, which describes the thumbnail; None if there is
+            no such directory.
+        thumbnail: ranges of bytes (start, end) of that directory and of the thumbnail's data.
     """
 
     order: Literal["little", "big"]
@@ -129,12 +136,12 @@ def _parsed(exif: bytes) -> _Exif | None:
         return range(start + 2, min(start + 2 + 12 * number(start, 2), len(exif) - 11), 12)
 
     def value(at: int) -> int | None:
-        """Of an entry with one number."""
+        """Return the value of the entry at this offset; None if it is not one BYTE, SHORT or LONG."""
         size = _SIZES.get(number(at + 2, 2))
         return number(at + 8, size) if size and number(at + 4, 4) == 1 else None
 
     def rational(at: int) -> float:
-        """Of an entry with one; 0: it is not there."""
+        """Return the value of the entry at this offset; 0 if it is not one RATIONAL, or is damaged."""
         place = number(at + 8, 4)
         if number(at + 2, 2) != _RATIONAL or number(at + 4, 4) != 1 or place + 8 > len(exif):
             return 0
@@ -162,13 +169,13 @@ def _parsed(exif: bytes) -> _Exif | None:
     for start, length in ((_JPEG_START, _JPEG_LENGTH), (_STRIP_START, _STRIP_LENGTH)):
         if (at := tags.get(start)) and (size := tags.get(length)):
             ranges.append((at, at + size))
-    # One that is damaged may name what is not its own.
+    # A damaged block may name ranges that overlap the header or the first directory. Such ranges are left out.
     apart = [(start, min(end, len(exif))) for start, end in ranges if start >= link + 4 or 8 <= start < end <= first]
     return _Exif(order, dpi, found, link, [(start, end) for start, end in apart if start < end])
 
 
 def orientation(metadata: Metadata) -> int:
-    """1..8 as EXIF or, without it, XMP has it; 1 where neither says, or what says so is damaged."""
+    """Return the orientation, 1..8, from EXIF or, if EXIF has none, from XMP. It is 1 if absent or damaged."""
     if metadata.exif and (found := _parsed(metadata.exif)) and found.orientations:
         at, size = found.orientations[0]
         value = int.from_bytes(metadata.exif[at : at + size], found.order)
@@ -178,9 +185,9 @@ def orientation(metadata: Metadata) -> int:
 
 
 def reset_orientation(metadata: Metadata) -> Metadata:
-    """The same for pixels to which the orientation was applied: set to 1 in EXIF and XMP.
+    """Return the metadata with the orientation set to 1, in EXIF and XMP, for pixels that were already rotated.
 
-    If it was not 1, EXIF's thumbnail, which still lies on its side, is taken out. Nothing else is touched.
+    If the orientation was not 1, the thumbnail in EXIF is removed, because it is not rotated. Nothing else changes.
     """
     exif, xmp = metadata.exif, metadata.xmp
     if exif and (found := _parsed(exif)):

@@ -1,1 +1,1 @@
-"""The networks as they are trained, and their integer twins. torch."""
+"""The networks in floating point, as they are trained, and their integer versions. Everything here needs torch."""

@@ -1,7 +1,7 @@
-"""What the integer transforms are calibrated with: photographs, and synthetic pictures, which go further.
+"""Pictures for calibrating the integer transforms, and the largest magnitudes that they cause inside the nets.
 
-Checkerboards, blocks of saturated colours and hard edges reach several times the magnitudes of photographs inside the
-nets. What is drawn here is the same everywhere.
+Calibration uses photographs and synthetic pictures. The latter, with checkerboards, blocks of saturated colours and
+hard edges, cause several times the magnitudes of photographs. They are the same on every machine.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,18 +19,18 @@ from .model import Model
 from .scaled import largest_magnitudes
 
 QUALITIES = (1, 25, 50, 75, 100)
-CROP = 512  # pixels a side, at most
-SIDE = 256  # of the synthetic pictures
+CROP = 512  # largest side of the crops of photographs, in pixels
+SIDE = 256  # side of the synthetic pictures, in pixels
 COLOURS = np.array([[255 * (i >> bit & 1) for bit in range(3)] for i in range(8)], np.uint8)  # black .. white
 
 
 def synthetic_pictures() -> list[np.ndarray]:
-    """Pictures harder than photographs, uint8 [256, 256, 3] each."""
+    """Return pictures that cause larger magnitudes than photographs do, uint8 [256, 256, 3] each."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:SIDE, :SIDE]
 
     def blocks(side: int) -> np.ndarray:
-        """Squares in random saturated colours."""
+        """Return squares in random saturated colours."""
         n = SIDE // side
         return COLOURS[rng.integers(0, 8, (n, n))].repeat(side, 0).repeat(side, 1)
 
@@ -51,14 +51,14 @@ def synthetic_pictures() -> list[np.ndarray]:
         steep,
         np.concatenate([stripes(y, 2)[:, : SIDE // 2], stripes(x, 4)[:, : SIDE // 2]], 1),
         np.concatenate([stripes(x, 16)[:, : SIDE // 2], stripes(x + y, 8)[:, : SIDE // 2]], 1),
-        COLOURS[np.where(np.sin(((x - SIDE / 2) ** 2 + (y - SIDE / 2) ** 2) / 90) > 0, 7, 0)],  # rings, ever finer
+        COLOURS[np.where(np.sin(((x - SIDE / 2) ** 2 + (y - SIDE / 2) ** 2) / 90) > 0, 7, 0)],  # rings
         _text(rng),
         255 - _text(rng),
     ]
 
 
 def _text(rng: np.random.Generator) -> np.ndarray:
-    """Black on white: lines of glyphs of 5x7 random points each, as they are and twice as large."""
+    """Draw something like black text on white: lines of random glyphs of 5x7 points, in two sizes."""
     page = np.full((SIDE, SIDE), 255, np.uint8)
     for scale, top, bottom in ((1, 0, SIDE // 2), (2, SIDE // 2, SIDE)):
         for i in range(top + 2, bottom - 9 * scale, 10 * scale):
@@ -73,15 +73,16 @@ def _text(rng: np.random.Generator) -> np.ndarray:
 def calibration_latents(
     model: Model, levels: Tensor, pictures: Iterable[np.ndarray] = ()
 ) -> Iterator[tuple[Tensor, float]]:
-    """What a decoder may get, by and large: latents rounded to the model's steps and saturated, at five qualities.
+    """Compute latents that resemble those in a decoder: rounded to the quantisation steps, and saturated.
 
     Args:
         model: the float model, on any device.
-        levels: of each quality, float [100].
-        pictures: uint8 [H, W, 3] each, photographs of the kind that the model is for; their middle is taken.
+        levels: the level of each quality, float [100].
+        pictures: uint8 [H, W, 3] each, photographs of the kind that the model is for; a crop from the middle is used.
 
     Yields:
-        For each of them, and of `synthetic_pictures`: latents float32 [M, h, w], on the CPU, and their level.
+        For each of these pictures, each of `synthetic_pictures`, and each of five qualities: latents float32 [M, h, w]
+        on the CPU, and their level.
     """
     model = model.eval()
     device = model.log_step.knots.device
@@ -99,13 +100,16 @@ def calibration_latents(
 
 @torch.no_grad()
 def magnitudes(model: Model, levels: Tensor, pictures: Iterable[np.ndarray] = ()) -> dict[str, dict[str, float]]:
-    """The largest magnitudes of all stored tensors of the model's transforms: by the net's name, and the tensor's.
+    """Measure the largest magnitude of each stored tensor in the model's transforms.
 
     Args:
-        model, levels, pictures: as `calibration_latents` takes them.
+        model, levels, pictures: as in `calibration_latents`.
+
+    Returns:
+        The magnitudes, by the name of the net and the name of the tensor.
 
     Raises:
-        ValueError: a net makes what is not finite.
+        ValueError: a net computes a value that is not finite.
     """
     with (
         largest_magnitudes(model.analysis, IntegerAnalysis.planes) as of_analysis,

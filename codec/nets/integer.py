@@ -1,13 +1,14 @@
-"""Integer arithmetic of everything that decodes, and the entropy nets in it: the readable reference, exact everywhere.
+"""The integer arithmetic of the networks, and the entropy nets in it. This is the readable reference, exact everywhere.
 
-Float64 tensors carry the integers. Every product of an int16 weight and an int16 activation and every partial sum stays
-below 2^31 (proved at export, FORMAT §8), far below 2^53; scaling by a power of two is exact too. So any order of
-summation, any BLAS and any device give the same sums, and `floor` the same integers.
+The integers are kept in float64 tensors. All products of int16 weights and int16 activations, and all partial sums,
+stay below 2^31 (which is proved at export, FORMAT §8), far below 2^53, and scaling by a power of two is exact too. So
+every order of summation, every BLAS and every device give the same sums, and `floor` gives the same integers.
 
-Tensors that are stored are int16; those of the entropy nets have FRACTION_BITS = 12 fractional bits. A stage makes one:
-((sum of w * x + b + r) >> shift), plus a quality vector, plus a stored tensor, all in int32, then Leaky, and only then
-it is saturated, once. The modules below say the same the other way round: what comes out of a convolution, an addition
-or Leaky is int32, and whoever reads a stored tensor, a convolution or an addition, saturates it first.
+A stored tensor is int16; in the entropy nets it has FRACTION_BITS = 12 fractional bits. The format computes it as
+((sum of w * x + b + r) >> shift), plus a quality vector, plus another stored tensor, all in int32, then Leaky, and
+saturates the result once, at the end. The modules below do the same in another arrangement: the outputs of
+convolutions, additions and Leaky are int32, and the modules that read a stored tensor (convolutions and additions)
+saturate it first.
 """
 
 import copy
@@ -25,17 +26,19 @@ from ..coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW, MAX_SHIFT, accu
 from .layers import FRACTION_BITS, LEAK_BITS, Add, AddVector, FreeAdd, Leaky, QualityVector
 from .model import INDEX_UNIT, EntropyNet, Model
 
-PLAIN_LEVELS = torch.arange(1.0, QUALITIES + 1)  # of each quality, where nobody has calibrated them: the quality itself
+PLAIN_LEVELS = torch.arange(1.0, QUALITIES + 1)  # levels of the qualities before calibration: the quality itself
 _POWERS = torch.tensor([2.0**-shift for shift in range(MAX_SHIFT + 1)], dtype=torch.float64)
 
 
 AnyConv = TypeVar("AnyConv", bound="IntegerConv")
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-Layer = nn.Conv2d | QualityVector  # what has an integer twin that takes numbers from it
+Layer = nn.Conv2d | QualityVector  # float layers with parameters, which an integer twin is made from
 
 
 class IntegerConv(nn.Module):
-    """1x1 or depthwise 3x3 convolution: float64 that holds int16, once saturated, -> (sum + b + r) >> shift, int32.
+    """A 1x1 or depthwise 3x3 convolution in integers: (sum of w * x + b + r) >> shift, where r rounds to nearest.
+
+    The input is saturated to int16 first; the output is int32. Both are held in float64.
 
     Buffers: weight int16 [O, I / groups, k, k], bias int32 [O], shift uint8 [O], 0..MAX_SHIFT.
     """
@@ -52,7 +55,7 @@ class IntegerConv(nn.Module):
 
     @classmethod
     def from_float(cls, conv: nn.Conv2d) -> "IntegerConv":
-        """Quantise a layer whose inputs and outputs have FRACTION_BITS. Raises ValueError as `from_weights` does."""
+        """Quantise a layer whose input and output have FRACTION_BITS. Raises ValueError as `from_weights` does."""
         return cls.from_weights(*weights_of(conv))
 
     @classmethod
@@ -65,13 +68,13 @@ class IntegerConv(nn.Module):
         largest: int = -LOW,
         heaviest: int = HIGH,
     ) -> AnyConv:
-        """Quantise with, per output channel, the largest shift for which no accumulator can overflow.
+        """Quantise weights, with the largest shift for each output channel for which no accumulator can overflow.
 
         Args:
-            w, b: float64 [O, I / groups, k, k] and [O].
-            f_in, f_out: fractional bits of what it reads and of what it makes.
-            largest: magnitude of what it reads, in units of 2^-f_in.
-            heaviest: magnitude of a weight, as an integer.
+            w, b: weight float64 [O, I / groups, k, k], and bias float64 [O].
+            f_in, f_out: fractional bits of the input and of the output.
+            largest: largest magnitude of the input, in units of 2^-f_in.
+            heaviest: largest magnitude of a quantised weight.
 
         Raises:
             ValueError: a channel's weights are too large for any shift.
@@ -92,7 +95,7 @@ class IntegerConv(nn.Module):
         raise ValueError(f"{int((~done).sum())} output channels have weights too large for int16 arithmetic")
 
     def to_weights(self, f_in: int = FRACTION_BITS, f_out: int = FRACTION_BITS) -> tuple[Tensor, Tensor]:
-        """What `from_weights` was given, but for rounding."""
+        """Return the weight and the bias that `from_weights` was given, except for rounding: float64."""
         scale = torch.exp2(-self.shift.double())
         return self.weight * scale[:, None, None, None] * 2.0 ** (f_in - f_out), self.bias * scale * 2.0**-f_out
 
@@ -111,7 +114,7 @@ class IntegerConv(nn.Module):
 
 
 def weights_of(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a float layer, float64. Raises ValueError if it has no bias, which all of ours have."""
+    """Return weight and bias of a float layer as float64, on the CPU. Raises ValueError if the layer has no bias."""
     if conv.bias is None:
         raise ValueError("a convolution without a bias")
     return conv.weight.detach().double().cpu(), conv.bias.detach().double().cpu()
@@ -129,17 +132,17 @@ def _depthwise(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
 
 
 def saturate16(x: Tensor) -> Tensor:
-    """Clamp to the range of int16, as what is stored is."""
+    """Clamp to the range of int16, which all stored tensors have."""
     return x.clamp(LOW, HIGH)
 
 
 def to_fixed(x: Tensor) -> Tensor:
-    """Floats -> float64 holding int16 in units of 2^-12, halves to even; NaN, which no file can express, -> 0."""
+    """Convert floats to int16 in units of 2^-12, held in float64. Halves are rounded to even, and NaN becomes 0."""
     return (x.double().nan_to_num(nan=0.0) * 2**FRACTION_BITS).round_().clamp_(LOW, HIGH)
 
 
 def to_float(x: Tensor) -> Tensor:
-    """Inverse of `to_fixed`: float32, exact."""
+    """Invert `to_fixed`: exact float32."""
     return x.float() * 2.0**-FRACTION_BITS
 
 
@@ -149,21 +152,21 @@ class IntegerLeaky(nn.Module):
 
 
 class IntegerAdd(nn.Module):
-    """What a convolution made, plus a tensor that is stored, and so was saturated."""
+    """Addition of the output of a convolution and a stored tensor, which is saturated first."""
 
     def forward(self, stored: Tensor, fresh: Tensor) -> Tensor:
         return saturate16(stored) + fresh
 
 
 class IntegerAddVector(nn.Module):
-    """What a convolution made, plus a row of a quality table."""
+    """Addition of the output of a convolution and a quality vector."""
 
     def forward(self, fresh: Tensor, vector: Tensor) -> Tensor:
         return fresh + vector
 
 
 class IntegerQualityVector(nn.Module):
-    """A row of int16 for each quality; q is int64 [B], 1..100."""
+    """A table with a row of int16 for each quality. `forward` takes q int64 [B], 1..100, and returns [B, C, 1, 1]."""
 
     table: Tensor
 
@@ -175,7 +178,7 @@ class IntegerQualityVector(nn.Module):
     def from_float(
         cls, vector: QualityVector, levels: Tensor = PLAIN_LEVELS, fraction: int = FRACTION_BITS
     ) -> "IntegerQualityVector":
-        """The vector at the level of each quality, in units of 2^-fraction, saturated."""
+        """Evaluate a vector at the level of each quality, and quantise it in units of 2^-fraction, saturated."""
         self = cls(vector.knots.shape[1])
         self.table.copy_((at_levels(vector, levels) * 2.0**fraction).round().clamp(LOW, HIGH))
         return self
@@ -185,13 +188,13 @@ class IntegerQualityVector(nn.Module):
 
 
 def at_levels(vector: QualityVector, levels: Tensor = PLAIN_LEVELS) -> Tensor:
-    """The vector at the level of each quality: float64 [100, C]."""
+    """Evaluate a vector at the level of each quality: float64 [100, C]."""
     vector = copy.deepcopy(vector).double().cpu()
     return vector(levels.double())[:, :, 0, 0].detach()
 
 
 def knots_of(values: Tensor, levels: Tensor = PLAIN_LEVELS) -> Tensor:
-    """Inverse of `at_levels`, by least squares: float64 [100, C] -> float64 [KNOTS, C]."""
+    """Invert `at_levels` by least squares: float64 [100, C] -> float64 [KNOTS, C]."""
     hats = QualityVector(KNOTS)
     hats.knots.data.copy_(torch.eye(KNOTS))
     return torch.linalg.lstsq(at_levels(hats, levels), values.double().cpu()).solution
@@ -204,8 +207,11 @@ def swap(module: AnyModule, twin: Callable[[str, Layer], nn.Module], prefix: str
     """Replace every float layer below `module` by its integer twin.
 
     Args:
-        twin: makes that of a convolution or a quality vector, given its name below `module` and the layer. What it
-            raises as ValueError is raised with the name before it.
+        twin: takes the name of a convolution or a quality vector below `module`, and the layer, and returns its integer
+            twin. The name is put in front of the message of a ValueError that it raises.
+
+    Returns:
+        `module` itself.
     """
     for name, child in module.named_children():
         path = prefix + name
@@ -222,14 +228,14 @@ def swap(module: AnyModule, twin: Callable[[str, Layer], nn.Module], prefix: str
 
 
 def empty_twin(_: str, layer: Layer) -> nn.Module:
-    """A twin to be filled from a file."""
+    """Return an integer twin of a layer with zeros, to be filled from a file."""
     if isinstance(layer, nn.Conv2d):
         return IntegerConv(*layer.weight.shape[:3])
     return IntegerQualityVector(layer.knots.shape[1])
 
 
 class IntegerEntropyNet(nn.Module):
-    """All that decides a symbol's mean, step and table index, in integers.
+    """The entropy nets in integers: they determine the mean, the quantisation step and the table index of each symbol.
 
     Buffers: step int16 [100, M] and hyper_step int16 [100, Z], quantisation steps in units of 2^-12, at least 1;
     hyper_index uint8 [100, Z].
@@ -266,11 +272,15 @@ class IntegerEntropyNet(nn.Module):
         for buffer, vector in ((self.step, model.log_step), (self.hyper_step, model.hyper_log_step)):
             buffer.copy_((at_levels(vector, levels).exp() * 2**FRACTION_BITS).round().clamp(1, HIGH))
         index = at_levels(model.hyper_index, levels) * INDEX_UNIT
-        self.hyper_index.copy_(index.round().clamp(1, INDEX_COUNT - 1))  # never skipped: z is small and matters
+        # At least 1, because symbols with index 0 are not coded; hyperlatents are few, and each of them matters.
+        self.hyper_index.copy_(index.round().clamp(1, INDEX_COUNT - 1))
         return self.eval()
 
     def floats(self, levels: Tensor = PLAIN_LEVELS) -> dict[str, Tensor]:
-        """What `from_float` was given, but for rounding and clamping: the state of a `Model` without its transforms."""
+        """Return the float parameters that `from_float` was given, except for rounding and clamping.
+
+        They are the state dict of a `Model` without its transforms.
+        """
         state = {
             "log_step.knots": knots_of((self.step.double() / 2**FRACTION_BITS).log(), levels),
             "hyper_log_step.knots": knots_of((self.hyper_step.double() / 2**FRACTION_BITS).log(), levels),
@@ -284,7 +294,7 @@ class IntegerEntropyNet(nn.Module):
         return {name: value.float() for name, value in state.items()}
 
     def check(self) -> None:
-        """Raise ValueError unless FORMAT §7 and §8 hold: ranges, and no accumulator that could overflow."""
+        """Raise ValueError if a value is out of its range, or an accumulator could overflow (FORMAT §7 and §8)."""
         check_integers({f"entropy.{name}": value.cpu().numpy() for name, value in self.state_dict().items()})
 
     def prior(self, z_hat: Tensor, q: Tensor, height: int, width: int) -> Tensor:
@@ -292,7 +302,10 @@ class IntegerEntropyNet(nn.Module):
         return saturate16(self.net.prior(z_hat, q, height, width))
 
     def predict(self, k: int, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (units of 2^-12) and index 0..63 of every latent, float64 [B, M, h, w]; only step k's are meant."""
+        """Predict mean (in units of 2^-12) and index 0..63 of every latent: float64 [B, M, h, w] each.
+
+        Only the values for the latents of step k are meaningful.
+        """
         mean, head = self.net.step(k, prior, y_hat, q)
         index = (saturate16(head) * (INDEX_UNIT / 2**FRACTION_BITS) + 0.5).floor_().clamp_(0, INDEX_COUNT - 1)
         return saturate16(mean), index

@@ -1,11 +1,11 @@
-"""The analysis and the hyper-analysis in integers: samples to latents to hyperlatents. The readable reference.
+"""The analysis and the hyper-analysis in integers: samples -> latents -> hyperlatents. This is the readable reference.
 
-Only encoders run them, so that no file's meaning hangs on them. But like all that decodes they are exact, and so one
-encoder's files are the same wherever they are made.
+Only encoders run them, so they do not affect how a file decodes. They are exact all the same, so that an encoder makes
+the same file on every machine.
 
-Samples come in units of 1/32 of a level of 8 bits, 0 between black and white: 16 bits are more than that is worth, and
-with a smaller range weights keep more of theirs. Weights of 1x1 convolutions have 8 bits, but the shortcut's: that
-costs nothing that can be measured (bench/ablations.md), and makes model files 4 MB smaller.
+Samples are in units of 1/32 of an 8-bit level, and 0 is mid-gray. A finer unit would gain nothing, and the smaller
+range leaves more bits for the weights. The weights of 1x1 convolutions, except the shortcut, have 8 bits. This costs
+nothing that can be measured (bench/ablations.md), and makes model files 4 MB smaller.
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,15 @@ from .layers import FRACTION_BITS
 from .model import Analysis, HyperAnalysis
 from .scaled import SUM_LIMIT, IntegerGain, Planes, ScaledConv, ScaledNet
 
-PIXEL_RANGE = 255 * PIXEL_UNIT  # from black to white
-LATENT_BITS = 4  # by which the two sums that make a latent are finer than it
+PIXEL_RANGE = 255 * PIXEL_UNIT  # the distance between black and white
+LATENT_BITS = 4  # the two sums that are added to a latent have this many more fractional bits than the latent
 
 
 class IntegerAnalysis(ScaledNet):
-    """Samples to latents, in integers. The gain has a shift for each latent channel, for their steps differ much."""
+    """The analysis in integers: samples -> latents.
+
+    The gain has a separate shift for each latent channel, because their quantisation steps differ widely.
+    """
 
     planes = Planes(
         ends={"head8": ("pixels", "stream8"), "head16": ("stream8", "stream16"), "tail": ("stream16", "tail")},
@@ -59,15 +62,15 @@ class IntegerAnalysis(ScaledNet):
         return {"shortcut.weight": w * PIXEL_RANGE, "shortcut.bias": b, "log_gain.knots": gain}
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
-        """Latents in units of 2^-12, once saturated, of samples.
+        """Compute latents from samples.
 
         Args:
-            x: float64 [B, 3, H, W] that holds integers, H and W multiples of 16, magnitudes at most LARGEST_PIXEL. Its
-                edges are the picture's.
+            x: float64 [B, 3, H, W] that holds integers of magnitude at most LARGEST_PIXEL; H and W are multiples of 16.
+                The edges of x are treated as edges of the picture.
             q: int64 [B], 1..100.
 
         Returns:
-            float64 [B, M, H / 16, W / 16].
+            float64 [B, M, H / 16, W / 16] that holds int16, in units of 2^-12.
         """
         h = self.body8(self.head8(F.pixel_unshuffle(x, 8)) + self.quality8(q))
         h = self.body16(self.head16(F.pixel_unshuffle(saturate16(h), 2)) + self.quality16(q))
@@ -77,7 +80,7 @@ class IntegerAnalysis(ScaledNet):
 
 
 class IntegerHyperAnalysis(ScaledNet):
-    """Latents to hyperlatents, in integers, both in units of 2^-12."""
+    """The hyper-analysis in integers: latents -> hyperlatents, both in units of 2^-12."""
 
     planes = Planes(
         ends={
@@ -94,7 +97,15 @@ class IntegerHyperAnalysis(ScaledNet):
     float_net = HyperAnalysis
 
     def forward(self, y: Tensor, q: Tensor) -> Tensor:
-        """float64 [B, M, h, w] that holds int16, h and w multiples of 4, and q int64 [B] -> [B, Z, h/4, w/4]."""
+        """Compute hyperlatents from latents.
+
+        Args:
+            y: float64 [B, M, h, w] that holds int16; h and w are multiples of 4.
+            q: int64 [B], 1..100.
+
+        Returns:
+            float64 [B, Z, h / 4, w / 4] that holds int16.
+        """
         h = self.body(self.head(y) + self.quality(q))
         h = self.body2(self.down2(F.pixel_unshuffle(saturate16(h), 2)))
         h = self.body4(self.down4(F.pixel_unshuffle(saturate16(h), 2)))

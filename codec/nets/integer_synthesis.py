@@ -1,8 +1,8 @@
-"""The synthesis in integers: latents to samples, the same on every machine (FORMAT §8). The readable reference.
+"""The synthesis in integers: latents -> samples, the same on every machine (FORMAT §8). This is the readable reference.
 
-The two sums that make a pixel are finer than int16: the shortcut, which reads the latents themselves, and the branch,
-which is `tail8` times a gain of the quality. Both are int32 in units of 2^-10 of a level of 8 bits, so that samples are
-rounded once, at the end.
+A pixel is the sum of two terms: the shortcut, a linear function of the latents, and the branch, which is the output of
+`tail8` times a gain that depends on the quality. Both are int32 in units of 2^-10 of an 8-bit level, so that samples
+are only rounded once, at the end.
 """
 
 from collections.abc import Mapping
@@ -27,22 +27,22 @@ from .layers import FRACTION_BITS
 from .model import Synthesis
 from .scaled import SUM_LIMIT, IntegerGain, Planes, ScaledConv, ScaledNet
 
-TAIL8_MARGIN = 2  # a bit less of `tail8` costs nothing, and photographs come near its largest
-LEVEL = 255  # levels of 8 bits from black to white
-HIGHEST = LEVEL << PIXEL_BITS  # white
+TAIL8_MARGIN = 2  # more than MARGIN: one bit less costs nothing here, and photographs come near the largest magnitude
+LEVEL = 255  # 8-bit levels between black and white
+HIGHEST = LEVEL << PIXEL_BITS  # the value of white
 SHRINKS = (1, 2, 4, 8)
 
 
 class IntegerShortcut(ScaledConv):
-    """The linear transform of latents into squares of 16 pixels, one shift for all outputs.
+    """The linear transform of latents into squares of 16x16 pixels, with one shift for all outputs.
 
-    Decoders split a latent into two planes, y = 256 * hi + lo: (sum of w * y) >> 8 is (sum of w * hi) +
-    ((sum of w * lo) >> 8). `model_tensors.shortcut_bound` proves that these sums fit int32.
+    Fast decoders split each latent into y = 256 * hi + lo and use that (sum of w * y) >> 8 equals (sum of w * hi) +
+    ((sum of w * lo) >> 8). `model_tensors.shortcut_bound` proves that these sums fit into int32.
     """
 
     @classmethod
     def from_float(cls, conv: nn.Conv2d) -> "IntegerShortcut":
-        """Quantise with the largest shift that the proof allows. Raises ValueError if none does."""
+        """Quantise a layer with the largest shift for which no sum can overflow. Raises ValueError if there is none."""
         weight, bias = weights_of(conv)
         w, b = LEVEL * weight, LEVEL * (bias + 0.5)
         self = cls(*w.shape[:3])
@@ -61,16 +61,22 @@ class IntegerShortcut(ScaledConv):
 
     @staticmethod
     def _scale(shift: int) -> float:
-        """Of the weights, whose sums have 12 more fractional bits, of which 8 and then `shift` are dropped."""
+        """Return the scale of the quantised weights.
+
+        Their sums have 12 more fractional bits, from the latents. The lowest 8 bits and then `shift` bits are dropped.
+        """
         return 2.0 ** (shift + PIXEL_BITS + 8 - FRACTION_BITS)
 
     def to_float(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the float layer, float64, but for rounding."""
+        """Return weight and bias of the float layer, except for rounding: float64."""
         scale = self._scale(int(self.shift[0]))
         return self.weight / (LEVEL * scale), self.bias / (LEVEL * 16 * scale) - 0.5
 
     def means(self, shrink: int) -> tuple[Tensor, Tensor]:
-        """Weight [O, M] and bias [O] of means over squares of `shrink` samples: float64, O = 3 * (16 / shrink)^2."""
+        """Return weight [O, M] and bias [O] for means over squares of shrink x shrink samples: O = 3 * (16 / shrink)^2.
+
+        Both are float64 that holds integers.
+        """
         n = LATENT_STRIDE // shrink
 
         def mean(values: Tensor) -> Tensor:
@@ -79,7 +85,7 @@ class IntegerShortcut(ScaledConv):
         return mean(self.weight[:, :, 0, 0]), mean(self.bias)
 
     def forward(self, y: Tensor, shrink: int = 1) -> Tensor:
-        """Latents float64 [B, M, h, w] -> sums float64 [B, 3 * (16 / shrink)^2, h, w], in units of 2^-10 level."""
+        """Transform latents float64 [B, M, h, w] to float64 [B, 3 * (16 / shrink)^2, h, w], in units of 2^-10 level."""
         weight, bias = self.means(shrink)
         shift = int(self.shift[0])
         total = (weight @ saturate16(y).flatten(2)).unflatten(2, y.shape[2:])
@@ -88,12 +94,12 @@ class IntegerShortcut(ScaledConv):
 
 
 def _mean(x: Tensor, dims: tuple[int, int], shrink: int) -> Tensor:
-    """Mean over two dimensions of `shrink`, a power of 2, halves up; integers in float64."""
+    """Average integers over two dimensions of size `shrink`, a power of 2, and round halves up; all in float64."""
     return ((x.sum(dims) + shrink * shrink // 2) / shrink**2).floor_()
 
 
 class IntegerSynthesis(ScaledNet):
-    """Latents to samples, in integers. `whiten` is in `head16`."""
+    """The synthesis in integers: latents -> samples. The factors `whiten` of the float net are part of `head16`."""
 
     planes = Planes(
         ends={"head16": ("latents", "stream16"), "tail16": ("stream16", "stream8"), "tail8": ("stream8", "tail8")},
@@ -128,25 +134,26 @@ class IntegerSynthesis(ScaledNet):
         return state
 
     def check(self) -> None:
-        """Raise ValueError unless FORMAT §7 and §8 hold: ranges, and no accumulator that could overflow."""
+        """Raise ValueError if a value is out of its range, or an accumulator could overflow (FORMAT §7 and §8)."""
         check_integers({f"synthesis.{name}": value.cpu().numpy() for name, value in self.state_dict().items()})
 
     def features(self, y: Tensor, q: Tensor) -> Tensor:
-        """The branch but for `tail8`: float64 [B, wide8, 2h, 2w] of int32, which its reader saturates."""
+        """Compute the branch up to the input of `tail8`: float64 [B, wide8, 2h, 2w] that holds int32, not saturated."""
         h = self.body16(self.head16(y) + self.quality16(q))
         return self.body8(F.pixel_shuffle(self.tail16(h), 2) + self.quality8(q))
 
     def values(self, y: Tensor, quality: int, level: float, shrink: int = 1) -> Tensor:
-        """Latents to what samples are rounded from, zero padded at the latents' edges, which are the picture's.
+        """Compute the values of samples before they are rounded.
 
         Args:
-            y: float64 [B, M, h, w] that holds int16, in units of 2^-12.
+            y: latents, float64 [B, M, h, w] that holds int16, in units of 2^-12. The edges of y are treated as edges of
+                the picture, with zeros beyond them.
             quality: 1..100.
             level: of that quality, for `has_branch`.
-            shrink: 1, 2, 4 or 8: values are means over squares of so many pixels a side.
+            shrink: 1, 2, 4 or 8: each value is the mean over a square with sides of this many pixels.
 
         Returns:
-            int32 [B, 3, 16 h / shrink, 16 w / shrink], in units of 2^-10 of a level of 8 bits: |v| <= 2^24.
+            int32 [B, 3, 16 h / shrink, 16 w / shrink], in units of 2^-10 of an 8-bit level; |v| <= 2^24.
         """
         v = F.pixel_shuffle(self.shortcut(y, shrink), LATENT_STRIDE // shrink)
         if has_branch(level, shrink):
@@ -161,15 +168,15 @@ class IntegerSynthesis(ScaledNet):
 
 
 def samples(values: Tensor, bits: int = 8, gray: bool = False) -> Tensor:
-    """Round what `IntegerSynthesis.values` returned to samples, halves up.
+    """Round the values from `IntegerSynthesis.values` to samples; halves are rounded up.
 
     Args:
         values: int32 [B, 3, H, W].
         bits: 8 or 16.
-        gray: the mean of the three channels instead.
+        gray: whether to return the mean of the three channels.
 
     Returns:
-        int32 [B, 3, H, W], or [B, 1, H, W] of gray: 0..255 or 0..65535.
+        int32 [B, 3, H, W], or [B, 1, H, W] if `gray`: 0..255 or 0..65535.
     """
     scale = {8: 1, 16: 257}[bits]
     n = 3 if gray else 1

@@ -1,8 +1,8 @@
-"""The operations all networks of aec are made of: 1x1 and depthwise convolution, leaky ReLU, add, pixel shuffle.
+"""The layers of all networks: 1x1 and depthwise convolution, leaky ReLU, addition, pixel shuffle, quality vectors.
 
-Two arithmetics share one description: the modules here compute in float for training, and `integer.py` swaps each of
-`nn.Conv2d`, `Leaky`, the additions and `QualityVector` for a twin that computes the same on integers. That is why even
-an addition is a module.
+The networks are described once, for two kinds of arithmetic. The modules here compute in floating point, for training.
+`integer.py` replaces each `nn.Conv2d`, `Leaky`, addition and `QualityVector` by an integer version, called its twin.
+This is why even an addition is a module.
 """
 
 from contextlib import ContextDecorator, suppress
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ..coding.model_config import KNOTS, TOP_LEVEL
 from ..coding.threads import lock_across_forks
 
-# Latents and every tensor inside the entropy nets are signed fixed point with 12 fractional bits in 16 bits, so they
-# saturate at +-8. The float modules saturate too: training then sees what the integers will do.
+# Latents, and all tensors inside the entropy nets, are signed 16-bit fixed point with 12 fractional bits, so that they
+# saturate at +-8. The float modules saturate too, so that training sees the same effect.
 FRACTION_BITS = 12
 SATURATION = 8.0
 LEAK_BITS = 3  # slope 2^-3 below zero: an arithmetic shift
@@ -26,7 +26,7 @@ def saturate(x: Tensor) -> Tensor:
 
 
 class _ExactConvolutions(ContextDecorator):
-    """The settings are the process's: the first thread to come in changes them, the last to leave undoes that."""
+    """Changes settings of cuDNN for the process: the first thread that enters sets them, the last one restores them."""
 
     def __init__(self) -> None:
         self.lock, self.users = lock_across_forks(), 0
@@ -38,8 +38,10 @@ class _ExactConvolutions(ContextDecorator):
             cudnn = torch.backends.cudnn
             if self.users > 1 or not cudnn.is_available():
                 return
-            self._set(cudnn, "benchmark", False)  # else algorithms race on every new size, and not always the same wins
-            with suppress(RuntimeError):  # torch refuses if the caller goes by the name below, which is torch 2.9's
+            # With benchmark, cuDNN times its algorithms for every new size, and may choose another one each time.
+            self._set(cudnn, "benchmark", False)
+            # torch raises RuntimeError if the caller has used the newer setting below, which came with torch 2.9.
+            with suppress(RuntimeError):
                 self._set(cudnn, "allow_tf32", False)
             if hasattr(cudnn, "conv") and cudnn.conv.fp32_precision == "tf32":
                 self._set(cudnn.conv, "fp32_precision", "ieee")
@@ -55,25 +57,26 @@ class _ExactConvolutions(ContextDecorator):
         setattr(owner, name, value)
 
 
-# Context or decorator: float32 convolutions on CUDA stay float32, and the same in every call; cuDNN's default rounds
-# inputs to 10 bits.
+# A context manager and decorator within which float32 convolutions on CUDA are computed in full float32, and in the
+# same way in every call. By default, cuDNN rounds their inputs to 10 bits (TF32).
 exact_convolutions = _ExactConvolutions()
 
 
 def multiplies_bf16(device: torch.device) -> bool:
-    """Whether bf16 is faster there than float32. Processors without AVX512_BF16 take several times as long with it."""
+    """Return whether bf16 is faster than float32 on a device. On CPUs without AVX512_BF16 it is much slower."""
     if device.type != "cpu":
         return True
-    known = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # private, and newer than the oldest torch
+    # This function is private, and missing in the oldest versions of torch that we support.
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(torch.backends.mkldnn.enabled and known())
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """1x1 convolution, float [B, C, H, W] by [O, C, 1, 1] -> [B, O, H, W]; of float32 on a CPU always by oneDNN.
+    """1x1 convolution, float [B, C, H, W] by [O, C, 1, 1] -> [B, O, H, W]. For float32 on a CPU it uses oneDNN.
 
-    torch itself goes by the number of threads: one thread gets another library's product, whose last bits differ, so
-    that symbols could too, and which takes twice the time. In training, where no bits need to agree, it is a plain
-    product of matrices, whose gradient takes a quarter of the time of a convolution's.
+    torch itself would choose by the number of threads: with one thread it uses another library, whose results differ in
+    the last bits, so that symbols could differ too, and which takes twice the time. In training, where results need not
+    be reproducible to the bit, a plain matrix product is used instead: its gradient takes a quarter of the time.
     """
     ours = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     if ours and weight.requires_grad and torch.is_grad_enabled():
@@ -84,7 +87,7 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class Pointwise(nn.Conv2d):
-    """`pointwise` as a layer."""
+    """A 1x1 convolution layer with bias, computed by `pointwise`."""
 
     bias: nn.Parameter
 
@@ -96,31 +99,31 @@ class Pointwise(nn.Conv2d):
 
 
 class Leaky(nn.Module):
-    """Leaky ReLU with a slope that integers can take: 2^-LEAK_BITS."""
+    """Leaky ReLU with the slope 2^-LEAK_BITS, which is a shift in integers."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, 2.0**-LEAK_BITS)
 
 
 class Add(nn.Module):
-    """Saturating addition of a tensor that is stored, first, and one that is fresh from a convolution."""
+    """Saturating addition of a stored tensor (the first argument) and the output of a convolution."""
 
     def forward(self, stored: Tensor, fresh: Tensor) -> Tensor:
         return saturate(stored + fresh)
 
 
 class AddVector(nn.Module):
-    """Saturating addition of a quality vector. In floats it is `Add`; integers saturate elsewhere."""
+    """Saturating addition of a quality vector. It equals `Add` in floating point, but has another integer twin."""
 
     def forward(self, fresh: Tensor, vector: Tensor) -> Tensor:
         return saturate(fresh + vector)
 
 
 class FreeAdd(nn.Module):
-    """Addition in the transforms, which have no range to keep in floats. The sum has a's dtype.
+    """Addition without saturation, for the transforms, whose range is not fixed in floating point.
 
-    Under autocast a float32 vector would else turn the bf16 stream into float32, and all of it that is no product would
-    take twice as long.
+    The sum has the dtype of `a`. Otherwise, under autocast, adding a float32 vector to a bf16 tensor would give
+    float32, and all following elementwise operations would take twice as long.
     """
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -128,10 +131,10 @@ class FreeAdd(nn.Module):
 
 
 class QualityVector(nn.Module):
-    """One learned number per channel as a piecewise linear function of the level, which says how finely to code.
+    """One learned number for each channel, as a piecewise linear function of the level (`model_config`).
 
-    `forward(level)` takes float [B], 1..MAX_LEVEL, and returns [B, C, 1, 1]. Beyond TOP_LEVEL the line between
-    the last two knots goes on.
+    `forward(level)` takes float [B], 1..MAX_LEVEL, and returns [B, C, 1, 1]. Above TOP_LEVEL, the line through the last
+    two knots is continued.
     """
 
     def __init__(self, channels: int, value: float = 0.0):
@@ -146,7 +149,9 @@ class QualityVector(nn.Module):
 
 
 class Block(nn.Module):
-    """Mix space, then channels: x + pw(dw3x3(act(pw x))), then x + pw(act(pw x)).
+    """A residual block: spatial mixing, x + pw(dw3x3(act(pw x))), and then channel mixing, x + pw(act(pw x)).
+
+    pw is a 1x1 convolution, and dw3x3 a depthwise one.
 
     Source: the depthwise blocks of DCVC-RT (arXiv:2502.20762, section 3), reduced to the allowed operations.
     """
@@ -161,7 +166,7 @@ class Block(nn.Module):
         self.mix_out = Pointwise(wide, channels)
         self.act = Leaky()
         self.add = add()
-        for last in (self.space_out, self.mix_out):  # a fresh block is the identity
+        for last in (self.space_out, self.mix_out):  # so that a new block is the identity
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 

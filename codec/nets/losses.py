@@ -1,7 +1,7 @@
-"""What training takes for the distortion D of a picture: one of four measures, or a mixture of them.
+"""The distortion D that training minimises: one of four measures, or a mixture of them.
 
-Each is scaled so that all have about the same slope over the rate where 255^2 * MSE is at its lambda. So one range of
-lambda serves all, and a mixture's shares are shares of what training works for.
+Each measure is scaled so that its slope over the rate is about that of 255^2 * MSE. So the same range of lambda serves
+all of them, and the shares of a mixture say how much each measure contributes.
 """
 
 from collections.abc import Mapping
@@ -28,55 +28,56 @@ from ..picture.ssimulacra2 import (
     XYB_OFFSETS,
 )
 
-# So far apart lie CompressAI's lambdas, 2.40 .. 220 for 1 - MS-SSIM and 0.0018 .. 0.18 for 255^2 * MSE.
+# The ratio of CompressAI's lambdas, which are 2.40 .. 220 for 1 - MS-SSIM and 0.0018 .. 0.18 for 255^2 * MSE.
 MS_SSIM_WEIGHT = 1280
-# Measured on decoded held-out crops: 255^2 * MSE is so many times the error in XYB.
+# The ratio of 255^2 * MSE and the error in XYB, measured on decoded held-out crops.
 XYB_WEIGHT = 55_000
-XYB_SHARES = (1.0, 1.0, 0.25)  # of 14 X, Y and B - Y
-XYB_CELL = 4  # pixels a side, over which errors are squared and averaged before their 4-norm is taken
-MS_SSIM_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first
+XYB_SHARES = (1.0, 1.0, 0.25)  # weights of the channels 14 X, Y and B - Y
+XYB_CELL = 4  # squared errors are averaged over cells with this side in pixels, and then squared and averaged again
+MS_SSIM_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of the scales, the finest scale first
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 _gaussian = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * SIGMA**2))
 MS_SSIM_KERNEL = _gaussian / _gaussian.sum()
-# The shares of D, for each of model.TUNES.
+# The shares of the measures in D, for each of model_config.TUNES.
 SHARES: dict[str, dict[str, float]] = {
     "mse": {"mse": 1.0},
     "ms-ssim": {"ms-ssim": 1.0},
     "eye": {"mse": 0.2, "ms-ssim": 0.3, "ssimulacra2": 0.5},
 }
-# Pixels a side that a measure needs: MS-SSIM windows at its last scale, SSIMULACRA 2 one at its first.
+# The smallest side, in pixels, for which a measure is defined. MS-SSIM needs a full window at its last scale, and
+# SSIMULACRA 2 needs one at its first.
 LEAST_SIDES = {"mse": 1, "ms-ssim": 161, "ssimulacra2": MIN_SIDE, "xyb": XYB_CELL}
-WHOLE_SIDES = LEAST_SIDES | {"ssimulacra2": MIN_SIDE << (SCALES - 2)}  # and for all its scales
-EPSILON = 1e-14  # the fourth root of 0 has no gradient
+WHOLE_SIDES = LEAST_SIDES | {"ssimulacra2": MIN_SIDE << (SCALES - 2)}  # the smallest side at which all scales are used
+EPSILON = 1e-14  # keeps the gradient of a root finite at 0
 
 
 def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """255^2 * MSE of each picture, [B]; any sides."""
-    # Reduced channels last, so that the mean's gradient is channels last too.
+    """Return 255^2 * MSE of each picture, [B], for pictures of any size."""
+    # The mean is taken over a channels-last view, so that its gradient is channels-last too.
     return 255**2 * (x_hat - x).permute(0, 2, 3, 1).square().mean((1, 2, 3))
 
 
 def structural_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """1 - MS-SSIM of each picture, [B], scaled, as `metrics.ms_ssim` has it; sides of at least 161.
+    """Return the scaled 1 - MS-SSIM of each picture, [B], as in `metrics.ms_ssim`, for sides of at least 161 pixels.
 
-    Ours, so that training needs no package, and because it takes half the time.
+    It is implemented here so that training does not need another package; it also takes half the time.
 
     Source: Wang, Simoncelli, Bovik 2003, "Multiscale structural similarity for image quality assessment".
     """
-    similarities = []  # a scale's: [B, 3], the last with the luminance term
+    similarities = []  # [B, 3] for each scale; the last one includes the luminance term
     for scale in range(len(MS_SSIM_POWERS)):
         if scale:
             x_hat, x = (F.avg_pool2d(v, 2, padding=[n % 2 for n in v.shape[2:]]) for v in (x_hat, x))
         last = scale == len(MS_SSIM_POWERS) - 1
         similarities.append(_similarity(x_hat, x, with_luminance=last).mean((2, 3)).relu())
     powers = torch.tensor(MS_SSIM_POWERS, device=x.device)[:, None, None]
-    # The floor: a power below 1 has no gradient at 0.
+    # The lower bound keeps the gradient finite: that of a power below 1 is infinite at 0.
     product = (torch.stack(similarities).clamp(min=1e-6) ** powers).prod(0)
     return MS_SSIM_WEIGHT * (1 - product.mean(1))
 
 
 def _similarity(a: Tensor, b: Tensor, with_luminance: bool) -> Tensor:
-    """The map of SSIM, or of its contrast and structure terms, where the window lies inside: [B, C, H - 10, W - 10]."""
+    """Return the map of SSIM, or of its contrast and structure terms only: [B, C, H - 10, W - 10]."""
     inside = slice(RADIUS, -RADIUS)
     maps = (_Blur.apply(v, MS_SSIM_KERNEL)[..., inside, inside] for v in (a, b, a * a, b * b, a * b))
     mean_a, mean_b, square_a, square_b, product = maps
@@ -88,13 +89,13 @@ def _similarity(a: Tensor, b: Tensor, with_luminance: bool) -> Tensor:
 
 
 def perceived_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """SSIMULACRA 2's weighted sum of errors of each picture, [B], scaled; a score is a polynomial of it.
+    """Return the scaled weighted sum of errors in SSIMULACRA 2 of each picture, [B]. The score is a polynomial of it.
 
-    The twin of `codec.picture.ssimulacra2`, which says more. Samples beyond black and white count as those, and their
-    gradient is zero, so that it should not be trained for alone.
+    This is the same computation as in `codec.picture.ssimulacra2`, which explains it. Samples are clamped to the range
+    from black to white, so that the gradient is zero outside. So this should not be the only measure in training.
     """
     linear = [_linear(x), _linear(x_hat)]
-    figures = []  # a scale's: [B, 3 channels, (mean, 4-norm), 3 errors]
+    figures = []  # for each scale: [B, 3 channels, (mean, 4-norm), 3 errors]
     for scale in range(SCALES):
         if min(linear[0].shape[2:]) < MIN_SIDE:
             break
@@ -107,10 +108,11 @@ def perceived_error(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def colour_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Squared error in XYB of each picture, [B], scaled; sides of at least XYB_CELL.
+    """Return the scaled squared error in XYB of each picture, [B], for sides of at least XYB_CELL pixels.
 
-    The other measures hardly see fine colour: SSIMULACRA 2 looks at red and green (X) at coarse scales alone. The
-    errors' 4-norm over cells counts a spot for more than the same error everywhere, as an eye does.
+    The other measures hardly react to fine colour detail: SSIMULACRA 2 looks at red versus green (X) only at coarse
+    scales. The 4-norm over cells makes a small spot count more than the same error spread over the picture, as it does
+    for the eye.
     """
     difference = _positive_xyb(_linear(x_hat)) - _positive_xyb(_linear(x))
     shares = torch.tensor(XYB_SHARES, device=x.device)[:, None, None]
@@ -127,25 +129,25 @@ MEASURES = {
 
 
 def distortion(x_hat: Tensor, x: Tensor, shares: Mapping[str, float]) -> Tensor:
-    """D of each picture, [B] float32.
+    """Return the distortion D of each picture, [B] float32.
 
     Args:
-        x_hat, x: decoded pictures and originals, float [B, 3, H, W], black 0 and white 1.
-        shares: of the measures, by the keys of MEASURES.
+        x_hat, x: decoded pictures and originals, float [B, 3, H, W]; black is 0 and white is 1.
+        shares: the share of each measure, by the keys of MEASURES.
 
     Raises:
-        ValueError: a side is below what a measure needs, LEAST_SIDES.
+        ValueError: a side is smaller than a measure needs (LEAST_SIDES).
     """
     for name in shares:
         if min(x.shape[2:]) < LEAST_SIDES[name]:
             raise ValueError(f"{name} needs sides of {LEAST_SIDES[name]} pixels, these are {x.shape[3]}x{x.shape[2]}")
     x_hat = x_hat.float()
-    with torch.autocast(x.device.type, enabled=False):  # variances are small differences
+    with torch.autocast(x.device.type, enabled=False):  # variances are small differences, which need full precision
         return sum((share * MEASURES[name](x_hat, x) for name, share in shares.items()), x_hat.new_zeros(len(x_hat)))
 
 
 def min_side(shares: Mapping[str, float]) -> int:
-    """Pixels a side of the crops that a mixture is trained on."""
+    """Return the smallest side, in pixels, of crops for training with a mixture of measures."""
     return max(WHOLE_SIDES[name] for name in shares)
 
 
@@ -164,9 +166,13 @@ def _positive_xyb(linear: Tensor) -> Tensor:
 
 
 def _errors(a: Tensor, b: Tensor) -> Tensor:
-    """[B, 3 channels, (mean, 4-norm), (SSIM's error, artifacts, lost detail)] of two [B, 3, H, W]."""
+    """Compare two pictures [B, 3, H, W] at one scale.
+
+    Returns [B, 3 channels, (mean, 4-norm), (error of SSIM, artifacts, lost detail)].
+    """
     mean_a, mean_b, squares, difference = (_Blur.apply(v, KERNEL) for v in (a, b, a * a + b * b, (a - b).square()))
-    # Twice the covariance is the variances without that of the difference, of which nothing is left for equal pictures.
+    # Twice the covariance is computed as the sum of both variances minus the variance of the difference, because the
+    # latter is exactly 0 for equal pictures.
     apart = (mean_a - mean_b).square()
     variances = squares - mean_a.square() - mean_b.square()
     structure = 1 - (1 - apart) * (1 - (difference - apart) / (variances + C2))
@@ -176,10 +182,10 @@ def _errors(a: Tensor, b: Tensor) -> Tensor:
 
 
 class _Blur(torch.autograd.Function):
-    """[.., H, W] by a symmetric kernel [2 RADIUS + 1] along both axes, zeros around.
+    """Convolution of [.., H, W] with a symmetric kernel [2 RADIUS + 1] along both axes, with zeros beyond the edges.
 
-    A symmetric matrix, so that it is its own derivative. By sums of shifted copies: on processors a quarter of the time
-    of torch's depthwise convolution.
+    As a matrix this is symmetric, so the backward pass is the same operation. It sums shifted copies, which on CPUs
+    takes a quarter of the time of torch's depthwise convolution.
     """
 
     @staticmethod

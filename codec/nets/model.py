@@ -1,7 +1,8 @@
-"""The networks: pixels -> latents -> pixels, and what is known of each latent before it is read.
+"""The networks in floating point: the transforms pixels -> latents -> pixels, and the entropy model of the latents.
 
-A latent and a hyperlatent are coded alike: value = mean + symbol * step, where the step depends on channel and quality,
-and the mean and the scale index come from the entropy net (for hyperlatents the mean is 0 and the index a table).
+Latents and hyperlatents are quantised in the same way: value = mean + symbol * step. The step depends on the channel
+and the quality. For latents, the mean and the scale index of the symbol's Gaussian come from the entropy net; for
+hyperlatents, the mean is 0 and the index is a learned table.
 
 Sources: hyperprior, Balle 2018 (arXiv:1802.01436); means and context, Minnen 2018 (arXiv:1809.02736); mixed
 quantisation, Minnen & Singh 2020 (arXiv:2007.08739); one model for all rates by gain vectors, Cui 2021
@@ -33,24 +34,27 @@ from .layers import (
     saturate,
 )
 
-BRANCH_GAIN = 0.3  # where the transforms' gains begin, in units of what there is to mend
-# The index head works in units of 8 indices, so that 0..63 fits the nets' range of +-8.
+BRANCH_GAIN = 0.3  # initial gain of the transforms' branches, relative to the quantisation step or to the error
+# The layer that predicts indices works in units of 8 indices, so that 0..63 fits into the nets' range of +-8.
 INDEX_UNIT = 8
 LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (INDEX_COUNT - 1)
 
 
 def linear(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """The shortcuts stay in float32 under autocast: a bf16 DC coefficient is coarser than the best quality's step."""
+    """Run a shortcut in float32 even under autocast: bf16 is coarser than the smallest quantisation step."""
     with torch.autocast(x.device.type, enabled=False), exact_convolutions:
         return conv(x.float())
 
 
 class Analysis(nn.Module):
-    """Pixels [B, 3, H, W] in [-0.5, 0.5], H and W multiples of 16, and q float [B] -> latents [B, M, H/16, W/16].
+    """Pixels [B, 3, H, W] in [-0.5, 0.5] and levels q float [B] -> latents [B, M, H/16, W/16].
 
-    A linear transform of 16x16 blocks, and beside it a branch of depthwise blocks that sees further. What the branch
-    adds is scaled, for each channel and quality, by a gain that begins in proportion to the quantisation step. Without
-    it the best quality, which bears the least noise, silences the branch for all (bench/ablations.md).
+    H and W are multiples of 16.
+
+    The latents are the sum of a linear transform of 16x16 blocks (the shortcut) and a nonlinear branch of depthwise
+    blocks with a larger receptive field. The branch is multiplied by a gain for each channel and level, which starts in
+    proportion to the quantisation step. Without the gain, the best quality, which tolerates the least noise, would
+    suppress the branch for all qualities (bench/ablations.md).
     """
 
     def __init__(self, c: Config):
@@ -66,7 +70,7 @@ class Analysis(nn.Module):
         self.log_gain = QualityVector(c.latents)
 
     def silence_branch(self) -> None:
-        """Leave the linear shortcut alone to speak, until the branch has learned to."""
+        """Set the last layer of the branch to zero, so that training starts from the linear shortcut alone."""
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)
 
@@ -77,10 +81,10 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """The mirror of `Analysis`: latents and q -> pixels. Its gain begins in proportion to the error at each quality.
+    """The counterpart of `Analysis`: latents [B, M, h, w] and levels q float [B] -> pixels [B, 3, 16 h, 16 w].
 
-    `whiten` [M] brings the latents, as the branch sees them, to a deviation of 1 each: the strongest would drown the
-    others.
+    Its gain starts in proportion to the error at each level. The branch reads the latents multiplied by `whiten` [M],
+    which gives each channel a standard deviation of 1. Otherwise the strongest channels would dominate.
     """
 
     whiten: Tensor
@@ -99,7 +103,7 @@ class Synthesis(nn.Module):
         self.register_buffer("whiten", torch.ones(c.latents))
 
     def silence_branch(self) -> None:
-        """As in `Analysis`."""
+        """Set the last layer of the branch to zero, as in `Analysis`."""
         nn.init.zeros_(self.tail8.weight)
         nn.init.zeros_(self.tail8.bias)
 
@@ -108,13 +112,13 @@ class Synthesis(nn.Module):
         return F.pixel_shuffle(linear(self.shortcut, y), LATENT_STRIDE) + h
 
     def features(self, y: Tensor, q: Tensor) -> Tensor:
-        """The branch but for its last, linear layer: [B, wide8, 2h, 2w]."""
+        """Compute the branch up to the input of its last layer: [B, wide8, 2h, 2w]."""
         h = self.body16(self.add(self.head16(self.whiten[:, None, None] * y), self.quality16(q)))
         return self.body8(self.add(F.pixel_shuffle(self.tail16(h), 2), self.quality8(q)))
 
 
 class HyperAnalysis(nn.Module):
-    """Latents [B, M, h, w], h and w multiples of 4 -> hyperlatents [B, Z, h/4, w/4]."""
+    """Latents [B, M, h, w], h and w multiples of 4, and levels q float [B] -> hyperlatents [B, Z, h/4, w/4]."""
 
     def __init__(self, c: Config):
         super().__init__()
@@ -137,7 +141,7 @@ class HyperAnalysis(nn.Module):
 
 
 class ContextStep(nn.Module):
-    """One parallel pass: what the hyperprior and the latents so far say of the next ones."""
+    """One context step: predicts mean and index of the next latents from the hyperprior and the latents so far."""
 
     def __init__(self, c: Config, sees_latents: bool):
         super().__init__()
@@ -161,7 +165,10 @@ class ContextStep(nn.Module):
         return self.mean(h), self.add_vector(self.index(h), self.index_quality(q))
 
     def features(self, prior: Tensor, from_latents: Tensor | None, q: Tensor) -> Tensor:
-        """What both heads read, [B, N, h, w]; `from_latents`: the layer's of that name, None in the first step."""
+        """Compute the input of the two output layers, [B, N, h, w].
+
+        `from_latents` is the output of the layer of that name; it is None in the first step.
+        """
         h = self.add_vector(self.from_hyper(prior), self.quality(q))
         if from_latents is not None:
             h = self.add(h, from_latents)
@@ -170,12 +177,16 @@ class ContextStep(nn.Module):
     def of_its_latents(
         self, k: int, prior: Tensor, coded: list[Tensor], q: Tensor, corners: Corners
     ) -> tuple[Tensor, Tensor]:
-        """What `forward` says of the latents of this step, which is k, alone: as `Corners.latents_of_steps` has them.
+        """Compute what `forward` does, but only for the latents that this step codes. For training only.
 
-        For training: takes convolutions' weights as they are, which integer twins do not have.
+        The integer twins cannot use this method, because it reads the weights of float layers directly.
 
         Args:
-            coded: the latents of the steps before, in the same form.
+            k: number of this step.
+            coded: the latents of the previous steps, arranged as by `Corners.latents_of_steps`.
+
+        Returns:
+            (mean, index / INDEX_UNIT), arranged in the same way.
         """
         from_latents = None
         if self.from_latents is not None:
@@ -190,7 +201,7 @@ class ContextStep(nn.Module):
 
 
 class EntropyNet(nn.Module):
-    """Hyper-synthesis and context steps: everything that decides a table index. Exported to integers."""
+    """The hyper-synthesis and the context steps, which predict means and table indexes. Exported to integers."""
 
     steps: Any  # a ModuleList of ContextStep, for which torch has no type
 
@@ -215,18 +226,18 @@ class EntropyNet(nn.Module):
         return h[:, :, :height, :width]
 
     def step(self, k: int, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and index / INDEX_UNIT, [B, M, h, w] each, of every latent; only those of step k are meant."""
+        """Predict mean and index / INDEX_UNIT of every latent, [B, M, h, w] each. Only those of step k are of use."""
         return self.steps[k](prior, y_hat, q)
 
     def step_alone(
         self, k: int, prior: Tensor, coded: list[Tensor], q: Tensor, corners: Corners
     ) -> tuple[Tensor, Tensor]:
-        """`step`, of the latents of step k alone: `ContextStep.of_its_latents`."""
+        """Predict only the latents of step k, as `ContextStep.of_its_latents` does."""
         return self.steps[k].of_its_latents(k, prior, coded, q, corners)
 
 
 class _Bound(torch.autograd.Function):
-    """clamp whose gradient also flows where it points back into the range."""
+    """A clamp that also passes the gradient outside the range, if it points back into the range."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
@@ -243,7 +254,12 @@ class _Bound(torch.autograd.Function):
 
 
 def bits_of(symbols: Tensor, index: Tensor) -> Tensor:
-    """Information in bits of (noisy) symbols under zero-mean Gaussians of real-valued scale index, elementwise."""
+    """Return the cost in bits of symbols under zero-mean Gaussians, elementwise.
+
+    Args:
+        symbols: float, any shape; integers, or values with uniform noise.
+        index: float, of the same shape: the scale index of the Gaussian, not necessarily an integer.
+    """
     scale = SCALE_MIN * torch.exp(LOG_SCALE_STEP * _Bound.apply(index.float(), 0.0, INDEX_COUNT - 1.0))
     v = symbols.float().abs()
     k = math.sqrt(0.5) / scale
@@ -252,19 +268,19 @@ def bits_of(symbols: Tensor, index: Tensor) -> Tensor:
 
 
 def dead_zones() -> Tensor:
-    """`cdf_tables.dead_zones` of ideal tables, in steps: float [64]."""
+    """Return the dead zones as in `cdf_tables.dead_zones`, but for ideal tables, in quantisation steps: float [64]."""
     index = torch.arange(float(INDEX_COUNT))
     saved = bits_of(torch.ones_like(index), index) - bits_of(torch.zeros_like(index), index)
     return (DEAD_ZONE_PER_BIT * saved).clamp(0, MAX_DEAD_ZONE)
 
 
 def _round_error(v: Tensor) -> Tensor:
-    """round(v) - v, without a gradient: adding it is the straight-through estimator."""
+    """Return round(v) - v without a gradient. Adding it to v is the straight-through estimator."""
     return (v.round() - v).detach()
 
 
 class Model(nn.Module):
-    """All networks in float, as trained."""
+    """All networks in floating point, as they are trained."""
 
     dead_zones: Tensor
 
@@ -282,15 +298,17 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def init_from_patches(self, patches: Tensor, first: int = 0) -> None:
-        """Start as a working transform codec: shortcuts from PCA, steps and indices from the spectrum.
+        """Initialise the model as a working transform codec: shortcuts from PCA, steps and indices from the spectrum.
 
-        A linear autoencoder is PCA. Channels are scaled by deviation^-1/2, halfway to whitening: plain coefficients
-        span 1:250, too much for 16-bit weights to mix; white ones would clip the peaks of the weak channels.
+        The best linear autoencoder is PCA. Channels are scaled by their standard deviation^-1/2, which is halfway to
+        whitening. Without scaling, coefficients would span a ratio of 250, too much for 16-bit weights to mix them.
+        With whitening, the peaks of weak channels would be clipped.
 
         Args:
             patches: float [n, 768], 16x16 patches in [-0.5, 0.5], in the order of pixel_unshuffle; n >> 768.
-            first: latents before this one are left as they are, and the others tell what those cannot: PCA of what is
-                orthogonal to all that their shortcut can synthesise. (What the branch adds there is to be unlearned.)
+            first: the latents before this one are left as they are. The others are initialised by PCA of the component
+                that is orthogonal to everything the old latents' shortcut can synthesise. (If their branch has learned
+                to add something there, training must unlearn it.)
         """
         c, new = self.config, slice(first, None)
         known, _ = torch.linalg.qr(self.synthesis.shortcut.weight[:, :first, 0, 0].double())
@@ -308,9 +326,11 @@ class Model(nn.Module):
         bias = self.synthesis.shortcut.bias
         if not first:
             nn.init.zeros_(bias)
-        self.analysis.shortcut.bias[new] = -scale.float() * (basis.T.float() @ bias)  # what is added there anyhow
+        # The synthesis adds its bias in any case, so its projection is subtracted here.
+        self.analysis.shortcut.bias[new] = -scale.float() * (basis.T.float() @ bias)
         self.synthesis.whiten[new] = deviation.rsqrt().float()
-        # At high rate d(bits) = -lambda d(distortion) where step^2 = 18 log2(e) / (lambda 255^2), in orthonormal units.
+        # At high rates, d(bits) = -lambda d(distortion) holds for step^2 = 18 log2(e) / (lambda 255^2), in an
+        # orthonormal basis.
         low, high = (math.log(v) for v in LAMBDA_RANGE)
         lam = torch.linspace(low, high, KNOTS, dtype=torch.float64).exp()
         step = (18 * math.log2(math.e) / lam).sqrt()[:, None] / 255 * scale
@@ -322,17 +342,18 @@ class Model(nn.Module):
         if first:
             return
         self.synthesis.silence_branch()
-        self.analysis.head8.weight.mul_(4)  # pixels, -0.5..0.5, deviate by about a quarter
-        # Error of trained models: 26.5 dB at the lowest lambda to 41.5 dB at the highest.
+        self.analysis.head8.weight.mul_(4)  # pixels in -0.5..0.5 have a standard deviation of about 1/4
+        # The gain follows the error of trained models: 26.5 dB at the lowest lambda, 41.5 dB at the highest.
         self.synthesis.log_gain.knots.copy_((BRANCH_GAIN * 0.0077 * lam**-0.25).log()[:, None].expand(-1, 3 * 64))
 
     @torch.no_grad()
     def with_hyper_steps_in_range(self) -> "Model":
-        """A copy that computes the same, and whose hyperlatents' steps all fit the integers' range.
+        """Return a copy that computes the same, with quantisation steps of all hyperlatents below SATURATION.
 
-        A hyperlatent that says little is given a step beyond SATURATION by training. Cut to it, its symbols would no
-        longer be the 0 that was learned, and cost up to 2 % of a file. The scale of a hyperlatent is free, so it
-        shrinks, by a power of two. (Where one saturated, it now saturates later.)
+        Training gives hyperlatents that carry little information a step above SATURATION, so that their symbols are
+        always 0. The integer step cannot be that large. With a smaller step the symbols would not be 0 any more, and
+        cost up to 2 % of a file. But the scale of a hyperlatent is arbitrary, so the hyperlatent and its step are
+        scaled down by a power of two. (Only a hyperlatent that saturated before changes: it saturates later.)
         """
         model = copy.deepcopy(self)
         ends = model.hyper_log_step.knots, model.hyper_log_step(torch.tensor([MAX_LEVEL]))[:, :, 0, 0]
@@ -345,15 +366,16 @@ class Model(nn.Module):
         return model
 
     def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Training pass.
+        """Run all networks, for training.
 
-        The reconstruction is from the symbols that an encoder would choose, dead zones included, with a
-        straight-through gradient. Scales learn from the rate of those symbols; latents and means, in training, from
-        the rate under uniform noise (arXiv:2007.08739), for around 0 that of symbols has no gradient.
+        The pictures are reconstructed from the symbols that an encoder would choose, dead zones included, with a
+        straight-through gradient. The predicted scales get their gradient from the rate of those symbols. In training,
+        latents and means get their gradient from the rate with uniform noise instead (arXiv:2007.08739), because the
+        rate of rounded symbols has no gradient around 0.
 
         Args:
-            x: float [B, 3, H, W] in [0, 1], H and W multiples of 64.
-            q: float [B], 1..100.
+            x: float [B, 3, H, W] in [0, 1]; H and W are multiples of 64.
+            q: the level of each picture, float [B], 1..MAX_LEVEL.
 
         Returns:
             (x_hat float [B, 3, H, W], bits float32 [B] of the hyperlatents and latents).
@@ -370,7 +392,7 @@ class Model(nn.Module):
         return self.synthesis(y_hat, q) + 0.5, bits + rate
 
     def _code(self, y: Tensor, prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents [B, M, h, w] as the decoder gets them, and their bits [B]."""
+        """Quantise latents [B, M, h, w]. Returns the latents as the decoder gets them, and their cost in bits [B]."""
         corners, all_steps = Corners(self.config.steps, y.shape), self.log_step(q).exp()
         coded: list[Tensor] = []
         bits = y.new_zeros(len(y))
@@ -384,7 +406,7 @@ class Model(nn.Module):
         return corners.latents(coded), bits
 
     def _rate(self, v: Tensor, s: Tensor, index: Tensor) -> Tensor:
-        """Bits of symbols s, chosen for v; in training with the gradients that `forward` tells of. Elementwise."""
+        """Return the bits of the symbols s chosen for v, elementwise. `forward` explains the gradients in training."""
         rate = bits_of(s, index)
         if self.training:
             noisy = bits_of(v + torch.rand_like(v) - 0.5, index.detach())
@@ -392,6 +414,6 @@ class Model(nn.Module):
         return rate
 
     def _quantise(self, v: Tensor, index: Tensor) -> Tensor:
-        """The symbols of latents at `v` steps from their means: the nearest, or 0 in a dead zone."""
+        """Return the symbols of latents that are `v` steps away from their means: the nearest, or 0 in a dead zone."""
         zone = self.dead_zones[index.round().clamp(0, INDEX_COUNT - 1).long()]
         return v.round().masked_fill_(v.abs() <= 0.5 + zone, 0.0)

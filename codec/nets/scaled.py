@@ -1,9 +1,10 @@
-"""What the transforms in integers share: the synthesis, the analysis and the hyper-analysis.
+"""Common code of the integer transforms: the synthesis, the analysis and the hyper-analysis.
 
-The arithmetic is that of `integer.py`, but each stored tensor has a unit of its own, 2^-f with f from -7 to 20: a body
-keeps one unit for its stream, x, and one for each tensor between a block's convolutions. The units are chosen at
-export, from the largest magnitudes that photographs and synthetic pictures reach in floats, with a margin. What runs
-needs none of them, for shifts and tables say all; they lead back to floats.
+The arithmetic is that of `integer.py`, but each stored tensor has its own unit, 2^-f with f from -7 to 20. In a chain
+of blocks, all tensors on the residual path (called the stream) share one unit, and each tensor between the convolutions
+of a block has its own. The units are chosen at export, from the largest magnitudes that photographs and synthetic
+pictures cause in the float net, with a margin. Running the integer net does not need the units, because they are part
+of the shifts and tables. They are needed to convert it back to floats.
 """
 
 import copy
@@ -31,23 +32,27 @@ from .integer import (
 )
 from .layers import FRACTION_BITS, QualityVector
 
-# Between the largest magnitude seen in calibration and the range. Synthetic pictures are seen there, which reach 3 to 9
-# times what photographs do, and others at most 1.4 times what those do; what saturates then costs little, while each
-# bit less of all pictures doubles the loss.
+# The factor by which the range must exceed the largest magnitude in calibration. It is 1, so there is no margin,
+# because calibration includes synthetic pictures, which reach 3 to 9 times the magnitudes of photographs. Other
+# pictures reach at most 1.4 times those of the synthetic ones. Such saturation costs little, whereas one bit less would
+# double the loss by rounding for all pictures.
 MARGIN = 1
-SUM_LIMIT = 2**23  # of what a shortcut or a branch adds, each way, in units finer than int16 has
+SUM_LIMIT = 2**23  # limit for the magnitude of a shortcut's or a branch's result, in units finer than those of int16
 
 
 @dataclass(frozen=True)
 class Planes:
-    """The stored tensors of a net, by name. Those of a body are a stream's, or bear their maker's name.
+    """The stored tensors of a net, called planes, by name.
+
+    In a chain of blocks, the tensors of the residual path are one plane named after the chain, such as "stream8". Every
+    other tensor is a plane named after the convolution that computes it.
 
     Args:
-        ends: which of them the net's own convolutions, not those of its bodies, read and make.
-        fractions: fractional bits, where they are not for calibration to choose.
-        units: what 1 in floats is, where it is not 1.
-        limits: magnitudes that are never passed, where that is not int16's.
-        margins: where they are not MARGIN.
+        ends: for each convolution outside of blocks, the planes that it reads and writes.
+        fractions: fractional bits of planes for which they are fixed, and not chosen by calibration.
+        units: for planes in another unit than the float net's: the integer value of 1 in the float net.
+        limits: largest magnitudes of planes, where they are not those of int16.
+        margins: margins of planes, where they are not MARGIN.
     """
 
     ends: Mapping[str, tuple[str, str]]
@@ -57,7 +62,7 @@ class Planes:
     margins: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, name: str) -> tuple[str, str]:
-        """What a convolution, but for the shortcut, reads and makes."""
+        """Return the planes that a convolution, other than the shortcut, reads and writes."""
         block, _, layer = name.rpartition(".")
         if not block:
             return self.ends[name]
@@ -74,7 +79,7 @@ class Planes:
         return self.units.get(plane, 1.0)
 
     def chosen(self, largest: Mapping[str, float]) -> dict[str, int]:
-        """Fractional bits of all, given what `largest_magnitudes` found. Raises ValueError if that is nothing."""
+        """Choose the fractional bits of all planes by their largest magnitudes. Raises ValueError if there are none."""
         if not largest:
             raise ValueError("nothing to calibrate with")
         found = {plane: fraction_for(value, self.margins.get(plane, MARGIN)) for plane, value in largest.items()}
@@ -82,7 +87,10 @@ class Planes:
 
 
 def fraction_for(largest: float, margin: float = MARGIN) -> int:
-    """The most fractional bits with which int16 holds `largest` and its margin, within MIN_FRACTION..MAX_FRACTION."""
+    """Return the largest number of fractional bits with which margin * largest fits into int16.
+
+    The result is within MIN_FRACTION..MAX_FRACTION.
+    """
     for fraction in range(MAX_FRACTION, MIN_FRACTION, -1):
         if margin * largest * 2.0**fraction <= HIGH:
             return fraction
@@ -91,10 +99,10 @@ def fraction_for(largest: float, margin: float = MARGIN) -> int:
 
 @contextmanager
 def largest_magnitudes(net: nn.Module, planes: Planes) -> Iterator[dict[str, float]]:
-    """While it is open: the largest magnitude of each stored tensor in what a float net computes, in its unit.
+    """Context manager: records the largest magnitude of each plane while a float net runs, in the plane's unit.
 
     Raises:
-        ValueError: the net makes what is not finite.
+        ValueError: the net computes a value that is not finite.
     """
     found: dict[str, float] = {}
     last = {made for _, made in planes.ends.values()} - {read for read, _ in planes.ends.values()}
@@ -122,7 +130,7 @@ AnyScaledConv = TypeVar("AnyScaledConv", bound="ScaledConv")
 
 
 class ScaledConv(IntegerConv):
-    """`IntegerConv` that knows its unit: buffer fraction int8 [1], the fractional bits of what it makes."""
+    """An `IntegerConv` that stores the unit of its output: buffer fraction int8 [1], the number of fractional bits."""
 
     fraction: Tensor
 
@@ -146,7 +154,10 @@ class ScaledConv(IntegerConv):
 
 
 class IntegerGain(nn.Module):
-    """What a branch is multiplied by: buffers table int16 [100, C], by quality, and shift uint8 [1 or C], 1..30."""
+    """The gain of a branch: multiplication by table[quality] * 2^-shift.
+
+    Buffers: table int16 [100, C], shift uint8 [1] or [C], 1..30.
+    """
 
     table: Tensor
     shift: Tensor
@@ -160,12 +171,13 @@ class IntegerGain(nn.Module):
     def from_float(
         cls, log_gain: QualityVector, levels: Tensor, f_in: int, f_out: int, shifts: int = 1
     ) -> "IntegerGain":
-        """Quantise with the largest shifts that int16 allows.
+        """Quantise a gain with the largest shifts for which the table fits into int16.
 
         Args:
-            levels: of each quality, float [100].
-            f_in, f_out: fractional bits of the branch, and of what it adds.
-            shifts: one for all channels, or one for each.
+            log_gain: logarithm of the gain.
+            levels: the level of each quality, float [100].
+            f_in, f_out: fractional bits of the input and of the output.
+            shifts: number of shifts: 1 for all channels together, or C for one in each channel.
 
         Raises:
             ValueError: the gains are too large for any shift.
@@ -185,25 +197,25 @@ class IntegerGain(nn.Module):
         return self
 
     def to_float(self, levels: Tensor, f_in: int, f_out: int) -> Tensor:
-        """Knots of the logarithms, float64, but for rounding. Gains that were rounded to 0 count as half a unit."""
+        """Return the knots of the float `log_gain`, except for rounding: float64. Gains of 0 count as half a unit."""
         gains = self.table.double().clamp(min=0.5) / torch.exp2(f_out - f_in + self.shift.double())
         return knots_of(gains.log(), levels)
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
-        """float64 [B, C, h, w], once saturated, and q int64 [B] -> the same shape, in finer units."""
+        """Multiply x float64 [B, C, h, w], which is saturated first, by the gains of q int64 [B]. The unit is finer."""
         shift = self.shift.double()[:, None, None]
         product = self.table[q - 1].double()[:, :, None, None] * saturate16(x) + torch.exp2(shift - 1)
         return (product * torch.exp2(-shift)).floor_().clamp_(-SUM_LIMIT, SUM_LIMIT)
 
 
 class ScaledNet(nn.Module):
-    """A float transform's twin. Its layers are those of the float net, but `gain`, which was the logarithm of one."""
+    """The integer twin of a float transform. Its layers have the same names, except that `log_gain` becomes `gain`."""
 
-    float_net: type[nn.Module]  # of which it is the twin
+    float_net: type[nn.Module]  # the class of the float transform
     planes: Planes
-    layers: tuple[str, ...]  # of the float net, without `log_gain`
+    layers: tuple[str, ...]  # names of the layers, except `log_gain`
     has_gain = True
-    heaviest = HIGH  # magnitude of a weight of 1x1 convolutions, but for the shortcut's
+    heaviest = HIGH  # largest magnitude of a weight in 1x1 convolutions, except the shortcut
 
     def __init__(self, config: Config):
         super().__init__()
@@ -215,10 +227,10 @@ class ScaledNet(nn.Module):
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Its layers, which `_take` sets by name."""
+            """Tell type checkers about the layers, which `_take` sets by name."""
 
     def _empty(self, name: str, layer: Layer) -> nn.Module:
-        """A layer's twin, to be filled."""
+        """Return an integer twin of a layer with zeros, to be filled."""
         if isinstance(layer, nn.Conv2d):
             return ScaledConv(*layer.weight.shape[:3])
         return (IntegerGain if name == "log_gain" else IntegerQualityVector)(layer.knots.shape[1])
@@ -234,11 +246,14 @@ class ScaledNet(nn.Module):
         """Export a trained net.
 
         Args:
-            levels: of each quality, float [100].
-            largest: to choose the units by, `calibration.magnitudes` of this net.
+            config: sizes of the nets.
+            net: the float net.
+            levels: the level of each quality, float [100].
+            largest: the largest magnitude of each plane, from `calibration.magnitudes`, to choose the units by.
 
         Raises:
-            ValueError: weights of a layer, which is named, are too large for the integers, or nothing was calibrated.
+            ValueError: the weights of a layer are too large for the integers (the message names it), or `largest` is
+                empty.
         """
         fractions = cls.planes.chosen(largest)
 
@@ -261,25 +276,25 @@ class ScaledNet(nn.Module):
 
     @classmethod
     def _special(cls, name: str, layer: Any, levels: Tensor, fractions: Mapping[str, int]) -> nn.Module | None:
-        """The twin of a layer that is not like others, a convolution or a quality vector; None for those that are."""
+        """Return the twin of a layer that needs special treatment, such as the shortcut; None for ordinary layers."""
         return None
 
     @staticmethod
     def _prepared(name: str, weight: Tensor, net: Any) -> Tensor:
-        """A convolution's weight, float64, with what comes before it in the float net."""
+        """Return a convolution's weight, float64, combined with any linear operation before it in the float net."""
         return weight
 
     def fractions(self) -> dict[str, int]:
-        """Fractional bits of each stored tensor."""
+        """Return the fractional bits of each plane."""
         made = {self.planes.of(name)[1]: int(conv.fraction) for name, conv in self._convolutions().items()}
         return made | dict(self.planes.fractions)
 
     def _convolutions(self) -> dict[str, ScaledConv]:
-        """All but the shortcut, by name."""
+        """Return all convolutions except the shortcut, by name."""
         return {n: m for n, m in self.named_modules() if isinstance(m, ScaledConv) and n != "shortcut"}
 
     def floats(self, levels: Tensor = PLAIN_LEVELS) -> dict[str, Tensor]:
-        """What `from_float` was given, but for rounding: the state of the float net, float32."""
+        """Return the state dict of the float net that `from_float` was given, except for rounding: float32."""
         fractions, state = self.fractions(), self._special_floats(levels)
         for name, conv in self._convolutions().items():
             read, made = self.planes.of(name)
@@ -292,7 +307,7 @@ class ScaledNet(nn.Module):
         return {name: value.float() for name, value in state.items()}
 
     def _special_floats(self, levels: Tensor) -> dict[str, Tensor]:
-        """Those of the layers that are not like others."""
+        """Return the float parameters of the layers that `_special` makes."""
         return {}
 
 

@@ -1,7 +1,7 @@
-"""A model file's networks in torch, ready to run on one device: for GPUs, for refinement, and as the tests' oracle.
+"""The networks of a model file in torch, ready to run on one device: for GPUs, and as the oracle of the tests.
 
-They are integers: the entropy nets in the arithmetic that `segment_walk.starter` chooses, and the transforms, which on
-the CPU are the engine's. Floats are made of the integers for those who ask for them.
+They compute with integers. `segment_walk.starter` chooses the implementation of the entropy nets. On the CPU, the
+transforms are those of the C++ engine. Float versions of the networks are converted from the integers on request.
 """
 
 import os
@@ -36,14 +36,14 @@ _LOADING = lock_across_forks()
 
 @dataclass(frozen=True)
 class Codec:
-    """A model ready to run, all on one device."""
+    """A model that is ready to run, with everything on one device."""
 
     file: ModelFile
-    integers: dict[str, Any]  # by TWINS, each of the class there
+    integers: dict[str, Any]  # the integer transforms, with the keys and classes of TWINS
     net: IntegerEntropyNet
     walk: Start
     dead_zones: Tensor  # int16 [64], ModelFile.dead_zones
-    levels: Tensor  # of each quality, float32 [100], ModelFile.levels
+    levels: Tensor  # level of each quality, float32 [100], ModelFile.levels
     device: torch.device
     nets: str  # one of segment_walk.NETS
 
@@ -65,22 +65,25 @@ class Codec:
 
     @property
     def tune(self) -> str:
-        """The distortion it was trained for, one of TUNES."""
+        """The distortion that the model was trained for, one of TUNES."""
         return self.file.tune
 
     @property
     def native(self) -> "engine.Encoder | None":
-        """What runs the encoder's transforms on the CPU; None where the text of their arithmetic is to run."""
+        """The C++ engine's encoder, if the codec is on the CPU and `nets` is "native"; else None."""
         return engine.encoder(self.path) if self.nets == "native" and self.device.type == "cpu" else None
 
     @cached_property
-    @torch.inference_mode(False)  # refinement takes gradients through it, whoever was first to ask
+    @torch.inference_mode(False)  # so that gradients can be taken, even if the first call is within inference mode
     def synthesis(self) -> Synthesis:
-        """In float32, which no pixel hangs on."""
+        """The synthesis in float32. Decoded pixels do not depend on it."""
         return self.float_net("synthesis").to(memory_format=torch.channels_last)
 
     def float_net(self, name: str) -> Any:
-        """A transform, by TWINS, in float32: what was trained, but for rounding. Without gradients."""
+        """Return a transform (a key of TWINS) as a float32 net, which is the trained one except for rounding.
+
+        Its parameters do not require gradients.
+        """
         twin = self.integers[name]
         with torch.device("meta"):
             net = type(twin).float_net(self.config)
@@ -89,57 +92,57 @@ class Codec:
 
     @cached_property
     def decoder(self) -> Decoder:
-        """What becomes of a payload; made when it is first asked for, which encoding need not."""
+        """The decoder. It is created on first use, because encoding may not need it."""
         if self.native is not None:
             return engine.load(self.path)
         return TorchDecoder(self.walk, self.tables, self.integers["synthesis"], self.file.levels)
 
     @property
     def encoder(self) -> "Encoder":
-        """What writes files: on the CPU the engine."""
+        """The encoder: the C++ engine's on the CPU, else a TorchEncoder."""
         from .torch_encoder import TorchEncoder
 
         return self.native or TorchEncoder(self)
 
     def level(self, quality: int) -> Tensor:
-        """What the float nets are told for a quality 1..100: float32 [1]."""
+        """Return the level of a quality 1..100, the input of the float nets: float32 [1]."""
         return self.levels[quality - 1 : quality]
 
 
 def load(path: Path, device: torch.device, nets: str = "native") -> Codec:
-    """Load and verify a model; cached as `model_file.load`, by device and nets.
+    """Load and verify a model; cached like `model_file.load`, for each device and `nets`.
 
     Args:
-        path: a model file.
-        device: where all of it runs.
-        nets: one of segment_walk.NETS, the arithmetic of what decodes; no file and no pixel depends on it.
+        path: of the model file.
+        device: where everything runs.
+        nets: the implementation of the nets, one of segment_walk.NETS. Files and pixels do not depend on it.
 
     Raises:
-        ModelError: as `model_file.load`.
-        ValueError: another word for `nets`.
+        ModelError: as in `model_file.load`.
+        ValueError: `nets` is another word.
     """
     return of_file(model_file.load(path), device, nets)
 
 
 def load_for(model_id: bytes, model: str | os.PathLike | None, device: torch.device) -> Codec:
-    """`model_file.load_for`, ready to run. Raises ModelError as that does."""
+    """Load the model that wrote a file. Arguments and errors are as in `model_file.load_for`."""
     return of_file(model_file.load_for(model_id, model), device)
 
 
 def of_file(file: ModelFile, device: torch.device, nets: str = "native") -> Codec:
-    """A model that was read, ready to run; cached. Raises ValueError as `load`."""
+    """Prepare a loaded model file to run; cached. Raises ValueError if `nets` is not one of segment_walk.NETS."""
     if nets not in NETS:
         raise ValueError(f"nets {nets!r}: allowed are {' and '.join(NETS)}")
-    with _LOADING:  # threads that begin together are to assemble it once
+    with _LOADING:  # so that threads that start together assemble it only once
         return _assembled(file, device, nets)
 
 
 @lru_cache(maxsize=4)
-@torch.inference_mode(False)  # what is kept must serve refinement's gradients too, whoever was first to load it
+@torch.inference_mode(False)  # so that gradients can be taken, even if the first call is within inference mode
 def _assembled(file: ModelFile, device: torch.device, nets: str) -> Codec:
     def fill(module: AnyModule, name: str) -> AnyModule:
         arrays = {k.removeprefix(f"{name}."): v for k, v in file.tensors.items() if k.startswith(f"{name}.")}
-        # Copies, for the file's arrays are read-only, which tensors cannot be.
+        # torch.tensor copies: the file's arrays are read-only, and tensors cannot be.
         module.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()}, assign=True)
         return module.to(device).eval()
 

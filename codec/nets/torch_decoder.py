@@ -1,4 +1,4 @@
-"""Decoding in torch, on any device: what a GPU does, and the text of the format as the tests' oracle."""
+"""Decoding with torch on any device: used on GPUs, and as the oracle of the tests, which follows FORMAT.md directly."""
 
 from typing import Any
 
@@ -15,7 +15,10 @@ from .layers import FRACTION_BITS
 
 
 class ReferenceSynthesis(Levels):
-    """`decoder.Synthesis` on `IntegerSynthesis`: float64 that carries integers, on the net's device."""
+    """The implementation of `decoder.Synthesis` by `IntegerSynthesis`, which keeps integers in float64.
+
+    It runs on the device of the net.
+    """
 
     def __init__(self, net: IntegerSynthesis, levels: np.ndarray):
         super().__init__(net.config, levels)
@@ -45,13 +48,13 @@ class ReferenceSynthesis(Levels):
 
 
 class TorchDecoder:
-    """`decoder.Decoder` on the device of its nets.
+    """The implementation of `decoder.Decoder` with torch, on the device of its nets.
 
     Args:
-        walk: the entropy nets there.
+        walk: starts runs of the entropy nets.
         tables: of the same model.
-        synthesis: the model's, there too.
-        levels: of each quality, float32 [100].
+        synthesis: of the same model, on the same device.
+        levels: the level of each quality, float32 [100].
     """
 
     def __init__(self, walk: Start, tables: rans.Tables, synthesis: IntegerSynthesis, levels: np.ndarray):
@@ -63,7 +66,7 @@ class TorchDecoder:
     @torch.inference_mode()
     def read(self, quality: int, rows: int, columns: int, payload: bytes | memoryview) -> Tensor:
         y = payloads.read(self._walk(quality, rows, columns), self._tables, payload)
-        return (y.permute(1, 2, 0) * 2**FRACTION_BITS).to(torch.int16)  # exact, and half the size
+        return (y.permute(1, 2, 0) * 2**FRACTION_BITS).to(torch.int16)  # exact, and half the size of float32
 
     def empty(self, rows: int, columns: int) -> Tensor:
         return torch.empty(rows, columns, self.config.latents, dtype=torch.int16, device=self._device)
@@ -71,5 +74,5 @@ class TorchDecoder:
     def samples(self, channels: int, rows: int, columns: int, kind: str) -> Tensor | None:
         if self._device.type == "cpu":
             return None
-        with torch.inference_mode(False):  # callers may change it, or train with it
+        with torch.inference_mode(False):  # the caller gets this tensor, and may modify it or train with it
             return torch.empty(channels, rows, columns, dtype=getattr(torch, kind), device=self._device)

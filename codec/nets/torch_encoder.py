@@ -1,4 +1,4 @@
-"""Encoding where torch is: what a GPU does, and the text of the arithmetic as the tests' oracle."""
+"""Encoding with torch on any device: used on GPUs, and as the oracle of the tests."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,23 +24,27 @@ from .torch_codec import Codec
 def analyse(
     codec: Codec, pixels: Pixels, tile: Tile, quality: int, effort: int, progress: Callable[[], None] = lambda: None
 ) -> tuple[Tensor, Tensor]:
-    """`tiles.analyse` as a walk takes it: float32 [M, h, w] and [Z, ceil(h/4), ceil(w/4)], on the codec's device."""
+    """Run `tiles.analyse` and convert its results for a walk.
+
+    Returns float32 [M, h, w] and [Z, ceil(h/4), ceil(w/4)], on the codec's device.
+    """
     y, z = tiles.analyse(codec.encoder, pixels, tile, quality, effort, progress)
     return _channels_first(y, codec.device), _channels_first(z, codec.device)
 
 
 @torch.inference_mode()
 def code(codec: Codec, quality: int, y: Tensor, z: Tensor, dead_zones: Tensor) -> tuple[bytes, Tensor]:
-    """The payload of a tile's latents and hyperlatents, as `analyse` gives them, and the latents that it decodes to.
+    """Encode the latents and hyperlatents of a tile, as `analyse` returns them.
 
-    `dead_zones`: `payloads.quantise`.
+    Returns the payload, and the latents that it decodes to, float32 [M, h, w]. `dead_zones` are as in
+    `payloads.quantise`.
     """
     symbols, indexes, segments, decoded = payloads.quantise(codec.walk(quality, *y.shape[1:]), y, z, dead_zones)
     return payloads.encode(symbols, indexes, segments, codec.tables), decoded
 
 
 class TorchEncoder:
-    """`tiles.Encoder` on the device of its nets. Latents are on the CPU in between."""
+    """The implementation of `tiles.Encoder` with torch, on the device of its nets. Latents are returned to the CPU."""
 
     def __init__(self, codec: Codec):
         self.codec, self.file = codec, codec.file
@@ -91,10 +95,10 @@ class TorchEncoder:
 
 
 def _channels_first(x: np.ndarray, device: torch.device) -> Tensor:
-    """int16 [h, w, C] in units of 2^-12 -> float32 [C, h, w]."""
+    """Convert int16 [h, w, C] in units of 2^-12 to float32 [C, h, w] on a device."""
     return to_float(torch.from_numpy(x).to(device)).permute(2, 0, 1)
 
 
 def _channels_last(x: Tensor) -> np.ndarray:
-    """[C, h, w] that holds int16 -> int16 [h, w, C]."""
+    """Convert a tensor [C, h, w] that holds int16 values to an array int16 [h, w, C]."""
     return x.permute(1, 2, 0).to(torch.int16).contiguous().cpu().numpy()

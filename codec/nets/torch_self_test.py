@@ -1,4 +1,4 @@
-"""`codec.coding.self_test` in torch: the text of the arithmetic on the CPU, and what GPUs run."""
+"""The self-test `codec.coding.self_test` with torch: the reference on the CPU, and the code that GPUs run."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from . import torch_codec
 
 
 class InTorch:
-    """`self_test.Arithmetic` on a device: on the CPU that of the reference, on a GPU what is fastest there."""
+    """The `self_test.Arithmetic` of torch: on the CPU it is the reference, and on a GPU the fastest implementation."""
 
     def __init__(self, device: torch.device):
         self._codec = torch_codec.of_file(fixed_model(), device, "reference" if device.type == "cpu" else "native")
@@ -31,13 +31,13 @@ class InTorch:
 
 
 def devices() -> list[torch.device]:
-    """The CPU and all GPUs."""
+    """Return the CPU and all GPUs."""
     n = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return [torch.device("cpu"), *(torch.device("cuda", i) for i in range(n))]
 
 
 def about_gpus() -> tuple[bool | None, str]:
-    """Whether they are in order, None if there is none, and what they are."""
+    """Return (True, a description of the GPUs), or (None, a message) if there is none."""
     found = devices()[1:]
     if not found:
         return None, "no device answers"

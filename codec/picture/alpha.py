@@ -1,4 +1,4 @@
-"""The alpha channel: a picture of its own for each tile; opaque tiles cost nothing. FORMAT §2."""
+"""Coding of the alpha channel: a WebP or PNG picture for each tile, and nothing for opaque tiles (FORMAT §2)."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,13 @@ from .opening import opened_as
 
 
 def encode(alpha: np.ndarray, tiles: list[Tile], quality: int) -> list[bytes]:
-    """Of each tile.
+    """Encode the alpha channel, and return a payload for each tile, which is empty for an opaque tile.
 
     Args:
         alpha: uint8 or uint16 [H, W].
-        quality: 100: it comes back as it is; 0..99: with fewer levels, of 8 bits, as libwebp chooses them. 16 bits are
-            always kept.
+        tiles: the tiles of the picture.
+        quality: 100 keeps the channel exactly. 0..99 reduce the number of levels, as libwebp chooses them. 16 bits are
+            always kept exactly.
     """
     return [_encode_tile(alpha[t.y : t.y + t.height, t.x : t.x + t.width], quality) for t in tiles]
 
@@ -41,7 +42,10 @@ def _as_rgba(samples: np.ndarray) -> np.ndarray:
 
 
 def _lossless(samples: np.ndarray) -> bytes:
-    """libwebp's lossless coder: always smaller than the alpha chunk beside its lossy one, which has its overhead."""
+    """Encode 8-bit samples as the alpha of a lossless WebP.
+
+    This is always smaller than a lossy WebP with an alpha chunk, because of the latter's overhead.
+    """
     return write_webp(_as_rgba(samples), lossless=True, exact=True, quality=80)
 
 
@@ -58,20 +62,22 @@ def _decode_tile(payload: memoryview, tile: Tile, depth: int) -> np.ndarray:
         raise CorruptError(f"a picture of mode {image.mode}, which is no alpha channel of {depth} bits")
     try:
         if depth == 16:
-            png_samples.sample_stream(data)  # raises, where Pillow fills what is missing
+            png_samples.sample_stream(data)  # raises an error if samples are missing, which Pillow would fill in
             return np.asarray(image).astype(np.uint16)
-        return np.asarray(image.convert("RGBA").getchannel("A"))  # one without an alpha channel is opaque
+        return np.asarray(image.convert("RGBA").getchannel("A"))  # a WebP without alpha is opaque
     except MemoryError:
         raise
-    except Exception as e:  # Pillow's readers raise all kinds on damaged files
+    except Exception as e:  # for damaged files, Pillow raises many kinds of errors
         raise CorruptError(f"a damaged picture: {e}") from e
 
 
 def decode(header: Header, payloads: Sequence[memoryview], region: Tile) -> np.ndarray:
-    """The alpha channel in a region: uint8 or uint16 (header.depth) [h, w]; other tiles are not read.
+    """Decode the alpha channel of a region: uint8 or uint16 (as `header.depth` says) [h, w].
+
+    Only tiles that the region touches are decoded.
 
     Raises:
-        CorruptError: a payload is no alpha channel of its tile; it names the tile.
+        CorruptError: a payload is not the alpha channel of its tile; the message names the tile.
     """
     out = np.empty((region.height, region.width), np.uint8 if header.depth == 8 else np.uint16)
     for i, (tile, payload) in enumerate(zip(header.tiles, payloads, strict=True)):

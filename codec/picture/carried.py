@@ -1,4 +1,4 @@
-"""What of a picture that Pillow has opened travels with it: profile, EXIF and XMP."""
+"""Collects the metadata of a picture that Pillow has opened: colour profile, EXIF and XMP."""
 
 import io
 import re
@@ -12,26 +12,28 @@ from . import colour, extended_xmp
 from .png_info import raw_profile
 from .tiff_directory import Directory
 
-# Of a TIFF file, where EXIF is what the file itself is made of: the tags that tell of the picture, not of the file.
+# In a TIFF file, EXIF has the same directories as the file itself. These are the tags that describe the picture and not
+# the structure of the file.
 _TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0112, 0x0131, 0x0132, 0x013B, 0x8298)
 _RESOLUTION_TAGS = (0x011A, 0x011B, 0x0128)
-_TIFF_BLOCKS = (0x8769, 0x8825)  # of the camera's settings, and of the place
+_TIFF_BLOCKS = (0x8769, 0x8825)  # the directories with the camera's settings (EXIF), and with the place (GPS)
 _RAW_PROFILE = re.compile(r"Raw profile type (\w+)")
 
 
 def of(image: Image.Image, gray: bool | None = None) -> Metadata:
-    """What Pillow knows of a picture, and `file_colour.note`; EXIF as it is in the file, orientation included.
+    """Return the metadata that Pillow and `file_colour.note` have put into an image. EXIF keeps its orientation.
 
-    Colour that is told in another way than by a profile becomes one, unless it is sRGB. A TIFF file's EXIF is the file
-    itself: of that there is what `of_tiff` finds. Dots per inch become a block of EXIF where there is none. An extended
-    XMP packet becomes a whole one. A block longer than 2^26 bytes is left out, and so is the profile of CMYK and LAB,
-    which has had its use when they become sRGB.
+    Colour that is described in another way than by a profile is converted to a profile, unless it is sRGB. For a TIFF
+    file, EXIF is made as by `of_tiff`. If there is no EXIF but a resolution, a block with the resolution is made.
+    An extended XMP packet is joined. Blocks of more than 2^26 bytes are left out. So are the profiles of CMYK and LAB
+    pictures, because these are converted to sRGB by them.
 
     Args:
-        gray: None: as the image's mode has it.
+        image: the opened picture.
+        gray: whether the picture has one colour channel; None: as its mode says.
     """
     raw: dict[str, bytes] = {}
-    for key, text in image.info.items():  # of a PNG file that Pillow opened: those of ImageMagick
+    for key, text in image.info.items():  # ImageMagick's raw profiles in PNG files that Pillow opened
         if isinstance(key, str) and isinstance(text, str) and (match := _RAW_PROFILE.fullmatch(key)):
             raw |= raw_profile(match[1], text.encode("latin-1", "replace"))
     exif = image.info.get("exif") or raw.get("exif")
@@ -52,10 +54,11 @@ def of(image: Image.Image, gray: bool | None = None) -> Metadata:
 
 
 def of_tiff(directory: Directory, icc: bytes | None, xmp: bytes) -> Metadata:
-    """What describes the picture, its camera and its place in a directory of a TIFF file, as Pillow writes it anew.
+    """Return the metadata of a TIFF file. EXIF is rewritten by Pillow with the tags on the picture, camera and place.
 
     Args:
-        icc, xmp: the blocks, if there are any. Those longer than 2^26 bytes are left out.
+        directory: of the picture.
+        icc, xmp: the other blocks; empty or None if absent. Blocks of more than 2^26 bytes are left out.
     """
     found = Image.Exif()
     found.endian, found.bigtiff = directory.order, directory.big
@@ -72,10 +75,12 @@ def _within_limits(icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> 
 
 
 def profile(info: dict, gray: bool, cicp_first: bool) -> bytes | None:
-    """The profile, or what stands for one, of what Pillow's readers, pillow_heif's or `file_colour.note` put into info.
+    """Return the profile in `info`, or one that is made from another description of the colour in it.
 
     Args:
-        cicp_first: code points count more than a profile, as PNG has it; in HEIF and AVIF they count less.
+        info: as filled by Pillow's readers, by pillow_heif or by `file_colour.note`.
+        gray: whether the picture has one colour channel.
+        cicp_first: whether code points have precedence over a profile, as in PNG. In HEIF and AVIF they have not.
     """
     icc, cicp = info.get("icc_profile") or None, info.get("cicp")
     if cicp is None and (nclx := info.get("nclx_profile")):
@@ -86,7 +91,7 @@ def profile(info: dict, gray: bool, cicp_first: bool) -> bytes | None:
         try:
             return colour.of_cicp(cicp, gray)
         except ValueError:
-            pass  # reserved numbers say nothing; PNG's specification has one look at the next best thing
+            pass  # reserved numbers are ignored; by the PNG specification, the next kind of information is used then
     if icc is not None or info.get("srgb") is not None:
         return icc
     if info.get("curves") is not None:
@@ -95,7 +100,7 @@ def profile(info: dict, gray: bool, cicp_first: bool) -> bytes | None:
 
 
 def _scaled(values: tuple[Any, Any], scale: float) -> tuple[float, float] | None:
-    """None if they are not two numbers: a damaged file may have anything there."""
+    """Multiply two numbers by a factor. Returns None if they are not numbers, as in a damaged file."""
     try:
         return float(values[0]) * scale, float(values[1]) * scale
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):

@@ -1,8 +1,9 @@
-"""Colour that a file tells without an ICC profile -> an ICC profile, so that one thing says what samples mean.
+"""Makes ICC profiles for files that describe their colour in another way, so that .aec files always use a profile.
 
-A profile here is version 4.4 of matrix and tone curves, or of a tone curve alone for gray (ICC.1:2022). Where the file
-names its colour by the code points of ITU-T H.273, a `cicp` tag has them too: from it a reader that shows high dynamic
-range knows that the curve is PQ or HLG, which for others goes from black to the brightest that the code can name.
+The profiles are of version 4.4 (ICC.1:2022), with a matrix and tone curves for colour, or one tone curve for gray. If
+the file gives its colour by the code points of ITU-T H.273, the profile has a `cicp` tag with them. This tells readers
+that can show high dynamic range that the curve is PQ or HLG. For other readers, the curve goes from black to the
+highest brightness that the code can express.
 """
 
 import math
@@ -11,14 +12,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# White, red, green and blue, as x and y of each: the order of PNG's cHRM.
+# x and y of white, red, green and blue, in the order of PNG's cHRM: 8 numbers.
 Chromaticities = Sequence[float]
-# Primaries, transfer characteristics, matrix, full range: numbers of H.273.
+# The code points of H.273: primaries, transfer characteristics, matrix, full range.
 Cicp = tuple[int, int, int, int]
 
 _D65, _C = (0.3127, 0.3290), (0.310, 0.316)
 SRGB: Chromaticities = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-# H.273, table 2; numbers that it does not give are reserved. 2 is unspecified: sRGB, as of a file that says nothing.
+# H.273, table 2; other numbers are reserved. 2 means unspecified, which is taken for sRGB, as in files without any
+# information.
 _PRIMARIES: dict[int, Chromaticities] = {
     1: SRGB,
     2: SRGB,
@@ -35,7 +37,8 @@ _PRIMARIES: dict[int, Chromaticities] = {
 }
 _BT709 = (1 / 0.45, 1 / 1.0992968, 0.0992968 / 1.0992968, 1 / 4.5, 0.0812428)
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-# Light for each code, table 3: the exponent of a power, or the five parameters of one with a linear foot.
+# H.273, table 3: the curve from sample values to light. It is given by the exponent of a power function, or by the five
+# parameters of a power function with a linear part near black.
 _CURVES: dict[int, tuple[float, ...]] = {
     **dict.fromkeys((1, 6, 11, 12, 14, 15), _BT709),  # 11 and 12 differ only below 0 and above 1
     **dict.fromkeys((2, 13), _SRGB_CURVE),
@@ -46,18 +49,18 @@ _CURVES: dict[int, tuple[float, ...]] = {
 }
 
 
-def _pq(code: np.ndarray) -> np.ndarray:  # SMPTE ST 2084: 1 is 10000 cd/m2
+def _pq(code: np.ndarray) -> np.ndarray:  # SMPTE ST 2084; the result 1 is 10000 cd/m2
     root = code ** (32 / 2523)
     return (np.maximum(root - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * root)) ** (8192 / 1305)
 
 
-def _hlg(code: np.ndarray) -> np.ndarray:  # ARIB STD-B67: of the scene, before the display's own gamma
+def _hlg(code: np.ndarray) -> np.ndarray:  # ARIB STD-B67; the result is light of the scene, before the display's gamma
     a = 0.17883277
     b, c = 1 - 4 * a, 0.5 - a * math.log(4 * a)
     return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
 
 
-# Those that ICC has no formula for, as tables: of samples 0..1.
+# Curves for which ICC has no formula, so that profiles have tables. They map samples 0..1 to light 0..1.
 _TABLES: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     9: lambda code: np.where(code > 0, 10 ** (2 * (code - 1)), 0),
     10: lambda code: np.where(code > 0, 10 ** (2.5 * (code - 1)), 0),
@@ -65,19 +68,24 @@ _TABLES: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     17: lambda code: np.minimum(code**2.6 * 52.37 / 48, 1),
     18: _hlg,
 }
-_TABLE_SIZE = 1024  # between its entries PQ, the steepest, is off by less than 1e-4 of the light
-_D50 = (0.9642, 1.0, 0.8249)  # of the profile connection space
+_TABLE_SIZE = 1024  # interpolation between the entries is off by less than 1e-4, even for PQ, the steepest curve
+_D50 = (0.9642, 1.0, 0.8249)  # the white of the profile connection space
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _PROSE = "Made by aec of what the file said of its colour"
-# As near to sRGB as what programs write for it: x and y, and the exponent.
+# Colour that differs from sRGB by at most this counts as sRGB, because programs write such values for it: tolerance of
+# x and y, and relative tolerance of the exponent.
 _SAME_XY, _SAME_GAMMA = 0.0015, 0.005
 
 
 def of_cicp(cicp: Cicp, gray: bool) -> bytes | None:
-    """A profile of code points; None: they say sRGB, which needs none, or nothing.
+    """Make a profile from code points. Returns None if they mean sRGB, which needs no profile, or are unspecified.
+
+    Args:
+        cicp: the code points.
+        gray: whether the picture has one channel.
 
     Raises:
-        ValueError: a reserved number, which says nothing that is known.
+        ValueError: a number is reserved, so that its meaning is unknown.
     """
     primaries, transfer, _, full = cicp
     if primaries not in _PRIMARIES or transfer not in {*_CURVES, *_TABLES}:
@@ -88,17 +96,18 @@ def of_cicp(cicp: Cicp, gray: bool) -> bytes | None:
         curve = _parametric(_CURVES[transfer])
     else:
         code = np.linspace(0, 1, _TABLE_SIZE)
-        code = code if full else np.clip((code * 255 - 16) / 219, 0, 1)  # BT.709's range of 16..235
+        code = code if full else np.clip((code * 255 - 16) / 219, 0, 1)  # the limited range, 16..235
         curve = _table(_TABLES[transfer](code) if transfer in _TABLES else _power(_CURVES[transfer], code))
     return _gray(curve) if gray else _coloured(_PRIMARIES[primaries], curve, cicp=cicp)
 
 
 def of_gamma(gamma: float | None, chromaticities: Chromaticities | None, gray: bool) -> bytes | None:
-    """A profile of what PNG's gAMA and cHRM say; None: sRGB, or nothing that makes sense.
+    """Make a profile from PNG's gAMA and cHRM. Returns None if they mean sRGB, or make no sense.
 
     Args:
-        gamma: that of the file, light = code ** (1 / gamma); None: sRGB's curve.
-        chromaticities: None: sRGB's.
+        gamma: of the file, so that light = code ** (1 / gamma); None: the curve is sRGB's.
+        chromaticities: None: those of sRGB.
+        gray: whether the picture has one channel.
     """
     if gamma is not None and not 0.01 <= gamma <= 100:
         gamma = None
@@ -112,11 +121,15 @@ def of_gamma(gamma: float | None, chromaticities: Chromaticities | None, gray: b
 
 
 def of_curves(curves: Sequence[np.ndarray] | None, chromaticities: Chromaticities | None, gray: bool) -> bytes | None:
-    """A profile of TIFF's TransferFunction, WhitePoint and PrimaryChromaticities; None: sRGB, or nothing known.
+    """Make a profile from TIFF's TransferFunction, WhitePoint and PrimaryChromaticities.
 
     Args:
-        curves: one, or of colour three: light for each code, float [n], 0..1.
-        chromaticities: None: sRGB's.
+        curves: one curve, or three for colour: the light for each sample value, float [n], 0..1. None: sRGB's curve.
+        chromaticities: None: those of sRGB.
+        gray: whether the picture has one channel.
+
+    Returns:
+        The profile; None if the colour is sRGB, or the values make no sense.
     """
     if curves is None:
         return of_gamma(None, chromaticities, gray)
@@ -127,7 +140,7 @@ def of_curves(curves: Sequence[np.ndarray] | None, chromaticities: Chromaticitie
 
 
 def _sound(chromaticities: Chromaticities) -> bool:
-    """Whether white is a mixture of three primaries that are not on a line."""
+    """Return whether the chromaticities make sense: white is a mixture of three primaries that are not on one line."""
     if len(chromaticities) != 8 or not all(math.isfinite(v) and -2 <= v <= 2 for v in chromaticities):
         return False
     white, primaries = _matrix_and_white(chromaticities)
@@ -139,7 +152,7 @@ def _xyz(x: float, y: float) -> np.ndarray:
 
 
 def _matrix_and_white(chromaticities: Chromaticities) -> tuple[np.ndarray, np.ndarray | None]:
-    """White's XYZ, and the primaries' as columns that add up to it, or None if there are none."""
+    """Return white in XYZ, and the primaries in XYZ as columns that add up to white, or None if that is impossible."""
     if chromaticities[1] <= 0:
         return np.zeros(3), None
     white = _xyz(*chromaticities[:2]) / chromaticities[1]
@@ -161,7 +174,7 @@ def _power(parameters: tuple[float, ...], code: np.ndarray) -> np.ndarray:
 
 
 def _fixed(*values: float) -> bytes:
-    """s15Fixed16Number."""
+    """Encode values as ICC's s15Fixed16Number."""
     return struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
 
 
@@ -210,14 +223,14 @@ def _gray(curve: bytes) -> bytes:
 def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     tags = {b"desc": _text(_PROSE), b"cprt": _text("No copyright, use freely"), **tags}
     table, data, at = b"", b"", 128 + 4 + 12 * len(tags)
-    places: dict[bytes, int] = {}  # equal ones lie there once
+    places: dict[bytes, int] = {}  # equal tags are stored only once
     for name, tag in tags.items():
         if tag not in places:
             places[tag] = at + len(data)
             data += tag + bytes(-len(tag) % 4)
         table += name + struct.pack(">II", places[tag], len(tag))
     size = at + len(data)
-    # No time in it, so that the same picture makes the same file.
+    # The date is fixed, so that the same picture always makes the same file.
     made = struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
     head = struct.pack(">I4sI4s4s4s12s4s", size, bytes(4), 0x04400000, b"mntr", space, b"XYZ ", made, b"acsp")
     head = head.ljust(68, b"\0") + _fixed(*_D50)

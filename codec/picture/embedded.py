@@ -1,4 +1,4 @@
-"""PNG, WebP and JPEG files that lie inside .aec files: opened without trust, and made."""
+"""The PNG, WebP and JPEG files inside .aec files: opening them safely, and making them."""
 
 import io
 from collections.abc import Collection
@@ -13,18 +13,25 @@ from . import carried, jpeg_blocks, samples16
 from .opening import opened_as, webp_size
 
 _MAX_WEBP_SIDE = 16383
-_MAX_WEBP_AREA = 1 << 25  # libwebp takes 27 bytes a pixel: here 900 MB
+_MAX_WEBP_AREA = 1 << 25  # pixels; libwebp needs 27 bytes for each, so 900 MB
 
 
-# Scans of a progressive JPEG, each of which may cost a walk over the whole picture and take 16 bytes. 10 are common.
+# The largest number of scans in a progressive JPEG. A scan can be as short as 16 bytes, and still cost a pass over the
+# whole picture. 10 are common.
 MAX_SCANS = 500
 
 
 def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int, int]]) -> Image.Image:
-    """A picture of one of these kinds and sizes (width, height), opened but not read.
+    """Open a picture without loading its pixels.
+
+    Args:
+        data: the bytes of the file.
+        kinds: the allowed formats, of STORED_KINDS.
+        sizes: the allowed sizes, (width, height).
 
     Raises:
-        CorruptError: it is another one, an animation, or a JPEG of more than MAX_SCANS or without end.
+        CorruptError: the format or size is not allowed, or it is damaged, an animation, or a JPEG with more than
+            MAX_SCANS scans or without an end marker.
     """
     kind = stored_kind(data)
     if kind is None or kind not in kinds:
@@ -42,7 +49,7 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
         n_frames = getattr(image, "n_frames", 1)
     except MemoryError:
         raise
-    except Exception as e:  # Pillow's readers raise all kinds on damaged files
+    except Exception as e:  # for damaged files, Pillow raises many kinds of errors
         raise CorruptError(f"a damaged {kind} picture: {e}") from e
     if n_frames != 1:
         raise CorruptError(f"an animation of {n_frames} frames")
@@ -52,16 +59,15 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
 
 
 def read_metadata(data: bytes, sizes: Collection[tuple[int, int]]) -> Metadata:
-    """Of a file as `open_still` takes it, orientation included; its pixels are not decoded.
+    """Read the metadata of a file, the orientation included, without decoding its pixels.
 
-    Raises:
-        CorruptError: as `open_still`.
+    Arguments and errors are as in `open_still`, with all of STORED_KINDS allowed.
     """
     return carried.of(open_still(data, STORED_KINDS, sizes))
 
 
 def write_png(samples: np.ndarray) -> bytes:
-    """uint8 or uint16 [H, W], or [H, W, 2|3|4] with alpha last."""
+    """Return a PNG file of bool, uint8 or uint16 [H, W], or of uint8 or uint16 [H, W, 2|3|4] with alpha last."""
     if samples.dtype == np.uint16:
         return samples16.write_png(samples)
     buffer = io.BytesIO()
@@ -70,16 +76,17 @@ def write_png(samples: np.ndarray) -> bytes:
 
 
 def fits_webp(samples: np.ndarray) -> bool:
-    """Whether they have 8 bits, and are no larger than WebP can and should be."""
+    """Return whether samples have 8 bits, and neither exceed the size limit of WebP nor would need too much memory."""
     height, width = samples.shape[:2]
     return samples.dtype == np.uint8 and max(height, width) <= _MAX_WEBP_SIDE and height * width <= _MAX_WEBP_AREA
 
 
 def write_webp(samples: np.ndarray, **options: int) -> bytes:
-    """Samples that fit, as `write_png` takes them, gray as equal RGB.
+    """Return a WebP file of samples for which `fits_webp` is true. Gray samples are written as RGB.
 
     Args:
-        options: as Pillow's saver takes them.
+        samples: uint8 [H, W], or [H, W, 2|3|4] with alpha last.
+        options: for Pillow's WebP writer.
     """
     buffer = io.BytesIO()
     Image.fromarray(samples).save(buffer, "WEBP", **options)

@@ -1,4 +1,4 @@
-"""A decoded picture -> the bytes of a file of the kind that its name says, with the metadata that this kind carries."""
+"""Writes a decoded picture to a file format that is chosen by the file name, with the metadata that it supports."""
 
 import io
 from pathlib import Path
@@ -16,24 +16,33 @@ NPY = "NPY"
 WITH_ALPHA = {"PNG": ".png", "WEBP": ".webp", "AVIF": ".avif", "TIFF": ".tif", "TGA": ".tga", NPY: ".npy"}
 DEEP_GRAY = {"PNG": ".png", "TIFF": ".tif", NPY: ".npy"}
 DEEP_COLOUR = {"PNG": ".png", NPY: ".npy"}
-# Whose samples are those of the picture, as Pillow writes them. A test tries all that it can write.
+# Formats that Pillow writes without changing any sample. A test tries all formats that Pillow can write.
 EXACT = {
     **{"PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", NPY: ".npy", "BMP": ".bmp", "DIB": ".dib", "PPM": ".ppm"},
     **{"TGA": ".tga", "QOI": ".qoi", "JPEG2000": ".jp2", "PCX": ".pcx", "SGI": ".sgi", "DDS": ".dds", "IM": ".im"},
 }
-# Who asks for these knows that they are near to it.
+# Lossy formats, which are written if the user asks for them.
 LOSSY = {"JPEG": ".jpg", "WEBP": ".webp", "AVIF": ".avif"}
 XMP_TAG = 700
-# What an EXIF block may say of the samples of the TIFF file it came from, which are not this one's (TIFF 6.0).
+# Tags that describe the samples of a TIFF file (TIFF 6.0). EXIF that came from a TIFF file may have them, but they
+# would be wrong in another file.
 _LAYOUT_TAGS = {*range(254, 267), *range(273, 282), 284, 317, *range(320, 326), *range(338, 342), *range(512, 522)}
 
 
 def kind_of(path: Path | None, default: str = ".png") -> str:
-    """Pillow's name for what a suffix means, or NPY; standard output gets the default one. Raises OutputError."""
+    """Return Pillow's name of the format with this suffix, or NPY.
+
+    Args:
+        path: None: standard output, for which the default suffix counts.
+        default: a suffix.
+
+    Raises:
+        OutputError: pictures cannot be written in such a format.
+    """
     from PIL import Image
 
     suffix = default if path is None else path.suffix.lower()
-    Image.preinit()  # the common kinds: to import all of them takes 60 ms, and is left for when one is asked for
+    Image.preinit()  # only the common formats; importing all takes 60 ms, and is done below if it is needed
     if suffix == ".npy":
         return NPY
     kind = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
@@ -45,15 +54,17 @@ def kind_of(path: Path | None, default: str = ".png") -> str:
 def check(
     kind: str, gray: bool, alpha: bool, depth: int, exact: bool, quality: int | None = None
 ) -> Literal["pil", "numpy"]:
-    """What `codec.decode` has to give for a file of this kind.
+    """Check that a format can hold a picture, and return the `output` of `codec.decode` that it needs.
 
     Args:
-        exact: the picture was kept exactly, and is to stay so. JPEG is written all the same, which never is exact.
-        quality: as of `encoded`.
+        kind: the format, from `kind_of`.
+        gray, alpha, depth: as in the picture's header.
+        exact: whether the picture was stored exactly and must not change. JPEG is allowed all the same.
+        quality: as in `encoded`.
 
     Raises:
-        OutputError: it cannot hold the picture, and would drop its alpha channel or half its bits, or change it; or
-            there is a quality, which it does not have.
+        OutputError: the format would drop the alpha channel or half of the bits, or change the picture; or a quality is
+            given, and the format has none.
     """
     if quality is not None and kind not in LOSSY:
         raise OutputError(f"{kind} has no quality to choose: {_among(LOSSY)} have one")
@@ -87,17 +98,18 @@ def _try(kinds: dict[str, str], but: str = "") -> str:
 def encoded(
     picture: "Image.Image | np.ndarray", kind: str, metadata: Metadata, exact: bool, quality: int | None = None
 ) -> bytes:
-    """The file.
+    """Encode a picture in a format, and return the bytes of the file.
 
     Args:
-        picture: as `codec.decode` gives it, of the output that `check` asked for.
-        metadata: written if the kind has a place for it.
-        exact: as of `check`; WebP then keeps every sample, and takes more bytes.
-        quality: 1..100, of JPEG, WebP and AVIF; None: 95, near to the picture.
+        picture: the result of `codec.decode`, with the output that `check` returned.
+        kind: the format, from `kind_of`.
+        metadata: written as far as the format supports it.
+        exact: as in `check`; WebP is then lossless, and larger.
+        quality: 1..100, for JPEG, WebP and AVIF; None: 95, or lossless WebP if `exact`.
 
     Raises:
-        OutputError: JPEG, WebP and others have limits of their own; or the EXIF block is damaged, and the kind one for
-            which Pillow has to understand it.
+        OutputError: the picture exceeds a limit of the format; or the EXIF block is damaged, and Pillow must parse it
+            to write this format.
     """
     buffer = io.BytesIO()
     if kind == NPY:
@@ -111,11 +123,11 @@ def encoded(
         from . import samples16
 
         return samples16.write_png(picture, metadata)
-    picture.info = {}  # what some savers take from it unasked is what `metadata` may leave out
+    picture.info = {}  # some of Pillow's writers would take metadata from here that `metadata` leaves out
     try:
         picture.save(buffer, kind, **_quality_options(kind, exact, quality), **_metadata_options(kind, metadata))
     except (OSError, *DAMAGES) as e:
-        damaged = metadata.exif and not isinstance(e, (OSError, ValueError))  # as which Pillow tells its kinds' limits
+        damaged = metadata.exif and not isinstance(e, (OSError, ValueError))  # limits of a format
         fault = "too long" if "too long" in str(e) else "damaged" if damaged else None
         hint = f"; --metadata none leaves out what may be {fault}" if fault else ""
         raise OutputError(f"cannot write a picture of {picture.width}x{picture.height} as {kind}: {e}{hint}") from e
@@ -125,12 +137,12 @@ def encoded(
 def _quality_options(kind: str, exact: bool, quality: int | None) -> dict:
     if kind == "WEBP" and exact and quality is None:
         return {"lossless": True, "exact": True}
-    # Of QOI Pillow says without being asked that its light is linear.
+    # By default, Pillow marks QOI files as linear light.
     return {"quality": quality or 95} if kind in LOSSY else {"colorspace": "sRGB"} if kind == "QOI" else {}
 
 
 def _metadata_options(kind: str, metadata: Metadata) -> dict:
-    """As Pillow's saver takes them."""
+    """Return the metadata as options of `Image.save`."""
     from PIL import Image, PngImagePlugin
 
     if kind not in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF"):

@@ -1,6 +1,6 @@
-"""XMP packets that are too long for one segment of a JPEG file, and go on in others.
+"""Extended XMP: packets that are too long for one segment of a JPEG file, and are continued in other segments.
 
-XMP specification, part 3, 1.1.3.1.
+Source: XMP specification, part 3, section 1.1.3.1.
 """
 
 import hashlib
@@ -24,16 +24,18 @@ _NAMESPACE = re.compile(rb"""\s(xmlns:[\w.-]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
 
 
 def whole(xmp: bytes, extensions: Iterable[bytes]) -> bytes:
-    """The packet with what its extension says inside, and no pointer to one.
+    """Merge the extension of a packet into the packet, and remove the pointer to the extension.
 
     Args:
-        extensions: APP1 segments' data; those of other packets, or not all pieces of one, are left out.
+        xmp: the main packet.
+        extensions: the data of APP1 segments. Those that belong to another packet are ignored, and so is an extension
+            of which pieces are missing.
     """
     match = _POINTER.search(xmp)
     if match is None:
         return xmp
     head = EXTENSION + (match[1] or match[2])
-    at = len(head)  # of the whole extension's length and a piece's place in it
+    at = len(head)  # where the length of the whole extension lies, followed by the offset of this piece in it
     own = sorted((d[at + 4 : at + 8], d[at + 8 :], d[at : at + 4]) for d in extensions if d.startswith(head))
     end, pieces, lengths = 0, [], set()
     for offset, piece, length in own:
@@ -45,7 +47,7 @@ def whole(xmp: bytes, extensions: Iterable[bytes]) -> bytes:
     main, other = _rdf(xmp), _rdf(more)
     if lengths != {end} or main is None or other is None:
         return xmp
-    # Names that the extension declares for all of itself are declared for all of the packet.
+    # Namespaces that the extension declares in its rdf:RDF tag are added to the rdf:RDF tag of the packet.
     name, start, stop = main
     declared = {found[1] for found in _NAMESPACE.finditer(xmp, name, start)}
     names = (found for found in _NAMESPACE.finditer(more, other[0], other[1]) if found[1] not in declared)
@@ -54,7 +56,10 @@ def whole(xmp: bytes, extensions: Iterable[bytes]) -> bytes:
 
 
 def split(xmp: bytes) -> tuple[bytes, bytes]:
-    """A packet as JPEG takes it, and the segments that it goes on in where it is too long for one."""
+    """Split a packet for a JPEG file.
+
+    Returns (the main packet, the bytes of the segments with its extension). The latter are empty if it fits into one.
+    """
     if len(XMP) + len(xmp) <= LONGEST or _rdf(xmp) is None:
         return xmp, b""
     head = EXTENSION + hashlib.md5(xmp, usedforsecurity=False).hexdigest().upper().encode()
@@ -66,7 +71,11 @@ def split(xmp: bytes) -> tuple[bytes, bytes]:
 
 
 def _rdf(xmp: bytes) -> tuple[int, int, int] | None:
-    """Where the first tag's name ends, where its content starts, and where it ends; searched in one pass each."""
+    """Find the rdf:RDF element.
+
+    Returns (offset at which the name of its tag ends, start of its content, end of its content), or None. Simple
+    searches are used, so that the time is linear in the size.
+    """
     name = xmp.find(b"<rdf:RDF") + len(b"<rdf:RDF")
     start, stop = xmp.find(b">", name) + 1, xmp.rfind(b"</rdf:RDF")
     return (name, start, stop) if len(b"<rdf:RDF") <= name < start <= stop else None

@@ -1,7 +1,7 @@
-"""How near a decoded picture is to its original, by the measures that a file can be asked to reach.
+"""PSNR and SSIMULACRA 2 of a decoded picture, for encoding with a target.
 
-A picture has more than colours: where alpha hides them they do not count, gray ones have one channel, and samples may
-have 16 bits. `codec.metrics` and `codec.picture.ssimulacra2` know of none of that.
+Unlike `codec.metrics` and `codec.picture.ssimulacra2`, these functions take alpha into account, and accept gray
+pictures and samples of 16 bits.
 """
 
 import math
@@ -11,15 +11,16 @@ import numpy as np
 from .pixels import Pixels, as_rgb, to_depth
 from .ssimulacra2 import ssimulacra2
 
-STRIP = 256  # rows that are worked on at once
-BACKGROUNDS = (0.1, 0.9)  # dark and bright, as libjxl's program puts them behind pictures with alpha
+STRIP = 256  # rows that are processed at once
+BACKGROUNDS = (0.1, 0.9)  # a dark and a bright gray, as in libjxl's `ssimulacra2` for pictures with alpha
 
 
 def psnr(pixels: Pixels, decoded: np.ndarray) -> float:
-    """dB, as `metrics.psnr`; where alpha is 0 nothing counts.
+    """Return the PSNR in dB, as `metrics.psnr` does. Pixels whose alpha is 0 do not count.
 
     Args:
-        decoded: of the same dtype and shape as the picture's data.
+        pixels: the original.
+        decoded: the decoded colours, with the dtype and shape of `pixels.data`.
     """
     total = count = 0
     for y in range(0, pixels.height, STRIP):
@@ -32,19 +33,20 @@ def psnr(pixels: Pixels, decoded: np.ndarray) -> float:
 
 
 def decibels(error: float, most: float) -> float:
-    """PSNR of a sum of squared errors, of which `most` are 0 dB."""
+    """Return the PSNR in dB of a sum of squared errors; the sum `most` is 0 dB."""
     return 10 * math.log10(most / error) if error else math.inf
 
 
 def score(pixels: Pixels, decoded: np.ndarray) -> float:
-    """SSIMULACRA 2, at most 100, of the picture at 8 bits a sample, taken as sRGB; gray has three equal channels.
+    """Return the SSIMULACRA 2 score, at most 100, of the decoded colours at 8 bits a sample.
 
-    With alpha it is the lower one of two, before a dark and before a bright background, as libjxl has it. Both pictures
-    have the original's alpha. Takes some 9 bytes of memory for each pixel, and 6 more with alpha.
+    Samples are taken as sRGB, and a gray picture is converted to RGB. A picture with alpha is composited over a dark
+    and a bright background, and the lower score is returned, as libjxl does; both pictures use the original's alpha.
+    This takes about 9 bytes of memory for each pixel, and 6 more with alpha.
 
     Args:
-        pixels: of ssimulacra2.MIN_SIDE pixels a side at least.
-        decoded: uint8, of the same shape as the picture's data.
+        pixels: the original; both sides are at least ssimulacra2.MIN_SIDE.
+        decoded: uint8, with the shape of `pixels.data`.
     """
     pair = [to_depth(x, 8) for x in (pixels.data, decoded)]
     if pixels.alpha is None:
@@ -54,7 +56,7 @@ def score(pixels: Pixels, decoded: np.ndarray) -> float:
 
 
 def _before(samples: np.ndarray, alpha: np.ndarray, background: float) -> np.ndarray:
-    """uint8 [H, W, C] blended with a gray background, 0..1, in sRGB's own samples."""
+    """Composite samples uint8 [H, W, C] over a gray background, 0..1, by mixing the sRGB values."""
     out = np.empty_like(samples)
     for y in range(0, samples.shape[0], STRIP):
         rows = slice(y, y + STRIP)

@@ -1,4 +1,4 @@
-"""What a file says of its colour and Pillow does not tell: cICP of PNG, nclx of AVIF, and others."""
+"""Reads the colour information in files that Pillow ignores: cICP in PNG, nclx in AVIF, and others."""
 
 import struct
 from collections.abc import Iterator
@@ -12,16 +12,17 @@ from ..container.format import MAX_SECTION
 from . import colour, png_info
 from .tiff_directory import Directory
 
-_TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319  # fields of TIFF
-# What is not such as its format has it.
+_TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319  # tags of TIFF fields
+# The errors that damaged data causes in the readers below.
 _DAMAGES = (ArithmeticError, LookupError, TypeError, ValueError, struct.error)
 
 
 def note(image: Image.Image) -> None:
-    """Put it into `image.info`, where it is not there yet, as long as the file is opened and not read.
+    """Add the colour information of an image's file to `image.info`, unless it is there already.
 
-    As `icc_profile`; or `cicp`, four ints; or, as Pillow has them of PNG files, `gamma` and `chromaticity`; or
-    `curves`, the light for each code, float arrays.
+    This is only possible while the file is opened and its pixels are not loaded. The keys are `icc_profile`; `cicp`
+    (four ints); `gamma` and `chromaticity`, as Pillow has them for PNG files; or `curves` (float arrays with the light
+    for each sample value).
     """
     reader = _READERS.get(image.format or "")
     if reader is None or not isinstance(image, ImageFile) or not image.tile or image.fp is None:
@@ -40,11 +41,12 @@ def note(image: Image.Image) -> None:
 
 
 def of_tiff(directory: Directory, bits: int, inverted: bool) -> dict:
-    """The same of a TIFF file: `chromaticity` and `curves`.
+    """Return the colour information of a TIFF file: `chromaticity` and `curves`, as in `note`.
 
     Args:
-        bits: of each sample.
-        inverted: 0 is white in the file, but not in the samples that the curves are of.
+        directory: of the picture.
+        bits: bits of each sample.
+        inverted: whether 0 is white in the file. The curves are reversed then, because the samples will be inverted.
     """
     found: dict[str, Any] = {}
     try:
@@ -80,14 +82,15 @@ def _bmp(file: IO[bytes]) -> dict:
         file.seek(14 + start)
         profile = file.read(min(length, MAX_SECTION + 1))
         return {"icc_profile": profile} if len(profile) == length else {}
-    if kind != bytes(4):  # LCS_CALIBRATED_RGB is 0; the others say sRGB, or name a file
+    if kind != bytes(4):  # 0 is LCS_CALIBRATED_RGB; other values mean sRGB, or the profile is in another file
         return {}
     points = np.array(struct.unpack_from("<9i", data, 74), float).reshape(3, 3) / 2**30
-    gamma = struct.unpack_from("<I", data, 110)[0] / 65536  # red's; that of green and blue is the same in all files met
+    gamma = struct.unpack_from("<I", data, 110)[0] / 65536  # red's; all files we know use one for all
     sums = points.sum(1)
     if not (sums > 0).all() or not gamma:
         return {}
-    # White is not there, as the points' lengths mean nothing; and the gamma is that of the file or of the screen.
+    # The white point is not known, because the lengths of the primaries' vectors mean nothing. Programs write either
+    # the gamma of the file or that of the screen, which is the reciprocal.
     xy = (points / sums[:, None])[:, :2]
     return {"chromaticity": (*colour.SRGB[:2], *map(float, xy.ravel())), "gamma": min(gamma, 1 / gamma)}
 
@@ -96,7 +99,7 @@ def _bmp(file: IO[bytes]) -> dict:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each."""
+    """Yield name and content of each box."""
     at = 0
     while at + 8 <= len(data):
         size, head = int.from_bytes(data[at : at + 4], "big"), 8
@@ -117,7 +120,10 @@ def _child(data: bytes, *names: bytes) -> bytes:
 
 
 def _primary_properties(meta: bytes) -> list[tuple[bytes, bytes]]:
-    """Of the picture itself, not of its thumbnail, alpha or gain map (ISO/IEC 23008-12)."""
+    """Return the properties (boxes) of the picture itself, not those of its thumbnail, alpha or gain map.
+
+    See ISO/IEC 23008-12.
+    """
     wide = _child(meta, b"pitm")
     primary = int.from_bytes(wide[4:8] if wide[:1] != b"\0" else wide[4:6], "big")
     properties = list(_boxes(_child(meta, b"iprp", b"ipco")))
@@ -140,11 +146,11 @@ def _primary_properties(meta: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _avif(file: IO[bytes]) -> dict:
-    # Past the first bytes there is nothing but boxes that say nothing of colour, and the pixels.
+    # The limit suffices, because the colour information is near the start of a file.
     meta = _child(file.read(MAX_SECTION), b"meta")[4:]
     for name, content in _primary_properties(meta):
         if name == b"colr" and content[:4] == b"nclx":
-            # What Pillow gives is of the full range, whatever the file's is, and has no matrix any more.
+            # Pillow has converted the samples to RGB of full range, so matrix and range are not those of the file.
             return {"cicp": (*(min(v, 255) for v in struct.unpack_from(">HH", content, 4)), 0, 1)}
     return {}
 
@@ -158,5 +164,5 @@ def _jpeg2000(file: IO[bytes]) -> dict:
     return {}
 
 
-# Not QOI, whose byte for linear light the format itself calls informative, and Pillow sets in every file.
+# QOI is not in this list: its flag for linear light is only informative, and Pillow sets it in every file.
 _READERS = {"PNG": _png, "BMP": _bmp, "AVIF": _avif, "JPEG2000": _jpeg2000}

@@ -1,6 +1,6 @@
-"""Whether the scans of a JPEG file have all their blocks.
+"""Checks that the scans of a JPEG file are complete.
 
-libjpeg fills with gray what a scan that ends early leaves out, and Pillow does not pass its warning on.
+If a scan ends too early, libjpeg fills the missing blocks with gray, and Pillow does not report its warning.
 """
 
 import io
@@ -14,22 +14,23 @@ from PIL import Image, JpegImagePlugin
 from .jpeg_segments import CODED, DRI, EOI, segments
 
 _END = b"\xff\xd9"
-_HUFFMAN = (0xC0, 0xC1, 0xC2)  # frames that are coded so, and that libjpeg reads: sequential, extended, progressive
+# Kinds of frames with Huffman coding that libjpeg reads: sequential, extended and progressive.
+_HUFFMAN = (0xC0, 0xC1, 0xC2)
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-# Bits that are neither all 0, with which libjpeg goes on where there are no more, nor of any pattern that blocks have.
+# Random bits. libjpeg itself continues with zeros where a scan has no more bits.
 _OTHER_BITS = bytes(random.Random(1).choices(range(128, 255), k=256))
-STRIP = 256  # rows that are compared at once
+STRIP = 256  # number of rows that are compared at once
 
 
 @dataclass(frozen=True)
 class Scans:
-    """What a walk over a file's segments finds.
+    """The scans of a JPEG file.
 
     Args:
-        places: of each scan's blocks, the first byte and the last one and one.
-        ended: there is an end marker behind the last.
-        huffman: the blocks are coded as libjpeg's filling can be told from.
-        restarts: the coder starts anew after so many blocks, so that scans have restart markers.
+        places: for each scan, the offset of the first byte of its coded blocks, and the offset behind the last one.
+        ended: whether there is an end marker.
+        huffman: whether the blocks are Huffman coded; missing blocks can only be detected then.
+        restarts: whether restart intervals are defined, so that scans have restart markers.
     """
 
     places: list[tuple[int, int]]
@@ -51,14 +52,18 @@ def scans(data: bytes) -> Scans:
 
 
 def loaded(picture: Image.Image, data: bytes) -> Image.Image:
-    """The picture, or one of the same file, its pixels read; all of them come from blocks that are there.
+    """Load the pixels of a JPEG picture, and check that no blocks are missing.
 
-    An end marker that is missing is added. Then other bits are put behind each scan, and before each restart in it:
-    where the blocks are all there nothing reads them, and the pixels stay.
+    A missing end marker is added. For the check, the file is decoded a second time with random bits behind each scan
+    and before each restart marker. If all blocks are there, the decoder does not read these bits, and the pixels are
+    equal.
 
     Args:
-        picture: opened but not read.
-        data: its file.
+        picture: an opened picture whose pixels are not loaded.
+        data: the bytes of its file.
+
+    Returns:
+        `picture`, or another image object of the same file; its pixels are loaded.
 
     Raises:
         ValueError: blocks are missing.
@@ -78,11 +83,11 @@ def loaded(picture: Image.Image, data: bytes) -> Image.Image:
         intervals = _RESTART.split(data[start:end]) if found.restarts else [data[start:end]]
         for i, interval in enumerate(intervals):
             parts += [interval, _OTHER_BITS, bytes([0xFF, 0xD0 + i % 8])]
-        parts.append(_OTHER_BITS)  # behind a restart marker, for what may be missing there
+        parts.append(_OTHER_BITS)  # behind the last restart marker, in case a whole interval is missing
         last = end
     with JpegImagePlugin.JpegImageFile(io.BytesIO(b"".join([*parts, data[last:]]))) as other:
         if other.size != picture.size:
-            return picture  # a smaller version, for which someone called `draft`
+            return picture  # a reduced version, after the caller has called `draft`
         for top in range(0, picture.height, STRIP):
             box = (0, top, picture.width, min(top + STRIP, picture.height))
             if not np.array_equal(np.asarray(picture.crop(box)), np.asarray(other.crop(box))):

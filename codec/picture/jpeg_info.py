@@ -1,4 +1,4 @@
-"""Profile, EXIF and XMP of a JPEG file, which may lie in pieces that Pillow does not put together."""
+"""Reads the colour profile, EXIF and XMP of a JPEG file, also if they are split in ways that Pillow does not handle."""
 
 from .extended_xmp import EXTENSION, XMP, whole
 from .jpeg_segments import APP1, APP2, SOS, segments
@@ -8,7 +8,7 @@ _ICC = b"ICC_PROFILE\0"
 
 
 def info(jpeg: bytes) -> dict[str, bytes]:
-    """What Pillow would put into `Image.info` of profile, EXIF and XMP."""
+    """Return icc_profile, exif and xmp of a JPEG file, as far as it has them, as Pillow puts them into `Image.info`."""
     found: dict[str, list[bytes]] = {}
     icc: dict[int, bytes] = {}
     extensions: list[bytes] = []
@@ -25,7 +25,7 @@ def info(jpeg: bytes) -> dict[str, bytes]:
             extensions.append(data)
         else:
             for kind, block in app1(data).items():
-                if kind == "exif":  # one that is too long for a segment goes on in the next
+                if kind == "exif":  # EXIF that is too long for one segment is continued in the next one
                     found.setdefault(kind, []).append(block)
                 else:
                     found[kind] = [block]
@@ -38,7 +38,7 @@ def info(jpeg: bytes) -> dict[str, bytes]:
 
 
 def app1(data: bytes) -> dict[str, bytes]:
-    """What lies in an APP1 segment, which has a name before it."""
+    """Return the EXIF or XMP block of an APP1 segment, by its key in `Image.info`; empty for another content."""
     if data.startswith(_EXIF):
         return {"exif": data[len(_EXIF) :]}
     return {"xmp": data[len(XMP) :]} if data.startswith(XMP) else {}

@@ -1,4 +1,7 @@
-"""JPEG files, segment by segment (ITU-T T.81, annex B). Pillow gives a picture up for some that are damaged."""
+"""Parses JPEG files into segments (ITU-T T.81, annex B).
+
+This allows removing damaged segments for which Pillow would refuse the whole picture.
+"""
 
 import re
 from collections.abc import Iterator
@@ -6,20 +9,21 @@ from typing import NamedTuple
 
 APP0, APP1, APP2, COMMENT = 0xE0, 0xE1, 0xE2, 0xFE
 SOS, EOI, DRI = 0xDA, 0xD9, 0xDD
-CODED, DAMAGED = -1, -2  # what stands for a marker where there is none
-LONGEST = 65533  # bytes of a segment's data
+CODED, DAMAGED = -1, -2  # used in place of a marker for parts of a file that have none
+LONGEST = 65533  # largest size of a segment's data, in bytes
 _APP14, _APP15 = 0xEE, 0xEF
-_ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a segment
-_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # within a scan; 00 is a coded 255, and D0 to D7 restart
+_ALONE = (0x01, *range(0xD0, 0xD9))  # markers that are not followed by a length and data
+# The marker that ends a scan. Within a scan, FF 00 is a coded byte of 255, and FF D0 to FF D7 are restart markers.
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 
 
 class Segment(NamedTuple):
-    """A part of a file.
+    """A part of a JPEG file.
 
     Args:
-        marker: its second byte; CODED, of the blocks behind a start of scan; or DAMAGED, of all that follows where a
-            segment has no length that it can have.
-        start, end: of all of it, in the file.
+        marker: second byte of the segment's marker. It is CODED for the coded blocks behind a start of scan, and
+            DAMAGED for the rest of the file if a segment has an impossible length.
+        start, end: offsets in the file of the whole part, the marker included.
     """
 
     marker: int
@@ -27,12 +31,12 @@ class Segment(NamedTuple):
     end: int
 
     def data(self, jpeg: bytes) -> bytes:
-        """Without marker and length."""
+        """Return the segment's data, without marker and length."""
         return jpeg[self.start + 4 : self.end]
 
 
 def segments(jpeg: bytes) -> Iterator[Segment]:
-    """Those up to the end marker, of the first picture of a file. What lies between segments means nothing."""
+    """Yield the segments of the first picture in a file, up to its end marker. Bytes between segments are skipped."""
     at = 2
     while (at := jpeg.find(b"\xff", at)) >= 0 and at + 2 <= len(jpeg):
         marker = jpeg[at + 1]
@@ -56,7 +60,10 @@ def segments(jpeg: bytes) -> Iterator[Segment]:
 
 
 def pixels_only(jpeg: bytes) -> bytes:
-    """The same picture without what it does not need. JFIF and Adobe segments, APP0 and 14, tell of its colours."""
+    """Return the file without the segments that do not affect its pixels.
+
+    The JFIF and Adobe segments (APP0 and APP14) are kept, because they affect the colours.
+    """
     parts = [jpeg[:2]]
     for marker, start, end in segments(jpeg):
         if marker == SOS:

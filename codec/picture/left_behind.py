@@ -1,4 +1,4 @@
-"""What a picture's file holds that an .aec file has no place for, by name, for `aec compress -v` to tell."""
+"""Lists the contents of a picture's file that an .aec file cannot hold, for `aec compress -v`."""
 
 from PIL import TiffImagePlugin
 
@@ -7,20 +7,24 @@ from .opening import opened
 from .png_chunks import chunks
 from .png_info import RAW_PROFILES
 
-_APP13 = 0xED  # Photoshop's blocks, of which IPTC is one
+_APP13 = 0xED  # marker of the segments with Photoshop's blocks, one of which is IPTC
 _CARRIED_TEXT = {b"XML:com.adobe.xmp", *(b"Raw profile type " + kind for kind in RAW_PROFILES)}
 _TIFF_TAGS = {33723: "IPTC", 34377: "Photoshop's blocks", 42113: "GDAL's value for no data"}
 
 
 def names(data: bytes) -> list[str]:
-    """Of a file that was read as a picture before: comment, IPTC, text (Title, Author) .. Each once."""
+    """Return the names of such contents: comment, IPTC, text (Title, Author) and so on, each name once.
+
+    Args:
+        data: the bytes of a file that was already read as a picture.
+    """
     if data.startswith(b"\xff\xd8"):
         return _of_jpeg(data)
     if data.startswith(b"\x89PNG"):
         return _of_png(data)
     try:
         image = opened(data, max_pixels=None)
-    except Exception:  # a kind that Pillow does not know, or damage that was met before
+    except Exception:  # Pillow does not know this kind of file, or it is damaged, which was reported before
         return []
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return [name for tag, name in _TIFF_TAGS.items() if tag in image.tag_v2]

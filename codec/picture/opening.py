@@ -1,4 +1,7 @@
-"""Bytes of a file -> a picture that Pillow has opened, bound neither by its settings nor by blocks nobody needs."""
+"""Opens the bytes of a picture's file with Pillow.
+
+Pillow's global settings have no effect, and damaged metadata does not make a picture unreadable.
+"""
 
 import io
 import re
@@ -11,21 +14,22 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError, 
 from ..container.format import DEFAULT_MAX_PIXELS, check_size, stored_kind
 from . import jpeg_info, jpeg_segments, png_chunks, png_info
 
-# The readers themselves, not Image.open: it would look at Image.MAX_IMAGE_PIXELS, which belongs to the program around.
+# The readers are called directly, because Image.open obeys Image.MAX_IMAGE_PIXELS, which the calling program may set.
 _READERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
     "PNG": PngImagePlugin.PngImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
 }
 _UNKNOWN = "not a picture that Pillow can read"
-_WEBP_FIRST = 16  # bytes that tell a WebP file
-_EXIF_ITEM = re.compile(rb"(infe.{8}|infe.{10})Exif", re.DOTALL)  # ISO/IEC 14496-12, of versions 2 and 3
+_WEBP_FIRST = 16  # number of bytes by which a WebP file is recognised
+_EXIF_ITEM = re.compile(rb"(infe.{8}|infe.{10})Exif", re.DOTALL)  # ISO/IEC 14496-12, infe boxes of versions 2 and 3
 
 
 class _HeadFirst(io.BytesIO):
-    """Gives at first what tells the kind of file alone, as a pipe may.
+    """A file whose first read returns only the few bytes that identify the format, as a pipe might do.
 
-    Pillow's reader of WebP looks at the size in what it reads first, and at Image.MAX_IMAGE_PIXELS if it finds one.
+    Pillow's WebP reader looks for the picture's size in the result of its first read, and compares it with
+    Image.MAX_IMAGE_PIXELS. With so few bytes it finds no size.
     """
 
     def read(self, size: int | None = -1) -> bytes:
@@ -35,14 +39,14 @@ class _HeadFirst(io.BytesIO):
 
 
 def opened(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Image.Image:
-    """A picture of any kind that Pillow reads, its size within the limits, its pixels not yet read.
+    """Open a picture of any format that Pillow reads, without loading its pixels, and check its size.
 
-    Its `info` has what `carried.of` looks for, but for what `file_colour.note` still finds.
+    Its `info` has everything that `carried.of` needs, except the information that `file_colour.note` adds.
 
     Raises:
-        LimitError: it is too large.
-        UnidentifiedImageError: no reader knows it, or its header is damaged.
-        Exception: whatever Pillow's readers raise for a damaged file: struct.error, ValueError, OverflowError ..
+        LimitError: the picture is too large.
+        UnidentifiedImageError: no reader recognises the file, or its header is damaged.
+        Exception: any error of Pillow's readers for damaged files: struct.error, ValueError, OverflowError and so on.
     """
     if kind := stored_kind(data):
         if kind == "WebP" and (size := webp_size(data)):
@@ -50,11 +54,11 @@ def opened(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Image.Im
         try:
             image = opened_as(kind, data)
         except SyntaxError as e:
-            why = "" if "this driver" in str(e) else f": {e}"  # which is what Pillow says when it has no more to say
+            why = "" if "this driver" in str(e) else f": {e}"  # Pillow's generic message
             raise UnidentifiedImageError(f"{_UNKNOWN}, though it begins as {kind}{why}") from e
         check_size(*image.size, max_pixels)
         return image
-    for load_readers in (Image.preinit, Image.init):  # a few common ones, then all
+    for load_readers in (Image.preinit, Image.init):  # first the few common readers, then all
         load_readers()
         for name in Image.ID:
             reader, accepts = Image.OPEN[name]
@@ -63,14 +67,17 @@ def opened(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Image.Im
                     continue
                 image = _read(name, reader, data)
             except (SyntaxError, IndexError, TypeError, struct.error):
-                continue  # as Image.open does: it may be of another kind with the same beginning
+                continue  # as in Image.open: another format may begin with the same bytes
             check_size(*image.size, max_pixels)
             return image
     raise UnidentifiedImageError(_UNKNOWN)
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height as a WebP file's first chunk has them: libwebp would allocate them before Pillow tells them."""
+    """Return width and height from the first chunk of a WebP file, or None if it has none.
+
+    This is done before Pillow opens the file, because libwebp allocates the picture already then.
+    """
     kind, body = data[12:16], data[20:30]
     if data[8:12] != b"WEBP" or len(body) < 10:
         return None
@@ -86,7 +93,7 @@ def _read(name: str, reader: Callable[[IO[bytes], str], Image.Image], data: byte
     try:
         return reader(io.BytesIO(data), "")
     except Exception:
-        # libavif gives a picture up for damaged EXIF, unless its item is called something that nobody knows.
+        # libavif refuses a picture with damaged EXIF. With an unknown type of the EXIF item, it ignores the item.
         without = _EXIF_ITEM.sub(rb"\1none", data) if name == "AVIF" else data
         if without == data:
             raise
@@ -94,7 +101,7 @@ def _read(name: str, reader: Callable[[IO[bytes], str], Image.Image], data: byte
 
 
 def opened_as(kind: str, data: bytes) -> Image.Image:
-    """The same of a file that begins as one of format.STORED_KINDS."""
+    """Open a PNG, WebP or JPEG file (`kind` is a key of format.STORED_KINDS) as `opened` does, but check no limit."""
     if kind == "PNG":
         image = _READERS[kind](io.BytesIO(png_chunks.pixels_only(data)))
         image.info.update(png_info.info(data))

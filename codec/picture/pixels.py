@@ -1,4 +1,4 @@
-"""Pictures of any accepted kind <-> `Pixels`: numpy arrays, in which the channels come last."""
+"""Conversion of pictures of any accepted kind to and from `Pixels`, which holds numpy arrays with the channels last."""
 
 import io
 import sys
@@ -29,23 +29,24 @@ from .tiff_directory import is_tiff
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Modes of Pillow that are converted, and the mode that they are converted to.
 CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
 GRAY_MODES = ("1", "L", "LA", "La")
-STRIP = 256  # rows that are converted at once
-PROFILED = ("CMYK", "LAB")  # become sRGB by their profile, which is used up
+STRIP = 256  # number of rows that are converted at once
+PROFILED = ("CMYK", "LAB")  # modes that are converted to sRGB by a colour profile, which is then dropped
 DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """An upright picture.
+    """A picture to which its orientation was applied.
 
-    Both arrays may be views of any strides, read-only, and the caller's own: they are never written.
+    The arrays may have any strides, may be read-only, and may share memory with the caller's. They are never modified.
 
     Args:
-        data: uint8 or uint16 [H, W, C], C = 1 (gray) or 3 (RGB).
-        alpha: [H, W] of the same dtype, not premultiplied; None: opaque.
-        metadata: what travels with it.
+        data: colours, uint8 or uint16 [H, W, C]; C = 1 for gray or 3 for RGB.
+        alpha: [H, W] of the same dtype, not premultiplied; None: the picture is opaque.
+        metadata: colour profile, EXIF and XMP of the picture.
     """
 
     data: np.ndarray
@@ -70,25 +71,25 @@ class Pixels:
         return self.data.shape[1]
 
     def header(self, quality: int, model_id: bytes, tile: int = 1024) -> Header:
-        """Of the file that a model makes of it."""
+        """Return the header of an .aec file of this picture."""
         return Header(
             self.width, self.height, quality, model_id, self.gray, tile, alpha=self.alpha is not None, depth=self.depth
         )
 
 
 def _loaded(image: Image.Image) -> Image.Image:
-    """A picture of any format but TIFF, its pixels read and all there, as Pillow has them.
+    """Load the pixels of a picture of any format except TIFF, and check that none are missing.
 
     Raises:
-        ValueError: 16 bits a sample in a format of which Pillow keeps 8; or pixels are missing in the file.
-        Exception: whatever Pillow raises for a damaged file.
+        ValueError: pixels are missing in the file; or it has 16 bits a sample, and Pillow would keep only 8.
+        Exception: any error that Pillow raises for a damaged file.
     """
-    if isinstance(image, ImageFile) and image.tile:  # not read yet
+    if isinstance(image, ImageFile) and image.tile:  # the pixels are not loaded yet
         if isinstance(image, PngImagePlugin.PngImageFile):
             data = _file_of(image)
             png_samples.sample_stream(data)
             if (key := png_samples.transparent(data)) is not None:
-                image.info["transparency"] = key  # Pillow's is on the scale of the file, and its samples are not
+                image.info["transparency"] = key  # Pillow's value does not have the range of its samples
         elif isinstance(image, JpegImagePlugin.JpegImageFile):
             return jpeg_blocks.loaded(image, _file_of(image))
         elif isinstance(image, TgaImagePlugin.TgaImageFile):
@@ -102,7 +103,10 @@ def _loaded(image: Image.Image) -> Image.Image:
 
 
 def _file_of(image: ImageFile) -> bytes:
-    """The file of a picture that was opened but not yet read, and which is left as it was."""
+    """Return the bytes of the file of an opened picture whose pixels are not loaded. The file's position is restored.
+
+    Raises ValueError if the file was closed.
+    """
     if image.fp is None:
         raise ValueError("cannot read the picture: its file was closed before its pixels were read")
     at = image.fp.tell()
@@ -113,31 +117,34 @@ def _file_of(image: ImageFile) -> bytes:
 
 
 def _is_halved(image: ImageFile) -> bool:
-    """Whether a picture that is not yet read has 16 bits a sample of which Pillow keeps 8."""
+    """Return whether Pillow will keep only 8 of 16 bits when it loads the pixels of an opened picture."""
     args = image.tile[0].args
     rawmode = args if isinstance(args, str) else str(args[0]) if args else ""
     if image.mode in DEEP_GRAY_MODES or image.mode == "F":
         return False
     of_ppm = image.format == "PPM" and isinstance(args, tuple) and args[-1] > 255
-    return rawmode.endswith((";16L", ";16B", ";16N")) or of_ppm  # without the letter: 5, 6, 5 bits
+    return rawmode.endswith((";16L", ";16B", ";16N")) or of_ppm  # ";16" alone is 5, 6, 5 bits
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    """CMYK by its profile, if it has a usable one, and LAB -> RGB; the profile is used up."""
+    """Convert LAB to sRGB, or CMYK by its profile. CMYK without a usable profile is converted by Pillow's formula."""
     profile = image.info.get("icc_profile", b"")
     try:
         source = ImageCms.createProfile("LAB") if image.mode == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile))
         srgb = ImageCms.createProfile("sRGB")
-        # None, as it may give too, is what it gives if asked to work in place.
+        # It returns None only if it is asked to work in place.
         return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")  # type: ignore[return-value]
-    except (ImageCms.PyCMSError, OSError, TypeError):  # no profile, a damaged one, or one of another kind of picture
+    except (ImageCms.PyCMSError, OSError, TypeError):  # a missing, damaged or wrong kind of profile
         if image.mode == "LAB":
             raise
         return image.convert("RGB")
 
 
 def _converted(image: Image.Image, mode: str) -> np.ndarray:
-    """uint8 [H, W] or [H, W, C], strip by strip: Pillow would hold a copy as large as the picture, or two."""
+    """Convert a picture to a mode, and return uint8 [H, W] or [H, W, C].
+
+    This is done in strips, because Pillow would make one or two temporary copies of the whole picture.
+    """
     channels = Image.getmodebands(mode)
     out = np.empty((image.height, image.width, channels) if channels > 1 else (image.height, image.width), np.uint8)
     for y in range(0, image.height, STRIP):
@@ -147,7 +154,10 @@ def _converted(image: Image.Image, mode: str) -> np.ndarray:
 
 
 def _samples(image: Image.Image) -> np.ndarray:
-    """A loaded picture -> uint8 or uint16 [H, W], or [H, W, 2|3|4] with alpha last."""
+    """Return the samples of a loaded picture: uint8 or uint16 [H, W], or [H, W, 2|3|4] with alpha last.
+
+    Raises ValueError if the mode, or the range of its samples, is not supported.
+    """
     if image.mode in DEEP_GRAY_MODES:
         samples = np.asarray(image)
         if image.mode == "I" and not 0 <= samples.min() <= samples.max() <= 65535:
@@ -166,7 +176,7 @@ def _samples(image: Image.Image) -> np.ndarray:
 
 
 def _turned(samples: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo an EXIF orientation, 1..8: 5..8 swap the axes; then the first row or column is not where it should be."""
+    """Apply an EXIF orientation, 1..8, so that the picture is upright. 5..8 swap the axes, before axes are flipped."""
     if orientation >= 5:
         samples = samples.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -177,9 +187,10 @@ def _turned(samples: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _split(samples: np.ndarray, metadata: Metadata = NONE) -> Pixels:
-    """uint8 or uint16 [H, W] or [H, W, 1|2|3|4], alpha last; one that is opaque everywhere says nothing and is dropped.
+    """Split samples uint8 or uint16 [H, W] or [H, W, 1|2|3|4], with alpha last, into colours and alpha.
 
-    What it gives are views, unless the bytes of the samples lie in the other order than this machine's.
+    An alpha channel that is opaque everywhere is dropped. The results are views, unless the samples have another byte
+    order than this machine.
     """
     samples = np.asarray(samples, samples.dtype.newbyteorder("="))
     if samples.ndim == 2:
@@ -192,10 +203,13 @@ def _split(samples: np.ndarray, metadata: Metadata = NONE) -> Pixels:
 
 
 def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple[np.ndarray, Metadata]:
-    """Samples, uint8 or uint16 [H, W] or [H, W, 1|2|3|4] with alpha last, and metadata, both as they are in the file.
+    """Read the samples and the metadata of a PIL image. The orientation is not applied.
+
+    Returns:
+        (samples uint8 or uint16 [H, W] or [H, W, 1|2|3|4] with alpha last, metadata)
 
     Raises:
-        LimitError, ValueError: as `to_pixels`, also for whatever Pillow raises about a damaged file.
+        LimitError, ValueError: as in `to_pixels`. Errors of Pillow about damaged files become ValueError.
     """
     unread = bool(getattr(image, "tile", None))
     with _told():
@@ -204,28 +218,28 @@ def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tup
                 return _read_tiff(_file_of(image), max_pixels)
             tiff.check_loaded(image)
         check_size(*image.size, max_pixels)
-        # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation; those of TIFF
-        # files are looked at apart.
+        # The other frames of a camera's multi-picture JPEG are previews and gain maps, not an animation. The frames of
+        # TIFF files were checked above.
         if (n_frames := getattr(image, "n_frames", 1)) > 1 and image.format not in ("MPO", "TIFF"):
             raise ValueError(
                 f"an animation of {n_frames} frames, or as many pages or layers: only single pictures can be encoded"
             )
         file_colour.note(image)
         if unread and isinstance(image, PngImagePlugin.PngImageFile) and samples16.is_deep(data := _file_of(image)):
-            for key, value in png_info.info(data).items():  # what lies behind the pixels Pillow has not read
+            for key, value in png_info.info(data).items():  # Pillow has not read chunks behind the pixels
                 image.info.setdefault(key, value)
             samples = samples16.read(data)
-            return samples, carried.of(image, gray=samples.shape[2] == 2)  # which Pillow calls RGBA
+            return samples, carried.of(image, gray=samples.shape[2] == 2)  # Pillow says RGBA for it
         image = _loaded(image)
-        return _samples(image), carried.of(image)  # after loading: PNG has it at the end
+        return _samples(image), carried.of(image)  # metadata last: in PNG files some is behind the pixels
 
 
 def read_file(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple[np.ndarray, Metadata]:
-    """The same of a file of any kind that Pillow reads, or of a TIFF file that it does not.
+    """Read the samples and the metadata of a file, as `read` does. TIFF files may also be of kinds unknown to Pillow.
 
     Raises:
-        UnidentifiedImageError: no reader knows it.
-        LimitError, ValueError: as `read`.
+        UnidentifiedImageError: no reader recognises the file.
+        LimitError, ValueError: as in `read`.
     """
     if is_tiff(data):
         return _read_tiff(data, max_pixels)
@@ -242,7 +256,10 @@ def _read_tiff(data: bytes, max_pixels: int | None) -> tuple[np.ndarray, Metadat
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """As ValueError what Pillow's readers raise for damaged files: struct.error, SyntaxError, OverflowError .."""
+    """Context manager: turns the errors of Pillow's readers for damaged files (struct.error and so on) into ValueError.
+
+    ValueError, MemoryError and UnidentifiedImageError are passed on.
+    """
     try:
         yield
     except (ValueError, MemoryError, UnidentifiedImageError):
@@ -252,37 +269,43 @@ def _told() -> Iterator[None]:
 
 
 def upright(samples: np.ndarray, metadata: Metadata) -> Pixels:
-    """What `read` gives, with the orientation that the metadata name applied and set to 1."""
+    """Make `Pixels` from the results of `read`: the orientation in the metadata is applied and set to 1."""
     return _split(_turned(samples, orientation(metadata)), reset_orientation(metadata))
 
 
 def of_file(data: bytes) -> Pixels:
-    """The picture of a file. Raises what `read_file` does."""
+    """Read the picture of a file. Raises the errors of `read_file`."""
     return upright(*read_file(data))
 
 
 def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
-    """Accept a picture.
+    """Convert a picture of any accepted kind to `Pixels`.
 
     Args:
-        image: one of
-            PIL image: 1, L, LA, I;16, I (samples 0..65535), P, PA, RGB, RGBA, and to sRGB: CMYK (by its profile if it
-            has one, which is then dropped), YCbCr, HSV, LAB. Premultiplied alpha is divided out. EXIF's or XMP's
-            orientation is applied to the pixels and set to 1. What a file says of its colour without a profile becomes
-            one (`carried.of`), of cICP and nclx as long as it is opened and not yet loaded. PNG and TIFF files should
-            be opened but not yet loaded: in loading Pillow halves colour of 16 bits, and overlooks most of what a TIFF
-            file says that its samples mean (`codec.picture.tiff`). From JPEG 2000 and AVIF files of more than 8 bits
-            Pillow gives 8, and 8 are kept.
-            numpy uint8 or uint16 [H, W] or [H, W, 1|2|3|4]; and the same of any other library whose arrays numpy can
-            read, by `__array__` or DLPack.
-            torch uint8 or uint16 [1|2|3|4, H, W]; of one on a GPU the samples are copied to the CPU.
-            2 and 4 channels have alpha last. One that is opaque everywhere is dropped: the picture comes back without.
-            Pixels, as this gives them.
+        image: one of these:
+
+            A PIL image of mode 1, L, LA, I;16, I (with samples 0..65535), P, PA, RGB or RGBA; or of mode CMYK, YCbCr,
+            HSV or LAB, which is converted to sRGB (CMYK by its profile, if it has one, which is then dropped).
+            Premultiplied alpha is divided out. The orientation in EXIF or XMP is applied to the pixels and set to 1. If
+            the file describes its colour without a profile, a profile is made (`carried.of`); for cICP and nclx this is
+            only possible if the pixels are not loaded yet. PNG and TIFF files should be opened but not loaded, because
+            Pillow reduces 16-bit colour to 8 bits when it loads them, and ignores most fields that affect the meaning
+            of a TIFF file's samples (`codec.picture.tiff`). From JPEG 2000 and AVIF files with more than 8 bits, Pillow
+            gives 8 bits, and these are used.
+
+            A numpy array uint8 or uint16 [H, W] or [H, W, 1|2|3|4], or such an array of another library that numpy can
+            read by `__array__` or DLPack.
+
+            A torch tensor uint8 or uint16 [1|2|3|4, H, W]. If it is on a GPU, the samples are copied to the CPU.
+
+            `Pixels`, which is returned as it is.
+
+            With 2 and 4 channels, the last one is alpha. It is dropped if it is opaque everywhere.
 
     Raises:
         TypeError: another type or dtype, such as floats, or an array that numpy cannot read, such as one on a GPU.
-        ValueError: another shape or mode, an animation, or a damaged file that was opened but not yet read.
-        LimitError (a ValueError): it is too large; nothing was copied.
+        ValueError: another shape or mode, an animation, or a damaged file.
+        LimitError (a ValueError): the picture is too large; it was not copied.
     """
     if isinstance(image, Pixels):
         check_size(image.width, image.height)
@@ -310,10 +333,10 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
 
 
 def of_bits(pixels: Pixels, bits: int) -> Pixels:
-    """The picture whose samples, alpha too, are integers of so many bits, here over the whole range of their type.
+    """Scale the samples of a picture, alpha included, from integers of `bits` bits to the whole range of their type.
 
     Raises:
-        ValueError: more bits than the samples have, or a sample that takes more.
+        ValueError: `bits` is more than the type has, or a sample needs more bits.
     """
     if bits > pixels.depth:
         raise ValueError(f"bits {bits}: samples of uint{pixels.depth} have {pixels.depth} at most")
@@ -333,11 +356,12 @@ def of_bits(pixels: Pixels, bits: int) -> Pixels:
 
 
 def _is_tensor(image: object) -> "TypeGuard[Tensor]":
-    return isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ()))  # who has one has imported torch
+    # If torch was not imported, the image cannot be a tensor.
+    return isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ()))
 
 
 def _as_numpy(image: Any) -> np.ndarray:
-    """An array of any library, which shares its memory where that is possible. Raises TypeError if it is none."""
+    """Convert an array of any library to numpy, without copying if possible. Raises TypeError if it is not possible."""
     if isinstance(image, np.ndarray):
         return image
     kind = type(image).__name__
@@ -350,12 +374,12 @@ def _as_numpy(image: Any) -> np.ndarray:
 
 
 def as_rgb(samples: np.ndarray) -> np.ndarray:
-    """[H, W, 1|3] -> [H, W, 3]: itself, or a view that has the gray samples three times."""
+    """Convert [H, W, 1|3] to [H, W, 3], without copying: gray samples are repeated in a view."""
     return np.broadcast_to(samples, (*samples.shape[:2], 3)) if samples.shape[2] == 1 else samples
 
 
 def to_depth(samples: np.ndarray, depth: int) -> np.ndarray:
-    """uint8 or uint16 [H, W, ..] -> uint8 (depth 8) or uint16 (16), the whole range of the one on that of the other."""
+    """Convert uint8 or uint16 [H, W, ..] to uint8 (depth 8) or uint16 (depth 16), scaling between 255 and 65535."""
     if samples.itemsize * 8 == depth:
         return samples
     out = np.empty(samples.shape, np.uint8 if depth == 8 else np.uint16)
@@ -366,26 +390,37 @@ def to_depth(samples: np.ndarray, depth: int) -> np.ndarray:
 
 
 def aligned(region: Tile, shrink: int, width: int, height: int) -> Tile:
-    """A region widened to whole squares of side `shrink` from the origin, within the picture."""
+    """Extend a region to whole squares with sides of `shrink` pixels, counted from the origin, within the picture.
+
+    `width` and `height` are those of the picture.
+    """
     x, y = region.x // shrink * shrink, region.y // shrink * shrink
     right, bottom = (-(-end // shrink) * shrink for end in (region.x + region.width, region.y + region.height))
     return Tile(x, y, min(right, width) - x, min(bottom, height) - y)
 
 
 def box_means(samples: np.ndarray, shrink: int, alpha: np.ndarray | None = None) -> np.ndarray:
-    """uint8 or uint16 [h, w, C] of an aligned region -> [ceil(h / shrink), ceil(w / shrink), C]: means of squares.
+    """Average squares of samples.
 
-    Those at the right and bottom are of as many samples as there are. Halves are rounded to even.
+    At the right and bottom edges, squares may be incomplete; there, the mean is taken over the existing samples. Halves
+    are rounded to even.
 
     Args:
-        alpha: [h, w]: of colours, what each counts; those that cannot be seen count where there are no others.
+        samples: uint8 or uint16 [h, w, C], of an aligned region.
+        shrink: side of the squares.
+        alpha: [h, w], the weights of the samples; None: equal weights. In squares whose weights are all 0, they count
+            equally.
+
+    Returns:
+        [ceil(h / shrink), ceil(w / shrink), C] of the same dtype.
     """
     if shrink == 1:
         return samples
 
     def sums(whole: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        # In float32, one sample of each square after another, whatever the machine: with weights of 16 bits, where they
-        # are rounded, the order counts. The others are exact, as they stay below 2^24.
+        # The sums are in float32, and add the samples of a square in a fixed order, so that results are the same on
+        # every machine. The order matters only for weighted samples of 16 bits, whose sums are rounded; all other sums
+        # stay below 2^24 and are exact.
         out = np.zeros((-(-whole.shape[0] // shrink), -(-whole.shape[1] // shrink), whole.shape[2]), np.float32)
         for i, j in np.ndindex(shrink, shrink):
             some = whole[i::shrink, j::shrink]
@@ -407,7 +442,10 @@ def box_means(samples: np.ndarray, shrink: int, alpha: np.ndarray | None = None)
 
 
 def to_numpy(pixels: Pixels) -> np.ndarray:
-    """uint8 or uint16 [H, W] if gray and opaque, else [H, W, 2|3|4]; contiguous, a view of pixels.data if it can be."""
+    """Return the samples as one contiguous array: uint8 or uint16 [H, W] if gray and opaque, else [H, W, 2|3|4].
+
+    It shares memory with `pixels.data` if possible.
+    """
     if pixels.alpha is not None:
         out = np.empty((pixels.height, pixels.width, pixels.data.shape[2] + 1), pixels.data.dtype)
         out[..., :-1], out[..., -1] = pixels.data, pixels.alpha
@@ -416,10 +454,10 @@ def to_numpy(pixels: Pixels) -> np.ndarray:
 
 
 def to_pil(pixels: Pixels) -> Image.Image:
-    """L, LA, RGB, RGBA or I;16, the metadata in `info` where Pillow's savers look for it.
+    """Convert a picture to a PIL image of mode L, LA, RGB, RGBA or I;16, with its metadata in `info`.
 
     Raises:
-        ValueError: 16 bits a sample and more than one channel, for which Pillow has no mode.
+        ValueError: the picture has 16 bits a sample and more than one channel, for which Pillow has no mode.
     """
     if pixels.depth == 16 and (not pixels.gray or pixels.alpha is not None):
         raise ValueError('Pillow has no mode for 16 bits in several channels: ask for output="numpy", or for depth=8')

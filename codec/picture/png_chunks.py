@@ -1,24 +1,25 @@
-"""PNG files, chunk by chunk. Pillow gives a picture up for a profile or a text that it does not like."""
+"""Parses PNG files into chunks, so that chunks can be removed for which Pillow would refuse the whole picture."""
 
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-METRES_PER_INCH = 0.0254  # in which pHYs counts, and everyone else in inches
+METRES_PER_INCH = 0.0254  # the pHYs chunk gives dots per metre; all others count dots per inch
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# The critical ones are told by their capital first letter; of the others transparency and frames change the picture.
+# Chunks that change the picture, in addition to the critical ones, whose names begin with a capital letter:
+# transparency, and the frames of an animation.
 _FOR_PIXELS = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 
 
 class Chunk(NamedTuple):
-    """A part of a file.
+    """A chunk of a PNG file.
 
     Args:
-        name: of four letters; none: it is no chunk, and goes on up to the end of the file.
-        data: what of it is in the file.
-        whole: the same with length, name and checksum.
-        missing: bytes of the whole that the file lacks, as it ends before.
+        name: four letters; empty if this is not a chunk but all the rest of the file.
+        data: its data, as far as it is in the file.
+        whole: the complete chunk, with length, name and checksum, as far as it is in the file.
+        missing: number of bytes that are missing because the file ends too early.
     """
 
     name: bytes
@@ -28,7 +29,7 @@ class Chunk(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Whether it is all there, and its checksum is right."""
+        """Whether the chunk is complete and its checksum is right."""
         return not self.missing and zlib.crc32(self.whole[4:-4]) == int.from_bytes(self.whole[-4:], "big")
 
     @property
@@ -44,7 +45,7 @@ IEND = chunk(b"IEND", b"")
 
 
 def chunks(png: bytes) -> Iterator[Chunk]:
-    """Those up to IEND, also what follows the pixels."""
+    """Yield all chunks up to IEND, including those behind the pixels."""
     view, at = memoryview(png), len(SIGNATURE)
     while at < len(png):
         name = bytes(view[at + 4 : at + 8])
@@ -59,7 +60,7 @@ def chunks(png: bytes) -> Iterator[Chunk]:
 
 
 def pixels_only(png: bytes) -> bytes:
-    """The same picture without what it does not need."""
+    """Return the file without the chunks that do not affect its pixels."""
     kept = [c.whole for c in chunks(png) if not c.name or c.critical or c.name in _FOR_PIXELS]
     whole = len(SIGNATURE) + sum(map(len, kept)) == len(png)
     return png if whole else b"".join([SIGNATURE, *kept])

@@ -1,4 +1,4 @@
-"""What a PNG file tells besides its pixels: profile, EXIF, XMP and colour, also where Pillow gives up or is silent."""
+"""Reads the colour profile, EXIF, XMP and colour of a PNG file, also where Pillow fails or ignores them."""
 
 import re
 import struct
@@ -8,16 +8,16 @@ from ..container.format import MAX_SECTION
 from .jpeg_info import app1
 from .png_chunks import METRES_PER_INCH, chunks
 
-_MOST_DEFLATED = 1032  # bytes that one byte of deflate stands for at most
-RAW_PROFILES = (b"exif", b"APP1", b"app1", b"xmp", b"icc", b"icm")  # kinds of ImageMagick's that are read
+_MOST_DEFLATED = 1032  # the highest compression ratio of deflate
+RAW_PROFILES = (b"exif", b"APP1", b"app1", b"xmp", b"icc", b"icm")  # kinds of ImageMagick's raw profiles that are read
 _RAW_PROFILE = re.compile(rb"Raw profile type (\w+)")
 
 
 def info(png: bytes) -> dict:
-    """What Pillow would put into `Image.info` of profile, EXIF, XMP, colour and dpi, and `cicp`, four ints.
+    """Return profile, EXIF, XMP, colour and dpi, as Pillow puts them into `Image.info`, and `cicp` (four ints).
 
-    What is damaged is not there, nor what is deflated after 2^26 bytes in all: a small file must not take long. Of
-    ImageMagick's raw profiles there is what they hold.
+    Damaged chunks are ignored. Compressed chunks are ignored after 2^26 bytes in all, so that a small file cannot take
+    long. The contents of ImageMagick's raw profiles are returned under the usual keys.
     """
     found: dict = {}
     raw: dict = {}
@@ -57,11 +57,19 @@ def info(png: bytes) -> dict:
 
 
 def raw_profile(kind: str, text: bytes) -> dict[str, bytes]:
-    """What is in one of ImageMagick's: a line with a name, one with the length, and lines of hexadecimal digits."""
+    """Parse one of ImageMagick's raw profiles: a line with a name, one with the length, and lines of hex digits.
+
+    Args:
+        kind: one of RAW_PROFILES, as text.
+        text: the content of the PNG text chunk.
+
+    Returns:
+        The block, by its key in `Image.info`; empty if it is damaged.
+    """
     lines = text.strip().split(b"\n", 2)
     try:
         length = int(lines[1])
-        digits = b"".join(lines[2].split())[: 2 * max(0, length)]  # more may follow, as is met
+        digits = b"".join(lines[2].split())[: 2 * max(0, length)]  # some files have more digits behind
         block = bytes.fromhex(digits.decode("ascii"))
     except (IndexError, ValueError):
         return {}
@@ -75,22 +83,25 @@ def raw_profile(kind: str, text: bytes) -> dict[str, bytes]:
 
 
 def _content(name: bytes, data: memoryview) -> tuple[memoryview | bytes, bool] | None:
-    """What is behind the keyword and its zero, and whether it is deflated; None: it is not as PNG has it."""
+    """Return the content of a chunk behind the keyword and its zero byte, and whether it is compressed.
+
+    None: it is not as the PNG specification says.
+    """
     if name == b"tEXt":
         return data, False
     if name != b"iTXt":
         return (data[1:], True) if bytes(data[:1]) == b"\0" else None
-    parts = bytes(data[2:]).split(b"\0", 2)  # the language, the keyword in it, the text
+    parts = bytes(data[2:]).split(b"\0", 2)  # the language, the translated keyword, the text
     if len(parts) < 3 or data[0] and data[1]:
         return None
     return parts[2], data[0] != 0
 
 
 def _inflated(data: memoryview | bytes, most: int) -> tuple[bytes | None, int]:
-    """The bytes, if they are sound and no more than that; and how many were made."""
+    """Decompress data. Returns (the bytes, or None if they are damaged or more than `most`; the number produced)."""
     stream = zlib.decompressobj()
     try:
         out = stream.decompress(data, most + 1)
     except zlib.error:
-        return None, min(most, _MOST_DEFLATED * len(data))  # how many there were is not told
+        return None, min(most, _MOST_DEFLATED * len(data))  # zlib does not tell how many it produced
     return (out, len(out)) if stream.eof and len(out) <= most else (None, len(out))

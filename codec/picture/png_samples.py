@@ -1,6 +1,6 @@
-"""The samples of a PNG file: of which kind they are, whether all are there, and which colour is transparent.
+"""The samples of a PNG file: their type, whether they are complete, and which colour is transparent.
 
-Pillow fills with zeros what a stream that ends early leaves out, and does not look at the checksums of samples.
+Pillow does not check this: it fills missing samples with zeros, and ignores the checksums of samples.
 """
 
 import struct
@@ -11,15 +11,16 @@ from .png_chunks import chunks
 
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # colour types
 CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGB_ALPHA: 4}
-# Of the passes of an interlaced file: the first column and row, and the steps to the next (PNG specification, 8.2).
+# For each pass of an interlaced file: first column and row, and the steps between columns and between rows (PNG
+# specification, 8.2).
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-_PIECE = 1 << 20  # bytes that are inflated at once
+_PIECE = 1 << 20  # number of bytes that are decompressed at once
 
 
 @dataclass(frozen=True)
 class Head:
-    """The IHDR chunk."""
+    """The contents of the IHDR chunk."""
 
     width: int
     height: int
@@ -29,7 +30,7 @@ class Head:
 
     @property
     def sample_bytes(self) -> int:
-        """How many bytes the stream has once it is inflated, a filter's number before each row included."""
+        """Size of the decompressed stream of samples in bytes, including the filter's number before each row."""
         passes = _PASSES if self.interlaced else ((0, 0, 1, 1),)
         bits, total = self.depth * CHANNELS[self.colour_type], 0
         for x, y, across, down in passes:
@@ -40,7 +41,7 @@ class Head:
 
 
 def head(data: bytes) -> Head:
-    """Raises ValueError: there is none, or it is not one that PNG has."""
+    """Parse the IHDR chunk of a PNG file. Raises ValueError if it is missing, or has values that PNG does not allow."""
     first = next(chunks(data), None)
     if first is None or first.name != b"IHDR" or len(first.data) != 13:
         raise ValueError("a PNG file that does not begin with its header")
@@ -76,7 +77,7 @@ def sample_stream(data: bytes) -> bytes:
                 raise ValueError("a PNG file with samples whose checksum (that of an IDAT chunk) is wrong")
             parts.append(part.data)
         elif parts:
-            break  # those of one picture follow one another
+            break  # the IDAT chunks of one picture are consecutive
     stream = b"".join(parts)
     missing = _missing(stream, head(data).sample_bytes)
     if missing > 0:
@@ -85,7 +86,7 @@ def sample_stream(data: bytes) -> bytes:
 
 
 def _missing(stream: bytes, wanted: int) -> int:
-    """How many bytes fewer than wanted a zlib stream inflates to."""
+    """Return how many bytes are missing from `wanted` when a zlib stream is decompressed; 0 or less if none are."""
     inflater, rest = zlib.decompressobj(), stream
     try:
         while wanted > 0 and not inflater.eof:
@@ -99,9 +100,9 @@ def _missing(stream: bytes, wanted: int) -> int:
 
 
 def transparent(data: bytes) -> int | tuple[int, ...] | None:
-    """The gray, or the red, green and blue, that a file names as transparent, on the scale that Pillow's samples have.
+    """Return the transparent colour of a gray or RGB file: a gray value or (red, green, blue); None if there is none.
 
-    That is 0..255 for up to 8 bits a sample, and 0..65535 for 16. None: no colour is named.
+    The values have the range of Pillow's samples: 0..255 for up to 8 bits a sample, and 0..65535 for 16.
     """
     found = head(data)
     if found.colour_type not in (GRAY, RGB):
@@ -111,7 +112,7 @@ def transparent(data: bytes) -> int | tuple[int, ...] | None:
         if part.name == b"IDAT":
             break
         if part.name == b"tRNS" and len(part.data) >= 2 * n:
-            # PNG specification, 11.3.2.1: of a field's 16 bits only the sample's own count.
+            # PNG specification, 11.3.2.1: the fields have 16 bits, of which only as many count as a sample has.
             key = tuple((v & top) * (255 // top if top < 255 else 1) for v in struct.unpack_from(f">{n}H", part.data))
             return key if n > 1 else key[0]
     return None

@@ -1,4 +1,4 @@
-"""A decoded picture made smaller to fit into a rectangle, as browsers and Pillow's `thumbnail` do it."""
+"""Resizing of a decoded picture to fit into a rectangle, as browsers and Pillow's `thumbnail` do it."""
 
 from dataclasses import replace
 
@@ -11,18 +11,24 @@ Box = tuple[float, float, float, float]
 
 
 def size_within(width: int, height: int, most: tuple[int, int]) -> tuple[int, int]:
-    """The largest size of the same shape, at least 1x1, that fits into `most` (width, height); never a larger one."""
+    """Return the largest size (width, height) with the same aspect ratio that fits into `most`.
+
+    It is never larger than the given size, and at least 1x1.
+    """
     share = min(1, most[0] / width, most[1] / height)
     return max(1, round(width * share)), max(1, round(height * share))
 
 
 def resized(pixels: Pixels, size: tuple[int, int], box: Box | None = None) -> Pixels:
-    """A part of the picture in another size (width, height), by Pillow's Lanczos filter in float32.
+    """Resize a part of a picture to a size (width, height), by Pillow's Lanczos filter in float32.
 
-    All depths and channels. Colours count as much as their alpha, so that what cannot be seen leaves no fringe.
+    It works for all depths and numbers of channels. Colours are weighted by alpha, so that invisible colours do not
+    cause fringes.
 
     Args:
-        box: left, top, right and bottom of the part, in pixels and fractions of them; None: the whole picture.
+        pixels: the picture.
+        size: (width, height) of the result.
+        box: left, top, right and bottom of the part, in pixels, not necessarily integers; None: the whole picture.
     """
     whole = (0, 0, pixels.width, pixels.height)
     box = box or whole

@@ -1,16 +1,16 @@
-"""Samples that are integers of any number of bits, spread over the whole range of the type that holds them."""
+"""Scaling of samples with any number of bits to the whole range of the type that holds them."""
 
 import numpy as np
 
 
 def whole_range(values: np.ndarray, bits: int) -> np.ndarray:
-    """0 stays 0, and 2^bits - 1 becomes the type's largest value, 255 or 65535; between them it is rounded.
+    """Scale samples so that 2^bits - 1 becomes the largest value of their type, 255 or 65535. Values are rounded.
 
-    The upper bits of what results are the integer that was given, so that nothing is lost.
+    The upper `bits` bits of the results are the original integers, so nothing is lost.
 
     Args:
         values: uint8 or uint16 of any shape, 0 to 2^bits - 1.
-        bits: 1 to the type's.
+        bits: from 1 to the number of bits of the type.
     """
     full, top = np.iinfo(values.dtype).max, 2**bits - 1
     if top == full:

@@ -1,7 +1,7 @@
-"""PNG files of 16 bits a sample, for which Pillow has a mode only if they are gray: read and written.
+"""Reading and writing of PNG files with 16 bits a sample in several channels, for which Pillow has no mode.
 
-Pillow decodes the others to 8 bits, keeping each sample's high byte. Its unpackers come in pairs, for the two orders of
-bytes; the other one of the pair keeps the low byte. So a file that is decoded twice comes in whole.
+Pillow decodes such files to 8 bits, and keeps the high byte of each sample. But it has unpackers for both byte orders,
+and the one for the other order keeps the low byte. So decoding the file twice gives both bytes.
 """
 
 import struct
@@ -15,13 +15,13 @@ from . import png_chunks, png_samples
 
 
 def is_deep(data: bytes) -> bool:
-    """Whether a PNG file has 16 bits in several channels."""
+    """Return whether a PNG file has 16 bits a sample and several channels."""
     head = png_samples.head(data)
     return head.depth == 16 and head.colour_type != png_samples.GRAY
 
 
 def read(data: bytes) -> np.ndarray:
-    """Samples, uint16 [H, W, 2|3|4] with alpha last, of a PNG file for which is_deep.
+    """Read the samples of a PNG file for which `is_deep` is true: uint16 [H, W, 2|3|4] with alpha last.
 
     Raises:
         ValueError: samples are missing.
@@ -30,11 +30,11 @@ def read(data: bytes) -> np.ndarray:
     head, stream = png_samples.head(data), png_samples.sample_stream(data)
 
     def decoded(mode: str, rawmode: str) -> np.ndarray:
-        # Pillow's decoder of PNG's filters and passes, and one of its unpackers.
+        # This runs Pillow's decoder for PNG's filters and interlacing, with the given unpacker.
         picture = Image.frombytes(mode, (head.width, head.height), stream, "zip", rawmode, int(head.interlaced))
         return np.asarray(picture)
 
-    if head.colour_type == png_samples.GRAY_ALPHA:  # four bytes a pixel, just as RGBA
+    if head.colour_type == png_samples.GRAY_ALPHA:  # has four bytes a pixel, like 8-bit RGBA
         return decoded("RGBA", "RGBA").view(">u2").astype(np.uint16)
     mode = "RGB" if head.colour_type == png_samples.RGB else "RGBA"
     samples = decoded(mode, f"{mode};16B").astype(np.uint16)
@@ -50,9 +50,10 @@ def read(data: bytes) -> np.ndarray:
 
 
 def _filtered(rows: np.ndarray, pixel: int) -> bytes:
-    """PNG's adaptive filtering: uint8 [H, n] of `pixel` bytes a pixel -> each row after its filter's number.
+    """Apply PNG's adaptive filtering to rows uint8 [H, n], and return each row with the filter's number in front.
 
-    The filter whose bytes, taken as signed, have the least sum of magnitudes (PNG specification, 12.7).
+    The filter of a row is the one whose bytes, taken as signed, have the smallest sum of magnitudes (PNG specification,
+    12.7). `pixel` is the number of bytes a pixel.
     """
     up = np.zeros_like(rows)
     up[1:] = rows[:-1]
@@ -68,13 +69,15 @@ def _filtered(rows: np.ndarray, pixel: int) -> bytes:
 
 
 def write_png(samples: np.ndarray, metadata: Metadata = NONE) -> bytes:
-    """A PNG file of uint16 [H, W] (gray), or [H, W, 2|3|4] (gray and alpha, RGB, RGB and alpha)."""
+    """Return a PNG file of samples uint16 [H, W] (gray), or [H, W, 2|3|4] (gray with alpha, RGB, RGBA)."""
     height, width = samples.shape[:2]
     samples = samples.reshape(height, width, -1)
     channels = samples.shape[2]
     body, band = zlib.compressobj(6), max(1, (1 << 20) // width)
     image_data = bytearray()
-    for top in range(0, height, band):  # in bands, for the filters make nine times the rows; the row above starts each
+    # The rows are filtered in bands, because filtering takes nine times their memory. Each band starts with the row
+    # above it, which the filters need.
+    for top in range(0, height, band):
         first = max(0, top - 1)
         rows = samples[first : top + band].astype(">u2").view(np.uint8).reshape(-1, width * channels * 2)
         filtered = _filtered(rows, 2 * channels)

@@ -1,11 +1,12 @@
-"""SSIMULACRA 2.1, as libjxl's `ssimulacra2` has it; tests/test_metrics.py compares with that program's answers.
+"""SSIMULACRA 2.1, as in libjxl's program `ssimulacra2`; tests/test_metrics.py compares with results of that program.
 
-Ours, because the only implementation on PyPI (ssimulacra2 0.3.0) is up to 24 points off on pictures that are not
-square, and 0.2 to 3 on those that are.
+It is implemented here because the only package on PyPI (ssimulacra2 0.3.0) is wrong by up to 24 points for pictures
+that are not square, and by 0.2 to 3 points for square ones.
 
-Six scales of a picture in the XYB colour space, each half the size of the one before. At each, maps of three errors,
-of every channel: SSIM without its luminance term; artifacts (edges that the original has not); lost detail. Of each
-map the mean and the 4-norm, 108 figures in all, are weighted by what people said of 22,000 pictures.
+The two pictures are compared in the XYB colour space at six scales, each half the size of the one before. At each scale
+and for each channel there are maps of three errors: SSIM without its luminance term, artifacts (edges that the original
+does not have), and lost detail. The mean and the 4-norm of each map, 108 numbers in all, are added with weights, which
+were fitted to people's opinions on 22,000 pictures. The score is a polynomial of this weighted sum.
 
 Source: Sneyers 2022, github.com/cloudinary/ssimulacra2; blur: Charalampidis 2016, "Recursive implementation of the
 Gaussian filter using truncated cosine functions".
@@ -18,10 +19,10 @@ import math
 import numpy as np
 
 SCALES = 6
-MIN_SIDE = 8  # pixels of a scale
+MIN_SIDE = 8  # smallest side of a scale, in pixels
 C2 = 0.0009  # SSIM's second constant
 SIGMA, RADIUS = 1.5, 5
-ROWS = 64  # that are worked on at a time: memory is bounded, and caches hold them; even, as pixels are halved in twos
+ROWS = 64  # rows that are processed at once, to bound the memory and to stay in the caches; even, because of halving
 LEVELS = np.arange(256) / 255
 LINEAR = np.where(LEVELS <= 0.04045, LEVELS / 12.92, ((LEVELS + 0.055) / 1.055) ** 2.4).astype(np.float32)
 OPSIN = np.array(
@@ -33,10 +34,10 @@ OPSIN = np.array(
 )
 OPSIN_BIAS = 0.0037930732552754493
 CUBE_ROOT_BIAS = OPSIN_BIAS ** (1 / 3)
-XYB_OFFSETS = (0.42, 0.01, 0.55)  # of 14 X, Y and B - Y, so that none is negative
-TOTAL = 0.9562382616834844  # what the weighted sum of errors is multiplied by
-# A line for each scale of X, then of Y, then of B - Y: of the means and then of the 4-norms, those of SSIM's error,
-# artifacts, and lost detail.
+XYB_OFFSETS = (0.42, 0.01, 0.55)  # added to 14 X, Y and B - Y, so that none is negative
+TOTAL = 0.9562382616834844  # factor of the weighted sum of errors
+# One line for each scale, first for channel X, then for Y, then for B - Y. A line has the weights of the means and then
+# of the 4-norms, each for SSIM's error, artifacts and lost detail.
 # fmt: off
 WEIGHTS = (
     0.0, 0.0007376606707406586, 0.0, 0.0, 0.0007793481682867309, 0.0,
@@ -63,16 +64,17 @@ WEIGHTS = (
 
 
 def ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float:
-    """Perceived quality of a decoded sRGB picture.
+    """Return the SSIMULACRA 2 score, a measure of the perceived quality, of a decoded sRGB picture.
 
     Args:
         original, decoded: uint8 [H, W, 3], both sides at least MIN_SIDE.
 
     Returns:
-        At most 100, which is equal; 90 is very high quality, 70 high, 50 medium, 30 low; may be negative.
+        The score: 100 for equal pictures, about 90 for very high quality, 70 for high, 50 for medium and 30 for low
+        quality. It may be negative.
 
     Raises:
-        TypeError: not uint8.
+        TypeError: an array is not uint8.
         ValueError: the shapes differ, are not [H, W, 3], or a side is below MIN_SIDE.
     """
     if original.dtype != np.uint8 or decoded.dtype != np.uint8:
@@ -83,15 +85,15 @@ def ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float:
         size = f"{original.shape[1]}x{original.shape[0]}"
         raise ValueError(f"a picture of {size} has no SSIMULACRA 2: sides of at least {MIN_SIDE} pixels have")
     pictures = [x.transpose(2, 0, 1) for x in (original, decoded)]  # sRGB at the first scale, then linear light
-    figures = []  # a scale's: [3 channels, (mean, 4-norm), 3 errors]
+    figures = []  # for each scale: [3 channels, (mean, 4-norm), 3 errors]
     for scale in range(SCALES):
         if min(pictures[0].shape[1:]) < MIN_SIDE:
             break
         if scale:
             pictures = [_halved(x) for x in pictures]
         figures.append(_errors(*pictures))
-    # Channel by channel, then scale by scale: so libjxl meets its weights, and where a small picture has fewer scales
-    # it takes the next weight all the same.
+    # libjxl takes the weights in the order channel, scale, without skipping any. So for a small picture with fewer
+    # scales, the weights of missing scales are used for the next channel. This does the same.
     flat = np.stack(figures, 1).ravel()
     error = TOTAL * float(flat @ np.array(WEIGHTS)[: flat.size])
     error = 2.326765642916932 * error - 0.020884521182843837 * error**2 + 6.248496625763138e-05 * error**3
@@ -99,12 +101,12 @@ def ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float:
 
 
 def _linear(x: np.ndarray) -> np.ndarray:
-    """Linear light, float32, of sRGB uint8; what is linear stays."""
+    """Convert sRGB uint8 to linear light, float32. An array that is already linear is returned as it is."""
     return LINEAR[x] if x.dtype == np.uint8 else x
 
 
 def _halved(x: np.ndarray) -> np.ndarray:
-    """Means of 2x2 pixels of [3, H, W], in linear light; the last row and column count twice where they are odd."""
+    """Average squares of 2x2 pixels of [3, H, W] in linear light. With odd sides, the last row or column is doubled."""
     strips = []
     for top in range(0, x.shape[1], ROWS):
         strip = _linear(x[:, top : top + ROWS])
@@ -115,10 +117,10 @@ def _halved(x: np.ndarray) -> np.ndarray:
 
 
 def _positive_xyb(linear: np.ndarray) -> np.ndarray:
-    # No product of matrices anywhere: BLAS would start threads, which wait for one another on a busy machine.
+    # No matrix products are used, because BLAS would start threads, which wait for each other on a busy machine.
     red, green, blue = linear
     mixed = np.stack([r * red + g * green + b * blue for r, g, b in OPSIN.astype(np.float32)]) + np.float32(OPSIN_BIAS)
-    roots = np.exp(np.log(mixed) / 3)  # five times as fast as np.cbrt; all are positive
+    roots = np.exp(np.log(mixed) / 3)  # a cube root, five times as fast as np.cbrt; all values are positive
     long, middle, short = roots - np.float32(CUBE_ROOT_BIAS)
     x, y = (long - middle) / 2, (long + middle) / 2
     a, b, c = map(np.float32, XYB_OFFSETS)
@@ -126,13 +128,16 @@ def _positive_xyb(linear: np.ndarray) -> np.ndarray:
 
 
 def _errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[3 channels, (mean, 4-norm), (SSIM's error, artifacts, lost detail)] of two [3, H, W]."""
+    """Compare two pictures [3, H, W] at one scale.
+
+    Returns [3 channels, (mean, 4-norm), (error of SSIM, artifacts, lost detail)].
+    """
     _, height, width = a.shape
     sums = np.zeros((3, 2, 3))
     for top in range(0, height, ROWS):
         end = min(top + ROWS, height)
         first, last = max(top - RADIUS, 0), min(end + RADIUS, height)
-        # With RADIUS more on every side, for the blur; beyond the picture these are zeros, as in libjxl.
+        # The strips have a margin of RADIUS on every side for the blur, which is zero beyond the picture, as in libjxl.
         xyb = np.zeros((2, 3, end - top + 2 * RADIUS, width + 2 * RADIUS), np.float32)
         for framed, x in zip(xyb, (a, b), strict=True):
             inside = framed[:, first - top + RADIUS : last - top + RADIUS, RADIUS:-RADIUS]
@@ -147,10 +152,13 @@ def _errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _error_maps(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """SSIM's error, artifacts, lost detail, each [3, H, W], of two [3, H + 2 RADIUS, W + 2 RADIUS]."""
+    """Return the maps of SSIM's error, artifacts and lost detail, each [3, H, W].
+
+    The arguments are pictures with a margin: [3, H + 2 RADIUS, W + 2 RADIUS].
+    """
     mean_a, mean_b, squares, difference = (_blurred(x) for x in (a, b, a * a + b * b, np.square(a - b)))
-    # SSIM is (1 - apart) (2 covariance + C2) / (variances + C2); twice the covariance is the variances without that of
-    # the difference, of which nothing is left for equal pictures.
+    # SSIM is (1 - apart) (2 covariance + C2) / (variances + C2). Twice the covariance is computed as the sum of both
+    # variances minus the variance of the difference, because the latter is exactly 0 for equal pictures.
     apart = np.square(mean_a - mean_b)
     variances = squares - mean_a * mean_a - mean_b * mean_b
     structure = 1 - (1 - apart) * (1 - (difference - apart) / (variances + np.float32(C2)))
@@ -162,10 +170,12 @@ def _error_maps(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _blurred(x: np.ndarray) -> np.ndarray:
-    """Gaussian of [3, H + 2 RADIUS, W + 2 RADIUS] -> [3, H, W]."""
+    """Apply a Gaussian blur: [3, H + 2 RADIUS, W + 2 RADIUS] -> [3, H, W]."""
     flat: np.ndarray = x.ravel()
     width = x.shape[-1]
-    for step in (width, 1):  # to the pixel below, to the right; what goes over an edge ends outside of the result
+    # The steps lead to the pixel below and to the one on the right. Sums that wrap around an edge end in the margin,
+    # which is cut off.
+    for step in (width, 1):
         blurred = np.float32(KERNEL[RADIUS]) * flat
         for i in range(1, RADIUS + 1):
             pairs = flat[2 * i * step :] + flat[: -2 * i * step]
@@ -176,7 +186,7 @@ def _blurred(x: np.ndarray) -> np.ndarray:
 
 
 def _kernel() -> np.ndarray:
-    """libjxl's Gaussian: three cosines over -RADIUS..RADIUS, the equations (37) to (55) of the paper."""
+    """Compute libjxl's Gaussian kernel, a sum of three cosines over -RADIUS..RADIUS (the paper, equations 37 to 55)."""
     n = np.arange(-RADIUS, RADIUS + 1)
     omega = np.array([1, 3, 5]) * math.pi / (2 * RADIUS)
     p = np.array([1, -1, 1]) / np.tan(omega / 2)

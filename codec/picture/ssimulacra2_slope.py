@@ -1,7 +1,7 @@
-"""SSIMULACRA 2's weighted sum of errors, of which a score is a polynomial, and its slope: for encoders that follow it.
+"""The weighted sum of errors in SSIMULACRA 2, and its gradient, for encoders that optimise it.
 
-The chain rule backwards through `ssimulacra2`, whose formulas these are; tests/test_metrics.py compares with what torch
-finds for the same.
+The score is a polynomial of this sum. The gradient is computed by the chain rule, backwards through the formulas of
+`ssimulacra2`; tests/test_metrics.py compares it with torch's.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from .ssimulacra2 import (
     XYB_OFFSETS,
 )
 
-EPSILON = 1e-14  # the fourth root of 0 has no slope
+EPSILON = 1e-14  # keeps the derivative of the fourth root finite at 0
 MATRIX = OPSIN.astype(np.float32)
 
 
 @dataclass(frozen=True)
 class _Colours:
-    """A scale of a picture: XYB [3, H, W], and the cube roots that it was made of."""
+    """One scale of a picture: XYB [3, H, W], and the cube roots that it was computed from."""
 
     xyb: np.ndarray
     roots: np.ndarray
 
 
 def error_and_slope(original: np.ndarray, decoded: np.ndarray, slope: bool = True) -> tuple[float, np.ndarray | None]:
-    """The error of a decoded picture, 0 for none, about 50 where the score is 0; and its derivative by each sample.
+    """Compute the weighted sum of errors of a decoded picture, and its gradient with respect to the decoded samples.
 
     Args:
-        original, decoded: float32 [H, W, 3], sRGB, black 0 and white 1, both sides at least MIN_SIDE.
-        slope: whether it is wanted.
+        original, decoded: float32 [H, W, 3], sRGB, black is 0 and white is 1; both sides are at least MIN_SIDE.
+        slope: whether to compute the gradient.
 
     Returns:
-        (error, slope float32 [H, W, 3]), or None for the slope.
+        (error, gradient float32 [H, W, 3], or None). The error is 0 for equal pictures, and about 50 if the score is 0.
     """
     samples = [np.ascontiguousarray(x.transpose(2, 0, 1)) for x in (original, decoded)]
     linear = [[np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4).astype(np.float32) for x in samples]]
@@ -52,7 +52,7 @@ def error_and_slope(original: np.ndarray, decoded: np.ndarray, slope: bool = Tru
         linear.append([_halved(x) for x in linear[-1]])
     colours = [[_colours(x) for x in scale] for scale in linear]
     maps = [_Maps(a.xyb, b.xyb) for a, b in colours]
-    # Channel by channel, then scale by scale, as in `ssimulacra2`.
+    # The order is channel, scale, as in `ssimulacra2`.
     figures = np.stack([m.figures for m in maps], 1)
     weights = TOTAL * np.array(WEIGHTS)[: figures.size].reshape(figures.shape)
     error = float((figures * weights).sum())
@@ -69,14 +69,14 @@ def error_and_slope(original: np.ndarray, decoded: np.ndarray, slope: bool = Tru
 
 
 def _halved(x: np.ndarray) -> np.ndarray:
-    """Means of 2x2; the last row and column count twice where they are odd."""
+    """Average squares of 2x2 pixels. With odd sides, the last row or column counts twice."""
     x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2)), mode="edge")
     x = x[:, ::2] + x[:, 1::2]
     return (x[..., ::2] + x[..., 1::2]) / 4
 
 
 def _back_from_half(slope: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A slope by `_halved` -> by what was halved."""
+    """Turn a gradient with respect to the result of `_halved` into one with respect to its argument."""
     slope = np.repeat(np.repeat(slope / 4, 2, 1), 2, 2)
     if height % 2:
         slope[:, height - 1] *= 2
@@ -96,7 +96,7 @@ def _colours(linear: np.ndarray) -> _Colours:
 
 
 def _back_to_linear(by_xyb: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """A slope by XYB -> by linear light."""
+    """Turn a gradient with respect to XYB into one with respect to linear light."""
     by_x, by_y, by_b = by_xyb
     by_y = by_y - by_b
     by_mixed = np.stack([7 * by_x + by_y / 2, by_y / 2 - 7 * by_x, by_b]) / (3 * np.square(roots))
@@ -104,7 +104,7 @@ def _back_to_linear(by_xyb: np.ndarray, roots: np.ndarray) -> np.ndarray:
 
 
 class _Maps:
-    """The three maps of errors of a scale, and what their slope needs."""
+    """The three maps of errors at one scale, and the intermediate results that their gradient needs."""
 
     def __init__(self, a: np.ndarray, b: np.ndarray):
         self.a, self.b = a, b
@@ -126,7 +126,7 @@ class _Maps:
         return tuple(np.maximum(v, 0) for v in (self.structure, self.edges, -self.edges))
 
     def slope(self, weights: np.ndarray) -> np.ndarray:
-        """Of the figures' weighted sum, weights [3, 2, 3], by b."""
+        """Return the gradient of the weighted sum of `figures` (weights [3, 2, 3]) with respect to b."""
         n = self.a[0].size
         by_part = []
         for i, found in enumerate(self._parts()):
@@ -145,7 +145,10 @@ class _Maps:
 
 
 def _blurred(x: np.ndarray) -> np.ndarray:
-    """Gaussian of [3, H, W], zeros around: its own derivative, for it is symmetric."""
+    """Apply a Gaussian blur to [3, H, W], with zeros beyond the edges.
+
+    It is symmetric, so that the backward pass is the same operation.
+    """
     for axis in (1, 2):
         n, blurred = x.shape[axis], np.float32(KERNEL[RADIUS]) * x
         for i in range(1, min(RADIUS, n - 1) + 1):

@@ -1,4 +1,4 @@
-"""Pictures that no network codes: kept exactly as PNG or WebP, or as the file they came in. FORMAT §2."""
+"""Stored pictures, which no network codes: they are PNG or WebP files, or the unchanged original file (FORMAT §2)."""
 
 from dataclasses import replace
 
@@ -11,14 +11,15 @@ from ..errors import CorruptError, FormatError
 from .embedded import fits_webp, open_still, write_png, write_webp
 from .pixels import Pixels, read, to_numpy, upright
 
-_SMALL = 1 << 16  # samples up to which PNG is tried beside WebP: its overhead is less
-# libwebp's method and quality from an effort on: the last makes files 3 to 9 % smaller, in 20 times the time.
+_SMALL = 1 << 16  # pictures of at most this many samples are also tried as PNG, which has less overhead than WebP
+# libwebp's method and quality, from each effort on. The last entry makes files 3 to 9 % smaller, in 20 times the time.
 _WEBP = {1: (2, 25), 2: (4, 50), 7: (6, 100)}
-_PROBE_SIDE, _PROBE_SHARE = 128, 12  # crops of this side, or half, one twelfth of the picture in all
-_PROBE_LARGE = 1 << 18  # pixels from which the side is whole
-# How much smaller the whole may be than its crops tell: WebP finds repetitions across them, and is run at less effort.
+_PROBE_SIDE, _PROBE_SHARE = 128, 12  # the crops for the guess have this side or half of it, and cover 1/12 of the area
+_PROBE_LARGE = 1 << 18  # pictures of at least this many pixels use crops of the full side
+# The whole picture may take this many times fewer bytes than its crops suggest, because WebP finds repetitions across
+# the crops, and because the crops are coded with less effort.
 _OPTIMISM = 2.5
-_SLACK = 200  # bytes: so tiny pictures are always tried
+_SLACK = 200  # bytes that are allowed in addition, so that tiny pictures are always tried
 
 
 def file(pixels: Pixels, payload: bytes, metadata: Metadata) -> bytes:
@@ -27,17 +28,18 @@ def file(pixels: Pixels, payload: bytes, metadata: Metadata) -> bytes:
 
 
 def lossless(pixels: Pixels, effort: int, exact: bool) -> bytes:
-    """A file whose samples are those of the picture.
+    """Return an .aec file that stores the picture losslessly.
 
     Args:
-        effort: 1..9, as of api.encode.
-        exact: colours where alpha is 0 count too.
+        pixels: the picture.
+        effort: 1..9, as in `api.encode`.
+        exact: whether to keep the colours of pixels whose alpha is 0 too.
     """
     samples = to_numpy(pixels)
     method, quality = _WEBP[max(e for e in _WEBP if e <= effort)]
     bilevel = samples.ndim == 2 and samples.dtype == np.uint8 and bool(((samples == 0) | (samples == 255)).all())
     if bilevel:
-        quality = 100  # a third off pages of rendered text, nothing off real scans, in about the same time
+        quality = 100  # makes pages of rendered text a third smaller in about the same time; scans stay the same
     best = None
     if fits_webp(samples):
         best = write_webp(samples, lossless=True, exact=exact, method=method, quality=quality)
@@ -48,7 +50,10 @@ def lossless(pixels: Pixels, effort: int, exact: bool) -> bytes:
 
 
 def original(pixels: Pixels, source: bytes) -> bytes | None:
-    """A file that holds the picture's own file as it is; None if that is of another kind, or not of this picture."""
+    """Return an .aec file that stores the picture's source file unchanged.
+
+    Returns None if the source is not a PNG, WebP or JPEG file, or if its pixels or metadata differ from the picture's.
+    """
     if stored_kind(source) is None:
         return None
     try:
@@ -67,9 +72,10 @@ def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
 
 
 def may_take_less(pixels: Pixels, n_bytes: int) -> bool:
-    """Whether the file of `lossless` may have fewer bytes: a guess from crops, in 4 to 15 % of the network's time.
+    """Return whether the file of `lossless` may have fewer bytes than `n_bytes`.
 
-    Photographs take 2 to 3 times what the network takes at its best; flat pictures, icons and screenshots much less.
+    It is a guess from crops, which takes 4 to 15 % of the network's time. Lossless files of photographs are 2 to 3
+    times as large as the network's at quality 100; those of flat pictures, icons and screenshots are much smaller.
     """
     area = pixels.height * pixels.width
     side = _PROBE_SIDE if area >= _PROBE_LARGE else _PROBE_SIDE // 2
@@ -77,7 +83,9 @@ def may_take_less(pixels: Pixels, n_bytes: int) -> bool:
     places = []
     if area <= n * side**2:
         n, side, places = 0, max(pixels.height, pixels.width), [(0, 0)]
-    for i in range(n):  # spread by the golden ratio and evenly: whatever period a picture has, they miss it
+    # The rows follow multiples of the golden ratio, and the columns are evenly spaced. So the crops do not fall into
+    # step with a periodic picture.
+    for i in range(n):
         y = int(i * 0.618034 % 1 * max(0, pixels.height - side))
         places.append((y, int((i + 0.5) / n * max(0, pixels.width - side))))
     probed = probed_area = 0
@@ -85,7 +93,7 @@ def may_take_less(pixels: Pixels, n_bytes: int) -> bool:
         alpha = None if pixels.alpha is None else pixels.alpha[y : y + side, x : x + side]
         crop = to_numpy(Pixels(pixels.data[y : y + side, x : x + side], alpha))
         if pixels.depth == 16:
-            crop = (crop >> 8).astype(np.uint8)  # what is flat in these may be so in all
+            crop = (crop >> 8).astype(np.uint8)  # if the high bytes are flat, all 16 bits may be
         probed += len(write_webp(crop, lossless=True, method=1, quality=20))
         probed_area += crop.shape[0] * crop.shape[1]
     other_bytes = len(file(pixels, bytes(format.MIN_PAYLOAD), pixels.metadata))
@@ -93,24 +101,24 @@ def may_take_less(pixels: Pixels, n_bytes: int) -> bool:
 
 
 def decode(layout: Layout) -> Pixels:
-    """The picture of a stored file.
+    """Decode the picture of a stored file.
 
     Raises:
-        CorruptError: the payload is not a picture such as the header says.
+        CorruptError: the payload is damaged, or is not the picture that the header describes.
     """
     header, payload = layout.header, bytes(layout.payloads[0])
     sizes = {(header.width, header.height)}
-    if not layout.metadata:  # then the payload's own count, and its orientation may swap its sides
+    if not layout.metadata:  # then the metadata inside the payload is used, and its orientation may swap the sides
         sizes.add((header.height, header.width))
     try:
-        samples, metadata = read(open_still(payload, STORED_KINDS, sizes), max_pixels=None)  # the caller's limit held
+        samples, metadata = read(open_still(payload, STORED_KINDS, sizes), max_pixels=None)  # checked already
     except ValueError as e:
         raise CorruptError(f"the stored picture: {e}") from e
     if layout.metadata:
         pixels = replace(upright(samples, NONE), metadata=unpacked(layout.metadata))
     else:
         pixels = upright(samples, metadata)
-    if header.gray and stored_kind(payload) == "WebP":  # which has no gray
+    if header.gray and stored_kind(payload) == "WebP":  # WebP has no gray
         pixels = replace(pixels, data=pixels.data[..., :1])
     found = pixels.header(0, NO_MODEL, format.MIN_TILE)
     if replace(found, stored=True) != header:

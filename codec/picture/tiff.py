@@ -1,9 +1,9 @@
-"""TIFF files: what their fields say that the samples mean, as TIFF 6.0 and its supplements have it.
+"""Reads TIFF files, and interprets their samples by TIFF 6.0 and its supplements.
 
-Pillow is asked for what it knows well: compressed bytes, JPEG and fax, Lab and YCbCr. What it makes of other samples
-depends on fields that it does not look at, so that they are given their meaning here. A field that changes what a
-sample means is followed, or the file is refused by the field's name. Not followed, as by other readers, are
-GrayResponseCurve and the statistics MinSampleValue and MaxSampleValue.
+Pillow is used for what it does well: decompression, JPEG and fax, Lab and YCbCr. For other samples it ignores fields
+that change their meaning, so they are interpreted here. If a file has a field that changes the meaning of samples and
+is not supported, the file is refused, and the message names the field. GrayResponseCurve and the statistics
+MinSampleValue and MaxSampleValue are ignored, as by other readers.
 """
 
 import io
@@ -26,27 +26,30 @@ COLOUR_MAP, EXTRA_SAMPLES, FORMAT, INK_SET, DOT_RANGE, INDEXED, DECODE = 320, 33
 ORIENTATION, XMP, ICC, IMAGE_DEPTH = 274, 700, 34675, 32997
 YCBCR_COEFFICIENTS, YCBCR_SUBSAMPLING, REFERENCE_BLACK_WHITE = 529, 530, 532
 GRAY_INVERTED, GRAY, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
-# Of photometric interpretations, how many samples are colour.
+# The number of colour samples of each photometric interpretation.
 COLOURS = {GRAY_INVERTED: 1, GRAY: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3, LAB: 3}
 NONE, LZW, JPEG = 1, 5, 7
-# Compressions of bytes, whatever these mean: LZW, Deflate by two numbers, PackBits, LZMA, Zstandard.
+# Compressions of bytes, independent of their meaning: none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard.
 OF_BYTES = {NONE, LZW, 8, 32946, 32773, 34925, 50000}
 WITH_PREDICTOR = {LZW, 8, 32946, 34925, 50000}
 FORMATS = {2: "signed integers", 3: "floating point", 5: "complex integers", 6: "complex floating point"}
-MAX_SIDE = 65535  # of a strip or tile
-_BAND = 1 << 22  # bytes that are made at once
+MAX_SIDE = 65535  # largest side of a strip or tile, in pixels
+_BAND = 1 << 22  # about how many bytes are decompressed at once
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What the fields say.
+    """The description of a picture by its fields.
 
     Args:
-        bits: of each sample, 1..16.
-        colours: samples of a pixel that are colour.
-        samples: all of them.
-        alpha: what a sample behind the colours is: "straight", "premultiplied", or "" where there is none.
-        planes: pictures that the samples lie in: 1, or one for each sample.
+        directory: its directory.
+        width, height: in pixels.
+        photometric, compression: numbers of TIFF.
+        bits: bits of each sample, 1..16.
+        colours: number of colour samples in a pixel.
+        samples: number of all samples in a pixel.
+        alpha: kind of the sample after the colours: "straight", "premultiplied", or "" if there is none.
+        planes: number of planes: 1 if the samples of a pixel are stored together, else one for each sample.
     """
 
     directory: Directory
@@ -66,10 +69,15 @@ def _refuse(name: str, found: object, allowed: str) -> None:
 
 
 def _layout(d: Directory, max_pixels: int | None) -> _Layout:
-    """What the fields say. Raises ValueError, with the field's name, for what is not supported; LimitError."""
+    """Read and check the fields of a directory.
+
+    Raises:
+        ValueError: a field has an unsupported value; the message names it.
+        LimitError: the picture is too large.
+    """
     compression, photometric = d.number(COMPRESSION, NONE), d.number(PHOTOMETRIC, GRAY_INVERTED)
     if compression == 6:
-        photometric = YCBCR  # as Pillow has it, for what such old files say is not to be trusted
+        photometric = YCBCR  # as Pillow assumes too, because this field is often wrong in such old files
     width, height = d.number(WIDTH), d.number(HEIGHT)
     check_size(width, height, max_pixels)
     if not width or not height:
@@ -79,7 +87,7 @@ def _layout(d: Directory, max_pixels: int | None) -> _Layout:
     colours = COLOURS[photometric]
     samples = d.number(SAMPLES, colours if compression in (6, JPEG) else 1)
     formats, bits = set(d.numbers(FORMAT, (1,))), d.numbers(BITS, (1,))
-    if wrong := formats - {1, 4}:  # 4: not defined, which are taken for whole numbers
+    if wrong := formats - {1, 4}:  # 4 means undefined, and is taken for unsigned integers
         what = ", ".join(FORMATS.get(w, str(w)) for w in sorted(wrong))
         _refuse("SampleFormat", f"{sorted(wrong)[0]}, {what}", "only unsigned integers can be encoded")
     if len(set(bits[:samples])) != 1 or not 1 <= bits[0] <= 16:
@@ -119,7 +127,7 @@ def _alpha(d: Directory, photometric: int, extra: int) -> str:
     if extra == 1 and photometric in (GRAY_INVERTED, GRAY, RGB, PALETTE):
         if kinds == (1,):
             return "premultiplied"
-        # Corel Draw 10 writes 999; with RGB some leave it out, and mean alpha.
+        # Corel Draw 10 writes 999 for alpha. For RGB, some programs write nothing and mean alpha.
         if kinds in ((2,), (999,)) or not kinds and photometric == RGB:
             return "straight"
     said = f"ExtraSamples {list(kinds)}" if kinds else "no ExtraSamples"
@@ -141,7 +149,7 @@ def _check_inks(d: Directory, bits: int) -> None:
 
 def _check_ycbcr(d: Directory, compression: int) -> None:
     if compression != NONE:
-        return  # then libtiff makes RGB, and looks at all of it
+        return  # libtiff converts compressed samples to RGB, and respects all these fields
     if (some := d.numbers(YCBCR_SUBSAMPLING, (2, 2))) != (1, 1):
         _refuse("YCbCrSubSampling", list(some), "(1, 1) is allowed where nothing is compressed")
     numbers = d.numbers(YCBCR_COEFFICIENTS, (299, 1000, 587, 1000, 114, 1000))
@@ -154,16 +162,17 @@ def _check_ycbcr(d: Directory, compression: int) -> None:
 
 
 def read(data: bytes, max_pixels: int | None) -> tuple[Image.Image | np.ndarray, Metadata]:
-    """The picture of a TIFF file, as it lies, and its metadata, which name its orientation.
+    """Read the picture of a TIFF file and its metadata. The orientation in the metadata is not applied.
 
     Returns:
-        uint8 or uint16 [H, W, 1|2|3|4], alpha last and not premultiplied, over the whole range of the type: of up to 8
-        bits a sample and of up to 16; or, of colours that are not RGB, a PIL image of CMYK, YCbCr, LAB or RGB.
+        (picture, metadata). The picture is uint8 (up to 8 bits a sample) or uint16 [H, W, 1|2|3|4], with alpha last and
+        not premultiplied, scaled to the whole range of the type. If Pillow has decoded it, or for CMYK, it is a PIL
+        image.
 
     Raises:
-        LimitError: too large.
-        ValueError: not supported, or damaged; it names the field that says so.
-        Exception: whatever Pillow raises for a damaged file.
+        LimitError: the picture is too large.
+        ValueError: the file is not supported, or is damaged; the message names the field.
+        Exception: any error that Pillow raises for a damaged file.
     """
     directory = picture_directory(data)
     layout = _layout(directory, max_pixels)
@@ -181,7 +190,7 @@ def read(data: bytes, max_pixels: int | None) -> tuple[Image.Image | np.ndarray,
 
 
 def _profile(layout: _Layout) -> bytes | None:
-    """What says how the samples look; none of CMYK and LAB, which become sRGB by their own."""
+    """Return the colour profile, or one made from other fields; None for CMYK and LAB, which are converted to sRGB."""
     if layout.photometric in (CMYK, LAB):
         return None
     info = file_colour.of_tiff(layout.directory, layout.bits, layout.photometric == GRAY_INVERTED)
@@ -190,7 +199,10 @@ def _profile(layout: _Layout) -> bytes | None:
 
 
 def _loaded(file: io.BytesIO) -> Image.Image:
-    """A file as Pillow reads it, which looks at Image.MAX_IMAGE_PIXELS unless it is given the memory for its pixels."""
+    """Load a TIFF file with Pillow's reader.
+
+    Memory for the pixels is allocated here, because otherwise Pillow would obey Image.MAX_IMAGE_PIXELS.
+    """
     picture = TiffImagePlugin.TiffImageFile(file)
     picture.im = Image.new(picture.mode, getattr(picture, "_tile_size", picture.size)).im
     picture.load()
@@ -198,14 +210,14 @@ def _loaded(file: io.BytesIO) -> Image.Image:
 
 
 def check_loaded(image: TiffImagePlugin.TiffImageFile) -> None:
-    """Check a picture that Pillow has read already.
+    """Check a picture whose pixels Pillow has already loaded.
 
     Raises:
-        ValueError: it is not the one picture of its file; or its samples are deep, and were taken for unsigned ones, of
-            16 bits, of which 0 is black.
+        ValueError: it is not the only picture of its file; or it has more than 8 bits a sample, and Pillow has wrongly
+            taken its samples for unsigned integers of 16 bits in which 0 is black.
     """
     if image.n_frames > 1:
-        if image.tell() != 0 or image.fp is None:  # where the file is closed nothing can be said of the first either
+        if image.tell() != 0 or image.fp is None:  # a closed file cannot be checked
             raise ValueError(f"image {image.tell()} of a TIFF file of {image.n_frames}, already read: give it unread")
         image.fp.seek(0)
         if picture_directory(image.fp.read()).at != image.tag_v2.offset:
@@ -219,7 +231,10 @@ def check_loaded(image: TiffImagePlugin.TiffImageFile) -> None:
 
 
 def _by_pillow(layout: _Layout) -> Image.Image:
-    """What Pillow's own reader makes of a directory, not turned by the orientation."""
+    """Load the picture of a directory with Pillow's reader, without applying the orientation.
+
+    For this, a copy of the file is changed, so that its header points to the directory and the orientation is 1.
+    """
     d = layout.directory
     if layout.bits > 8:
         raise ValueError(
@@ -239,13 +254,16 @@ def _by_pillow(layout: _Layout) -> Image.Image:
 
 
 def _raw(layout: _Layout, in_range: bool) -> np.ndarray:
-    """uint8 or uint16 [H, W, samples], as they are in the file or, `in_range`, over the whole range of the type."""
+    """Read the samples: uint8 or uint16 [H, W, samples].
+
+    With `in_range` they are scaled to the whole range of the type, and 0 is black; otherwise they are as in the file.
+    """
     offsets, lengths, width, height = _chunks(layout)
     across, down = -(-layout.width // width), -(-layout.height // height)
-    inside = 1 if layout.planes > 1 else layout.samples  # samples of a pixel that lie side by side
+    inside = 1 if layout.planes > 1 else layout.samples  # number of samples of a pixel that are stored together
     row_bytes = -(-width * inside * layout.bits // 8)
     out = np.empty((layout.height, layout.width, layout.samples), np.uint8 if layout.bits <= 8 else np.uint16)
-    band = max(1, _BAND // (8 * row_bytes))  # of rows: bits are unpacked to bytes
+    band = max(1, _BAND // (8 * row_bytes))  # rows; a factor of 8, as bits are unpacked to bytes
     for i, whole in _decompressed(layout, list(zip(offsets, lengths, strict=True)), across, height, row_bytes):
         plane, place = divmod(i, across * down)
         y, x = place // across * height, place % across * width
@@ -260,16 +278,20 @@ def _raw(layout: _Layout, in_range: bool) -> np.ndarray:
 def _decompressed(
     layout: _Layout, parts: list[tuple[int, int]], across: int, height: int, row_bytes: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Of each strip or tile its number and its bytes, uint8 [rows, row_bytes], without the predictor.
+    """Yield the number of each strip or tile and its decompressed bytes, uint8 [rows, row_bytes].
+
+    The predictor is not undone.
 
     Args:
-        parts: where they lie, and how long they are.
-        across: how many make a row.
+        parts: (offset, length) of each strip or tile in the file.
+        across: number of tiles in a row.
+        height: rows of a strip or tile; the last strip may have fewer.
+        row_bytes: bytes of a row of a strip or tile.
     """
     d, n = layout.directory, len(parts) // layout.planes
     last = height if TILE_WIDTH in d.entries else layout.height - (n - 1) * height  # rows of the last strip
     together = max(1, min(1024, _BAND // (height * row_bytes)))
-    for first in range(0, len(parts), n):  # each plane by itself, so that strips are whole but for the last
+    for first in range(0, len(parts), n):  # plane by plane, as only its last strip may be shorter
         for start in range(first, first + n, together):
             end = min(start + together, first + n)
             rows = (end - start - 1) * height + (last if end == first + n else height)
@@ -279,10 +301,10 @@ def _decompressed(
 
 
 def _chunks(layout: _Layout) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
-    """Of the strips or tiles: where they lie, their lengths in bytes, and their width and height in pixels.
+    """Return offsets and lengths in bytes of the strips or tiles, and their width and height in pixels.
 
     Raises:
-        ValueError: there are not as many as the picture takes, or one is not in the file.
+        ValueError: their number does not fit the picture, or one is absent from the file.
     """
     d = layout.directory
     tiled = TILE_WIDTH in d.entries
@@ -291,11 +313,11 @@ def _chunks(layout: _Layout) -> tuple[tuple[int, ...], tuple[int, ...], int, int
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise ValueError(f"a TIFF file with tiles or strips of {width}x{height}: sides of 1 to {MAX_SIDE} are allowed")
     n = layout.planes * -(-layout.width // width) * -(-layout.height // height)
-    # Old writers call tiles strips, and so does libtiff.
+    # Old programs use the fields of strips for tiles, and libtiff accepts this.
     offsets = (tiled and d.numbers(TILES)) or d.numbers(STRIPS)
     lengths = (tiled and d.numbers(TILE_LENGTHS)) or d.numbers(STRIP_LENGTHS)
     if layout.compression == NONE and (not lengths or n == 1):
-        lengths = (len(d.data),) * len(offsets)  # old writers leave them out or wrong, and they follow from the size
+        lengths = (len(d.data),) * len(offsets)  # not needed, and often absent or wrong in old files
     if len(offsets) != n or len(lengths) != n:
         raise ValueError(f"a TIFF file of {min(len(offsets), len(lengths))} strips or tiles: the picture takes {n}")
     if not all(offsets) or not all(lengths):
@@ -306,10 +328,13 @@ def _chunks(layout: _Layout) -> tuple[tuple[int, ...], tuple[int, ...], int, int
 def _bytes(
     d: Directory, compression: int, parts: list[tuple[int, int]], rows: int, height: int, row_bytes: int
 ) -> np.ndarray:
-    """uint8 [rows, row_bytes] of strips or tiles one below the other, each of `height` rows but perhaps the last."""
+    """Decompress strips or tiles, and return them one below the other, uint8 [rows, row_bytes].
+
+    Each has `height` rows, except that the last one may have fewer.
+    """
     fill, each = d.number(FILL_ORDER, 1), height * row_bytes
     if compression != NONE:
-        # No compression makes much more of what cannot be compressed: a length beyond that is wrong, and not believed.
+        # Even incompressible data does not grow much, so that a length beyond this limit is wrong, and is cut.
         data = [d.data[at : at + min(length, 2 * each + 4096)] for at, length in parts]
         return _by_libtiff(data, compression, fill, rows, height, row_bytes)
     views = [memoryview(d.data)[at : at + min(length, each)] for at, length in parts]
@@ -321,7 +346,7 @@ def _bytes(
 
 
 def _by_libtiff(parts: list[bytes], compression: int, fill: int, rows: int, height: int, row_bytes: int) -> np.ndarray:
-    """The same of compressed ones: as strips of a file of their own, a gray picture whose samples are the bytes."""
+    """Decompress strips or tiles with libtiff: they become strips of a new TIFF file, a gray picture of their bytes."""
     body = bytearray(b"II*\0\0\0\0\0")
     offsets = []
     for part in parts:
@@ -342,7 +367,7 @@ def _by_libtiff(parts: list[bytes], compression: int, fill: int, rows: int, heig
 
 
 def _values(rows: np.ndarray, layout: _Layout, width: int, inside: int) -> np.ndarray:
-    """Bytes of rows, uint8 [h, n], -> uint8 or uint16 [h, width, inside], the predictor undone."""
+    """Unpack the bytes of rows, uint8 [h, n], to samples uint8 or uint16 [h, width, inside], and undo the predictor."""
     d, bits, n = layout.directory, layout.bits, width * inside
     if bits == 8:
         values = rows
@@ -359,14 +384,14 @@ def _values(rows: np.ndarray, layout: _Layout, width: int, inside: int) -> np.nd
 
 
 def _in_range(values: np.ndarray, layout: _Layout, plane: int) -> np.ndarray:
-    """Samples of the layout's bits -> over the whole range of their type, and 0 as black; alpha comes last."""
+    """Scale samples to the whole range of their type, and invert colours if 0 is white in the file."""
     if layout.photometric == GRAY_INVERTED and plane == 0:
         values = np.concatenate([2**layout.bits - 1 - values[..., :1], values[..., 1:]], axis=2).astype(values.dtype)
     return whole_range(values, layout.bits)
 
 
 def _straight(samples: np.ndarray) -> np.ndarray:
-    """The same, uint8 or uint16 [H, W, 2|4], with the colours divided by alpha; where that is 0 they are 0."""
+    """Divide the colours of uint8 or uint16 [H, W, 2|4] by alpha, in place. Colours of 0 stay 0 where alpha is 0."""
     full = np.iinfo(samples.dtype).max
     for rows in samples:
         alpha = rows[:, -1:].astype(np.uint32)
@@ -375,14 +400,14 @@ def _straight(samples: np.ndarray) -> np.ndarray:
 
 
 def _of_palette(layout: _Layout, samples: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 [H, W, 3|4]: the colours that indices stand for, of 16 bits only where they use them."""
+    """Look up the colours of a palette: uint8 [H, W, 3|4], or uint16 if the palette really uses 16 bits."""
     table = np.array(layout.directory.numbers(COLOUR_MAP), np.uint32)
     if table.size != 3 << layout.bits or table.max(initial=0) > 65535:
         raise ValueError(f"a TIFF palette of {table.size} numbers: {3 << layout.bits}, of 16 bits, are allowed")
     table = np.ascontiguousarray(table.reshape(3, -1).T)
     high = table >> 8
     if not high.any():
-        table = table.astype(np.uint8)  # some writers make colours of 8 bits, as libtiff's own tools allow for
+        table = table.astype(np.uint8)  # some programs write 8-bit palettes; libtiff's tools accept this too
     elif ((table & 255 == 0) | (table == high * 257)).all():
         table = high.astype(np.uint8)
     else:

@@ -1,4 +1,4 @@
-"""The directories of a TIFF file, classic or BigTIFF, and which of them is the picture. TIFF 6.0, section 2."""
+"""Parses the directories of a TIFF file, classic or BigTIFF, and finds the one of the picture (TIFF 6.0, section 2)."""
 
 import itertools
 import struct
@@ -11,7 +11,8 @@ WIDTH, HEIGHT = 256, 257
 # Photometric interpretations of TIFF/EP and DNG.
 _CAMERA = {32803: "a colour filter array", 34892: "linear raw samples"}
 _MAX_DIRECTORIES = _MAX_ENTRIES = 1024
-# Field types: the letter of `struct`, and how many of it make a value. The names are those of TIFF 6.0 and BigTIFF.
+# The types of fields in TIFF 6.0 and BigTIFF, by number: the format letter of `struct`, and how many numbers of that
+# format make one value.
 _TYPES = {
     **{1: ("B", 1), 2: ("B", 1), 3: ("H", 1), 4: ("I", 1), 5: ("I", 2), 6: ("b", 1), 7: ("B", 1), 8: ("h", 1)},
     **{9: ("i", 1), 10: ("i", 2), 11: ("f", 1), 12: ("d", 1), 13: ("I", 1), 16: ("Q", 1), 17: ("q", 1), 18: ("Q", 1)},
@@ -20,7 +21,13 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A field: its type, how many values it has, and where in the file they lie."""
+    """A field of a directory.
+
+    Args:
+        kind: the number of its type.
+        count: number of values.
+        at: offset of the values in the file.
+    """
 
     kind: int
     count: int
@@ -29,14 +36,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Directory:
-    """One image of a file, or what stands beside one.
+    """A directory: the description of one image in a file, or of a preview or mask.
 
     Args:
         data: the whole file.
-        order: of the bytes of its numbers, as `struct` and numpy name it.
-        at: where the directory lies.
-        entries: by tag.
-        next: where the next one lies; 0: there is none.
+        order: byte order of its numbers, as in `struct` and numpy.
+        at: offset of the directory.
+        entries: the fields, by tag.
+        next: offset of the next directory; 0 if there is none.
     """
 
     data: bytes
@@ -50,18 +57,21 @@ class Directory:
         return _is_big(self.data)
 
     def raw(self, tag: int) -> bytes:
-        """The bytes of a field's values; none: it is not there. Raises ValueError if it reaches outside the file."""
+        """Return the bytes of a field's values; empty if it is absent. Raises ValueError if it exceeds the file."""
         entry = self.entries.get(tag)
         return b"" if entry is None else bytes(self._unpacked(entry, _size(entry), "B"))
 
     def _unpacked(self, entry: Entry, n: int, letter: str = "") -> tuple[int, ...]:
         try:
             return struct.unpack_from(f"{self.order}{n}{letter or _TYPES[entry.kind][0]}", self.data, entry.at)
-        except (struct.error, OverflowError) as e:  # offsets of BigTIFF may be beyond what Python takes
+        except (struct.error, OverflowError) as e:  # BigTIFF's offsets may be too large for Python
             raise ValueError(f"a TIFF field of {entry.count} values reaches beyond the end of the file") from e
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """A field's values, of a fraction both parts; the default: it is not there. Raises ValueError as `number`."""
+        """Return the values of a field, or `default` if it is absent. A fraction gives two numbers.
+
+        Raises ValueError if the field exceeds the file, or holds floating point.
+        """
         entry = self.entries.get(tag)
         if entry is None:
             return default
@@ -70,7 +80,10 @@ class Directory:
         return self._unpacked(entry, entry.count * _TYPES[entry.kind][1])
 
     def number(self, tag: int, default: int | None = None) -> int:
-        """A field's one value. Raises ValueError if it has none or several, or is not there and has no default."""
+        """Return the value of a field with one value, or `default` if it is absent.
+
+        Raises ValueError if it does not have exactly one value, if it is absent without a default, or as `numbers`.
+        """
         found = self.numbers(tag, () if default is None else (default,))
         if len(found) != 1:
             raise ValueError(f"the TIFF field {tag} has {len(found)} values: 1 is allowed")
@@ -78,7 +91,7 @@ class Directory:
 
     @property
     def reduced(self) -> bool:
-        """Whether it says that it is a smaller version of another image: a preview or an overview."""
+        """Whether the directory is marked as a reduced version of another image: a preview or an overview."""
         return bool(self.number(NEW_SUBFILE, 0) & 1) or self.number(OLD_SUBFILE, 1) == 2
 
     @property
@@ -113,7 +126,7 @@ def _directory(data: bytes, at: int) -> Directory:
         if n > _MAX_ENTRIES:
             raise ValueError(f"a TIFF directory of {n} fields: at most {_MAX_ENTRIES} are allowed")
         start, each = at + struct.calcsize(n_form), struct.calcsize(entry_form) + inline
-        (following,) = struct.unpack_from(offset_form, data, start + n * each)  # so that the entries lie in the file
+        (following,) = struct.unpack_from(offset_form, data, start + n * each)  # fails if entries are missing
         entries: dict[int, Entry] = {}
         for place in range(start, start + n * each, each):
             tag, kind, count = struct.unpack_from(entry_form, data, place)
@@ -129,10 +142,10 @@ def _directory(data: bytes, at: int) -> Directory:
 
 
 def _chain(data: bytes) -> Iterator[Directory]:
-    """Those that follow one another, the first of which the header names."""
+    """Yield the main directories, each of which points to the next. The header points to the first one."""
     at = struct.unpack_from(("<" if data[:1] == b"I" else ">") + ("8xQ" if _is_big(data) else "4xI"), data)[0]
     seen = set()
-    while at and at not in seen:  # which some writers let begin again
+    while at and at not in seen:  # some writers make the last directory point to an earlier one
         seen.add(at)
         directory = _directory(data, at)
         yield directory
@@ -154,14 +167,14 @@ def _all(directories: Iterator[Directory]) -> list[Directory]:
 
 
 def picture_directory(data: bytes) -> Directory:
-    """The directory of the one picture that a file holds, wherever it lies.
+    """Find the directory of the picture in a file, which must hold exactly one picture.
 
-    What says that it is a reduced version of another image (NewSubfileType 1, SubfileType 2) is passed over: the
-    overviews of a cloud-optimised GeoTIFF, and the preview with which the files of many cameras begin. The picture may
-    then lie in a directory that another one names (SubIFDs).
+    Images that are marked as a reduced version of another one (NewSubfileType 1, SubfileType 2) are ignored, such as
+    the overviews of a cloud-optimised GeoTIFF, and the preview at the beginning of many cameras' files. The picture may
+    also be in a subdirectory of another directory (SubIFDs).
 
     Raises:
-        ValueError: there are several pictures, or a mask beside one; a camera's raw data; or the file is damaged.
+        ValueError: there are several pictures, a separate mask, or a camera's raw data; or the file is damaged.
     """
     try:
         main = _all(_chain(data))

@@ -1,7 +1,8 @@
-"""`import codec.imageio_plugin`, and imageio knows .aec: `iio.imread("x.aec")`, `iio.imwrite("x.aec", array)`.
+"""The imageio plugin. After `import codec.imageio_plugin`, imageio reads and writes .aec files.
 
-With `import codec` alone imageio goes through Pillow, which serves for 8 bits but has no mode for 16-bit colour. This
-plugin is `codec.decode` and `codec.encode` themselves and takes their options: `iio.imread("x.aec", scale=1 / 4)`.
+For example, `iio.imread("x.aec")` and `iio.imwrite("x.aec", array)`. After `import codec` alone, imageio uses the
+Pillow plugin, which is enough for 8 bits but has no mode for 16-bit colour. This plugin calls `codec.decode` and
+`codec.encode` directly and accepts their options, as in `iio.imread("x.aec", scale=1 / 4)`.
 """
 
 from collections.abc import Iterator
@@ -25,11 +26,12 @@ Index = int | None | EllipsisType
 
 
 class AecPlugin(PluginV3):
-    """One picture a file. Arrays are [H, W] or [H, W, 2|3|4], uint8 or uint16.
+    """Reads and writes .aec files, which hold one picture each. Arrays are [H, W] or [H, W, 2|3|4], uint8 or uint16.
 
     Raises:
-        InitializationError: what is to be read is not an .aec file; imageio then tries other plugins.
-        AecError, ValueError, TypeError: later, as `codec.decode` and `codec.encode` do.
+        InitializationError: the file to read is not an .aec file, or the file to write has another suffix. imageio then
+            tries other plugins.
+        AecError, ValueError, TypeError: raised by the methods, as by `codec.decode` and `codec.encode`.
     """
 
     def __init__(self, request: Request):
@@ -45,12 +47,16 @@ class AecPlugin(PluginV3):
             raise InitializationError(f"{request.extension} files are not written by aec")
 
     def read(self, *, index: Index = 0, mode: str | None = None, **options: Any) -> np.ndarray:
-        """The picture.
+        """Decode the picture.
 
         Args:
-            index: 0 or None; Ellipsis for all pictures, which is one, along a first axis.
-            mode: Pillow's, such as "L" or "RGBA", to which it is converted, 16 bits to 8; None: as it is.
-            options: those of `codec.decode`, but for `output`.
+            index: 0 or None for the picture; Ellipsis to add a first axis of length 1, which counts pictures.
+            mode: a Pillow mode, such as "L" or "RGBA", to which the picture is converted, with 8 bits; None: no
+                conversion.
+            options: the options of `codec.decode`, except `output`.
+
+        Raises:
+            ValueError: another index.
         """
         _check_index(index)
         if mode is None:
@@ -65,13 +71,14 @@ class AecPlugin(PluginV3):
     def write(
         self, ndimage: ArrayLike | list[ArrayLike], *, mode: str | None = None, is_batch: bool = False, **options: Any
     ) -> bytes | None:
-        """Write a picture; bytes if it is written to "<bytes>".
+        """Encode and write a picture. Returns the file's bytes if the target is "<bytes>", else None.
 
         Args:
-            ndimage: uint8 or uint16 [H, W] or [H, W, 1|2|3|4]; or one such along a first axis, or in a list.
-            mode: Pillow's, to which it is converted first, 16 bits to 8; None: as it is.
-            is_batch: the first axis of an array counts pictures.
-            options: those of `codec.encode`.
+            ndimage: uint8 or uint16 [H, W] or [H, W, 1|2|3|4]; or a list of one such array; or, with `is_batch`, an
+                array with one more axis, of length 1, in front.
+            mode: a Pillow mode to which the picture is converted first, with 8 bits; None: no conversion.
+            is_batch: whether the first axis of the array counts pictures.
+            options: the options of `codec.encode`.
 
         Raises:
             ValueError: more than one picture.
@@ -94,14 +101,14 @@ class AecPlugin(PluginV3):
         return ImageProperties(shape, np.dtype(f"uint{h.depth}"))
 
     def metadata(self, index: Index = 0, exclude_applied: bool = True) -> dict[str, Any]:
-        """icc, exif and xmp where the file has them, and the quality it was made with."""
+        """Return icc, exif and xmp, as far as the file has them, and its quality (0 if stored)."""
         _check_index(index)
         blocks = api.read_metadata(self._data).blocks()
         return {"quality": self._header.quality, **blocks}
 
 
 def _as_pil(array: np.ndarray) -> Image.Image:
-    """Of 8 bits."""
+    """Convert an array to a PIL image with 8 bits."""
     pixels = to_pixels(array)
     alpha = None if pixels.alpha is None else to_depth(pixels.alpha, 8)
     return to_pil(replace(pixels, data=to_depth(pixels.data, 8), alpha=alpha))

@@ -1,12 +1,12 @@
-"""Pillow opens and saves .aec files once `codec` is imported: `Image.open("x.aec")`, `image.save("x.aec", quality=60)`.
+"""The Pillow plugin. After `import codec`, `Image.open("x.aec")` and `image.save("x.aec", quality=60)` work.
 
-Opening reads the header and the metadata. The network runs when pixels are first asked for, on the device that
-`codec.decode` finds by itself; a stored picture needs none. `Image.thumbnail` and `draft` decode at 1/2, 1/4 or 1/8 of
-the size.
+Opening a file reads only its header and metadata. The network runs when the pixels are first needed, on the device that
+`codec.decode` chooses by default; a stored picture needs no network. `Image.thumbnail` and `draft` decode at 1/2, 1/4
+or 1/8 of the size.
 
-Pillow has no mode for colour of 16 bits, and halves it in loading, which `save` cannot undo; nor can it what Pillow
-overlooks in TIFF files, and in PNG files of 2 or 4 bits that name a gray as transparent. `codec.encode` of the array,
-or of the file as `Image.open` gives it, keeps all of it.
+Pillow has no mode for 16-bit colour, and reduces it to 8 bits when it loads a picture, so `save` gets only 8 bits.
+Pillow also loses some information of TIFF files, and of PNG files with 2 or 4 bits and a transparent gray. Use
+`codec.encode` with the array, or with the unloaded image as `Image.open` returns it, to keep all of this.
 """
 
 from dataclasses import replace
@@ -24,19 +24,21 @@ from ..opened import AecFile
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
 
-HEADER_BYTES = 64  # a header has at most 23, and little metadata often fits as well
+HEADER_BYTES = 64  # a header has at most 23 bytes; often a small block of metadata fits too
 SAVE_OPTIONS = ("quality", "effort", "lossless", "alpha_quality", "bits", "device", "model", *api.TARGETS)
-INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # names of ours and of Pillow's
+INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # our names of metadata -> Pillow's names
 
 
 class AecImageFile(ImageFile.ImageFile):
-    """An opened .aec file; `info` has icc_profile, exif, xmp and dpi where the file has them, and of what a network
-    coded the quality, 1..100, and the model: its name, or where it is not at hand its id.
+    """An opened .aec file.
 
-    Errors are Pillow's: what has no sound header is a SyntaxError when opened, which `Image.open` makes an
-    UnidentifiedImageError; damaged data, a model that is not at hand, and 16 bits with more than one channel, for which
-    Pillow has no mode, are an OSError when pixels are asked for. Which sizes are too large is up to Pillow's
-    Image.MAX_IMAGE_PIXELS alone.
+    `info` has icc_profile, exif, xmp and dpi, as far as the file has them. For pictures coded by a network it also has
+    the quality, 1..100, and the model, which is its name or, if the model is not available, its id.
+
+    Errors follow Pillow's conventions. An invalid header raises SyntaxError on opening, which `Image.open` turns into
+    UnidentifiedImageError. Loading the pixels raises OSError if the data is damaged, if the model is not available, or
+    for 16 bits with more than one channel, for which Pillow has no mode. The size is only limited by Pillow's
+    Image.MAX_IMAGE_PIXELS.
     """
 
     format = "AEC"
@@ -55,10 +57,16 @@ class AecImageFile(ImageFile.ImageFile):
             self._mode = "I;16"
         self._shrink = 1
         self.info.update(_info(header, start, file))
-        self.tile = [ImageFile._Tile("aec", (0, 0, *self.size), 0, None)]  # what Pillow takes for pixels not yet read
+        self.tile = [ImageFile._Tile("aec", (0, 0, *self.size), 0, None)]  # tells Pillow that pixels are not loaded yet
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Have `load` decode a smaller picture, not below `size`. The mode stays; once is enough, as for JPEG."""
+        """Make `load` decode a reduced picture that is not smaller than `size`, as for JPEG.
+
+        The mode does not change. Only the first call has an effect.
+
+        Returns:
+            (mode, box of the picture in the reduced one), or None if nothing changes.
+        """
         if size is None or not self.tile or self._shrink != 1:
             return None
         width, height = self.size
@@ -79,10 +87,13 @@ class AecImageFile(ImageFile.ImageFile):
         return super().load()
 
     def load_seek(self, pos: int) -> None:
-        """Having it tells `ImageFile.Parser` to wait for the whole file."""
+        """Do nothing. The existence of this method makes `ImageFile.Parser` wait for the complete file."""
 
     def verify(self) -> None:
-        """Compare all checksums, without decoding. Closes the file, as Pillow's own do. Raises OSError."""
+        """Compare all checksums, without decoding, and close the file, as other Pillow plugins do.
+
+        Raises OSError if the file is damaged.
+        """
         try:
             if self.tile:
                 AecFile(self._read(), max_pixels=None).verify()
@@ -108,7 +119,13 @@ class AecImageFile(ImageFile.ImageFile):
 
 
 def _info(header: Header, start: bytes, fp: IO[bytes]) -> dict[str, Any]:
-    """What `info` says, from the file's first bytes and as many more as it takes. Damage is left for `load` to tell."""
+    """Return the contents of `info`. Damaged metadata is left out here, and `load` reports the damage.
+
+    Args:
+        header: of the file.
+        start: the first bytes of the file.
+        fp: the file, positioned after `start`; only as much is read as the metadata needs.
+    """
     made: dict[str, Any] = {}
     if not header.stored:
         made = {"quality": header.quality, "model": name_of(header.model_id) or header.model_id.hex()}
@@ -134,10 +151,11 @@ def _sections(start: bytes, fp: IO[bytes]) -> dict[str, Section]:
 
 
 def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    """What `image.save` calls. Options are `codec.encode`'s, and exif, icc_profile and xmp; others are ignored.
+    """Save an image; `image.save` calls this.
 
-    Where one of these three is absent it is the image's own; None or an empty one leaves it out. The orientation that
-    the EXIF names is applied to the pixels, also if the EXIF itself is left out. Errors are those of `codec.encode`.
+    The options are those of `codec.encode`, and exif, icc_profile and xmp; others are ignored. Each of these three
+    defaults to the image's own metadata, and None or an empty value removes it. The orientation in the EXIF is applied
+    to the pixels, even if the EXIF is removed. Errors are those of `codec.encode`.
     """
     options = {name: image.encoderinfo[name] for name in SAVE_OPTIONS if name in image.encoderinfo}
     given = {ours: image.encoderinfo[name] for ours, name in INFO.items() if name in image.encoderinfo}
@@ -147,7 +165,10 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 
 
 def _save_all(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    """What `image.save(.., save_all=True)` calls: as `_save`, for one picture. Raises ValueError for more of them."""
+    """Save an image as `_save` does; `image.save(.., save_all=True)` calls this.
+
+    Raises ValueError if there is more than one picture.
+    """
     n = getattr(image, "n_frames", 1) + len(list(image.encoderinfo.get("append_images", ())))
     if n > 1:
         raise ValueError(f"{n} pictures: an .aec file holds one; save each as a file of its own, without save_all")
@@ -157,13 +178,20 @@ def _save_all(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 def _with_metadata(
     image: Image.Image, given: dict[str, "bytes | str | Image.Exif | None"]
 ) -> tuple[Image.Image, metadata.Metadata]:
-    """The same pixels, lying as the metadata says that goes with them; and what of it is to be kept."""
+    """Combine an image with the metadata in the options of `save`.
+
+    Args:
+        given: the options exif, icc_profile and xmp, by our names of them.
+
+    Returns:
+        (the image with the EXIF and XMP whose orientation is to be applied, the metadata to write).
+    """
     from ..picture import carried
 
     blocks = {ours: _block(value) for ours, value in given.items()}
     whole = replace(carried.of(image), **{ours: block for ours, block in blocks.items() if block})
     image = image._new(image.im)
-    for name in ("exif", "xmp"):  # not the profile: by its own a picture becomes sRGB
+    for name in ("exif", "xmp"):  # the image's own colour profile stays, because it is needed to convert to sRGB
         image.info.pop(name, None)
     image.info.update(metadata.as_info(replace(whole, icc=None)))
     kept = [ours for ours in INFO if blocks.get(ours, True)]

@@ -1,6 +1,6 @@
 """`AecDataset`: .aec files as a map-style dataset for `torch.utils.data.DataLoader`.
 
-Importing this raises MissingPackageError, an ImportError, where torch is not installed.
+Importing this module raises MissingPackageError (an ImportError) if torch is not installed.
 """
 
 import os
@@ -21,25 +21,27 @@ else:
 
 
 class AecDataset(Dataset):
-    """Item i is picture i: uint8 [C, H, W] on `device`, C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA; 16 bits become 8.
+    """A dataset of .aec files. Item i is the decoded picture i, a tensor uint8 [C, H, W] on `device`.
 
-    Pictures come in their own sizes and channels; `transform` is the place to make them alike before they are
-    collated. The metadata stays behind: `Image.open` shows it.
+    C is 1 for gray, 2 for gray with alpha, 3 for RGB, and 4 for RGBA. Samples of 16 bits are reduced to 8. The pictures
+    keep their sizes and channels, so use `transform` to make them equal if they are to be collated into batches. The
+    metadata is not returned; `Image.open` gives it.
 
-    With `device="cpu"` any number of workers may decode, forked or spawned; each loads the model once. A GPU belongs to
-    one process: use `num_workers=0` with it.
+    With `device="cpu"`, any number of worker processes may decode, forked or spawned; each loads the model once. With a
+    GPU, use `num_workers=0`, because only one process should use it.
 
     Args:
-        files: a folder, searched with all folders in it for names ending in .aec and sorted; or paths, kept in order.
-        transform: what is done to each tensor; None: nothing.
+        files: a folder, in which all .aec files are found, including its subfolders, and sorted; or paths, whose order
+            is kept.
+        transform: called with each tensor; its result is the item. None: the tensor itself is the item.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        region: (x, y, width, height) to decode of every picture, in pixels of the whole; None: all.
-        scale: 1, 1/2, 1/4 or 1/8: decode to a fraction of the size.
+        region: (x, y, width, height) of the part to decode of every picture, in pixels of the whole; None: all.
+        scale: 1, 1/2, 1/4 or 1/8: decode at a fraction of the size.
 
     Raises:
-        FileNotFoundError: the folder has no .aec file in it, or is not there.
-        OSError: it cannot be searched, or a folder in it.
-        AecError, ValueError: from an item; the message names the file.
+        FileNotFoundError: the folder does not exist, or has no .aec file in it.
+        OSError: the folder, or a subfolder, cannot be listed.
+        AecError, ValueError: raised when an item is decoded; the message names the file.
     """
 
     def __init__(

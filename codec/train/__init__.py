@@ -1,1 +1,1 @@
-"""Training: the loop, and what only training needs. torch."""
+"""Training: the loop, and everything that only training needs. All modules here need torch."""

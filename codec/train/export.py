@@ -1,4 +1,4 @@
-"""From a float model, as trained, to a model file, and back again."""
+"""Export: conversion of a trained float model to a model file of integers, and back."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -26,17 +26,21 @@ def save(
     levels: Tensor = PLAIN_LEVELS,
     largest: Mapping[str, Mapping[str, float]] | None = None,
 ) -> bytes:
-    """Export a trained model to integers and write its file; returns the model id.
+    """Convert a trained model to integers, write it to a file, and return the model id.
 
     Args:
-        counts: of its symbols (`symbol_counts.symbol_counts`), to fit the coding tables to; None: they are Gaussians'.
-        tune: the distortion it was trained for, one of TUNES.
-        levels: of each quality, float [100], rising within 1..MAX_LEVEL.
-        largest: `calibration` of the model, to choose the transforms' units by; None: of synthetic pictures alone.
+        path: of the file; an existing file is replaced.
+        model: the float model.
+        counts: how often each symbol occurs (`symbol_counts.symbol_counts`), to fit the coding tables; None: the tables
+            are those of Gaussians.
+        tune: the distortion that the model was trained for, one of TUNES.
+        levels: the level of each quality, float [100], rising within 1..MAX_LEVEL.
+        largest: the result of `calibration`, by which the units of the transforms are chosen; None: calibrate with
+            synthetic pictures only.
 
     Raises:
         OutputError: the file cannot be written.
-        ValueError: weights too large for the integer arithmetic; the layer is named.
+        ValueError: weights are too large for the integer arithmetic; the message names the layer.
     """
     model = model.with_hyper_steps_in_range()
     tensors = {f"entropy.{k}": v for k, v in IntegerEntropyNet.from_float(model, levels).state_dict().items()}
@@ -56,20 +60,22 @@ def save(
 
 
 def calibration(model: Model, levels: Tensor, pictures: Iterable[np.ndarray]) -> dict[str, dict[str, float]]:
-    """The largest magnitudes of all that the transforms store, for pictures and for synthetic ones, which go further.
+    """Measure the largest magnitudes of all stored tensors in the transforms (`calibration.magnitudes`).
 
     Args:
-        levels: of each quality, float [100]; those of other qualities, with the same ends, serve as well.
-        pictures: uint8 [H, W, 3] each, of the kind that the model is for.
+        model: the float model.
+        levels: the level of each quality, float [100]. Levels that are not final are good enough if they have the same
+            first and last value.
+        pictures: uint8 [H, W, 3] each, of the kind that the model is for; synthetic pictures are added.
     """
     return magnitudes(model.with_hyper_steps_in_range(), levels, pictures)
 
 
 def float_model(path: Path) -> Model:
-    """The model that was saved, up to its export's rounding: to be trained further.
+    """Convert a model file back to the float model that was saved, except for rounding, to train it further.
 
     Raises:
-        ModelError: as `model_file.load`.
+        ModelError: as in `model_file.load`.
     """
     codec = torch_codec.load(path, torch.device("cpu"))
     state = codec.net.floats(codec.levels)

@@ -1,4 +1,4 @@
-"""What a model is worth on pictures that it was not trained on, and what a run has bought beside where it began."""
+"""Evaluation of a model on held-out pictures, and comparison with the model that the run began with."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,18 +14,20 @@ from ..picture.ssimulacra2 import MIN_SIDE, ssimulacra2
 from .quality_levels import coded
 
 QUALITIES = (1, 20, 40, 60, 80, 100)
-HIGHEST_PSNR = 88.0  # that a held-out picture counts with, for a flat one may come back as it was
+HIGHEST_PSNR = 88.0  # a higher PSNR counts as this, because a flat picture may decode exactly, with an infinite PSNR
 DIGITS = {"SSIMULACRA 2": 2, "MS-SSIM": 4, "PSNR": 2}
-Figures = dict[int, dict[str, float]]  # by quality: bits per pixel ("bpp"), and mean scores
+Figures = dict[int, dict[str, float]]  # quality -> bits per pixel ("bpp") and mean scores, by name
 
 
 def held_out(path: Path, images: Sequence[np.ndarray], device: str) -> Figures:
-    """Bits per pixel of real files and mean scores of a model file at QUALITIES.
+    """Measure bits per pixel, by real files, and mean scores of a model file at QUALITIES.
 
-    A score that is not defined for small pictures is the mean of the others, and not there if there are none.
+    Pictures that are too small for a score do not count in its mean. A score is missing if all pictures are too small.
 
     Args:
-        images: uint8 [H, W, 3].
+        path: of the model file.
+        images: uint8 [H, W, 3] each.
+        device: a torch device.
     """
     codec = torch_codec.load(path, torch.device(device))
     found: Figures = {}
@@ -43,10 +45,13 @@ def held_out(path: Path, images: Sequence[np.ndarray], device: str) -> Figures:
 
 
 def report_of(figures: Figures, before: Figures | None, n_images: int, report: Callable[[str], None]) -> None:
-    """Tell what `held_out` found, each row beside the one that the run began with, and what that is in bits.
+    """Print the results of `held_out`, compared with the model that the run began with.
 
     Args:
-        before: of the model that the run began with; None: it began with none.
+        figures: of the new model.
+        before: of the model that the run began with; None: there was none.
+        n_images: number of held-out pictures.
+        report: called with each line.
     """
     for quality, row in figures.items():
         report(f"held out: {n_images} images  q {quality:3}  {_line(row)}")
@@ -60,8 +65,11 @@ def report_of(figures: Figures, before: Figures | None, n_images: int, report: C
 
 
 def bits_at_equal(name: str, figures: Figures, before: Figures) -> float | None:
-    """How many more bits than before the same score takes, as a share: the mean of its logarithm over the scores that
-    both reach, by straight lines between the qualities. None: they reach none in common, or have no such score."""
+    """Return the relative change of bits at an equal score, such as -0.1 for 10 % fewer bits than before.
+
+    It is averaged over the logarithm of bits, over the range of scores that both reach, with linear interpolation
+    between the qualities. None: the ranges do not overlap, or the score is missing.
+    """
     curves = []
     for rows in (figures, before):
         points = sorted((row[name], np.log(row["bpp"])) for row in rows.values() if name in row)
@@ -82,7 +90,10 @@ def _line(row: dict[str, float]) -> str:
 
 
 def _similarity(a: np.ndarray, b: np.ndarray) -> float | None:
-    """MS-SSIM of two uint8 [H, W, 3] by the loss, for training must not need `metrics.ms_ssim`'s package."""
+    """Return MS-SSIM of two uint8 [H, W, 3], or None if they are too small.
+
+    It is computed with the training loss, because training must not need the package that `metrics.ms_ssim` uses.
+    """
     if min(a.shape[:2]) < metrics.MS_SSIM_MIN_SIDE:
         return None
     x, y = (torch.from_numpy(v.astype(np.float32) / 255).permute(2, 0, 1)[None] for v in (a, b))

@@ -1,6 +1,6 @@
-"""Training images: decoded once, kept as one flat uint8 tensor on the training device, cropped and flipped there.
+"""Training images: decoded once, kept on the training device as one uint8 tensor, and cropped and flipped there.
 
-Decoding JPEG or AVIF inside the loop is what starves a GPU; a gigapixel is only 3 GB.
+Decoding JPEG or AVIF files inside the training loop would be too slow for a GPU. A gigapixel takes only 3 GB.
 """
 
 import tarfile
@@ -17,9 +17,13 @@ from ..picture.pixels import as_rgb, of_file, to_depth
 
 
 def _encoded(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
-    """Name and bytes of every image under a tar shard, a folder of shards or images (recursive), or a single image.
+    """Yield name and bytes of every image in a tar shard or a folder (recursively, with its shards), or of one image.
 
-    Of what is in a folder and cannot be read, the error stands in place of the bytes.
+    For files and folders within a folder that cannot be read, the error is yielded in place of the bytes.
+
+    Raises:
+        OSError: `path` itself cannot be read.
+        ValueError: a tar archive is damaged.
     """
     if path.is_dir():
         found = search(path, {*IMAGE_SUFFIXES, ".tar"})
@@ -48,16 +52,23 @@ def _decode(item: tuple[str, bytes | OSError]) -> np.ndarray | str:
         return f"{name}: {data.strerror}"
     try:
         return np.ascontiguousarray(as_rgb(to_depth(of_file(data).data, 8)))
-    except Exception as e:  # Pillow's readers raise all kinds on damaged files; none may stop a training
+    except Exception as e:  # for damaged files Pillow raises many kinds of errors; none of them may stop the training
         return f"{name}: {e}"
 
 
 def load_images(paths: list[Path], min_side: int) -> tuple[list[np.ndarray], list[str]]:
-    """Decode images, uint8 [H, W, 3]; the second list says what was left out and why (unreadable, a side < min_side).
+    """Decode all images in some files, folders and tar shards.
+
+    Args:
+        paths: of images, folders or tar shards.
+        min_side: images with a side below this are left out.
+
+    Returns:
+        (images uint8 [H, W, 3], a message for each image that was left out)
 
     Raises:
         FileNotFoundError: a path does not exist.
-        ValueError: no usable image in any path.
+        ValueError: there is no usable image in any path.
     """
     for p in paths:
         if not p.exists():
@@ -77,11 +88,12 @@ def load_images(paths: list[Path], min_side: int) -> tuple[list[np.ndarray], lis
 
 
 class Crops:
-    """Random square crops, flipped and transposed at random, drawn on the device.
+    """Draws random square crops, flipped and transposed at random, on a device.
 
     Args:
-        images: uint8 [H, W, 3] each; sizes may differ. An image is drawn with probability proportional to its area.
-        device: where the pixels live.
+        images: uint8 [H, W, 3] each; sizes may differ. The probability of an image is proportional to its area.
+        device: where the pixels are kept.
+        seed: of the random numbers.
     """
 
     def __init__(self, images: Sequence[np.ndarray], device: torch.device, seed: int = 0):
@@ -96,14 +108,14 @@ class Crops:
         self.rng = np.random.default_rng(seed)
 
     def draw(self, batch: int, side: int) -> Tensor:
-        """uint8 [batch, 3, side, side] (channels last in memory)."""
+        """Draw crops: uint8 [batch, 3, side, side], channels-last in memory."""
         rng, device = self.rng, self.pixels.device
         which = rng.choice(len(self.sizes), batch, p=self.weights)
         height, width = self.sizes[which].T
         top = (rng.random(batch) * (height - side + 1)).astype(np.int64)
         left = (rng.random(batch) * (width - side + 1)).astype(np.int64)
         first = self.starts[which] + top * width + left
-        # A pixel's address is first + i * down + j * across: the eight symmetries only change these three numbers.
+        # The address of a pixel is first + i * down + j * across, so flips and transposition only change three numbers.
         down, across = width, np.ones_like(width)
         flip_i, flip_j, swap = rng.random((3, batch)) < 0.5
         first = first + flip_i * (side - 1) * down + flip_j * (side - 1) * across

@@ -1,7 +1,7 @@
-"""One readable training loop: `aec train DATA -o model.safetensors --minutes N`.
+"""The training loop of `aec train DATA -o model.safetensors --minutes N`.
 
-The learning rate is laid out over the budget (warm-up, constant, linear to zero), so any budget ends with a usable
-model. `--minutes` is the total: resuming a finished run with a larger budget goes on where it stopped.
+The schedule of the learning rate (warm-up, constant, linear to zero) is stretched over the time budget, so every budget
+ends with a usable model. `--minutes` is the total budget: a finished run can be resumed with a larger one.
 """
 
 import json
@@ -34,37 +34,42 @@ from .muon import Muon
 from .quality_levels import EVEN_LEVELS, calibrated_levels
 from .symbol_counts import symbol_counts
 
-SIDE = 128  # crop while the learning rate is high; twice that, a quarter as many, in the last part
+# Side of the crops, in pixels. In the last part of a run, crops have twice this side, and there are a quarter as many.
+SIDE = 128
+# Parts of the budget: when large crops start, how long the warm-up takes, and when the learning rate starts to fall.
 LARGE_CROPS_FROM = 0.7
 WARM_UP = 0.01
 DECAY_FROM = 0.45
-EMA_HORIZON = 0.005  # of the steps so far, at most 2000: early weights are forgotten quickly
-STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum",)}  # of each parameter
+EMA_HORIZON = 0.005  # horizon of the moving average, as a share of the steps so far; it is at most 2000 steps
+STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum",)}  # the state of each parameter
 TRANSFORMS = ("analysis", "synthesis")
-# Of the learning rate: a step of a shortcut changes all pixels, and PCA is not far from where it ends.
+# The learning rate of the shortcuts, relative to that of the other layers. A step of a shortcut changes all pixels, and
+# the initial PCA is close to the final weights.
 SHORTCUT_SHARE = 0.1
-CHECKPOINT_BYTES = 14  # for each parameter: weights, their average and the optimisers' moments
-MOST_TO_MEASURE = 48  # held-out pictures
-LEAST_TO_CALIBRATE, MOST_TO_CALIBRATE = 8, 24  # pictures: held-out ones, and if they are fewer, some of the others
+CHECKPOINT_BYTES = 14  # mean size of a parameter in a checkpoint: the weight, its average and the optimiser's moments
+MOST_TO_MEASURE = 48  # largest number of held-out pictures that are measured at the end
+# Number of pictures for calibration: the held-out ones, and some of the training pictures if these are too few.
+LEAST_TO_CALIBRATE, MOST_TO_CALIBRATE = 8, 24
 
 
 @dataclass
 class Options:
-    """What `aec train` can set.
+    """The options of `aec train`.
 
     Args:
-        minutes: total budget of training, checkpoint's share included.
-        config: a key of CONFIGS; None: that of the model a run begins with, else `base`. A resumed run keeps its own.
-        batch: crops of SIDE x SIDE per step; of larger ones a quarter as many.
-        learning_rate: peak.
-        device: torch device.
+        minutes: total time budget of training; after resuming, this includes the time before.
+        config: a key of CONFIGS; None: that of the model that the run begins with, else `base`. A resumed run keeps its
+            configuration.
+        batch: number of crops of SIDE x SIDE in a step. Of the large crops, there are a quarter as many.
+        learning_rate: its peak.
+        device: a torch device.
         checkpoint_every: seconds between checkpoints.
         seed: of weights, crops and noise.
-        only: the nets to train, attributes of Model; the others stay as they are. None named: all are trained.
-            A resumed run cannot have others.
-        tune: one of TUNES, the distortion; None: that of the checkpoint or the model a run begins with, else MSE. A
-            resumed run cannot have another.
-        shares: of the distortion by its measures (`losses.distortion`), in the place of the tune's own.
+        only: names of the nets to train, which are attributes of Model; the others do not change. Empty: all nets are
+            trained. It cannot be changed when a run is resumed.
+        tune: the distortion, one of TUNES; None: that of the checkpoint or the model that the run begins with, else
+            "mse". It cannot be changed when a run is resumed.
+        shares: shares of the measures in the distortion (`losses.distortion`), instead of those of `tune`.
     """
 
     minutes: float
@@ -80,22 +85,26 @@ class Options:
 
 
 def learning_rate_at(progress: float) -> float:
-    """Multiplier of the peak rate; progress 0..1 is the part of the budget that is spent."""
+    """Return the learning rate relative to its peak; `progress`, 0..1, is the part of the budget that is spent."""
     if progress < WARM_UP:
         return max(progress / WARM_UP, 0.01)
     return min(1.0, max(0.0, (1 - progress) / (1 - DECAY_FROM)))
 
 
 def loss_of(model: nn.Module, x: Tensor, q: Tensor, shares: Mapping[str, float]) -> tuple[Tensor, Tensor, Tensor]:
-    """R + lambda * D, weighted so that every rate counts about alike, with bits per pixel and D, [B] each.
+    """Compute the loss: R + lambda * D, weighted so that all qualities count about equally.
 
-    Without the weight, which is 1 in the middle and falls as lambda^-1/2, the best quality's bits drown the others'.
+    The weight is 1 in the middle of the range and falls as lambda^-1/2. Without it, the bits of the best qualities
+    would dominate.
 
     Args:
-        model: `Model`.
+        model: a `Model`.
         x: float [B, 3, H, W] in [0, 1], sides multiples of 64.
-        q: float [B], 1..100.
-        shares: of D (`losses.distortion`).
+        q: the level of each picture, float [B], 1..MAX_LEVEL.
+        shares: shares of the measures in D (`losses.distortion`).
+
+    Returns:
+        (mean loss, bits per pixel [B], D [B]); the last two are detached.
     """
     x_hat, bits = model(x, q)
     bpp = bits / (x.shape[2] * x.shape[3])
@@ -106,19 +115,19 @@ def loss_of(model: nn.Module, x: Tensor, q: Tensor, shares: Mapping[str, float])
 
 
 class Run:
-    """Weights, their moving average, the optimiser and the clock: all that a checkpoint holds."""
+    """The state of a training run, which a checkpoint holds: weights, their average, optimisers, steps and time."""
 
     def __init__(self, options: Options, config: Config, tune: str = "mse"):
         torch.manual_seed(options.seed)
         self.options, self.config, self.tune = options, config, options.tune or tune
         self.shares = options.shares or SHARES[self.tune]
         self.model = Model(config)
-        self.n_known_latents = 0  # the first of all: those that have weights already
+        self.n_known_latents = 0  # the first so many latents already have trained weights
         self.ema: dict[str, Tensor] = {}
         self.step, self.seconds = 0, 0.0
 
     def start(self, images: Sequence[np.ndarray]) -> None:
-        """Make the weights of latents that have none, from the data's spectrum, and `place`."""
+        """Initialise the weights of latents that have none, from the spectrum of the images, and call `place`."""
         crops = Crops(images, torch.device("cpu"), self.options.seed).draw(256, SIDE).float() / 255 - 0.5
         patches = F.pixel_unshuffle(crops, LATENT_STRIDE).permute(0, 2, 3, 1).reshape(-1, 3 * LATENT_STRIDE**2)
         self.model.init_from_patches(patches, self.n_known_latents)
@@ -126,9 +135,9 @@ class Run:
         self.place()
 
     def place(self) -> None:
-        """Move to the device and make the optimiser."""
+        """Move the model to the device and create the optimisers."""
         device = torch.device(self.options.device)
-        # torch's annotations leave memory_format out.
+        # torch's type annotations do not include memory_format.
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         only = self.options.only
@@ -142,7 +151,7 @@ class Run:
         def adam(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
             return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
 
-        # (optimiser, its parameters' names, its share of the learning rate)
+        # (optimiser, its parameters, its relative learning rate)
         kinds = ((adam, rest, 1.0), (adam, shortcuts, SHORTCUT_SHARE), (Muon, matrices, 1.0))
         self.optimisers = [(make(ps.values(), rate), list(ps), share) for make, ps, share in kinds if ps]
 
@@ -150,10 +159,13 @@ class Run:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def update(self, pixels: Tensor, learning_rate: float) -> Tensor:
-        """One step on uint8 [B, 3, H, W]; returns (loss, mean bits per pixel, mean error in dB), on the device."""
+        """Make one step with crops uint8 [B, 3, H, W].
+
+        Returns (loss, mean bits per pixel, mean error in dB) as a tensor on the device.
+        """
         x = pixels.float() / 255
         batch = len(x)
-        # Stratified: every step sees all rates.
+        # Stratified sampling: the crops of a step are spread evenly over all levels.
         q = 1 + (MAX_LEVEL - 1) * (torch.randperm(batch, device=x.device) + torch.rand(batch, device=x.device)) / batch
         for optimiser, _, share in self.optimisers:
             for group in optimiser.param_groups:
@@ -164,8 +176,8 @@ class Run:
         loss.backward()
         trained = self._trained().values()
         nn.utils.clip_grad_norm_(trained, 1.0)
-        # A gradient that is not finite would poison weights and moments for ever; take it as zero, without asking the
-        # device (the step is then momentum alone).
+        # A gradient that is not finite would spoil weights and moments for good, so it is replaced by zero; the step
+        # then comes from the momentum alone. This does not wait for the device.
         for p in trained:
             if p.grad is not None:
                 p.grad.nan_to_num_(0.0, 0.0, 0.0)
@@ -176,7 +188,7 @@ class Run:
         return torch.stack([loss.detach(), bpp.mean(), 10 * (255**2 / error.clamp(min=1e-4)).log10().mean()])
 
     def _average(self) -> None:
-        """Exponential moving average of the weights over the last EMA_HORIZON of the run, at most 2000 steps."""
+        """Update the exponential moving average of the weights, over EMA_HORIZON of the steps so far, at most 2000."""
         horizon = min(2000.0, 10 + EMA_HORIZON * self.step)
         latest = self.model.state_dict()
         torch._foreach_lerp_(list(self.ema.values()), [latest[k] for k in self.ema], 1 / horizon)
@@ -192,7 +204,7 @@ class Run:
             for i, state in optimiser.state_dict()["state"].items():
                 tensors |= {f"{key}.{names[i]}": value for key, value in state.items()}
         if not tensors:
-            return  # not one step was made: nothing is worth keeping, and what is there may be
+            return  # before the first step there is nothing to save, and an existing checkpoint must not be replaced
         tensors |= {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
         meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config), "tune": self.tune}
@@ -203,14 +215,14 @@ class Run:
 
     @classmethod
     def load(cls, path: Path, options: Options) -> "Run":
-        """Go on where a checkpoint was written.
+        """Load a run from a checkpoint, to resume it.
 
         Raises:
             ModelError: the file is not a checkpoint of aec.
-            ValueError: options.tune, options.shares or options.only is another than its.
+            ValueError: options.tune, options.shares or options.only differ from those of the checkpoint.
         """
         with _checkpoint(path) as (meta, tensors):
-            only = tuple(meta.get("only", options.only))  # older ones do not say
+            only = tuple(meta.get("only", options.only))  # older checkpoints do not have it
             shares = _shares_of(meta)
             run = cls(replace(options, only=only, shares=shares), Config(**meta["config"]), tune := _tune_of(meta))
             run.model.load_state_dict(_part(tensors, "model."))
@@ -237,22 +249,24 @@ class Run:
     def start_from(
         cls, path: Path, options: Options, anew: Iterable[str] = (), blend: tuple[Path, float] | None = None
     ) -> "Run":
-        """A new run that begins with a model, or with the averaged weights of a checkpoint.
+        """Start a new run from a model, or from the averaged weights of a checkpoint.
 
         Args:
-            path: the model file or the checkpoint.
-            options: of the new run; a configuration that is larger than the file's is grown into (`grown`), if it has
-                as many hyperlatents and steps. More latents change what the model computes: `start`.
-            anew: of TRANSFORMS: their branches begin again, beside the linear shortcuts they have.
-            blend: another model or checkpoint of the same configuration, and how far to go from the first one's weights
-                to its, 0..1. Models of which one was trained on from the other have, between them, models that are
-                better at a mixture of what they were trained for (Wortsman 2022, arXiv:2109.01903).
+            path: of the model file or the checkpoint.
+            options: of the new run. If its configuration is larger than the file's, the model is enlarged (`grown`);
+                the numbers of hyperlatents and steps must be equal. New latents are initialised by `start`.
+            anew: some of TRANSFORMS, whose branches are initialised again; their linear shortcuts are kept.
+            blend: another model or checkpoint of the same configuration, and the share, 0..1, with which its weights
+                are mixed in. If one model was trained further from the other, models between them can be better at a
+                mixture of their training goals (Wortsman 2022, arXiv:2109.01903).
 
         Returns:
-            The run, placed; or, if its `n_known_latents` are not all, not placed: then `start` must follow.
+            The run. If it has new latents (`n_known_latents` is smaller than their number), `start` must be called
+            next; otherwise `place` was called already.
 
         Raises:
-            ModelError: a file is neither, or its model cannot grow into options.config, or two differ in theirs.
+            ModelError: a file is neither a model nor a checkpoint, its model cannot be enlarged to options.config, or
+                the two models to blend have different configurations.
         """
         model, tune = _model_of(path)
         config = model.config
@@ -280,15 +294,16 @@ class Run:
 
 
 def grown(small: dict[str, Tensor], fresh: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a model in which a smaller one lives on: it computes the same until it is trained.
+    """Return the weights of a larger model that computes the same as a smaller one, until it is trained.
 
-    Channels and blocks that are new begin as in a fresh model, heard by none of the old ones. (Source of the idea:
-    Net2Net, arXiv:1511.05641; there channels are copied.) The old channels come first everywhere, for pixel_shuffle
-    and pixel_unshuffle keep a channel's phases together, and for a latent's step depends on its channel alone.
+    New channels and blocks have their initial weights, but old channels do not read from new ones. (The idea is from
+    Net2Net, arXiv:1511.05641, where channels are copied.) The old channels can come first in every layer, because
+    pixel_shuffle and pixel_unshuffle keep the phases of a channel together, and because the context step of a latent
+    depends only on the number of its channel.
 
     Args:
-        small: by name, from a model whose every width and depth is at most the other's; of some or all layers.
-        fresh: the larger model's state, as made.
+        small: weights by name, of some or all layers of a model that is nowhere wider or deeper than the larger one.
+        fresh: the initial state of the larger model.
 
     Raises:
         ValueError: a tensor of the smaller model does not fit into the larger one's.
@@ -299,21 +314,24 @@ def grown(small: dict[str, Tensor], fresh: dict[str, Tensor]) -> dict[str, Tenso
         if new is None or new.ndim != old.ndim or any(n < o for n, o in zip(new.shape, old.shape, strict=True)):
             found = "absent" if new is None else list(new.shape)
             raise ValueError(f"{name} is {list(old.shape)} there, and {found} here")
-        if old.ndim == 4:  # a convolution's [out, in, ..]: old channels do not hear new ones
+        if old.ndim == 4:  # a convolution [out, in, ..]: old outputs must not read new inputs
             new[: len(old), old.shape[1] :] = 0
         new[tuple(slice(n) for n in old.shape)] = old
     return large
 
 
 def _in_branch(name: str) -> bool:
-    """Does a tensor of the model belong to what a transform learns beside its shortcut? Its scales do not."""
+    """Return whether a tensor belongs to the branch of a transform; its shortcut, gain and whitening do not."""
     net, part = name.split(".")[:2]
     return net in TRANSFORMS and part not in ("shortcut", "log_gain", "whiten")
 
 
 @contextmanager
 def _checkpoint(path: Path) -> Iterator[tuple[dict, dict[str, Tensor]]]:
-    """(metadata, tensors). Whatever goes wrong, in reading it or in using it, is a ModelError."""
+    """Context manager: reads a checkpoint, and gives (metadata, tensors).
+
+    Errors in reading it, and errors within the context, are raised as ModelError.
+    """
     try:
         with safe_open(path, "pt") as f:
             meta = json.loads((f.metadata() or {})["aec_checkpoint"])
@@ -323,14 +341,14 @@ def _checkpoint(path: Path) -> Iterator[tuple[dict, dict[str, Tensor]]]:
 
 
 def _tune_of(meta: dict) -> str:
-    """Of a checkpoint; those written before there was a choice were for MSE."""
+    """Return the tune of a checkpoint. Old checkpoints do not have it; they are for MSE."""
     if (tune := meta.get("tune", "mse")) not in TUNES:
         raise ValueError(f"tune {tune!r}: allowed are {', '.join(TUNES)}")
     return tune
 
 
 def _shares_of(meta: dict) -> dict[str, float]:
-    """Of a checkpoint; those of before 2026-11-29 had what their tune has."""
+    """Return the shares of a checkpoint. Those from before 2026-11-29 do not have any, and used those of their tune."""
     shares = meta.get("shares", SHARES[_tune_of(meta)])
     if not shares or not set(shares) <= set(MEASURES):
         raise ValueError(f"shares {shares}: allowed are {', '.join(MEASURES)}")
@@ -338,7 +356,7 @@ def _shares_of(meta: dict) -> dict[str, float]:
 
 
 def _model_of(path: Path) -> tuple[Model, str]:
-    """A model file's weights, or the averaged ones of a checkpoint, and what they were trained for."""
+    """Load the weights of a model file, or the averaged weights of a checkpoint. Returns the model and its tune."""
     if model_search.is_model(path):
         return export.float_model(path), model_file.load(path).tune
     with _checkpoint(path) as (meta, tensors):
@@ -352,17 +370,17 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def checkpoint_path(output: Path) -> Path:
-    """Where the checkpoints of a model file go: beside it."""
+    """Return the path of the checkpoint of a model file, which is in the same folder."""
     return output.with_suffix(".checkpoint.safetensors")
 
 
 def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable[[str], None]) -> None:
-    """Spend what is left of the budget; checkpoints as it goes and at the end, also after Ctrl-C.
+    """Train until the budget is spent. Checkpoints are written regularly and at the end, also after Ctrl-C.
 
     Args:
-        run: started or loaded, and placed.
-        images: uint8 [H, W, 3], sides at least 2 * SIDE.
-        checkpoint: file to write.
+        run: the run, for which `place` was called.
+        images: uint8 [H, W, 3] each, with sides of at least 2 * SIDE.
+        checkpoint: path of the checkpoint.
         report: called with a line of progress about every ten seconds.
     """
     options = run.options
@@ -375,7 +393,8 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
     saved = told = start
     told_step, sums = run.step, torch.zeros(3, device=device)
     try:
-        # As near to the budget as whole steps come, however long they take; but one at least, if there is any.
+        # The run ends at the step that is nearest to the end of the budget. At least one step is made if any time is
+        # left.
         while run.seconds == before < budget or run.seconds + last / 2 < budget:
             progress = run.seconds / budget
             large = progress >= LARGE_CROPS_FROM or min_side(run.shares) > SIDE
@@ -412,29 +431,31 @@ def main(
     keep_checkpoint: bool,
     report: Callable[[str], None],
 ) -> None:
-    """Load, train, export, measure: `aec train`.
+    """Do the work of `aec train`: load the data, train, export the model and measure it.
 
     Args:
         data: folders of images, tar shards, or images.
-        output: model file to write; checkpoints go to `checkpoint_path(output)`.
-        options: resuming keeps the checkpoint's config, tune, shares and only.
-        resume: checkpoint to go on from.
-        init, anew, blend: model or checkpoint that a new run begins with, the nets that do not, and another one that is
-            mixed in (`Run.start_from`).
-        holdout: images for the figures at the end; None: every fiftieth of data, which is then not trained on.
-        keep_checkpoint: it is needed to go on from here with a larger budget; else it is removed once the model is
-            written and measured.
-        report: takes lines of progress.
+        output: path of the model file to write; checkpoints are written to `checkpoint_path(output)`.
+        options: a resumed run keeps the checkpoint's config, tune, shares and only.
+        resume: the checkpoint to resume; None: a new run.
+        init, anew, blend: the model or checkpoint that a new run begins with, the transforms whose branches are
+            initialised again, and another model to mix in; see `Run.start_from`.
+        holdout: images for the evaluation at the end; None: every fiftieth image of `data`, which is then not used for
+            training.
+        keep_checkpoint: keep the checkpoint, so that the run can be resumed with a larger budget. Otherwise it is
+            removed when the model was written and measured.
+        report: called with lines of progress.
 
     Raises:
-        FileNotFoundError, ValueError: data or an option is unusable (the message says which).
-        ModelError: resume is not a checkpoint, or init does not fit.
-        BackendError: no such device.
+        FileNotFoundError, ValueError: the data or an option cannot be used (the message says which).
+        ModelError: `resume` is not a checkpoint, or `init` does not fit.
+        BackendError: there is no such device.
+        OutputError: the model or a checkpoint cannot be written.
     """
     options.device = resolve_device(options.device)
     if options.batch < 1:
         raise ValueError(f"batch {options.batch}: must be at least 1")
-    output.parent.mkdir(parents=True, exist_ok=True)  # now, not after hours of work
+    output.parent.mkdir(parents=True, exist_ok=True)  # done first, so that an error is found before hours of work
     if options.config not in (None, *CONFIGS):
         raise ValueError(f"config {options.config!r}: allowed are {', '.join(CONFIGS)}")
     if options.tune not in (None, *TUNES):
@@ -470,10 +491,11 @@ def main(
     device = torch.device(options.device)
     pictures = [*held, *images[: max(0, LEAST_TO_CALIBRATE - len(held))]][:MOST_TO_CALIBRATE]
     report(f"fitting the coding tables, then what qualities mean, to {len(pictures)} pictures")
-    with TemporaryDirectory(dir=output.parent) as folder:  # what is not finished must not be taken for the model
+    # Drafts are written to a temporary folder, so that nobody takes an unfinished model for the final one.
+    with TemporaryDirectory(dir=output.parent) as folder:
         draft = Path(folder) / output.name
         largest = export.calibration(model, EVEN_LEVELS, pictures)
-        # With Gaussians' tables, to see what symbols it makes.
+        # The first draft has the tables of Gaussians; it is used to count symbols.
         export.save(draft, model, None, run.tune, EVEN_LEVELS, largest)
         counts = symbol_counts(torch_codec.load(draft, device), images)
         export.save(draft, model, counts, run.tune, EVEN_LEVELS, largest)

@@ -1,7 +1,9 @@
-"""Muon: the momentum of a matrix, made orthogonal, is its step (Jordan 2024, kellerjordan.github.io/posts/muon).
+"""The optimiser Muon: the step of a weight matrix is its momentum, made orthogonal.
 
-Every direction of a matrix moves alike. In the branches of the transforms the gradient is dominated by the few
-directions that carry a picture's mean, and under Adam the others learn several times more slowly (bench/ablations.md).
+So the matrix moves equally far in all directions. In the branches of the transforms, a few directions that carry the
+picture's mean dominate the gradient, and with Adam the others learn several times more slowly (bench/ablations.md).
+
+Source: Jordan 2024, kellerjordan.github.io/posts/muon.
 """
 
 from collections import defaultdict
@@ -13,26 +15,29 @@ from torch import Tensor, nn
 from ..nets.layers import multiplies_bf16
 
 MOMENTUM = 0.95
-# Newton-Schulz: five times x -> a x + b x^3 + c x^5 takes singular values from 0.01 .. 1 to about 0.7 .. 1.2.
+# Newton-Schulz iteration: five times x -> a x + b x^3 + c x^5 maps singular values in 0.01 .. 1 to about 0.7 .. 1.2.
 ITERATIONS, A, B, C = 5, 3.4445, -4.7750, 2.0315
-RMS = 0.2  # of a step, in learning rates, as Adam's is: one rate then suits both (Liu 2025, arXiv:2502.16982, 2.2)
+# RMS of a step in units of the learning rate. It equals that of Adam, so that one learning rate suits both (Liu 2025,
+# arXiv:2502.16982, section 2.2).
+RMS = 0.2
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum, for 1x1 convolutions. The state of each is `momentum`, of its shape.
+    """Muon with Nesterov momentum, for 1x1 convolutions. The state of each weight is `momentum`, of the same shape.
 
     Args:
         parameters: weights [out, in, 1, 1].
-        lr: learning rate, of the size that suits Adam.
-        every: each matrix moves in one of so many calls of `step`, so many times as far; the momentum is kept in all.
-            A momentum changes slowly, and making it orthogonal takes time. `calls`, in the group beside it, counts.
+        lr: learning rate; a good one for Adam is good here.
+        every: each matrix moves only in one of this many calls of `step`, and then this many times as far, because
+            making a matrix orthogonal takes time and the momentum changes slowly. The momentum is updated in every
+            call. The parameter group counts the calls in `calls`.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, every: int = 2):
         super().__init__(parameters, {"lr": lr, "every": every, "calls": 0})
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]  # takes no closure, which nothing here gives
+    def step(self) -> None:  # type: ignore[override]  # without the optional closure of torch's interface
         for group in self.param_groups:
             matrices, every, turn = group["params"], group["every"], group["calls"] % group["every"]
             group["calls"] += 1
@@ -41,7 +46,7 @@ class Muon(torch.optim.Optimizer):
                     self.state[p] = {"momentum": torch.zeros_like(p)}
             momenta = [self.state[p]["momentum"] for p in matrices]
             torch._foreach_lerp_(momenta, [p.grad for p in matrices], 1 - MOMENTUM)
-            shapes = defaultdict(list)  # matrices of one shape go through every product together
+            shapes = defaultdict(list)  # matrices of the same shape are processed as one batch
             for p in matrices[turn::every]:
                 shapes[p.shape].append(p)
             for same in shapes.values():
@@ -53,7 +58,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(x: Tensor) -> Tensor:
-    """Matrices [n, rows, columns] with singular values taken to about 1; those of a zero matrix stay 0."""
+    """Return matrices [n, rows, columns] with their singular values changed to about 1. A zero matrix stays zero."""
     wide = x if x.shape[1] <= x.shape[2] else x.mT
     y = wide.bfloat16() if multiplies_bf16(x.device) else wide
     y = y / (y.norm(dim=(1, 2), keepdim=True) + 1e-12)

@@ -1,8 +1,9 @@
-"""What a quality means: about the mean SSIMULACRA 2 that pictures have at it, wherever the model reaches that score.
+"""Calibration of the quality scale: a quality is about the mean SSIMULACRA 2 score that pictures have at it.
 
-The nets are told a level, 1..MAX_LEVEL, how finely to code. A model file says which level each quality stands for, so
-that q = 50 is medium, 70 high, and 90 cannot be told from the original by most people, whatever the model was trained
-for. The ends are fixed: q = 1 is the lowest level and q = 100 the highest.
+The input of the nets is a level, 1..MAX_LEVEL, which sets the trade-off between rate and distortion. A model file maps
+each quality to a level, so that q = 50 is medium, q = 70 is high, and at q = 90 most people see no difference from the
+original, whatever the model was trained for. This holds for the scores that the model can reach. The ends are fixed:
+q = 1 is the lowest level, and q = 100 the highest.
 """
 
 from collections.abc import Sequence
@@ -19,19 +20,19 @@ from ..nets.torch_codec import Codec
 from ..picture.pixels import to_pixels
 from ..picture.ssimulacra2 import MIN_SIDE, ssimulacra2
 
-EVEN_LEVELS = torch.linspace(1, MAX_LEVEL, QUALITIES)  # of a model that nobody has calibrated
-MEASURED = (1, 8, 16, 25, 35, 45, 55, 65, 75, 85, 93, 100)  # qualities of such a model
-SCORES = range(10, 91, 5)  # qualities that shall mean their scores
-LEAST_SLOPE = 0.2  # levels from one quality to the next: each must change the file
+EVEN_LEVELS = torch.linspace(1, MAX_LEVEL, QUALITIES)  # the levels of a model before calibration
+MEASURED = (1, 8, 16, 25, 35, 45, 55, 65, 75, 85, 93, 100)  # qualities with EVEN_LEVELS at which scores are measured
+SCORES = range(10, 91, 5)  # qualities that are made equal to their scores; others are interpolated
+LEAST_SLOPE = 0.2  # smallest difference of the levels of neighbouring qualities, so that each quality changes the file
 
 
 def calibrated_levels(codec: Codec, images: Sequence[np.ndarray]) -> Tensor:
-    """The level of each quality, float32 [100].
+    """Measure scores and return the level for each quality, float32 [100].
 
     Args:
-        codec: with EVEN_LEVELS.
-        images: uint8 [H, W, 3] of the kind that the model is for. Those with a side below 8 pixels have no score; if
-            there are no others, the levels stay even.
+        codec: the model, saved with EVEN_LEVELS.
+        images: uint8 [H, W, 3] each, of the kind that the model is for. Those with a side below 8 pixels have no score
+            and are ignored; if there are no others, EVEN_LEVELS is returned.
     """
     images = [image for image in images if min(image.shape[:2]) >= MIN_SIDE]
     if not images:
@@ -41,7 +42,10 @@ def calibrated_levels(codec: Codec, images: Sequence[np.ndarray]) -> Tensor:
 
 
 def coded(codec: Codec, image: np.ndarray, quality: int) -> tuple[int, np.ndarray]:
-    """Bytes of a picture's file at the default effort, and what it decodes to, uint8 [H, W, 3] as the picture."""
+    """Encode a picture uint8 [H, W, 3] at the default effort and decode it.
+
+    Returns (bytes of the file, decoded picture uint8 [H, W, 3]).
+    """
     pixels = to_pixels(image)
     header = pixels.header(quality, codec.id)
     payloads = tiles.encode(codec.encoder, pixels, header, DEFAULT_EFFORT)
@@ -49,14 +53,14 @@ def coded(codec: Codec, image: np.ndarray, quality: int) -> tuple[int, np.ndarra
 
 
 def levels_for(scores: np.ndarray, levels: np.ndarray) -> Tensor:
-    """The levels at which qualities have the scores that they promise: float32 [100], rising by LEAST_SLOPE at least.
+    """Return the levels at which the scores equal the qualities: float32 [100], rising by at least LEAST_SLOPE.
 
     Args:
-        scores: mean SSIMULACRA 2 at each of `levels`.
+        scores: mean SSIMULACRA 2 score at each of `levels`, float [n].
         levels: float [n], rising from 1 to MAX_LEVEL.
     """
     scores = np.maximum.accumulate(scores)
-    scores = scores + 1e-6 * np.arange(len(scores))  # rising, so that it has an inverse
+    scores = scores + 1e-6 * np.arange(len(scores))  # strictly rising, so that the function can be inverted
     knots = [(1, 1.0)]
     for q in SCORES:
         if scores[0] < q < scores[-1]:

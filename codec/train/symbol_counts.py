@@ -1,6 +1,7 @@
-"""What a model's symbols are like, so that its coding tables can be fitted to them (`cdf_tables.fitted_tables`).
+"""Counts of a model's symbols, to which its coding tables are fitted (`cdf_tables.fitted_tables`).
 
-Indexes stand for Gaussians, but the encoder makes more zeros, and what a net is least sure of has longer tails.
+Each index stands for a Gaussian, but the real symbols differ from it: dead zones cause more zeros, and the
+distributions with the largest scales have longer tails.
 """
 
 import numpy as np
@@ -14,20 +15,22 @@ from ..nets.torch_codec import Codec
 from ..picture.pixels import Pixels
 from .images import Crops
 
-SIDE = 256  # of the crops
-LARGEST = 4000  # larger symbols do not come often enough to count
+SIDE = 256  # side of the crops, in pixels
+LARGEST = 4000  # larger symbols are too rare to matter
 
 
 @torch.inference_mode()
 def symbol_counts(codec: Codec, images: list[np.ndarray], crops: int = 160, seed: int = 0) -> np.ndarray:
-    """How often each symbol comes with each index, over crops at random qualities, as the default effort chooses them.
+    """Count how often each symbol occurs with each index, in crops encoded at random qualities with the default effort.
 
     Args:
-        images: uint8 [H, W, 3], sides at least SIDE: those that the model was trained on.
-        crops: of SIDE x SIDE; each holds 83,000 symbols of a model with 320 latents.
+        codec: the model.
+        images: uint8 [H, W, 3] each, with sides of at least SIDE; those that the model was trained on.
+        crops: number of crops; each one has 83,000 symbols if the model has 320 latent channels.
+        seed: of the random crops and qualities.
 
     Returns:
-        int64 [64, 2 * LARGEST + 1], symbols rising from -LARGEST.
+        int64 [64, 2 * LARGEST + 1]: the counts of the symbols from -LARGEST to LARGEST, for each index.
     """
     encoder = codec.encoder
     counts = np.zeros((INDEX_COUNT, 2 * LARGEST + 1), np.int64)
