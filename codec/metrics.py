@@ -221,11 +221,6 @@ def _quality_of_log_rate(rates: Sequence[float], quality: Sequence[float], what:
     )
 
 
-def _interpolated(x: np.ndarray, y: np.ndarray) -> Any:
-    interpolate = need("scipy.interpolate", "a difference of curves", "bench")
-    return interpolate.PchipInterpolator(x, y, extrapolate=False)
-
-
 def sorted_curve(
     rates: Sequence[float], quality: Sequence[float], what: str = "curve"
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ tiles or windows, and each thread synthesises one window at a time.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -225,30 +225,6 @@ def _gather(
         yield part, out
 
 
-@overload
-def decode(
-    decoder: Decoder,
-    header: Header,
-    payloads: Sequence[bytes | memoryview],
-    region: Tile | None = ...,
-    shrink: int = ...,
-    on_device: Literal[False] = ...,
-    progress: Callable[[float], None] = ...,
-) -> np.ndarray: ...
-
-
-@overload
-def decode(
-    decoder: Decoder,
-    header: Header,
-    payloads: Sequence[bytes | memoryview],
-    region: Tile | None = ...,
-    shrink: int = ...,
-    on_device: bool = ...,
-    progress: Callable[[float], None] = ...,
-) -> "np.ndarray | Tensor": ...
-
-
 def decode(
     decoder: Decoder,
     header: Header,
@@ -257,7 +233,7 @@ def decode(
     shrink: int = 1,
     on_device: bool = False,
     progress: Callable[[float], None] = lambda share: None,
-) -> "np.ndarray | Tensor":
+) -> Any:
     """Decode the colours of a region. The result is bit-exact: it is the same on every machine and device.
 
     Args:

@@ -55,12 +55,11 @@ def head(data: bytes) -> Head:
 
 
 def sample_stream(data: bytes) -> bytes:
-    """The zlib stream of all samples.
+    """Return the zlib stream of all samples.
 
     Raises:
-        ValueError: a checksum is wrong, the stream ends before the last row does, there is a second header, of which
-            readers do not agree whether it counts, or a chunk that says by its capital letter that the picture cannot
-            be shown without it, and that PNG has not.
+        ValueError: a checksum is wrong; the stream ends before the last row; there is a second IHDR chunk, which
+            readers treat differently; or there is an unknown critical chunk (its name begins with a capital letter).
     """
     parts, headers = [], 0
     for part in chunks(data):
