@@ -313,9 +313,18 @@ def decode(
     depth: Literal[8, 16] | None = None,
     progress: Progress = lambda share: None,
 ) -> "Image.Image | np.ndarray | torch.Tensor":
-    """Decompress a picture.
+    """Decompress a picture: `open`, and then `AecFile.decode`, which explains all arguments, results and errors.
 
-    This is `open` followed by `AecFile.decode`; see there for the arguments, the result and the errors.
+    Args:
+        data, max_pixels: as of `open`.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        model: path or name of the model that wrote the file; None: it is found by the id in the file.
+        output: "pil" (the default), "numpy" or "torch".
+        region: (x, y, width, height) in pixels: only this part is decoded.
+        scale: 1, 1/2, 1/4 or 1/8.
+        fit: (width, height) that the picture is shrunk to fit into; not together with `scale`.
+        depth: 8 or 16 bits a sample; None: the file's.
+        progress: called with the share of the work that is done.
     """
     opened = AecFile(data, max_pixels)
     return opened.decode(device, model, output, region=region, scale=scale, fit=fit, depth=depth, progress=progress)

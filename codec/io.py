@@ -60,7 +60,7 @@ def search(folder: Path, suffixes: Collection[str], recursive: bool = True) -> F
     problems: list[OSError] = []
     left_out: list[Path] = []
     for here, folders, names in os.walk(folder, onerror=problems.append):
-        left_out += [path for name in folders if (path := Path(here, name)).is_symlink()]
+        left_out += [path for name in folders if (path := Path(here, name)).is_symlink() or not recursive]
         for path in (Path(here, name) for name in names):
             right = path.suffix.lower() in suffixes and (path.is_file() or not path.exists())
             (files if right else left_out).append(path)

@@ -107,7 +107,7 @@ def test_a_mixed_folder_costs_a_row_for_each_bad_file_and_parallel_runs_write_th
         assert {row["status"] for row in found.values()} == {"done", "failed"}
         left_out, *lines, totals = stderr.splitlines()
         assert totals.startswith("aec: 9 files: 7 done, 2 failed; ")
-        assert left_out == "aec: left out of the folders: 1 .txt; name what is meant nevertheless"
+        assert left_out == "aec: left out of the folders: 1 .txt; a file that is named itself is tried"
         assert sorted(line.split(": ")[1].rpartition("/")[2] for line in lines) == sorted(BROKEN)
         made[jobs] = contents(out)
         assert set(made[jobs]) == GOOD

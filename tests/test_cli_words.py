@@ -251,3 +251,46 @@ def test_other_scales_are_refused_with_what_is_allowed(text, capsys):
 def test_other_sizes_to_fit_into_are_refused(text, capsys):
     assert here("decompress", "x.aec", f"--fit={text}") == 2
     assert "640x480" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ what a newcomer types
+
+
+def test_a_folder_without_r_says_what_it_did_not_look_into(folder, capsys):
+    (folder / "below").mkdir()
+    Image.fromarray(photos.photo(16, 16)).save(folder / "below" / "c.png")
+    assert here("compress", folder, "-o", folder.parent / "out") == 0
+    assert "left out of the folders: 1 folder (-r takes it too); a file that is named itself" in capsys.readouterr().err
+    assert here("verify", folder.parent) == 3
+    assert "folder (-r takes it too)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compress", "b.bmp", "out.aec"], "out.aec: no such file; to name an output, write -o out.aec"),
+        (["decompress", "b.aec", "out.png"], "out.png: no such file; to name an output, write -o out.png"),
+        (["compress", "b.aec"], "b.aec is an .aec file already"),
+        (["decompress", "a.png"], "a.png is not an .aec file"),
+        (["compress", "a.png", "-o", "a.png"], "would be written onto itself: name another output with -o"),
+    ],
+)
+def test_an_output_without_its_o_and_the_like_are_told_as_what_they_are(folder, monkeypatch, arguments, words, capsys):
+    monkeypatch.chdir(folder)
+    assert here("compress", "b.bmp") == 0
+    before = {name: (folder / name).read_bytes() for name in files(folder)}
+    assert here(*arguments) == 2
+    assert words in capsys.readouterr().err
+    assert {name: (folder / name).read_bytes() for name in files(folder)} == before
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_info_names_the_metadata_inside_a_stored_jpeg(tmp_path, as_json, capsys):
+    exif = Image.Exif()
+    exif[0x010F] = "a camera that tells where it was"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg", quality=5, exif=exif)
+    assert here("compress", "-q", 95, tmp_path / "a.jpg") == 0
+    assert codec.open(tmp_path / "a.aec").stored_file == (tmp_path / "a.jpg").read_bytes()
+    assert here("info", *as_json, tmp_path / "a.aec") == 0
+    assert "exif" in capsys.readouterr().out

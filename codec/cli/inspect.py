@@ -57,10 +57,17 @@ def describe(file: AecFile) -> dict:
         "stored": format.stored_kind(layout.payloads[0]) or "unknown" if h.stored else None,
         **(dict.fromkeys(coded) if h.stored else coded),
         "bits_per_pixel": round(8 * file.n_bytes / (h.width * h.height), 4),
-        "metadata": {kind: section.length for kind, section in layout.metadata.items()},
+        "metadata": _lengths(file),
         "overhead_bytes": layout.overhead_bytes,
         "format_version": format.VERSION,
     }
+
+
+def _lengths(file: AecFile) -> dict[str, int]:
+    """Return the bytes of each kind of metadata; a stored picture's may be in the PNG, WebP or JPEG file inside."""
+    if file.header.stored:
+        return {kind: len(block) for kind, block in file.metadata.blocks().items()}
+    return {kind: section.length for kind, section in file.layout.metadata.items()}
 
 
 def verify(args: Namespace) -> int:

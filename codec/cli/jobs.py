@@ -125,7 +125,7 @@ def expand(
 
 
 def tell_left_out(left_out: Iterable[Path], suffixes: set[str], quiet: bool) -> None:
-    """Print a line that counts the files left out of folders, such as: 12 .mov, 3 .heic, 1 link to a folder.
+    """Print a line that counts what is left out of folders, such as: 1 folder (-r takes it too), 12 .mov, 3 .heic.
 
     If .aec files are wanted, files with other suffixes are not counted, because it is normal to have them in the same
     folder. If pictures are wanted, they are counted, because they may be pictures of unknown formats.
@@ -134,7 +134,7 @@ def tell_left_out(left_out: Iterable[Path], suffixes: set[str], quiet: bool) -> 
     def kind(path: Path) -> str | None:
         suffix = path.suffix.lower()
         if path.is_dir():
-            return "link to a folder"
+            return "link to a folder" if path.is_symlink() else "folder (-r takes it too)"
         if suffix in suffixes:
             return f"{suffix} that is no file"
         return None if suffix == ".aec" or ".aec" in suffixes else suffix or "without a suffix"
@@ -142,7 +142,7 @@ def tell_left_out(left_out: Iterable[Path], suffixes: set[str], quiet: bool) -> 
     counts = Counter(filter(None, map(kind, left_out)))
     if counts and not quiet:
         found = ", ".join(f"{n} {name}" for name, n in counts.most_common())
-        complain(f"aec: left out of the folders: {found}; name what is meant nevertheless")
+        complain(f"aec: left out of the folders: {found}; a file that is named itself is tried")
 
 
 def namesakes(jobs: Iterable[Job], suffixes: set[str]) -> dict[Job, Path]:
@@ -221,7 +221,7 @@ def plan(
     while keep_suffix is None and (meeting := _meeting(jobs)):
         for i in meeting:
             jobs[i] = replace(job(sources[i], True), keeps_suffix=True)
-    return _unlike(jobs)
+    return _unlike(jobs, suffix)
 
 
 def _meeting(jobs: list[Job]) -> list[int]:
@@ -242,7 +242,17 @@ def _mirrored(path: Path | None) -> Path:
     return path.relative_to(path.anchor)
 
 
-def _unlike(jobs: list[Job]) -> list[Job]:
+def _onto_itself(source: Path, suffix: str) -> str:
+    """Say what is wrong with an input that would become itself, in a command that makes files of this suffix."""
+    if not os.path.lexists(source):
+        return f"{source}: no such file; to name an output, write -o {source}"
+    is_aec = source.suffix.lower() == ".aec"
+    if is_aec == (suffix == ".aec"):
+        return f"{source} is {'an .aec file already' if is_aec else 'not an .aec file'}"
+    return f"{source} would be written onto itself: name another output with -o"
+
+
+def _unlike(jobs: list[Job], suffix: str) -> list[Job]:
     """Remove jobs that occur twice. If two different jobs have the same target, the second one gets a problem."""
     first: dict[str, Job] = {}
     out = []
@@ -250,14 +260,11 @@ def _unlike(jobs: list[Job]) -> list[Job]:
         if job.target is not None and job.problem is None:
             target = os.path.realpath(job.target)
             if job.source is not None and target == os.path.realpath(job.source):
-                raise UsageError(
-                    f"{job.source} would be written onto itself, for {job.target.suffix} is what this makes: "
-                    "name other inputs, or another output with -o"
-                )
+                raise UsageError(_onto_itself(job.source, suffix))
             if (other := first.setdefault(target, job)) is not job:
                 if other.source and job.source and os.path.realpath(other.source) == os.path.realpath(job.source):
                     continue
-                problem = f"{other.name} becomes {job.target} too: name one of the two alone, with another -o"
+                problem = f"{other.name} becomes {job.target} too: --output-dir-mirror keeps the folders of both apart"
                 job = Job(job.source, None, InputError(problem))
         out.append(job)
     return out

@@ -56,7 +56,13 @@ def train(args: Namespace) -> int:
     init = args.init and model(args.init)
     blend = args.blend and (model(args.blend[0]), _share(args.blend[1]))
     keep = args.keep_checkpoint or resume is not None  # a run that was resumed once may be resumed again
-    training.main([Path(p) for p in args.data], output, options, resume, init, args.anew, blend, holdout, keep, report)
+    try:
+        data = [Path(p) for p in args.data]
+        training.main(data, output, options, resume, init, args.anew, blend, holdout, keep, report)
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            complain(f"aec: {checkpoint} is written; --resume {checkpoint} goes on from it")
+        raise
     return 0
 
 
