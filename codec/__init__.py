@@ -7,6 +7,14 @@
 Importing it also teaches Pillow the format: `Image.open("x.aec")`, `image.save("x.aec", quality=60)`.
 """
 
+import importlib.util
+
+if importlib.util.find_spec("codec._C") is None:
+    raise ImportError(
+        f"codec was imported from {__path__[0]}, the folder of its sources, which is not built: "
+        "start Python in another folder, or build it there (CONTRIBUTING.md)"
+    )
+
 from .api import decode, encode, inspect, open, read_metadata
 from .container.format import Header
 from .container.metadata import Metadata

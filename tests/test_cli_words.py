@@ -1,16 +1,19 @@
 """What `aec` says of what it has done, and the names and sizes that it takes."""
 
+import json
 import time
 
 import numpy as np
 import photos
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from shell import files, here
 
 import codec
 from codec.cli import arguments, parser, runner, streams
 from codec.cli.jobs import Job
+from codec.picture import stored
+from codec.picture.pixels import of_file
 
 
 @pytest.fixture
@@ -284,13 +287,20 @@ def test_an_output_without_its_o_and_the_like_are_told_as_what_they_are(folder, 
     assert {name: (folder / name).read_bytes() for name in files(folder)} == before
 
 
-@pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_info_names_the_metadata_inside_a_stored_jpeg(tmp_path, as_json, capsys):
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+def test_info_names_the_metadata_inside_a_stored_file(tmp_path, name, capsys):
     exif = Image.Exif()
     exif[0x010F] = "a camera that tells where it was"
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "a.jpg", quality=5, exif=exif)
-    assert here("compress", "-q", 95, tmp_path / "a.jpg") == 0
-    assert codec.open(tmp_path / "a.aec").stored_file == (tmp_path / "a.jpg").read_bytes()
-    assert here("info", *as_json, tmp_path / "a.aec") == 0
-    assert "exif" in capsys.readouterr().out
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    options = {} if name.endswith("png") else {"quality": 5}
+    image.save(tmp_path / name, exif=exif, icc_profile=profile, **options)
+    path, source = tmp_path / "x.aec", (tmp_path / name).read_bytes()
+    path.write_bytes(stored.file(of_file(source), source, codec.Metadata()))
+    assert here("info", "--json", path) == 0
+    blocks = codec.read_metadata(path).blocks()
+    assert set(blocks) == {"exif", "icc"}
+    found = json.loads(capsys.readouterr().out)["metadata"]
+    assert found["icc"] == len(blocks["icc"]) and len(blocks["exif"]) <= found["exif"] <= len(blocks["exif"]) + 6
+    assert here("info", path) == 0
+    assert f"exif {found['exif']} bytes" in capsys.readouterr().out

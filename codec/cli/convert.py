@@ -13,7 +13,7 @@ from ..container import format
 from ..io import IMAGE_SUFFIXES, ExistsError, OutputError, permissions, read_bytes, refuse_existing, write_bytes
 from ..opened import AecFile
 from ..picture import export
-from . import runner
+from . import runner, streams
 from .files import open_picture
 from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
 from .runner import Progress, Row
@@ -209,6 +209,8 @@ def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
     for job in jobs:
         if job.target is not None:
             (_check_aec if to_aec else _check_format)(args, job.target)
+        if job.problem is None and job.target is None and not args.force and streams.out_is_terminal():
+            raise UsageError("the output would go to a terminal: name a file with -o, or use -f")
         if job.problem is None and job.target is None and (args.json or args.skip_existing):
             raise UsageError("the picture goes to standard output: --json and --skip-existing need a file, with -o")
         if job.source is None and args.preserve_mtime:
@@ -217,6 +219,9 @@ def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
 
 
 def _check_aec(args: Namespace, target: Path) -> None:
+    if not target.suffix and not target.exists():
+        out = args.output
+        raise UsageError(f"-o {out}: there is no such folder; write {out}/ to make one, or {out}.aec for a file")
     if (kind := target.suffix.lower()) in {*IMAGE_SUFFIXES, ".jxl", ".heic", ".heif"}:
         raise UsageError(f"-o {args.output}: compress makes .aec files, and {kind} is another kind; name it .aec")
 

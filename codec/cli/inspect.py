@@ -65,8 +65,10 @@ def describe(file: AecFile) -> dict:
 
 def _lengths(file: AecFile) -> dict[str, int]:
     """Return the bytes of each kind of metadata; a stored picture's may be in the PNG, WebP or JPEG file inside."""
-    if file.header.stored:
-        return {kind: len(block) for kind, block in file.metadata.blocks().items()}
+    if (stored := file.stored_file) is not None and not file.layout.metadata:
+        from ..picture import stored_metadata
+
+        return stored_metadata.lengths(stored)
     return {kind: section.length for kind, section in file.layout.metadata.items()}
 
 

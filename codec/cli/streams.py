@@ -72,6 +72,11 @@ def on_terminal() -> bool:
     return sys.stderr.isatty()
 
 
+def out_is_terminal() -> bool:
+    """Whether standard output is a terminal, where the bytes of a file do no good."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def complain(line: str) -> None:
     """Print a line on standard error. If that cannot be written, the line is silently lost."""
     with suppress(OSError):

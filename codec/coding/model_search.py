@@ -53,7 +53,7 @@ def find_id(model_id: bytes) -> Path:
             return path
     raise ModelError(
         f"the file needs model {model_id.hex()}, which is not at hand: "
-        f"name its file as the model, or put its folder on ${SEARCH_PATH}"
+        f"give its file (--model, or model= in Python), or put its folder on ${SEARCH_PATH}"
     )
 
 
