@@ -33,7 +33,7 @@ BUILDS = {
         {"scalar", "neon"},
     ),
     "wasm": (
-        "em++ -msimd128 -s STANDALONE_WASM=1 -s ALLOW_MEMORY_GROWTH=1",
+        "em++ -msimd128 -s STANDALONE_WASM=1 -s INITIAL_MEMORY=1073741824",
         ["node", "--no-warnings", str(HERE / "other_machines" / "run_wasm.mjs")],
         {"scalar", "simd128"},
     ),

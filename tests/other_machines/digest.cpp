@@ -102,6 +102,7 @@ int main(int argc, char** argv) {
     const aec::Projection projection(model.nets.latents, model.of("synthesis"));
     std::vector<int16_t> zones(aec::kIndexCount);
     in.read(zones.data(), zones.size() * sizeof(int16_t));
+    const std::vector<int16_t> none(aec::kIndexCount);  // hyperlatents have no dead zones
     for (int left = in.number(); left > 0; --left) {
         const int rows = 4 * in.number(), columns = 4 * in.number(), quality = in.number();  // of latents
         std::vector<int16_t> picture(static_cast<size_t>(rows) * columns * 16 * 16 * 3);
@@ -133,7 +134,7 @@ int main(int argc, char** argv) {
                     std::vector<uint8_t> indexes(walk.segment_size(k));
                     std::vector<int16_t> chosen(indexes.size());
                     walk.predict(k, indexes.data());
-                    walk.choose(k, k ? y.data() : z.data(), zones.data(), chosen.data());
+                    walk.choose(k, k ? y.data() : z.data(), k ? zones.data() : none.data(), chosen.data());
                     symbols = symbols * 31 + hash_of(indexes) * 7 + hash_of(chosen);
                 }
                 walk.latents(y.data());

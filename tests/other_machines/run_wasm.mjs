@@ -4,6 +4,4 @@ import { WASI } from "node:wasi";
 
 const wasi = new WASI({ version: "preview1", args: process.argv.slice(2) });
 const module = new WebAssembly.Module(readFileSync(process.argv[2]));
-// Programs that emscripten built call this function when their memory has grown. It is no part of WASI.
-const imports = { ...wasi.getImportObject(), env: { emscripten_notify_memory_growth: () => {} } };
-process.exitCode = wasi.start(new WebAssembly.Instance(module, imports));
+process.exitCode = wasi.start(new WebAssembly.Instance(module, wasi.getImportObject()));
