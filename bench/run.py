@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from codec.cli.streams import complain
+from codec.cli.streams import complain, on_terminal
 
 from .measure import Bench, Conditions, Failure, Picture, Point, describe
 
@@ -51,7 +51,7 @@ class _Lines:
     """If stderr is no terminal, and so shows no progress bar: prints a line for each picture that is finished."""
 
     def __init__(self, per_picture: int, n_pictures: int):
-        self.silent = sys.stderr.isatty()
+        self.silent = on_terminal()
         self.per_picture, self.n_pictures, self.n_points, self.last = per_picture, n_pictures, 0, ""
 
     def add(self, result: Point | Failure) -> None:

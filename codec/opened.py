@@ -97,13 +97,14 @@ class AecFile:
         Raises:
             CorruptError: a block of metadata, or the file inside a stored picture, cannot be read.
         """
-        layout, size = self.layout, (self.header.width, self.header.height)
-        if not self.header.stored or layout.metadata:
-            return unpacked(layout.metadata)
+        stored = self.stored_file
+        if stored is None or self.layout.metadata:
+            return unpacked(self.layout.metadata)
         # A stored picture without metadata sections has the metadata of the PNG, WebP or JPEG file inside it.
         from .picture import embedded
 
-        return reset_orientation(embedded.read_metadata(bytes(layout.payloads[0]), {size, size[::-1]}))
+        size = self.header.width, self.header.height
+        return reset_orientation(embedded.read_metadata(stored, {size, size[::-1]}))
 
     @property
     def stored_file(self) -> bytes | None:
