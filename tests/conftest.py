@@ -10,7 +10,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from codec.coding.threads import cores  # which needs neither torch nor the extension
+EMULATION = os.environ.get("AEC_EMULATION")
+if EMULATION:  # before codec is imported: a folder of sources that were not built in place refuses to be
+    spec = importlib.util.spec_from_file_location("codec._C", EMULATION)
+    sys.modules["codec._C"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["codec._C"])
+
+from codec.coding.threads import cores  # noqa: E402  (it imports no torch)
 
 # Of several test processes each takes its share of the cores: torch's threads spin, and starve those of others.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
@@ -24,12 +30,6 @@ from PIL import Image  # noqa: E402
 
 hypothesis.settings.register_profile("aec", deadline=None)  # a timing never fails a test
 hypothesis.settings.load_profile("aec")
-
-EMULATION = os.environ.get("AEC_EMULATION")
-if EMULATION:
-    spec = importlib.util.spec_from_file_location("codec._C", EMULATION)
-    sys.modules["codec._C"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["codec._C"])
 
 import codec  # noqa: E402
 from codec.coding import model_search  # noqa: E402

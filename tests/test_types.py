@@ -96,7 +96,9 @@ def test_the_stub_names_all_that_the_extension_has():
     stub = {}
     for node in ast.parse((ROOT / "codec" / "_C.pyi").read_text()).body:
         if isinstance(node, ast.ClassDef):
-            stub[node.name] = {method.name for method in node.body if isinstance(method, ast.FunctionDef)}
+            methods = {member.name for member in node.body if isinstance(member, ast.FunctionDef)}
+            attributes = {member.target.id for member in node.body if isinstance(member, ast.AnnAssign)}
+            stub[node.name] = methods | attributes
         elif isinstance(node, ast.FunctionDef):
             stub[node.name] = set()
         elif isinstance(node, ast.AnnAssign):
@@ -104,4 +106,4 @@ def test_the_stub_names_all_that_the_extension_has():
     for name in (name for name in dir(_C) if not name.startswith("__")):
         assert name in stub
         if isinstance(value := getattr(_C, name), type) and not issubclass(value, Exception):
-            assert {method for method in vars(value) if not method.startswith("_")} <= stub[name]
+            assert {member for member in vars(value) if not member.startswith("_")} <= stub[name]
