@@ -71,7 +71,8 @@ class Model:
     def information_bits(self, data: Symbols) -> float:
         """The number of bits that an ideal coder would write with these tables, raw bits and escapes included."""
         starts = range(0, len(data.symbols), CHUNK)
-        return sum(cost_bits(*self.arrays, data.symbols[i : i + CHUNK], data.indexes[i : i + CHUNK]) for i in starts)
+        costs = (cost_bits(*self.arrays, data.symbols[i : i + CHUNK], data.indexes[i : i + CHUNK]) for i in starts)
+        return sum(float(bits.sum()) for bits in costs)
 
     def escapes(self, data: Symbols) -> int:
         """The number of symbols that are coded as escapes."""

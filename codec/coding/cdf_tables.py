@@ -70,7 +70,7 @@ def allocate(probabilities: np.ndarray) -> np.ndarray:
             freqs[down] -= 1
 
 
-def _letters(pmf: np.ndarray, limit: int, raw_bits: int) -> tuple[np.ndarray, float]:
+def letters(pmf: np.ndarray, limit: int, raw_bits: int) -> tuple[np.ndarray, float]:
     """Map symbols to the letters of a table's alphabet: bins of 2^raw_bits symbols, and one escape for all others.
 
     Returns (probabilities of the letters, [2 * limit + 2], and the mean number of bits that follow a letter).
@@ -96,7 +96,7 @@ def _best_table(scale: float, pmf: np.ndarray) -> tuple[float, np.ndarray, int, 
     for raw_bits in fits:
         reach = math.ceil(7 * scale / (1 << raw_bits))
         for limit in range(min(MAX_LIMIT, reach // 4), min(MAX_LIMIT, reach) + 1):
-            p, extra = _letters(pmf, limit, raw_bits)
+            p, extra = letters(pmf, limit, raw_bits)
             freqs = allocate(p)
             bits = extra + float((p * (14 - np.log2(freqs))).sum())
             if bits < best[0] - 1e-9:
@@ -161,23 +161,26 @@ def _tables(pmfs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def cost_bits(
     freqs: np.ndarray, limits: np.ndarray, raw_bits: np.ndarray, symbols: np.ndarray, indexes: np.ndarray
-) -> float:
-    """Return the number of bits that an ideal coder would write for symbols, escapes and raw bits included.
+) -> np.ndarray:
+    """Return the number of bits that an ideal coder would write for each symbol, escapes and raw bits included.
 
     Args:
         freqs, limits, raw_bits: the model's tables, as `rans.Tables` takes them.
         symbols: [N] integers.
         indexes: [N] integers, the table of each symbol. Symbols with index 0 cost nothing.
+
+    Returns:
+        [N] float64.
     """
-    coded = indexes > 0
-    s, i = symbols[coded].astype(np.int64), indexes[coded].astype(np.int64)
+    s, i = symbols.astype(np.int64), indexes.astype(np.int64)
     limit, k = limits.astype(np.int64)[i], raw_bits.astype(np.int64)[i]
     letter = (s >> k) + limit
     escaped = (letter < 0) | (letter > 2 * limit)
     letter[escaped] = 2 * limit[escaped] + 1
+    bits = 14 - np.log2(freqs.astype(np.float64)[i, letter].clip(1)) + k
     distance = np.where(s > 0, s - ((limit + 1) << k) + 1, -s - (limit << k))[escaped]  # e + 1
-    bits = (14 - np.log2(freqs.astype(np.float64)[i, letter])).sum() + k[~escaped].sum()
-    return float(bits + (ESCAPE_HEAD_BITS + np.floor(np.log2(distance))).sum())
+    bits[escaped] += ESCAPE_HEAD_BITS + np.floor(np.log2(distance)) - k[escaped]
+    return np.where(i > 0, bits, 0.0)
 
 
 def dead_zones(freqs: np.ndarray, limits: np.ndarray, raw_bits: np.ndarray) -> np.ndarray:
@@ -205,8 +208,7 @@ def dead_zones(freqs: np.ndarray, limits: np.ndarray, raw_bits: np.ndarray) -> n
     the dead zones of H.264 and HEVC encoders come.
     """
     zero, one = (
-        [cost_bits(freqs, limits, raw_bits, np.array([symbol]), np.array([index])) for index in range(INDEX_COUNT)]
-        for symbol in (0, 1)
+        cost_bits(freqs, limits, raw_bits, np.full(INDEX_COUNT, symbol), np.arange(INDEX_COUNT)) for symbol in (0, 1)
     )
     zones = (DEAD_ZONE_PER_BIT * np.subtract(one, zero)).clip(0, MAX_DEAD_ZONE)
     return np.rint(zones * 2**12).astype(np.int16)
