@@ -17,6 +17,7 @@ import codec
 from codec.coding import model_search
 from codec.container import format
 from codec.container.metadata import Metadata
+from codec.container.varint import varint
 from codec.picture import stored
 from codec.picture.pixels import to_pixels
 from codec.plugins.pillow import HEADER_BYTES
@@ -173,7 +174,7 @@ def test_16_bits_for_which_pillow_has_no_mode_are_an_error_that_says_what_to_do(
 
 def claiming(data: bytes, width: int, height: int) -> bytes:
     """A file that says it is of another size."""
-    return data[:11] + format._varint(width) + format._varint(height) + data[13:]
+    return data[:11] + varint(width) + varint(height) + data[13:]
 
 
 def test_the_bomb_check_is_pillows_own(data, monkeypatch):

@@ -1,13 +1,10 @@
-"""Reading of model files, with verification by hashes, and writing. They are safetensors, never pickle; no torch.
+"""Reading of the codec's model files, verified by hashes (`tensor_file`), and writing; no torch.
 
 A file holds the decoder's half (entropy nets, coding tables, synthesis) and the encoder's transforms, all as integers,
-the level of each quality, and the configuration as JSON. It also holds two SHA-256 hashes: one of everything that
-affects how a file decodes, whose first 4 bytes are the model id in .aec files, and one of the encoder's half.
+the level of each quality, and the configuration as JSON.
 """
 
-import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as serialise
+from safetensors import SafetensorError
 
 from ..errors import ModelError
-from ..io import write_bytes
-from . import model_search, rans
+from . import model_search, rans, tensor_file
 from .cdf_tables import dead_zones
 from .model_config import MAX_LEVEL, TUNES, Config
 from .model_tensors import check_forms, check_integers
@@ -29,10 +24,6 @@ from .threads import lock_across_forks
 
 TABLES = ("freqs", "limits", "raw_bits")
 _ENCODER = ("analysis.", "hyper_analysis.")
-_TYPES = {"F16": "float16", "F32": "float32", "I8": "int8", "I16": "int16", "I32": "int32"} | {
-    "U8": "uint8",
-    "U16": "uint16",
-}
 _LOADING = lock_across_forks()
 
 
@@ -101,58 +92,18 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     Raises:
         OutputError: the file cannot be written.
     """
-    hashes = _hashes(tensors, metadata["aec_model"])
-    write_bytes(path, serialise(dict(tensors), {**metadata, **hashes}), force=True)
-    return model_search.id_in(hashes)
-
-
-def _hashes(tensors: Mapping[str, np.ndarray], config: str) -> dict[str, str]:
-    """The two hashes of a model file, as its metadata holds them."""
-    halves = {"decoder_sha256": False, "encoder_sha256": True}
-    return {name: _digest(tensors, config, encoder) for name, encoder in halves.items()}
-
-
-def _digest(tensors: Mapping[str, np.ndarray], config: str, encoder: bool) -> str:
-    """SHA-256 over name, dtype, shape and bytes of the encoder's or the decoder's tensors, in order of name."""
-    h = hashlib.sha256(config.encode())
-    for name in sorted(tensors):
-        if name.startswith(_ENCODER) == encoder:
-            t = tensors[name]
-            h.update(f"\n{name} {t.dtype} {list(t.shape)}\n".encode())
-            h.update(t.reshape(-1).view(np.uint8).data)
-    return h.hexdigest()
+    return tensor_file.write(path, tensors, metadata, model_search.CODEC, _ENCODER)
 
 
 @lru_cache(maxsize=4)
 def _load(path: Path, modified: float) -> ModelFile:
-    metadata = model_search.header_of(path)
+    metadata = model_search.header_of(path, model_search.CODEC)
     try:
-        tensors = _tensors(path)
-        for name, value in _hashes(tensors, metadata["aec_model"]).items():
-            if metadata.get(name) != value:
-                raise ModelError(f"{path}: {name} does not match: the file was changed or damaged")
+        tensors = tensor_file.read(path, metadata, model_search.CODEC, _ENCODER)
         return _model_file(path, metadata, tensors)
     # JSON that is nested too deeply raises RecursionError.
     except (KeyError, TypeError, ValueError, RecursionError, SafetensorError) as e:
         raise ModelError(f"{path}: not a model this aec can run: {e}") from e
-
-
-def _tensors(path: Path) -> dict[str, np.ndarray]:
-    """Read all tensors, as read-only views of the file's bytes.
-
-    safetensors stores them without gaps after its header, in the order of `offset_keys`.
-    """
-    data, tensors = path.read_bytes(), {}
-    start = 8 + int.from_bytes(data[:8], "little")
-    with safe_open(path, "np") as f:
-        for name in f.offset_keys():
-            part = f.get_slice(name)
-            if (kind := part.get_dtype()) not in _TYPES:
-                raise ValueError(f"{name} holds {kind}: allowed are {', '.join(_TYPES)}")
-            shape = part.get_shape()
-            tensors[name] = np.frombuffer(data, _TYPES[kind], math.prod(shape), start).reshape(shape)
-            start += tensors[name].nbytes
-    return tensors
 
 
 def _model_file(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> ModelFile:

@@ -16,6 +16,9 @@ from ..errors import ModelError
 MODELS = Path(__file__).parents[1] / "models"
 SEARCH_PATH = "AEC_MODELS"  # environment variable with more folders of models, separated as in PATH
 DEFAULT = "eye"
+# The names of the entries that hold the configuration, and tell what kind of model a file is. Each kind has a phrase.
+CODEC, COLLECTION = "aec_model", "aec_collection_model"
+KINDS = {CODEC: "for pictures of any size", COLLECTION: "for collections of small pictures of one size"}
 _LENGTH_BYTES = 8  # a safetensors file begins with the length of its JSON header, in this many bytes
 _MOST_HEADER = 1 << 26  # largest header in bytes; those of our models have about 2^17
 
@@ -67,14 +70,26 @@ def name_of(model_id: bytes) -> str | None:
 
 def is_model(path: Path) -> bool:
     """Return whether a file is a model file by its header. Checkpoints are safetensors too, but no models."""
-    return path.is_file() and _id_of(path, path.stat().st_mtime) is not None
+    return path.is_file() and kind_of(path) is not None
 
 
-def header_of(path: Path) -> dict[str, str]:
+def kind_of(path: Path) -> str | None:
+    """Return the kind of a model file, one of KINDS; None for another file, such as a checkpoint."""
+    try:
+        metadata = header_of(path)
+    except ModelError:
+        return None
+    return next(kind for kind in KINDS if kind in metadata)
+
+
+def header_of(path: Path, kind: str | None = None) -> dict[str, str]:
     """Read the metadata in the header of a model file.
 
+    Args:
+        kind: the wanted kind of model, one of KINDS; None: any.
+
     Raises:
-        ModelError: the file cannot be read, or is not a model file.
+        ModelError: the file cannot be read, or is not a model file, or one of another kind.
     """
     try:
         with open(path, "rb") as file:
@@ -88,8 +103,11 @@ def header_of(path: Path) -> dict[str, str]:
     # JSON that is nested too deeply raises RecursionError.
     except (OSError, ValueError, AttributeError, RecursionError) as e:
         raise ModelError(f"{path}: not a model file ({e})") from e
-    if "aec_model" not in metadata:
+    found = [known for known in KINDS if known in metadata]
+    if not found:
         raise ModelError(f"{path}: a safetensors file, but not a model of aec")
+    if kind is not None and kind not in found:
+        raise ModelError(f"{path}: a model {KINDS[found[0]]}, where one {KINDS[kind]} is needed")
     return metadata
 
 

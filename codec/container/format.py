@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
+from .varint import read_varint, varint
 
 MAGIC = b"\xd7AEC"
 VERSION = 2
@@ -150,29 +151,6 @@ class _Parts(Sequence[memoryview]):
         return self._data[self._starts[i] : self._starts[i + 1]]
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_varint(data: memoryview, at: int, what: "str | _Name") -> tuple[int, int]:
-    value = 0
-    for i in range(5):
-        if at + i >= len(data):
-            raise TruncatedError(f"file ends at byte {len(data)}, inside {what}")
-        byte = data[at + i]
-        value |= (byte & 0x7F) << 7 * i
-        if byte < 0x80:
-            if (byte == 0 and i > 0) or value >= 2**32:
-                raise CorruptError(f"{what} at byte {at} is not a number below 2^32 in its shortest form")
-            return value, at + i + 1
-    raise CorruptError(f"{what} at byte {at} is longer than 5 bytes")
-
-
 def _crc(head: int, entry: bytes | memoryview, data: bytes | memoryview) -> bytes:
     """Return the checksum of an entry: the CRC-32 of the head, the entry's fields and its data, one after the other.
 
@@ -248,8 +226,8 @@ def _head_bytes(header: Header, kinds: int) -> bytes:
             bytes([VERSION]),
             header.model_id,
             bytes([header.quality, flags, more] if more else [header.quality, flags]),
-            _varint(header.width),
-            _varint(header.height),
+            varint(header.width),
+            varint(header.height),
             bytes([kinds] if kinds else []),
         )
     )
@@ -303,9 +281,9 @@ def write(
             packed = zlib.compress(block, 9)
             if not len(packed) < len(block) <= _most_unpacked(len(packed)):
                 packed = block
-            add(_varint(len(block)) + _varint(len(packed)), packed)
+            add(varint(len(block)) + varint(len(packed)), packed)
     for payload in (*payloads, *alphas):
-        add(_varint(len(payload)), payload)
+        add(varint(len(payload)), payload)
     return b"".join((head, table, *parts))
 
 
@@ -339,8 +317,8 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
         raise CorruptError("a stored picture whose quality, model id or tile side is not 0")
     if not stored and not 1 <= quality <= 100:
         raise CorruptError(f"quality {quality}: must be 1..100")
-    width, at = _read_varint(data, at, "the width")
-    height, at = _read_varint(data, at, "the height")
+    width, at = read_varint(data, at, "the width")
+    height, at = read_varint(data, at, "the height")
     if width == 0 or height == 0:
         raise CorruptError(f"image of {width}x{height}: both sides must be at least 1")
     check_size(width, height, max_pixels)
@@ -435,7 +413,7 @@ def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
     kept = [name for i, name in enumerate(METADATA) if kinds >> i & 1]
     wholes, lengths, entries = [], array("Q"), array("Q", [at])
     for i in range(len(kept) + n + n_alphas):
-        length, at = _read_varint(data, at, _Name("the length of ", kept, n, i))
+        length, at = read_varint(data, at, _Name("the length of ", kept, n, i))
         if i < len(kept):
             wholes.append(length)
             length, at = _read_packed(data, at, length, kept[i])
@@ -457,7 +435,7 @@ def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int,
     """
     if whole > MAX_SECTION:
         raise LimitError(f"{kind} metadata of {whole} bytes: at most {MAX_SECTION} are allowed")
-    length, at = _read_varint(data, at, f"the packed length of {kind} metadata")
+    length, at = read_varint(data, at, f"the packed length of {kind} metadata")
     if length > whole:
         raise CorruptError(f"{kind} metadata of {whole} bytes, packed to {length}: must not be more")
     if length < whole and whole > _most_unpacked(length):
