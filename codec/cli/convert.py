@@ -13,7 +13,7 @@ from ..container import format
 from ..io import IMAGE_SUFFIXES, ExistsError, OutputError, permissions, read_bytes, refuse_existing, write_bytes
 from ..opened import AecFile
 from ..picture import export
-from . import runner, streams
+from . import collections, runner, streams
 from .files import open_picture
 from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
 from .runner import Progress, Row
@@ -25,6 +25,8 @@ Work = Callable[[Job, bytes, Progress], tuple[bytes | None, Row]]
 
 
 def compress(args: Namespace) -> int:
+    if collections.is_model(args.model):
+        return collections.compress(args)
     if args.lossless and args.alpha_quality is not None:
         raise UsageError("--lossless keeps every sample, those of alpha too: --alpha-q says nothing then")
     names = ("quality", *api.TARGETS, "effort", "alpha_quality", "bits")
@@ -75,6 +77,8 @@ def decompress(args: Namespace) -> int:
     def work(job: Job, data: bytes, progress: Progress) -> tuple[bytes, Row]:
         from PIL import Image
 
+        if args.pick is not None:
+            raise UsageError(f"--pick takes a picture of a collection, and {job.name} is a single picture")
         unnamed = job.target is None or args.format and not job.target.suffix
         kind = export.kind_of(None if unnamed else job.target, suffix)
         file = AecFile(data, limit)
@@ -149,6 +153,8 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
         refuse_existing(job.target, args.force)
         if args.dry_run:
             return Row("planned")
+        if suffix != ".aec" and collections.is_collection(job.source):
+            return collections.unpack(args, job, progress)
         data, row = work(job, read_bytes(job.source), progress)
         if data is not None:
             progress(1)
@@ -203,6 +209,8 @@ def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
     to_aec = suffix == ".aec"
     keep_suffix = args.keep_suffix if to_aec else False
     jobs = plan(sources, several, args.output, args.output_dir_mirror, suffix, keep_suffix)
+    if not to_aec:
+        jobs = [collections.with_folder(args, job, suffix) for job in jobs]
     if kept := [job.target for job in jobs if job.keeps_suffix and job.target]:
         if not args.quiet:
             complain(f"aec: {len(kept)} pictures keep their suffix, such as {kept[0]}: others have the same name")

@@ -8,17 +8,22 @@ from argparse import Namespace
 
 from ..coding.model_search import name_of
 from ..coding.threads import cores
+from ..collection import Collection
 from ..container import format
+from ..container.collection import is_collection
 from ..io import read_bytes
 from ..opened import AecFile
-from . import runner, streams
+from . import collections, runner, streams
 from .jobs import Job, expand, tell_left_out
 from .runner import Progress, Row
 
 
 def info(args: Namespace) -> int:
     def work(job: Job, progress: Progress) -> Row:
-        facts = {"file": job.name, **describe(AecFile(read_bytes(job.source), max_pixels=None))}
+        data = read_bytes(job.source)
+        own = is_collection(data)
+        found = collections.describe(Collection(data)) if own else describe(AecFile(data, max_pixels=None))
+        facts = {"file": job.name, **found}
         return Row(
             line="checksums are right", text=json.dumps(facts) if args.as_json else _table(facts, job is jobs[-1])
         )
@@ -29,11 +34,14 @@ def info(args: Namespace) -> int:
 
 def _table(facts: dict, last: bool) -> str:
     """Format the facts about a file as lines of text, followed by an empty line unless it is the last file."""
-    sizes = ", ".join(f"{kind} {n} bytes" for kind, n in facts["metadata"].items())
+    words, width = {True: "yes", False: "no"}, max(15, *map(len, facts))
+    if "metadata" in facts:
+        sizes = ", ".join(f"{kind} {n} bytes" for kind, n in facts["metadata"].items())
+        facts = facts | {"metadata": sizes or "none"}
     if facts["model"]:
         facts = facts | {"model": f"{facts['model_name'] or 'not at hand'} ({facts['model']})", "model_name": None}
-    facts = facts | {"metadata": sizes or "none", "alpha": "yes" if facts["alpha"] else "no"}
-    lines = [streams.shown(f"{k.replace('_', ' '):15} {v}") for k, v in facts.items() if v is not None]
+    shown = {k: words[v] if isinstance(v, bool) else v for k, v in facts.items() if v is not None}
+    lines = [streams.shown(f"{k.replace('_', ' '):{width}} {v}") for k, v in shown.items()]
     return "\n".join([*lines, *([] if last else [""])])
 
 
@@ -74,7 +82,14 @@ def _lengths(file: AecFile) -> dict[str, int]:
 
 def verify(args: Namespace) -> int:
     def work(job: Job, progress: Progress) -> Row:
-        file = AecFile(read_bytes(job.source), max_pixels=None)
+        data = read_bytes(job.source)
+        if is_collection(data):
+            collection = Collection(data, args.model)
+            collection.verify(args.deep)
+            checked = f"checksums of all {collection.header.n_blocks} blocks of {len(collection)} pictures are right"
+            whole = f"whole: {checked}" + (", and all of it can be decoded" if args.deep else "")
+            return Row(line=whole, facts={"bytes_in": collection.n_bytes})
+        file = AecFile(data, max_pixels=None)
         file.verify(args.deep, args.device, args.model)
         n = file.header.n_tiles
         parts = "the stored picture" if file.header.stored else "its tile" if n == 1 else f"all {n} tiles"

@@ -1,0 +1,222 @@
+"""Collections: many small pictures of one size in one file, coded by an autoencoder that was trained for them.
+
+>>> data = codec.encode_collection(digits, "mnist.safetensors")   # uint8 [N, 28, 28] -> bytes
+>>> collection = codec.open_collection(data)
+>>> collection[17]                                                 # -> uint8 [28, 28]
+"""
+
+import operator
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .container import collection as container
+from .container.format import DEFAULT_MAX_PIXELS
+from .errors import LimitError
+from .opened import Source, bytes_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .small.model import SmallModel
+
+
+def encode_collection(
+    pictures: Any, model: str | os.PathLike, quality: int = 75, names: Sequence[str] | None = None
+) -> bytes:
+    """Encode pictures of one size into one collection file.
+
+    Args:
+        pictures: uint8 [N, H, W] or [N, H, W, 1] (gray), or [N, H, W, 3] (RGB); N is at least 1.
+        model: path or name of a model that `aec train --arch` has made, for pictures of this size.
+        quality: 1..100. Ten of them are one step: 71..80 give the same file.
+        names: a relative path with forward slashes for each picture, to which `aec decompress` writes it; None: no
+            names.
+
+    Returns:
+        The bytes of the file. The same on every machine, for the networks are integers.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described, or the model is for pictures of another size.
+        LimitError: there are more than 2^24 pictures.
+        ModelError: there is no such model, or it is not one for collections.
+    """
+    import numpy as np
+
+    from .small import coder
+    from .small.model import find, level_of
+
+    array = np.asarray(pictures)
+    if array.dtype != np.uint8:
+        raise TypeError(f"pictures of {array.dtype}: must be uint8")
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or len(array) == 0:
+        raise ValueError(f"pictures of shape {list(array.shape)}: must be [N, H, W] or [N, H, W, 1 or 3], N above 0")
+    quality = operator.index(quality)
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality {quality}: allowed are 1..100")
+    used = find(model)
+    coder.check_fits(used, array.shape)
+    level, block = level_of(quality), coder.block_size(used)
+    height, width, channels = used.shape
+    header = container.Header(
+        len(array), width, height, channels, quality, used.id, min(block, len(array)), names is not None
+    )
+    payloads = []
+    for i in range(0, len(array), block):
+        symbols = coder.quantise(used, coder.latents(used, array[i : i + block]), level)
+        payloads.append(coder.encode(used, symbols, level))
+    return container.write(header, payloads, names or ())
+
+
+def open_collection(data: Source, model: str | os.PathLike | None = None) -> "Collection":
+    """Open a collection file: parse it, and compare all its checksums.
+
+    Args:
+        data: bytes, or another object with a contiguous buffer, which must not be changed afterwards; or the path of a
+            file; or a file opened in binary mode.
+        model: path or name of the model that wrote the file; None: it is found by the id in the file when it is needed.
+
+    Raises:
+        FormatError: the data is not a complete, undamaged collection (the subclasses say what is wrong).
+        OSError: the file cannot be read.
+        TypeError: `data` is of another type.
+    """
+    return Collection(data, model)
+
+
+class Collection(Sequence):
+    """A parsed and verified collection file: a sequence of pictures, each decoded when it is asked for.
+
+    Attributes:
+        header: count, width, height, channels, quality and so on (`codec.container.collection.Header`).
+        names: of the pictures; empty if they have none.
+        n_bytes: size of the file in bytes.
+    """
+
+    def __init__(self, data: Source, model: str | os.PathLike | None = None):
+        whole = bytes_of(data)
+        self.layout = container.read(whole)
+        self.header, self.names, self.n_bytes = self.layout.header, self.layout.names, whole.nbytes
+        self._model_name = model
+        self._last: tuple[int, np.ndarray] | None = None  # the block that was decoded last, and its symbols
+
+    def __repr__(self) -> str:
+        h = self.header
+        return f"<Collection of {h.count} pictures of {h.width}x{h.height}, quality {h.quality}, {self.n_bytes} bytes>"
+
+    def __len__(self) -> int:
+        return self.header.count
+
+    @cached_property
+    def model(self) -> "SmallModel":
+        """The model that wrote the file. Raises ModelError if it is not at hand, or another one was given."""
+        from .small.model import find_id
+
+        found, h = find_id(self.header.model_id, self._model_name), self.header
+        if found.shape != (h.height, h.width, h.channels):
+            from .errors import CorruptError
+
+            raise CorruptError(f"pictures of {h.width}x{h.height}x{h.channels}, which the model is not for")
+        return found
+
+    def __getitem__(self, i: Any) -> Any:
+        """Return picture i, uint8 [H, W] or [H, W, 3]; or of a slice, uint8 [N, H, W] or [N, H, W, 3].
+
+        Only the blocks of pictures are decoded that are needed, at most 256 pictures for one.
+        """
+        if isinstance(i, slice):
+            return self.decode(range(*i.indices(len(self))))
+        return self.decode([range(len(self))[operator.index(i)]])[0]
+
+    def decode(self, which: Sequence[int] | None = None, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> "np.ndarray":
+        """Decode several pictures, in the given order.
+
+        Args:
+            which: their numbers, 0..len - 1; None: all.
+            max_pixels: more pixels in all are refused; None: no limit.
+
+        Returns:
+            uint8 [N, H, W] or [N, H, W, 3]; the same on every machine.
+
+        Raises:
+            CorruptError: the checksums are right, but no encoder writes such data.
+            IndexError: there is no picture of a number.
+            LimitError: there are more than `max_pixels` pixels.
+            ModelError: the model that wrote the file is not available.
+        """
+        h = self.header
+        n = len(self) if which is None else len(which)
+        if max_pixels is not None and n * h.width * h.height > max_pixels:
+            raise LimitError(
+                f"{n} pictures of {h.width}x{h.height}: at most {max_pixels} pixels are allowed in one call"
+            )
+        from .small import coder
+
+        made = coder.pictures(self.model, self.latents(which))
+        return made[..., 0] if h.channels == 1 else made
+
+    def latents(self, which: Sequence[int] | None = None) -> "np.ndarray":
+        """Return the decoded latents of several pictures, without running the decoder's network.
+
+        Args:
+            which: as in `decode`.
+
+        Returns:
+            float64 [N, D] of integers in -32767..32767, on the model's own scale.
+
+        Raises:
+            CorruptError, IndexError, ModelError: as in `decode`.
+        """
+        import numpy as np
+
+        from .small.model import dequantise, level_of
+
+        numbers = np.arange(len(self)) if which is None else np.asarray(which, np.int64).reshape(-1)
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self):
+            raise IndexError(f"pictures {numbers.min()}..{numbers.max()}: there are {len(self)}, from 0")
+        out = np.empty((len(numbers), self.model.n_latents))
+        level, blocks = level_of(self.header.quality), numbers // self.header.block
+        for block in np.unique(blocks):
+            here = blocks == block
+            symbols = self._symbols(int(block))[numbers[here] % self.header.block]
+            out[here] = dequantise(self.model, symbols, level)
+        return out
+
+    def _symbols(self, block: int) -> "np.ndarray":
+        """Return the symbols of a block, int16 [n, D]. The last one is kept, for callers that go from one to the next.
+
+        Threads may call it at once: each takes or replaces the kept block as a whole.
+        """
+        from .small import coder
+        from .small.model import level_of
+
+        if (kept := self._last) is not None and kept[0] == block:
+            return kept[1]
+        h = self.header
+        count = min(h.block, h.count - block * h.block)
+        symbols = coder.decode(self.model, self.layout.payloads[block], count, level_of(h.quality))
+        self._last = block, symbols
+        return symbols
+
+    def blocks(self) -> "Iterator[tuple[range, np.ndarray]]":
+        """Decode everything in pieces of bounded memory: yields (numbers of the pictures, the pictures)."""
+        for start in range(0, len(self), self.header.block):
+            numbers = range(start, min(start + self.header.block, len(self)))
+            yield numbers, self.decode(numbers, None)
+
+    def verify(self, deep: bool = False) -> None:
+        """Check the file beyond its checksums, which were compared when it was opened.
+
+        Args:
+            deep: also decode all symbols; the model is needed.
+
+        Raises:
+            CorruptError: no encoder writes such data.
+            ModelError: the model that wrote the file is not available.
+        """
+        if deep:
+            for block in range(self.header.n_blocks):
+                self._symbols(block)

@@ -1,0 +1,1 @@
+"""A codec for small pictures of one size: integer nets, their file and their coder (torch-free)."""

@@ -1,0 +1,76 @@
+"""Small pictures <-> latents <-> symbols <-> payloads, in batches."""
+
+import numpy as np
+
+from ..coding import rans
+from ..coding.cdf_tables import cost_bits
+from ..container.collection import MAX_BLOCK
+from .model import SmallModel
+
+BATCH = 256  # pictures that run through a net at a time, so that memory stays small
+MOST_IN_PAYLOAD = 2**20  # symbols
+DEAD_ZONE = 0.1  # of a step: the interval of the symbol 0 is this much wider on either side, because 0 costs least bits
+
+
+def block_size(model: SmallModel) -> int:
+    """Return how many pictures share a payload: the largest power of two that does not make it too large."""
+    most = max(1, MOST_IN_PAYLOAD // model.n_latents)
+    return min(MAX_BLOCK, 1 << most.bit_length() - 1)
+
+
+def latents(model: SmallModel, pictures: np.ndarray) -> np.ndarray:
+    """Run the encoder: uint8 [N, H, W, C] -> float64 [N, D] of integers in -32767..32767."""
+    inputs = pictures.transpose(0, 3, 1, 2).astype(np.float64)
+    parts = [model.encoder(inputs[i : i + BATCH]).reshape(-1, model.n_latents) for i in range(0, len(inputs), BATCH)]
+    return np.concatenate(parts) if parts else np.zeros((0, model.n_latents))
+
+
+def pictures(model: SmallModel, values: np.ndarray) -> np.ndarray:
+    """Run the decoder: latents, float64 [N, D] of integers in -32767..32767 -> uint8 [N, H, W, C]."""
+    height, width, channels = model.shape
+    out = np.empty((len(values), channels, height, width), np.uint8)
+    for i in range(0, len(values), BATCH):
+        batch = values[i : i + BATCH].reshape(-1, *model.encoder.shape)
+        samples = np.searchsorted(model.thresholds, model.decoder(batch), side="right")
+        out[i : i + BATCH] = samples.reshape(-1, channels, height, width)
+    return np.ascontiguousarray(out.transpose(0, 2, 3, 1))
+
+
+def quantise(model: SmallModel, values: np.ndarray, level: int) -> np.ndarray:
+    """Round latents to symbols, with a dead zone around 0: float64 [N, D] -> int16 [N, D]."""
+    v = (values - model.centres) / model.steps[level]
+    s = np.sign(v) * np.floor(np.abs(v) + 0.5 - DEAD_ZONE * (np.abs(v) < 1))
+    s[:, model.indexes[level] == 0] = 0
+    return s.clip(-rans.MAX_SYMBOL, rans.MAX_SYMBOL).astype(np.int16)
+
+
+def encode(model: SmallModel, symbols: np.ndarray, level: int) -> bytes:
+    """Entropy-code the symbols of one block, int16 [N, D], into a payload (FORMAT §3, of one segment)."""
+    indexes = np.tile(model.indexes[level], len(symbols))
+    return rans.encode(symbols.reshape(-1), indexes, [symbols.size], model.tables[level])
+
+
+def decode(model: SmallModel, payload: bytes | memoryview, count: int, level: int) -> np.ndarray:
+    """Decode the symbols of a block of `count` pictures: int16 [count, D].
+
+    Raises:
+        CorruptError: no encoder writes such a payload.
+    """
+    decoder = rans.Decoder(model.tables[level], payload)
+    symbols = decoder.decode(np.tile(model.indexes[level], count))
+    decoder.finish()
+    return symbols.reshape(count, model.n_latents)
+
+
+def bits(model: SmallModel, symbols: np.ndarray, level: int) -> np.ndarray:
+    """Return what each picture's symbols cost: int16 [N, D] -> float64 [N] bits, by the model's tables."""
+    freqs, limits, raw_bits = (model.tensors[name][level] for name in ("freqs", "limits", "raw_bits"))
+    index = np.broadcast_to(model.indexes[level], symbols.shape)
+    return cost_bits(freqs, limits, raw_bits, symbols.reshape(-1), index.reshape(-1)).reshape(symbols.shape).sum(1)
+
+
+def check_fits(model: SmallModel, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless pictures [.., H, W, C] have the model's size."""
+    if tuple(shape[-3:]) != model.shape:
+        names = ["x".join(map(str, (s[1], s[0], s[2]))) for s in (shape[-3:], model.shape)]
+        raise ValueError(f"pictures of {names[0]} samples: {model.path.name} is for {names[1]}")

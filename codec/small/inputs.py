@@ -1,0 +1,182 @@
+"""Reading of small pictures of one size as people have them: IDX files, arrays (npy, npz), folders and tar archives."""
+
+import gzip
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..container.collection import MAX_COUNT, MAX_SAMPLES, MAX_SIDE
+from ..io import IMAGE_SUFFIXES, search
+from ..picture.pixels import as_rgb, of_file, to_depth
+
+IDX_TYPE = 0x08  # unsigned bytes
+ARRAY_SUFFIXES = {".npy", ".npz"}
+IDX_SUFFIXES = {"-ubyte", ".idx"}  # after a ".gz", if there is one, was taken off
+
+
+@dataclass(frozen=True)
+class SmallPictures:
+    """Pictures of one size.
+
+    Args:
+        pictures: uint8 [N, H, W, C] with C of 1 (gray) or 3 (RGB).
+        names: of each one, a relative path with forward slashes and without suffix.
+        left_out: a message for each picture that could not be taken.
+    """
+
+    pictures: np.ndarray
+    names: list[str]
+    left_out: list[str]
+
+
+def is_array_file(path: Path) -> bool:
+    """Return whether a file is one of many pictures by its name: IDX, npy or npz."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix in ARRAY_SUFFIXES or name.endswith(tuple(IDX_SUFFIXES))
+
+
+def read(paths: Iterable[Path], shape: tuple[int, int, int] | None = None, recursive: bool = True) -> SmallPictures:
+    """Read all pictures in some files, folders and tar archives.
+
+    Args:
+        paths: IDX files (also gzipped), npy and npz files of uint8 [N, H, W] or [N, H, W, 1 or 3], pictures, and
+            folders and tar archives of all these.
+        shape: the wanted (height, width, channels); None: that of the first picture, and RGB if any has colours.
+        recursive: whether to look in the folders below those that are named.
+
+    Returns:
+        The pictures; those that cannot be read or are of another size are left out.
+
+    Raises:
+        FileNotFoundError: a path does not exist.
+        ValueError: a file that was named cannot be read, or there is no usable picture at all.
+    """
+    parts: list[np.ndarray] = []
+    names: list[str] = []
+    left_out: list[str] = []
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such file or folder")
+        for name, found in _of_path(path, recursive):
+            if isinstance(found, str):
+                left_out.append(f"{name}: {found}")
+                continue
+            size = shape[:2] if shape is not None else parts[0].shape[1:3] if parts else found.shape[1:3]
+            if found.shape[1:3] != size:
+                left_out.append(f"{name}: {found.shape[2]}x{found.shape[1]}, where others are {size[1]}x{size[0]}")
+                continue
+            parts.append(found)
+            names += [name] if len(found) == 1 else _numbered(name, len(found))
+    if not parts:
+        more = f" ({left_out[0]})" if left_out else ""
+        raise ValueError(f"no usable picture in {', '.join(map(str, paths))}{more}")
+    if len(names) > MAX_COUNT:
+        raise ValueError(f"{len(names)} pictures: at most {MAX_COUNT} are allowed")
+    colours = any(part.shape[3] == 3 for part in parts) if shape is None else shape[2] == 3
+    whole = np.concatenate([_in_channels(part, 3 if colours else 1) for part in parts])
+    return SmallPictures(whole, names, left_out)
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    digits = len(str(count - 1))
+    return [f"{name}/{i:0{digits}d}" for i in range(count)]
+
+
+def _in_channels(pictures: np.ndarray, channels: int) -> np.ndarray:
+    """Return [N, H, W, channels]. Colours become gray only if they are gray: see `_of_image`."""
+    if pictures.shape[3] == channels:
+        return pictures
+    if channels == 3:
+        return np.repeat(pictures, 3, 3)
+    raise ValueError("pictures in colour, where gray ones are needed")
+
+
+def _of_path(path: Path, recursive: bool) -> Iterator[tuple[str, np.ndarray | str]]:
+    """Yield (name, pictures uint8 [N, H, W, 1 or 3]) of a path, or (name, message) of what cannot be read."""
+    if path.is_dir():
+        found = search(path, IMAGE_SUFFIXES | ARRAY_SUFFIXES | {".tar", ".gz", ".idx"}, recursive)
+        yield from ((str(e.filename), str(e.strerror)) for e in found.problems)
+        for p in (*found.files, *(p for p in found.left_out if is_array_file(p))):
+            if p.suffix.lower() in IMAGE_SUFFIXES | {".tar"} or is_array_file(p):
+                for name, one in _guarded(p):
+                    yield (p.relative_to(path).parent / name).as_posix(), one
+        return
+    try:
+        yield from _of_file(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, tarfile.TarError) as e:
+        raise ValueError(f"{path}: {e}") from e
+
+
+def _guarded(path: Path) -> Iterator[tuple[str, np.ndarray | str]]:
+    try:
+        yield from _of_file(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, tarfile.TarError) as e:
+        yield path.name, str(e)
+
+
+def _of_file(path: Path) -> Iterator[tuple[str, np.ndarray | str]]:
+    if is_array_file(path):
+        name = path.name.removesuffix(".gz")
+        yield Path(name).stem if Path(name).suffix in ARRAY_SUFFIXES else name, _checked(_array(path))
+    elif path.suffix.lower() == ".tar":
+        with tarfile.open(path) as tar:
+            for member in tar:
+                inside = Path(member.name)
+                right = member.isfile() and inside.suffix.lower() in IMAGE_SUFFIXES
+                if right and (file := tar.extractfile(member)) is not None:
+                    yield inside.with_suffix("").as_posix(), _of_image(file.read())
+    else:
+        yield path.stem, _of_image(path.read_bytes())
+
+
+def _array(path: Path) -> np.ndarray:
+    name = path.name.lower().removesuffix(".gz")
+    if Path(name).suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            found = [file[key] for key in file.files]
+        for array in found:
+            if array.dtype == np.uint8 and array.ndim in (3, 4):
+                return array
+        raise ValueError(f"no array of uint8 [N, H, W] or [N, H, W, C] among its {len(found)}")
+    data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    if Path(name).suffix == ".npy":
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    # IDX: 0, 0, the type, the number of dimensions, then each side in 4 bytes, the largest first.
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != IDX_TYPE or len(data) < 4 + 4 * data[3]:
+        raise ValueError(f"not an IDX file of unsigned bytes: starts with {data[:4].hex(' ')}")
+    sides = np.frombuffer(data, ">u4", data[3], 4).tolist()
+    if len(data) - 4 - 4 * data[3] != int(np.prod(sides)):
+        raise ValueError(f"an IDX file of {sides}, but with {len(data) - 4 - 4 * data[3]} values")
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(sides)
+
+
+def _checked(array: np.ndarray) -> np.ndarray:
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.size == 0:
+        raise ValueError(f"an array of {array.dtype} {list(array.shape)}: must be uint8 [N, H, W] or [N, H, W, 1 or 3]")
+    array = array[..., None] if array.ndim == 3 else array
+    _check_size(array.shape[1:])
+    return array
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
+    height, width, channels = shape
+    if max(height, width) > MAX_SIDE or channels not in (1, 3) or height * width * channels > MAX_SAMPLES:
+        raise ValueError(f"{width}x{height} with {channels} channels: at most {MAX_SAMPLES} samples, 1 or 3 channels")
+
+
+def _of_image(data: bytes) -> np.ndarray | str:
+    """Decode a picture: uint8 [1, H, W, 1 or 3], gray if it has no colours; or return what is wrong with it."""
+    try:
+        pixels = of_file(data)
+        if pixels.alpha is not None:
+            return "has an alpha channel, which a collection does not keep"
+        rgb = as_rgb(to_depth(pixels.data, 8))
+        _check_size(rgb.shape)
+    except Exception as e:  # for damaged files Pillow raises many kinds of errors; one must not stop the others
+        return str(e)
+    return (rgb[..., :1] if (rgb == rgb[..., :1]).all() else rgb)[None]
