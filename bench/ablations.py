@@ -29,9 +29,9 @@ from codec.nets import layers
 from codec.nets.coding_order import step_of
 from codec.nets.layers import saturate
 from codec.nets.model import INDEX_UNIT, Model
-from codec.train import loop
+from codec.train.codec_run import LARGE_CROPS_FROM, SIDE, Options, Run
 from codec.train.images import Crops, load_images
-from codec.train.loop import SIDE, Options, Run, learning_rate_at
+from codec.train.loop import learning_rate_at
 
 QUALITIES = (10, 30, 50, 70, 90)
 
@@ -43,11 +43,11 @@ class Variant:
     Args:
         what: its description in the table.
         config: changed fields of `model_config.Config`.
-        options: changed fields of `train.loop.Options`.
+        options: changed fields of `train.codec_run.Options`.
         patch: called before the model is made; it changes functions of the codec, for this process only.
         start: called with the run after its initialisation, and before its optimisers are made.
         place: called with the run after its optimisers are made.
-        sides: crop side and batch size, in the first part of the training and from `loop.LARGE_CROPS_FROM` on.
+        sides: crop side and batch size, in the first part of the training and from `LARGE_CROPS_FROM` on.
     """
 
     what: str
@@ -224,7 +224,7 @@ def run_variant(variant: Variant, data: list[np.ndarray], minutes: float, device
     start, spent = clock(), 0.0
     while spent < 60 * minutes:
         progress = spent / 60 / minutes
-        side, batch = variant.sides[progress >= loop.LARGE_CROPS_FROM]
+        side, batch = variant.sides[progress >= LARGE_CROPS_FROM]
         run.update(crops.draw(batch, side), run.options.learning_rate * learning_rate_at(progress))
         spent = clock() - start
     return run

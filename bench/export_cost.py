@@ -18,8 +18,8 @@ from codec.metrics import psnr
 from codec.nets import torch_codec, torch_encoder
 from codec.picture.pixels import to_pixels
 from codec.train import export
+from codec.train.codec_run import Options, Run
 from codec.train.images import load_images
-from codec.train.loop import Options, Run
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,8 +16,8 @@ from torch import Tensor
 from codec.coding.model_config import LATENT_STRIDE
 from codec.nets.layers import saturate
 from codec.nets.model import Synthesis, linear
+from codec.train.codec_run import Options, Run
 from codec.train.images import load_images
-from codec.train.loop import Options, Run
 
 SIDE = 256  # side of the crops, in pixels
 QUALITIES = (10, 50, 90)

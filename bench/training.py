@@ -15,8 +15,8 @@ import torch
 
 from codec.coding.device import resolve_device
 from codec.coding.model_config import CONFIGS
+from codec.train.codec_run import SIDE, Options, Run
 from codec.train.images import Crops, load_images
-from codec.train.loop import SIDE, Options, Run
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,7 +17,8 @@ from codec.coding import model_file
 from codec.coding.model_config import CONFIGS, TUNES
 from codec.nets import losses, torch_codec
 from codec.train import figures, loop
-from codec.train.loop import Options, Run, checkpoint_path
+from codec.train.checkpoints import checkpoint_path
+from codec.train.codec_run import Options, Run
 from codec.train.quality_levels import EVEN_LEVELS
 
 
@@ -158,7 +159,8 @@ def test_a_budget_is_held_to_whatever_a_step_takes(seconds_a_step, steps, monkey
     monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
     run = Run(Options(1), CONFIGS["small"])
     run.place()
-    loop.train(run, [photos.photo(256, 256)], tmp_path / "x", lambda line: None)
+    run.images = [photos.photo(256, 256)]
+    loop.train(run, tmp_path / "x", lambda line: None)
     assert run.step == steps and run.seconds == steps * seconds_a_step
 
 

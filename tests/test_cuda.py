@@ -10,7 +10,7 @@ import codec
 from codec.coding import model_search
 from codec.coding.model_config import Config
 from codec.nets import torch_codec
-from codec.train import loop
+from codec.train import codec_run, images
 
 pytestmark = pytest.mark.needs_cuda
 
@@ -34,16 +34,16 @@ def test_a_picture_on_the_gpu_is_encoded_and_decoded_there():
 
 
 def test_training_goes_on_from_a_checkpoint_of_the_other_device(tmp_path):
-    images = [photos.photo(256, 320, seed=i) for i in range(3)]
+    pictures = [photos.photo(256, 320, seed=i) for i in range(3)]
     config = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8)
     path = tmp_path / "run.checkpoint.safetensors"
-    run = loop.Run(loop.Options(minutes=1, device="cuda", batch=2), config)
-    run.start(images)
-    crops = loop.Crops(images, torch.device("cuda"))
-    assert torch.isfinite(run.update(crops.draw(2, loop.SIDE), 1e-3)).all()
+    run = codec_run.Run(codec_run.Options(minutes=1, device="cuda", batch=2), config)
+    run.start(pictures)
+    crops = images.Crops(pictures, torch.device("cuda"))
+    assert torch.isfinite(run.update(crops.draw(2, codec_run.SIDE), 1e-3)).all()
     run.save(path)
     for device in ("cpu", "cuda"):
-        again = loop.Run.load(path, loop.Options(minutes=1, device=device, batch=2))
+        again = codec_run.Run.load(path, codec_run.Options(minutes=1, device=device, batch=2))
         assert all(torch.equal(v.cpu(), again.model.state_dict()[k].cpu()) for k, v in run.model.state_dict().items())
-        drawn = loop.Crops(images, torch.device(device)).draw(2, loop.SIDE)
+        drawn = images.Crops(pictures, torch.device(device)).draw(2, codec_run.SIDE)
         assert torch.isfinite(again.update(drawn, 1e-3)).all()

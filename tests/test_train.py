@@ -17,7 +17,8 @@ from codec.errors import ModelError
 from codec.nets import torch_codec
 from codec.nets.model import Model, bits_of
 from codec.train import export
-from codec.train.loop import DECAY_FROM, WARM_UP, Options, Run, learning_rate_at, loss_of, train
+from codec.train.codec_run import Options, Run, loss_of
+from codec.train.loop import DECAY_FROM, WARM_UP, learning_rate_at, train
 from codec.train.muon import Muon
 from codec.train.symbol_counts import LARGEST, symbol_counts
 
@@ -326,7 +327,7 @@ def test_one_step_moves_every_weight_and_the_average_follows():
 
 
 def test_a_step_with_gradients_that_are_not_numbers_changes_no_weight(monkeypatch):
-    from codec.train import loop as training
+    from codec.train import codec_run as training
 
     run = started()
     before = {n: p.detach().clone() for n, p in run.model.named_parameters()}
@@ -342,10 +343,12 @@ def test_a_step_with_gradients_that_are_not_numbers_changes_no_weight(monkeypatc
 def test_training_stops_at_its_budget_and_leaves_a_checkpoint(tmp_path):
     run = started(minutes=0.5 / 60)
     images = [photos.photo(256, 256, seed=i) for i in range(2)]
-    train(run, images, tmp_path / "c.safetensors", lambda line: None)
+    run.images = images
+    train(run, tmp_path / "c.safetensors", lambda line: None)
     assert run.step >= 1 and 0 < run.seconds < 10  # to half a step: test_cli_train says so by a clock of its own
     again = Run.load(tmp_path / "c.safetensors", Options(minutes=0.5 / 60, batch=2))
-    train(again, images, tmp_path / "c.safetensors", lambda line: None)
+    again.images = images
+    train(again, tmp_path / "c.safetensors", lambda line: None)
     assert again.step == run.step  # the budget is the total
 
 
@@ -359,8 +362,9 @@ def test_an_interrupted_training_leaves_a_checkpoint(tmp_path, monkeypatch):
         return step(pixels, rate)
 
     monkeypatch.setattr(run, "update", update)
+    run.images = [photos.photo(256, 256)]
     with pytest.raises(KeyboardInterrupt):
-        train(run, [photos.photo(256, 256)], tmp_path / "c.safetensors", lambda line: None)
+        train(run, tmp_path / "c.safetensors", lambda line: None)
     assert Run.load(tmp_path / "c.safetensors", Options(minutes=1.0)).step == 2
 
 

@@ -19,7 +19,9 @@ from .streams import complain
 def train(args: Namespace) -> int:
     need("torch", "aec train")
     from ..coding import model_search
-    from ..train import loop as training
+    from ..train import command as training
+    from ..train.checkpoints import checkpoint_path
+    from ..train.codec_run import Options
 
     output = Path(args.output)
     if output.suffix != ".safetensors":
@@ -30,12 +32,12 @@ def train(args: Namespace) -> int:
         raise UsageError("--minutes 0 needs --init or --resume: there is nothing to fit tables and qualities to")
     if args.blend and args.init is None:
         raise UsageError("--blend needs --init: it says how far to go from that model to another")
-    checkpoint = training.checkpoint_path(output)
+    checkpoint = checkpoint_path(output)
     goes_on = args.resume is not None and Path(args.resume).resolve() == checkpoint.resolve()
     refuse_existing(output, args.force or goes_on)
     if checkpoint.exists() and not (args.force or goes_on):
         raise OutputError(f"{checkpoint} exists already: --resume goes on from it, -f overwrites it")
-    options = training.Options(
+    options = Options(
         minutes=args.minutes,
         config=args.config,
         batch=args.batch,
