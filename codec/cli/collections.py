@@ -67,7 +67,7 @@ def compress(args: Namespace) -> int:
         for message in found.left_out:
             streams.complain(f"aec: left out: {message}")
         quality = 75 if args.quality is None else args.quality
-        data = encode_collection(found.pictures, args.model, quality, found.names)
+        data = encode_collection(found.pictures, args.model, quality, found.names or None)
         progress(1)
         write_bytes(target, data, args.force)
         n, samples = len(found.pictures), found.pictures.nbytes

@@ -188,7 +188,7 @@ def _workers(args: Namespace, left: int, networks: bool) -> int:
     if not networks:
         return wanted
     device = resolve_device(args.device)
-    if args.model is not None:
+    if args.model is not None and not collections.is_model(args.model):
         from ..coding import model_file, model_search
 
         model_file.load(model_search.find(args.model))

@@ -383,13 +383,20 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
 
 def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("data", nargs="+", metavar="DATA", help="folder of pictures, or tar shards of them")
+    family = p.add_argument_group("a classic autoencoder, for collections of small pictures of one size")
+    family.add_argument(
+        "--arch",
+        metavar="NAME",
+        help="such as undercomplete, convolutional or variational; DATA may then be IDX, npy and npz files too",
+    )
+    family.add_argument("--latents", type=arguments.count, metavar="N", help="how many (default: as its file says)")
+    family.add_argument("--epochs", type=arguments.positive, metavar="N", help="passes over DATA, instead of --minutes")
     p.add_argument(
         "-o", "--output", required=True, metavar="MODEL", help="model file, .safetensors; checkpoints go beside it"
     )
     p.add_argument(
         "--minutes",
         type=arguments.not_negative,
-        required=True,
         help="of training, that of --resume's checkpoint included; to fit and to measure the model takes some minutes "
         "more. 0: fit the coding tables and the meaning of the qualities to DATA, and train nothing",
     )
@@ -438,7 +445,9 @@ def _add_train(p: argparse.ArgumentParser) -> None:
         "--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)"
     )
     _device(p, "auto, cpu, cuda or cuda:N; auto, the default, takes a GPU if there is one")
-    p.add_argument("--batch", type=arguments.count, default=16, metavar="N", help="crops per step (default: 16)")
+    p.add_argument(
+        "--batch", type=arguments.count, metavar="N", help="crops per step (default: 16; with --arch 128 pictures)"
+    )
     p.add_argument(
         "--learning-rate", type=arguments.positive, default=1e-3, metavar="RATE", help="its peak (default: 1e-3)"
     )

@@ -4,6 +4,7 @@ import functools
 import importlib
 import operator
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,29 +19,53 @@ from .streams import complain
 
 def train(args: Namespace) -> int:
     need("torch", "aec train")
-    from ..coding import model_search
-    from ..train import command as training
-    from ..train.checkpoints import checkpoint_path
-    from ..train.codec_run import Options
-
     output = Path(args.output)
     if output.suffix != ".safetensors":
         raise UsageError(f"-o {output}: a model's name ends in .safetensors")
+    return _guarded(args, output, _train_codec if args.arch is None else _train_family)
+
+
+def _guarded(args: Namespace, output: Path, work: Callable[[Namespace, Path], None]) -> int:
+    """Run a training, after a check that it would not overwrite a model or a checkpoint that somebody wants to keep."""
+    from ..train.checkpoints import checkpoint_path
+
+    checkpoint = checkpoint_path(output)
+    goes_on = args.resume is not None and Path(args.resume).resolve() == checkpoint.resolve()
+    refuse_existing(output, args.force or goes_on)
+    if checkpoint.exists() and not (args.force or goes_on):
+        raise OutputError(f"{checkpoint} exists already: --resume goes on from it, -f overwrites it")
+    try:
+        work(args, output)
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            complain(f"aec: {checkpoint} is written; --resume {checkpoint} goes on from it")
+        raise
+    return 0
+
+
+def _report(args: Namespace) -> Callable[[str], None]:
+    return (lambda line: None) if args.quiet else complain
+
+
+def _train_codec(args: Namespace, output: Path) -> None:
+    from ..coding import model_search
+    from ..train import command
+    from ..train.codec_run import Options
+
+    if args.minutes is None:
+        raise UsageError("--minutes is missing: how long to train")
+    if args.latents is not None or args.epochs is not None:
+        raise UsageError("--latents and --epochs need --arch: they are of the classic autoencoders")
     if args.anew and args.init is None:
         raise UsageError("--anew needs --init: it begins nets of that model again")
     if args.minutes == 0 and args.init is None and args.resume is None:
         raise UsageError("--minutes 0 needs --init or --resume: there is nothing to fit tables and qualities to")
     if args.blend and args.init is None:
         raise UsageError("--blend needs --init: it says how far to go from that model to another")
-    checkpoint = checkpoint_path(output)
-    goes_on = args.resume is not None and Path(args.resume).resolve() == checkpoint.resolve()
-    refuse_existing(output, args.force or goes_on)
-    if checkpoint.exists() and not (args.force or goes_on):
-        raise OutputError(f"{checkpoint} exists already: --resume goes on from it, -f overwrites it")
     options = Options(
         minutes=args.minutes,
         config=args.config,
-        batch=args.batch,
+        batch=args.batch or Options.batch,
         learning_rate=args.learning_rate,
         device=args.device,
         seed=args.seed,
@@ -48,24 +73,40 @@ def train(args: Namespace) -> int:
         tune=args.tune,
         shares=args.shares,
     )
-    report = (lambda line: None) if args.quiet else complain
-    holdout = Path(args.holdout) if args.holdout else None
-    resume = args.resume and Path(args.resume)
 
     def model(name: str) -> Path:
         return Path(name) if Path(name).is_file() else model_search.find(name)
 
     init = args.init and model(args.init)
     blend = args.blend and (model(args.blend[0]), _share(args.blend[1]))
+    holdout, resume = args.holdout and Path(args.holdout), args.resume and Path(args.resume)
     keep = args.keep_checkpoint or resume is not None  # a run that was resumed once may be resumed again
-    try:
-        data = [Path(p) for p in args.data]
-        training.main(data, output, options, resume, init, args.anew, blend, holdout, keep, report)
-    except KeyboardInterrupt:
-        if checkpoint.exists():
-            complain(f"aec: {checkpoint} is written; --resume {checkpoint} goes on from it")
-        raise
-    return 0
+    data = [Path(p) for p in args.data]
+    command.main(data, output, options, resume, init, args.anew, blend, holdout, keep, _report(args))
+
+
+def _train_family(args: Namespace, output: Path) -> None:
+    from ..train import family_command
+    from ..train.family_run import Options
+
+    if (args.minutes is None) == (args.epochs is None):
+        raise UsageError("give --minutes or --epochs: how long to train")
+    for name in ("init", "anew", "blend", "only", "tune", "shares", "config"):
+        if getattr(args, name):
+            raise UsageError(f"--{name} is for the codec's networks: --arch {args.arch} is another")
+    options = Options(
+        args.arch,
+        minutes=args.minutes or 0.0,
+        latents=args.latents,
+        batch=args.batch or Options.batch,
+        learning_rate=args.learning_rate,
+        device=args.device,
+        seed=args.seed,
+    )
+    holdout, resume = args.holdout and Path(args.holdout), args.resume and Path(args.resume)
+    keep = args.keep_checkpoint or resume is not None
+    data = [Path(p) for p in args.data]
+    family_command.main(data, output, options, resume, holdout, keep, _report(args), args.epochs)
 
 
 def _share(text: str) -> float:

@@ -25,7 +25,8 @@ class SmallPictures:
 
     Args:
         pictures: uint8 [N, H, W, C] with C of 1 (gray) or 3 (RGB).
-        names: of each one, a relative path with forward slashes and without suffix.
+        names: of each one, a relative path with forward slashes and without suffix; empty if all are from one array,
+            in which they have numbers only.
         left_out: a message for each picture that could not be taken.
     """
 
@@ -79,7 +80,7 @@ def read(paths: Iterable[Path], shape: tuple[int, int, int] | None = None, recur
         raise ValueError(f"{len(names)} pictures: at most {MAX_COUNT} are allowed")
     colours = any(part.shape[3] == 3 for part in parts) if shape is None else shape[2] == 3
     whole = np.concatenate([_in_channels(part, 3 if colours else 1) for part in parts])
-    return SmallPictures(whole, names, left_out)
+    return SmallPictures(whole, names if len(parts) > 1 or len(whole) == 1 else [], left_out)
 
 
 def _numbered(name: str, count: int) -> list[str]:

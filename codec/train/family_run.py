@@ -1,0 +1,134 @@
+"""A training run of one of the classic autoencoders (`codec.family`), for the loop that all runs share."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..family import MEMBERS
+from ..family.member import Member
+from . import checkpoints
+
+KIND = "aec_family_checkpoint"
+
+
+@dataclass
+class Options:
+    """The options of `aec train --arch`.
+
+    Args:
+        arch: a key of MEMBERS.
+        minutes: total time budget of training; after resuming, this includes the time before.
+        steps: budget in steps instead; None: `minutes` counts.
+        latents: number of latents (for a convolutional one, of their channels); None: the member's own default.
+        batch: pictures in a step.
+        learning_rate: its peak, of Adam (Kingma 2015).
+        device: a torch device.
+        checkpoint_every: seconds between checkpoints.
+        seed: of weights, batches and noise.
+    """
+
+    arch: str
+    minutes: float = 1.0
+    steps: int | None = None
+    latents: int | None = None
+    batch: int = 128
+    learning_rate: float = 1e-3
+    device: str = "cpu"
+    checkpoint_every: float = 60
+    seed: int = 0
+
+
+class Run:
+    """The state of a training run, which a checkpoint holds: weights, optimiser, steps and time.
+
+    Args:
+        pictures: uint8 [N, H, W, C].
+
+    Raises:
+        ValueError: there is no such member, or it cannot take pictures of this size.
+    """
+
+    def __init__(self, options: Options, pictures: np.ndarray):
+        if options.arch not in MEMBERS:
+            raise ValueError(f"arch {options.arch!r}: allowed are {', '.join(MEMBERS)}")
+        torch.manual_seed(options.seed)
+        height, width, channels = pictures.shape[1:]
+        self.options = options
+        self.member: Member = MEMBERS[options.arch]((channels, height, width), options.latents).to(options.device)
+        self.optimiser = torch.optim.Adam(self.member.parameters(), options.learning_rate)
+        # A copy, because torch warns of arrays that cannot be written to, as those of a file are.
+        self.pictures = torch.from_numpy(pictures.copy()).to(options.device).permute(0, 3, 1, 2)
+        self.step, self.seconds = 0, 0.0
+        self._order = torch.empty(0, dtype=torch.long)
+
+    @property
+    def steps_of_epoch(self) -> int:
+        return -(-len(self.pictures) // self.options.batch)
+
+    def begin(self) -> None:
+        torch.manual_seed(self.options.seed + self.step)
+        self.member.train()
+
+    def _batch(self) -> Tensor:
+        """The next pictures in a random order that has each one once, then in the next such order."""
+        if len(self._order) == 0:
+            self._order = torch.randperm(len(self.pictures))
+        some, self._order = self._order[: self.options.batch], self._order[self.options.batch :]
+        return self.pictures[some.to(self.pictures.device)].float() / 255
+
+    def advance(self, progress: float, rate: float) -> Tensor:
+        """Make one step. Returns [1]: the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = self.member.loss(self._batch(), progress)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+        return loss.detach()[None]
+
+    def words(self, figures: Sequence[float], speed: float) -> str:
+        epochs = self.step / self.steps_of_epoch
+        return f"epoch {epochs:.1f}  {speed * self.options.batch:.0f} pictures/s  loss {figures[0]:.5f}"
+
+    def save(self, path: Path) -> None:
+        if not self.step:
+            return  # an existing checkpoint must not be replaced by an untrained run
+        tensors = {f"model.{k}": v for k, v in self.member.state_dict().items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"{key}.{i}": value for key, value in state.items()}
+        options = {"arch": self.options.arch, "latents": self.options.latents, "shape": list(self.member.shape)}
+        meta = {"step": self.step, "seconds": self.seconds, **options}
+        checkpoints.write(path, KIND, meta, tensors)
+
+    @classmethod
+    def load(cls, path: Path, options: Options, pictures: np.ndarray) -> "Run":
+        """Load a run from a checkpoint, to resume it.
+
+        Raises:
+            ModelError: the file is not a checkpoint of such a run.
+            ValueError: it is of another member, or of pictures of another size.
+        """
+        with checkpoints.reading(path, KIND) as (meta, tensors):
+            found = {name: meta[name] for name in ("arch", "latents", "shape")}
+            shape = [pictures.shape[3], *pictures.shape[1:3]]
+            wanted = {"arch": options.arch, "latents": options.latents, "shape": shape}
+            run = cls(options, pictures) if found == wanted else None
+            if run is not None:
+                run.member.load_state_dict(checkpoints.part(tensors, "model."))
+                run.step, run.seconds = meta["step"], meta["seconds"]
+                state = run.optimiser.state_dict()
+                n = len(state["param_groups"][0]["params"])
+                keys = ("exp_avg", "exp_avg_sq", "step")
+                state["state"] = {
+                    i: {key: tensors[f"{key}.{i}"] for key in keys if f"{key}.{i}" in tensors} for i in range(n)
+                }
+                run.optimiser.load_state_dict(state)
+        if run is None:
+            raise ValueError(f"{path} is of a run for {json.dumps(found)}, not {json.dumps(wanted)}")
+        return run
