@@ -60,6 +60,9 @@ class Run:
         height, width, channels = pictures.shape[1:]
         self.options = options
         self.member: Member = MEMBERS[options.arch]((channels, height, width), options.latents).to(options.device)
+        # Convolutions on the CPU take two thirds of the time with the channels last. (torch's type annotations do not
+        # include memory_format.)
+        self.member.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.Adam(self.member.parameters(), options.learning_rate)
         # A copy, because torch warns of arrays that cannot be written to, as those of a file are.
         self.pictures = torch.from_numpy(pictures.copy()).to(options.device).permute(0, 3, 1, 2)
@@ -79,7 +82,8 @@ class Run:
         if len(self._order) == 0:
             self._order = torch.randperm(len(self.pictures))
         some, self._order = self._order[: self.options.batch], self._order[self.options.batch :]
-        return self.pictures[some.to(self.pictures.device)].float() / 255
+        batch = self.pictures[some.to(self.pictures.device)].float() / 255
+        return batch.contiguous(memory_format=torch.channels_last)
 
     def advance(self, progress: float, rate: float) -> Tensor:
         """Make one step. Returns [1]: the loss."""
