@@ -9,7 +9,6 @@ from .model import SmallModel
 
 BATCH = 256  # pictures that run through a net at a time, so that memory stays small
 MOST_IN_PAYLOAD = 2**20  # symbols
-DEAD_ZONE = 0.1  # of a step: the interval of the symbol 0 is this much wider on either side, because 0 costs least bits
 
 
 def block_size(model: SmallModel) -> int:
@@ -37,9 +36,12 @@ def pictures(model: SmallModel, values: np.ndarray) -> np.ndarray:
 
 
 def quantise(model: SmallModel, values: np.ndarray, level: int) -> np.ndarray:
-    """Round latents to symbols, with a dead zone around 0: float64 [N, D] -> int16 [N, D]."""
-    v = (values - model.centres) / model.steps[level]
-    s = np.sign(v) * np.floor(np.abs(v) + 0.5 - DEAD_ZONE * (np.abs(v) < 1))
+    """Round latents to the nearest symbols: float64 [N, D] -> int16 [N, D].
+
+    Neither a dead zone nor a choice by rate and distortion is better at equal error, as it is in the big codec: within
+    1 % for one layer of latents, and worse for deeper nets (measured on MNIST with 28, 128 and 196 latents).
+    """
+    s = np.rint((values - model.centres) / model.steps[level])
     s[:, model.indexes[level] == 0] = 0
     return s.clip(-rans.MAX_SYMBOL, rans.MAX_SYMBOL).astype(np.int16)
 
