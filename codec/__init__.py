@@ -15,7 +15,7 @@ if importlib.util.find_spec("codec._C") is None:
         "start Python in another folder, or build it there (CONTRIBUTING.md)"
     )
 
-from .api import decode, encode, inspect, open, read_metadata
+from .api import decode, encode, features, inspect, open, read_metadata
 from .container.format import Header
 from .container.metadata import Metadata
 from .errors import (
@@ -54,6 +54,7 @@ __all__ = [
     "__version__",
     "decode",
     "encode",
+    "features",
     "inspect",
     "open",
     "read_metadata",
