@@ -31,8 +31,9 @@ import codec
 from codec import similarity
 from codec.cli.files import open_picture
 from codec.io import IMAGE_SUFFIXES
+from codec.picture.pixels import as_rgb, to_depth
 
-from .inputs import find_sets, load_image, rgb_pixels
+from .inputs import find_sets
 from .machine import machine_line, source_commit
 
 QUALITY, JPEG_QUALITY = 75, 90
@@ -101,12 +102,17 @@ def copies(image: Image.Image) -> Iterator[tuple[str, Image.Image | bytes]]:
     yield "turned by 90 degrees", image.transpose(Image.Transpose.ROTATE_90)
 
 
+def image_of(data: bytes) -> Image.Image:
+    """The picture in a file, in RGB with 8 bits a sample and without its transparency."""
+    return Image.fromarray(as_rgb(to_depth(open_picture(data).data, 8)))
+
+
 def pictures_of(tars: Sequence[Path]) -> Iterator[tuple[str, Image.Image]]:
     for path in tars:
         with tarfile.open(path) as tar:
             for member in tar:
                 if Path(member.name).suffix.lower() in IMAGE_SUFFIXES and (file := tar.extractfile(member)):
-                    yield f"{path.name}/{member.name}", Image.fromarray(rgb_pixels(open_picture(file.read())))
+                    yield f"{path.name}/{member.name}", image_of(file.read())
 
 
 def recall(pictures: Mapping[str, Image.Image], others: Sequence[tuple[str, Image.Image]]) -> Iterator[str]:
@@ -218,7 +224,7 @@ def main(argv: list[str] | None = None) -> int:
     sets, empty = find_sets(args.pictures)
     if empty:
         parser.error(f"no pictures in {', '.join(map(str, empty))}")
-    pictures = {f"{s}/{path.name}": Image.fromarray(load_image(path)) for s, paths in sets.items() for path in paths}
+    pictures = {f"{s}/{path.name}": image_of(path.read_bytes()) for s, paths in sets.items() for path in paths}
     others = list(pictures_of(args.others))
     given = shlex.join([Path(p).name for p in args.pictures])
     tars = f" --others {shlex.join(p.name for p in args.others)}" if args.others else ""
