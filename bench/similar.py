@@ -102,17 +102,23 @@ def copies(image: Image.Image) -> Iterator[tuple[str, Image.Image | bytes]]:
     yield "turned by 90 degrees", image.transpose(Image.Transpose.ROTATE_90)
 
 
-def image_of(data: bytes) -> Image.Image:
-    """The picture in a file, in RGB with 8 bits a sample and without its transparency."""
-    return Image.fromarray(as_rgb(to_depth(open_picture(data).data, 8)))
+def image_of(data: bytes, side: int) -> Image.Image:
+    """The picture in a file, in RGB with 8 bits a sample and without its transparency.
+
+    It is reduced to at most `side` pixels a side; 0: no limit.
+    """
+    image = Image.fromarray(as_rgb(to_depth(open_picture(data).data, 8)))
+    if side:
+        image.thumbnail((side, side), LANCZOS)
+    return image
 
 
-def pictures_of(tars: Sequence[Path]) -> Iterator[tuple[str, Image.Image]]:
+def pictures_of(tars: Sequence[Path], side: int) -> Iterator[tuple[str, Image.Image]]:
     for path in tars:
         with tarfile.open(path) as tar:
             for member in tar:
                 if Path(member.name).suffix.lower() in IMAGE_SUFFIXES and (file := tar.extractfile(member)):
-                    yield f"{path.name}/{member.name}", image_of(file.read())
+                    yield f"{path.name}/{member.name}", image_of(file.read(), side)
 
 
 def recall(pictures: Mapping[str, Image.Image], others: Sequence[tuple[str, Image.Image]]) -> Iterator[str]:
@@ -216,6 +222,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.similar", description=__doc__.splitlines()[0])
     parser.add_argument("pictures", nargs="+", help="pictures or folders of them, of which copies are made")
     parser.add_argument("--others", nargs="*", type=Path, default=[], help="tars of more pictures, for wrong pairs")
+    parser.add_argument(
+        "--side", type=int, default=0, help="reduce larger pictures to so many pixels; 0: none (default)"
+    )
     parser.add_argument("--runs", type=int, default=5, help="of the times; 0: measure no times (default: 5)")
     parser.add_argument("--timed", type=int, default=24, help="how many pictures, the first, are timed (default: 24)")
     parser.add_argument("--compare", type=int, default=100_000, help="pictures to compare (default: 100000)")
@@ -224,11 +233,14 @@ def main(argv: list[str] | None = None) -> int:
     sets, empty = find_sets(args.pictures)
     if empty:
         parser.error(f"no pictures in {', '.join(map(str, empty))}")
-    pictures = {f"{s}/{path.name}": image_of(path.read_bytes()) for s, paths in sets.items() for path in paths}
-    others = list(pictures_of(args.others))
+    pictures = {
+        f"{s}/{path.name}": image_of(path.read_bytes(), args.side) for s, paths in sets.items() for path in paths
+    }
+    others = list(pictures_of(args.others, args.side))
     given = shlex.join([Path(p).name for p in args.pictures])
+    side = f" --side {args.side}" if args.side else ""
     tars = f" --others {shlex.join(p.name for p in args.others)}" if args.others else ""
-    print(f"# Copies found by their latents\n\n`python -m bench.similar {given}{tars}`, one thread  ")
+    print(f"# Copies found by their latents\n\n`python -m bench.similar {given}{tars}{side}`, one thread  ")
     print(f"{machine_line(with_gpu=False)}, commit {source_commit()}\n")
     if args.runs:
         timed = dict(list(pictures.items())[: args.timed])

@@ -4,6 +4,7 @@ import json
 import os
 import random
 
+import bench_package
 import numpy as np
 import photos
 import pytest
@@ -224,3 +225,25 @@ def test_help_names_the_default_threshold(capsys):
     with pytest.raises(SystemExit):
         parser.make_parser().parse_args(["similar", "--help"])
     assert f"default: {similarity.NEAR:g})" in capsys.readouterr().out.replace("\n", " ").replace("  ", "")
+
+
+# ------------------------------------------------------------------ the bench
+
+
+def test_the_bench_finds_copies_and_prints_a_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the bench sets it, and here it is set back
+    for seed in range(2):
+        Image.fromarray(photos.photo(64, 96, seed)).save(tmp_path / f"{seed}.png")
+    assert bench_package.module("similar").main([str(tmp_path), "--runs", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "| size 1/2 | 100% | 100% | 100% | 100% | 100% | 100% |" in out
+    assert "2 pictures with copies, and 0 others" in out and "features: the nearest wrong pair" in out
+
+
+def test_the_hashes_of_the_bench_are_what_they_say():
+    bench = bench_package.module("similar")
+    rising = Image.fromarray(np.tile(np.arange(0, 252, 4, dtype=np.uint8), (40, 1)))
+    assert not bench.dhash(rising).any() and bench.dhash(rising.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).all()
+    a = bench.phash(Image.fromarray(photos.photo(40, 60)))
+    assert a.shape == (64,) and 28 <= a.sum() <= 33
+    assert bench.agreement(a[None], np.stack([a, ~a])).tolist() == [[64, 0]]
