@@ -1,4 +1,4 @@
-"""The public functions of the package: `encode`, `decode`, `open`, `inspect` and `read_metadata`.
+"""The public functions of the package: `encode`, `decode`, `open`, `inspect`, `read_metadata` and `features`.
 
 None of them needs torch, except to run on a GPU or to return tensors.
 """
@@ -8,7 +8,7 @@ import numbers
 import operator
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 from .coding.device import check_device, resolve_device
 from .container import format
@@ -344,3 +344,59 @@ def inspect(data: Source) -> Header:
     `data` and the errors are as in `open`; there is no limit on the size of the picture.
     """
     return AecFile(data, max_pixels=None).header
+
+
+def features(
+    source: "Image.Image | np.ndarray | torch.Tensor | Pixels | AecFile | Source",
+    model: str | os.PathLike | None = None,
+) -> "np.ndarray":
+    """Describe what a picture looks like by a vector, so that pictures can be compared: `features(a) @ features(b)`.
+
+    This product is the similarity: 1 for equal pictures, about 0 for pictures that have nothing in common, at least -1.
+    From 0.9 on (`codec.similarity.NEAR`) two pictures are nearly always copies of each other. Copies of another
+    quality, size, brightness or contrast, gray copies, and copies cut by a few percent stay near to each other; turned
+    and mirrored copies do not.
+
+    Of an .aec file the symbols are decoded, but no network makes pixels of them. A picture is analysed as `encode` does
+    it at quality 75, but nothing is entropy-coded; so are stored pictures. The features do not depend on the file's
+    quality, size, tiles and model, but for small differences. Alpha does not count: colours where it is 0 are taken
+    from their surroundings.
+
+    Args:
+        source: an .aec file, as `open` takes it or as it returns it (`AecFile`); or a picture, as `encode` takes it. A
+            numpy array of one dimension is the bytes of a file.
+        model: name or path of the model that wrote the file, or with which a picture is analysed; None: the file's own,
+            or the default.
+
+    Returns:
+        float32 [309], of length 1.
+
+    Raises:
+        FormatError: the data is not a complete, undamaged .aec file (the subclasses say what is wrong).
+        LimitError: the picture is too large.
+        ModelError: the model that wrote the file is not available, or `model` is a different one.
+        OSError: the file cannot be read.
+        TypeError, ValueError: `source` is neither a file nor a picture.
+    """
+    from .coding import features, model_file, model_search, tiles
+    from .picture.pixels import to_pixels
+
+    file = _file_of(source)
+    if file is not None and not file.header.stored:
+        return features.of_file(model_file.load_for(file.header.model_id, model), file.header, file.layout.payloads)
+    picture: Any = source if file is None else file.decode(output="numpy")
+    pixels = to_pixels(picture)
+    encoder = tiles.encoder_for(model_search.find(model), "cpu")
+    return features.of_pixels(encoder, pixels, pixels.header(DEFAULT_QUALITY, encoder.file.id, TILE))
+
+
+def _file_of(source: Any) -> AecFile | None:
+    """Return the .aec file that `features` was given, or None for a picture. Arrays of one dimension are bytes."""
+    from .picture.pixels import Pixels
+
+    if isinstance(source, AecFile):
+        return source
+    kinds = ("__array__", "__array_interface__", "__dlpack__")
+    if isinstance(source, Pixels) or any(hasattr(source, k) for k in kinds) and getattr(source, "ndim", 2) != 1:
+        return None
+    return AecFile(source)

@@ -200,3 +200,18 @@ def test_pillow_saves_with_a_network():
         "assert not codec.inspect(file.getvalue()).stored and Image.open(file).size == (64, 64)",
         without="torch",
     )
+
+
+# ------------------------------------------------------------------ features
+
+
+def test_features_are_made_and_compared(tmp_path, picture, packed):
+    """By the API, and by the command, of files and of pictures."""
+    run(
+        "of_file, of_picture = codec.features(sys.argv[1]), codec.features(Image.open(sys.argv[2]))\n"
+        "assert of_file @ of_picture > 0.9",
+        packed,
+        picture,
+        without="torch",
+    )
+    assert "2 pictures are nearly the same" in command("similar", packed, picture, without="torch")

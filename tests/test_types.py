@@ -48,6 +48,8 @@ header = codec.inspect(Path("x.aec"))
 assert_type(header, codec.Header)
 assert_type(header.width, int)
 assert_type(codec.read_metadata(data), codec.Metadata)
+assert_type(codec.features(data), np.ndarray[tuple[Any, ...], np.dtype[Any]])
+codec.features(opened, model="eye") @ codec.features(Image.new("RGB", (8, 8)))
 
 # What is wrong is said to be: an ignore that nothing needs is an error.
 codec.decode(data, output="jpeg")  # type: ignore[call-overload]
@@ -55,6 +57,7 @@ codec.decode(data, "cpu", None, 10**6)  # type: ignore[call-overload]
 codec.decode(data, scale="1/2")  # type: ignore[call-overload]
 codec.encode(data)  # type: ignore[arg-type]
 codec.inspect(7)  # type: ignore[arg-type]
+codec.features(7)  # type: ignore[arg-type]
 """
 
 

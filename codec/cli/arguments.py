@@ -72,6 +72,14 @@ def score(text: str) -> float:
     return value
 
 
+def similarity(text: str) -> float:
+    """A similarity of two pictures, -1 to 1."""
+    value = float(text)
+    if not -1 <= value <= 1:
+        raise ArgumentTypeError(f"{text}: must be at least -1, at most 1")
+    return value
+
+
 def shares(text: str) -> dict[str, float]:
     """The mixture of a distortion, such as mse=0.3,ssimulacra2=0.7; the shares sum to 1."""
     found = {}

@@ -16,72 +16,9 @@ from typing import Any, NoReturn
 from .. import api
 from ..container import format
 from ..io import OutputError
-from . import arguments, streams
+from . import arguments, examples, streams
 from .jobs import UsageError
 from .runner import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, FAILURES, exit_code, message
-
-EXAMPLES = """examples:
-  aec compress photo.png                  photo.aec beside it
-  aec decompress photo.aec -o back.png
-  aec compress -r holiday/ -o small/      a folder, as many files at a time as there are cores
-  aec view photo.aec                      look at it
-  aec info photo.aec                      what it says of itself; aec verify photo.aec: whether it is whole
-  aec train my-photos/ -o my.safetensors --minutes 60 --init eye
-  aec bench my-photos/ -o report/
-  aec compare photo.png photo.aec photo.jpg -o compare.html
-each command has its own: aec compress --help
-exit codes: 0 done, 1 some files failed, 2 usage, 3 unreadable input or a target out of its reach,
-  4 corrupt or truncated file, 5 over a limit, 6 model missing or another one, 7 output exists or cannot be written,
-  130 interrupted"""
-
-COMPRESS_EXAMPLES = """examples:
-  aec compress photo.png                              photo.aec beside it
-  aec compress -q 40 *.jpg -o small/                  many files into a folder
-  aec compress photo.png --target-size 80k            at most 80000 bytes, and close to it
-  aec compress logo.png --lossless                    every sample comes back as it was
-  aec compress -r photos --output-dir-mirror backup --skip-existing --json > log.jsonl
-                                                      backup/photos/..; run it again to go on where it was stopped
-  aec compress --strip holiday.jpg -o - | ssh host 'cat > holiday.aec'    without place and camera
-
-SIZE: 80000, 80k or 1.5M (of 1000), 64KiB or 1MiB (of 1024).
---json prints, as files finish, {in, out, bytes_in, bytes_out, width, height, bpp, quality, seconds, status, error};
-status is done, failed, skipped or planned, error says why for failed and skipped; quality is null if stored."""
-
-DECOMPRESS_EXAMPLES = """examples:
-  aec decompress photo.aec                            photo.png beside it
-  aec decompress photo.aec -o photo.jpg               or .webp .avif .tif .png .npy: the name says the kind
-  aec decompress pan.aec --scale 1/8 -o thumb.png     a thumbnail, in a fraction of the time
-  aec decompress pan.aec --crop 9000,200,640,480 -o detail.png
-  aec decompress -r small/ -o back/ -j 4              a folder, four files at a time
-  aec decompress -r small/ -o web/ --format jpg --out-quality 85 --fit 1600x1600
-
---json prints, as files finish, {in, out, bytes_in, bytes_out, width, height, bpp, quality, seconds, status, error}."""
-
-INFO_EXAMPLES = """examples:
-  aec info photo.aec
-  aec info -r small/ --json | jq 'select(.stored) | .file'"""
-
-VERIFY_EXAMPLES = """examples:
-  aec verify photo.aec && echo whole
-  aec verify -r backup/ -v                            a line for each file
-  aec verify -r backup/ --deep -j 2 --json            decode the symbols too, which needs the models"""
-
-VIEW_EXAMPLES = """examples:
-  aec view photo.aec
-  aec view photo.png -o page.html                     write the page, open nothing"""
-
-TRAIN_EXAMPLES = """examples:
-  aec train my-photos/ -o mine.safetensors --minutes 60 --init eye     the shipped model, fitted to your pictures
-  aec train my-photos/ -o mine.safetensors --minutes 60 --resume mine.checkpoint.safetensors
-                                                                        after a Ctrl-C; or with --minutes 90 half an
-                                                                        hour more, if it began with --keep-checkpoint
-  aec compress photo.png --model mine.safetensors
-  aec decompress photo.aec --model mine.safetensors                     or put its folder on AEC_MODELS"""
-
-COMPARE_EXAMPLES = """examples:
-  aec compare photo.png photo.aec
-  aec compare photo.png small.aec photo.jpg photo.avif -o page.html -f"""
-
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "avif", "tif", "tiff", "npy", "bmp", "ppm", "tga", "jp2")
 # Short usage lines. argparse would print a dozen lines with every option above a one-line error.
@@ -90,6 +27,7 @@ USAGES = {
     "decompress": "aec decompress [OPTIONS] IN ...",
     "info": "aec info [OPTIONS] IN ...",
     "verify": "aec verify [OPTIONS] IN ...",
+    "similar": "aec similar [OPTIONS] IN ...",
     "train": "aec train [OPTIONS] --minutes MINUTES -o MODEL DATA ...",
 }
 
@@ -126,30 +64,32 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = _Parser("aec", description="A learned image codec.", epilog=EXAMPLES, formatter_class=raw)
+    parser = _Parser("aec", description="A learned image codec.", epilog=examples.MAIN, formatter_class=raw)
     parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and what was built in")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, module: str, help: str, examples: str | None = None, **options: Any) -> argparse.ArgumentParser:
-        p = commands.add_parser(name, help=help, description=help, epilog=examples, formatter_class=raw, **options)
+    def add(name: str, module: str, help: str, ends: str | None = None, **options: Any) -> argparse.ArgumentParser:
+        p = commands.add_parser(name, help=help, description=help, epilog=ends, formatter_class=raw, **options)
         p.usage = USAGES.get(name)
         p.set_defaults(run=command(module, name), parser=p, json=False, keep_going=True, debug=False)
         return p
 
-    _add_compress(add("compress", ".convert", "pictures -> .aec files", COMPRESS_EXAMPLES))
+    _add_compress(add("compress", ".convert", "pictures -> .aec files", examples.COMPRESS))
     help = ".aec files -> pictures (.png unless -o says otherwise)"
-    _add_decompress(add("decompress", ".convert", help, DECOMPRESS_EXAMPLES))
-    _add_info(add("info", ".inspect", "what an .aec file says, and whether it is whole", INFO_EXAMPLES))
+    _add_decompress(add("decompress", ".convert", help, examples.DECOMPRESS))
+    _add_info(add("info", ".inspect", "what an .aec file says, and whether it is whole", examples.INFO))
     help = "whether .aec files are whole: their checksums, without decoding"
-    _add_verify(add("verify", ".inspect", help, VERIFY_EXAMPLES))
-    _add_view(add("view", ".view", "open a picture in the browser", VIEW_EXAMPLES))
+    _add_verify(add("verify", ".inspect", help, examples.VERIFY))
+    _add_view(add("view", ".view", "open a picture in the browser", examples.VIEW))
+    help = "pictures that are nearly the same, or most like one"
+    _add_similar(add("similar", ".similar", help, examples.SIMILAR))
     help = "whether aec works on this machine, bit for bit; takes some seconds"
     _debug(add("doctor", ".inspect", help))
-    _add_train(add("train", ".train_bench", "pictures -> a model of your own", TRAIN_EXAMPLES))
+    _add_train(add("train", ".train_bench", "pictures -> a model of your own", examples.TRAIN))
     help = "rate-distortion and speed against JPEG and others (aec bench --help)"
     add("bench", ".train_bench", help, add_help=False)
     help = "a picture and files made of it -> a page to look at them side by side"
-    _add_compare(add("compare", ".train_bench", help, COMPARE_EXAMPLES))
+    _add_compare(add("compare", ".train_bench", help, examples.COMPARE))
     return parser
 
 
@@ -370,6 +310,31 @@ def _add_view(p: argparse.ArgumentParser) -> None:
     p.add_argument("-f", "--force", action="store_true", help="overwrite")
     _model(p)
     _debug(p)
+
+
+def _add_similar(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "inputs", nargs="+", metavar="IN", help=".aec file or other picture, folder, pattern, or - for standard input"
+    )
+    p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
+    p.add_argument("--query", metavar="FILE", help="show the pictures that are most like this one")
+    p.add_argument("-k", type=arguments.count, metavar="N", help="how many pictures --query shows (default: 10)")
+    p.add_argument(
+        "--threshold",
+        type=arguments.similarity,
+        metavar="-1..1",
+        help="the least similarity of near-duplicates (default: 0.9), or of the pictures that --query shows (default: "
+        "none)",
+    )
+    p.add_argument(
+        "-j",
+        "--jobs",
+        type=arguments.workers,
+        metavar="N|all",
+        help="files at a time, sharing the cores (default: a file for each core)",
+    )
+    p.add_argument("--json", action="store_true", help="JSON objects, and nothing else, on stdout")
+    _talk(p)
 
 
 def _add_compare(p: argparse.ArgumentParser) -> None:

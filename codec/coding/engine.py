@@ -145,7 +145,7 @@ class Encoder:
 
     @property
     def decoder(self) -> Engine:
-        return _engine_of(self.file)
+        return of_model(self.file)
 
     @property
     def projection(self) -> _C.Projection:
@@ -215,15 +215,16 @@ def _encoder(file: ModelFile) -> Encoder:
 
 def load(path: Path) -> Engine:
     """Load a model for decoding; cached like `model_file.load`. Raises ModelError as that does."""
-    return _engine_of(model_file.load(path))
+    return of_model(model_file.load(path))
 
 
 def load_for(model_id: bytes, model: str | os.PathLike | None) -> Engine:
     """Load the model that wrote a file for decoding. Arguments and errors are as in `model_file.load_for`."""
-    return _engine_of(model_file.load_for(model_id, model))
+    return of_model(model_file.load_for(model_id, model))
 
 
-def _engine_of(file: ModelFile) -> Engine:
+def of_model(file: ModelFile) -> Engine:
+    """Return the decoder of a loaded model; cached for a few models."""
     with _LOADING:  # so that threads that start together create it only once
         return _made(file)
 
