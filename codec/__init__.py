@@ -15,8 +15,8 @@ if importlib.util.find_spec("codec._C") is None:
         "start Python in another folder, or build it there (CONTRIBUTING.md)"
     )
 
-from .collection import Collection, encode_collection, open_collection
 from .api import decode, encode, features, inspect, open, read_metadata
+from .collection import Collection, encode_collection, open_collection
 from .container.format import Header
 from .container.metadata import Metadata
 from .errors import (

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .member import Member, Shape, samples
 
-L1_WEIGHT = 3e-3
+L1_WEIGHT = 3e-2
 
 
 class Overcomplete(Member):

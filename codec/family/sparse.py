@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .member import Member, Shape, samples
 
 TARGET = 0.05  # mean activity that the divergence aims at
-L1_WEIGHT, KL_WEIGHT = 2e-5, 2e-4
+L1_WEIGHT, KL_WEIGHT = 2e-4, 2e-4
 
 
 class Sparse(Member):
