@@ -74,3 +74,15 @@ TRAIN = """examples:
 COMPARE = """examples:
   aec compare photo.png photo.aec
   aec compare photo.png small.aec photo.jpg photo.avif -o page.html -f"""
+
+ANOMALY = """examples:
+  aec anomaly --train normal/ new/ --top 20 --maps maps/ -o normal.safetensors
+  aec anomaly --model normal.safetensors new/ --json | jq 'select(.score > 400) | .picture'
+
+score is the description length in bits: those of the latents, and those of the squared error as noise of the usual
+variance; bits is the first part alone, error the mean squared error where white is 1.
+--json prints {picture, status, score, bits, squared_error, map, error} for each, the most unusual first."""
+
+SHEET = """examples:
+  aec sheet digits.safetensors digits/ -o sheet.png
+  aec sheet digits.safetensors t10k-images-idx3-ubyte.gz -o sheet.html -n 32"""

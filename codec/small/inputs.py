@@ -71,6 +71,9 @@ def read(paths: Iterable[Path], shape: tuple[int, int, int] | None = None, recur
             if found.shape[1:3] != size:
                 left_out.append(f"{name}: {found.shape[2]}x{found.shape[1]}, where others are {size[1]}x{size[0]}")
                 continue
+            if shape is not None and found.shape[3] > shape[2]:
+                left_out.append(f"{name}: in colour, where gray pictures are needed")
+                continue
             parts.append(found)
             names += [name] if len(found) == 1 else _numbered(name, len(found))
     if not parts:
@@ -89,12 +92,8 @@ def _numbered(name: str, count: int) -> list[str]:
 
 
 def _in_channels(pictures: np.ndarray, channels: int) -> np.ndarray:
-    """Return [N, H, W, channels]. Colours become gray only if they are gray: see `_of_image`."""
-    if pictures.shape[3] == channels:
-        return pictures
-    if channels == 3:
-        return np.repeat(pictures, 3, 3)
-    raise ValueError("pictures in colour, where gray ones are needed")
+    """Return [N, H, W, channels] of gray pictures, or of those that have as many channels already."""
+    return pictures if pictures.shape[3] == channels else np.repeat(pictures, channels, 3)
 
 
 def _of_path(path: Path, recursive: bool) -> Iterator[tuple[str, np.ndarray | str]]:
