@@ -16,6 +16,7 @@ if importlib.util.find_spec("codec._C") is None:
     )
 
 from .api import decode, encode, inspect, open, read_metadata
+from .collection import Collection, encode_collection, open_collection
 from .container.format import Header
 from .container.metadata import Metadata
 from .errors import (
@@ -41,6 +42,7 @@ __all__ = [
     "AecError",
     "AecFile",
     "BackendError",
+    "Collection",
     "CorruptError",
     "FormatError",
     "Header",
@@ -54,7 +56,9 @@ __all__ = [
     "__version__",
     "decode",
     "encode",
+    "encode_collection",
     "inspect",
     "open",
+    "open_collection",
     "read_metadata",
 ]
