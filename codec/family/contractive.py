@@ -14,13 +14,14 @@ WEIGHT = 2e-4
 class Contractive(Member):
     def __init__(self, shape: Shape, latents: int | None = None):
         n, latents = samples(shape), latents or 128
-        encoder = nn.Sequential(nn.Flatten(), hidden := nn.Linear(n, latents), nn.Sigmoid())
+        encoder = nn.Sequential(nn.Flatten(), nn.Linear(n, latents), nn.Sigmoid())
         super().__init__(encoder, nn.Sequential(nn.Linear(latents, n), nn.Sigmoid()), shape)
-        self.hidden = hidden
 
     def jacobian_norm(self, z: Tensor) -> Tensor:
         """Return the squared Frobenius norm of dz/dx for latents [N, D]: [N]."""
-        return ((z * (1 - z)) ** 2 * self.hidden.weight.square().sum(1)).sum(1)
+        linear = self.encoder[1]
+        assert isinstance(linear, nn.Linear)
+        return ((z * (1 - z)) ** 2 * linear.weight.square().sum(1)).sum(1)
 
     def penalty(self, x: Tensor, z: Tensor) -> Tensor:
         return WEIGHT * self.jacobian_norm(z).mean()
