@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .container import collection as container
 from .container.format import DEFAULT_MAX_PIXELS
-from .errors import LimitError
+from .errors import CorruptError, LimitError
 from .opened import Source, bytes_of
 
 if TYPE_CHECKING:
@@ -64,11 +64,21 @@ def encode_collection(
     header = container.Header(
         len(array), width, height, channels, quality, used.id, min(block, len(array)), names is not None
     )
+    names = _checked_names(names)
+    container.check(header, names)
     payloads = []
     for i in range(0, len(array), block):
         symbols = coder.quantise(used, coder.latents(used, array[i : i + block]), level)
         payloads.append(coder.encode(used, symbols, level))
-    return container.write(header, payloads, names or ())
+    return container.write(header, payloads, names)
+
+
+def _checked_names(names: Sequence[str] | None) -> list[str]:
+    """Return names as a list, empty if there are none. Raises TypeError if they are not several texts."""
+    found = [] if names is None else list(names)
+    if isinstance(names, str) or not all(isinstance(name, str) for name in found):
+        raise TypeError("names: must be a list of texts, one for each picture")
+    return [str(name) for name in found]  # texts of numpy are a class of their own
 
 
 def open_collection(data: Source, model: str | os.PathLike | None = None) -> "Collection":
@@ -117,19 +127,21 @@ class Collection(Sequence):
 
         found, h = find_id(self.header.model_id, self._model_name), self.header
         if found.shape != (h.height, h.width, h.channels):
-            from .errors import CorruptError
-
             raise CorruptError(f"pictures of {h.width}x{h.height}x{h.channels}, which the model is not for")
         return found
 
     def __getitem__(self, i: Any) -> Any:
         """Return picture i, uint8 [H, W] or [H, W, 3]; or of a slice, uint8 [N, H, W] or [N, H, W, 3].
 
-        Only the blocks of pictures are decoded that are needed, at most 256 pictures for one.
+        Numbers below 0 count from the end. Only the blocks of pictures are decoded that are needed, of at most 256
+        pictures each. Errors are those of `decode`.
         """
         if isinstance(i, slice):
             return self.decode(range(*i.indices(len(self))))
-        return self.decode([range(len(self))[operator.index(i)]])[0]
+        number, n = operator.index(i), len(self)
+        if not -n <= number < n:
+            raise IndexError(f"picture {number}: there are {n}, from 0")
+        return self.decode([number % n])[0]
 
     def decode(self, which: Sequence[int] | None = None, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> "np.ndarray":
         """Decode several pictures, in the given order.
@@ -146,44 +158,70 @@ class Collection(Sequence):
             IndexError: there is no picture of a number.
             LimitError: there are more than `max_pixels` pixels.
             ModelError: the model that wrote the file is not available.
+            TypeError, ValueError: `which` is not a list of integers.
         """
-        h = self.header
-        n = len(self) if which is None else len(which)
-        if max_pixels is not None and n * h.width * h.height > max_pixels:
-            raise LimitError(
-                f"{n} pictures of {h.width}x{h.height}: at most {max_pixels} pixels are allowed in one call"
-            )
+        import numpy as np
+
         from .small import coder
 
-        made = coder.pictures(self.model, self.latents(which))
-        return made[..., 0] if h.channels == 1 else made
+        h, numbers = self.header, self._numbers(which, max_pixels)
+        out = np.empty((len(numbers), h.height, h.width, h.channels), np.uint8)
+        for here, latents in self._latents_of(numbers):
+            out[here] = coder.pictures(self.model, latents)
+        return out[..., 0] if h.channels == 1 else out
 
-    def latents(self, which: Sequence[int] | None = None) -> "np.ndarray":
+    def latents(self, which: Sequence[int] | None = None, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> "np.ndarray":
         """Return the decoded latents of several pictures, without running the decoder's network.
 
         Args:
-            which: as in `decode`.
+            which, max_pixels: as in `decode`.
 
         Returns:
             float64 [N, D] of integers in -32767..32767, on the model's own scale.
 
         Raises:
-            CorruptError, IndexError, ModelError: as in `decode`.
+            CorruptError, IndexError, LimitError, ModelError, TypeError, ValueError: as in `decode`.
         """
+        import numpy as np
+
+        numbers = self._numbers(which, max_pixels)
+        out = np.empty((len(numbers), self.model.n_latents))
+        for here, latents in self._latents_of(numbers):
+            out[here] = latents
+        return out
+
+    def _numbers(self, which: Sequence[int] | None, max_pixels: int | None) -> "np.ndarray":
+        """Return the numbers of pictures that `decode` is given, int64 [N]; checked as it says."""
+        import numpy as np
+
+        h, n = self.header, len(self) if which is None else len(which)
+        if max_pixels is not None and n * h.width * h.height > max_pixels:
+            raise LimitError(f"{n} pictures of {h.width}x{h.height}: at most {max_pixels} pixels are allowed at once")
+        if which is None:
+            return np.arange(n)
+        given = np.asarray(which)
+        if given.ndim != 1 or given.size and given.dtype.kind not in "iuO":
+            raise TypeError(f"which is {given.dtype} {list(given.shape)}: must be a list of integers")
+        numbers = [operator.index(i) for i in given.tolist()]
+        if numbers and not 0 <= min(numbers) <= max(numbers) < len(self):
+            raise IndexError(f"pictures {min(numbers)}..{max(numbers)}: there are {len(self)}, from 0")
+        return np.array(numbers, np.int64)
+
+    def _latents_of(self, numbers: "np.ndarray") -> "Iterator[tuple[np.ndarray, np.ndarray]]":
+        """Decode the blocks in which pictures are: yields (their places in `numbers`, their latents [n, D])."""
         import numpy as np
 
         from .small.model import dequantise, level_of
 
-        numbers = np.arange(len(self)) if which is None else np.asarray(which, np.int64).reshape(-1)
-        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self):
-            raise IndexError(f"pictures {numbers.min()}..{numbers.max()}: there are {len(self)}, from 0")
-        out = np.empty((len(numbers), self.model.n_latents))
-        level, blocks = level_of(self.header.quality), numbers // self.header.block
-        for block in np.unique(blocks):
-            here = blocks == block
-            symbols = self._symbols(int(block))[numbers[here] % self.header.block]
-            out[here] = dequantise(self.model, symbols, level)
-        return out
+        level, size = level_of(self.header.quality), self.header.block
+        order = np.argsort(numbers, kind="stable")
+        sorted_blocks = numbers[order] // size
+        edges = np.flatnonzero(np.diff(sorted_blocks)) + 1
+        for here in np.split(order, edges) if len(order) else []:
+            symbols = self._symbols(int(numbers[here[0]] // size))[numbers[here] % size]
+            # A picture may be asked for many times: no more of them at a time than a block has.
+            for i in range(0, len(here), size):
+                yield here[i : i + size], dequantise(self.model, symbols[i : i + size], level)
 
     def _symbols(self, block: int) -> "np.ndarray":
         """Return the symbols of a block, int16 [n, D]. The last one is kept, for callers that go from one to the next.

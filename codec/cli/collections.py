@@ -1,6 +1,9 @@
 """`aec compress` with a model for small pictures, and the other commands for the collection files that it makes."""
 
+import functools
+import operator
 import shutil
+import stat
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +14,7 @@ from ..coding import model_search
 from ..collection import Collection, encode_collection
 from ..container.collection import MAGIC
 from ..container.metadata import NONE
-from ..io import InputError, refuse_existing, write_bytes
+from ..io import InputError, permissions, refuse_existing, write_bytes
 from ..picture import export
 from . import runner, streams
 from .jobs import Job, UsageError
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 # The options that mean something here, by the names of argparse; another one that is given is an error.
-TALK = {"verbose", "quiet", "progress", "json", "debug", "keep_going", "jobs", "dry_run"}
-COMPRESS_OPTIONS = TALK | {"inputs", "output", "quality", "model", "recursive", "force"}
-DECOMPRESS_OPTIONS = COMPRESS_OPTIONS - {"quality"} | {"output_dir_mirror", "filelist", "skip_existing"}
-DECOMPRESS_OPTIONS |= {"format", "pick", "max_pixels"}
+COMMON = {"verbose", "quiet", "progress", "json", "debug", "keep_going", "jobs", "dry_run", "skip_existing"}
+COMMON |= {"inputs", "output", "model", "recursive", "force"}
+COMPRESS_OPTIONS = COMMON | {"quality"}
+DECOMPRESS_OPTIONS = COMMON | {"output_dir_mirror", "filelist", "format", "pick", "max_pixels"}
 
 
 def is_model(name: str | None) -> bool:
@@ -56,20 +59,31 @@ def compress(args: Namespace) -> int:
     if not args.inputs:
         raise UsageError("nothing to do: name folders, IDX or npz files, or pictures")
     target = None if args.output == "-" else Path(args.output)
+    if target is None and not args.force and streams.out_is_terminal():
+        raise UsageError("the output would go to a terminal: name a file with -o, or use -f")
+    if target is None and (args.json or args.skip_existing):
+        raise UsageError("the collection goes to standard output: --json and --skip-existing need a file, with -o")
+    if target is not None and target.suffix.lower() != ".aec" and (not target.exists() or target.is_dir()):
+        raise UsageError(f"-o {args.output}: a collection is one file, whose name ends in .aec")
 
     def work(job: Job, progress: Progress) -> Row:
         from ..small import inputs
         from ..small.model import find
 
+        if args.skip_existing and target is not None and target.exists():
+            return Row("skipped", why=f"{target} exists already")
         refuse_existing(target, args.force)
         model = find(args.model)
+        mode = _permissions(args.inputs)
+        if args.dry_run:
+            return Row("planned")
         found = inputs.read([Path(name) for name in args.inputs], model.shape, args.recursive)
         for message in found.left_out:
             streams.complain(f"aec: left out: {message}")
         quality = 75 if args.quality is None else args.quality
         data = encode_collection(found.pictures, args.model, quality, found.names or None)
         progress(1)
-        write_bytes(target, data, args.force)
+        write_bytes(target, data, args.force, mode=mode)
         n, samples = len(found.pictures), found.pictures.nbytes
         line = (
             f"{n} pictures, {samples} -> {len(data)} bytes ({len(data) / samples:.1%}, {len(data) / n:.2f} bytes each)"
@@ -83,33 +97,62 @@ def compress(args: Namespace) -> int:
     return runner.run(args, [Job(Path(args.inputs[0]), target)], work)
 
 
-def with_folder(args: Namespace, job: Job, suffix: str) -> Job:
-    """Return the job of a collection with a folder as its target, unless -o names a file. Others stay as they are."""
-    if not is_collection(job.source) or job.target is None or job.target == Path(args.output or ""):
+def _permissions(inputs: list[str]) -> int:
+    """Return the permissions of a collection, so that no more people can read it than each of the inputs."""
+    files = ~(stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)  # folders have these bits in another meaning
+    return functools.reduce(operator.and_, (permissions(Path(name).stat()) for name in inputs)) & files
+
+
+def planned(args: Namespace, job: Job, suffix: str) -> Job:
+    """Return the job of a collection with a folder as its target, unless -o names a file. Others stay as they are.
+
+    Raises:
+        UsageError: an option means nothing for a collection, or --pick is given for a single picture.
+    """
+    if job.problem is not None:
+        return job
+    if not is_collection(job.source):
+        if args.pick is not None and job.source is not None and job.source.exists():
+            raise UsageError(f"--pick takes a picture of a collection, and {job.name} is none")
+        return job
+    _refuse(args, DECOMPRESS_OPTIONS, f"{job.name}, a collection of small pictures")
+    if job.target is None:
+        raise UsageError("a collection becomes a folder of pictures: name it with -o")
+    if job.target == Path(args.output or ""):
+        single = job.target.suffix and not job.target.is_dir()
+        if single and args.pick is None and export.kind_of(job.target) != export.NPY:
+            raise UsageError(
+                f"-o {job.target}: a collection becomes a folder or one .npy file; --pick takes one picture"
+            )
         return job
     return replace(job, target=job.target.with_suffix("") if job.target.suffix == suffix else job.target)
 
 
 def unpack(args: Namespace, job: Job, progress: Progress) -> Row:
     """Write the pictures of a collection to a folder, all of them to an .npy file, or the one of --pick to a file."""
-    _refuse(args, DECOMPRESS_OPTIONS, f"{job.name}, a collection of small pictures")
-    if job.source is None or job.target is None:
-        raise UsageError("a collection becomes a folder of pictures: name a file to read and a folder to write")
-    collection, target = Collection(job.source, args.model), job.target
+    assert job.source is not None and job.target is not None  # `planned` made sure
+    collection, target, mode = Collection(job.source, args.model), job.target, permissions(job.source.stat())
     if args.pick is not None and not 0 <= args.pick < len(collection):
-        raise UsageError(f"--pick {args.pick}: the collection has pictures 0 to {len(collection) - 1}")
+        raise InputError(f"--pick {args.pick}: the collection has pictures 0 to {len(collection) - 1}")
     which = range(len(collection)) if args.pick is None else range(args.pick, args.pick + 1)
-    if target.suffix and not target.is_dir():
-        kind = export.kind_of(target)
-        if kind != export.NPY and args.pick is None:
-            raise UsageError(f"-o {target}: a collection becomes a folder or one .npy file; --pick takes one picture")
-        made = collection.decode(which, args.max_pixels or None)
-        data = _encoded(made if args.pick is None else made[0], kind)
-        write_bytes(target, data, args.force)
+    _check_pixels(collection, len(which), args.max_pixels)
+    one = target.suffix and not target.is_dir()
+    kind = export.kind_of(target if one else None, f".{args.format or 'png'}")
+    export.check(kind, collection.header.channels == 1, False, 8, False, None)
+    if one:
+        made = collection.decode(which, None)
+        progress(1)
+        write_bytes(target, _encoded(made if args.pick is None else made[0], kind), args.force, mode=mode)
     else:
-        _write_folder(collection, which, target, f".{args.format or 'png'}", args.force, progress)
+        _write_folder(collection, which, target, f".{args.format or 'png'}", args.force, mode, progress)
     line = f"{collection.n_bytes} bytes -> {len(which)} of {len(collection)} pictures -> {target}"
     return Row(line=line, facts={"bytes_in": collection.n_bytes, **_size(collection)})
+
+
+def _check_pixels(collection: Collection, n: int, limit: int) -> None:
+    h = collection.header
+    if limit and n * h.width * h.height > limit:
+        raise errors.LimitError(f"{n} pictures of {h.width}x{h.height}: at most {limit} pixels are allowed")
 
 
 def _size(collection: Collection) -> dict:
@@ -125,16 +168,16 @@ def _encoded(picture: "np.ndarray", kind: str) -> bytes:
 
 
 def _write_folder(
-    collection: Collection, which: range, folder: Path, suffix: str, force: bool, progress: Progress
+    collection: Collection, which: range, folder: Path, suffix: str, force: bool, mode: int, progress: Progress
 ) -> None:
     kind, new = export.kind_of(None, suffix), not folder.exists()
     digits, step = len(str(len(collection) - 1)), collection.header.block
     try:
         for start in range(which.start, which.stop, step):
             part = range(start, min(start + step, which.stop))
-            for i, picture in zip(part, collection.decode(part), strict=True):
+            for i, picture in zip(part, collection.decode(part, None), strict=True):
                 name = collection.names[i] if collection.names else f"{i:0{digits}d}"
-                write_bytes(folder / f"{name}{suffix}", _encoded(picture, kind), force)
+                write_bytes(folder / f"{name}{suffix}", _encoded(picture, kind), force, mode=mode)
             progress((part.stop - which.start) / len(which))
     except BaseException:
         if new:  # a folder with some of the pictures would look like a whole one
@@ -146,7 +189,8 @@ def _refuse(args: Namespace, allowed: set[str], what: str) -> None:
     """Raise UsageError if an option is given that means nothing here."""
     for action in args.parser._actions:
         given = getattr(args, action.dest, action.default)
-        if action.option_strings and action.dest not in allowed and given != action.default:
+        own = action.dest in allowed or action.dest == "device" and given == "cpu"  # which its nets run on in any case
+        if action.option_strings and not own and given != action.default:
             raise UsageError(f"{action.option_strings[-1]} means nothing for {what}")
 
 

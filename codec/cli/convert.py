@@ -77,8 +77,6 @@ def decompress(args: Namespace) -> int:
     def work(job: Job, data: bytes, progress: Progress) -> tuple[bytes, Row]:
         from PIL import Image
 
-        if args.pick is not None:
-            raise UsageError(f"--pick takes a picture of a collection, and {job.name} is a single picture")
         unnamed = job.target is None or args.format and not job.target.suffix
         kind = export.kind_of(None if unnamed else job.target, suffix)
         file = AecFile(data, limit)
@@ -210,7 +208,7 @@ def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
     keep_suffix = args.keep_suffix if to_aec else False
     jobs = plan(sources, several, args.output, args.output_dir_mirror, suffix, keep_suffix)
     if not to_aec:
-        jobs = [collections.with_folder(args, job, suffix) for job in jobs]
+        jobs = [collections.planned(args, job, suffix) for job in jobs]
     if kept := [job.target for job in jobs if job.keeps_suffix and job.target]:
         if not args.quiet:
             complain(f"aec: {len(kept)} pictures keep their suffix, such as {kept[0]}: others have the same name")

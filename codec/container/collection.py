@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
+from .format import COLLECTION_MAGIC
+from .format import MAGIC as SINGLE_MAGIC
 from .varint import read_varint, varint
 
-MAGIC = b"\xd7AES"
+MAGIC = COLLECTION_MAGIC
 VERSION = 1
 MODEL_ID_BYTES = 4
 MAX_SIDE = 1024
@@ -24,6 +26,7 @@ MAX_NAMES = 2**28  # bytes of all names together
 _COLOUR, _NAMED, _RESERVED = 1, 2, 0b11111100
 _FIXED_BYTES = len(MAGIC) + 1 + MODEL_ID_BYTES + 1 + 1
 _CRC_BYTES = 4
+OUTSIDE = ("", ".", "..")  # what no part of a name may be
 _MOST_RATIO = 64  # names shrink less than this by zlib; below 1 MB any ratio is allowed
 
 
@@ -71,13 +74,20 @@ class Layout:
 
 def check_name(name: str) -> None:
     """Raise ValueError unless a name is a relative path that stays inside the folder it is unpacked to."""
-    parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts) or any(ord(c) < 32 or c in "\\:" for c in name):
+    if any(part in OUTSIDE for part in name.split("/")) or any(map(is_forbidden, name)):
         raise ValueError(f"name {name!r}: must be a relative path with forward slashes, without . and .. and :")
 
 
+def is_forbidden(character: str) -> bool:
+    """Return whether no name may hold a character: backslashes, colons, control characters, and halves of surrogates.
+
+    Halves of surrogates are what Python makes of the bytes of a file name that are not UTF-8.
+    """
+    return character in "\\:" or character < " " or "\x7f" <= character < "\xa0" or "\ud800" <= character < "\ue000"
+
+
 def _check(header: Header) -> None:
-    """Raise LimitError or ValueError if a field is out of range."""
+    """Raise LimitError or ValueError if a field of the header is out of range."""
     if min(header.width, header.height, header.count) < 1:
         raise ValueError(f"{header.count} pictures of {header.width}x{header.height}: each must be at least 1")
     if max(header.width, header.height) > MAX_SIDE or header.width * header.height * header.channels > MAX_SAMPLES:
@@ -97,6 +107,17 @@ def _most_unpacked(packed: int) -> int:
     return max(1 << 20, _MOST_RATIO * packed)
 
 
+def check(header: Header, names: Sequence[str]) -> None:
+    """Check what `write` is given before the payloads are made. Raises ValueError and LimitError as it does."""
+    _check(header)
+    if len(names) != (header.count if header.named else 0) or len(set(names)) < len(names):
+        raise ValueError(f"{len(set(names))} different names for {header.count} pictures")
+    for name in names:
+        check_name(name)
+    if (n_bytes := sum(len(name.encode()) + 1 for name in names)) > MAX_NAMES:
+        raise LimitError(f"names of {n_bytes} bytes: at most {MAX_NAMES} are allowed")
+
+
 def write(header: Header, payloads: Sequence[bytes], names: Sequence[str] = ()) -> bytes:
     """Assemble a collection file.
 
@@ -108,13 +129,11 @@ def write(header: Header, payloads: Sequence[bytes], names: Sequence[str] = ()) 
         ValueError: an argument is not as described, or a field of the header is out of range.
         LimitError: there are too many pictures, or they or their names are too large.
     """
-    _check(header)
+    check(header, names)
     if header.channels not in (1, 3) or len(header.model_id) != MODEL_ID_BYTES:
         raise ValueError(f"{header.channels} channels, a model id of {len(header.model_id)} bytes: allowed: 1 or 3, 4")
     if len(payloads) != header.n_blocks or any(len(p) < MIN_PAYLOAD for p in payloads):
         raise ValueError(f"{len(payloads)} payloads for {header.n_blocks} blocks, each of at least {MIN_PAYLOAD} bytes")
-    if len(names) != (header.count if header.named else 0) or len(set(names)) < len(names):
-        raise ValueError(f"{len(set(names))} different names for {header.count} pictures")
     flags = (_COLOUR if header.channels == 3 else 0) | (_NAMED if header.named else 0)
     head = MAGIC + bytes([VERSION]) + header.model_id + bytes([header.quality, flags])
     head += varint(header.width) + varint(header.height) + varint(header.count) + varint(header.block)
@@ -129,14 +148,10 @@ def _packed_names(names: Sequence[str]) -> list[tuple[bytes, bytes]]:
     """The table's entry for the names, and their bytes in the file; nothing if there are none."""
     if not names:
         return []
-    for name in names:
-        check_name(name)
     whole = "\n".join(names).encode()
     packed = zlib.compress(whole, 9)
     if not len(packed) < len(whole) <= _most_unpacked(len(packed)):
         packed = whole
-    if len(whole) > MAX_NAMES:
-        raise LimitError(f"names of {len(whole)} bytes: at most {MAX_NAMES} are allowed")
     return [(varint(len(whole)) + varint(len(packed)), packed)]
 
 
@@ -163,6 +178,8 @@ def read_header(data: bytes | bytearray | memoryview) -> tuple[Header, int]:
     """
     data = memoryview(data).cast("B")
     if bytes(data[: len(MAGIC)]) != MAGIC[: len(data)] or not data:
+        if bytes(data[: len(SINGLE_MAGIC)]) == SINGLE_MAGIC:
+            raise NotAecError("a single picture and not a collection: codec.open reads it")
         raise NotAecError(f"not a collection: starts with {bytes(data[: len(MAGIC)]).hex(' ') or 'nothing'}")
     if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
         raise UnsupportedVersionError(f"collection version {data[len(MAGIC)]}: this decoder knows {VERSION}")
@@ -231,6 +248,8 @@ def read(data: bytes | bytearray | memoryview) -> Layout:
 
 
 def _read_names(packed: memoryview, length: int, count: int) -> list[str]:
+    if len(packed) > length:
+        raise CorruptError(f"names of {length} bytes, packed to {len(packed)}: packing must not make them longer")
     if length > min(MAX_NAMES, _most_unpacked(len(packed))):
         raise LimitError(f"names of {length} bytes, packed to {len(packed)}: that is more than is allowed")
     whole = bytes(packed)
@@ -242,12 +261,15 @@ def _read_names(packed: memoryview, length: int, count: int) -> list[str]:
             raise CorruptError(f"the names are not a zlib stream: {e}") from e
         if len(whole) != length or not stream.eof or stream.unused_data:
             raise CorruptError(f"the names do not inflate to exactly {length} bytes")
+    # The names are counted before they are made, because many short ones take far more memory than their bytes.
+    if (found := whole.count(b"\n") + 1) != count:
+        raise CorruptError(f"{found} names for {count} pictures")
     try:
         names = whole.decode().split("\n")
         for name in names:
             check_name(name)
     except ValueError as e:  # of which UnicodeDecodeError is one
         raise CorruptError(f"the names: {e}") from None
-    if len(names) != count or len(set(names)) < count:
+    if len(set(names)) < count:
         raise CorruptError(f"{len(set(names))} different names for {count} pictures")
     return names

@@ -14,6 +14,7 @@ from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, Unsu
 from .varint import read_varint, varint
 
 MAGIC = b"\xd7AEC"
+COLLECTION_MAGIC = b"\xd7AES"  # of a collection of small pictures (COLLECTION.md), which another decoder reads
 VERSION = 2
 MODEL_ID_BYTES = 4
 NO_MODEL = bytes(MODEL_ID_BYTES)  # the model id of a stored picture, which needs no model
@@ -293,6 +294,10 @@ def write(
 def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, int]:
     """Parse the head of a file. Returns (header, kinds of metadata as bits, offset at which the head ends)."""
     if bytes(data[: len(MAGIC)]) != MAGIC[: len(data)] or len(data) == 0:
+        if bytes(data[: len(COLLECTION_MAGIC)]) == COLLECTION_MAGIC:
+            raise NotAecError(
+                "a collection of small pictures and not a single one: aec decompress and codec.open_collection read it"
+            )
         raise NotAecError(f"not an .aec file: starts with {bytes(data[: len(MAGIC)]).hex(' ') or 'nothing'}")
     if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
         raise UnsupportedVersionError(f"format version {data[len(MAGIC)]}: this decoder knows {VERSION}")

@@ -19,8 +19,9 @@ class Contractive(Member):
 
     def jacobian_norm(self, z: Tensor) -> Tensor:
         """Return the squared Frobenius norm of dz/dx for latents [N, D]: [N]."""
-        weight: Tensor = self.encoder[1].weight
-        return ((z * (1 - z)) ** 2 * weight.square().sum(1)).sum(1)
+        linear = self.encoder[1]
+        assert isinstance(linear, nn.Linear)
+        return ((z * (1 - z)) ** 2 * linear.weight.square().sum(1)).sum(1)
 
     def penalty(self, x: Tensor, z: Tensor) -> Tensor:
         return WEIGHT * self.jacobian_norm(z).mean()

@@ -30,7 +30,7 @@ class Stacked(Member):
     def loss(self, x: Tensor, progress: float) -> Tensor:
         if progress >= LAYERWISE_UNTIL:
             return super().loss(x, progress)
-        i = int(progress / LAYERWISE_UNTIL * self.n_layers)
+        i = min(int(progress / LAYERWISE_UNTIL * self.n_layers), self.n_layers - 1)
         with torch.no_grad():
             below = self.encoder[: 1 + 2 * i](x)
         above = self.encoder[1 + 2 * i : 3 + 2 * i](below * (torch.rand_like(below) >= NOISE))

@@ -204,8 +204,15 @@ def _block(value: "bytes | str | Image.Exif | None") -> bytes | None:
     return value and value.removeprefix(metadata.EXIF_PREFIX)
 
 
+def _accept(prefix: bytes) -> bool | str:
+    """Return whether a file may be one of ours; of a collection a message, of which Pillow makes a warning."""
+    if prefix.startswith(format.COLLECTION_MAGIC):
+        return "a collection of small pictures: codec.open_collection reads it"
+    return prefix.startswith(format.MAGIC)
+
+
 def register() -> None:
-    Image.register_open(AecImageFile.format, AecImageFile, lambda prefix: prefix.startswith(format.MAGIC))
+    Image.register_open(AecImageFile.format, AecImageFile, _accept)
     Image.register_save(AecImageFile.format, _save)
     Image.register_save_all(AecImageFile.format, _save_all)
     Image.register_extension(AecImageFile.format, ".aec")

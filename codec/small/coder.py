@@ -5,9 +5,10 @@ import numpy as np
 from ..coding import rans
 from ..coding.cdf_tables import cost_bits
 from ..container.collection import MAX_BLOCK
+from .layers import Net
 from .model import SmallModel
 
-BATCH = 256  # pictures that run through a net at a time, so that memory stays small
+MOST_IN_NET = 2**22  # values between two layers of a net for all pictures that run through it at a time: 32 MB
 MOST_IN_PAYLOAD = 2**20  # symbols
 
 
@@ -17,21 +18,27 @@ def block_size(model: SmallModel) -> int:
     return min(MAX_BLOCK, 1 << most.bit_length() - 1)
 
 
+def batch_of(net: Net) -> int:
+    """Return how many pictures run through a net at a time, so that memory stays small."""
+    return max(1, min(256, MOST_IN_NET // net.largest))
+
+
 def latents(model: SmallModel, pictures: np.ndarray) -> np.ndarray:
     """Run the encoder: uint8 [N, H, W, C] -> float64 [N, D] of integers in -32767..32767."""
-    inputs = pictures.transpose(0, 3, 1, 2).astype(np.float64)
-    parts = [model.encoder(inputs[i : i + BATCH]).reshape(-1, model.n_latents) for i in range(0, len(inputs), BATCH)]
-    return np.concatenate(parts) if parts else np.zeros((0, model.n_latents))
+    out, batch = np.empty((len(pictures), model.n_latents)), batch_of(model.encoder)
+    for i in range(0, len(pictures), batch):
+        inputs = pictures[i : i + batch].transpose(0, 3, 1, 2).astype(np.float64)
+        out[i : i + batch] = model.encoder(inputs).reshape(-1, model.n_latents)
+    return out
 
 
 def pictures(model: SmallModel, values: np.ndarray) -> np.ndarray:
     """Run the decoder: latents, float64 [N, D] of integers in -32767..32767 -> uint8 [N, H, W, C]."""
     height, width, channels = model.shape
-    out = np.empty((len(values), channels, height, width), np.uint8)
-    for i in range(0, len(values), BATCH):
-        batch = values[i : i + BATCH].reshape(-1, *model.encoder.shape)
-        samples = np.searchsorted(model.thresholds, model.decoder(batch), side="right")
-        out[i : i + BATCH] = samples.reshape(-1, channels, height, width)
+    out, batch = np.empty((len(values), channels, height, width), np.uint8), batch_of(model.decoder)
+    for i in range(0, len(values), batch):
+        made = model.decoder(values[i : i + batch].reshape(-1, *model.encoder.shape))
+        out[i : i + batch] = np.searchsorted(model.thresholds, made, side="right").reshape(-1, channels, height, width)
     return np.ascontiguousarray(out.transpose(0, 2, 3, 1))
 
 

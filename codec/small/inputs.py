@@ -2,15 +2,15 @@
 
 import gzip
 import io
+import math
 import tarfile
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..container.collection import MAX_COUNT, MAX_SAMPLES, MAX_SIDE
+from ..container.collection import MAX_COUNT, MAX_SAMPLES, MAX_SIDE, OUTSIDE, is_forbidden
 from ..io import IMAGE_SUFFIXES, search
 from ..picture.pixels import as_rgb, of_file, to_depth
 
@@ -25,8 +25,8 @@ class SmallPictures:
 
     Args:
         pictures: uint8 [N, H, W, C] with C of 1 (gray) or 3 (RGB).
-        names: of each one, a relative path with forward slashes and without suffix; empty if all are from one array,
-            in which they have numbers only.
+        names: of each one, a relative path with forward slashes and without suffix, as collections have them; no two
+            are equal. Empty if all are from one array, in which they have numbers only.
         left_out: a message for each picture that could not be taken.
     """
 
@@ -41,7 +41,7 @@ def is_array_file(path: Path) -> bool:
     return Path(name).suffix in ARRAY_SUFFIXES or name.endswith(tuple(IDX_SUFFIXES))
 
 
-def read(paths: Iterable[Path], shape: tuple[int, int, int] | None = None, recursive: bool = True) -> SmallPictures:
+def read(paths: Sequence[Path], shape: tuple[int, int, int] | None = None, recursive: bool = True) -> SmallPictures:
     """Read all pictures in some files, folders and tar archives.
 
     Args:
@@ -69,21 +69,23 @@ def read(paths: Iterable[Path], shape: tuple[int, int, int] | None = None, recur
                 continue
             size = shape[:2] if shape is not None else parts[0].shape[1:3] if parts else found.shape[1:3]
             if found.shape[1:3] != size:
-                left_out.append(f"{name}: {found.shape[2]}x{found.shape[1]}, where others are {size[1]}x{size[0]}")
+                wanted = "others are" if shape is None else "the model is for"
+                left_out.append(f"{name}: {found.shape[2]}x{found.shape[1]}, where {wanted} {size[1]}x{size[0]}")
                 continue
             if shape is not None and found.shape[3] > shape[2]:
-                left_out.append(f"{name}: in colour, where gray pictures are needed")
+                left_out.append(f"{name}: in colour, where the model is for gray")
                 continue
             parts.append(found)
             names += [name] if len(found) == 1 else _numbered(name, len(found))
     if not parts:
         more = f" ({left_out[0]})" if left_out else ""
-        raise ValueError(f"no usable picture in {', '.join(map(str, paths))}{more}")
+        hint = "" if recursive or not any(path.is_dir() for path in paths) else "; -r looks in the folders below it too"
+        raise ValueError(f"no usable picture in {', '.join(map(str, paths))}{more}{hint}")
     if len(names) > MAX_COUNT:
         raise ValueError(f"{len(names)} pictures: at most {MAX_COUNT} are allowed")
     colours = any(part.shape[3] == 3 for part in parts) if shape is None else shape[2] == 3
-    whole = np.concatenate([_in_channels(part, 3 if colours else 1) for part in parts])
-    return SmallPictures(whole, names if len(parts) > 1 or len(whole) == 1 else [], left_out)
+    whole = np.concatenate([np.repeat(part, 3, 3) if colours and part.shape[3] == 1 else part for part in parts])
+    return SmallPictures(whole, _unlike(names) if len(parts) > 1 or len(whole) == 1 else [], left_out)
 
 
 def _numbered(name: str, count: int) -> list[str]:
@@ -91,9 +93,20 @@ def _numbered(name: str, count: int) -> list[str]:
     return [f"{name}/{i:0{digits}d}" for i in range(count)]
 
 
-def _in_channels(pictures: np.ndarray, channels: int) -> np.ndarray:
-    """Return [N, H, W, channels] of gray pictures, or of those that have as many channels already."""
-    return pictures if pictures.shape[3] == channels else np.repeat(pictures, channels, 3)
+def _unlike(names: list[str]) -> list[str]:
+    """Return names that a collection can have: what it forbids becomes _, and of equal names the later get a number."""
+    out: dict[str, None] = {}
+    counts: dict[str, int] = {}
+    for name in names:
+        parts = [
+            part for part in "".join("_" if is_forbidden(c) else c for c in name).split("/") if part not in OUTSIDE
+        ]
+        first = unused = "/".join(parts) or "_"
+        while unused in out:
+            counts[first] = counts.get(first, 1) + 1
+            unused = f"{first}-{counts[first]}"
+        out[unused] = None
+    return list(out)
 
 
 def _of_path(path: Path, recursive: bool) -> Iterator[tuple[str, np.ndarray | str]]:
@@ -101,28 +114,37 @@ def _of_path(path: Path, recursive: bool) -> Iterator[tuple[str, np.ndarray | st
     if path.is_dir():
         found = search(path, IMAGE_SUFFIXES | ARRAY_SUFFIXES | {".tar", ".gz", ".idx"}, recursive)
         yield from ((str(e.filename), str(e.strerror)) for e in found.problems)
-        for p in (*found.files, *(p for p in found.left_out if is_array_file(p))):
+        for p in sorted((*found.files, *(p for p in found.left_out if is_array_file(p) and p.is_file()))):
             if p.suffix.lower() in IMAGE_SUFFIXES | {".tar"} or is_array_file(p):
-                for name, one in _guarded(p):
-                    yield (p.relative_to(path).parent / name).as_posix(), one
+                folder = p.relative_to(path).parent.as_posix()
+                try:
+                    for name, one in _of_file(p):
+                        yield f"{folder}/{name}".removeprefix("./"), one
+                except _NotPictures:  # such as the labels, which lie beside the pictures
+                    pass
+                except Exception as e:  # for damaged files numpy, gzip and tarfile raise many kinds of errors
+                    yield p.relative_to(path).as_posix(), _words(e)
         return
     try:
         yield from _of_file(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, tarfile.TarError) as e:
-        raise ValueError(f"{path}: {e}") from e
+    except Exception as e:
+        raise ValueError(f"{path}: {_words(e)}") from e
 
 
-def _guarded(path: Path) -> Iterator[tuple[str, np.ndarray | str]]:
-    try:
-        yield from _of_file(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, tarfile.TarError) as e:
-        yield path.name, str(e)
+def _words(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+class _NotPictures(ValueError):
+    """A file holds a sound array, but not one of pictures."""
 
 
 def _of_file(path: Path) -> Iterator[tuple[str, np.ndarray | str]]:
     if is_array_file(path):
-        name = path.name.removesuffix(".gz")
-        yield Path(name).stem if Path(name).suffix in ARRAY_SUFFIXES else name, _checked(_array(path))
+        name = path.name[:-3] if path.suffix.lower() == ".gz" else path.name
+        stem = Path(name).stem if Path(name).suffix.lower() in ARRAY_SUFFIXES else name
+        for key, array in _arrays(path):
+            yield stem + key, _checked(array)
     elif path.suffix.lower() == ".tar":
         with tarfile.open(path) as tar:
             for member in tar:
@@ -134,30 +156,42 @@ def _of_file(path: Path) -> Iterator[tuple[str, np.ndarray | str]]:
         yield path.stem, _of_image(path.read_bytes())
 
 
-def _array(path: Path) -> np.ndarray:
+def _arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the array of a file, or all arrays of an npz that may be pictures; and what to add to the file's name."""
     name = path.name.lower().removesuffix(".gz")
-    if Path(name).suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            found = [file[key] for key in file.files]
-        for array in found:
-            if array.dtype == np.uint8 and array.ndim in (3, 4):
-                return array
-        raise ValueError(f"no array of uint8 [N, H, W] or [N, H, W, C] among its {len(found)}")
     data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-    if Path(name).suffix == ".npy":
-        return np.load(io.BytesIO(data), allow_pickle=False)
+    if Path(name).suffix not in ARRAY_SUFFIXES:
+        yield "", _idx(data)
+        return
+    file = np.load(io.BytesIO(data), allow_pickle=False)
+    if isinstance(file, np.ndarray):
+        yield "", file
+        return
+    count = 0
+    for key in file.files:
+        array = file[key]
+        if array.dtype == np.uint8 and array.ndim in (3, 4):
+            count += 1
+            yield f"/{key}", array
+    if not count:
+        raise _NotPictures(f"no array of uint8 [N, H, W] or [N, H, W, C] among its {len(file.files)}")
+
+
+def _idx(data: bytes) -> np.ndarray:
     # IDX: 0, 0, the type, the number of dimensions, then each side in 4 bytes, the largest first.
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != IDX_TYPE or len(data) < 4 + 4 * data[3]:
         raise ValueError(f"not an IDX file of unsigned bytes: starts with {data[:4].hex(' ')}")
     sides = np.frombuffer(data, ">u4", data[3], 4).tolist()
-    if len(data) - 4 - 4 * data[3] != int(np.prod(sides)):
+    if len(data) - 4 - 4 * data[3] != math.prod(sides):
         raise ValueError(f"an IDX file of {sides}, but with {len(data) - 4 - 4 * data[3]} values")
     return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(sides)
 
 
 def _checked(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.size == 0:
-        raise ValueError(f"an array of {array.dtype} {list(array.shape)}: must be uint8 [N, H, W] or [N, H, W, 1 or 3]")
+        raise _NotPictures(
+            f"an array of {array.dtype} {list(array.shape)}: must be uint8 [N, H, W] or [N, H, W, 1 or 3]"
+        )
     array = array[..., None] if array.ndim == 3 else array
     _check_size(array.shape[1:])
     return array

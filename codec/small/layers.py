@@ -1,7 +1,7 @@
 """Nets of integers, run exactly by numpy: the same result on every machine (COLLECTION.md §4).
 
 Activations are int16 and weights are int16, but both are kept in float64 arrays, because then numpy multiplies matrices
-by BLAS. That is exact: every sum of products is an integer below 2^53 (checked when a net is loaded), so no order of
+by BLAS. That is exact: every sum of products is an integer below 2^52 (checked when a net is loaded), so no order of
 summation rounds anything. A scale is always a power of two, and rounding is `floor(x / 2^shift + 1/2)`.
 
 A net is a list of layers of the kinds in LAYERS. Each one is described in the model's file by its kind and a few
@@ -19,6 +19,7 @@ LARGEST = 32767  # activations saturate at +-LARGEST
 TABLE = 4096  # entries of the table of a sigmoid or a tanh
 EXACT = 2**53
 MOST_LAYERS = 32
+MOST_KERNEL = 15
 MOST_ACTIVATIONS = 2**20  # values of one picture between two layers
 Shape = tuple[int, ...]
 
@@ -35,7 +36,7 @@ def _need(right: bool, message: str) -> None:
 
 def _shift(spec: Mapping[str, Any], name: str = "shift") -> int:
     value = spec[name]
-    _need(isinstance(value, int) and -30 <= value <= 50, f"{name} {value!r}: allowed are -30..50")
+    _need(type(value) is int and -30 <= value <= 50, f"{name} {value!r}: allowed are -30..50")
     return value
 
 
@@ -94,11 +95,12 @@ class Conv(Layer):
     def __init__(self, spec: Mapping[str, Any], tensors: Mapping[str, np.ndarray], name: str, shape: Shape):
         weight, bias = _weights(tensors, name, 4)  # [D, C, k, k]
         _need(len(shape) == 3 and weight.shape[1] == shape[0], f"{name}: {weight.shape} for {shape}")
-        _need(weight.shape[2] == weight.shape[3] and weight.shape[2] % 2 == 1, f"{name}: kernel {weight.shape[2:]}")
+        kernel = weight.shape[2]
+        _need(kernel == weight.shape[3] and kernel % 2 == 1 and kernel <= MOST_KERNEL, f"{name}: {weight.shape}")
         _need(len(bias) == len(weight), f"{name}: {len(bias)} biases for {len(weight)} channels")
         _prove(weight, bias, (1, 2, 3))
         self.shift, self.bias = _shift(spec), bias.astype(np.float64)[:, None, None]
-        self.kernel = weight.shape[2]
+        self.kernel = kernel
         self.weight = weight.transpose(2, 3, 0, 1).astype(np.float64)  # [k, k, D, C]
         self.shape = (len(weight), *shape[1:])
 
@@ -162,7 +164,7 @@ class Reshape(Layer):
 
     def __init__(self, spec: Mapping[str, Any], tensors: Mapping[str, np.ndarray], name: str, shape: Shape):
         self.shape = tuple(spec["shape"])
-        right = 1 <= len(self.shape) <= 3 and all(isinstance(side, int) and side > 0 for side in self.shape)
+        right = 1 <= len(self.shape) <= 3 and all(type(side) is int and side > 0 for side in self.shape)
         _need(right and math.prod(self.shape) == math.prod(shape), f"{name}: {shape} as {self.shape}")
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -173,9 +175,11 @@ class Table(Layer):
     """A function of each value, such as a sigmoid, by a table of TABLE entries around 0."""
 
     def __init__(self, spec: Mapping[str, Any], tensors: Mapping[str, np.ndarray], name: str, shape: Shape):
-        self.table = tensors[f"{name}.table"].astype(np.float64)
-        _need(self.table.shape == (TABLE,), f"{name}: a table of {self.table.shape}, not {TABLE}")
-        _need(bool((np.abs(self.table) <= LARGEST).all()), f"{name}: a table of values above {LARGEST}")
+        table = tensors[f"{name}.table"]
+        right = table.dtype == np.int16 and table.shape == (TABLE,)
+        _need(right, f"{name}: a table of {table.dtype} {list(table.shape)}, not int16 [{TABLE}]")
+        _need(int(table.min()) >= -LARGEST, f"{name}: a table of values below {-LARGEST}")
+        self.table = table.astype(np.float64)
         self.shift, self.shape = _shift(spec), shape
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -233,7 +237,7 @@ class Repeat(Layer):
 
     def __init__(self, spec: Mapping[str, Any], tensors: Mapping[str, np.ndarray], name: str, shape: Shape):
         self.times = spec["times"]
-        _need(len(shape) == 1 and isinstance(self.times, int) and 1 <= self.times <= 1024, f"{name}: repeats {shape}")
+        _need(len(shape) == 1 and type(self.times) is int and 1 <= self.times <= 1024, f"{name}: repeats {shape}")
         self.shape = (self.times, *shape)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -265,6 +269,7 @@ class Net:
 
     Attributes:
         shape: of one output.
+        largest: the largest number of values between two layers, input and output included.
 
     Raises:
         KeyError, TypeError, ValueError: a layer does not fit (the message names it).
@@ -276,11 +281,13 @@ class Net:
         _need(len(specs) <= MOST_LAYERS, f"{name} of {len(specs)} layers: at most {MOST_LAYERS} are allowed")
         self.layers: list[Layer] = []
         self.shape: Shape = tuple(shape)
+        self.largest = math.prod(self.shape)
         for i, spec in enumerate(specs):
             layer = LAYERS[spec["kind"]](spec, tensors, f"{name}.{i}", self.shape)
             self.layers.append(layer)
             self.shape = layer.shape
-            _need(math.prod(self.shape) <= MOST_ACTIVATIONS, f"{name}.{i}: {self.shape} is too large")
+            self.largest = max(self.largest, math.prod(self.shape))
+            _need(self.largest <= MOST_ACTIVATIONS, f"{name}.{i}: {self.shape} is too large")
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Run the net on a batch: float64 [N, *shape], integers in -32767..32767; and returns such an array."""

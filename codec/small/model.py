@@ -4,6 +4,7 @@ They are verified by hashes like the codec's own model files (`coding.tensor_fil
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -131,13 +132,13 @@ def of_tensors(
         KeyError, TypeError, ValueError: something does not fit.
     """
     height, width, channels = shape = tuple(config["shape"])
-    sides_fit = all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in shape)
+    sides_fit = all(type(side) is int and 1 <= side <= MAX_SIDE for side in shape)
     if not sides_fit or channels not in (1, 3) or height * width * channels > MAX_SAMPLES:
         raise ValueError(f"pictures of {shape}: allowed are [height, width, 1 or 3] of at most {MAX_SAMPLES} samples")
     encoder = Net(config["encoder"], tensors, "encoder", (channels, height, width))
-    d = int(np.prod(encoder.shape))
+    d = math.prod(encoder.shape)
     decoder = Net(config["decoder"], tensors, "decoder", encoder.shape)
-    if d > MOST_LATENTS or int(np.prod(decoder.shape)) != channels * height * width:
+    if d > MOST_LATENTS or math.prod(decoder.shape) != channels * height * width:
         raise ValueError(f"a decoder from {encoder.shape} to {decoder.shape} for pictures of {shape}")
     forms = {
         "thresholds": (np.int16, (255,)),

@@ -67,26 +67,31 @@ class Run:
         # A copy, because torch warns of arrays that cannot be written to, as those of a file are.
         self.pictures = torch.from_numpy(pictures.copy()).to(options.device).permute(0, 3, 1, 2)
         self.step, self.seconds = 0, 0.0
-        self._order = torch.empty(0, dtype=torch.long)
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
 
     @property
     def steps_of_epoch(self) -> int:
         return -(-len(self.pictures) // self.options.batch)
 
     def begin(self) -> None:
-        torch.manual_seed(self.options.seed + self.step)
         self.member.train()
 
     def _batch(self) -> Tensor:
         """The next pictures in a random order that has each one once, then in the next such order."""
-        if len(self._order) == 0:
-            self._order = torch.randperm(len(self.pictures))
-        some, self._order = self._order[: self.options.batch], self._order[self.options.batch :]
+        epoch, place = divmod(self.step, self.steps_of_epoch)
+        if epoch != self._epoch:
+            seed = torch.Generator().manual_seed(self.options.seed + epoch)
+            self._epoch, self._order = epoch, torch.randperm(len(self.pictures), generator=seed)
+        some = self._order[place * self.options.batch :][: self.options.batch]
         batch = self.pictures[some.to(self.pictures.device)].float() / 255
         return batch.contiguous(memory_format=torch.channels_last)
 
     def advance(self, progress: float, rate: float) -> Tensor:
-        """Make one step. Returns [1]: the loss."""
+        """Make one step. Returns [1]: the loss.
+
+        All that is random in it depends on the seed and the step only, so that a resumed run is the same run.
+        """
+        torch.manual_seed(self.options.seed + self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         loss = self.member.loss(self._batch(), progress)

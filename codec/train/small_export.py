@@ -19,6 +19,7 @@ from .small_integers import integers, thresholds
 LEAST_NOISE, MOST_NOISE = 0.02, 4.0
 FOR_UNITS, FOR_STEPS = 2048, 512  # pictures that show how large activations are, and how much latents matter
 MOST_COUNTED = 2**25  # symbols to which the tables are fitted, at each level
+COUNTED_AT_ONCE = 256  # pictures
 REACH = 127  # symbols beyond are counted as this
 PROBES = 8
 ROUNDS = 12  # of assigning latents to tables and averaging
@@ -32,9 +33,13 @@ def save(path: Path, member: Member, arch: str, pictures: np.ndarray) -> bytes:
 
     Raises:
         OutputError: the file cannot be written.
+        ValueError: the weights are not finite, or too large for integers.
     """
     member = member.eval().cpu()
-    x = torch.from_numpy(pictures[:FOR_UNITS]).permute(0, 3, 1, 2).float() / 255
+    if not all(bool(p.isfinite().all()) for p in member.parameters()):
+        raise ValueError("the training has diverged: its weights are not finite; try a smaller learning rate")
+    # Spread over all pictures, because they may be sorted by what they show.
+    x = torch.from_numpy(pictures[:: -(-len(pictures) // FOR_UNITS)].copy()).permute(0, 3, 1, 2).float() / 255
     encoder, tensors, unit = integers(member.encoder, x, 1 / 255, "encoder")
     with torch.no_grad():
         z = member.encode(x)
@@ -42,10 +47,10 @@ def save(path: Path, member: Member, arch: str, pictures: np.ndarray) -> bytes:
     tensors |= more | {"thresholds": thresholds(member.decoder[-1], made)}
     config = {"arch": arch, "shape": list(pictures.shape[1:]), "encoder": encoder, "decoder": decoder}
     d = z[0].numel()
-    matters = _sensitivity(member, z[:FOR_STEPS])
+    matters = _sensitivity(member, z[:: -(-len(z) // FOR_STEPS)])
     with torch.no_grad():
         error = float((member.decode(z) - x).square().flatten(1).sum(1).mean())
-    deviation = z.flatten(1).std(0).double().numpy()
+    deviation = z.flatten(1).std(0, correction=0).double().numpy()
     noise = error * np.geomspace(MOST_NOISE, LEAST_NOISE, LEVELS)
     steps = np.stack([_steps(matters, deviation, float(level)) for level in noise])
     tensors["steps"] = np.rint(steps / unit).clip(1, 65535).astype(np.uint16)
@@ -105,8 +110,8 @@ def fitted(draft: SmallModel, pictures: np.ndarray) -> dict[str, np.ndarray]:
     """
     found = _empty_tables(draft.n_latents)
     counts = np.zeros((LEVELS, draft.n_latents, 2 * REACH + 1), np.int64)
-    for i in range(0, len(pictures), coder.BATCH):
-        values = coder.latents(draft, pictures[i : i + coder.BATCH])
+    for i in range(0, len(pictures), COUNTED_AT_ONCE):
+        values = coder.latents(draft, pictures[i : i + COUNTED_AT_ONCE])
         for level in range(LEVELS):
             symbols = coder.quantise(draft, values, level).clip(-REACH, REACH).astype(np.int64)
             place = np.arange(draft.n_latents) * (2 * REACH + 1) + symbols + REACH
@@ -114,7 +119,7 @@ def fitted(draft: SmallModel, pictures: np.ndarray) -> dict[str, np.ndarray]:
     for level in range(LEVELS):
         index = _shared(counts[level])
         found["indexes"][level] = index
-        for table in range(1, INDEX_COUNT):
+        for table in np.unique(index[index > 0]):  # the others stay as they are: no latent has them
             mine = counts[level][index == table].sum(0)
             freqs, limit, raw_bits = best_table(mine)
             found["freqs"][level, table] = 0

@@ -69,6 +69,7 @@ def integers(net: nn.Sequential, x: Tensor, unit: float, name: str) -> tuple[Spe
         x = module(x)
         place = f"{name}.{len(specs)}"
         if isinstance(module, (nn.Linear, TransposedOf, nn.Conv2d, nn.ConvTranspose2d)):
+            _check_geometry(module)
             made = unit_of(x)
             weight, bias, shift = _rounded_weights(module.weight, module.bias, unit, made)
             kinds = {nn.Conv2d: "conv", nn.ConvTranspose2d: "transposed"}
@@ -98,6 +99,17 @@ def integers(net: nn.Sequential, x: Tensor, unit: float, name: str) -> tuple[Spe
         else:
             raise ValueError(f"{type(module).__name__}: there is no integer layer of this kind")
     return specs, tensors, unit
+
+
+def _check_geometry(module: nn.Module) -> None:
+    """Raise ValueError if a convolution has another stride, padding or kernel than its integer layer."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        size = module.kernel_size[0]
+        # (kernel, stride, padding), as they must be
+        right = (4, 2, 1) if isinstance(module, nn.ConvTranspose2d) else (size | 1, 1, size // 2)
+        found = {(k, s, p) for k, s, p in zip(module.kernel_size, module.stride, module.padding, strict=True)}
+        if found != {right} or {*module.dilation, module.groups} != {1} or any(module.output_padding):
+            raise ValueError(f"{module}: there is no integer layer of this geometry")
 
 
 def _gru(gru: nn.GRU, unit: float) -> tuple[dict[str, Any], Tensors]:
