@@ -96,7 +96,9 @@ def read(paths: list[str], model: "SmallModel", recursive: bool) -> "tuple[list[
 
     from ..small import inputs
 
-    names, parts, problems = [], [np.zeros((0, *model.shape), np.uint8)], []
+    names: list[str] = []
+    problems: list[str] = []
+    parts = [np.zeros((0, *model.shape), np.uint8)]
     for name in paths:
         try:
             found = inputs.read([Path(name)], model.shape, recursive)
