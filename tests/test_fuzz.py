@@ -15,6 +15,7 @@ FUZZ = Path(__file__).resolve().parent / "fuzz"
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged files and old formats
 OUTCOMES = {
     "container": {"decoded", *(error.__name__ for error in (*FormatError.__subclasses__(), ModelError))},
+    "collection": {"decoded", *(error.__name__ for error in (*FormatError.__subclasses__(), ModelError))},
     "stored": {"kept", "read", "ValueError", "LimitError", "UnidentifiedImageError"},
     "metadata": {*targets.DOORS, "ValueError"},
     "pillow": {"loaded", "OSError", "UnidentifiedImageError", "DecompressionBombError", "DecompressionBombWarning"},

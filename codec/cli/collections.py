@@ -31,13 +31,8 @@ DECOMPRESS_OPTIONS = COMMON | {"output_dir_mirror", "filelist", "format", "pick"
 
 
 def is_model(name: str | None) -> bool:
-    """Return whether --model names a model for collections."""
-    if name is None:
-        return False
-    try:
-        return model_search.kind_of(model_search.find(name)) == model_search.COLLECTION
-    except errors.ModelError:
-        return False  # the command reports it
+    """Return whether --model names a model for collections. Raises ModelError if there is no model of that name."""
+    return name is not None and model_search.kind_of(model_search.find(name)) == model_search.COLLECTION
 
 
 def is_collection(path: Path | None) -> bool:

@@ -1,6 +1,6 @@
 """Fuzzes what reads files, following coverage: `python tests/fuzz/readers.py TARGET [--minutes 30]`; needs atheris.
 
-Targets are container, stored, metadata and pillow, in targets.py. A finding ends the run: it lies in
+Targets are container, stored, metadata, pillow and collection, in targets.py. A finding ends the run: it lies in
 `TARGET-crash-HASH` (or -timeout-, -oom-), and `python tests/fuzz/readers.py TARGET FILE` shows it again.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).resolve().parents[1]
 CORPUS = TESTS / "fuzz" / "corpus"
-NAMES = ("container", "stored", "metadata", "pillow")
+NAMES = ("container", "stored", "metadata", "pillow", "collection")
 LIMITS = ("-max_len=8192", "-timeout=20", "-rss_limit_mb=2048")  # bytes of an input, seconds, and of memory
 
 

@@ -9,7 +9,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
@@ -19,8 +19,9 @@ from fuzz import aec_parts, picture_parts, pictures
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import codec
+from codec.cli.collections import describe as describe_collection
 from codec.cli.inspect import describe
-from codec.container import format
+from codec.container import collection, format
 from codec.container.metadata import Metadata, reset_orientation
 from codec.errors import AecError
 from codec.io import OutputError
@@ -397,7 +398,62 @@ def _feed(data: bytes, rng: random.Random) -> None:
         pass
 
 
+# ------------------------------------------------------------------ collection: whole files of small pictures
+
+
+def _collections() -> list[bytes]:
+    files = [path.read_bytes() for path in sorted((GOLDEN / "collections").glob("*.aec"))]
+    whole = [collection.read(data) for data in files]
+    for layout in whole:  # small ones, of which a change hits every field
+        header = replace(layout.header, count=3, block=2)
+        files.append(collection.write(header, [bytes(layout.payloads[0])[-40:]] * 2, layout.names[:3]))
+    return files
+
+
+def _changed_collection(data: bytes, rng: random.Random, damaged: Damaged) -> bytes:
+    """Change bytes; or a field, a payload or the names, with right checksums."""
+    if rng.random() < 0.3:
+        return damaged(data)
+    layout = collection.read(data)
+    payloads, names, header = [bytes(p) for p in layout.payloads], list(layout.names), layout.header
+    if (kind := rng.randrange(3)) == 0:
+        at = rng.randrange(len(payloads))
+        payloads[at] = damaged(payloads[at]).ljust(5, b"\0")
+    elif kind == 1:
+        field = rng.choice(("width", "height", "quality", "channels", "model_id"))
+        values = {"channels": (1, 3), "model_id": (bytes(4),)}.get(field, (1, 8, 99, 100))
+        header = replace(header, **{field: rng.choice(values)})
+    elif names:
+        packed = damaged("\n".join(names).encode()).decode(errors="replace").replace("\0", "")
+        names = [name for name in dict.fromkeys(packed.split("\n")) if name][: header.count]
+        header = replace(header, count=max(1, len(names)))
+        payloads = payloads[: header.n_blocks]
+    try:
+        return collection.write(header, payloads, names)
+    except ValueError:
+        return damaged(data)
+
+
+def check_collection(data: bytes) -> str:
+    """A collection decodes to pictures of the header's size, each the same by itself, or raises an AecError."""
+    try:
+        made = codec.open_collection(data)
+        describe_collection(made)
+        whole = made.decode(max_pixels=1 << 17)
+    except AecError as error:
+        return type(error).__name__
+    h = made.header
+    if whole.dtype != np.uint8 or whole.shape[:3] != (h.count, h.height, h.width):
+        raise AssertionError(f"decoded to {whole.dtype} {whole.shape}, expected {h}")
+    i = random.Random(zlib.crc32(data)).randrange(h.count)
+    if not np.array_equal(made[i], whole[i]):
+        raise AssertionError(f"another picture {i}")
+    made.verify(deep=True)
+    return "decoded"
+
+
 TARGETS = {
+    "collection": Target(_collections, _changed_collection, check_collection),
     "container": Target(_aec_files, aec_parts.changed, check_container),
     "stored": Target(pictures.files, picture_parts.changed, check_stored),
     "metadata": Target(_metadata_inputs, _changed_blocks, check_metadata),
