@@ -111,7 +111,9 @@ ROWS: dict[str, Row] = {
         rate=2e-3,
         picture=pictures.sheet,
     ),
-    "convolutional-mnist": Row("convolutional", "mnist", 2, "28x28 gray", figures.squared_error, batch=32),
+    "convolutional-mnist": Row("convolutional", "mnist", 1, "28x28 gray", figures.squared_error, batch=32, rate=3e-4),
+    "undercomplete-fashion": Row("undercomplete", "fashion-mnist", 15, CURVE, figures.squared_error, 64),
+    "undercomplete-solar": Row("undercomplete", "solar", 100, CURVE, figures.squared_error, 64),
     "convolutional-narrow": Row(
         "convolutional-narrow", "cifar10", 5, "few latents: a code", figures.squared_error, batch=32
     ),
@@ -119,9 +121,9 @@ ROWS: dict[str, Row] = {
     "adversarial": Row(
         "adversarial", "mnist", 20, "latents like the prior", figures.beside_prior, picture=pictures.samples
     ),
-    "sequence": Row("sequence", "mnist", 6, "rows read and written", figures.squared_error, rate=2e-3),
+    "sequence": Row("sequence", "mnist", 5, "rows read and written", figures.squared_error, rate=3e-3),
     "sequence-denoising": Row(
-        "sequence-denoising", "mnist", 6, "rows without noise", figures.rows_without_noise, rate=2e-3
+        "sequence-denoising", "mnist", 5, "rows without noise", figures.rows_without_noise, rate=3e-3
     ),
 }
 

@@ -2,6 +2,9 @@
 
 Its latents of a 32x32 picture in colour are 8x8x64 numbers, more than the picture's 3,072 samples. So they are no
 compression by themselves: only quantised and entropy-coded they are.
+
+The output is linear. With a sigmoid and squared error, mostly black pictures drive it to black everywhere within some
+steps, where neither it nor the ReLUs before it have a gradient any more (tried on MNIST).
 """
 
 from torch import nn
@@ -31,7 +34,6 @@ class Convolutional(Member):
             nn.ConvTranspose2d(64, 32, 4, 2, 1),
             nn.ReLU(),
             nn.Conv2d(32, channels, 3, padding=1),
-            nn.Sigmoid(),
         )
         super().__init__(encoder, decoder, shape)
 
