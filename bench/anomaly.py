@@ -1,4 +1,4 @@
-"""How well models find unusual pictures: `python -m bench.anomaly [--data DIR] [-o FILE] [--minutes 0.2]`.
+"""How well models find unusual pictures: `python -m bench.anomaly [-o FILE] [--minutes 0.2]`.
 
 On the solar modules, 1,500 normal ones are trained on, and the other 500 are told from eleven kinds of defects. On
 MNIST one digit is normal, and the others are not. Each figure is an area under the ROC curve (AUC): the chance that an
@@ -8,23 +8,22 @@ unusual picture has a higher score than a usual one. 0.5 is guessing.
 from __future__ import annotations
 
 import argparse
-import gzip
-import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from codec.io import write_bytes
 from codec.small import anomaly
 from codec.small.model import level_of, load
 
+from . import family_data
 from .machine import machine_line, source_commit
 
-DATA = Path("/work/shared/data/family")
-SOLAR = "solar/infrared-solar-modules-jpeg.npz"
+# The defects of solar modules, by their labels from 1 on.
+KINDS = ("Cell", "Cell-Multi", "Cracking", "Diode", "Diode-Multi", "Hot-Spot", "Hot-Spot-Multi", "Offline-Module")
+KINDS += ("Shadowing", "Soiling", "Vegetation")
 MEMBERS = (
     ("linear", 8),
     ("undercomplete-entropy", 8),
@@ -47,18 +46,10 @@ def auc(usual: np.ndarray, unusual: np.ndarray) -> float:
     return float((total - m * (m + 1) / 2) / (n * m))
 
 
-def solar(data: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Pictures, uint8 [N, 40, 24, 1], the label of each, and the labels' names."""
-    z = np.load(data / SOLAR)
-    head, body, at = z["header"].tobytes(), z["data"].tobytes(), z["offset"]
-    files = (head + body[a:b] for a, b in zip(at, at[1:], strict=False))
-    pictures = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files])
-    return pictures[..., None], z["label"], [str(name) for name in z["classes"]]
-
-
-def idx(path: Path) -> np.ndarray:
-    data = gzip.decompress(path.read_bytes())
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(np.frombuffer(data, ">i4", data[3], 4))
+def solar() -> tuple[np.ndarray, np.ndarray]:
+    """All pictures, uint8 [N, 40, 24, 1], and the label of each; KINDS has the labels' names."""
+    parts = family_data.read("solar")
+    return np.concatenate([p.pictures for p in parts]), np.concatenate([p.labels for p in parts])
 
 
 def by_model(arch: str, latents: int | None, minutes: float, train: np.ndarray, test: np.ndarray) -> dict:
@@ -101,8 +92,8 @@ def _name(arch: str, latents: int | None) -> str:
     return arch if latents is None else f"{arch}, {latents}"
 
 
-def solar_lines(data: Path, minutes: float) -> list[str]:
-    pictures, labels, classes = solar(data)
+def solar_lines(minutes: float) -> list[str]:
+    pictures, labels = solar()
     normal = np.random.default_rng(0).permutation(np.flatnonzero(labels == 0))
     train, usual = pictures[normal[:1500]], pictures[normal[1500:]]
     odd, kinds = pictures[labels > 0], labels[labels > 0]
@@ -115,14 +106,13 @@ def solar_lines(data: Path, minutes: float) -> list[str]:
         found |= {(_name(arch, latents), score): s for score, s in made.items()}
     rows = []
     for (name, score), s in found.items():
-        each = [auc(s[:n], s[n:][kinds == k]) for k in range(1, len(classes))]
+        each = [auc(s[:n], s[n:][kinds == k]) for k in range(1, 1 + len(KINDS))]
         rows.append([name, score, *(f"{a:.3f}" for a in (auc(s[:n], s[n:]), *each))])
-    return ["## Solar modules", "", *_table(["model, latents", "score", "all", *classes[1:]], rows)]
+    return ["## Solar modules", "", *_table(["model, latents", "score", "all", *KINDS], rows)]
 
 
-def digit_lines(data: Path, minutes: float) -> list[str]:
-    x, xt = (idx(data / f"mnist/{part}-images-idx3-ubyte.gz")[..., None] for part in ("train", "t10k"))
-    y, yt = (idx(data / f"mnist/{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k"))
+def digit_lines(minutes: float) -> list[str]:
+    (x, y), (xt, yt) = ((part.pictures, part.labels) for part in family_data.read("mnist"))
     columns: dict[tuple[str, str], list[float]] = {}
     for digit in DIGITS:
         train, test = x[y == digit], np.concatenate([xt[yt == digit], xt[yt != digit][:MOST_DIGITS]])
@@ -141,12 +131,11 @@ def digit_lines(data: Path, minutes: float) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m bench.anomaly", description=__doc__.splitlines()[0])
-    p.add_argument("--data", type=Path, default=DATA, help=f"default: {DATA}")
     p.add_argument("-o", "--output", type=Path, default=Path("bench/results/anomaly.md"))
     p.add_argument("--minutes", type=float, default=0.2, help="of training, for each model (default: 0.2)")
     args = p.parse_args(argv)
-    if not (args.data / SOLAR).is_file():
-        print(f"bench.anomaly: {args.data / SOLAR} is not there: name the folder of the data with --data")
+    if not family_data.ROOT.is_dir():
+        print(f"bench.anomaly: {family_data.ROOT} is missing, where the data sets are")
         return 3
     about = (
         f"Areas under the ROC curve by `python -m bench.anomaly --minutes {args.minutes:g}`, at -q {QUALITY}, "
@@ -154,9 +143,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "reconstruction, `bits` what the latents cost, `length` both as one description length. PCA has the same "
         "three, with a Gaussian in the place of the coding tables."
     )
-    lines = ["# Finding unusual pictures", "", about, "", *solar_lines(args.data, args.minutes)]
-    lines += digit_lines(args.data, args.minutes)
-    write_bytes(args.output, "\n".join(lines).encode(), force=True)
+    lines = ["# Finding unusual pictures", "", about, ""]
+    for section in (solar_lines, digit_lines):
+        lines += section(args.minutes)
+        write_bytes(args.output, "\n".join(lines).encode(), force=True)
     return 0
 
 

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from bench_package import module
 from PIL import Image
 from shell import here
 
-from bench.anomaly import auc
 from codec.family import MEMBERS
 from codec.small import anomaly, sheet
 from codec.train import small_export
@@ -48,6 +48,6 @@ def test_latents_are_laid_out_in_whole_rows():
 
 
 def test_auc_and_the_length_of_a_description():
-    assert auc(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == 0.875
+    assert module("anomaly").auc(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == 0.875
     scores = anomaly.Scores(np.array([0.02]), np.array([5.0]), 10)
     assert np.allclose(scores.lengths(0.01), 5 + 10 / np.log(2))
