@@ -1,7 +1,7 @@
 """The family of classic autoencoders on the public sets of small pictures: `python -m bench.family -o FOLDER`.
 
 Trains each member for the number of epochs in its row, and writes family.md: parameters, minutes, what the member must
-show and what it shows, and the bytes of a picture in a real collection file at -q 75. Pictures (samples, features,
+show and what it shows, and the bits of a picture in a real collection file at -q 75. Pictures (samples, features,
 reconstructions) go beside it. `--only` takes names of rows; the results of the others are kept.
 """
 
@@ -20,6 +20,7 @@ import torch
 import codec
 from codec.small import model as small_model
 from codec.train import small_export
+from codec.train.family_command import mean_squared_error
 from codec.train.family_run import Options, Run
 from codec.train.loop import train
 
@@ -56,7 +57,7 @@ class Row:
     penalty: bool = True
 
 
-CURVE = "the error, and its rate in bits"
+CURVE = "the error"
 ROWS: dict[str, Row] = {
     "dense": Row("dense", "mnist", 10, "what a ReLU at the output costs", figures.dead_pixels),
     "dense-sigmoid": Row("dense-sigmoid", "mnist", 10, "the same with a sigmoid", figures.dead_pixels),
@@ -147,7 +148,7 @@ def trained(row: Row, name: str, folder: Path, others: dict[str, figures.Trained
     found = figures.Trained(run.member.eval(), model, train_split, test_split, x, others)
     data = codec.encode_collection(test_split.pictures, path, QUALITY)
     made = codec.open_collection(data, path).decode().reshape(test_split.pictures.shape)
-    error = float(((made.astype(np.float32) - test_split.pictures) ** 2).mean(dtype=np.float64)) / 255**2
+    error = mean_squared_error(made, test_split.pictures)
     facts = {
         "member": name,
         "data": row.data,
@@ -171,7 +172,7 @@ def table(results: dict[str, dict], machine: str) -> str:
     lines = [
         "# The family of classic autoencoders",
         "",
-        f"Made by `python -m bench.family`; machine: {machine}, one thread, beside other work.",
+        f"Made by `python -m bench.family`; machine: {machine}; {torch.get_num_threads()} threads.",
         f"Bits are those of all test pictures in one collection file at -q {QUALITY}; MSE on the scale",
         "where white is 1, once as the member reconstructs and once as the collection decodes.",
         "",
@@ -201,7 +202,10 @@ def main(argv: list[str] | None = None) -> int:
     kept = args.output / "family.json"
     results = json.loads(kept.read_text()) if kept.exists() else {}
     others: dict[str, figures.Trained] = {}
-    for name in args.only or ROWS:
+    wanted = set(args.only or ROWS)
+    if "contractive" in wanted:
+        wanted.add("contractive-free")  # which it is compared with
+    for name in (name for name in ROWS if name in wanted):
         print(name, flush=True)
         others[name], results[name] = trained(ROWS[name], name, args.output, others)
         print(f"  {results[name]['reached']}; {results[name]['bytes']} bytes", flush=True)

@@ -86,7 +86,7 @@ def pca(pictures: np.ndarray, x: torch.Tensor, count: int) -> tuple[np.ndarray, 
 
 def active_share(t: Trained) -> str:
     z = t.latents()
-    level = 0.5 if float(z.max()) <= 1 else ACTIVE
+    level = 0.5 if isinstance(t.member.encoder[-1], torch.nn.Sigmoid) else ACTIVE
     return f"{float((z > level).float().mean()):.1%} of {z.shape[1]} latents active; MSE {t.error():.5f}"
 
 

@@ -35,7 +35,8 @@ def encode_collection(
             names.
 
     Returns:
-        The bytes of the file. The same on every machine, for the networks are integers.
+        The bytes of the file. They are the same on every machine, but for names: builds of zlib may pack them
+        differently.
 
     Raises:
         TypeError, ValueError: an argument is not as described, or the model is for pictures of another size.
@@ -97,7 +98,7 @@ def open_collection(data: Source, model: str | os.PathLike | None = None) -> "Co
     return Collection(data, model)
 
 
-class Collection(Sequence):
+class Collection:
     """A parsed and verified collection file: a sequence of pictures, each decoded when it is asked for.
 
     Attributes:

@@ -186,7 +186,7 @@ def test_pictures_that_do_not_fit_are_told_and_the_others_kept(tmp_path, digits,
     assert here("compress", "--model", MODEL, digits, "-o", tmp_path / "x.aec") == 3
     err = capsys.readouterr().err
     assert "left out: wide: 9x8, where the model is for 8x8" in err and "left out: red: in colour" in err
-    assert "2 pictures were left out" in err
+    assert "some pictures were left out; the others: 2 pictures" in err
     assert codec.open_collection(tmp_path / "x.aec").names == ["a", "b"]
 
 

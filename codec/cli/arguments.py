@@ -4,7 +4,7 @@ A wrong argument raises ArgumentTypeError (with a message that says what is allo
 """
 
 import re
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, _ActionsContainer
 
 from .. import api
 from ..coding.device import check_device
@@ -152,3 +152,7 @@ def depth(text: str) -> int:
     if text not in ("8", "16"):
         raise ArgumentTypeError(f"{text!r}: allowed are 8 and 16")
     return int(text)
+
+
+def debug(p: _ActionsContainer) -> None:
+    p.add_argument("--debug", action="store_true", help="show where an error came from")

@@ -86,7 +86,7 @@ def compress(args: Namespace) -> int:
         height, width = model.shape[:2]
         facts = {"bytes_in": samples, "bytes_out": len(data), "width": width, "height": height, "quality": quality}
         if found.left_out:  # the collection is whole, but not all that was asked for
-            raise InputError(f"{len(found.left_out)} pictures were left out; the others: {line}")
+            raise InputError(f"some pictures were left out; the others: {line}")
         return Row(line=f"{line} -> {target or 'standard output'}", facts=facts)
 
     return runner.run(args, [Job(Path(args.inputs[0]), target)], work)

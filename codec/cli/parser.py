@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from .. import api
 from ..container import format
 from ..io import OutputError
-from . import arguments, examples, streams
+from . import arguments, examples, small_arguments, streams
 from .jobs import UsageError
 from .runner import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, FAILURES, exit_code, message
 
@@ -85,21 +85,17 @@ def make_parser() -> argparse.ArgumentParser:
     help = "pictures that are nearly the same, or most like one"
     _add_similar(add("similar", ".similar", help, examples.SIMILAR))
     help = "whether aec works on this machine, bit for bit; takes some seconds"
-    _debug(add("doctor", ".inspect", help))
+    arguments.debug(add("doctor", ".inspect", help))
     _add_train(add("train", ".train_bench", "pictures -> a model of your own", examples.TRAIN))
     help = "rate-distortion and speed against JPEG and others (aec bench --help)"
     add("bench", ".train_bench", help, add_help=False)
     help = "a picture and files made of it -> a page to look at them side by side"
     _add_compare(add("compare", ".train_bench", help, examples.COMPARE))
     help = "which of many small pictures are unusual, and where in them"
-    _add_anomaly(add("anomaly", ".anomaly", help, examples.ANOMALY))
+    small_arguments.add_anomaly(add("anomaly", ".anomaly", help, examples.ANOMALY))
     help = "small pictures, their latents, reconstructions and errors on one sheet"
-    _add_sheet(add("sheet", ".sheet", help, examples.SHEET))
+    small_arguments.add_sheet(add("sheet", ".sheet", help, examples.SHEET))
     return parser
-
-
-def _debug(p: argparse._ActionsContainer) -> None:
-    p.add_argument("--debug", action="store_true", help="show where an error came from")
 
 
 def _talk(p: argparse.ArgumentParser) -> None:
@@ -109,7 +105,7 @@ def _talk(p: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--progress", action=argparse.BooleanOptionalAction, help="progress bar (default: on a terminal)"
     )
-    _debug(group)
+    arguments.debug(group)
 
 
 def _device(p: argparse._ActionsContainer, help: str) -> None:
@@ -314,7 +310,7 @@ def _add_view(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("-f", "--force", action="store_true", help="overwrite")
     _model(p)
-    _debug(p)
+    arguments.debug(p)
 
 
 def _add_similar(p: argparse.ArgumentParser) -> None:
@@ -424,49 +420,7 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights and the crops (default: 0)")
     p.add_argument("-f", "--force", action="store_true", help="overwrite the model")
     p.add_argument("--quiet", action="store_true", help="no progress")
-    _debug(p)
-
-
-def _small_inputs(p: argparse.ArgumentParser) -> None:
-    help = "picture, folder, tar, or IDX, npy or npz file of pictures of the model's size"
-    p.add_argument("inputs", nargs="+", metavar="IN", help=help)
-    p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
-    p.add_argument(
-        "-q", "--quality", type=arguments.quality, default=75, metavar="1..100", help="of the code (default: 75)"
-    )
-    p.add_argument("-f", "--force", action="store_true", help="overwrite")
-    p.add_argument("--quiet", action="store_true", help="errors only")
-    _debug(p)
-
-
-def _add_anomaly(p: argparse.ArgumentParser) -> None:
-    which = p.add_mutually_exclusive_group(required=True)
-    which.add_argument(
-        "--model",
-        metavar="NAME|FILE",
-        help="of `aec train --arch`; the median error of IN then counts as the usual one",
-    )
-    which.add_argument("--train", metavar="NORMAL", help="train a model on these pictures first; needs torch")
-    group = p.add_argument_group("with --train")
-    group.add_argument("--arch", metavar="NAME", help="as in `aec train` (default: undercomplete-entropy)")
-    group.add_argument("--latents", type=arguments.count, metavar="N", help="how many (default: as its file says)")
-    group.add_argument("--minutes", type=arguments.positive, help="of training (default: 0.5)")
-    group.add_argument("--epochs", type=arguments.positive, metavar="N", help="passes over NORMAL instead")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights (default: 0)")
-    group.add_argument("-o", "--output", metavar="MODEL", help="keep the model")
-    p.add_argument("--top", type=arguments.count, metavar="N", help="only the N most unusual")
-    p.add_argument("--maps", metavar="DIR", help="a PNG of each one that is printed, and beside it where its error is")
-    p.add_argument("--json", action="store_true", help="a JSON object for each picture, and nothing else, on stdout")
-    _small_inputs(p)
-
-
-def _add_sheet(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", metavar="MODEL", help="name or file of a model of `aec train --arch`")
-    help = "sheet.png, or sheet.html with a table of all latents; - for a PNG on stdout"
-    p.add_argument("-o", "--output", required=True, metavar="SHEET", help=help)
-    help = "pictures on the sheet, taken evenly from all (default: 16)"
-    p.add_argument("-n", "--count", type=arguments.count, default=16, metavar="N", help=help)
-    _small_inputs(p)
+    arguments.debug(p)
 
 
 def _hush_pillow() -> None:

@@ -114,7 +114,7 @@ def check(header: Header, names: Sequence[str]) -> None:
         raise ValueError(f"{len(set(names))} different names for {header.count} pictures")
     for name in names:
         check_name(name)
-    if (n_bytes := sum(len(name.encode()) + 1 for name in names)) > MAX_NAMES:
+    if (n_bytes := sum(len(name.encode()) + 1 for name in names) - 1) > MAX_NAMES:
         raise LimitError(f"names of {n_bytes} bytes: at most {MAX_NAMES} are allowed")
 
 

@@ -1,7 +1,7 @@
 """A convolutional autoencoder: 32 and 64 filters with max-pooling, and transposed convolutions back (Masci 2011).
 
-Its latents of a 32x32 picture in colour are 8x8x64 numbers, more than the picture's 3,072 samples. So they are no
-compression by themselves: only quantised and entropy-coded they are.
+Its latents of a 32x32 picture in colour are 8x8x64 numbers, more than the picture's 3,072 samples. So the
+net alone compresses nothing; quantising and entropy coding do.
 
 The output is linear. With a sigmoid and squared error, mostly black pictures drive it to black everywhere within some
 steps, where neither it nor the ReLUs before it have a gradient any more (tried on MNIST).

@@ -1,6 +1,6 @@
 """A dense autoencoder: layers of 1, 1/2 and 1/4 of the samples, and back (784-392-196-392-784 for a digit).
 
-The documents that this family comes from put a ReLU at the output too. A unit that gives 0 for all pictures then has no
+Many tutorials put a ReLU at the output too. A unit that gives 0 for all pictures then has no
 gradient and stays dead, so some pixels are never drawn; a sigmoid does not have that fault.
 """
 
@@ -10,7 +10,7 @@ from .member import Member, Shape, layers, samples
 
 
 class Dense(Member):
-    """Args: output: the activation of the output, `nn.ReLU` as in the documents, or `nn.Sigmoid`."""
+    """Args: output: the activation of the output, `nn.ReLU` or `nn.Sigmoid`."""
 
     def __init__(self, shape: Shape, latents: int | None = None, output: type[nn.Module] = nn.ReLU):
         n = samples(shape)

@@ -1,6 +1,6 @@
 """The simplest autoencoder: one layer to fewer latents than samples, and one layer back (Hinton 2006, Science 313:504).
 
-With 32 latents for a digit it is trained by binary cross-entropy, with other numbers of latents by squared error.
+`undercomplete` is trained by squared error, `undercomplete-entropy` by binary cross-entropy.
 """
 
 from torch import Tensor, nn

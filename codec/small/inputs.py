@@ -27,7 +27,7 @@ class SmallPictures:
         pictures: uint8 [N, H, W, C] with C of 1 (gray) or 3 (RGB).
         names: of each one, a relative path with forward slashes and without suffix, as collections have them; no two
             are equal. Empty if all are from one array, in which they have numbers only.
-        left_out: a message for each picture that could not be taken.
+        left_out: a message for each picture, or array of pictures, that could not be taken.
     """
 
     pictures: np.ndarray

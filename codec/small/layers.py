@@ -17,7 +17,7 @@ import numpy as np
 
 LARGEST = 32767  # activations saturate at +-LARGEST
 TABLE = 4096  # entries of the table of a sigmoid or a tanh
-EXACT = 2**53
+EXACT = 2**52
 MOST_LAYERS = 32
 MOST_KERNEL = 15
 MOST_ACTIVATIONS = 2**20  # values of one picture between two layers
@@ -43,7 +43,7 @@ def _shift(spec: Mapping[str, Any], name: str = "shift") -> int:
 def _prove(weight: np.ndarray, bias: np.ndarray, axes: tuple[int, ...]) -> None:
     """Check that no sum of a layer can leave the integers that float64 holds exactly."""
     most = np.abs(weight.astype(np.float64)).sum(axes) * LARGEST + np.abs(bias.astype(np.float64)) + LARGEST
-    _need(bool((most < EXACT / 2).all()), "its sums may leave the range of exact integers")
+    _need(bool((most < EXACT).all()), "its sums may leave the range of exact integers")
 
 
 def _weights(tensors: Mapping[str, np.ndarray], name: str, ndim: int) -> tuple[np.ndarray, np.ndarray]:

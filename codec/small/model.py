@@ -38,7 +38,7 @@ class SmallModel:
         path: of the file.
         encoder, decoder: integer nets. The encoder takes samples 0..255 as [C, H, W]; its outputs are the latents.
             The decoder takes latents, and gives C * H * W values in the same order.
-        thresholds: float64 [255] of integers, rising: a value becomes the number of thresholds that it reaches.
+        thresholds: float64 [255] of integers, not falling: a value becomes the number of thresholds that it reaches.
         centres: float64 [D] of integers: the latent that symbol 0 stands for.
         steps: float64 [LEVELS, D] of integers: the latents between two neighbouring symbols.
         indexes: uint8 [LEVELS, D]: the coding table of each latent; with index 0 its symbol is always 0.

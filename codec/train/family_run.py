@@ -112,6 +112,7 @@ class Run:
         for i, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"{key}.{i}": value for key, value in state.items()}
         options = {"arch": self.options.arch, "latents": self.options.latents, "shape": list(self.member.shape)}
+        options |= {"batch": self.options.batch, "seed": self.options.seed}
         meta = {"step": self.step, "seconds": self.seconds, **options}
         checkpoints.write(path, KIND, meta, tensors)
 
@@ -121,12 +122,13 @@ class Run:
 
         Raises:
             ModelError: the file is not a checkpoint of such a run.
-            ValueError: it is of another member, or of pictures of another size.
+            ValueError: it is of another member, batch or seed, or of pictures of another size.
         """
         with checkpoints.reading(path, KIND) as (meta, tensors):
-            found = {name: meta[name] for name in ("arch", "latents", "shape")}
+            found = {name: meta[name] for name in ("arch", "latents", "shape", "batch", "seed")}
             shape = [pictures.shape[3], *pictures.shape[1:3]]
             wanted = {"arch": options.arch, "latents": options.latents, "shape": shape}
+            wanted |= {"batch": options.batch, "seed": options.seed}
             run = cls(options, pictures) if found == wanted else None
             if run is not None:
                 run.member.load_state_dict(checkpoints.part(tensors, "model."))

@@ -59,7 +59,7 @@ def save(path: Path, member: Member, arch: str, pictures: np.ndarray) -> bytes:
     # Drafts with one table are loaded to count the symbols that the integer encoder really makes.
     tensors |= _empty_tables(d)
     draft = small_model.of_tensors(path, config, tensors)
-    tensors |= fitted(draft, pictures[:: max(1, len(pictures) * d // MOST_COUNTED)])
+    tensors |= fitted(draft, pictures[:: -(-len(pictures) * d // MOST_COUNTED)])
     return small_model.write(path, config, tensors)
 
 

@@ -125,7 +125,8 @@ def thresholds(last: nn.Module, unit: float) -> np.ndarray:
     """Return the integers at which the sample of a decoder's output rises by 1: int16 [255].
 
     Args:
-        last: the decoder's last layer; if it is a sigmoid, outputs are what it takes, else samples in 0..1.
+        last: the decoder's last layer. If it is a sigmoid, the integer net ends before it, and its output is what the
+            sigmoid would be given; else the output is samples in 0..1.
         unit: what an integer of the output stands for.
     """
     edges = (np.arange(1, 256) - 0.5) / 255
