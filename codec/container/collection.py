@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
+from .blocks import CRC_BYTES, checksum, most_unpacked, pack, unpack
 from .format import COLLECTION_MAGIC
 from .format import MAGIC as SINGLE_MAGIC
 from .varint import read_varint, varint
@@ -25,9 +26,7 @@ MIN_PAYLOAD = 5  # bytes, FORMAT §3
 MAX_NAMES = 2**28  # bytes of all names together
 _COLOUR, _NAMED, _RESERVED = 1, 2, 0b11111100
 _FIXED_BYTES = len(MAGIC) + 1 + MODEL_ID_BYTES + 1 + 1
-_CRC_BYTES = 4
 OUTSIDE = ("", ".", "..")  # what no part of a name may be
-_MOST_RATIO = 64  # names shrink less than this by zlib; below 1 MB any ratio is allowed
 
 
 @dataclass(frozen=True)
@@ -103,10 +102,6 @@ def _check(header: Header) -> None:
         raise ValueError(f"{header.block} pictures in a block: allowed are 1..{MAX_BLOCK}")
 
 
-def _most_unpacked(packed: int) -> int:
-    return max(1 << 20, _MOST_RATIO * packed)
-
-
 def check(header: Header, names: Sequence[str]) -> None:
     """Check what `write` is given before the payloads are made. Raises ValueError and LimitError as it does."""
     _check(header)
@@ -137,9 +132,9 @@ def write(header: Header, payloads: Sequence[bytes], names: Sequence[str] = ()) 
     flags = (_COLOUR if header.channels == 3 else 0) | (_NAMED if header.named else 0)
     head = MAGIC + bytes([VERSION]) + header.model_id + bytes([header.quality, flags])
     head += varint(header.width) + varint(header.height) + varint(header.count) + varint(header.block)
-    table, parts = bytearray(), []
+    table, parts, head_crc = bytearray(), [], zlib.crc32(head)
     for entry, data in [*_packed_names(names), *((varint(len(p)), p) for p in payloads)]:
-        table += entry + _crc(head, entry, data)
+        table += entry + checksum(head_crc, entry, data)
         parts.append(data)
     return b"".join((head, table, *parts))
 
@@ -149,14 +144,8 @@ def _packed_names(names: Sequence[str]) -> list[tuple[bytes, bytes]]:
     if not names:
         return []
     whole = "\n".join(names).encode()
-    packed = zlib.compress(whole, 9)
-    if not len(packed) < len(whole) <= _most_unpacked(len(packed)):
-        packed = whole
+    packed = pack(whole)
     return [(varint(len(whole)) + varint(len(packed)), packed)]
-
-
-def _crc(head: bytes | memoryview, entry: bytes | memoryview, data: bytes | memoryview) -> bytes:
-    return zlib.crc32(data, zlib.crc32(entry, zlib.crc32(head))).to_bytes(_CRC_BYTES, "little")
 
 
 def is_collection(data: bytes | bytearray | memoryview) -> bool:
@@ -214,11 +203,11 @@ def read(data: bytes | bytearray | memoryview) -> Layout:
     """
     data = memoryview(data).cast("B")
     header, at = read_header(data)
-    head = data[:at]
-    if header.n_blocks * (1 + _CRC_BYTES) > len(data) - at:
+    head = zlib.crc32(data[:at])
+    if header.n_blocks * (1 + CRC_BYTES) > len(data) - at:
         raise TruncatedError(f"file ends at byte {len(data)}: {header.n_blocks} blocks cannot fit")
     n_names = 0
-    lengths, entries, sums = [], [], []
+    lengths, fields, sums = [], [], []
     for i in range(-int(header.named), header.n_blocks):
         start, what = at, "the names" if i < 0 else f"block {i} of {header.n_blocks}"
         if i < 0:
@@ -226,12 +215,12 @@ def read(data: bytes | bytearray | memoryview) -> Layout:
         length, at = read_varint(data, at, f"the length of {what}")
         if i >= 0 and length < MIN_PAYLOAD:
             raise CorruptError(f"{what} has length {length}: at least {MIN_PAYLOAD} is needed")
-        if at + _CRC_BYTES > len(data):
+        if at + CRC_BYTES > len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the table of blocks")
-        entries.append(data[start:at])
-        sums.append(data[at : at + _CRC_BYTES])
+        fields.append(data[start:at])
+        sums.append(data[at : at + CRC_BYTES])
         lengths.append(length)
-        at += _CRC_BYTES
+        at += CRC_BYTES
     total, left = sum(lengths), len(data) - at
     if total > left:
         raise TruncatedError(f"blocks of {total} bytes exceed the remaining {left}")
@@ -239,8 +228,8 @@ def read(data: bytes | bytearray | memoryview) -> Layout:
         raise CorruptError(f"{left - total} bytes after the last block")
     ends = list(accumulate(lengths, initial=at))
     parts = [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
-    for i, (entry, part, found) in enumerate(zip(entries, parts, sums, strict=True), -int(header.named)):
-        if _crc(head, entry, part) != found:
+    for i, (entry, part, found) in enumerate(zip(fields, parts, sums, strict=True), -int(header.named)):
+        if checksum(head, entry, part) != found:
             what = "the names" if i < 0 else f"block {i} of {header.n_blocks}"
             raise CorruptError(f"checksum of {what} does not match: the file was changed or damaged")
     names = _read_names(parts.pop(0), n_names, header.count) if header.named else []
@@ -250,17 +239,9 @@ def read(data: bytes | bytearray | memoryview) -> Layout:
 def _read_names(packed: memoryview, length: int, count: int) -> list[str]:
     if len(packed) > length:
         raise CorruptError(f"names of {length} bytes, packed to {len(packed)}: packing must not make them longer")
-    if length > min(MAX_NAMES, _most_unpacked(len(packed))):
+    if length > min(MAX_NAMES, most_unpacked(len(packed))):
         raise LimitError(f"names of {length} bytes, packed to {len(packed)}: that is more than is allowed")
-    whole = bytes(packed)
-    if len(packed) != length:
-        stream = zlib.decompressobj()
-        try:
-            whole = stream.decompress(packed, length + 1)
-        except zlib.error as e:
-            raise CorruptError(f"the names are not a zlib stream: {e}") from e
-        if len(whole) != length or not stream.eof or stream.unused_data:
-            raise CorruptError(f"the names do not inflate to exactly {length} bytes")
+    whole = unpack(packed, length, "the list of names")
     # The names are counted before they are made, because many short ones take far more memory than their bytes.
     if (found := whole.count(b"\n") + 1) != count:
         raise CorruptError(f"{found} names for {count} pictures")

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
+from .blocks import CRC_BYTES, checksum, most_unpacked, pack, unpack
 from .varint import read_varint, varint
 
 MAGIC = b"\xd7AEC"
@@ -32,7 +33,6 @@ MAX_SECTION = 2**26  # bytes of one block of metadata
 _GRAY, _MORE, _RESERVED = 1, 8, 0b0110
 _SECTIONS, _ALPHA, _DEEP, _STORED, _MORE_RESERVED = 1, 2, 4, 8, 0b11110000
 _FIXED_BYTES = len(MAGIC) + 1 + MODEL_ID_BYTES + 1 + 1
-_CRC_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,7 @@ class Section:
 
     def unpack(self) -> bytes:
         """Return the block. Raises CorruptError if the bytes do not decompress to a block of exactly this length."""
-        if len(self.packed) == self.length:
-            return bytes(self.packed)
-        stream = zlib.decompressobj()
-        try:
-            data = stream.decompress(self.packed, self.length + 1)
-        except zlib.error as e:
-            raise CorruptError(f"metadata is not a zlib stream: {e}") from e
-        if len(data) != self.length or not stream.eof or stream.unused_data:
-            raise CorruptError(f"metadata does not inflate to exactly {self.length} bytes")
-        return data
+        return unpack(self.packed, self.length, "metadata")
 
 
 @dataclass(frozen=True)
@@ -150,23 +141,6 @@ class _Parts(Sequence[memoryview]):
             return [self[j] for j in range(*i.indices(len(self)))]
         i = range(len(self))[i]
         return self._data[self._starts[i] : self._starts[i + 1]]
-
-
-def _crc(head: int, entry: bytes | memoryview, data: bytes | memoryview) -> bytes:
-    """Return the checksum of an entry: the CRC-32 of the head, the entry's fields and its data, one after the other.
-
-    Args:
-        head: CRC-32 of the head (`_head_bytes`), which is computed once for all entries.
-    """
-    return zlib.crc32(data, zlib.crc32(entry, head)).to_bytes(_CRC_BYTES, "little")
-
-
-def _most_unpacked(packed: int) -> int:
-    """Return the largest block that `packed` compressed bytes may decompress to.
-
-    Real profiles and EXIF blocks stay below this limit. It keeps a small file from filling the memory.
-    """
-    return max(1 << 20, 64 * packed)
 
 
 def stored_kind(payload: bytes | memoryview) -> str | None:
@@ -271,7 +245,7 @@ def write(
 
     def add(entry: bytes, data: bytes) -> None:
         nonlocal table
-        table += entry + _crc(head_crc, entry, data)
+        table += entry + checksum(head_crc, entry, data)
         parts.append(data)
 
     for name in METADATA:
@@ -279,9 +253,7 @@ def write(
             block = metadata[name]
             if not 1 <= len(block) <= MAX_SECTION:
                 raise LimitError(f"{name} metadata of {len(block)} bytes: 1 to {MAX_SECTION} are allowed")
-            packed = zlib.compress(block, 9)
-            if not len(packed) < len(block) <= _most_unpacked(len(packed)):
-                packed = block
+            packed = pack(block)
             add(varint(len(block)) + varint(len(packed)), packed)
     for payload in (*payloads, *alphas):
         add(varint(len(payload)), payload)
@@ -413,7 +385,7 @@ def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
     header, kinds, at = _read_head(data, max_pixels)
     head, n = data[:at], header.n_tiles
     n_alphas = n if header.alpha and not header.stored else 0
-    if (n + n_alphas) * (1 + _CRC_BYTES) > len(data) - at:
+    if (n + n_alphas) * (1 + CRC_BYTES) > len(data) - at:
         raise TruncatedError(f"file ends at byte {len(data)}: {n} tiles cannot fit")
     kept = [name for i, name in enumerate(METADATA) if kinds >> i & 1]
     wholes, lengths, entries = [], array("Q"), array("Q", [at])
@@ -425,7 +397,7 @@ def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
         least = 1 if i < len(kept) else MIN_PAYLOAD if i < len(kept) + n else 0
         if length < least:
             raise CorruptError(f"{_Name('', kept, n, i)} has length {length}: at least {least} is needed")
-        at += _CRC_BYTES
+        at += CRC_BYTES
         if at > len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the tile table")
         lengths.append(length)
@@ -443,8 +415,8 @@ def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int,
     length, at = read_varint(data, at, f"the packed length of {kind} metadata")
     if length > whole:
         raise CorruptError(f"{kind} metadata of {whole} bytes, packed to {length}: must not be more")
-    if length < whole and whole > _most_unpacked(length):
-        raise LimitError(f"{kind} metadata of {whole} bytes, packed to {length}: at most {_most_unpacked(length)}")
+    if length < whole and whole > most_unpacked(length):
+        raise LimitError(f"{kind} metadata of {whole} bytes, packed to {length}: at most {most_unpacked(length)}")
     return length, at
 
 
@@ -458,7 +430,7 @@ def _verify(front: _Front, data: memoryview, n: int) -> None:
                 f"file ends at byte {len(data)}, inside {_Name('', front.kept, front.header.n_tiles, i)}"
             )
         end = front.entries[i + 1]
-        if _crc(head, data[front.entries[i] : end - _CRC_BYTES], part) != data[end - _CRC_BYTES : end]:
+        if checksum(head, data[front.entries[i] : end - CRC_BYTES], part) != data[end - CRC_BYTES : end]:
             name = _Name("", front.kept, front.header.n_tiles, i)
             raise CorruptError(f"checksum of {name} does not match: the file was changed or damaged")
 
