@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .container import collection as container
+from .container.collection import numbered
 from .container.format import DEFAULT_MAX_PIXELS
 from .errors import CorruptError, LimitError
 from .opened import Source, bytes_of
@@ -121,6 +122,22 @@ class Collection:
     def __len__(self) -> int:
         return self.header.count
 
+    @property
+    def bits_per_pixel(self) -> float:
+        """Of the whole file, to 4 digits after the point."""
+        h = self.header
+        return round(8 * self.n_bytes / (h.count * h.width * h.height), 4)
+
+    def name_of(self, i: int) -> str:
+        """Return the name of picture i; where pictures have no names, its number, as many digits as the last one's."""
+        return self.names[i] if self.names else numbered(i, len(self))
+
+    def check_pixels(self, n: int, max_pixels: int | None) -> None:
+        """Raise LimitError if n pictures have more pixels than `max_pixels`; None: no limit."""
+        h = self.header
+        if max_pixels is not None and n * h.width * h.height > max_pixels:
+            raise LimitError(f"{n} pictures of {h.width}x{h.height}: at most {max_pixels} pixels are allowed at once")
+
     @cached_property
     def model(self) -> "SmallModel":
         """The model that wrote the file. Raises ModelError if it is not at hand, or another one was given."""
@@ -195,9 +212,8 @@ class Collection:
         """Return the numbers of pictures that `decode` is given, int64 [N]; checked as it says."""
         import numpy as np
 
-        h, n = self.header, len(self) if which is None else len(which)
-        if max_pixels is not None and n * h.width * h.height > max_pixels:
-            raise LimitError(f"{n} pictures of {h.width}x{h.height}: at most {max_pixels} pixels are allowed at once")
+        n = len(self) if which is None else len(which)
+        self.check_pixels(n, max_pixels)
         if which is None:
             return np.arange(n)
         given = np.asarray(which)
@@ -240,10 +256,15 @@ class Collection:
         self._last = block, symbols
         return symbols
 
-    def blocks(self) -> "Iterator[tuple[range, np.ndarray]]":
-        """Decode everything in pieces of bounded memory: yields (numbers of the pictures, the pictures)."""
-        for start in range(0, len(self), self.header.block):
-            numbers = range(start, min(start + self.header.block, len(self)))
+    def blocks(self, which: range | None = None) -> "Iterator[tuple[range, np.ndarray]]":
+        """Decode many pictures in pieces of bounded memory: yields (numbers of the pictures, the pictures).
+
+        Args:
+            which: their numbers, one after the other; None: all.
+        """
+        wanted, size = range(len(self)) if which is None else which, self.header.block
+        for start in range(wanted.start, wanted.stop, size):
+            numbers = range(start, min(start + size, wanted.stop))
             yield numbers, self.decode(numbers, None)
 
     def verify(self, deep: bool = False) -> None:

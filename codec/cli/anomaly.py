@@ -116,9 +116,8 @@ def _names(path: Path, found: "SmallPictures") -> Iterator[str]:
     if len(found.pictures) == 1 and not path.is_dir():
         yield path.as_posix()
         return
-    digits = len(str(len(found.pictures) - 1))
     for i in range(len(found.pictures)):
-        yield f"{path.as_posix()}/{found.names[i] if found.names else f'{i:0{digits}d}'}"
+        yield f"{path.as_posix()}/{found.name_of(i)}"
 
 
 def _scored(

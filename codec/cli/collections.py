@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import errors
 from ..coding import model_search
 from ..collection import Collection, encode_collection
-from ..container.collection import MAGIC
+from ..container import collection as container
 from ..container.metadata import NONE
 from ..io import InputError, permissions, refuse_existing, write_bytes
 from ..picture import export
@@ -41,7 +40,7 @@ def is_collection(path: Path | None) -> bool:
         if path is None or not path.is_file():
             return False
         with open(path, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
+            return container.is_collection(file.read(len(container.MAGIC)))
     except OSError:
         return False  # the command reports it
 
@@ -119,8 +118,9 @@ def planned(args: Namespace, job: Job, suffix: str) -> Job:
             raise UsageError(
                 f"-o {job.target}: a collection becomes a folder or one .npy file; --pick takes one picture"
             )
-        return job
-    return replace(job, target=job.target.with_suffix("") if job.target.suffix == suffix else job.target)
+        return replace(job, collection=True)
+    folder = job.target.with_suffix("") if job.target.suffix == suffix else job.target
+    return replace(job, target=folder, collection=True)
 
 
 def unpack(args: Namespace, job: Job, progress: Progress) -> Row:
@@ -130,7 +130,7 @@ def unpack(args: Namespace, job: Job, progress: Progress) -> Row:
     if args.pick is not None and not 0 <= args.pick < len(collection):
         raise InputError(f"--pick {args.pick}: the collection has pictures 0 to {len(collection) - 1}")
     which = range(len(collection)) if args.pick is None else range(args.pick, args.pick + 1)
-    _check_pixels(collection, len(which), args.max_pixels)
+    collection.check_pixels(len(which), args.max_pixels or None)
     one = target.suffix and not target.is_dir()
     kind = export.kind_of(target if one else None, f".{args.format or 'png'}")
     export.check(kind, collection.header.channels == 1, False, 8, False, None)
@@ -144,16 +144,9 @@ def unpack(args: Namespace, job: Job, progress: Progress) -> Row:
     return Row(line=line, facts={"bytes_in": collection.n_bytes, **_size(collection)})
 
 
-def _check_pixels(collection: Collection, n: int, limit: int) -> None:
-    h = collection.header
-    if limit and n * h.width * h.height > limit:
-        raise errors.LimitError(f"{n} pictures of {h.width}x{h.height}: at most {limit} pixels are allowed")
-
-
 def _size(collection: Collection) -> dict:
     h = collection.header
-    bpp = round(8 * collection.n_bytes / (h.count * h.width * h.height), 4)
-    return {"width": h.width, "height": h.height, "bpp": bpp, "quality": h.quality}
+    return {"width": h.width, "height": h.height, "bpp": collection.bits_per_pixel, "quality": h.quality}
 
 
 def _encoded(picture: "np.ndarray", kind: str) -> bytes:
@@ -166,13 +159,10 @@ def _write_folder(
     collection: Collection, which: range, folder: Path, suffix: str, force: bool, mode: int, progress: Progress
 ) -> None:
     kind, new = export.kind_of(None, suffix), not folder.exists()
-    digits, step = len(str(len(collection) - 1)), collection.header.block
     try:
-        for start in range(which.start, which.stop, step):
-            part = range(start, min(start + step, which.stop))
-            for i, picture in zip(part, collection.decode(part, None), strict=True):
-                name = collection.names[i] if collection.names else f"{i:0{digits}d}"
-                write_bytes(folder / f"{name}{suffix}", _encoded(picture, kind), force, mode=mode)
+        for part, pictures in collection.blocks(which):
+            for i, picture in zip(part, pictures, strict=True):
+                write_bytes(folder / f"{collection.name_of(i)}{suffix}", _encoded(picture, kind), force, mode=mode)
             progress((part.stop - which.start) / len(which))
     except BaseException:
         if new:  # a folder with some of the pictures would look like a whole one
@@ -187,23 +177,3 @@ def _refuse(args: Namespace, allowed: set[str], what: str) -> None:
         own = action.dest in allowed or action.dest == "device" and given == "cpu"  # which its nets run on in any case
         if action.option_strings and not own and given != action.default:
             raise UsageError(f"{action.option_strings[-1]} means nothing for {what}")
-
-
-def describe(collection: Collection) -> dict:
-    """Return the facts about a collection that `aec info` prints."""
-    h = collection.header
-    return {
-        "bytes": collection.n_bytes,
-        "pictures": h.count,
-        "width": h.width,
-        "height": h.height,
-        "mode": "gray" if h.channels == 1 else "RGB",
-        "quality": h.quality,
-        "model": h.model_id.hex(),
-        "model_name": model_search.name_of(h.model_id),
-        "bytes_per_picture": round(collection.n_bytes / h.count, 3),
-        "bits_per_pixel": round(8 * collection.n_bytes / (h.count * h.width * h.height), 4),
-        "named": h.named,
-        "pictures_per_block": h.block,
-        "blocks": h.n_blocks,
-    }

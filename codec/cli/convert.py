@@ -151,7 +151,7 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
         refuse_existing(job.target, args.force)
         if args.dry_run:
             return Row("planned")
-        if suffix != ".aec" and collections.is_collection(job.source):
+        if job.collection:
             return collections.unpack(args, job, progress)
         data, row = work(job, read_bytes(job.source), progress)
         if data is not None:

@@ -13,7 +13,7 @@ from ..container import format
 from ..container.collection import is_collection
 from ..io import read_bytes
 from ..opened import AecFile
-from . import collections, runner, streams
+from . import runner, streams
 from .jobs import Job, expand, tell_left_out
 from .runner import Progress, Row
 
@@ -22,7 +22,7 @@ def info(args: Namespace) -> int:
     def work(job: Job, progress: Progress) -> Row:
         data = read_bytes(job.source)
         own = is_collection(data)
-        found = collections.describe(Collection(data)) if own else describe(AecFile(data, max_pixels=None))
+        found = _describe_collection(Collection(data)) if own else describe(AecFile(data, max_pixels=None))
         facts = {"file": job.name, **found}
         return Row(
             line="checksums are right", text=json.dumps(facts) if args.as_json else _table(facts, job is jobs[-1])
@@ -68,6 +68,26 @@ def describe(file: AecFile) -> dict:
         "metadata": _lengths(file),
         "overhead_bytes": layout.overhead_bytes,
         "format_version": format.VERSION,
+    }
+
+
+def _describe_collection(collection: Collection) -> dict:
+    """Return the facts about a collection that `aec info` prints."""
+    h = collection.header
+    return {
+        "bytes": collection.n_bytes,
+        "pictures": h.count,
+        "width": h.width,
+        "height": h.height,
+        "mode": "gray" if h.channels == 1 else "RGB",
+        "quality": h.quality,
+        "model": h.model_id.hex(),
+        "model_name": name_of(h.model_id),
+        "bytes_per_picture": round(collection.n_bytes / h.count, 3),
+        "bits_per_pixel": collection.bits_per_pixel,
+        "named": h.named,
+        "pictures_per_block": h.block,
+        "blocks": h.n_blocks,
     }
 
 

@@ -47,6 +47,7 @@ class Job:
         alike: how many folders directly above the target correspond to those directly above the source.
         keeps_suffix: the target is named after the source with its suffix, such as a.jpg.aec, because another source
             would otherwise have the same target.
+        collection: the source is a collection, which is unpacked to the target.
     """
 
     source: Path | None
@@ -54,6 +55,7 @@ class Job:
     problem: InputError | None = None
     alike: int = 0
     keeps_suffix: bool = False
+    collection: bool = False
 
     @property
     def name(self) -> str:

@@ -77,6 +77,11 @@ def check_name(name: str) -> None:
         raise ValueError(f"name {name!r}: must be a relative path with forward slashes, without . and .. and :")
 
 
+def numbered(i: int, count: int) -> str:
+    """Return the name of picture i of `count` that have none: its number, with as many digits as the last one's."""
+    return f"{i:0{len(str(count - 1))}d}"
+
+
 def is_forbidden(character: str) -> bool:
     """Return whether no name may hold a character: backslashes, colons, control characters, and halves of surrogates.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..container.collection import MAX_COUNT, MAX_SAMPLES, MAX_SIDE, OUTSIDE, is_forbidden
+from ..container.collection import MAX_COUNT, MAX_SAMPLES, MAX_SIDE, OUTSIDE, is_forbidden, numbered
 from ..io import IMAGE_SUFFIXES, search
 from ..picture.pixels import as_rgb, of_file, to_depth
 
@@ -33,6 +33,10 @@ class SmallPictures:
     pictures: np.ndarray
     names: list[str]
     left_out: list[str]
+
+    def name_of(self, i: int) -> str:
+        """Return the name of picture i, or its number if all are from one array."""
+        return self.names[i] if self.names else numbered(i, len(self.pictures))
 
 
 def is_array_file(path: Path) -> bool:
@@ -76,7 +80,7 @@ def read(paths: Sequence[Path], shape: tuple[int, int, int] | None = None, recur
                 left_out.append(f"{name}: in colour, where the model is for gray")
                 continue
             parts.append(found)
-            names += [name] if len(found) == 1 else _numbered(name, len(found))
+            names += [name] if len(found) == 1 else [f"{name}/{numbered(i, len(found))}" for i in range(len(found))]
     if not parts:
         more = f" ({left_out[0]})" if left_out else ""
         hint = "" if recursive or not any(path.is_dir() for path in paths) else "; -r looks in the folders below it too"
@@ -86,11 +90,6 @@ def read(paths: Sequence[Path], shape: tuple[int, int, int] | None = None, recur
     colours = any(part.shape[3] == 3 for part in parts) if shape is None else shape[2] == 3
     whole = np.concatenate([np.repeat(part, 3, 3) if colours and part.shape[3] == 1 else part for part in parts])
     return SmallPictures(whole, _unlike(names) if len(parts) > 1 or len(whole) == 1 else [], left_out)
-
-
-def _numbered(name: str, count: int) -> list[str]:
-    digits = len(str(count - 1))
-    return [f"{name}/{i:0{digits}d}" for i in range(count)]
 
 
 def _unlike(names: list[str]) -> list[str]:
