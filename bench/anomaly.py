@@ -59,7 +59,7 @@ def by_model(arch: str, latents: int | None, minutes: float, train: np.ndarray, 
     from codec.train.loop import train as train_loop
 
     with tempfile.TemporaryDirectory() as folder:
-        run, path = Run(Options(arch, minutes, latents=latents), train), Path(folder, "model.safetensors")
+        run, path = Run(Options(arch, minutes=minutes, latents=latents), train), Path(folder, "model.safetensors")
         train_loop(run, Path(folder, "checkpoint.safetensors"), lambda line: None)
         small_export.save(path, run.member, arch, train)
         model = load(path)

@@ -77,7 +77,7 @@ def _model(args: Namespace) -> "tuple[SmallModel, float | None]":
     if target is not None:
         refuse_existing(target, args.force)
     minutes = 0.5 if args.minutes is None else args.minutes
-    options = Options(args.arch or "undercomplete-entropy", minutes, latents=args.latents, seed=args.seed)
+    options = Options(args.arch or "undercomplete-entropy", minutes=minutes, latents=args.latents, seed=args.seed)
     report = streams.complain if not args.quiet else lambda line: None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "anomaly.safetensors")

@@ -1,7 +1,7 @@
 """Checkpoints of training runs: safetensors files with all tensors of a run, and its other state as JSON."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,12 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ..errors import ModelError
 from ..io import write_bytes
+
+ADAM = ("exp_avg", "exp_avg_sq", "step")  # what Adam and AdamW keep of each parameter
 
 
 def checkpoint_path(output: Path) -> Path:
@@ -31,6 +34,31 @@ def write(path: Path, kind: str, meta: Mapping[str, Any], tensors: Mapping[str, 
     """
     whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     write_bytes(path, serialise(whole, {kind: json.dumps(meta)}), force=True)
+
+
+def optimiser_tensors(optimiser: Optimizer, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return the state of an optimiser as tensors for a checkpoint.
+
+    Args:
+        names: of its parameters, in its order. One that was never stepped has no state.
+    """
+    states = optimiser.state_dict()["state"]
+    return {f"{key}.{names[i]}": value for i, state in states.items() for key, value in state.items()}
+
+
+def restore(optimiser: Optimizer, names: Mapping[int, str], keys: Sequence[str], tensors: Mapping[str, Tensor]) -> None:
+    """Put the state that `optimiser_tensors` gave into an optimiser.
+
+    Args:
+        names: of the parameters that have a state, by their places in its order.
+        keys: of a parameter's state.
+
+    Raises:
+        KeyError: a tensor is missing.
+    """
+    state = optimiser.state_dict()
+    state["state"] = {i: {key: tensors[f"{key}.{name}"] for key in keys} for i, name in names.items()}
+    optimiser.load_state_dict(state)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ..errors import ModelError
 from ..nets.layers import multiplies_bf16
 from ..nets.losses import MEASURES, SHARES, distortion, min_side
 from ..nets.model import Model
-from . import checkpoints, export
+from . import checkpoints, export, loop
 from .images import Crops
 from .muon import Muon
 
@@ -23,7 +23,7 @@ from .muon import Muon
 SIDE = 128
 LARGE_CROPS_FROM = 0.7  # part of the budget at which they start
 EMA_HORIZON = 0.005  # horizon of the moving average, as a share of the steps so far; it is at most 2000 steps
-STATES = {torch.optim.AdamW: ("exp_avg", "exp_avg_sq", "step"), Muon: ("momentum",)}  # the state of each parameter
+STATES = {torch.optim.AdamW: checkpoints.ADAM, Muon: ("momentum",)}  # the state of each parameter
 TRANSFORMS = ("analysis", "synthesis")
 # The learning rate of the shortcuts, relative to that of the other layers. A step of a shortcut changes all pixels, and
 # the initial PCA is close to the final weights.
@@ -32,19 +32,14 @@ KIND = "aec_checkpoint"  # of the checkpoints
 
 
 @dataclass
-class Options:
-    """The options of `aec train`.
+class Options(loop.Options):
+    """The options of `aec train`, beside those of all runs (`loop.Options`).
 
     Args:
-        minutes: total time budget of training; after resuming, this includes the time before.
-        steps: budget in steps instead; None: `minutes` counts.
+        minutes: as there, without a default.
         config: a key of CONFIGS; None: that of the model that the run begins with, else `base`. A resumed run keeps its
             configuration.
         batch: number of crops of SIDE x SIDE in a step. Of the large crops, there are a quarter as many.
-        learning_rate: its peak.
-        device: a torch device.
-        checkpoint_every: seconds between checkpoints.
-        seed: of weights, crops and noise.
         only: names of the nets to train, which are attributes of Model; the others do not change. Empty: all nets are
             trained. It cannot be changed when a run is resumed.
         tune: the distortion, one of TUNES; None: that of the checkpoint or the model that the run begins with, else
@@ -53,13 +48,8 @@ class Options:
     """
 
     minutes: float
-    steps: int | None = None
     config: str | None = None
     batch: int = 16
-    learning_rate: float = 1e-3
-    device: str = "cpu"
-    checkpoint_every: float = 60
-    seed: int = 0
     only: tuple[str, ...] = ()
     tune: str | None = None
     shares: dict[str, float] | None = None
@@ -196,8 +186,7 @@ class Run:
     def save(self, path: Path) -> None:
         tensors: dict[str, Tensor] = {}
         for optimiser, names, _ in self.optimisers:
-            for i, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"{key}.{names[i]}": value for key, value in state.items()}
+            tensors |= checkpoints.optimiser_tensors(optimiser, names)
         if not tensors:
             return  # before the first step there is nothing to save, and an existing checkpoint must not be replaced
         tensors |= {f"model.{k}": v for k, v in self.model.state_dict().items()}
@@ -225,12 +214,9 @@ class Run:
             run.step, run.seconds = meta["step"], meta["seconds"]
             run.ema = {k: v.to(options.device) for k, v in checkpoints.part(tensors, "ema.").items()}
             for optimiser, names, _ in run.optimisers:
-                state = optimiser.state_dict()
-                keys = STATES[type(optimiser)]
-                state["state"] = {i: {key: tensors[f"{key}.{n}"] for key in keys} for i, n in enumerate(names)}
+                checkpoints.restore(optimiser, dict(enumerate(names)), STATES[type(optimiser)], tensors)
                 if isinstance(optimiser, Muon):
-                    state["param_groups"][0]["calls"] = run.step
-                optimiser.load_state_dict(state)
+                    optimiser.param_groups[0]["calls"] = run.step
         if options.shares is not None and options.shares != run.shares:
             raise ValueError(f"shares {options.shares}: {path} is of a run for {run.shares}; --init begins another")
         if options.only and set(options.only) != set(only):

@@ -11,36 +11,26 @@ from torch import Tensor
 
 from ..family import MEMBERS
 from ..family.member import Member
-from . import checkpoints
+from . import checkpoints, loop
 
 KIND = "aec_family_checkpoint"
 
 
 @dataclass
-class Options:
-    """The options of `aec train --arch`.
+class Options(loop.Options):
+    """The options of `aec train --arch`, beside those of all runs (`loop.Options`).
+
+    The optimiser is Adam (Kingma 2015).
 
     Args:
         arch: a key of MEMBERS.
-        minutes: total time budget of training; after resuming, this includes the time before.
-        steps: budget in steps instead; None: `minutes` counts.
         latents: number of latents (for a convolutional one, of their channels); None: the member's own default.
         batch: pictures in a step.
-        learning_rate: its peak, of Adam (Kingma 2015).
-        device: a torch device.
-        checkpoint_every: seconds between checkpoints.
-        seed: of weights, batches and noise.
     """
 
     arch: str
-    minutes: float = 1.0
-    steps: int | None = None
     latents: int | None = None
     batch: int = 128
-    learning_rate: float = 1e-3
-    device: str = "cpu"
-    checkpoint_every: float = 60
-    seed: int = 0
 
 
 class Run:
@@ -68,6 +58,11 @@ class Run:
         self.pictures = torch.from_numpy(pictures.copy()).to(options.device).permute(0, 3, 1, 2)
         self.step, self.seconds = 0, 0.0
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
+
+    @property
+    def _places(self) -> list[str]:
+        """What the parameters are called in a checkpoint."""
+        return [str(i) for i in range(len(self.optimiser.param_groups[0]["params"]))]
 
     @property
     def steps_of_epoch(self) -> int:
@@ -109,8 +104,7 @@ class Run:
         if not self.step:
             return  # an existing checkpoint must not be replaced by an untrained run
         tensors = {f"model.{k}": v for k, v in self.member.state_dict().items()}
-        for i, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"{key}.{i}": value for key, value in state.items()}
+        tensors |= checkpoints.optimiser_tensors(self.optimiser, self._places)
         options = {"arch": self.options.arch, "latents": self.options.latents, "shape": list(self.member.shape)}
         options |= {"batch": self.options.batch, "seed": self.options.seed}
         meta = {"step": self.step, "seconds": self.seconds, **options}
@@ -133,13 +127,9 @@ class Run:
             if run is not None:
                 run.member.load_state_dict(checkpoints.part(tensors, "model."))
                 run.step, run.seconds = meta["step"], meta["seconds"]
-                state = run.optimiser.state_dict()
-                n = len(state["param_groups"][0]["params"])
-                keys = ("exp_avg", "exp_avg_sq", "step")
-                state["state"] = {
-                    i: {key: tensors[f"{key}.{i}"] for key in keys if f"{key}.{i}" in tensors} for i in range(n)
-                }
-                run.optimiser.load_state_dict(state)
+                # Members that are trained in phases have parameters without a state.
+                stepped = {i: name for i, name in enumerate(run._places) if f"step.{name}" in tensors}
+                checkpoints.restore(run.optimiser, stepped, checkpoints.ADAM, tensors)
         if run is None:
             raise ValueError(f"{path} is of a run for {json.dumps(found)}, not {json.dumps(wanted)}")
         return run

@@ -6,6 +6,7 @@ with a usable model. The budget is the total: a finished run can be resumed with
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,20 +18,25 @@ DECAY_FROM = 0.45
 TELL_EVERY = 10  # seconds between lines of progress
 
 
-class Options(Protocol):
-    """What the loop asks of a run's options.
+@dataclass(kw_only=True)
+class Options:
+    """The options that all runs have.
 
-    Attributes:
-        minutes: total time budget; after resuming, this includes the time before.
+    Args:
+        minutes: total time budget of training; after resuming, this includes the time before.
         steps: budget in steps instead; None: `minutes` counts.
         learning_rate: its peak.
+        device: a torch device.
         checkpoint_every: seconds between checkpoints.
+        seed: of the weights, and of all that is random in training.
     """
 
-    minutes: float
-    steps: int | None
-    learning_rate: float
-    checkpoint_every: float
+    minutes: float = 1.0
+    steps: int | None = None
+    learning_rate: float = 1e-3
+    device: str = "cpu"
+    checkpoint_every: float = 60
+    seed: int = 0
 
 
 class Run(Protocol):

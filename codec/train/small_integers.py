@@ -33,7 +33,7 @@ def unit_of(values: Tensor) -> float:
 def _rounded_weights(weight: Any, bias: Any, given: float, made: float) -> tuple[np.ndarray, np.ndarray, int]:
     """Return weight int16, bias int64 and shift, for inputs of the unit `given` and outputs of the unit `made`."""
     relative = weight.detach().double().cpu().numpy() * (given / made)
-    shift = min(40, math.floor(math.log2(LARGEST / max(np.abs(relative).max(), 2.0**-20))))
+    shift = math.floor(math.log2(LARGEST / max(np.abs(relative).max(), 2.0**-20)))
     offset = np.rint(bias.detach().double().cpu().numpy() / made * 2.0**shift).astype(np.int64)
     return np.ascontiguousarray(np.rint(relative * 2.0**shift), np.int16), offset, shift
 
