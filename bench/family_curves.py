@@ -49,10 +49,9 @@ def principal_components(train: np.ndarray, path: Path) -> Path:
     """Write a model whose nets are the principal components of the training pictures."""
     height, width, channels = train.shape[1:]
     count = min(COMPONENTS, height * width * channels)
-    flat = train.transpose(0, 3, 1, 2).reshape(len(train), -1)[:20000]
-    components, _ = pca(train, torch.zeros(1, channels, height, width), count)
+    components, average = pca(train, count)
     basis = torch.from_numpy(np.ascontiguousarray(components)).float()
-    mean = torch.from_numpy(flat.mean(0) / 255).float()
+    mean = torch.from_numpy(average).float()
     member = Linear((channels, height, width), count)
     with torch.no_grad():
         member.encoder[1].weight.copy_(basis.T)

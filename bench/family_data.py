@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from codec.small.inputs import of_idx
+
 ROOT = Path(__file__).parents[1].parent / "shared" / "data" / "family"
 
 
@@ -23,14 +25,9 @@ class Split:
     labels: np.ndarray
 
 
-def _idx(path: Path) -> np.ndarray:
-    data = gzip.decompress(path.read_bytes())
-    sides = np.frombuffer(data, ">i4", data[3], 4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * len(sides)).reshape(sides)
-
-
 def _idx_split(folder: Path, name: str) -> Split:
-    pictures, labels = (_idx(folder / f"{name}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+    files = (folder / f"{name}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
+    pictures, labels = (of_idx(gzip.decompress(file.read_bytes())) for file in files)
     return Split(pictures[..., None], labels)
 
 

@@ -68,20 +68,20 @@ def dead_pixels(t: Trained) -> str:
 
 def beside_pca(t: Trained) -> str:
     """Error and angle beside the principal components, as many as there are latents."""
-    components, error = pca(t.train.pictures, t.x, t.model.n_latents)
+    components, mean = pca(t.train.pictures, t.model.n_latents)
+    centred = t.x.flatten(1).double().numpy() - mean
+    error = float(((centred - centred @ components @ components.T) ** 2).mean())
     weight = t.member.decoder[0].weight.detach().double().numpy()
     angle = np.degrees(subspace_angles(weight, components)).max()
     return f"MSE {t.error():.5f}, PCA {error:.5f}; largest angle between the subspaces {angle:.1f} degrees"
 
 
-def pca(pictures: np.ndarray, x: torch.Tensor, count: int) -> tuple[np.ndarray, float]:
-    """Principal components, [samples, count], of pictures; and the squared error with which they give x back."""
+def pca(pictures: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Principal components of pictures, [samples, count], and their mean, [samples]; samples are in [C, H, W] order."""
     flat = pictures.transpose(0, 3, 1, 2).reshape(len(pictures), -1)[:20000].astype(np.float64) / 255
     mean = flat.mean(0)
     _, vectors = np.linalg.eigh(np.cov(flat.T))
-    components = vectors[:, ::-1][:, :count]
-    centred = x.flatten(1).double().numpy() - mean
-    return components, float(((centred - centred @ components @ components.T) ** 2).mean())
+    return vectors[:, ::-1][:, :count], mean
 
 
 def active_share(t: Trained) -> str:

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 from codec.family.denoising import CORRUPTIONS
+from codec.small.model import level_of
+from codec.small.sheet import draw
 
 if TYPE_CHECKING:
     from .family_figures import Trained
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 Drawing = Callable[["Trained", Path], None]
 SCALE, MARGIN = 2, 2  # each pixel is drawn as 2x2; pixels between two pictures
 COLUMNS = 16
+QUALITY = 75  # of sheets
 
 
 def grid(rows: list[np.ndarray]) -> Image.Image:
@@ -45,19 +48,9 @@ def stretched(x: torch.Tensor) -> torch.Tensor:
     return (x - low[:, None, None, None]) / (high - low).clamp(min=1e-9)[:, None, None, None]
 
 
-@torch.no_grad()
 def sheet(t: Trained, path: Path) -> None:
-    """Originals, latents, reconstructions and errors."""
-    x = t.x[:COLUMNS]
-    z, made = t.member.encode(x), t.member(x)
-    count = z[0].numel()
-    rows = next(h for h in range(int(count**0.5), 0, -1) if count % h == 0)
-    latents = shown(stretched(z.reshape(len(z), 1, rows, count // rows)))
-    if latents.shape[2] < x.shape[3]:  # a few latents are drawn large
-        k = x.shape[3] // latents.shape[2]
-        latents = latents.repeat(k, 1).repeat(k, 2)
-    latents = latents[:, : 2 * x.shape[2], : 2 * x.shape[3]]
-    grid([shown(x), latents, shown(made), shown(4 * (made - x).abs())]).save(path)
+    """Originals, latents, reconstructions and errors, as `aec sheet` draws them."""
+    Image.fromarray(draw(t.model, t.test.pictures[:COLUMNS], level_of(QUALITY))).save(path)
 
 
 @torch.no_grad()
@@ -83,10 +76,10 @@ def denoised(kind: str, level: float) -> Drawing:
     """Originals, corrupted pictures, and what comes out."""
 
     @torch.no_grad()
-    def draw(t: Trained, path: Path) -> None:
+    def drawing(t: Trained, path: Path) -> None:
         torch.manual_seed(0)
         x = t.x[:COLUMNS]
         given = CORRUPTIONS[kind](x, level)
         grid([shown(x), shown(given), shown(t.member(given))]).save(path)
 
-    return draw
+    return drawing

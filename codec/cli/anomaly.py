@@ -69,7 +69,7 @@ def _model(args: Namespace) -> "tuple[SmallModel, float | None]":
     from ..extras import need
 
     need("torch", "aec anomaly --train")
-    from ..small import anomaly, inputs
+    from ..small import anomaly
     from ..train import family_command
     from ..train.family_run import Options
 
@@ -79,14 +79,15 @@ def _model(args: Namespace) -> "tuple[SmallModel, float | None]":
     minutes = 0.5 if args.minutes is None else args.minutes
     options = Options(args.arch or "undercomplete-entropy", minutes=minutes, latents=args.latents, seed=args.seed)
     report = streams.complain if not args.quiet else lambda line: None
+    normal = family_command.read([Path(args.train)], report)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "anomaly.safetensors")
-        family_command.main([Path(args.train)], path, options, None, None, False, report, args.epochs)
+        family_command.fit(normal, None, path, options, None, report, args.epochs)
         model = load(path)
         if target is not None:
             write_bytes(target, path.read_bytes(), args.force)
-    normal = inputs.read([Path(args.train)], model.shape).pictures
-    found = anomaly.scores(model, normal[:: -(-len(normal) // MOST_USUAL)], level_of(args.quality))
+    some = normal[:: -(-len(normal) // MOST_USUAL)]
+    found = anomaly.scores(model, some, level_of(args.quality))
     return model, float(found.error.mean())
 
 

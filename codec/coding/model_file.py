@@ -75,11 +75,7 @@ def load_for(model_id: bytes, model: str | os.PathLike | None) -> ModelFile:
     Raises:
         ModelError: there is no such model, or `model` has a different id.
     """
-    path = model_search.find_id(model_id) if model is None else model_search.find(model)
-    file = load(path)
-    if file.id != model_id:
-        raise ModelError(f"the file was written with model {model_id.hex()}, not {file.id.hex()} ({path})")
-    return file
+    return model_search.load_for(load, model_id, model)
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:

@@ -6,9 +6,10 @@ numpy.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from ..container.format import MODEL_ID_BYTES
 from ..errors import ModelError
@@ -21,6 +22,14 @@ CODEC, COLLECTION = "aec_model", "aec_collection_model"
 KINDS = {CODEC: "for pictures of any size", COLLECTION: "for collections of small pictures of one size"}
 _LENGTH_BYTES = 8  # a safetensors file begins with the length of its JSON header, in this many bytes
 _MOST_HEADER = 1 << 26  # largest header in bytes; those of our models have about 2^17
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> bytes: ...
+
+
+Loaded = TypeVar("Loaded", bound=_HasId)
 
 
 def available() -> list[Path]:
@@ -58,6 +67,24 @@ def find_id(model_id: bytes) -> Path:
         f"the file needs model {model_id.hex()}, which is not at hand: "
         f"give its file (--model, or model= in Python), or put its folder on ${SEARCH_PATH}"
     )
+
+
+def load_for(load: Callable[[Path], Loaded], model_id: bytes, model: str | os.PathLike | None) -> Loaded:
+    """Find and load the model that wrote a file.
+
+    Args:
+        load: loads the model in a file.
+        model_id: the model id in the file's header, 4 bytes.
+        model: name or path of the model, as in `find`; None: it is found by its id.
+
+    Raises:
+        ModelError: there is no such model, or `model` has a different id.
+    """
+    path = find_id(model_id) if model is None else find(model)
+    found = load(path)
+    if found.id != model_id:
+        raise ModelError(f"the file was written with model {model_id.hex()}, not {found.id.hex()} ({path})")
+    return found
 
 
 def name_of(model_id: bytes) -> str | None:

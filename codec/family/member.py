@@ -68,7 +68,7 @@ class Last(nn.Module):
 
 
 class Repeat(nn.Module):
-    """The same row `times` times: [N, C] -> [N, times, C]."""
+    """The same row `times` times: [N, C] -> [N, times, C]. No member here has it; the format of models does."""
 
     def __init__(self, times: int):
         super().__init__()

@@ -160,7 +160,7 @@ def _arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     name = path.name.lower().removesuffix(".gz")
     data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     if Path(name).suffix not in ARRAY_SUFFIXES:
-        yield "", _idx(data)
+        yield "", of_idx(data)
         return
     file = np.load(io.BytesIO(data), allow_pickle=False)
     if isinstance(file, np.ndarray):
@@ -176,7 +176,8 @@ def _arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         raise _NotPictures(f"no array of uint8 [N, H, W] or [N, H, W, C] among its {len(file.files)}")
 
 
-def _idx(data: bytes) -> np.ndarray:
+def of_idx(data: bytes) -> np.ndarray:
+    """Return the array of an IDX file of unsigned bytes, uint8 of any shape. Raises ValueError if it is not one."""
     # IDX: 0, 0, the type, the number of dimensions, then each side in 4 bytes, the largest first.
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != IDX_TYPE or len(data) < 4 + 4 * data[3]:
         raise ValueError(f"not an IDX file of unsigned bytes: starts with {data[:4].hex(' ')}")

@@ -83,10 +83,7 @@ def find_id(model_id: bytes, model: str | os.PathLike | None = None) -> SmallMod
     Raises:
         ModelError: there is no such model, or `model` has a different id.
     """
-    found = load(model_search.find_id(model_id) if model is None else model_search.find(model))
-    if found.id != model_id:
-        raise ModelError(f"the file was written with model {model_id.hex()}, not {found.id.hex()} ({found.path})")
-    return found
+    return model_search.load_for(load, model_id, model)
 
 
 def write(path: Path, config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> bytes:

@@ -49,15 +49,43 @@ def main(
     """
     options.device = resolve_device(options.device)
     output.parent.mkdir(parents=True, exist_ok=True)  # done first, so that an error is found before hours of work
+    pictures = read(data, report)
+    held = None if holdout is None else inputs.read([holdout], pictures.shape[1:]).pictures
+    fit(pictures, held, output, options, resume, report, epochs)
+    if not keep_checkpoint:
+        checkpoint_path(output).unlink(missing_ok=True)
+
+
+def read(data: list[Path], report: Callable[[str], None]) -> np.ndarray:
+    """Read the pictures to train on, uint8 [N, H, W, C], and report what was left out. Errors are those of `main`."""
     found = inputs.read(data)
     if found.left_out:
         report(f"left out {len(found.left_out)}: {'; '.join(found.left_out[:3])}")
-    pictures = found.pictures
-    if holdout is not None:
-        held = inputs.read([holdout], pictures.shape[1:]).pictures
-    elif len(pictures) < 2:
-        raise ValueError("one picture only: it cannot be both trained on and held out; give more, or --holdout")
-    else:
+    return found.pictures
+
+
+def fit(
+    pictures: np.ndarray,
+    held: np.ndarray | None,
+    output: Path,
+    options: Options,
+    resume: Path | None,
+    report: Callable[[str], None],
+    epochs: float | None,
+) -> None:
+    """Train on pictures, write the model, and report how it codes others.
+
+    Args:
+        pictures: uint8 [N, H, W, C].
+        held: uint8 [M, H, W, C], the others; None: every fiftieth of `pictures`, which is then not used for training.
+        output, options, resume, report, epochs: as in `main`. The checkpoint stays.
+
+    Raises:
+        ValueError, ModelError, OutputError: as `main`.
+    """
+    if held is None:
+        if len(pictures) < 2:
+            raise ValueError("one picture only: it cannot be both trained on and held out; give more, or --holdout")
         held = pictures[::HELD_OUT_EVERY]
         pictures = np.delete(pictures, np.s_[::HELD_OUT_EVERY], 0)
     run = Run(options, pictures) if resume is None else Run.load(resume, options, pictures)
@@ -67,14 +95,11 @@ def main(
     n = sum(p.numel() for p in run.member.parameters())
     report(f"{len(pictures)} pictures of {width}x{height}x{channels}; {len(held)} held out")
     report(f"{options.arch}: {n} parameters on {options.device}")
-    checkpoint = checkpoint_path(output)
-    train(run, checkpoint, report)
+    train(run, checkpoint_path(output), report)
     model_id = small_export.save(output, run.member, options.arch, pictures)
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.2f} MB")
     for line in figures(small_model.load(output), held[:MOST_TO_MEASURE]):
         report(line)
-    if not keep_checkpoint:
-        checkpoint.unlink(missing_ok=True)
 
 
 def figures(model: SmallModel, pictures: np.ndarray) -> list[str]:
