@@ -22,7 +22,7 @@ def info(args: Namespace) -> int:
     def work(job: Job, progress: Progress) -> Row:
         data = read_bytes(job.source)
         own = is_collection(data)
-        found = _describe_collection(Collection(data)) if own else describe(AecFile(data, max_pixels=None))
+        found = describe_collection(Collection(data)) if own else describe(AecFile(data, max_pixels=None))
         facts = {"file": job.name, **found}
         return Row(
             line="checksums are right", text=json.dumps(facts) if args.as_json else _table(facts, job is jobs[-1])
@@ -71,7 +71,7 @@ def describe(file: AecFile) -> dict:
     }
 
 
-def _describe_collection(collection: Collection) -> dict:
+def describe_collection(collection: Collection) -> dict:
     """Return the facts about a collection that `aec info` prints."""
     h = collection.header
     return {

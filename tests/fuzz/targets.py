@@ -19,8 +19,7 @@ from fuzz import aec_parts, picture_parts, pictures
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import codec
-from codec.cli.collections import describe as describe_collection
-from codec.cli.inspect import describe
+from codec.cli.inspect import describe, describe_collection
 from codec.container import collection, format
 from codec.container.metadata import Metadata, reset_orientation
 from codec.errors import AecError
