@@ -186,3 +186,12 @@ def test_what_is_missing_or_only_below_is_said(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no usable picture in .*empty$"):
         inputs.read([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte.gz", "digits.npz"])
+def test_a_compressed_file_is_not_unpacked_beyond_the_limit(name, tmp_path, monkeypatch):
+    path = tmp_path / name
+    path.write_bytes(FILES[name])
+    monkeypatch.setattr(inputs, "MOST_BYTES", GRAY.size - 1)
+    with pytest.raises(ValueError, match=rf"{name}: .*{GRAY.size - 1}"):
+        inputs.read([path])

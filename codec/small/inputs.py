@@ -16,6 +16,7 @@ from ..picture.pixels import as_rgb, of_file, to_depth
 
 IDX_TYPE = 0x08  # unsigned bytes
 ARRAY_SUFFIXES = {".npy", ".npz"}
+MOST_BYTES = 2**32  # of a compressed file, unpacked: more than the pictures that a collection may have
 IDX_SUFFIXES = {"-ubyte", ".idx"}  # after a ".gz", if there is one, was taken off
 
 
@@ -158,7 +159,7 @@ def _of_file(path: Path) -> Iterator[tuple[str, np.ndarray | str]]:
 def _arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the array of a file, or all arrays of an npz that may be pictures; and what to add to the file's name."""
     name = path.name.lower().removesuffix(".gz")
-    data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    data = _unzipped(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     if Path(name).suffix not in ARRAY_SUFFIXES:
         yield "", of_idx(data)
         return
@@ -166,6 +167,9 @@ def _arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     if isinstance(file, np.ndarray):
         yield "", file
         return
+    # An array that would be too large is refused before it is unpacked.
+    if (size := sum(member.file_size for member in file.zip.infolist())) > MOST_BYTES:
+        raise ValueError(f"{size} bytes unpacked: at most {MOST_BYTES} are allowed")
     count = 0
     for key in file.files:
         array = file[key]
@@ -174,6 +178,14 @@ def _arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             yield f"/{key}", array
     if not count:
         raise _NotPictures(f"no array of uint8 [N, H, W] or [N, H, W, C] among its {len(file.files)}")
+
+
+def _unzipped(path: Path) -> bytes:
+    with gzip.open(path) as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"unpacked it has more than {MOST_BYTES} bytes, which is the most that is allowed")
+    return data
 
 
 def of_idx(data: bytes) -> np.ndarray:
