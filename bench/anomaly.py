@@ -1,4 +1,4 @@
-"""How well models find unusual pictures: `python -m bench.anomaly [-o FILE] [--minutes 0.2]`.
+"""How well models find unusual pictures: `python -m bench.anomaly [-o FILE] [--steps 1000]`.
 
 On the solar modules, 1,500 normal ones are trained on, and the other 500 are told from eleven kinds of defects. On
 MNIST one digit is normal, and the others are not. Each figure is an area under the ROC curve (AUC): the chance that an
@@ -52,14 +52,14 @@ def solar() -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([p.pictures for p in parts]), np.concatenate([p.labels for p in parts])
 
 
-def by_model(arch: str, latents: int | None, minutes: float, train: np.ndarray, test: np.ndarray) -> dict:
+def by_model(arch: str, latents: int | None, steps: int, train: np.ndarray, test: np.ndarray) -> dict:
     """Train a member, and return the scores of the test pictures by the name of the score."""
     from codec.train import small_export
     from codec.train.family_run import Options, Run
     from codec.train.loop import train as train_loop
 
     with tempfile.TemporaryDirectory() as folder:
-        run, path = Run(Options(arch, minutes=minutes, latents=latents), train), Path(folder, "model.safetensors")
+        run, path = Run(Options(arch, steps=steps, latents=latents), train), Path(folder, "model.safetensors")
         train_loop(run, Path(folder, "checkpoint.safetensors"), lambda line: None)
         small_export.save(path, run.member, arch, train)
         model = load(path)
@@ -92,7 +92,7 @@ def _name(arch: str, latents: int | None) -> str:
     return arch if latents is None else f"{arch}, {latents}"
 
 
-def solar_lines(minutes: float) -> list[str]:
+def solar_lines(steps: int) -> list[str]:
     pictures, labels = solar()
     normal = np.random.default_rng(0).permutation(np.flatnonzero(labels == 0))
     train, usual = pictures[normal[:1500]], pictures[normal[1500:]]
@@ -102,7 +102,7 @@ def solar_lines(minutes: float) -> list[str]:
     for k in (8, 32):
         found |= {(f"PCA, {k}", score): s for score, s in by_pca(k, train, test).items()}
     for arch, latents in MEMBERS:
-        made = by_model(arch, latents, minutes, train, test)
+        made = by_model(arch, latents, steps, train, test)
         found |= {(_name(arch, latents), score): s for score, s in made.items()}
     rows = []
     for (name, score), s in found.items():
@@ -111,7 +111,7 @@ def solar_lines(minutes: float) -> list[str]:
     return ["## Solar modules", "", *_table(["model, latents", "score", "all", *KINDS], rows)]
 
 
-def digit_lines(minutes: float) -> list[str]:
+def digit_lines(steps: int) -> list[str]:
     (x, y), (xt, yt) = ((part.pictures, part.labels) for part in family_data.read("mnist"))
     columns: dict[tuple[str, str], list[float]] = {}
     for digit in DIGITS:
@@ -120,7 +120,7 @@ def digit_lines(minutes: float) -> list[str]:
         found = {("brightness", ""): by_brightness(train, test)}
         found |= {("PCA, 16", score): s for score, s in by_pca(16, train, test).items()}
         for arch, latents in DIGIT_MEMBERS:
-            made = by_model(arch, latents, minutes, train, test)
+            made = by_model(arch, latents, steps, train, test)
             found |= {(_name(arch, latents), score): s for score, s in made.items()}
         for key, s in found.items():
             columns.setdefault(key, []).append(auc(s[:n], s[n:]))
@@ -132,20 +132,20 @@ def digit_lines(minutes: float) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m bench.anomaly", description=__doc__.splitlines()[0])
     p.add_argument("-o", "--output", type=Path, default=Path("bench/results/anomaly.md"))
-    p.add_argument("--minutes", type=float, default=0.2, help="of training, for each model (default: 0.2)")
+    p.add_argument("--steps", type=int, default=1000, help="of training, for each model (default: 1000)")
     args = p.parse_args(argv)
     if not family_data.ROOT.is_dir():
         print(f"bench.anomaly: {family_data.ROOT} is missing, where the data sets are")
         return 3
     about = (
-        f"Areas under the ROC curve by `python -m bench.anomaly --minutes {args.minutes:g}`, at -q {QUALITY}, "
+        f"Areas under the ROC curve by `python -m bench.anomaly --steps {args.steps}`, at -q {QUALITY}, "
         f"commit {source_commit()}, {machine_line(False)}. The score `error` is the squared error of the "
         "reconstruction, `bits` what the latents cost, `length` both as one description length. PCA has the same "
         "three, with a Gaussian in the place of the coding tables."
     )
     lines = ["# Finding unusual pictures", "", about, ""]
     for section in (solar_lines, digit_lines):
-        lines += section(args.minutes)
+        lines += section(args.steps)
         write_bytes(args.output, "\n".join(lines).encode(), force=True)
     return 0
 

@@ -39,7 +39,8 @@ def test_a_sheet_is_written_as_a_picture_and_as_a_page(model, tmp_path, capsys):
         assert here("sheet", model / "m.safetensors", model / "usual.npy", "-o", tmp_path / name) == 0
     assert "64 pictures, 6 latents" in capsys.readouterr().err
     assert Image.open(tmp_path / "s.png").size == (4 + 16 * 60, 4 + 4 * 88)
-    assert "<th>latent</th>" in (tmp_path / "s.html").read_text()
+    page = (tmp_path / "s.html").read_text()
+    assert "<th>latent</th>" in page and "default-src 'none'" in page
 
 
 def test_latents_are_laid_out_in_whole_rows():

@@ -107,6 +107,8 @@ def test_all_become_one_array_and_one_a_picture_of_any_kind(tmp_path, packed):
         (["decompress", "packed.aec", "--model", "eye"], 6, "where one for collections"),
         (["decompress", "single.aec", "--pick", "0"], 2, "single.aec is none"),
         (["view", "packed.aec", "-o", "x.html"], 3, "codec.open_collection"),
+        (["train", "digits", "--arch", "linear", "-o", "x.safetensors"], 2, "give --minutes or --epochs"),
+        (["train", "digits", "--arch", "linear", "-o", "x.safetensors", "--minutes", "0"], 2, "needs --resume"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_left_behind(

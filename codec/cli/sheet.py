@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST = 10_000  # pictures for the diagnostics
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <style>
   body {{ margin: 1em; background: #fff; color: #222; font: 14px system-ui, sans-serif }}
   img {{ max-width: 100%; image-rendering: pixelated }}
@@ -26,7 +27,7 @@ PAGE = """<!doctype html>
 <h1>{title}</h1>
 <p>{line}</p>
 <p>From top to bottom: pictures, latents, reconstructions, errors.</p>
-<img src="data:image/png;base64,{png}" alt="">
+<img src="data:image/png;base64,{png}" alt="rows of small pictures">
 <table><tr><th>latent</th><th>entropy, bits</th><th>different symbols</th><th>state</th></tr>
 {rows}
 </table>

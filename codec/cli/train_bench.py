@@ -91,6 +91,8 @@ def _train_family(args: Namespace, output: Path) -> None:
 
     if (args.minutes is None) == (args.epochs is None):
         raise UsageError("give --minutes or --epochs: how long to train")
+    if args.minutes == 0 and args.resume is None:
+        raise UsageError("--minutes 0 needs --resume: there is no trained member to write")
     for name in ("init", "anew", "blend", "only", "tune", "shares", "config"):
         if getattr(args, name):
             raise UsageError(f"--{name} is for the codec's networks: --arch {args.arch} is another")
