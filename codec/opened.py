@@ -218,7 +218,7 @@ class AecFile:
         check_device(device)
         header = self.header if depth is None else replace(self.header, depth=depth)
         tile = Tile(0, 0, header.width, header.height) if region is None else _region(region, header)
-        shrink = SCALES[scale] if fit is None else _shrink_above(fit, scale, tile)
+        shrink = SCALES[scale] if fit is None else _shrink_around(fit, scale, tile)
         from .picture.pixels import Pixels, to_numpy, to_pil
 
         if output == "torch":
@@ -243,6 +243,23 @@ class AecFile:
         if output == "torch":
             return _tensor(colours, alpha, resolve_device(device))
         return (to_pil if output == "pil" else to_numpy)(Pixels(colours, alpha, metadata))
+
+    def scale_above(self, least: tuple[int, int], region: Region | None = None) -> float:
+        """Return the smallest scale of `decode` at which the picture, or the region, is not smaller than `least`.
+
+        Args:
+            least: (width, height) in pixels, at least 1.
+            region: (x, y, width, height) in pixels of the whole picture; None: the picture.
+
+        Returns:
+            1, 1/2, 1/4 or 1/8. It is 1 also if the picture is smaller than `least`.
+
+        Raises:
+            TypeError, ValueError: an argument is not as described, or the region reaches outside the picture.
+        """
+        h = self.header
+        tile = Tile(0, 0, h.width, h.height) if region is None else _region(region, h)
+        return 1 / shrink_above(_box("least", least), (tile.width, tile.height))
 
     def verify(self, deep: bool = False, device: str = "auto", model: str | os.PathLike | None = None) -> None:
         """Check the contents of the file beyond its checksums, which were compared when it was opened.
@@ -350,20 +367,35 @@ def _region(region: tuple[int, int, int, int], header: Header) -> Tile:
     return Tile(x, y, width, height)
 
 
-def _shrink_above(fit: tuple[int, int], scale: float, region: Tile) -> int:
+def shrink_above(least: tuple[int, int], sides: tuple[int, int]) -> int:
+    """Return the largest decoding shrink (1, 2, 4 or 8) that leaves a picture at least as large as `least`; or 1.
+
+    Both are (width, height).
+    """
+    widest = min(side // max(1, low) for low, side in zip(least, sides, strict=True))
+    return max(shrink for shrink in SCALES.values() if shrink <= max(1, widest))
+
+
+def _shrink_around(fit: tuple[int, int], scale: float, region: Tile) -> int:
     """Return the largest decoding shrink (1, 2, 4 or 8) whose result is not smaller than the box `fit` requires.
 
     Raises:
         TypeError: `fit` is not two integers.
         ValueError: a side of `fit` is below 1, or `scale` is given as well.
     """
-    try:
-        width, height = map(operator.index, fit)
-    except (TypeError, ValueError) as e:
-        raise TypeError(f"fit {fit!r}: must be two ints, (width, height)") from e
+    box = _box("fit", fit)
     if scale != 1:
         raise ValueError(f"fit {fit} and scale {scale}: each says how large the picture is to be; give one of them")
-    if min(width, height) < 1:
-        raise ValueError(f"fit {fit}: both sides must be at least 1")
-    share = min(width / region.width, height / region.height)
+    share = min(box[0] / region.width, box[1] / region.height)
     return max(shrink for shrink in SCALES.values() if shrink == 1 or shrink * share <= 1)
+
+
+def _box(name: str, sides: tuple[int, int]) -> tuple[int, int]:
+    """Return (width, height) as ints. Raises TypeError or ValueError if they are not two integers of at least 1."""
+    try:
+        width, height = map(operator.index, sides)
+    except (TypeError, ValueError) as e:
+        raise TypeError(f"{name} {sides!r}: must be two ints, (width, height)") from e
+    if min(width, height) < 1:
+        raise ValueError(f"{name} {sides}: both sides must be at least 1")
+    return width, height

@@ -16,7 +16,7 @@ HEAD = """
 import importlib, io, json, sys
 from pathlib import Path
 sys.modules["torch"] = None  # which makes `import torch` fail as where there is none
-sys.modules["scipy"] = None
+sys.modules["scipy"] = sys.modules["datasets"] = None
 import numpy as np
 from PIL import Image
 import codec
@@ -133,6 +133,7 @@ CALLS = {
     'output="torch"': "codec.decode((folder / 'photo.aec').read_bytes(), output='torch')",
     'output="torch" (stored)': "codec.decode(codec.encode(np.zeros((8, 8), 'u1'), lossless=True), output='torch')",
     "AecDataset": "from codec.dataset import AecDataset",
+    "codec.plugins.huggingface": "import codec.plugins.huggingface",
     "MS-SSIM": "metrics.ms_ssim(*[np.zeros((180, 180, 3), 'u1')] * 2)",
     "a difference of curves": "metrics.bd_rate([1, 2], [30, 35], [1, 2], [31, 36])",
 }
@@ -179,6 +180,7 @@ def test_calls_that_need_what_is_not_there_say_so(refusals, i):
     what = list(CALLS)[i]
     assert kinds[0] == "MissingPackageError" and {"BackendError", "AecError", "ImportError"} <= set(kinds)
     others = {"MS-SSIM": ("torch", "bench"), "a difference of curves": ("scipy", "bench")}
+    others["codec.plugins.huggingface"] = "datasets", "loaders"
     assert said == message(what, *others.get(what, ()))
 
 

@@ -19,7 +19,7 @@ from ..coding.model_search import name_of
 from ..container import format, metadata
 from ..container.format import Header, Section
 from ..errors import AecError, FormatError, TruncatedError
-from ..opened import AecFile
+from ..opened import AecFile, shrink_above
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
@@ -70,8 +70,7 @@ class AecImageFile(ImageFile.ImageFile):
         if size is None or not self.tile or self._shrink != 1:
             return None
         width, height = self.size
-        ratio = min(width // max(1, size[0]), height // max(1, size[1]))
-        self._shrink = next(shrink for shrink in (8, 4, 2, 1) if shrink <= max(1, ratio))
+        self._shrink = shrink_above(size, self.size)
         self._size = -(-width // self._shrink), -(-height // self._shrink)
         return self.mode, (0, 0, width / self._shrink, height / self._shrink)
 
@@ -211,7 +210,15 @@ def _accept(prefix: bytes) -> bool | str:
     return prefix.startswith(format.MAGIC)
 
 
-def register() -> None:
+def register(worker: int = 0) -> None:
+    """Teach Pillow the format; `import codec` does this.
+
+    A worker process that is spawned may import nothing that imports `codec`. Give it this function then, as in
+    `DataLoader(.., worker_init_fn=codec.plugins.pillow.register)` or `Pool(initializer=codec.plugins.pillow.register)`.
+
+    Args:
+        worker: its number, which a DataLoader gives and which is not used.
+    """
     Image.register_open(AecImageFile.format, AecImageFile, _accept)
     Image.register_save(AecImageFile.format, _save)
     Image.register_save_all(AecImageFile.format, _save_all)
