@@ -62,8 +62,10 @@ def decode(item: Encoded, min_side: int) -> np.ndarray | str:
         min_side: images with a side below this are left out.
     """
     name, data = item
-    if not isinstance(data, bytes):
-        return f"{name}: {getattr(data, 'strerror', None) or data}"
+    if isinstance(data, OSError):
+        return f"{name}: {data.strerror}"
+    if isinstance(data, ValueError):
+        return str(data)
     try:
         image = np.ascontiguousarray(as_rgb(to_depth(of_file(data).data, 8)))
     except Exception as e:  # for damaged files Pillow raises many kinds of errors; none of them may stop the training

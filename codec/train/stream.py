@@ -56,25 +56,28 @@ class Stream:
         shards, images = ([p for p in files if is_shard(p) == wanted] for wanted in (True, False))
         held = images[::HELD_OUT_EVERY] if hold_out else []
         # What is read as a whole, in an order of its own.
+        self._shards = len(shards)
         self._units = [*shards, *(p for i, p in enumerate(images) if not hold_out or i % HELD_OUT_EVERY)]
         self._with_held_out = [*held, *shards] if hold_out else []
         self._reported: set[str] = set()
 
     def __str__(self) -> str:
-        shards = sum(map(is_shard, self._units))
-        return f"{shards} shards and {len(self._units) - shards} other images, streamed"
+        return f"{self._shards} shards and {len(self._units) - self._shards} other images, streamed"
 
     def passes(self, seed: int, processes: Processes = ALONE) -> Iterator[Encoded | None]:
         """Yield the images to train on, pass after pass, without end; None stands after each pass.
 
         In each pass the shards, and the images that are in none, come in another random order. Of several processes,
-        each reads a part of them; if there are fewer of them than processes, each reads all and yields a part.
+        each reads a part of them; if there are fewer shards than processes, each reads all and yields a part.
         """
         rank, size = processes.rank, processes.size
-        apart = len(self._units) >= size
+        apart = min(self._shards or len(self._units), len(self._units)) >= size
         for epoch in count():
-            order = np.random.default_rng([seed, epoch]).permutation(len(self._units))
-            images = chain.from_iterable(self._read(self._units[i]) for i in (order[rank::size] if apart else order))
+            rng = np.random.default_rng([seed, epoch])
+            order = rng.permutation(len(self._units))
+            if apart:  # every process has about as many shards, and about as many other images
+                order = rng.permutation(order[np.argsort(order >= self._shards, kind="stable")][rank::size])
+            images = chain.from_iterable(self._read(self._units[i]) for i in order)
             yield from images if apart else islice(images, rank, None, size)
             yield None
 
