@@ -6,7 +6,7 @@ batch in each process, which takes its share of them. So the number of processes
 
 The gradients are averaged in one call after the backward pass, not by DistributedDataParallel. That sends the first
 gradients while others are still computed, but it wraps the model, so that everything which looks into it would have to
-know. The networks here have 20 MB of gradients, which take far less time between GPUs than a step does.
+know. The networks here have 20 to 50 MB of gradients, which take little time between GPUs.
 """
 
 import os
