@@ -140,6 +140,8 @@ def run_command(line: str, path: str) -> None:
         run_aec(words[1:])
     elif words[0] == "python" and words[1:2] == ["-m"] and words[2].startswith("bench"):
         assert importlib.util.find_spec(bench_package.bench.__name__ + words[2].removeprefix("bench"))
+    elif words[0] == "torchrun":
+        run_aec(["train", *words[words.index("codec.train") + 1 :]])
     elif words[0] in PARSED:
         for part in re.split(r"&&|\|", line):
             if (words := shlex.split(part, comments=True)) and words[0].endswith("aec"):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codec.train import loop
+from codec.train.distributed import ALONE, Processes
 
 
 @dataclass
@@ -17,6 +18,7 @@ class Options:
     steps: int | None = None
     learning_rate: float = 1e-3
     checkpoint_every: float = 60
+    processes: Processes = ALONE
 
 
 @dataclass

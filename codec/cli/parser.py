@@ -410,9 +410,17 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--holdout", metavar="PATH", help="pictures for the figures at the end (default: a fiftieth of DATA)"
     )
+    p.add_argument(
+        "--stream",
+        action="store_true",
+        help="read DATA again and again, and keep a part of it in memory, as is done anyway if it does not fit",
+    )
     _device(p, "auto, cpu, cuda or cuda:N; auto, the default, takes a GPU if there is one")
     p.add_argument(
-        "--batch", type=arguments.count, metavar="N", help="crops per step (default: 16; with --arch 128 pictures)"
+        "--batch",
+        type=arguments.count,
+        metavar="N",
+        help="crops per step, in all processes together (default: 16; with --arch 128 pictures)",
     )
     p.add_argument(
         "--learning-rate", type=arguments.positive, default=1e-3, metavar="RATE", help="its peak (default: 1e-3)"

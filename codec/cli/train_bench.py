@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import math
 import operator
 from argparse import Namespace
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from ..extras import need
 from ..io import InputError, OutputError, permissions, refuse_existing, write_bytes
 from . import runner
 from .jobs import Job, UsageError
-from .runner import Progress, Row
+from .runner import EXIT_INTERRUPTED, Progress, Row
 from .streams import complain
 
 
@@ -28,6 +29,7 @@ def train(args: Namespace) -> int:
 def _guarded(args: Namespace, output: Path, work: Callable[[Namespace, Path], None]) -> int:
     """Run a training, after a check that it would not overwrite a model or a checkpoint that somebody wants to keep."""
     from ..train.checkpoints import checkpoint_path
+    from ..train.distributed import of_environment
 
     checkpoint = checkpoint_path(output)
     goes_on = args.resume is not None and Path(args.resume).resolve() == checkpoint.resolve()
@@ -37,6 +39,8 @@ def _guarded(args: Namespace, output: Path, work: Callable[[Namespace, Path], No
     try:
         work(args, output)
     except KeyboardInterrupt:
+        if of_environment().rank:
+            raise SystemExit(EXIT_INTERRUPTED) from None  # the first process says it for all
         if checkpoint.exists():
             complain(f"aec: {checkpoint} is written; --resume {checkpoint} goes on from it")
         raise
@@ -50,7 +54,8 @@ def _report(args: Namespace) -> Callable[[str], None]:
 def _train_codec(args: Namespace, output: Path) -> None:
     from ..coding import model_search
     from ..train import command
-    from ..train.codec_run import Options
+    from ..train.codec_run import Options, batch_unit
+    from ..train.distributed import of_environment
 
     if args.minutes is None:
         raise UsageError("--minutes is missing: how long to train")
@@ -62,10 +67,11 @@ def _train_codec(args: Namespace, output: Path) -> None:
         raise UsageError("--minutes 0 needs --init or --resume: there is nothing to fit tables and qualities to")
     if args.blend and args.init is None:
         raise UsageError("--blend needs --init: it says how far to go from that model to another")
+    unit = batch_unit(of_environment())
     options = Options(
         minutes=args.minutes,
         config=args.config,
-        batch=args.batch or Options.batch,
+        batch=args.batch or unit * math.ceil(Options.batch / unit),
         learning_rate=args.learning_rate,
         device=args.device,
         seed=args.seed,
@@ -82,18 +88,21 @@ def _train_codec(args: Namespace, output: Path) -> None:
     holdout, resume = args.holdout and Path(args.holdout), args.resume and Path(args.resume)
     keep = args.keep_checkpoint or resume is not None  # a run that was resumed once may be resumed again
     data = [Path(p) for p in args.data]
-    command.main(data, output, options, resume, init, args.anew, blend, holdout, keep, _report(args))
+    command.main(data, output, options, resume, init, args.anew, blend, holdout, keep, _report(args), args.stream)
 
 
 def _train_family(args: Namespace, output: Path) -> None:
     from ..train import family_command
+    from ..train.distributed import of_environment
     from ..train.family_run import Options
 
+    if of_environment().size > 1:
+        raise UsageError(f"--arch {args.arch} is trained by one process: start it without torchrun")
     if (args.minutes is None) == (args.epochs is None):
         raise UsageError("give --minutes or --epochs: how long to train")
     if args.minutes == 0 and args.resume is None:
         raise UsageError("--minutes 0 needs --resume: there is no trained member to write")
-    for name in ("init", "anew", "blend", "only", "tune", "shares", "config"):
+    for name in ("init", "anew", "blend", "only", "tune", "shares", "config", "stream"):
         if getattr(args, name):
             raise UsageError(f"--{name} is for the codec's networks: --arch {args.arch} is another")
     options = Options(

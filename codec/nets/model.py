@@ -11,6 +11,7 @@ quantisation, Minnen & Singh 2020 (arXiv:2007.08739); one model for all rates by
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -279,14 +280,25 @@ def _round_error(v: Tensor) -> Tensor:
     return (v.round() - v).detach()
 
 
+def _uniform_like(x: Tensor, axis: int) -> Tensor:
+    return torch.rand_like(x)
+
+
 class Model(nn.Module):
-    """All networks in floating point, as they are trained."""
+    """All networks in floating point, as they are trained.
+
+    Attributes:
+        uniform_like: draws the noise of training, in 0..1, of the shape of a tensor whose axis `axis` is (or begins
+            with) that of the pictures. Where several processes share a batch, each one's noise must be its part of
+            the batch's.
+    """
 
     dead_zones: Tensor
 
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
+        self.uniform_like: Callable[[Tensor, int], Tensor] = _uniform_like
         self.analysis = Analysis(config)
         self.synthesis = Synthesis(config)
         self.hyper_analysis = HyperAnalysis(config)
@@ -384,7 +396,7 @@ class Model(nn.Module):
         z = saturate(self.hyper_analysis(y, q).float())
         z_step = self.hyper_log_step(q).exp()
         z_hat = z + z_step * _round_error(z / z_step)
-        z_noise = torch.rand_like(z) - 0.5 if self.training else _round_error(z / z_step)
+        z_noise = self.uniform_like(z, 0) - 0.5 if self.training else _round_error(z / z_step)
         bits = bits_of(z / z_step + z_noise, INDEX_UNIT * self.hyper_index(q)).sum((1, 2, 3))
 
         prior = self.entropy.prior(z_hat, q, *y.shape[2:])
@@ -409,7 +421,7 @@ class Model(nn.Module):
         """Return the bits of the symbols s chosen for v, elementwise. `forward` explains the gradients in training."""
         rate = bits_of(s, index)
         if self.training:
-            noisy = bits_of(v + torch.rand_like(v) - 0.5, index.detach())
+            noisy = bits_of(v + self.uniform_like(v, 1) - 0.5, index.detach())
             rate = rate + noisy - noisy.detach()
         return rate
 

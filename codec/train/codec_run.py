@@ -16,12 +16,15 @@ from ..nets.layers import multiplies_bf16
 from ..nets.losses import MEASURES, SHARES, distortion, min_side
 from ..nets.model import Model
 from . import checkpoints, export, loop
+from .distributed import Processes
 from .images import Crops
 from .muon import Muon
+from .stream import Stream, crops_of
 
 # Side of the crops, in pixels. In the last part of a run, crops have twice this side, and there are a quarter as many.
 SIDE = 128
 LARGE_CROPS_FROM = 0.7  # part of the budget at which they start
+FEWER_LARGE_CROPS = 4
 EMA_HORIZON = 0.005  # horizon of the moving average, as a share of the steps so far; it is at most 2000 steps
 STATES = {torch.optim.AdamW: checkpoints.ADAM, Muon: ("momentum",)}  # the state of each parameter
 TRANSFORMS = ("analysis", "synthesis")
@@ -39,7 +42,8 @@ class Options(loop.Options):
         minutes: as there, without a default.
         config: a key of CONFIGS; None: that of the model that the run begins with, else `base`. A resumed run keeps its
             configuration.
-        batch: number of crops of SIDE x SIDE in a step. Of the large crops, there are a quarter as many.
+        batch: number of crops of SIDE x SIDE in a step. Of the large crops, there are a quarter as many. Several
+            processes share them, so that it must be a multiple of `batch_unit`.
         only: names of the nets to train, which are attributes of Model; the others do not change. Empty: all nets are
             trained. It cannot be changed when a run is resumed.
         tune: the distortion, one of TUNES; None: that of the checkpoint or the model that the run begins with, else
@@ -53,6 +57,11 @@ class Options(loop.Options):
     only: tuple[str, ...] = ()
     tune: str | None = None
     shares: dict[str, float] | None = None
+
+
+def batch_unit(processes: Processes) -> int:
+    """Return the number of which a batch must be a multiple, so that each process has equally many crops."""
+    return FEWER_LARGE_CROPS * processes.size if processes.size > 1 else 1
 
 
 def loss_of(model: nn.Module, x: Tensor, q: Tensor, shares: Mapping[str, float]) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,7 +97,8 @@ class Run:
         self.model = Model(config)
         self.n_known_latents = 0  # the first so many latents already have trained weights
         self.ema: dict[str, Tensor] = {}
-        self.images: Sequence[np.ndarray] = ()  # uint8 [H, W, 3] each, with sides of at least 2 * SIDE
+        self.model.uniform_like = options.processes.uniform_like
+        self.images: Sequence[np.ndarray] | Stream = ()  # uint8 [H, W, 3] each, with sides of at least 2 * SIDE
         self.step, self.seconds = 0, 0.0
 
     def start(self, images: Sequence[np.ndarray]) -> None:
@@ -125,8 +135,9 @@ class Run:
 
     def begin(self) -> None:
         """Prepare for steps with crops of `images`. `place` was called before."""
-        seed = self.options.seed + self.step
-        self._crops = Crops(self.images, torch.device(self.options.device), seed)
+        seed, processes = self.options.seed + self.step, self.options.processes
+        processes.equalise(self.step, [*self.model.state_dict().values(), *self.ema.values()])
+        self._crops = crops_of(self.images, torch.device(self.options.device), seed, processes)
         self._side, self._batch = SIDE, self.options.batch
         torch.manual_seed(seed)
         self.model.train()
@@ -135,7 +146,7 @@ class Run:
         """Draw crops for this part of the training, and make a step with them (`update`)."""
         large = progress >= LARGE_CROPS_FROM or min_side(self.shares) > SIDE
         batch = self.options.batch
-        self._side, self._batch = (2 * SIDE, max(1, batch // 4)) if large else (SIDE, batch)
+        self._side, self._batch = (2 * SIDE, max(1, batch // FEWER_LARGE_CROPS)) if large else (SIDE, batch)
         return self.update(self._crops.draw(self._batch, self._side), rate)
 
     def words(self, figures: Sequence[float], speed: float) -> str:
@@ -144,14 +155,15 @@ class Run:
         return f"{speed * self._batch:.1f} crops/s of {self._side}  R {bpp:.3f} bpp  D {db:.2f} dB  loss {loss:.4f}"
 
     def update(self, pixels: Tensor, learning_rate: float) -> Tensor:
-        """Make one step with crops uint8 [B, 3, H, W].
+        """Make one step with crops uint8 [B, 3, H, W], this process's share of the batch.
 
-        Returns (loss, mean bits per pixel, mean error in dB) as a tensor on the device.
+        Returns (loss, mean bits per pixel, mean error in dB) of the whole batch as a tensor on the device.
         """
-        x = pixels.float() / 255
-        batch = len(x)
+        x, processes = pixels.float() / 255, self.options.processes
+        batch = len(x) * processes.size
         # Stratified sampling: the crops of a step are spread evenly over all levels.
         q = 1 + (MAX_LEVEL - 1) * (torch.randperm(batch, device=x.device) + torch.rand(batch, device=x.device)) / batch
+        q = processes.share(q)
         for optimiser, _, share in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = share * learning_rate
@@ -159,7 +171,9 @@ class Run:
             loss, bpp, error = loss_of(self.model, x, q, self.shares)
         self.model.zero_grad(set_to_none=True)
         loss.backward()
+        figures = torch.stack([loss.detach(), bpp.mean(), 10 * (255**2 / error.clamp(min=1e-4)).log10().mean()])
         trained = self._trained().values()
+        processes.average([figures, *(p.grad for p in trained if p.grad is not None)])
         nn.utils.clip_grad_norm_(trained, 1.0)
         # A gradient that is not finite would spoil weights and moments for good, so it is replaced by zero; the step
         # then comes from the momentum alone. This does not wait for the device.
@@ -170,7 +184,7 @@ class Run:
             optimiser.step()
         self.step += 1
         self._average()
-        return torch.stack([loss.detach(), bpp.mean(), 10 * (255**2 / error.clamp(min=1e-4)).log10().mean()])
+        return figures
 
     def _average(self) -> None:
         """Update the exponential moving average of the weights, over EMA_HORIZON of the steps so far, at most 2000."""

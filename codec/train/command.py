@@ -4,24 +4,28 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 
 from ..coding import model_search
-from ..coding.device import resolve_device
 from ..coding.model_config import CONFIGS, TUNES
 from ..nets import torch_codec
 from . import export, figures
 from .checkpoints import checkpoint_path
-from .codec_run import SIDE, Options, Run
+from .codec_run import SIDE, Options, Run, batch_unit
+from .distributed import join
 from .images import load_images
 from .loop import train
+from .memory import decoded_bytes, free_bytes
 from .quality_levels import EVEN_LEVELS, calibrated_levels
+from .stream import HELD_OUT_EVERY, Stream, files_in
 from .symbol_counts import symbol_counts
 
 CHECKPOINT_BYTES = 14  # mean size of a parameter in a checkpoint: the weight, its average and the optimiser's moments
 MOST_TO_MEASURE = 48  # largest number of held-out pictures that are measured at the end
 # Number of pictures for calibration: the held-out ones, and some of the training pictures if these are too few.
 LEAST_TO_CALIBRATE, MOST_TO_CALIBRATE = 8, 24
+MOST_OF_MEMORY = 0.7  # part of the free memory that images may take; the rest is for the training
 
 
 def main(
@@ -35,8 +39,12 @@ def main(
     holdout: Path | None,
     keep_checkpoint: bool,
     report: Callable[[str], None],
+    stream: bool = False,
 ) -> None:
     """Do the work of `aec train`: load the data, train, export the model and measure it.
+
+    Where `torchrun` has started several processes, they train together. All but the first report nothing, and return
+    when the training ends.
 
     Args:
         data: folders of images, tar shards, or images.
@@ -50,6 +58,8 @@ def main(
         keep_checkpoint: keep the checkpoint, so that the run can be resumed with a larger budget. Otherwise it is
             removed when the model was written and measured.
         report: called with lines of progress.
+        stream: read the images of `data` again and again, and keep only some of them in memory; False: only if all of
+            them do not fit.
 
     Raises:
         FileNotFoundError, ValueError: the data or an option cannot be used (the message says which).
@@ -57,9 +67,13 @@ def main(
         BackendError: there is no such device.
         OutputError: the model or a checkpoint cannot be written.
     """
-    options.device = resolve_device(options.device)
-    if options.batch < 1:
-        raise ValueError(f"batch {options.batch}: must be at least 1")
+    processes, options.device = join(options.device)
+    options.processes = processes
+    if processes.rank:
+        report = _say_nothing
+    if options.batch < 1 or options.batch % batch_unit(processes):
+        shared = f" with {processes.size} processes" if processes.size > 1 else ""
+        raise ValueError(f"batch {options.batch}: must be a multiple of {batch_unit(processes)}{shared}")
     output.parent.mkdir(parents=True, exist_ok=True)  # done first, so that an error is found before hours of work
     if options.config not in (None, *CONFIGS):
         raise ValueError(f"config {options.config!r}: allowed are {', '.join(CONFIGS)}")
@@ -71,17 +85,15 @@ def main(
         run = Run.load(resume, options)
     else:
         run = Run(options, CONFIGS[options.config or "base"])
-    images, left_out = load_images(data, 2 * SIDE)
-    if left_out:
-        report(f"left out {len(left_out)}: {'; '.join(left_out[:3])}{' ..' if len(left_out) > 3 else ''}")
-    if holdout is not None:
-        held, _ = load_images([holdout], 1)
-    elif len(images) < 2:
-        raise ValueError("one image only: it cannot be both trained on and held out; give more, or --holdout")
+    images: list[np.ndarray]  # to train on, or some of them
+    if processes.agree(float(stream or not _fit(data, options, report)), False):
+        run.images = source = Stream(data, 2 * SIDE, holdout is None, report)
+        held = source.held_out(MOST_TO_MEASURE) if holdout is None else load_images([holdout], 1)[0]
+        images = source.some(options.seed)
+        report(f"{source}; {len(held)} held out")
     else:
-        held = images[::50]
-        images = [im for i, im in enumerate(images) if i % 50]
-    report(f"{len(images)} images, {sum(im[..., 0].size for im in images) / 1e6:.0f} Mpixel; {len(held)} held out")
+        images, held = _loaded(data, holdout, report)
+        run.images = images
     if run.n_known_latents < run.config.latents:
         run.start(images)
     size = sum(p.numel() for p in run.model.parameters()) / 1e6
@@ -91,8 +103,10 @@ def main(
     report(
         f"each minute a checkpoint of some {CHECKPOINT_BYTES * size:.0f} MB is written to {checkpoint}, which {stays}"
     )
-    run.images = images
     train(run, checkpoint, report)
+    processes.leave()
+    if processes.rank:
+        return
     model = run.averaged_model()
     device = torch.device(options.device)
     pictures = [*held, *images[: max(0, LEAST_TO_CALIBRATE - len(held))]][:MOST_TO_CALIBRATE]
@@ -113,3 +127,42 @@ def main(
     figures.report_of(figures.held_out(output, shown, options.device), before, len(shown), report)
     if not keep_checkpoint:
         checkpoint.unlink(missing_ok=True)
+
+
+def _say_nothing(line: str) -> None:
+    pass
+
+
+def _fit(data: list[Path], options: Options, report: Callable[[str], None]) -> bool:
+    """Return whether all images are likely to fit into the memory of this machine and its GPUs; if not, report it."""
+    on_gpu = options.device != "cpu"
+    # A GPU has a copy. On a CPU the copy, from which crops are drawn, is beside the images. Each process has its own.
+    size = decoded_bytes(files_in(data)) * options.processes.on_this_machine * (1 if on_gpu else 2)
+    free = free_bytes()
+    if free is not None and size > MOST_OF_MEMORY * free:
+        report(f"the images would take some {size / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: streaming")
+        return False
+    if on_gpu:
+        there, needed = torch.cuda.mem_get_info(options.device)[0], size / options.processes.on_this_machine
+        if needed > MOST_OF_MEMORY * there:
+            report(f"the images would take some {needed / 1e9:.1f} GB of {there / 1e9:.1f} GB on the GPU: streaming")
+            return False
+    return True
+
+
+def _loaded(
+    data: list[Path], holdout: Path | None, report: Callable[[str], None]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Load the images to train on, and those that are held out. Errors are those of `main`."""
+    images, left_out = load_images(data, 2 * SIDE)
+    if left_out:
+        report(f"left out {len(left_out)}: {'; '.join(left_out[:3])}{' ..' if len(left_out) > 3 else ''}")
+    if holdout is not None:
+        held, _ = load_images([holdout], 1)
+    elif len(images) < 2:
+        raise ValueError("one image only: it cannot be both trained on and held out; give more, or --holdout")
+    else:
+        held = images[::HELD_OUT_EVERY]
+        images = [im for i, im in enumerate(images) if i % HELD_OUT_EVERY]
+    report(f"{len(images)} images, {sum(im[..., 0].size for im in images) / 1e6:.0f} Mpixel; {len(held)} held out")
+    return images, held

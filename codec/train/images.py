@@ -6,6 +6,7 @@ Decoding JPEG or AVIF files inside the training loop would be too slow for a GPU
 import tarfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,17 @@ from torch import Tensor
 
 from ..io import IMAGE_SUFFIXES, search
 from ..picture.pixels import as_rgb, of_file, to_depth
+from .distributed import ALONE, Processes
+
+Encoded = tuple[str, bytes | OSError | ValueError]  # name and bytes of an image, or why it cannot be read
+ALLOWED = {*IMAGE_SUFFIXES, ".tar"}
 
 
-def _encoded(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
+def is_shard(path: Path) -> bool:
+    return path.suffix.lower() == ".tar"
+
+
+def encoded(path: Path) -> Iterator[Encoded]:
     """Yield name and bytes of every image in a tar shard or a folder (recursively, with its shards), or of one image.
 
     For files and folders within a folder that cannot be read, the error is yielded in place of the bytes.
@@ -26,14 +35,14 @@ def _encoded(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
         ValueError: a tar archive is damaged.
     """
     if path.is_dir():
-        found = search(path, {*IMAGE_SUFFIXES, ".tar"})
+        found = search(path, ALLOWED)
         yield from ((str(e.filename), e) for e in found.problems)
         for p in found.files:
             try:
-                yield from _encoded(p)
+                yield from encoded(p)
             except OSError as e:
                 yield str(p), e
-    elif path.suffix.lower() == ".tar":
+    elif is_shard(path):
         try:
             with tarfile.open(path) as tar:
                 for member in tar:
@@ -46,14 +55,30 @@ def _encoded(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
         yield path.name, path.read_bytes()
 
 
-def _decode(item: tuple[str, bytes | OSError]) -> np.ndarray | str:
+def decode(item: Encoded, min_side: int) -> np.ndarray | str:
+    """Return an item of `encoded` as pixels, uint8 [H, W, 3], or the reason why it is left out.
+
+    Args:
+        min_side: images with a side below this are left out.
+    """
     name, data = item
     if isinstance(data, OSError):
         return f"{name}: {data.strerror}"
+    if isinstance(data, ValueError):
+        return str(data)
     try:
-        return np.ascontiguousarray(as_rgb(to_depth(of_file(data).data, 8)))
+        image = np.ascontiguousarray(as_rgb(to_depth(of_file(data).data, 8)))
     except Exception as e:  # for damaged files Pillow raises many kinds of errors; none of them may stop the training
         return f"{name}: {e}"
+    height, width = image.shape[:2]
+    return image if min(height, width) >= min_side else f"{name} of {width}x{height}: smaller than {min_side}"
+
+
+def check_exist(paths: list[Path]) -> None:
+    """Raise FileNotFoundError for the first path where nothing is."""
+    for p in paths:
+        if not p.exists():
+            raise FileNotFoundError(f"{p}: no such file or folder")
 
 
 def load_images(paths: list[Path], min_side: int) -> tuple[list[np.ndarray], list[str]]:
@@ -70,16 +95,12 @@ def load_images(paths: list[Path], min_side: int) -> tuple[list[np.ndarray], lis
         FileNotFoundError: a path does not exist.
         ValueError: there is no usable image in any path.
     """
-    for p in paths:
-        if not p.exists():
-            raise FileNotFoundError(f"{p}: no such file or folder")
+    check_exist(paths)
     images, left_out = [], []
     with ThreadPoolExecutor() as pool:
-        for item in pool.map(_decode, (item for p in paths for item in _encoded(p))):
+        for item in pool.map(decode, (item for p in paths for item in encoded(p)), repeat(min_side)):
             if isinstance(item, str):
                 left_out.append(item)
-            elif min(item.shape[:2]) < min_side:
-                left_out.append(f"an image of {item.shape[1]}x{item.shape[0]}: smaller than {min_side}")
             else:
                 images.append(item)
     if not images:
@@ -94,9 +115,10 @@ class Crops:
         images: uint8 [H, W, 3] each; sizes may differ. The probability of an image is proportional to its area.
         device: where the pixels are kept.
         seed: of the random numbers.
+        processes: those that share each batch. All of them must have the same images and the same seed.
     """
 
-    def __init__(self, images: Sequence[np.ndarray], device: torch.device, seed: int = 0):
+    def __init__(self, images: Sequence[np.ndarray], device: torch.device, seed: int = 0, processes: Processes = ALONE):
         self.sizes = np.array([im.shape[:2] for im in images], dtype=np.int64)
         area = self.sizes.prod(1)
         self.starts = np.concatenate([[0], area.cumsum()[:-1]])
@@ -106,9 +128,10 @@ class Crops:
             flat = torch.from_numpy(np.ascontiguousarray(im)).view(-1, 3)
             self.pixels[start : start + len(flat)] = flat.to(device)
         self.rng = np.random.default_rng(seed)
+        self.processes = processes
 
     def draw(self, batch: int, side: int) -> Tensor:
-        """Draw crops: uint8 [batch, 3, side, side], channels-last in memory."""
+        """Draw crops for all processes, and return this one's share: uint8 [share, 3, side, side], channels-last."""
         rng, device = self.rng, self.pixels.device
         which = rng.choice(len(self.sizes), batch, p=self.weights)
         height, width = self.sizes[which].T
@@ -122,7 +145,8 @@ class Crops:
         down, across = np.where(flip_i, -down, down), np.where(flip_j, -across, across)
         down, across = np.where(swap, across, down), np.where(swap, down, across)
         first, down, across = (
-            torch.from_numpy(v).to(device, non_blocking=True)[:, None, None] for v in (first, down, across)
+            torch.from_numpy(self.processes.share(v)).to(device, non_blocking=True)[:, None, None]
+            for v in (first, down, across)
         )
         span = torch.arange(side, device=device)
         address = first + span[:, None] * down + span * across

@@ -1,0 +1,185 @@
+"""Training images that are read again and again: which ones come, how well mixed, and in how much memory."""
+
+import tarfile
+import tracemalloc
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from codec.train import memory
+from codec.train.distributed import ALONE, Processes
+from codec.train.images import Crops
+from codec.train.stream import Stream, StreamedCrops, crops_of
+
+CPU = torch.device("cpu")
+SIDE = 16
+SHARDS, OF_EACH, LOOSE = 12, 40, 60
+IMAGES = SHARDS * OF_EACH + LOOSE
+HELD_OUT = SHARDS + 2  # the first of each shard, and two of the 60
+
+
+def flat(number: int, side: int = SIDE) -> np.ndarray:
+    """An image whose pixels all tell its number."""
+    return np.full((side, side, 3), (number & 255, number >> 8, 7), np.uint8)
+
+
+def number_of(crop: torch.Tensor) -> int:
+    return int(crop[0, 0, 0]) + 256 * int(crop[1, 0, 0])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A folder of shards and of images that are in none, with numbers from 0 on in the order of their names."""
+    folder = tmp_path_factory.mktemp("data")
+    for i in range(IMAGES):
+        shard = folder / f"{i // OF_EACH:02}"
+        shard.mkdir(exist_ok=True)
+        Image.fromarray(flat(i)).save((folder if i >= SHARDS * OF_EACH else shard) / f"{i:03}.png")
+    for i in range(SHARDS):
+        with tarfile.open(folder / f"{i:02}.tar", "w") as tar:
+            for name in sorted((folder / f"{i:02}").iterdir()):
+                tar.add(name, name.name)
+                name.unlink()
+            (folder / f"{i:02}").rmdir()
+    return folder
+
+
+def stream(data: Path, hold_out=False, images=1000) -> Stream:
+    return Stream([data], SIDE, hold_out, print, images * 3 * SIDE**2)
+
+
+def one_pass(items) -> list[str]:
+    return [Path(name).name for name, _ in takewhile(lambda item: item is not None, items)]
+
+
+def names(numbers) -> list[str]:
+    return [f"{i:03}.png" for i in numbers]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_pass_has_each_image_once_over_all_processes_in_an_order_of_the_seed(data, size):
+    three, again, four = ([stream(data).passes(seed, Processes(r, size)) for r in range(size)] for seed in (3, 3, 4))
+    first, second, again, other = ([one_pass(items) for items in passes] for passes in (three, three, again, four))
+    for parts in (first, second, other):
+        assert sorted(name for part in parts for name in part) == names(range(IMAGES))
+    assert first == again and first != second and first != other
+    sizes = [len(part) for part in first]
+    assert max(sizes) - min(sizes) <= OF_EACH + 1
+
+
+def test_more_processes_than_shards_share_the_images(data):
+    one = Stream([data / "00.tar"], SIDE, False, print)
+    parts = [one_pass(one.passes(0, Processes(r, 3))) for r in range(3)]
+    assert sorted(sum(parts, [])) == names(range(OF_EACH)) and {len(p) for p in parts} == {13, 14}
+
+
+def test_every_fiftieth_image_of_each_shard_is_held_out_and_never_trained_on(data):
+    both = stream(data, hold_out=True)
+    held = {number_of(torch.from_numpy(im).permute(2, 0, 1)) for im in both.held_out(1000)}
+    assert held == {*range(0, SHARDS * OF_EACH, OF_EACH), 480, 530} and len(held) == HELD_OUT
+    trained = one_pass(both.passes(0))
+    assert sorted(trained) == names(sorted({*range(IMAGES)} - held))
+    assert len(both.held_out(5)) == 5
+    some = {number_of(torch.from_numpy(im).permute(2, 0, 1)) for im in both.some(0)}
+    assert len(some) > 100 and not some & held
+
+
+@pytest.mark.parametrize("room", [100, 1000])
+def test_crops_show_almost_every_image_in_the_time_of_a_pass_and_mix_shards(data, room):
+    """Images give four crops on average, so that about 1 - e^-4 of them are seen before they are dropped."""
+    crops = StreamedCrops(stream(data, images=room), CPU, 0)
+    seen, mixed = [], []
+    for _ in range(4 * IMAGES // 20):
+        batch = [number_of(crop) for crop in crops.draw(20, SIDE // 2)]
+        seen += batch
+        mixed.append(len({i // OF_EACH for i in batch}))
+    assert len(set(seen)) > 0.9 * IMAGES
+    assert np.mean(mixed) > (8 if room == 1000 else 3)
+    counts = np.bincount(seen, minlength=IMAGES)
+    assert counts.max() < 20
+
+
+@pytest.mark.parametrize("processes", [ALONE, Processes(1, 2)])
+def test_the_seed_decides_all_that_is_drawn(data, processes):
+    a, b, c = (crops_of(stream(data, images=50), CPU, seed, processes) for seed in (1, 1, 2))
+    drawn = [torch.cat([crops.draw(8, 8) for _ in range(30)]) for crops in (a, b, c)]
+    assert drawn[0].shape == (30 * 8 // processes.size, 3, 8, 8)
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+
+
+@settings(max_examples=15)
+@given(st.integers(4, 12), st.integers(4, 12), st.integers(1, 4), st.integers(0, 99))
+def test_crops_from_a_stream_are_those_from_memory(tmp_path_factory, height, width, side, seed):
+    """Windows in all eight symmetries: what `Crops` draws is tested against its images."""
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    path = tmp_path_factory.mktemp("one") / "x.png"
+    Image.fromarray(image).save(path)
+    drawn, known = (
+        {crop.numpy().tobytes() for crop in crops.draw(n, side).contiguous()}
+        for crops, n in ((StreamedCrops(Stream([path], 1, False, print), CPU, seed), 40), (Crops([image], CPU), 3000))
+    )
+    assert drawn <= known
+
+
+def test_memory_is_bounded_by_the_buffer_and_not_by_the_data(tmp_path):
+    side, n, room = 256, 60, 10
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for i in range(n):
+            Image.fromarray(flat(i, side)).save(tmp_path / "x.png")
+            tar.add(tmp_path / "x.png", f"{i}.png")
+    image = 3 * side**2
+    tracemalloc.start()
+    try:
+        crops = StreamedCrops(Stream([tmp_path / "x.tar"], side, False, print, room * image), CPU, 0)
+        ahead = len(crops._coming)
+        seen = {number_of(crop) for _ in range(n) for crop in crops.draw(4, 128)}
+        assert tracemalloc.get_traced_memory()[1] < (room + ahead + 6) * image < n / 2 * image
+        assert sum(im.nbytes for im in crops.images) <= room * image
+    finally:
+        tracemalloc.stop()
+    assert len(seen) > 0.8 * n
+
+
+def test_images_that_all_fit_into_the_buffer_are_there_once(data):
+    crops = StreamedCrops(stream(data / "03.tar"), CPU, 0)
+    for _ in range(20):
+        crops.draw(40, SIDE)
+    assert len(crops.images) == OF_EACH
+
+
+def test_what_cannot_be_read_is_left_out_and_named_and_nothing_usable_is_an_error(tmp_path, data):
+    (tmp_path / "cut.tar").write_bytes((data / "00.tar").read_bytes()[:12_000])
+    (tmp_path / "text.png").write_text("hello")
+    lines: list[str] = []
+    both = Stream([tmp_path], SIDE, False, lines.append)
+    usable = len(both.some(0))
+    assert 2 < usable < 12
+    crops = StreamedCrops(both, CPU, 0)
+    crops.draw(20, SIDE)
+    assert len(crops.images) == usable and len(lines) == 2
+    for words in ("cut.tar: not a whole tar archive", "left out text.png: "):
+        assert sum(words in line for line in lines) == 1
+    none = Stream([tmp_path / "text.png"], SIDE, False, lines.append)
+    for work in (lambda: none.some(0), lambda: none.held_out(1), lambda: StreamedCrops(none, CPU)):
+        with pytest.raises(ValueError, match="no usable image in .*text.png"):
+            work()
+    with pytest.raises(FileNotFoundError, match="absent"):
+        Stream([tmp_path / "absent"], SIDE, False, print)
+
+
+def test_the_size_of_decoded_images_is_estimated_from_a_few_headers(data, tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(70):
+        Image.fromarray(rng.integers(0, 256, (64 + i, 64, 3), np.uint8)).save(tmp_path / f"{i}.jpg")
+    paths = sorted(tmp_path.iterdir())
+    truth = sum(3 * 64 * (64 + i) for i in range(70))
+    assert memory.decoded_bytes(paths) == pytest.approx(truth, rel=0.1)
+    assert memory.decoded_bytes([]) == 0
+    free = memory.free_bytes()
+    assert free is None or 1 << 20 < free < 1 << 50
