@@ -33,7 +33,7 @@ MEMBERS = (
     ("convolutional-narrow", 8),
 )
 DIGITS = (0, 1, 4, 8)
-DIGIT_MEMBERS = (("linear", 16), ("undercomplete-entropy", 16), ("variational", 16), ("convolutional-narrow", 8))
+DIGIT_MEMBERS = (("linear", 16), ("undercomplete-entropy", 16), ("dense-sigmoid", None), ("variational", 16))
 MOST_DIGITS = 2000
 QUALITY = 75
 
