@@ -15,10 +15,11 @@ from typing import Any, NoReturn
 
 from .. import api
 from ..container import format
+from ..failures import FAILURES, message
 from ..io import OutputError
 from . import arguments, examples, small_arguments, streams
 from .jobs import UsageError
-from .runner import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, FAILURES, exit_code, message
+from .runner import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, exit_code
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "avif", "tif", "tiff", "npy", "bmp", "ppm", "tga", "jp2")
 # Short usage lines. argparse would print a dozen lines with every option above a one-line error.
