@@ -11,7 +11,7 @@ from ..coding.threads import cores
 from ..conversion import Compression, Conversion, Decompression
 from ..io import IMAGE_SUFFIXES, ExistsError, OutputError, permissions, read_bytes, refuse_existing, write_bytes
 from ..picture import export
-from . import collections, runner, streams
+from . import bulk, collections, runner, streams
 from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
 from .runner import Progress, Row
 from .streams import complain
@@ -49,6 +49,10 @@ def decompress(args: Namespace) -> int:
 
 
 def _convert(args: Namespace, suffixes: set[str], conversion: Conversion, networks: bool) -> int:
+    if args.shards is not None:
+        return bulk.run(args, conversion, lambda: _workers(args, cores(), networks))
+    if args.to is not None:
+        raise UsageError("--to is where tar shards go: name them with --from")
     jobs = _jobs(args, suffixes, conversion.suffix)
     there = {job for job in jobs if args.skip_existing and job.target is not None and job.target.exists()}
     others = namesakes(there, suffixes)
