@@ -45,6 +45,10 @@ class Conversion(Protocol):
     """What `Compression` and `Decompression` have in common."""
 
     @property
+    def device(self) -> str:
+        """Where the networks run: auto, cpu, cuda or cuda:N."""
+
+    @property
     def suffix(self) -> str:
         """The suffix of the new files, such as ".aec", unless their names say another."""
 

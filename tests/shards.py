@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import tarfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from codec.conversion import Compression, Made
+from codec.plugins.ray import AecCompressor
 
 
 @cache
@@ -61,3 +63,20 @@ class Deadly(Compression):
         if data == b"bug":
             raise KeyError("a bug")
         return Made(data.upper(), {"bytes_in": len(data), "bytes_out": len(data)})
+
+
+@dataclass(frozen=True)
+class Slow(Compression):
+    """Takes so long for each picture that there is time to kill it."""
+
+    def make(self, data: bytes, *rest) -> Made:
+        time.sleep(0.05)
+        return super().make(data, *rest)
+
+
+class SlowCompressor(AecCompressor):
+    """The same for each batch."""
+
+    def __call__(self, batch):
+        time.sleep(0.3)
+        return super().__call__(batch)

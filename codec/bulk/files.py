@@ -89,14 +89,18 @@ def read_json(path: str) -> dict[str, Any] | None:
     return found
 
 
-def write_json(path: str, value: dict[str, Any]) -> None:
-    """Write an object to a JSON file, which is there as a whole or not at all."""
-    data = (json.dumps(value, indent=1) + "\n").encode()
+def write(path: str, data: bytes) -> None:
+    """Write a file, which is there as a whole or not at all. A file that is there already is replaced."""
     if is_remote(path):
         fs, name = system(path)
         fs.pipe_file(name, data)
     else:
         write_bytes(Path(local(path)), data, force=True)
+
+
+def write_json(path: str, value: dict[str, Any]) -> None:
+    """Write an object to a JSON file, as `write`."""
+    write(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
 def publish(made: Path, path: str) -> None:

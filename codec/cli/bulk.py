@@ -1,10 +1,12 @@
 """`aec compress` and `aec decompress` with --from and --to: tar shards of pictures."""
 
 import json
+import sys
 import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 
 from ..bulk import local, names
 from ..bulk.local import Outcome
@@ -78,7 +80,19 @@ def _outcomes(args: Namespace, todo: Sequence[Shard], task: Task, workers: int, 
         return local.run(todo, task, workers, report.tell)
     from ..plugins import ray
 
-    return ray.run(todo, task, args.address, args.jobs if isinstance(args.jobs, int) else None)
+    at_once = args.jobs if isinstance(args.jobs, int) else None
+    return _without_prints(ray.run(todo, task, report.tell, args.address, at_once))
+
+
+def _without_prints(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Send what is printed by others meanwhile to standard error: Ray tells of workers that died on standard output,
+    where --json has nothing but its rows."""
+    while True:
+        with redirect_stdout(sys.stderr):
+            outcome = next(outcomes, None)
+        if outcome is None:
+            return
+        yield outcome
 
 
 class _Report:
