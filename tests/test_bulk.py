@@ -26,6 +26,7 @@ from codec.bulk import files as places
 from codec.bulk import journal, names, pool, shard, tars
 from codec.bulk.names import Shard
 from codec.bulk.task import Task, one_by_one
+from codec.coding import model_search
 from codec.conversion import Compression, Decompression
 from codec.errors import MissingPackageError
 from codec.given import open_picture
@@ -574,3 +575,13 @@ def test_local_shards_need_no_optional_package(two):
     words = [sys.executable, "run.py", "compress", *FROM, "--to", "file://" + str(two / "new-{}.tar")]
     done = subprocess.run(words, cwd=two, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_model_file_is_found_from_any_folder(two):
+    """The processes run in the folder in which this program began."""
+    path = model_search.find("psnr")
+    (two / "mine.safetensors").write_bytes(path.read_bytes())
+    assert here("compress", *FROM, "--to", "out-{}.tar", "--model", "mine.safetensors", "-e", 1) == 0
+    model_id = model_search.id_in(model_search.header_of(path)).hex()
+    assert json.loads((two / "out-0_stats.json").read_text())["identity"]["model"] == model_id
+    assert here("decompress", "--from", "out-*.tar", "--to", "back/", "--model", "mine.safetensors") == 0

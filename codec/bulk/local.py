@@ -1,6 +1,6 @@
 """The engine of one machine: processes for the pictures, and threads that read and write a few shards at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -24,7 +24,7 @@ class Outcome:
 
 def run(
     todo: Sequence[Shard], task: Task, workers: int, tell: Callable[[int], None] = lambda n: None
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Convert shards, and yield what became of each as soon as it is finished, in any order.
 
     Args:

@@ -56,7 +56,7 @@ def convert(shard: Shard, task: Task, ordered: Ordered, tell: Callable[[int], No
         ExistsError: something else is at the place of the target, or it was made of another source or with other
             options, unless `task.force`.
         OutputError: another process is at work on the same shard.
-        OSError: a file cannot be read or written. MissingPackageError: fsspec or pyarrow is needed.
+        OSError: a file cannot be read or written. MissingPackageError: fsspec is needed.
     """
     stats_path, claim = f"{shard.stem}_stats.json", f"{shard.stem}.journal"
     wanted = {"identity": task.identity(), "source": files.fingerprint(shard.source), "version": __version__}

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from ..api import DEFAULT_EFFORT, DEFAULT_QUALITY, TARGETS
 from ..conversion import Compression, Conversion
+from ..extras import need
 from ..failures import FAILURES, message
 from ..io import IMAGE_SUFFIXES
 
@@ -63,12 +64,19 @@ class Task:
         rows: the kind of file that has a row for each picture.
         force: replace what is there.
         model_id: id of the model that compresses, in hexadecimal digits; None: each file names its own.
+
+    Raises:
+        MissingPackageError: Parquet needs pyarrow, which is not installed.
     """
 
     conversion: Conversion
     rows: Rows = "jsonl"
     force: bool = False
     model_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows == "parquet":
+            need("pyarrow", "--rows parquet", "bulk")  # said before the work, not after it
 
     def takes(self, name: str) -> bool:
         """Return whether a member is a picture, by its suffix. Others are copied."""

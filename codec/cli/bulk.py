@@ -2,11 +2,14 @@
 
 import json
 import sys
+import threading
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
 
 from ..bulk import local, names
 from ..bulk.local import Outcome
@@ -14,7 +17,7 @@ from ..bulk.names import Shard
 from ..bulk.shard import COUNTS
 from ..bulk.task import Task
 from ..coding import model_search
-from ..conversion import Compression, Conversion
+from ..conversion import Compression, Conversion, Decompression
 from ..failures import message
 from . import streams
 from .jobs import UsageError, refuse_options
@@ -42,14 +45,18 @@ def run(args: Namespace, conversion: Conversion, workers: Callable[[], int]) -> 
             streams.say(streams.shown(f"{shard.source} -> {shard.target}"))
         return 0
     n = workers()
+    if args.model is not None and Path(args.model).is_file():  # the processes may run in other folders
+        assert isinstance(conversion, (Compression, Decompression))
+        conversion = replace(conversion, model=str(Path(args.model).resolve()))
     model_id = None
     if compresses and not args.lossless:
         model_id = model_search.id_in(model_search.header_of(model_search.find(args.model))).hex()
     task = Task(conversion, args.rows, args.force, model_id)
     report = _Report(args, len(todo))
     try:
-        for outcome in _outcomes(args, todo, task, n, report):
-            report.add(outcome)
+        with closing(_outcomes(args, todo, task, n, report)) as outcomes:
+            for outcome in outcomes:
+                report.add(outcome)
     except KeyboardInterrupt:
         report.close()
         streams.complain(f"aec: interrupted: {report.shards_done} of {len(todo)} shards done; the same command goes on")
@@ -75,7 +82,9 @@ def _planned(args: Namespace) -> list[Shard]:
         raise UsageError(str(e)) from e
 
 
-def _outcomes(args: Namespace, todo: Sequence[Shard], task: Task, workers: int, report: "_Report") -> Iterator[Outcome]:
+def _outcomes(
+    args: Namespace, todo: Sequence[Shard], task: Task, workers: int, report: "_Report"
+) -> Generator[Outcome, None, None]:
     if args.engine == "local":
         return local.run(todo, task, workers, report.tell)
     from ..plugins import ray
@@ -84,15 +93,16 @@ def _outcomes(args: Namespace, todo: Sequence[Shard], task: Task, workers: int, 
     return _without_prints(ray.run(todo, task, report.tell, args.address, at_once))
 
 
-def _without_prints(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+def _without_prints(outcomes: Generator[Outcome, None, None]) -> Generator[Outcome, None, None]:
     """Send what is printed by others meanwhile to standard error: Ray tells of workers that died on standard output,
     where --json has nothing but its rows."""
-    while True:
-        with redirect_stdout(sys.stderr):
-            outcome = next(outcomes, None)
-        if outcome is None:
-            return
-        yield outcome
+    with closing(outcomes):
+        while True:
+            with redirect_stdout(sys.stderr):
+                outcome = next(outcomes, None)
+            if outcome is None:
+                return
+            yield outcome
 
 
 class _Report:
@@ -102,6 +112,7 @@ class _Report:
         self._args, self._n_shards, self._start = args, n_shards, time.perf_counter()
         self._counts: Counter[str] = Counter()
         self._codes: list[int] = []
+        self._lock = threading.Lock()
         self.shards_done, self._before = 0, 0
         self._bar = None
         if args.progress if args.progress is not None else streams.on_terminal() and not args.quiet:
@@ -115,8 +126,10 @@ class _Report:
             self._bar.set_description(f"{self.shards_done} of {self._n_shards} shards")
 
     def tell(self, n: int) -> None:
-        if self._bar is not None:
-            self._bar.update(n)
+        """Count pictures that are done. Several threads call it."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.update(n)
 
     def add(self, outcome: Outcome) -> None:
         shard, stats, error = outcome.shard, outcome.stats, outcome.error
@@ -154,9 +167,10 @@ class _Report:
                 how(text)
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        with self._lock:
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
 
     def code(self) -> int:
         """Print the totals, and return the exit code."""

@@ -6,7 +6,7 @@ picture becomes the same bytes as by `codec.encode`. Importing this module does 
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,7 +45,7 @@ def run(
     tell: Callable[[int], None] = lambda n: None,
     address: str | None = None,
     workers: int | None = None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Convert shards on Ray, one in each worker process, and yield what became of each as soon as it is finished.
 
     Args:
