@@ -288,6 +288,12 @@ def test_what_this_command_has_not_made_is_not_overwritten(tmp_path):
         convert(source, tmp_path / "photos", forced)
     assert convert(source, tmp_path / "out.tar", forced)["done"] == 1
     assert (tmp_path / "photos" / "mine.jpg").exists()
+    (tmp_path / "a.jsonl").write_text("mine")
+    with pytest.raises(ExistsError, match="a.jsonl exists already"):
+        convert(source, tmp_path / "a.tar")
+    (tmp_path / "b_stats.json").write_text('{"count": 1}')  # as of img2dataset
+    with pytest.raises(ExistsError, match="b_stats.json exists already, and is not of aec"):
+        convert(source, tmp_path / "b.tar")
 
 
 def test_two_processes_do_not_make_one_shard(tmp_path):
@@ -325,7 +331,7 @@ def run_until(n: int, source: Path, target: Path, task: Task, every: float) -> b
         shard.SAVE_EVERY = every
         for owner, name in (
             *((places, name) for name in ("publish", "write_json", "remove")),
-            *((journal.Journal, name) for name in ("begin", "append", "remove")),
+            *((journal.Journal, name) for name in ("begin", "append")),
             *((kind, name) for kind in (tars.TarOutput, tars.FolderOutput) for name in ("add", "finish")),
             *((os, name) for name in ("replace", "rmdir")),
         ):
@@ -363,15 +369,34 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_and_makes_the_same(tmp_path,
 
 def test_a_run_that_is_killed_again_and_again_comes_to_its_end(tmp_path):
     """As every member is safe when it is written, each run gets further."""
-    source = shards.write(tmp_path / "in.tar", shards.samples(4))
+    source = shards.write(tmp_path / "in.tar", shards.samples(8))
     convert(source, tmp_path / "expected.tar")
     runs = 1
-    while not run_until(8, source, tmp_path / "out.tar", EXACT, 0.0):
+    while not run_until(20, source, tmp_path / "out.tar", EXACT, 0.0):
         runs += 1
         assert runs < 40
-    assert runs > 4
+    assert runs > 3
     assert (tmp_path / "out.tar").read_bytes() == (tmp_path / "expected.tar").read_bytes()
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "expected.jsonl").read_bytes()
+
+
+def test_a_shard_that_is_made_again_is_not_done_until_it_is(tmp_path):
+    """With -f, whenever that is killed: what is there then is of the old options, or it goes on."""
+    source, target = shards.write(tmp_path / "in.tar", shards.samples(1)), tmp_path / "out.tar"
+    other = Task(Compression({"lossless": True, "bits": 4}))
+    for moment in range(1, 30, 3):
+        convert(source, target, replace(EXACT, force=True))
+        run_until(moment, source, target, replace(other, force=True), 0.0)
+        try:
+            stats = convert(source, target, EXACT)
+        except ExistsError:
+            stats = convert(source, target, replace(EXACT, force=True))
+        row = rows_of(tmp_path / "out.jsonl")[0]
+        assert stats["done"] == 1
+        made = dict(shards.read(target))["0000.aec"]
+        assert hashlib.sha256(made).hexdigest() == row["sha256"] and np.array_equal(
+            codec.decode(made, output="numpy"), pixels(shards.png(0))
+        )
 
 
 def test_an_unfinished_shard_of_other_options_is_begun_again(tmp_path):

@@ -24,7 +24,6 @@ class Journal:
     """
 
     def __init__(self, path: Path):
-        self.path = path
         while True:
             self._file = open(path, "a+b")
             try:
@@ -70,9 +69,6 @@ class Journal:
         self._file.write(json.dumps(state).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> "Journal":
         return self

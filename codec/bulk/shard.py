@@ -65,32 +65,31 @@ def convert(shard: Shard, task: Task, ordered: Ordered, tell: Callable[[int], No
     with _places(shard) as places, Journal(places.journal) as journal:
         if not task.force and (stats := _done(stats_path, wanted, shard)):
             # Another process has finished it in this moment, or was killed just before it had tidied up.
-            _tidy(places, journal, claim)
+            _tidy(places, claim)
             return stats
         if journal.first != wanted:
             remote = files.is_remote(shard.target)
             if not (remote and files.read_json(claim) == wanted):
-                _refuse_existing(shard, stats_path, task.force)
+                _refuse_existing(shard, stats_path, task)
             if remote:  # on an object store the claim alone tells a run of its own that was killed
                 files.write_json(claim, wanted)
             files.remove(str(places.made))
             files.remove(str(places.rows))
             journal.begin(wanted)
-            files.remove(stats_path)
+        files.remove(stats_path)  # with -f: from here on the shard is not done
         if "complete" not in journal.last:
             journal.append({"complete": wanted | _fill(shard, task, ordered, tell, places, journal)})
         stats = journal.last["complete"]
         _publish_rows(shard, task.rows, places)
         files.publish(places.made, shard.target)
         files.write_json(stats_path, stats)
-        _tidy(places, journal, claim)
+        _tidy(places, claim)
     return stats
 
 
-def _tidy(places: _Places, journal: Journal, claim: str) -> None:
+def _tidy(places: _Places, claim: str) -> None:
     """Remove what is left beside a shard that is done; the journal last, for it tells that there is something left."""
     files.remove(str(places.rows))
-    journal.remove()
     files.remove(claim)
 
 
@@ -99,9 +98,11 @@ def _done(path: str, wanted: dict[str, Any], shard: Shard) -> Stats | None:
     stats = files.read_json(path)
     if stats is None:
         return None
+    before, now = stats.get("identity"), wanted["identity"]
+    if not isinstance(before, dict):
+        raise ExistsError(f"{path} exists already, and is not of aec: -f overwrites it")
     if shard.is_tar and not files.exists(shard.target):
         raise ExistsError(f"{path} is there, but not {shard.target}: -f makes it again")
-    before, now = stats.get("identity") or {}, wanted["identity"]
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
             raise ExistsError(
@@ -112,14 +113,11 @@ def _done(path: str, wanted: dict[str, Any], shard: Shard) -> Stats | None:
     return stats | {"before": True}
 
 
-def _refuse_existing(shard: Shard, stats_path: str, force: bool) -> None:
-    if not files.exists(shard.target):
-        return
-    if not force:
-        raise ExistsError(
-            f"{shard.target} exists already, and no {stats_path} says of what it was made: -f overwrites it"
-        )
-    if not shard.is_tar and not files.exists(stats_path):
+def _refuse_existing(shard: Shard, stats_path: str, task: Task) -> None:
+    for path in (shard.target, f"{shard.stem}.{task.rows}"):
+        if not task.force and files.exists(path):
+            raise ExistsError(f"{path} exists already, and no {stats_path} says of what it was made: -f overwrites it")
+    if not shard.is_tar and files.exists(shard.target) and not files.exists(stats_path):
         raise ExistsError(f"{shard.target} is a folder that this command has not made: remove it, or name another")
 
 
