@@ -60,7 +60,7 @@ def encoded(png: bytes, **options) -> bytes:
 
 
 class Killer(threading.Thread):
-    """So many times, kills all workers that do this."""
+    """So many times, kills all workers that do this. An actor that dies while it begins is an error to ray.data."""
 
     def __init__(self, name: str, kills: int):
         super().__init__()
@@ -129,7 +129,7 @@ def test_datasets_have_every_picture_once_though_all_actors_are_killed(ray, tmp_
     given = [{"bytes": shards.png(i, 24), "path": f"in/{i}.png"} for i in range(24)]
     found = ray.data.from_items([*given, {"bytes": b"no picture", "path": "in/bad.png"}], override_num_blocks=5)
     slow = found.map_batches(shards.SlowCompressor, fn_constructor_kwargs={"quality": 60}, batch_size=5, concurrency=2)
-    with Killer("MapWorker", 1) as killer:
+    with Killer(").submit", 1) as killer:
         made = slow.materialize()
     assert len(killer.killed) == 1 and made.count() == 25
     rows = {Path(row["path"]).stem: row for row in made.take_all()}
