@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from codec import api
-from codec.cli.files import open_picture
 from codec.container.format import MAGIC
+from codec.given import open_picture
 from codec.io import InputError
 
 from .inputs import rgb_pixels

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codec.cli.files import open_picture
+from codec.given import open_picture
 from codec.io import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:

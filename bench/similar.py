@@ -29,7 +29,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 import codec
 from codec import similarity
-from codec.cli.files import open_picture
+from codec.given import open_picture
 from codec.io import IMAGE_SUFFIXES
 from codec.picture.pixels import as_rgb, to_depth
 

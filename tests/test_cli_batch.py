@@ -15,7 +15,7 @@ from PIL import Image
 from shell import AEC, files, here
 
 import codec
-from codec.cli import convert
+from codec import conversion
 
 KEYS = ["in", "out", "bytes_in", "bytes_out", "width", "height", "bpp", "quality", "seconds", "status", "error"]
 BROKEN = {"broken.png", "cut.jpg"}
@@ -287,8 +287,8 @@ def test_an_interrupt_gives_up_what_is_under_way_and_says_what_was_done(tmp_path
             time.sleep(0.2)  # the main thread hears of it
         return original(data)
 
-    original = convert.open_picture
-    monkeypatch.setattr(convert, "open_picture", open_picture)
+    original = conversion.open_picture
+    monkeypatch.setattr(conversion, "open_picture", open_picture)
     handler = signal.getsignal(signal.SIGINT)
     assert here("compress", "-r", mixed, "-o", tmp_path / "out", "-j", jobs, "--json") == 130
     stdout, stderr = capsys.readouterr()

@@ -13,7 +13,7 @@ from shell import AEC, aec, damage, files, here, of_another_model
 
 import codec
 from codec import api
-from codec.cli.files import open_picture
+from codec.given import open_picture
 from codec.io import InputError
 
 

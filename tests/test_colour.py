@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin
 
 import codec
-from codec.cli.files import open_picture
+from codec.given import open_picture
 from codec.picture import carried, colour, samples16
 from codec.picture.pixels import to_numpy
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw
 
 import codec
-from codec.cli.files import open_picture
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
 from codec.container.metadata import Metadata
+from codec.given import open_picture
 from codec.picture import png_chunks, samples16
 from codec.picture.pixels import CONVERTED, aligned, box_means, to_depth, to_numpy, to_pixels
 

@@ -13,9 +13,9 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 from shell import here
 
 import codec
-from codec.cli.files import open_picture
 from codec.container import format, metadata
 from codec.container.metadata import Metadata
+from codec.given import open_picture
 from codec.picture import carried, png_info
 from codec.picture.pixels import to_numpy, to_pixels
 

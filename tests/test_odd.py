@@ -16,8 +16,8 @@ import pytest
 from PIL import Image, ImageOps
 
 import codec
-from codec.cli.files import open_picture
 from codec.container.metadata import exif_of_resolution
+from codec.given import open_picture
 from codec.io import InputError
 from codec.picture import colour
 from codec.picture.pixels import Pixels

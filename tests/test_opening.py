@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageFile
 
 import codec
-from codec.cli.files import open_picture
 from codec.errors import LimitError
+from codec.given import open_picture
 from codec.io import InputError
 from codec.picture import stored
 from codec.picture.opening import opened

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 import codec
-from codec.cli.files import open_picture
+from codec.given import open_picture
 from codec.io import InputError
 from codec.picture.pixels import read_file, to_numpy, to_pixels
 

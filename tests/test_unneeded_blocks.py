@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 import codec
-from codec.cli.files import open_picture
 from codec.container.metadata import Metadata
+from codec.given import open_picture
 from codec.picture import jpeg_segments, png_chunks, png_info, stored
 from codec.picture.pixels import to_numpy, to_pixels
 

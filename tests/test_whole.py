@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import codec
-from codec.cli.files import open_picture
 from codec.container import format
 from codec.container.format import NO_MODEL, Header
+from codec.given import open_picture
 from codec.io import InputError
 from codec.picture import alpha, png_chunks, samples16
 from codec.picture.pixels import to_numpy, to_pixels

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from ..failures import message
 from ..io import InputError, refuse_existing, write_bytes
 from . import runner, streams
 from .jobs import UsageError
@@ -104,7 +105,7 @@ def read(paths: list[str], model: "SmallModel", recursive: bool) -> "tuple[list[
         try:
             found = inputs.read([Path(name)], model.shape, recursive)
         except (OSError, ValueError) as e:
-            text = runner.message(e, name)
+            text = message(e, name)
             problems.append(text if text.startswith(name) else f"{name}: {text}")
             continue
         names += _names(Path(name), found)

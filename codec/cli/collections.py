@@ -16,7 +16,7 @@ from ..container.metadata import NONE
 from ..io import InputError, permissions, refuse_existing, write_bytes
 from ..picture import export
 from . import runner, streams
-from .jobs import Job, UsageError
+from .jobs import Job, UsageError, refuse_options
 from .runner import Progress, Row
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def is_collection(path: Path | None) -> bool:
 
 def compress(args: Namespace) -> int:
     """Make one collection of all pictures that are named."""
-    _refuse(args, COMPRESS_OPTIONS, "a model for collections of small pictures")
+    refuse_options(args, COMPRESS_OPTIONS, "a model for collections of small pictures")
     if args.output is None:
         raise UsageError("a collection is one file of all pictures: name it with -o")
     if not args.inputs:
@@ -109,7 +109,7 @@ def planned(args: Namespace, job: Job, suffix: str) -> Job:
         if args.pick is not None and job.source is not None and job.source.exists():
             raise UsageError(f"--pick takes a picture of a collection, and {job.name} is none")
         return job
-    _refuse(args, DECOMPRESS_OPTIONS, f"{job.name}, a collection of small pictures")
+    refuse_options(args, DECOMPRESS_OPTIONS, f"{job.name}, a collection of small pictures")
     if job.target is None:
         raise UsageError("a collection becomes a folder of pictures: name it with -o")
     if job.target == Path(args.output or ""):
@@ -168,12 +168,3 @@ def _write_folder(
         if new:  # a folder with some of the pictures would look like a whole one
             shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _refuse(args: Namespace, allowed: set[str], what: str) -> None:
-    """Raise UsageError if an option is given that means nothing here."""
-    for action in args.parser._actions:
-        given = getattr(args, action.dest, action.default)
-        own = action.dest in allowed or action.dest == "device" and given == "cpu"  # which its nets run on in any case
-        if action.option_strings and not own and given != action.default:
-            raise UsageError(f"{action.option_strings[-1]} means nothing for {what}")

@@ -2,26 +2,21 @@
 
 import stat
 from argparse import Namespace
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from .. import api
 from ..coding.device import resolve_device
 from ..coding.threads import cores
-from ..container import format
+from ..conversion import Compression, Conversion, Decompression
 from ..io import IMAGE_SUFFIXES, ExistsError, OutputError, permissions, read_bytes, refuse_existing, write_bytes
-from ..opened import AecFile
 from ..picture import export
-from . import collections, runner, streams
-from .files import open_picture
+from . import bulk, collections, runner, streams
 from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
 from .runner import Progress, Row
 from .streams import complain
 
 GPU_FILES = 4  # files at a time with a GPU: enough to keep it busy while other files are read and written
-# Takes the bytes of the input, and returns the bytes to write (None to write nothing) and the row of the report.
-Work = Callable[[Job, bytes, Progress], tuple[bytes | None, Row]]
 
 
 def compress(args: Namespace) -> int:
@@ -33,102 +28,32 @@ def compress(args: Namespace) -> int:
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
     if args.lossless:
         options["lossless"] = True
-    # The source file may only be stored as it is if all metadata is kept: it may hold more, such as comments.
-    all_kept = args.metadata is None or set(args.metadata) == set(format.METADATA)
-
-    def work(job: Job, given: bytes, progress: Progress) -> tuple[bytes | None, Row]:
-        pixels = open_picture(given)
-        n_source, whole = len(given), given if args.verbose else b""
-        may_be_stored = args.if_larger == "store" and all_kept and format.stored_kind(given) is not None
-        source = given if may_be_stored else None
-        del given  # frees the input's bytes during encoding, unless they may be stored
-        data = api.encode(
-            pixels,
-            device=args.device,
-            model=args.model,
-            metadata=None if all_kept else pixels.metadata.only(args.metadata),
-            source=source,
-            progress=progress,
-            **options,
-        )
-        made = AecFile(data, max_pixels=None)
-        facts = {"bytes_in": n_source, "bytes_out": len(data), **runner.facts_of(made)}
-        line = (
-            f"{facts['width']}x{facts['height']}, {n_source} -> {len(data)} bytes "
-            f"({len(data) / n_source:.1%}, {facts['bpp']:.3f} bits per pixel)"
-        )
-        if args.if_larger != "store" and len(data) > n_source:
-            larger = f"{n_source} bytes would become {len(data)}"
-            if args.if_larger == "fail":
-                raise OutputError(f"{larger}; --if-larger store keeps a PNG, WebP or JPEG as it is")
-            return None, Row("skipped", why=larger, facts=facts | {"bytes_out": None})
-        stored = ", stored" if made.header.stored else ""
-        lost = _left_behind(whole, made) if args.verbose else ""
-        return data, Row(line=f"{line}{stored} -> {job.target or 'standard output'}{lost}", facts=facts)
-
-    return _convert(args, IMAGE_SUFFIXES, ".aec", work, networks=not args.lossless)
+    conversion = Compression(options, args.device, args.model, args.metadata, args.if_larger, args.verbose)
+    return _convert(args, IMAGE_SUFFIXES, conversion, networks=not args.lossless)
 
 
 def decompress(args: Namespace) -> int:
-    limit = args.max_pixels or None
-    kinds = format.METADATA if args.metadata is None else args.metadata
-    suffix = f".{args.format or 'png'}"
-
-    def work(job: Job, data: bytes, progress: Progress) -> tuple[bytes, Row]:
-        from PIL import Image
-
-        unnamed = job.target is None or args.format and not job.target.suffix
-        kind = export.kind_of(None if unnamed else job.target, suffix)
-        file = AecFile(data, limit)
-        header = file.header
-        exact = header.stored and args.out_quality is None
-        output = export.check(kind, header.gray, header.alpha, args.depth or header.depth, exact, args.out_quality)
-        picture = file.decode(
-            args.device,
-            args.model,
-            output=output,
-            region=args.crop,
-            scale=args.scale,
-            fit=args.fit,
-            depth=args.depth,
-            progress=progress,
-        )
-        asked = (args.crop, args.scale != 1, args.fit, args.depth not in (None, header.depth), args.out_quality)
-        changed = any(asked) or set(kinds) != set(format.METADATA)
-        made = None if changed else _own_file(file, kind)
-        if made is None:
-            made = export.encoded(picture, kind, file.metadata.only(kinds), exact, args.out_quality)
-        height, width = picture.size[::-1] if isinstance(picture, Image.Image) else picture.shape[:2]
-        line = f"{len(data)} bytes -> {width}x{height} -> {job.target or 'standard output'}"
-        facts = {"bytes_in": len(data), "bytes_out": len(made), **runner.facts_of(file)}
-        return made, Row(line=line, facts=facts | {"width": width, "height": height})
-
-    return _convert(args, {".aec"}, suffix, work, networks=True)
+    conversion = Decompression(
+        f".{args.format or 'png'}",
+        args.device,
+        args.model,
+        args.metadata,
+        args.out_quality,
+        args.max_pixels or None,
+        args.crop,
+        args.scale,
+        args.fit,
+        args.depth,
+    )
+    return _convert(args, {".aec"}, conversion, networks=True)
 
 
-def _left_behind(source: bytes, made: AecFile) -> str:
-    """Return a phrase that names what the source holds and the .aec file does not; empty if there is nothing."""
-    if made.stored_file == source:
-        return ""
-    from ..picture import left_behind
-
-    names = left_behind.names(source)
-    return f"; without its {', '.join(names)}" if names else ""
-
-
-def _own_file(file: AecFile, kind: str) -> bytes | None:
-    """Return the file inside a stored picture, if it is of the wanted kind and already has the right metadata.
-
-    Copying it avoids that a JPEG is encoded a second time. Otherwise None is returned.
-    """
-    own = file.stored_file
-    if own is None or file.layout.metadata or (format.stored_kind(own) or "").upper() != kind:
-        return None
-    return own
-
-
-def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, networks: bool) -> int:
-    jobs = _jobs(args, suffixes, suffix)
+def _convert(args: Namespace, suffixes: set[str], conversion: Conversion, networks: bool) -> int:
+    if args.shards is not None:
+        return bulk.run(args, conversion, lambda: _workers(args, cores(), networks))
+    if args.to is not None:
+        raise UsageError("--to is where tar shards go: name them with --from")
+    jobs = _jobs(args, suffixes, conversion.suffix)
     there = {job for job in jobs if args.skip_existing and job.target is not None and job.target.exists()}
     others = namesakes(there, suffixes)
 
@@ -153,13 +78,16 @@ def _convert(args: Namespace, suffixes: set[str], suffix: str, work: Work, netwo
             return Row("planned")
         if job.collection:
             return collections.unpack(args, job, progress)
-        data, row = work(job, read_bytes(job.source), progress)
-        if data is not None:
-            progress(1)
-            times = (status.st_atime_ns, status.st_mtime_ns) if status and args.preserve_mtime else None
-            _make_folders(job)
-            write_bytes(job.target, data, args.force, times, permissions(status))
-        return row
+        # --format says the kind of file where the name of the target has no suffix.
+        unnamed = job.target is None or "format" in args and args.format and not job.target.suffix
+        made = conversion.make(read_bytes(job.source), None if unnamed else job.target, progress)
+        if made.data is None:
+            return Row("skipped", why=made.why, facts=made.facts)
+        progress(1)
+        times = (status.st_atime_ns, status.st_mtime_ns) if status and args.preserve_mtime else None
+        _make_folders(job)
+        write_bytes(job.target, made.data, args.force, times, permissions(status))
+        return Row(line=f"{made.line} -> {job.target or 'standard output'}{made.note}", facts=made.facts)
 
     left = len(jobs) - len(there)
     if args.dry_run or not left:

@@ -22,6 +22,8 @@ COMPRESS = """examples:
   aec compress logo.png --lossless                    every sample comes back as it was
   aec compress -r photos --output-dir-mirror backup --skip-existing --json > log.jsonl
                                                       backup/photos/..; run it again to go on where it was stopped
+  aec compress --from 'in-{00000..00099}.tar' --to 'out-{:05d}.tar'
+                                                      tar shards as of WebDataset; run it again to go on
   aec compress --strip holiday.jpg -o - | ssh host 'cat > holiday.aec'    without place and camera
 
 SIZE: 80000, 80k or 1.5M (of 1000), 64KiB or 1MiB (of 1024).
@@ -34,6 +36,7 @@ DECOMPRESS = """examples:
   aec decompress pan.aec --scale 1/8 -o thumb.png     a thumbnail, in a fraction of the time
   aec decompress pan.aec --crop 9000,200,640,480 -o detail.png
   aec decompress -r small/ -o back/ -j 4              a folder, four files at a time
+  aec decompress --from 'out-*.tar' --to back/        tar shards, each into a folder of back/
   aec decompress -r small/ -o web/ --format jpg --out-quality 85 --fit 1600x1600
 
 --json prints, as files finish, {in, out, bytes_in, bytes_out, width, height, bpp, quality, seconds, status, error}."""

@@ -11,6 +11,7 @@ from ..coding.threads import cores
 from ..collection import Collection
 from ..container import format
 from ..container.collection import is_collection
+from ..conversion import facts_of
 from ..io import read_bytes
 from ..opened import AecFile
 from . import runner, streams
@@ -114,7 +115,7 @@ def verify(args: Namespace) -> int:
         n = file.header.n_tiles
         parts = "the stored picture" if file.header.stored else "its tile" if n == 1 else f"all {n} tiles"
         checked = f"checksums of {parts} are right" + (", and all of it can be decoded" if args.deep else "")
-        return Row(line=f"whole: {checked}", facts={"bytes_in": file.n_bytes, **runner.facts_of(file)})
+        return Row(line=f"whole: {checked}", facts={"bytes_in": file.n_bytes, **facts_of(file)})
 
     jobs = _jobs(args)
     workers = min(len(jobs), args.jobs if isinstance(args.jobs, int) else cores())

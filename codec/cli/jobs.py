@@ -5,6 +5,7 @@ A job is an input file and the output file that is made from it.
 
 import glob
 import os
+from argparse import Namespace
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,6 +18,15 @@ from .streams import complain
 
 class UsageError(Exception):
     """The arguments contradict each other, or make no sense together."""
+
+
+def refuse_options(args: Namespace, allowed: set[str], what: str) -> None:
+    """Raise UsageError if an option is given that means nothing here."""
+    for action in args.parser._actions:
+        given = getattr(args, action.dest, action.default)
+        own = action.dest in allowed or action.dest == "device" and given == "cpu"  # which its nets run on in any case
+        if action.option_strings and not own and given != action.default:
+            raise UsageError(f"{action.option_strings[-1]} means nothing for {what}")
 
 
 @dataclass(frozen=True)

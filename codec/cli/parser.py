@@ -15,10 +15,11 @@ from typing import Any, NoReturn
 
 from .. import api
 from ..container import format
+from ..failures import FAILURES, message
 from ..io import OutputError
-from . import arguments, examples, small_arguments, streams
+from . import arguments, bulk_arguments, examples, small_arguments, streams
 from .jobs import UsageError
-from .runner import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, FAILURES, exit_code, message
+from .runner import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, exit_code
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "avif", "tif", "tiff", "npy", "bmp", "ppm", "tga", "jp2")
 # Short usage lines. argparse would print a dozen lines with every option above a one-line error.
@@ -171,6 +172,7 @@ def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
     many = _many(p)
     help = "more inputs, one a line or as find -print0 has them, from a file or - for standard input"
     many.add_argument("--filelist", metavar="FILE", help=help)
+    bulk_arguments.add(p)
     many.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
     many.add_argument(
         "--keep-going",

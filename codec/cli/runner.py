@@ -19,17 +19,13 @@ from typing import Any
 
 from .. import errors
 from ..coding.threads import pool_of
-from ..io import InputError, OutputError
-from ..opened import AecFile
+from ..failures import FAILURES, message
+from ..io import OutputError
 from . import streams
 from .jobs import Job
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INPUT, EXIT_CORRUPT, EXIT_LIMIT, EXIT_MODEL, EXIT_OUTPUT = range(1, 8)
 EXIT_INTERRUPTED = 130
-# Errors that a file or a machine can cause; any other exception is a bug of this program. If memory runs out, torch
-# raises RuntimeError, and a module that is just being imported raises ImportError or SystemError.
-UNLOADED = (ImportError, SystemError)
-FAILURES = (errors.AecError, OutputError, InputError, OSError, ValueError, MemoryError, RuntimeError, *UNLOADED)
 _TICK = 0.4  # seconds until the progress bar appears, and between its updates
 FACTS = ("bytes_in", "bytes_out", "width", "height", "bpp", "quality")
 Progress = Callable[[float], None]
@@ -55,13 +51,6 @@ class Row:
 
 
 Work = Callable[[Job, Progress], Row]
-
-
-def facts_of(file: AecFile) -> dict:
-    """Return the facts about an .aec file for a row."""
-    h = file.header
-    bpp = round(8 * file.n_bytes / (h.width * h.height), 4)
-    return {"width": h.width, "height": h.height, "bpp": bpp, "quality": h.quality or None}  # None if stored
 
 
 class _Stopped(Exception):
@@ -90,16 +79,6 @@ def exit_code(error: Exception) -> int:
         if isinstance(error, kinds):
             return code
     return EXIT_INPUT
-
-
-def message(error: Exception, name: str | None = None) -> str:
-    """Return the message of an error, without the file name if that is `name`, which is printed before it."""
-    if isinstance(error, OSError) and error.strerror:  # str(error) would contain its number and the file name too
-        about = error.filename if error.filename is not None and str(error.filename) != name else None
-        return error.strerror if about is None else f"{os.fsdecode(about)}: {error.strerror}"
-    if isinstance(error, UNLOADED):  # only the last line, because numpy prints a page of advice before the reason
-        return f"what this needs cannot be loaded: {str(error).rstrip().rpartition(chr(10))[2]}"
-    return str(error) or type(error).__name__
 
 
 class _Bar:

@@ -11,12 +11,13 @@ import numpy as np
 from .. import api, similarity
 from ..coding.threads import cores
 from ..container import format
+from ..failures import FAILURES, message
+from ..given import open_picture
 from ..io import IMAGE_SUFFIXES, read_bytes
 from ..opened import AecFile
 from . import runner, streams
-from .files import open_picture
 from .jobs import Job, UsageError, expand, tell_left_out
-from .runner import EXIT_INTERRUPTED, FAILURES, Progress, Row
+from .runner import EXIT_INTERRUPTED, Progress, Row
 
 SUFFIXES = {".aec"} | IMAGE_SUFFIXES
 NEIGHBOURS = 10
@@ -38,7 +39,7 @@ def similar(args: Namespace) -> int:
                 raise job.problem
             found[_identity(job)] = _features(job)
         except FAILURES as e:
-            errors.append({"file": job.name, "error": runner.message(e, job.name)})
+            errors.append({"file": job.name, "error": message(e, job.name)})
             raise
         return Row(line="described")
 

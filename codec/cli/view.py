@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from ..container import format
 from ..container.metadata import Metadata
+from ..given import open_picture
 from ..io import permissions, read_bytes, write_bytes
 from ..opened import SCALES, AecFile
 from ..picture import export
-from .files import open_picture
 from .streams import complain
 
 if TYPE_CHECKING:

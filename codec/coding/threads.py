@@ -62,6 +62,11 @@ def available() -> int:
     return max(1, int(limit)) if limit.isdecimal() else cores()
 
 
+def use(threads: int) -> None:
+    """Limit how many threads the calling thread may use from now on."""
+    _own.share = threads
+
+
 def _one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     return map(function, items)
 
@@ -103,7 +108,7 @@ def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
     torch = sys.modules.get("torch")
 
     def begin() -> None:
-        _own.share = share
+        use(share)
         if torch is not None:
             torch.set_num_threads(share)
             torch.get_num_threads()  # the first such call in a thread may reset the number, so it is made now

@@ -1,13 +1,13 @@
-"""Opening of pictures that a command was given. They may be damaged or malicious."""
+"""Opening of the pictures that a command or a batch job was given. They may be damaged or malicious."""
 
 from typing import TYPE_CHECKING
 
-from .. import errors
-from ..container import format
-from ..io import InputError
+from . import errors
+from .container import format
+from .io import InputError
 
 if TYPE_CHECKING:
-    from ..picture.pixels import Pixels
+    from .picture.pixels import Pixels
 
 
 def open_picture(data: bytes) -> "Pixels":
@@ -23,7 +23,7 @@ def open_picture(data: bytes) -> "Pixels":
     """
     from PIL import UnidentifiedImageError
 
-    from ..picture.pixels import of_file
+    from .picture.pixels import of_file
 
     if data.startswith(format.MAGIC):
         raise InputError("an .aec file already: aec decompress reads it")
