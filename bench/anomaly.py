@@ -29,11 +29,18 @@ MEMBERS = (
     ("undercomplete-entropy", 8),
     ("undercomplete-entropy", 32),
     ("dense-sigmoid", None),
+    ("denoising", None),
     ("variational", 16),
     ("convolutional-narrow", 8),
 )
 DIGITS = (0, 1, 4, 8)
-DIGIT_MEMBERS = (("linear", 16), ("undercomplete-entropy", 16), ("dense-sigmoid", None), ("variational", 16))
+DIGIT_MEMBERS = (
+    ("linear", 16),
+    ("undercomplete-entropy", 16),
+    ("dense-sigmoid", None),
+    ("denoising", None),
+    ("variational", 16),
+)
 MOST_DIGITS = 2000
 QUALITY = 75
 

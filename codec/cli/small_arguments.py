@@ -26,7 +26,7 @@ def add_anomaly(p: argparse.ArgumentParser) -> None:
     )
     which.add_argument("--train", metavar="NORMAL", help="train a model on these pictures first; needs torch")
     group = p.add_argument_group("with --train")
-    group.add_argument("--arch", metavar="NAME", help="as in `aec train` (default: undercomplete-entropy)")
+    group.add_argument("--arch", metavar="NAME", help="as in `aec train` (default: denoising)")
     group.add_argument("--latents", type=arguments.count, metavar="N", help="how many (default: as its file says)")
     group.add_argument("--minutes", type=arguments.positive, help="of training (default: 0.5)")
     group.add_argument("--epochs", type=arguments.positive, metavar="N", help="passes over NORMAL instead")
