@@ -32,6 +32,7 @@ COMPONENTS = 128
 QUALITIES = (10, 30, 50, 70, 80, 90, 100)
 TARGETS = (0.02, 0.01, 0.005, 0.002)  # squared errors at which bits are compared
 SETS = ("mnist", "fashion-mnist", "cifar10", "solar")
+OTHERS = ("PNG", "WebP", "JPEG", "AVIF", "aec")  # how the names of codecs begin that are not of the family
 Curve = list[tuple[float, float]]  # (bytes of a picture, squared error)
 
 
@@ -156,19 +157,32 @@ def page(results: dict[str, dict[str, Curve]], machine: str) -> str:
 
 
 def plot(name: str, found: dict[str, Curve], path: Path) -> None:
+    """Plot all curves. Members that others beat at every rate are gray, for there are too many of them for colours."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 6), dpi=120, layout="constrained", facecolor="white")
     axes = figure.subplots()
+    ours = {label: curve for label, curve in found.items() if not label.startswith(OTHERS)}
+    beaten = {label for label in ours if _is_beaten(label, ours)}
     for label, curve in found.items():
         if len(curve) > 1:
-            style = "--" if label.startswith(("WebP", "JPEG", "AVIF")) else "-o"
             bits, errors = zip(*((8 * b, max(e, 1e-6)) for b, e in curve), strict=True)
-            axes.plot(bits, errors, style, ms=3, label=label)
+            if label in beaten:
+                axes.plot(bits, errors, "-", color="0.8", lw=1, zorder=1)
+            else:
+                axes.plot(bits, errors, "-o" if label in ours else "--", ms=3, label=label)
+    if beaten:
+        axes.plot([], [], "-", color="0.8", lw=1, label=f"{len(beaten)} other members")
     axes.set(xscale="log", yscale="log", xlabel="bits a picture", ylabel="mean squared error (white is 1)", title=name)
     axes.grid(True, which="both", alpha=0.25)
     axes.legend(fontsize=8)
     figure.savefig(path)
+
+
+def _is_beaten(label: str, ours: dict[str, Curve]) -> bool:
+    """Return whether each point of a curve has another curve's point with no more bytes and no more error."""
+    others = [point for name, curve in ours.items() if name != label for point in curve]
+    return all(any(b <= n_bytes and e <= error for b, e in others) for n_bytes, error in ours[label])
 
 
 def main(argv: list[str] | None = None) -> int:
