@@ -150,7 +150,8 @@ class _Report:
         if stats is None:
             assert error is not None  # an outcome has one or the other
             if self._args.debug:
-                self._say(streams.complain, "".join(traceback.format_exception(error)).rstrip())
+                for line in "".join(traceback.format_exception(error)).splitlines():
+                    self._say(streams.complain, line)
             why = message(error, shard.source)
             self._say(streams.complain, f"aec: {shard.source}: {why}")
             self._codes.append(exit_code(error))
