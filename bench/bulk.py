@@ -6,7 +6,8 @@ is. The overhead of a run is the share of its processes' time that was not spent
 / processes) / seconds of the run. The time to start Python, the processes and Ray is printed, and not counted.
 
 `--kill 5` also kills a run five times at random moments, with all its processes; then it is finished, and every picture
-is counted: each must be there exactly once, with the bytes that the loop made.
+is counted: each must be there exactly once. The pictures of the loop, which are all or the first ones of `--loop N`,
+must be the same bytes.
 
 It prints Markdown: `python -m bench.bulk --pictures 100000 --side 64 --kill 5`.
 """
@@ -142,7 +143,7 @@ def killed(words: Sequence[str], seconds: float, kills: int, seed: int) -> list[
 
 
 def counted(out: Path, hashes: dict[str, str]) -> Counter[str]:
-    """Count the pictures of a run: right, wrong, missing, and twice."""
+    """Count the pictures of a run: right, wrong, and twice. Those that the loop has not made count as right."""
     seen: Counter[str] = Counter()
     found: Counter[str] = Counter()
     for path in sorted(out.glob("out-*.tar")):

@@ -1,4 +1,4 @@
-"""How does the server of docs/serve.py stand a load? `python -m bench.serve [--requests 10000] [--workers 1 2]`.
+"""How does the server of docs/serve.py bear a load? `python -m bench.serve [--requests 10000] [--workers 1 2]`.
 
 gunicorn serves, and threads of this process ask: one picture after the other is sent to be compressed, or asked for as
 PNG or JPEG, in equal shares. Each answer is compared with what `codec` makes in this process. The memory is that of all

@@ -5,6 +5,7 @@ Spark all convert pictures by them, so that the results are the same bytes every
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -17,7 +18,7 @@ from .opened import AecFile, Progress, Region
 from .picture import export
 
 if TYPE_CHECKING:
-    pass
+    import numpy as np
 
 IfLarger = Literal["store", "skip", "fail"]
 
@@ -63,6 +64,14 @@ class Conversion(Protocol):
         Raises:
             InputError: the data is not a picture. OutputError: the new file cannot be as it was asked for.
             AecError, ValueError, MemoryError: as `codec.encode` and `AecFile.decode` raise them.
+        """
+
+    def check(self) -> None:
+        """Try what would fail for every picture: whether the options are right, and the model can be loaded.
+
+        Raises:
+            TypeError, ValueError: an option is unknown, or its value is not allowed. OutputError: there is no such kind
+                of file. ModelError, BackendError: the model or the device cannot be used on this machine.
         """
 
 
@@ -126,6 +135,12 @@ class Compression:
             line += ", stored"
         return Made(made, facts, line, _left_behind(whole, file) if self.verbose else "")
 
+    def check(self) -> None:
+        from .coding.targets import OutOfReach
+
+        with suppress(OutOfReach):  # a larger picture may well reach the target
+            api.encode(_tiny(), device=self.device, model=self.model, **self.options)
+
 
 @dataclass(frozen=True)
 class Decompression:
@@ -177,6 +192,23 @@ class Decompression:
         height, width = picture.size[::-1] if isinstance(picture, Image.Image) else picture.shape[:2]
         facts = {"bytes_in": len(data), "bytes_out": len(made), **facts_of(file)}
         return Made(made, facts | {"width": width, "height": height}, f"{len(data)} bytes -> {width}x{height}")
+
+    def check(self) -> None:
+        kind = export.kind_of(None, self.suffix)
+        export.check(kind, gray=True, alpha=False, depth=self.depth or 8, exact=False, quality=self.quality)
+        tiny = AecFile(api.encode(_tiny(), lossless=True))  # its region is not tried: it may lie in larger pictures
+        tiny.decode(self.device, output="numpy", scale=self.scale, fit=self.fit, depth=self.depth)
+        if self.model is not None:
+            from .coding import model_file, model_search
+
+            model_file.load(model_search.find(self.model))
+
+
+def _tiny() -> "np.ndarray":
+    """Return a picture with which options are tried. Its 16 bits allow any number of `bits`."""
+    import numpy as np
+
+    return np.zeros((8, 8, 3), np.uint16)
 
 
 def _left_behind(source: bytes, made: AecFile) -> str:

@@ -2,13 +2,14 @@
 
 import os
 
-from .errors import AecError
+from .errors import AecError, BackendError
 from .io import InputError, OutputError
 
 # Any other exception is a bug of this program. If memory runs out, torch raises RuntimeError, and a module that is
 # just being imported raises ImportError or SystemError.
 UNLOADED = (ImportError, SystemError)
 FAILURES = (AecError, OutputError, InputError, OSError, ValueError, MemoryError, RuntimeError, *UNLOADED)
+OF_THE_MACHINE = (BackendError, ImportError)  # those that do not depend on the file
 
 
 def message(error: Exception, name: str | None = None) -> str:

@@ -22,7 +22,8 @@ import codec
 FOLDER = Path(os.environ.get("AEC_PICTURES", "."))
 MOST_BYTES, MOST_PIXELS = 32 << 20, 50_000_000  # of a picture that is sent
 KINDS = {"png": "image/png", "jpg": "image/jpeg", "aec": "image/x-aec"}
-PATH = re.compile(rf"/([\w-]+)\.({'|'.join(KINDS)})", re.ASCII)  # no slash and no leading dot: nothing outside FOLDER
+# No slash and no leading dot: nothing outside FOLDER. No file system has files with longer names.
+PATH = re.compile(rf"/([\w-]{{1,250}})\.({'|'.join(KINDS)})", re.ASCII)
 
 # gunicorn imports this module once and then forks its workers, so they share the model that is loaded here.
 codec.decode(codec.encode(Image.effect_noise((64, 64), 50)))
@@ -92,6 +93,8 @@ def found(path: str, options: dict[str, list[str]]) -> tuple[str, bytes]:
         raise Refused("404 Not Found", f"there is no picture {name!r}") from e
     except (codec.AecError, ValueError) as e:
         raise Refused("500 Internal Server Error", f"{name}.aec: {e}") from e
+    except OSError as e:  # such as a file that may not be read; e itself would tell where the folder is
+        raise Refused("500 Internal Server Error", f"{name}.aec: {e.strerror}") from e
     file = io.BytesIO()
     if suffix == "jpg":
         image.convert("RGB").save(file, "JPEG", quality=90)

@@ -18,7 +18,9 @@ from codec.bulk import shard
 from codec.bulk.names import Shard, plan
 from codec.bulk.task import Task, one_by_one
 from codec.conversion import Compression
+from codec.errors import BackendError, ModelError
 from codec.given import open_picture
+from codec.io import OutputError
 from codec.plugins import ray as plugin
 from codec.plugins import spark
 
@@ -180,6 +182,35 @@ def test_bad_files_raise_their_error_or_lose_their_row():
     assert bad["bytes"][0] is None and bad["status"][0] == "failed" and bad["error"][0]
 
 
+def test_wrong_options_are_an_error_at_once_and_not_a_failure_of_each_picture(tmp_path):
+    for wrong in (lambda: plugin.AecCompressor(qualty=60), lambda: spark.compressor(qualty=60)):
+        with pytest.raises(TypeError, match="qualty"):
+            wrong()
+    with pytest.raises(ValueError, match="scale 3"):
+        plugin.AecDecompressor(scale=3)
+    for decompressor in (plugin.AecDecompressor, spark.decompressor):
+        with pytest.raises(OutputError, match="pngg"):
+            decompressor("pngg")
+    with pytest.raises(ModelError, match="does not exist"):
+        plugin.AecDecompressor(model=str(tmp_path / "missing.safetensors"))
+
+
+def test_faults_of_the_machine_are_raised_and_cost_no_rows(monkeypatch):
+    def broken(*arguments, **options):
+        raise BackendError("no GPU")
+
+    compressor, decompressor = plugin.AecCompressor(), plugin.AecDecompressor(errors="drop")
+    for name in ("encode", "decode"):
+        monkeypatch.setattr(codec.api, name, broken)
+    for call in (
+        lambda: compressor({"image": objects([photos.photo(9, 9)])}),
+        lambda: compressor({"bytes": objects([shards.png(1)])}),
+        lambda: decompressor({"bytes": objects([b""])}),
+    ):
+        with pytest.raises(BackendError, match="no GPU"):
+            call()
+
+
 def test_two_pictures_of_one_name_do_not_become_one_file(tmp_path):
     data = [codec.encode(photos.photo(9, 9, seed=i), lossless=True) for i in range(2)]
     assert plugin._write(str(tmp_path), "a/1.png", data[0]) and plugin._write(str(tmp_path), "a/1.png", data[0])
@@ -197,5 +228,6 @@ def test_spark_frames_are_converted_there_and_back():
     assert [list(frame.columns) for frame in made] == [["path", "content", "status", "error"]] * 2
     assert made[1].content[0] == encoded(shards.png(1, 24), quality=60)
     assert made[1].status.tolist() == ["done", "failed"] and "not a picture" in made[1].error[1]
-    (back,) = spark.decompressor("png")(iter([made[0][made[0].status == "done"]]))
+    (back,) = spark.decompressor("png")(iter([made[0]]))  # with the null of the picture that failed
     assert Image.open(io.BytesIO(back.content[0])).size == (25, 24)
+    assert back.status.tolist() == ["done", "failed"] and back.error[1] == "there is no picture"

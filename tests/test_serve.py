@@ -28,6 +28,7 @@ def server(tmp_path_factory):
     folder.mkdir()
     for path in (folder / "photo.aec", folder.parent / "secret.aec"):
         path.write_bytes(codec.encode(photos.photo(40, 56), 60))
+    (folder / "folder.aec").mkdir()
     (folder / "damaged.aec").write_bytes((folder / "photo.aec").read_bytes()[:-1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AEC_PICTURES", str(folder))
@@ -80,6 +81,8 @@ def test_files_are_shown_as_png_and_jpeg(server):
         (400, ("GET", "/photo.png", b"", "fit=0x5")),
         (404, ("GET", "/nothing.png")),
         (404, ("GET", "/photo.gif")),
+        (404, ("GET", f"/{'x' * 300}.png")),
+        (500, ("GET", "/folder.aec")),
         (405, ("DELETE", "/photo.png")),
         (415, ("POST", "/", b"no picture")),
         (500, ("GET", "/damaged.png")),

@@ -8,7 +8,7 @@ from itertools import islice
 from ..failures import FAILURES
 from . import shard as shards
 from .names import Shard
-from .pool import Processes, Stopped
+from .pool import Processes
 from .shard import Stats
 from .task import Task
 
@@ -51,7 +51,5 @@ def run(
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield future.result()
-        except Stopped:
-            return
         finally:
             processes.stop()

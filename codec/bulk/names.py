@@ -102,6 +102,8 @@ def plan(sources: Iterable[str], to: str) -> list[Shard]:
     """
     if not to:
         raise ValueError("an empty name for what is made of the shards")
+    if _TAR.search(to) and not to.endswith(".tar"):
+        raise ValueError(f"{to}: shards are written as plain .tar, without compression")
     if not to.endswith(".tar"):
         to = to.rstrip("/") or "/"
         to = to if "{" in to else f"{to}/{{name}}"

@@ -1,7 +1,7 @@
 """Local worker processes, which convert pictures while their parent reads and writes shards.
 
 A picture that kills the process that works on it, as one that needs more memory than there is, costs only itself: the
-pictures that were under way are tried again, each alone.
+pictures that were under way are tried again in a process of their own.
 """
 
 import multiprocessing
@@ -111,7 +111,7 @@ class Processes:
             except BrokenProcessPool:
                 with self._lock:
                     self._renew(chunk.pool)
-                results = map(self._alone, chunk.pictures)
+                results = iter(self._apart(chunk.pictures))
         for item in chunk.items:
             yield item, (next(results) if item.picture else None)
 
@@ -124,16 +124,20 @@ class Processes:
                     raise
         raise Stopped
 
-    def _alone(self, picture: bytes) -> Result:
-        """Convert a picture in a process of its own, which tells whether it is the one that ends processes."""
-        for _ in range(TRIES):
+    def _apart(self, pictures: list[bytes]) -> list[Result]:
+        """Convert pictures in a process of their own. If that ends, each half of them gets one, until a single picture
+        is left, which is the one that ends processes."""
+        for _ in range(TRIES if len(pictures) == 1 else 1):
             with self._new(1) as pool:
                 try:
-                    return self._wait(pool.submit(_convert, [picture]))[0]
+                    return self._wait(pool.submit(_convert, pictures))
                 except BrokenProcessPool:
                     continue
+        if len(pictures) > 1:
+            half = len(pictures) // 2
+            return self._apart(pictures[:half]) + self._apart(pictures[half:])
         why = "the process that worked on it ended without a word, as it does where memory runs out"
-        return Result(None, "failed", {"bytes_in": len(picture)}, why)
+        return [Result(None, "failed", {"bytes_in": len(pictures[0])}, why)]
 
     def stop(self) -> None:
         """Make the threads that use the pool raise Stopped."""

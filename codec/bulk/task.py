@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol
 
 from ..api import DEFAULT_EFFORT, DEFAULT_QUALITY, TARGETS
 from ..conversion import Compression, Conversion
+from ..errors import ModelError
 from ..extras import need
-from ..failures import FAILURES, message
+from ..failures import FAILURES, OF_THE_MACHINE, message
 from ..io import IMAGE_SUFFIXES
 
 Rows = Literal["jsonl", "parquet"]
@@ -41,11 +42,27 @@ class Result:
     error: str | None = None
 
 
-def convert(conversion: Conversion, data: bytes) -> Result:
-    """Convert a picture. An error becomes a result, whatever it is, so that it costs no other picture."""
+def convert(conversion: Conversion, data: bytes | bytearray | None) -> Result:
+    """Convert a picture. An error of the picture becomes a result, so that it costs no other one.
+
+    Args:
+        data: the bytes of its file; None: an earlier step failed, and so does this one.
+
+    Raises:
+        BackendError, ImportError, ModelError: the fault of this machine, because of which other pictures would fail
+            too: the device, a package, or the model that is asked for is missing. A file that names an unknown model
+            itself is a result.
+    """
+    if data is None:
+        return Result(None, "failed", {}, "there is no picture")
     n = len(data)
     try:
-        made = conversion.make(data)
+        made = conversion.make(bytes(data))
+    except OF_THE_MACHINE:
+        raise
+    except ModelError as e:
+        conversion.check()  # raises the error again, unless it is only this file that cannot be read
+        return Result(None, "failed", {"bytes_in": n}, message(e))
     except FAILURES as e:
         return Result(None, "failed", {"bytes_in": n}, message(e))
     except Exception as e:  # a bug of this program

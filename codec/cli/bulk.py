@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 import time
+import traceback
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -45,6 +46,8 @@ def run(args: Namespace, conversion: Conversion, workers: Callable[[], int]) -> 
             streams.say(streams.shown(f"{shard.source} -> {shard.target}"))
         return 0
     n = workers()
+    if not compresses:  # every option of the other command has been checked by now
+        conversion.check()
     if args.model is not None and Path(args.model).is_file():  # the processes may run in other folders
         assert isinstance(conversion, (Compression, Decompression))
         conversion = replace(conversion, model=str(Path(args.model).resolve()))
@@ -59,7 +62,9 @@ def run(args: Namespace, conversion: Conversion, workers: Callable[[], int]) -> 
                 report.add(outcome)
     except KeyboardInterrupt:
         report.close()
-        streams.complain(f"aec: interrupted: {report.shards_done} of {len(todo)} shards done; the same command goes on")
+        streams.complain(
+            f"aec: interrupted: {report.shards_done} of {_counted(len(todo), 'shard')} done; the same command goes on"
+        )
         return EXIT_INTERRUPTED
     finally:
         report.close()
@@ -105,6 +110,14 @@ def _without_prints(outcomes: Generator[Outcome, None, None]) -> Generator[Outco
             yield outcome
 
 
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _pictures(n: int) -> str:
+    return _counted(n, "picture")
+
+
 class _Report:
     """Counts and prints what became of the shards, and shows a bar that counts pictures."""
 
@@ -136,6 +149,9 @@ class _Report:
         names = {"in": shard.source, "out": shard.target}
         if stats is None:
             assert error is not None  # an outcome has one or the other
+            if self._args.debug:
+                for line in "".join(traceback.format_exception(error)).splitlines():
+                    self._say(streams.complain, line)
             why = message(error, shard.source)
             self._say(streams.complain, f"aec: {shard.source}: {why}")
             self._codes.append(exit_code(error))
@@ -145,13 +161,12 @@ class _Report:
             self.shards_done += 1
             self._before += before
             self._counts.update({name: stats[name] for name in COUNTS} if not before else {})
-            if stats["failed"] and not before:
-                some = f"{stats['failed']} of {stats['pictures']} pictures failed; their rows say why"
-                self._say(streams.complain, f"aec: {shard.source}: {some}")
             if stats["failed"]:
+                some = f"{stats['failed']} of {_pictures(stats['pictures'])} failed; their rows say why"
+                self._say(streams.complain, f"aec: {shard.source}: {some}")
                 self._codes.append(EXIT_SOME_FAILED)
             if self._args.verbose:
-                what = "done before" if before else f"{stats['done']} pictures in {stats['seconds']:.1f} s"
+                what = "done before" if before else f"{_pictures(stats['done'])} in {stats['seconds']:.1f} s"
                 self._say(streams.complain, f"{shard.source}: {what} -> {shard.target}")
             figures = {name: stats[name] for name in (*COUNTS, "seconds")}
             row = names | figures | {"status": "skipped" if before else "done", "error": None}
@@ -177,10 +192,12 @@ class _Report:
         self.close()
         c, seconds = self._counts, time.perf_counter() - self._start
         words = [f"{c[name]} {name}" for name in ("done", "failed", "skipped") if c[name]]
-        text = f"{self.shards_done} of {self._n_shards} shards"
+        text = f"{self.shards_done} of {_counted(self._n_shards, 'shard')}"
         text += f", {self._before} of them before" if self._before else ""
         if words:
-            text += f"; {c['pictures']} pictures: {', '.join(words)}"
+            text += f"; {_pictures(c['pictures'])}: {', '.join(words)}"
+        if c["left_out"]:
+            text += f"; {_counted(c['left_out'], 'member')} left out, as only plain files are taken"
         if c["bytes_in"]:
             share = c["bytes_out"] / c["bytes_in"]
             text += f"; {size_text(c['bytes_in'])} -> {size_text(c['bytes_out'])} ({share:.1%})"

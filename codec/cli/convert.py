@@ -51,8 +51,9 @@ def decompress(args: Namespace) -> int:
 def _convert(args: Namespace, suffixes: set[str], conversion: Conversion, networks: bool) -> int:
     if args.shards is not None:
         return bulk.run(args, conversion, lambda: _workers(args, cores(), networks))
-    if args.to is not None:
-        raise UsageError("--to is where tar shards go: name them with --from")
+    for name in ("to", "rows", "engine", "address"):
+        if getattr(args, name) != args.parser.get_default(name):
+            raise UsageError(f"--{name} is for tar shards: name them with --from")
     jobs = _jobs(args, suffixes, conversion.suffix)
     there = {job for job in jobs if args.skip_existing and job.target is not None and job.target.exists()}
     others = namesakes(there, suffixes)

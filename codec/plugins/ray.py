@@ -7,7 +7,6 @@ picture becomes the same bytes as by `codec.encode`. Importing this module does 
 
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,12 +17,13 @@ from ..bulk import files
 from ..bulk import shard as shards
 from ..bulk.local import Outcome
 from ..bulk.names import Shard
-from ..bulk.task import Result, Task, convert, one_by_one
+from ..bulk.task import Task, convert, one_by_one
 from ..coding import threads
 from ..container import collection, format
 from ..conversion import Compression, Conversion, Decompression
+from ..errors import ModelError
 from ..extras import need
-from ..failures import FAILURES, message
+from ..failures import FAILURES, OF_THE_MACHINE, message
 from ..io import ExistsError
 
 if TYPE_CHECKING:
@@ -118,24 +118,19 @@ class _Converter:
 
     def __init__(self, conversion: Conversion):
         threads.use(1)
+        conversion.check()  # a wrong option is an error here, not a failure of each picture
         self._conversion = conversion
 
     def _converted(self, batch: Mapping[str, np.ndarray]) -> Batch:
         if "bytes" not in batch:
             raise ValueError(f"the columns are {', '.join(batch)}: one must be bytes, with the files of the pictures")
-        results = [_one(self._conversion, data) for data in batch["bytes"]]
+        results = [convert(self._conversion, data) for data in batch["bytes"]]
         return {
             **batch,
             "bytes": _objects([result.data for result in results]),
             "status": np.array([result.status for result in results]),
             "error": _objects([result.error for result in results]),
         }
-
-
-def _one(conversion: Conversion, data: Any) -> Result:
-    if data is None:  # an earlier step failed
-        return Result(None, "failed", {}, "there is no picture")
-    return convert(conversion, bytes(data))
 
 
 def _objects(values: Sequence[Any]) -> np.ndarray:
@@ -157,6 +152,9 @@ class AecCompressor(_Converter):
         model: as of `codec.encode`.
         metadata: the kinds of metadata to keep, some of "icc", "exif" and "xmp"; None: all.
         options: further arguments of `codec.encode`, such as quality, effort or target_size.
+
+    Raises:
+        TypeError, ValueError: an option is none of `codec.encode`. ModelError: there is no such model.
     """
 
     def __init__(self, model: str | None = None, metadata: tuple[str, ...] | None = None, **options: Any):
@@ -172,6 +170,8 @@ class AecCompressor(_Converter):
             try:
                 data.append(api.encode(np.asarray(image), device="cpu", model=self._model, **self._options))
                 errors.append(None)
+            except (*OF_THE_MACHINE, ModelError):
+                raise
             except FAILURES as e:
                 data.append(None)
                 errors.append(message(e))
@@ -190,6 +190,10 @@ class AecDecompressor(_Converter):
         region, scale, fit: as of `codec.decode`.
         model: as of `codec.decode`.
         max_pixels: larger pictures are refused; None: only the format's own limit holds.
+
+    Raises:
+        ValueError: `scale` or `fit` is none of `codec.decode`. OutputError: no such files can be written. ModelError:
+            there is no such model.
     """
 
     def __init__(
@@ -203,8 +207,10 @@ class AecDecompressor(_Converter):
         model: str | None = None,
         max_pixels: int | None = format.DEFAULT_MAX_PIXELS,
     ):
-        made = Decompression("", "cpu", model, max_pixels=max_pixels, region=region, scale=scale, fit=fit)
-        super().__init__(made if format is None else replace(made, suffix=f".{format}"))
+        suffix = f".{format or 'png'}"
+        super().__init__(
+            Decompression(suffix, "cpu", model, max_pixels=max_pixels, region=region, scale=scale, fit=fit)
+        )
         self._format, self._errors = format, errors
         self._decode: dict[str, Any] = {
             "model": model,
@@ -222,6 +228,8 @@ class AecDecompressor(_Converter):
             try:
                 images.append(api.decode(bytes(data), "cpu", output="numpy", depth=8, **self._decode))
                 kept.append(i)
+            except OF_THE_MACHINE:
+                raise
             except FAILURES as e:
                 if self._errors == "raise":
                     name = batch["path"][i] if "path" in batch else f"row {i} of a batch"

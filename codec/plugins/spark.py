@@ -25,9 +25,12 @@ def compressor(column: str = "content", model: str | None = None, **options: Any
     column is null then.
 
     Args:
-        column: has the files of the pictures (PNG, JPEG ..).
+        column: has the files of the pictures (PNG, JPEG ..). A row without one, whose value is null, fails.
         model: as of `codec.encode`.
         options: further arguments of `codec.encode`, such as quality, effort or target_size.
+
+    Raises:
+        TypeError, ValueError: an option is none of `codec.encode`. ModelError: there is no such model.
     """
     return _map(Compression(options, "cpu", model), column)
 
@@ -38,15 +41,21 @@ def decompressor(format: str = "png", column: str = "content", model: str | None
     Args:
         format: of the pictures, such as "png" or "jpg".
         model, scale: as of `codec.decode`.
+
+    Raises:
+        ValueError: there is no such scale. OutputError: no such pictures can be written. ModelError: there is no such
+            model.
     """
     return _map(Decompression(f".{format}", "cpu", model, scale=scale), column)
 
 
 def _map(conversion: Conversion, column: str) -> Map:
+    conversion.check()  # here, and not as a failure of each picture
+
     def frames(given: "Iterator[DataFrame]") -> "Iterator[DataFrame]":
         threads.use(1)  # Spark runs as many tasks as there are cores
         for frame in given:
-            results = [convert(conversion, bytes(data)) for data in frame[column]]
+            results = [convert(conversion, data) for data in frame[column]]
             made = {column: [r.data for r in results], "status": [r.status for r in results]}
             yield frame.assign(**made, error=[r.error for r in results])
 
