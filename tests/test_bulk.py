@@ -244,10 +244,13 @@ def test_damage_anywhere_in_the_headers_of_a_shard_is_at_most_an_input_error(tmp
             pass
 
 
-def test_a_size_that_no_file_can_have_is_damage(tmp_path):
+@pytest.mark.parametrize("kind", [b"0", b"S", b"?", b"x", b"L"])
+@pytest.mark.parametrize("bits", [40, 50, 62, 63, 86])
+def test_a_size_that_no_file_can_have_is_damage_and_takes_no_time(tmp_path, kind, bits):
     data = bytearray(shards.write(tmp_path / "in.tar", [("a.txt", b"1"), ("b.txt", b"2")]).read_bytes())
     at = data.index(b"a.txt")
-    data[at + 124 : at + 136] = b"\x80" + b"\x7f" * 11
+    data[at + 124 : at + 136] = b"\x80" + (2**bits + 512).to_bytes(11, "big")
+    data[at + 156 : at + 157] = kind
     data[at + 148 : at + 156] = b" " * 8
     data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + 512])
     (tmp_path / "in.tar").write_bytes(data)
@@ -821,6 +824,17 @@ def test_shards_on_an_object_store(tmp_path):
     places.write_json("memory://bulk/out-0.journal", wanted)
     assert shard.convert(job, EXACT, one_by_one(EXACT.conversion))["done"] == 2
     assert not fs.exists("/bulk/out-0.journal")
+    # What another command has claimed is taken over with -f, and what something else has written never.
+    (job,) = names.plan(["memory://bulk/in-0.tar"], "memory://bulk/new.tar")
+    forced = replace(EXACT, force=True)
+    for claim, tasks in ((wanted | {"version": "0"}, [EXACT]), ({"mine": 1}, [EXACT, forced])):
+        places.write_json("memory://bulk/new.journal", claim)
+        for task in tasks:
+            with pytest.raises(ExistsError, match="new.journal exists already"):
+                shard.convert(job, task, one_by_one(task.conversion))
+            assert places.read_json("memory://bulk/new.journal") == claim
+    places.write_json("memory://bulk/new.journal", wanted | {"version": "0"})
+    assert shard.convert(job, forced, one_by_one(EXACT.conversion))["done"] == 2
 
 
 def test_rows_in_parquet(tmp_path):

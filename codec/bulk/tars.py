@@ -41,6 +41,32 @@ class _Strict(tarfile.TarInfo):
             raise tarfile.ReadError(f"it is cut off, damaged, or no tar file ({e})") from e
 
 
+class _Forward:
+    """A stream for tarfile, which is read to its end once. Those of tarfile go on for years behind the end of a file if
+    a damaged size leads there."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file, self._at = file, 0
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        parts, end = [], self._at + size
+        while part := self._file.read(max(0, min(end - self._at, _AT_ONCE))):
+            self._at += len(part)
+            parts.append(part)
+        return b"".join(parts)
+
+    def seek(self, to: int) -> None:
+        if to < self._at:
+            raise tarfile.StreamError("a member begins before the end of the one before it")
+        while self._at < to:
+            if not (part := self._file.read(min(to - self._at, _AT_ONCE))):
+                raise EOFError
+            self._at += len(part)
+
+
 def members(file: IO[bytes], begin: int = 0) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     """Read a tar file, which may be compressed by gzip, bzip2 or xz, from its beginning to its end.
 
@@ -58,8 +84,9 @@ def members(file: IO[bytes], begin: int = 0) -> Iterator[tuple[tarfile.TarInfo, 
     begins = buffered.peek(8)
     unpack = next((opened for magic, opened in _COMPRESSIONS.items() if begins.startswith(magic)), None)
     plain = buffered if unpack is None else unpack(buffered)
+    stream: Any = _Forward(plain)  # which has as much of a file as tarfile uses
     try:
-        with tarfile.open(fileobj=plain, mode="r|", tarinfo=_Strict, encoding="utf-8") as tar:
+        with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Strict, encoding="utf-8") as tar:
             for index in itertools.count():
                 if (info := tar.next()) is None:
                     break
