@@ -1,10 +1,14 @@
 """Tar shards of pictures: names, members, rows, what goes on after a kill, and what is refused."""
 
+import bz2
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +99,10 @@ def test_each_shard_has_a_place_of_its_own(sources):
         (["a.tar", "b.tar"], "out.tar", "both become out.tar"),
         (["x/a.tar", "y/a.tar"], "out/", "both become out/a"),
         (["a.tar"], "a.tar", "onto itself"),
+        (["w-1.tar", "w-0.tar"], "w-{}.tar", "w-1.tar would be overwritten by w-1.tar, which w-0.tar becomes"),
+        (["in-0.tar", "in-new-0.tar"], "in-new-{}.tar", "what an earlier run has made"),
+        (["a/b/c.tar", "x/b.tar"], "a/{name}", "overwritten by a/b,"),
+        (["s3://b/w-1.tar", "s3://b/w-0.tar"], "s3://b/w-{}.tar", "would be overwritten"),
         (["a.tar"], "{:05d", "allowed in braces"),
         (["a.tar"], "{other}.tar", "allowed in braces"),
         (["a.tar"], "{name:d}.tar", "allowed in braces"),
@@ -169,7 +177,122 @@ def test_pictures_that_would_become_one_file_keep_their_suffixes(tmp_path):
     stats = convert(tmp_path / "in.tar", tmp_path / "out.tar")
     found = [name for name, _ in shards.read(tmp_path / "out.tar")]
     assert found == ["a.aec", "a.jpg.aec", "a.png.aec", "b.aec", "b.png.aec"]
-    assert stats["failed"] == 1 and "same name" in rows_of(tmp_path / "out.jsonl")[3]["error"]
+    assert stats["failed"] == 1 and "has the name that" in rows_of(tmp_path / "out.jsonl")[3]["error"]
+
+
+def test_a_file_that_is_copied_never_gets_the_name_of_a_picture(tmp_path):
+    convert(shards.write(tmp_path / "in.tar", [("1.png", shards.png(1))]), tmp_path / "one.tar")
+    aec = shards.read(tmp_path / "one.tar")[0][1]
+    given = [
+        ("1.aec", aec),
+        ("1.png", b"copied"),
+        ("2.png", b"copied"),
+        ("2.aec", aec),
+        ("c.txt", b"1"),
+        ("c.txt", b"2"),
+    ]
+    shards.write(tmp_path / "both.tar", given)
+    for target, names_made, failed in (
+        ("back.tar", ["1.png", "2.png", "2.aec.png", "c.txt", "c.txt"], ["1.png"]),
+        ("folder", ["1.png", "2.png", "2.aec.png", "c.txt"], ["1.png", "c.txt"]),
+    ):
+        convert(tmp_path / "both.tar", tmp_path / target, BACK)
+        found = shards.read(tmp_path / target) if target.endswith(".tar") else []
+        assert ([name for name, _ in found] or sorted(files(tmp_path / target))) in (names_made, sorted(names_made))
+        rows = rows_of(tmp_path / f"{target.removesuffix('.tar')}.jsonl")
+        assert [row["name"] for row in rows if row["status"] == "failed"] == failed
+        assert all("another file of this shard" in row["error"] for row in rows if row["status"] == "failed")
+
+
+def pax(path: Path, given: list[tuple[str, bytes, dict]]) -> Path:
+    """A tar file with these members, and these headers in the format PAX."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data, headers in given:
+            info = tarfile.TarInfo(name)
+            info.size, info.pax_headers = len(data), headers
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("target", ["out.tar", "out"])
+@pytest.mark.parametrize("mtime", ["inf", "nan", "1e30", "-1e30", "8589934592"])
+def test_times_that_no_file_can_have_are_left_out(tmp_path, target, mtime):
+    source = pax(tmp_path / "in.tar", [("a.txt", b"1", {"mtime": mtime}), ("b.txt", b"2", {"mtime": "-1.5"})])
+    assert convert(source, tmp_path / target)["copied"] == 2
+    if target == "out.tar":
+        assert shards.times(tmp_path / target) == [0, -1.5]
+    else:
+        assert [(tmp_path / "out" / name).stat().st_mtime for name in ("a.txt", "b.txt")] == [0, -1.5]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2047), st.binary(min_size=1, max_size=12))
+def test_damage_anywhere_in_the_headers_of_a_shard_is_at_most_an_input_error(tmp_path_factory, at, damage):
+    folder = tmp_path_factory.mktemp("damage")
+    data = bytearray(pax(folder / "in.tar", [("a.txt", b"1", {"mtime": "5.5", "size": "1"})]).read_bytes())
+    data[at : at + len(damage)] = damage
+    block = at // 512 * 512
+    if not any(data[block + 148 : block + 156]):
+        block = 0
+    data[block + 148 : block + 156] = b" " * 8  # so that the damage is not found by the checksum of its header
+    data[block + 148 : block + 156] = b"%06o\0 " % sum(data[block : block + 512])
+    (folder / "in.tar").write_bytes(data)
+    for target in ("out.tar", "out-folder"):
+        try:
+            convert(folder / "in.tar", folder / target)
+        except InputError:
+            pass
+
+
+@pytest.mark.parametrize("kind", [b"0", b"S", b"?", b"x", b"L"])
+@pytest.mark.parametrize("bits", [40, 50, 62, 63, 86])
+def test_a_size_that_no_file_can_have_is_damage_and_takes_no_time(tmp_path, kind, bits):
+    data = bytearray(shards.write(tmp_path / "in.tar", [("a.txt", b"1"), ("b.txt", b"2")]).read_bytes())
+    at = data.index(b"a.txt")
+    data[at + 124 : at + 136] = b"\x80" + (2**bits + 512).to_bytes(11, "big")
+    data[at + 156 : at + 157] = kind
+    data[at + 148 : at + 156] = b" " * 8
+    data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + 512])
+    (tmp_path / "in.tar").write_bytes(data)
+    with pytest.raises(InputError, match="cannot be read"):
+        convert(tmp_path / "in.tar", tmp_path / "out.tar")
+
+
+def test_a_name_that_is_too_long_for_a_file_costs_a_row(tmp_path):
+    source = shards.write(tmp_path / "in.tar", [("n" * 300 + ".png", shards.png(1)), ("b.png", shards.png(2))])
+    stats = convert(source, tmp_path / "out")
+    assert (stats["done"], stats["failed"]) == (1, 1) and files(tmp_path / "out") == {"b.aec"}
+    assert "too long" in rows_of(tmp_path / "out.jsonl")[0]["error"]
+    assert convert(source, tmp_path / "tar.tar")["done"] == 2
+
+
+def test_sparse_files_are_left_out(tmp_path):
+    """A few bytes of them may stand for more than the memory holds."""
+    headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "a.png"}
+    headers |= {"GNU.sparse.size": str(2**45), "GNU.sparse.numblocks": "1", "GNU.sparse.map": "0,1"}
+    source = pax(tmp_path / "in.tar", [("a.png", b"1", headers), ("b.txt", b"2", {})])
+    stats = convert(source, tmp_path / "out.tar")
+    assert (stats["left_out"], stats["copied"], stats["pictures"]) == (1, 1, 0)
+
+
+COMPRESSIONS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+def test_compressed_shards_of_several_streams_are_read_and_damage_is_found(tmp_path, kind):
+    plain = shards.write(tmp_path / "in.tar", shards.samples(2)).read_bytes()
+    packed = b"".join(COMPRESSIONS[kind](plain[i : i + 700]) for i in range(0, len(plain), 700))
+    (tmp_path / "many.tar").write_bytes(packed)
+    convert(tmp_path / "in.tar", tmp_path / "out.tar")
+    convert(tmp_path / "many.tar", tmp_path / "out-many.tar")
+    assert (tmp_path / "out.tar").read_bytes() == (tmp_path / "out-many.tar").read_bytes()
+    whole = COMPRESSIONS[kind](plain)
+    for at in (len(whole) // 2, len(whole) - 6):  # the last bytes are a checksum
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x10
+        (tmp_path / "damaged.tar").write_bytes(damaged)
+        with pytest.raises(InputError, match="shard cannot be read"):
+            convert(tmp_path / "damaged.tar", tmp_path / "never.tar")
 
 
 def test_bad_pictures_cost_a_row_each(tmp_path):
@@ -294,6 +417,140 @@ def test_what_this_command_has_not_made_is_not_overwritten(tmp_path):
     (tmp_path / "b_stats.json").write_text('{"count": 1}')  # as of img2dataset
     with pytest.raises(ExistsError, match="b_stats.json exists already, and is not of aec"):
         convert(source, tmp_path / "b.tar")
+
+
+def test_force_goes_on_with_a_shard_that_is_made_of_the_same(tmp_path):
+    """It replaces what was made of something else, so that a command with -f that was stopped can be repeated."""
+    source, forced = shards.write(tmp_path / "in.tar", shards.samples(1)), replace(EXACT, force=True)
+    for target in ("out.tar", "out"):
+        first = convert(source, tmp_path / target.replace("out", f"{target}-made"), forced)
+        again = convert(source, tmp_path / target.replace("out", f"{target}-made"), forced)
+        assert again == first | {"before": True}
+    made = tmp_path / "out.tar-made.tar"
+    made.unlink()
+    assert "before" not in convert(source, made, forced) and made.exists()
+
+
+def test_folders_that_this_command_has_not_made_are_never_removed(tmp_path):
+    source, forced = shards.write(tmp_path / "in.tar", shards.samples(1)), replace(EXACT, force=True)
+    mine = {"photos/a.jpg", "x.tar/a.jpg", "y.part/a.jpg", "z.tar.part/a.jpg", "r.jsonl/a.jpg", "s_stats.json/a.jpg"}
+    for name in mine:
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"mine")
+    (tmp_path / "photos_stats.json").write_text('{"count": 1}')  # as of img2dataset
+    mine |= {"photos_stats.json", "in.tar"}
+    for target in ("photos", "x.tar", "y", "z.tar"):
+        for task in (EXACT, forced):
+            with pytest.raises(ExistsError):
+                convert(source, tmp_path / target, task)
+            assert files(tmp_path) == mine, target
+    for target in ("r.tar", "s.tar"):
+        for task in (EXACT, forced):
+            with pytest.raises((ExistsError, OSError)):
+                convert(source, tmp_path / target, task)
+            assert files(tmp_path) >= mine, target
+
+
+@pytest.mark.parametrize("name", ["out.journal", "out.tar.part", "out.jsonl.part"])
+def test_files_of_others_with_the_names_of_unfinished_ones_are_not_overwritten(tmp_path, name):
+    source, forced = shards.write(tmp_path / "in.tar", shards.samples(1)), replace(EXACT, force=True)
+    for mine in (b"mine", b'{"mine": 1}\n'):
+        (tmp_path / name).write_bytes(mine)
+        with pytest.raises(ExistsError, match=f"{name} exists already"):
+            convert(source, tmp_path / "out.tar")
+        assert files(tmp_path) == {"in.tar", name} and (tmp_path / name).read_bytes() == mine
+    if name == "out.journal":
+        with pytest.raises(ExistsError, match="not of aec"):
+            convert(source, tmp_path / "out.tar", forced)
+    else:
+        assert convert(source, tmp_path / "out.tar", forced)["done"] == 1
+
+
+@pytest.mark.parametrize("target", ["out.tar", "out"])
+def test_force_with_other_options_goes_on_from_a_stopped_force(tmp_path, target):
+    source = shards.write(tmp_path / "in.tar", shards.samples(1))
+    tasks = [Task(Compression({"lossless": True, "effort": e}), force=True) for e in (1, 2, 3)]
+    for moment in range(1, 40, 5):
+        convert(source, tmp_path / target, tasks[0])
+        for task in tasks[1:]:
+            run_until(moment, source, tmp_path / target, task, 0.0)
+        assert convert(source, tmp_path / target, tasks[0])["identity"]["effort"] == 1
+
+
+def test_what_appears_at_the_place_of_the_target_meanwhile_stays(tmp_path):
+    source = shards.write(tmp_path / "in.tar", shards.samples(1))
+    for target in ("out.tar", "folder"):
+        assert not run_until(20, source, tmp_path / target, EXACT, 0.0)
+        (tmp_path / target).mkdir() if target == "folder" else (tmp_path / target).write_bytes(b"mine")
+        with pytest.raises(ExistsError, match="exists already"):
+            convert(source, tmp_path / target)
+        assert (tmp_path / target).is_dir() or (tmp_path / target).read_bytes() == b"mine"
+        (tmp_path / target).rmdir() if target == "folder" else (tmp_path / target).unlink()
+        assert convert(source, tmp_path / target)["done"] == 1
+
+
+@pytest.mark.parametrize("target, suffix", [("out.tar", ".tar.part"), ("out", ".part"), ("out.tar", ".jsonl.part")])
+@pytest.mark.parametrize("change", ["gone", "shorter"])
+def test_a_run_whose_unfinished_files_were_removed_begins_again(tmp_path, target, suffix, change):
+    """At whatever moment it was stopped, also when nothing was left but to give the files their names."""
+    source = shards.write(tmp_path / "in.tar", shards.samples(2))
+    convert(source, tmp_path / "expected" / target)
+    changed = 0
+    for moment in range(8, 60, 5):
+        folder = tmp_path / str(moment)
+        run_until(moment, source, folder / target, EXACT, 0.0)
+        part = folder / f"out{suffix}"
+        if not part.exists():
+            continue
+        changed += 1
+        if part.is_dir():
+            shutil.rmtree(part) if change == "gone" else [p.unlink() for p in list(part.iterdir())[:1]]
+        else:
+            part.unlink() if change == "gone" else os.truncate(part, part.stat().st_size // 2)
+        try:
+            stats = convert(source, folder / target)
+        except ExistsError:  # the target is there already, and nothing says any more that this command has made it
+            assert (folder / target).exists()
+            stats = convert(source, folder / target, replace(EXACT, force=True))
+        except OutputError as e:
+            assert "were removed" in str(e)
+            stats = convert(source, folder / target)
+        assert stats["done"] == 2
+        assert files(folder) == files(tmp_path / "expected")
+        for name in files(folder) - {"out_stats.json"}:
+            assert (folder / name).read_bytes() == (tmp_path / "expected" / name).read_bytes(), (moment, name)
+    assert changed > 2
+
+
+def test_a_tar_file_and_a_folder_of_one_name_do_not_pass_for_each_other(tmp_path):
+    source = shards.write(tmp_path / "in.tar", shards.samples(1))
+    for first, second in (("out.tar", "out"), ("two", "two.tar")):
+        assert convert(source, tmp_path / first)["done"] == 1
+        for task in (EXACT, replace(EXACT, force=True)):
+            with pytest.raises(ExistsError, match="_stats.json is of a (tar, not of a folder|folder, not of a tar)"):
+                convert(source, tmp_path / second, task)
+        assert (tmp_path / first).exists() and not (tmp_path / second).exists()
+    assert not run_until(20, source, tmp_path / "three.tar", EXACT, 0.0)
+    with pytest.raises(ExistsError, match="three.journal is of an unfinished tar"):
+        convert(source, tmp_path / "three")
+
+
+def test_a_journal_goes_on_behind_its_last_whole_line(tmp_path):
+    path = tmp_path / "out.journal"
+    with journal.Journal(path) as one:
+        one.begin({"identity": {}})
+        one.append({"members": 1})
+    whole = path.read_bytes()
+    for torn in (b'{"memb', b'{"memb\n', b'{"members": 2}'):
+        path.write_bytes(whole + torn)
+        with journal.Journal(path) as one:
+            assert one.last == {"members": 1}
+            one.append({"members": 3})
+        with journal.Journal(path) as one:
+            assert one.last == {"members": 3}
+    path.write_bytes(whole[:7])  # of the first line
+    with journal.Journal(path) as one:
+        assert one.first is None
 
 
 def test_two_processes_do_not_make_one_shard(tmp_path):
@@ -563,9 +820,21 @@ def test_shards_on_an_object_store(tmp_path):
     with pytest.raises(ExistsError):
         shard.convert(job, EXACT, one_by_one(EXACT.conversion))
     wanted = {"identity": EXACT.identity(), "source": places.fingerprint(job.source), "version": codec.__version__}
+    wanted["as"] = "tar"
     places.write_json("memory://bulk/out-0.journal", wanted)
     assert shard.convert(job, EXACT, one_by_one(EXACT.conversion))["done"] == 2
     assert not fs.exists("/bulk/out-0.journal")
+    # What another command has claimed is taken over with -f, and what something else has written never.
+    (job,) = names.plan(["memory://bulk/in-0.tar"], "memory://bulk/new.tar")
+    forced = replace(EXACT, force=True)
+    for claim, tasks in ((wanted | {"version": "0"}, [EXACT]), ({"mine": 1}, [EXACT, forced])):
+        places.write_json("memory://bulk/new.journal", claim)
+        for task in tasks:
+            with pytest.raises(ExistsError, match="new.journal exists already"):
+                shard.convert(job, task, one_by_one(task.conversion))
+            assert places.read_json("memory://bulk/new.journal") == claim
+    places.write_json("memory://bulk/new.journal", wanted | {"version": "0"})
+    assert shard.convert(job, forced, one_by_one(EXACT.conversion))["done"] == 2
 
 
 def test_rows_in_parquet(tmp_path):
@@ -577,6 +846,13 @@ def test_rows_in_parquet(tmp_path):
     assert files(tmp_path) == {"in.tar", "out.tar", "out.parquet", "out_stats.json"} | {
         f"other{end}" for end in (".tar", ".jsonl", "_stats.json")
     }
+
+
+def test_rows_in_parquet_hold_names_that_are_not_utf8(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    source = shards.write(tmp_path / "in.tar", [("\udcff.png", shards.png(1))])
+    assert convert(source, tmp_path / "out.tar", replace(EXACT, rows="parquet"))["done"] == 1
+    assert parquet.read_table(tmp_path / "out.parquet").to_pylist()[0]["name"] == "?.png"
 
 
 def test_a_missing_package_is_named(monkeypatch, capsys):

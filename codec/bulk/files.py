@@ -21,11 +21,9 @@ def local(path: str) -> str:
     return path.removeprefix(_LOCAL)
 
 
-def same(first: str, second: str) -> bool:
-    """Return whether two names are of one file."""
-    if is_remote(first) or is_remote(second):
-        return first == second
-    return os.path.realpath(local(first)) == os.path.realpath(local(second))
+def real(path: str) -> str:
+    """Return the name that all names of one file have in common."""
+    return path if is_remote(path) else os.path.realpath(local(path))
 
 
 def system(url: str) -> tuple[Any, str]:
@@ -58,6 +56,11 @@ def exists(path: str) -> bool:
         return os.path.lexists(local(path))
     fs, name = system(path)
     return fs.exists(name)
+
+
+def inode(path: str) -> int | None:
+    """Return what a local file or folder keeps when it is moved; None if there is none, or if the path is a URL."""
+    return None if is_remote(path) or not exists(path) else os.lstat(local(path)).st_ino
 
 
 def fingerprint(path: str) -> dict[str, Any]:
@@ -104,9 +107,12 @@ def write_json(path: str, value: dict[str, Any]) -> None:
 
 
 def publish(made: Path, path: str) -> None:
-    """Move a finished local file or folder to its place. A folder that is there already is replaced.
+    """Move a finished local file or folder to its place, where it replaces a thing of its own kind.
 
     It may be called again after it was interrupted: what is moved already is not there any more.
+
+    Raises:
+        OSError: it cannot be moved, as where a file is at the place of a folder, or the other way round.
     """
     if is_remote(path):
         fs, name = system(path)
@@ -121,7 +127,7 @@ def publish(made: Path, path: str) -> None:
             fs.makedirs(name.rpartition("/")[0], exist_ok=True)
             fs.put_file(str(made), name)
     elif made.exists():
-        if os.path.isdir(local(path)):
+        if made.is_dir() and os.path.isdir(local(path)):
             shutil.rmtree(local(path))
         os.replace(made, local(path))
 

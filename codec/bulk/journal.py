@@ -7,7 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..io import OutputError
+from ..io import ExistsError, OutputError
+
+_BEGIN = b'{"identity": '  # of every journal, which tells it from other files
 
 
 class Journal:
@@ -19,7 +21,7 @@ class Journal:
         path: of the file, which is made if it is not there.
 
     Raises:
-        OutputError: another process has it open.
+        OutputError: another process has it open, or it is a file of something else (ExistsError).
         OSError: it cannot be opened.
     """
 
@@ -34,19 +36,21 @@ class Journal:
                 self._file.close()
                 raise OutputError(f"another process is at work on this shard: {path} is locked") from e
             self._file.close()
+        self._path = path
         self._file.seek(0)
-        self._lines = list(self._whole(self._file.read()))
-
-    @staticmethod
-    def _whole(data: bytes) -> list[dict[str, Any]]:
-        """Return the lines up to the first one that a killed process left incomplete."""
-        found = []
-        for line in data.split(b"\n")[:-1]:
+        data = self._file.read()
+        if data[: len(_BEGIN)] != _BEGIN[: len(data)]:
+            self._file.close()
+            raise ExistsError(f"{path} exists already, and is not of aec: remove it, or name another target")
+        self._lines: list[dict[str, Any]] = []
+        whole = 0
+        for line in data.splitlines(keepends=True):  # up to the first one that a killed process left incomplete
             try:
-                found.append(json.loads(line))
+                self._lines.append(json.loads(line if line.endswith(b"\n") else b""))
             except ValueError:
                 break
-        return found
+            whole += len(line)
+        self._file.truncate(whole)  # else the next line would be glued to a torn one
 
     @property
     def first(self) -> dict[str, Any] | None:
@@ -57,8 +61,13 @@ class Journal:
         """The last state, empty if there is none."""
         return self._lines[-1] if len(self._lines) > 1 else {}
 
+    def drop_if_empty(self) -> None:
+        """Remove the file if nothing was begun."""
+        if not self._lines:
+            self._path.unlink()
+
     def begin(self, first: dict[str, Any]) -> None:
-        """Forget everything, and write the first line."""
+        """Forget everything, and write the first line, whose first entry is "identity"."""
         self._lines = []
         self._file.truncate(0)
         self.append(first)

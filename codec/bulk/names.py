@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import PurePosixPath
@@ -98,7 +98,7 @@ def plan(sources: Iterable[str], to: str) -> list[Shard]:
             unpacked into a folder in it that is called as the shard is, or where {} and {name} say.
 
     Raises:
-        ValueError: `to` is no such name, two shards would become the same, or one would become itself.
+        ValueError: `to` is no such name, two shards would become the same, or a source would be overwritten.
     """
     if not to:
         raise ValueError("an empty name for what is made of the shards")
@@ -117,10 +117,23 @@ def plan(sources: Iterable[str], to: str) -> list[Shard]:
         if target in shards:
             hint = "" if "{" in to else ", for it has no place for a number, such as {:05d}"
             raise ValueError(f"{shards[target].source} and {source} would both become {target}{hint}")
-        if files.same(source, target):
-            raise ValueError(f"{source} would be written onto itself")
         shards[target] = Shard(source, target)
+    _refuse_overwriting(shards.values())
     return list(shards.values())
+
+
+def _refuse_overwriting(shards: Collection[Shard]) -> None:
+    """Raise ValueError if a source is the target of a shard, or lies in a folder that is one."""
+    targets = {PurePosixPath(files.real(shard.target)): shard for shard in shards}
+    for source in (shard.source for shard in shards):
+        real = PurePosixPath(files.real(source))
+        for made in (targets[path] for path in (real, *real.parents) if path in targets):
+            if made.source == source:
+                raise ValueError(f"{source} would be written onto itself")
+            raise ValueError(
+                f"{source} would be overwritten by {made.target}, which {made.source} becomes: if the pattern of the "
+                f"sources also matches what an earlier run has made, write to another folder"
+            )
 
 
 def key_of(name: str) -> str:
@@ -137,22 +150,34 @@ class Names:
 
     def __init__(self, suffix: str):
         self._suffix = suffix
-        self._taken: set[str] = set()
+        self._pictures: set[str] = set()
+        self._copied: set[str] = set()
 
     def of_picture(self, name: str) -> str | None:
         """Return the name with the new suffix; or with both, if the name is taken: a.png, behind a.jpg, becomes
         a.png.aec. Returns None if that is taken too."""
         for new in (name.removesuffix(PurePosixPath(name).suffix) + self._suffix, name + self._suffix):
-            if self.take(new):
+            plain = _plain(new)
+            if plain not in self._pictures and plain not in self._copied:
+                self._pictures.add(plain)
                 return new
         return None
 
-    def take(self, name: str) -> bool:
-        """Take a name. Returns whether it was free."""
-        plain = str(PurePosixPath(name))  # ./a and a are one file
-        free = plain not in self._taken
-        self._taken.add(plain)
-        return free
+    def of_copy(self, name: str, again: bool) -> str | None:
+        """Return the name of a file that is copied; None if a picture has got it before.
+
+        Args:
+            again: whether several files that are copied may have one name, as in a tar file.
+        """
+        plain = _plain(name)
+        if plain in self._pictures or (plain in self._copied and not again):
+            return None
+        self._copied.add(plain)
+        return name
+
+
+def _plain(name: str) -> str:
+    return str(PurePosixPath(name))  # ./a and a are one file
 
 
 def inside(name: str) -> PurePosixPath | None:

@@ -1,19 +1,31 @@
 """Reading and writing of the members of tar files, one after the other."""
 
+import bz2
 import copy
+import ctypes
+import errno
+import gzip
+import io
 import itertools
+import lzma
 import os
 import tarfile
 import zlib
 from collections.abc import Iterator
-from lzma import LZMAError
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from ..io import InputError
 from .names import inside
 
 _BLOCK, _RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
+_AT_ONCE = 1 << 20  # bytes
+_LAST_TIME = 2.0**33  # seconds; in the year 2242, which file systems can tell
+_COMPRESSIONS: dict[bytes, Any] = {  # by what such a file begins with
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
 
 
 class _Strict(tarfile.TarInfo):
@@ -29,6 +41,32 @@ class _Strict(tarfile.TarInfo):
             raise tarfile.ReadError(f"it is cut off, damaged, or no tar file ({e})") from e
 
 
+class _Forward:
+    """A stream for tarfile, which is read to its end once. Those of tarfile go on for years behind the end of a file if
+    a damaged size leads there."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file, self._at = file, 0
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        parts, end = [], self._at + size
+        while part := self._file.read(max(0, min(end - self._at, _AT_ONCE))):
+            self._at += len(part)
+            parts.append(part)
+        return b"".join(parts)
+
+    def seek(self, to: int) -> None:
+        if to < self._at:
+            raise tarfile.StreamError("a member begins before the end of the one before it")
+        while self._at < to:
+            if not (part := self._file.read(min(to - self._at, _AT_ONCE))):
+                raise EOFError
+            self._at += len(part)
+
+
 def members(file: IO[bytes], begin: int = 0) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     """Read a tar file, which may be compressed by gzip, bzip2 or xz, from its beginning to its end.
 
@@ -36,26 +74,46 @@ def members(file: IO[bytes], begin: int = 0) -> Iterator[tuple[tarfile.TarInfo, 
         begin: the number of members whose data is not wanted, and given as no bytes.
 
     Yields:
-        (header of a member, its data); the data is None for links, folders and devices.
+        (header of a member, its data); the data is None unless it `is_file`. A time that no file can have is 0.
 
     Raises:
         InputError: it is no tar file, or damaged, or cut off.
         OSError: it cannot be read.
     """
+    buffered = io.BufferedReader(file)  # type: ignore[type-var]
+    begins = buffered.peek(8)
+    unpack = next((opened for magic, opened in _COMPRESSIONS.items() if begins.startswith(magic)), None)
+    plain = buffered if unpack is None else unpack(buffered)
+    stream: Any = _Forward(plain)  # which has as much of a file as tarfile uses
     try:
-        with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Strict, encoding="utf-8") as tar:
+        with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Strict, encoding="utf-8") as tar:
             for index in itertools.count():
                 if (info := tar.next()) is None:
                     break
                 data = None
-                if info.isreg():
+                if not abs(info.mtime) < _LAST_TIME:  # nor if it is no number
+                    info.mtime = 0
+                if is_file(info):
                     stream = tar.extractfile(info) if index >= begin else None
                     data = stream.read() if stream else b""
                 yield info, data
                 tar.members = []  # type: ignore[attr-defined]  # which would grow with the file
-    except (tarfile.TarError, EOFError, zlib.error, LZMAError) as e:
+        if unpack is not None:
+            while plain.read(_AT_ONCE):  # at the end is the checksum
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OverflowError, ValueError) as e:
         why = "it is cut off" if isinstance(e, EOFError) or "unexpected end of data" in str(e) else str(e)
         raise InputError(f"the shard cannot be read: {why}") from e
+    except OSError as e:
+        if unpack is None or e.errno is not None:  # gzip and bz2 raise an OSError without a number for damaged data
+            raise
+        raise InputError(f"the shard cannot be read: {e}") from e
+
+
+def is_file(info: tarfile.TarInfo) -> bool:
+    """Return whether a member is a file with data. Sparse files, a few bytes of which may stand for terabytes, are not
+    taken for such."""
+    return info.isreg() and not info.issparse()
 
 
 class Output(Protocol):
@@ -71,8 +129,8 @@ class Output(Protocol):
     def position(self) -> int:
         """Return where to go on, after all that was added is safe on the disk."""
 
-    def finish(self) -> None:
-        """Write what belongs at the end, and close the output."""
+    def finish(self) -> int:
+        """Write what belongs at the end, close the output, and return its position."""
 
 
 class TarOutput:
@@ -101,11 +159,12 @@ class TarOutput:
         os.fsync(self._file.fileno())
         return self._file.tell()
 
-    def finish(self) -> None:
+    def finish(self) -> int:
         size = self._file.tell() + 2 * _BLOCK  # two empty blocks mark the end
         self._file.write(bytes(2 * _BLOCK + -size % _RECORD))
-        self.position()
+        position = self.position()
         self._file.close()
+        return position
 
 
 class FolderOutput:
@@ -124,11 +183,31 @@ class FolderOutput:
             target.write_bytes(data)
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as e:
             raise ValueError(f"{name!r} is the name of a file and of a folder in this shard") from e
+        except OSError as e:
+            if e.errno != errno.ENAMETOOLONG:
+                raise
+            raise ValueError(f"the name {name!r} is too long for a file") from e
         os.utime(target, (info.mtime, info.mtime))
 
     def position(self) -> int:
-        os.sync()
+        _sync(self._path)
         return 0
 
-    def finish(self) -> None:
-        self.position()
+    def finish(self) -> int:
+        return self.position()
+
+
+def _sync(folder: Path) -> None:
+    """Make everything on the file system of a folder safe on the disk. Python only has the call for all disks."""
+    try:
+        call = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError):  # not Linux
+        os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if call(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(descriptor)
