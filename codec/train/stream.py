@@ -5,7 +5,8 @@ from the whole buffer, so images that lie side by side in a shard come into the 
 others, as long as the buffer has room for the images of several shards.
 
 How far the buffer has moved on depends on what was drawn, not on the clock, so that a run can be repeated. One pixel is
-read for each pixel drawn: on average, an image gives as many crops as it has room for before it is dropped.
+read for each pixel drawn: on average, an image gives as many crops as it has room for before it is dropped. If all
+images fit into the buffer, each is read once and stays there.
 """
 
 import os
@@ -67,19 +68,23 @@ class Stream:
     def passes(self, seed: int, processes: Processes = ALONE) -> Iterator[Encoded | None]:
         """Yield the images to train on, pass after pass, without end; None stands after each pass.
 
-        In each pass the shards, and the images that are in none, come in another random order. Of several processes,
-        each reads a part of them; if there are fewer shards than processes, each reads all and yields a part.
+        In each pass the shards, and the images that are in none, come in another random order. Several processes divide
+        them into as many parts, and take these in turn, so that no two of them have the same part at the same turn, and
+        each has had all images at the end of its pass. If there are fewer shards than processes, each process reads all
+        of them in each turn, and yields its part of the images.
         """
-        rank, size = processes.rank, processes.size
-        apart = min(self._shards or len(self._units), len(self._units)) >= size
-        for epoch in count():
-            rng = np.random.default_rng([seed, epoch])
+        size = processes.size
+        apart = (self._shards or len(self._units)) >= size
+        for turn in count():
+            part = (processes.rank + turn) % size
+            rng = np.random.default_rng([seed, turn // size])
             order = rng.permutation(len(self._units))
-            if apart:  # every process has about as many shards, and about as many other images
-                order = rng.permutation(order[np.argsort(order >= self._shards, kind="stable")][rank::size])
+            if apart:  # every part has about as many shards, and about as many other images
+                order = rng.permutation(order[np.argsort(order >= self._shards, kind="stable")][part::size])
             images = chain.from_iterable(self._read(self._units[i]) for i in order)
-            yield from images if apart else islice(images, rank, None, size)
-            yield None
+            yield from images if apart else islice(images, part, None, size)
+            if turn % size == size - 1:
+                yield None
 
     def held_out(self, most: int) -> list[np.ndarray]:
         """Return up to `most` of the images that are not trained on, uint8 [H, W, 3] each.
@@ -142,7 +147,7 @@ class StreamedCrops:
         stream: the images.
         device: to which crops are sent; the buffer is in the memory of the CPU.
         seed: of the order of the images and of the crops.
-        processes: those that share each batch. Each has a part of the images, and draws its own crops from them.
+        processes: those that share each batch. Each draws its own crops, from images that it reads itself.
 
     Raises:
         ValueError: a whole pass has no image that can be used; `draw` raises it too.
@@ -160,10 +165,14 @@ class StreamedCrops:
         for _ in range(2 * ahead):
             self._fetch()
         self.images: deque[np.ndarray] = deque()  # uint8 [H, W, 3] each
-        self._bytes, self._most = 0, stream.buffer_bytes
-        while self._bytes < self._most and (image := self._next()) is not None:
-            self._put(image)
-        self._most = min(self._most, self._bytes)  # images that all fit into the buffer are there once
+        self._bytes = 0
+        self._whole = False  # whether the buffer has all images, each one once, so that nothing more is read
+        while self._bytes < stream.buffer_bytes and not self._whole:
+            if (image := self._next()) is None:
+                self._whole = True
+                self._coming.clear()
+            else:
+                self._put(image)
         self._due = 0.0  # pixels to be read for those that were drawn
 
     def _fetch(self) -> None:
@@ -193,7 +202,7 @@ class StreamedCrops:
         """Add an image to the buffer, in which others make room for it."""
         self.images.append(image)
         self._bytes += image.nbytes
-        while self._bytes > self._most and len(self.images) > 1:
+        while self._bytes > self.stream.buffer_bytes and len(self.images) > 1:
             self._bytes -= self.images.popleft().nbytes
 
     def draw(self, batch: int, side: int) -> Tensor:
@@ -210,7 +219,7 @@ class StreamedCrops:
             window = window[:: -1 if flip_i else 1, :: -1 if flip_j else 1]
             crop[:] = window.swapaxes(0, 1) if swap else window
         self._due += n * side * side
-        while self._due > 0:
+        while self._due > 0 and not self._whole:
             if (fresh := self._next()) is not None:
                 self._put(fresh)
                 self._due -= fresh.shape[0] * fresh.shape[1]
