@@ -1,7 +1,9 @@
 """Training images that are read again and again: which ones come, how well mixed, and in how much memory."""
 
+import os
 import tarfile
 import tracemalloc
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
+from codec import io
 from codec.train import memory
 from codec.train.distributed import ALONE, Processes
 from codec.train.stream import Stream, StreamedCrops, crops_of
@@ -94,7 +97,7 @@ def test_a_process_goes_on_if_its_part_has_few_usable_images_or_none(tmp_path, d
     for images in (10, 1000):
         for rank in range(4):
             crops = StreamedCrops(stream(tmp_path, images=images), CPU, 0, Processes(rank, 4))
-            seen = {number_of(crop) for _ in range(40) for crop in crops.draw(8, SIDE)}
+            seen = {number_of(crop) for _ in range(40) for crop in crops.draw(32, SIDE)}
             assert len(crops.images) == min(images, 2 * OF_EACH) and len(seen) > 60
 
 
@@ -159,7 +162,9 @@ def test_crops_from_a_stream_are_windows_of_the_image_in_all_eight_symmetries(
     assert drawn <= known
 
 
-def test_memory_is_bounded_by_the_buffer_and_not_by_the_data(tmp_path):
+def test_memory_is_bounded_by_the_buffer_and_not_by_the_data(tmp_path, monkeypatch):
+    decoders = 2
+    monkeypatch.setattr(os, "cpu_count", lambda: decoders)
     side, n, room = 256, 60, 10
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
         for i in range(n):
@@ -172,7 +177,7 @@ def test_memory_is_bounded_by_the_buffer_and_not_by_the_data(tmp_path):
         crops = StreamedCrops(Stream([tmp_path / "x.tar"], side, False, print, room * image), CPU, 0)
         ahead = len(crops._coming)
         seen = {number_of(crop) for _ in range(n) for crop in crops.draw(4, 128)}
-        assert tracemalloc.get_traced_memory()[1] < (room + ahead + 6) * image < n / 2 * image
+        assert tracemalloc.get_traced_memory()[1] < (room + ahead + 4 * decoders + 4) * image < n / 2 * image
         assert sum(im.nbytes for im in crops.images) <= room * image
     finally:
         tracemalloc.stop()
@@ -201,14 +206,44 @@ def test_what_cannot_be_read_is_left_out_and_named_and_nothing_usable_is_an_erro
     for words in ("cut.tar: not a whole tar archive", "left out text.png: "):
         assert sum(words in line for line in lines) == 1
     none = Stream([tmp_path / "text.png"], SIDE, False, lines.append)
-    for work in (lambda: none.some(0), lambda: none.held_out(1), lambda: StreamedCrops(none, CPU)):
+    for work in (lambda: none.some(0), lambda: StreamedCrops(none, CPU)):
         with pytest.raises(ValueError, match="no usable image in .*text.png"):
             work()
+    all_held_out = Stream([data / "500.png"], SIDE, True, lines.append)
+    assert len(all_held_out.held_out(9)) == 1
+    with pytest.raises(ValueError, match="no usable image in .*500.png beside those that are held out; --holdout"):
+        all_held_out.some(0)
     with pytest.raises(FileNotFoundError, match="absent"):
         Stream([tmp_path / "absent"], SIDE, False, print)
 
 
-def test_the_size_of_decoded_images_is_estimated_from_a_few_headers(data, tmp_path):
+def test_pictures_to_hold_out_of_which_none_can_be_used_are_an_error_that_says_so(tmp_path, data):
+    Image.fromarray(flat(0, SIDE - 1)).save(tmp_path / "small.png")
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.add(tmp_path / "small.png", "0.png")
+        tar.add(data / "500.png", "1.png")
+    both = Stream([tmp_path / "x.tar"], SIDE, True, print)
+    assert len(both.some(0)) == 1
+    with pytest.raises(ValueError, match="none of the pictures that would be held out can be used.*--holdout"):
+        both.held_out(9)
+
+
+def test_samples_take_no_more_memory_than_a_buffer(data):
+    few = stream(data, hold_out=True, images=5)
+    assert len(few.some(0)) == len(few.held_out(48)) == 5
+
+
+def test_a_folder_that_cannot_be_listed_is_named(data, tmp_path, monkeypatch):
+    def search(folder, suffixes):
+        return replace(io.search(folder, suffixes), problems=[PermissionError(13, "Permission denied", "in/secret")])
+
+    monkeypatch.setattr("codec.train.stream.search", search)
+    lines: list[str] = []
+    Stream([data], SIDE, False, lines.append)
+    assert lines == ["left out in/secret: Permission denied"]
+
+
+def test_the_size_of_decoded_images_is_estimated_from_a_few_headers(data, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     for i in range(70):
         Image.fromarray(rng.integers(0, 256, (64 + i, 64, 3), np.uint8)).save(tmp_path / f"{i}.jpg")
@@ -216,5 +251,11 @@ def test_the_size_of_decoded_images_is_estimated_from_a_few_headers(data, tmp_pa
     truth = sum(3 * 64 * (64 + i) for i in range(70))
     assert memory.decoded_bytes(paths) == pytest.approx(truth, rel=0.1)
     assert memory.decoded_bytes([]) == 0
+    opened: list[Path] = []
+    monkeypatch.setattr(memory, "encoded", lambda path: opened.append(path) or iter(()))
+    for n in (1, 32, 33, 63, 64, 70):
+        opened.clear()
+        memory.decoded_bytes(paths[:n])
+        assert min(n, memory.SAMPLED) / 2 <= len(opened) <= memory.SAMPLED
     free = memory.free_bytes()
     assert free is None or 1 << 20 < free < 1 << 50

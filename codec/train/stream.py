@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..io import search
+from ..io import Found, search
 from .distributed import ALONE, Processes
 from .images import ALLOWED, Crops, Encoded, check_exist, decode, encoded, is_shard
 
 BUFFER_BYTES = 1 << 30  # of pixels in memory, in each process
+MOST_AHEAD = 16  # threads that decode; twice as many images are decoded before they are needed
 HELD_OUT_EVERY = 50
 SOME, SOME_OF_EACH = 128, 16  # images that `Stream.some` returns at most, in all and of each shard
 MOST_REPORTED = 10
@@ -53,14 +54,16 @@ class Stream:
         buffer_bytes: int = BUFFER_BYTES,
     ):
         self.min_side, self.hold_out, self.report, self.buffer_bytes = min_side, hold_out, report, buffer_bytes
-        self.paths, files = paths, files_in(paths)
+        self._reported: set[str] = set()
+        self.paths, (files, problems) = paths, files_in(paths)
+        for problem in problems:
+            self.usable(decode((str(problem.filename), problem), min_side))
         shards, images = ([p for p in files if is_shard(p) == wanted] for wanted in (True, False))
         held = images[::HELD_OUT_EVERY] if hold_out else []
         # What is read as a whole, in an order of its own.
         self._shards = len(shards)
         self._units = [*shards, *(p for i, p in enumerate(images) if not hold_out or i % HELD_OUT_EVERY)]
         self._with_held_out = [*held, *shards] if hold_out else []
-        self._reported: set[str] = set()
 
     def __str__(self) -> str:
         return f"{self._shards} shards and {len(self._units) - self._shards} other images, streamed"
@@ -87,21 +90,28 @@ class Stream:
                 yield None
 
     def held_out(self, most: int) -> list[np.ndarray]:
-        """Return up to `most` of the images that are not trained on, uint8 [H, W, 3] each.
+        """Return up to `most` of the images that are not trained on, uint8 [H, W, 3] each, or as many as fill a buffer.
 
         Raises:
             ValueError: none of them can be used.
         """
-        return self._first(most, (self._read(unit, held=True) for unit in self._with_held_out))
+        if found := self._first(most, (self._read(unit, held=True) for unit in self._with_held_out)):
+            return found
+        raise ValueError(
+            "none of the pictures that would be held out can be used (the first of each shard, and every fiftieth "
+            "after it): give others with --holdout"
+        )
 
     def some(self, seed: int) -> list[np.ndarray]:
-        """Return up to SOME images to train on, uint8 [H, W, 3] each. The seed decides which.
+        """Return up to SOME images to train on, uint8 [H, W, 3] each, or as many as fill a buffer; the seed says which.
 
         Raises:
             ValueError: none of them can be used.
         """
         order = np.random.default_rng(seed).permutation(len(self._units))
-        return self._first(SOME, (islice(self._read(self._units[i]), SOME_OF_EACH) for i in order))
+        if found := self._first(SOME, (islice(self._read(self._units[i]), SOME_OF_EACH) for i in order)):
+            return found
+        raise self.nothing()
 
     def usable(self, decoded: np.ndarray | str) -> np.ndarray | None:
         """Return what `images.decode` gave if it is an image; if it is a reason to leave one out, report that."""
@@ -114,14 +124,18 @@ class Stream:
 
     def nothing(self) -> ValueError:
         """Return the error that no image can be used."""
-        return ValueError(f"no usable image in {', '.join(map(str, self.paths))}")
+        beside = " beside those that are held out; --holdout names others" if self.hold_out else ""
+        return ValueError(f"no usable image in {', '.join(map(str, self.paths))}{beside}")
 
     def _first(self, most: int, parts: Iterable[Iterable[Encoded]]) -> list[np.ndarray]:
-        decoded = (decode(item, self.min_side) for item in chain.from_iterable(parts))
-        usable = (image for each in decoded if (image := self.usable(each)) is not None)
-        found = list(islice(usable, most))
-        if not found:
-            raise self.nothing()
+        found: list[np.ndarray] = []
+        room = self.buffer_bytes
+        for item in chain.from_iterable(parts):
+            if (image := self.usable(decode(item, self.min_side))) is not None:
+                found.append(image)
+                room -= image.nbytes
+                if len(found) == most or room <= 0:
+                    break
         return found
 
     def _read(self, unit: Path, held: bool = False) -> Iterator[Encoded]:
@@ -158,7 +172,7 @@ class StreamedCrops:
         self.rng = np.random.default_rng([seed, processes.rank])
         self._items = stream.passes(seed, processes)
         # One thread reads, so that images come in their order; each of the others decodes one image and is one ahead.
-        ahead = max(1, (os.cpu_count() or 1) // processes.on_this_machine)
+        ahead = min(MOST_AHEAD, max(1, (os.cpu_count() or 1) // processes.on_this_machine))
         self._reader, self._decoders = ThreadPoolExecutor(1), ThreadPoolExecutor(ahead)
         self._coming: deque[Future[Future[np.ndarray | str] | None]] = deque()
         self._usable = False  # whether the present pass has had a usable image
@@ -226,14 +240,15 @@ class StreamedCrops:
         return torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2)
 
 
-def files_in(paths: list[Path]) -> list[Path]:
-    """Return all images and shards in files and folders.
+def files_in(paths: list[Path]) -> tuple[list[Path], list[OSError]]:
+    """Return all images and shards in files and folders, and the errors of folders that could not be listed.
 
     Raises:
         FileNotFoundError: a path does not exist.
     """
     check_exist(paths)
-    return [file for p in paths for file in (search(p, ALLOWED).files if p.is_dir() else [p])]
+    found = [search(p, ALLOWED) if p.is_dir() else Found([p], [], []) for p in paths]
+    return [file for one in found for file in one.files], [problem for one in found for problem in one.problems]
 
 
 def crops_of(
