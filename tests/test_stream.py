@@ -8,6 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
+import photos
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,11 +17,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from codec import io
-from codec.train import memory
+from codec.coding.model_config import Config
+from codec.train import command, memory
+from codec.train.codec_run import Options, Run
 from codec.train.distributed import ALONE, Processes
+from codec.train.loop import train
 from codec.train.stream import Stream, StreamedCrops, crops_of
 
 CPU = torch.device("cpu")
+TINY = Config(latents=8, hyper=4, wide8=8, blocks8=1, wide16=8, blocks16=1, context=8, steps=2)
 SIDE = 16
 SHARDS, OF_EACH, LOOSE = 12, 40, 60
 IMAGES = SHARDS * OF_EACH + LOOSE
@@ -241,6 +246,44 @@ def test_a_folder_that_cannot_be_listed_is_named(data, tmp_path, monkeypatch):
     lines: list[str] = []
     Stream([data], SIDE, False, lines.append)
     assert lines == ["left out in/secret: Permission denied"]
+
+
+class Begun(Exception):
+    """A run would now begin to train."""
+
+
+@pytest.mark.parametrize("was_streamed", [False, True])
+def test_a_resumed_run_is_streamed_if_it_was_before_because_that_decides_what_is_held_out(
+    tmp_path, monkeypatch, was_streamed
+):
+    for i in range(3):
+        Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
+    checkpoint, out = tmp_path / "c.safetensors", tmp_path / "m.safetensors"
+    options = Options(minutes=1.0, batch=1, steps=1)
+    run = Run(options, TINY)
+    images = [photos.photo(256, 256)]
+    run.start(images)
+    run.images = Stream([tmp_path / "0.png"], 256, False, print) if was_streamed else images
+    train(run, checkpoint, print)
+
+    def begin(run, checkpoint, report):
+        raise Begun(isinstance(run.images, Stream))
+
+    monkeypatch.setattr(command, "train", begin)
+
+    def resumed(stream: bool, holdout: Path | None) -> bool:
+        with pytest.raises(Begun) as begun:
+            command.main([tmp_path], out, options, checkpoint, None, (), None, holdout, False, print, stream)
+        return begun.value.args[0]
+
+    assert resumed(False, None) == was_streamed
+    if was_streamed:
+        assert resumed(True, None)
+    else:
+        with pytest.raises(ValueError, match="--stream: .*c.safetensors is of a run that was not streamed"):
+            resumed(True, None)
+    # Pictures that are named are held out in any case.
+    assert resumed(True, tmp_path / "0.png") and not resumed(False, tmp_path / "0.png")
 
 
 def test_the_size_of_decoded_images_is_estimated_from_a_few_headers(data, tmp_path, monkeypatch):
