@@ -163,6 +163,29 @@ def test_a_resumed_run_is_the_same_run(arch, blobs, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(whole.member.parameters(), second.member.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("arch", ["stacked", "convolutional-narrow"])
+def test_a_resumed_run_has_the_latents_of_its_checkpoint_whatever_the_default_is(arch, blobs, tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+
+    def begun(latents: int | None) -> Run:
+        run = Run(Options(arch, latents, batch=64), blobs)
+        run.advance(0.0, 1e-3)
+        run.save(path)
+        return run
+
+    default = begun(None).latents
+    assert Run.load(path, Options(arch, batch=64), blobs).latents == default
+    begun(6)  # as if that had been the default
+    for latents in (None, 6):
+        assert Run.load(path, Options(arch, latents, batch=64), blobs).latents == 6
+    with pytest.raises(ValueError, match='"latents": 6.*not .*"latents": 7'):
+        Run.load(path, Options(arch, 7, batch=64), blobs)
+    monkeypatch.setattr(Run, "latents", None)  # older checkpoints do not say what the default was
+    begun(6)
+    monkeypatch.undo()
+    assert Run.load(path, Options(arch, 6, batch=64), blobs).latents == 6
+
+
 def test_bits_of_the_tables_are_those_of_the_file(blobs, tmp_path):
     run = trained("undercomplete", blobs, tmp_path, steps=100)
     small_export.save(tmp_path / "m.safetensors", run.member, "undercomplete", blobs)
