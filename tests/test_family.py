@@ -17,7 +17,7 @@ from codec.family.stacked import LAYERWISE_UNTIL, Classifier, Stacked
 from codec.family.variational import Variational
 from codec.small import coder
 from codec.small import model as small_model
-from codec.train import small_export
+from codec.train import family_command, small_export
 from codec.train.family_run import Options, Run
 from codec.train.loop import train
 
@@ -184,6 +184,24 @@ def test_a_resumed_run_has_the_latents_of_its_checkpoint_whatever_the_default_is
     begun(6)
     monkeypatch.undo()
     assert Run.load(path, Options(arch, 6, batch=64), blobs).latents == 6
+
+
+def test_epochs_are_the_budget_of_a_resumed_run_too(blobs, tmp_path, monkeypatch):
+    run = Run(Options("linear", batch=64), blobs)
+    run.advance(0.0, 1e-3)
+    run.save(tmp_path / "c.safetensors")
+    budgets: list[int | None] = []
+
+    def begin(run, checkpoint, report):
+        budgets.append(run.options.steps)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(family_command, "train", begin)
+    for resume in (None, tmp_path / "c.safetensors"):
+        with pytest.raises(KeyboardInterrupt):
+            options = Options("linear", batch=64)
+            family_command.fit(blobs, blobs, tmp_path / "m.safetensors", options, resume, print, 3.0)
+    assert budgets == [3 * run.steps_of_epoch] * 2
 
 
 def test_bits_of_the_tables_are_those_of_the_file(blobs, tmp_path):

@@ -68,7 +68,7 @@ class Run:
     def latents(self) -> int:
         """The number of latents; of a convolutional member, that of their channels."""
         with torch.no_grad():
-            return self.member.encode(torch.zeros_like(self.pictures[:1], dtype=torch.float32)).shape[1]
+            return self.member.encoder(torch.zeros_like(self.pictures[:1], dtype=torch.float32)).shape[1]
 
     @property
     def steps_of_epoch(self) -> int:
