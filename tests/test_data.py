@@ -7,7 +7,7 @@ import numpy as np
 import photos
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -159,6 +159,28 @@ def test_no_usable_image_or_no_such_path_is_an_error(tmp_path):
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(ValueError, match=r"no usable image .*\(1 left out\)"):
         load_images([tmp_path], 1)
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_compressed_archive_that_is_cut_or_damaged_is_an_error_that_names_it_or_loses_images(kind, tmp_path, data):
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    with tarfile.open(tmp_path / "x.tar", f"w:{kind}") as tar:
+        for i in range(3):
+            info = tarfile.TarInfo(f"{i}.png")
+            info.size = len(png(noise))
+            tar.addfile(info, io.BytesIO(png(noise)))
+    whole = (tmp_path / "x.tar").read_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    bad = whole[:at] if data.draw(st.booleans()) else whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :]
+    (tmp_path / "x.tar").write_bytes(bad)
+    try:
+        images, left_out = load_images([tmp_path / "x.tar"], 1)
+    except ValueError as e:
+        assert "x.tar" in str(e)
+    else:
+        assert len(images) + len(left_out) <= 3
 
 
 @pytest.mark.parametrize("content", [b"not a tar at all", b""])

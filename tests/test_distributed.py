@@ -146,11 +146,12 @@ def test_torchrun_trains_one_model_from_streamed_shards_and_only_the_first_proce
     assert files(tmp_path / "out") == {"m.safetensors"}
 
 
-@pytest.mark.parametrize(("size", "batch", "unit"), [(1, 0, 1), (2, 12, 8), (3, 16, 12), (8, 16, 32)])
+@pytest.mark.parametrize(("size", "batch", "unit"), [(1, 0, 1), (1, -4, 1), (2, 12, 8), (3, 16, 12), (8, 16, 32)])
 def test_a_batch_that_cannot_be_shared_equally_is_refused(size, batch, unit, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "join", lambda device: (distributed.Processes(0, size), device))
     options = Options(minutes=1.0, batch=batch)
-    with pytest.raises(ValueError, match=f"batch {batch}: must be a multiple of {unit}"):
+    allowed = f"a multiple of {unit} with {size} processes" if size > 1 else "at least 1"
+    with pytest.raises(ValueError, match=f"batch {batch}: must be {allowed}"):
         command.main([], tmp_path / "m", options, None, None, (), None, None, False, print)
     assert batch_unit(distributed.Processes(0, size)) == unit
 

@@ -17,7 +17,7 @@ from codec.family.stacked import LAYERWISE_UNTIL, Classifier, Stacked
 from codec.family.variational import Variational
 from codec.small import coder
 from codec.small import model as small_model
-from codec.train import small_export
+from codec.train import family_command, small_export
 from codec.train.family_run import Options, Run
 from codec.train.loop import train
 
@@ -161,6 +161,47 @@ def test_a_resumed_run_is_the_same_run(arch, blobs, tmp_path):
     for step in range(9, 14):
         second.advance(step / 14, 1e-3)
     assert all(torch.equal(a, b) for a, b in zip(whole.member.parameters(), second.member.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("arch", ["stacked", "convolutional-narrow"])
+def test_a_resumed_run_has_the_latents_of_its_checkpoint_whatever_the_default_is(arch, blobs, tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+
+    def begun(latents: int | None) -> Run:
+        run = Run(Options(arch, latents, batch=64), blobs)
+        run.advance(0.0, 1e-3)
+        run.save(path)
+        return run
+
+    default = begun(None).latents
+    assert Run.load(path, Options(arch, batch=64), blobs).latents == default
+    begun(6)  # as if that had been the default
+    for latents in (None, 6):
+        assert Run.load(path, Options(arch, latents, batch=64), blobs).latents == 6
+    with pytest.raises(ValueError, match='"latents": 6.*not .*"latents": 7'):
+        Run.load(path, Options(arch, 7, batch=64), blobs)
+    monkeypatch.setattr(Run, "latents", None)  # older checkpoints do not say what the default was
+    begun(6)
+    monkeypatch.undo()
+    assert Run.load(path, Options(arch, 6, batch=64), blobs).latents == 6
+
+
+def test_epochs_are_the_budget_of_a_resumed_run_too(blobs, tmp_path, monkeypatch):
+    run = Run(Options("linear", batch=64), blobs)
+    run.advance(0.0, 1e-3)
+    run.save(tmp_path / "c.safetensors")
+    budgets: list[int | None] = []
+
+    def begin(run, checkpoint, report):
+        budgets.append(run.options.steps)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(family_command, "train", begin)
+    for resume in (None, tmp_path / "c.safetensors"):
+        with pytest.raises(KeyboardInterrupt):
+            options = Options("linear", batch=64)
+            family_command.fit(blobs, blobs, tmp_path / "m.safetensors", options, resume, print, 3.0)
+    assert budgets == [3 * run.steps_of_epoch] * 2
 
 
 def test_bits_of_the_tables_are_those_of_the_file(blobs, tmp_path):

@@ -278,7 +278,7 @@ def test_the_checkpoint_is_safetensors_with_the_clock_in_its_metadata(tmp_path):
     run.save(tmp_path / "c.safetensors")
     with safe_open(tmp_path / "c.safetensors", "pt") as f:
         meta = json.loads(f.metadata()["aec_checkpoint"])
-    told = {"tune": "mse", "shares": {"mse": 1.0}, "only": []}
+    told = {"tune": "mse", "shares": {"mse": 1.0}, "only": [], "streamed": False}
     assert meta == {"step": 1, "seconds": 0.0, "config": asdict(TINY)} | told
 
 

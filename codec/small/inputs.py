@@ -16,7 +16,7 @@ from ..picture.pixels import as_rgb, of_file, to_depth
 
 IDX_TYPE = 0x08  # unsigned bytes
 ARRAY_SUFFIXES = {".npy", ".npz"}
-MOST_BYTES = 2**32  # of a compressed file, unpacked: more than the pictures that a collection may have
+MOST_BYTES = 2**32  # of a compressed file, unpacked: a limit against files that unpack to far more than they are
 IDX_SUFFIXES = {"-ubyte", ".idx"}  # after a ".gz", if there is one, was taken off
 
 

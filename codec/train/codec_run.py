@@ -99,6 +99,7 @@ class Run:
         self.ema: dict[str, Tensor] = {}
         self.model.uniform_like = options.processes.uniform_like
         self.images: Sequence[np.ndarray] | Stream = ()  # uint8 [H, W, 3] each, with sides of at least 2 * SIDE
+        self.was_streamed = False  # before it was resumed
         self.step, self.seconds = 0, 0.0
 
     def start(self, images: Sequence[np.ndarray]) -> None:
@@ -208,6 +209,7 @@ class Run:
         meta = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config), "tune": self.tune}
         meta["shares"] = self.shares
         meta["only"] = self.options.only
+        meta["streamed"] = isinstance(self.images, Stream)
         checkpoints.write(path, KIND, meta, tensors)
 
     @classmethod
@@ -226,6 +228,7 @@ class Run:
             run.n_known_latents = run.config.latents
             run.place()
             run.step, run.seconds = meta["step"], meta["seconds"]
+            run.was_streamed = bool(meta.get("streamed", False))  # older checkpoints do not have it
             run.ema = {k: v.to(options.device) for k, v in checkpoints.part(tensors, "ema.").items()}
             for optimiser, names, _ in run.optimisers:
                 checkpoints.restore(optimiser, dict(enumerate(names)), STATES[type(optimiser)], tensors)

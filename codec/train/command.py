@@ -59,7 +59,7 @@ def main(
             removed when the model was written and measured.
         report: called with lines of progress.
         stream: read the images of `data` again and again, and keep only some of them in memory; False: only if all of
-            them do not fit.
+            them do not fit, or if the run that is resumed was streamed.
 
     Raises:
         FileNotFoundError, ValueError: the data or an option cannot be used (the message says which).
@@ -72,8 +72,8 @@ def main(
     if processes.rank:
         report = _say_nothing
     if options.batch < 1 or options.batch % batch_unit(processes):
-        shared = f" with {processes.size} processes" if processes.size > 1 else ""
-        raise ValueError(f"batch {options.batch}: must be a multiple of {batch_unit(processes)}{shared}")
+        shared = f"a multiple of {batch_unit(processes)} with {processes.size} processes"
+        raise ValueError(f"batch {options.batch}: must be {shared if processes.size > 1 else 'at least 1'}")
     output.parent.mkdir(parents=True, exist_ok=True)  # done first, so that an error is found before hours of work
     if options.config not in (None, *CONFIGS):
         raise ValueError(f"config {options.config!r}: allowed are {', '.join(CONFIGS)}")
@@ -86,16 +86,31 @@ def main(
     else:
         run = Run(options, CONFIGS[options.config or "base"])
     images: list[np.ndarray]  # to train on, or some of them
-    if processes.agree(float(stream or not _fit(data, options, report)), False):
+    held: list[np.ndarray]
+    if resume is not None and holdout is None:
+        # Which pictures are held out depends on whether they are streamed, and the others were trained on.
+        if stream and not run.was_streamed:
+            raise ValueError(
+                f"--stream: {resume} is of a run that was not streamed, which held out other pictures; resume it "
+                "without --stream, or name pictures with --holdout"
+            )
+        streamed = run.was_streamed
+    else:
+        streamed = bool(processes.agree(float(stream or not _fit(data, options, report)), False))
+    if streamed:
         run.images = source = Stream(data, 2 * SIDE, holdout is None, report)
-        held = source.held_out(MOST_TO_MEASURE) if holdout is None else load_images([holdout], 1)[0]
         images = source.some(options.seed)
+        held = []
+        if not processes.rank:
+            held = source.held_out(MOST_TO_MEASURE) if holdout is None else load_images([holdout], 1)[0]
         report(f"{source}; {len(held)} held out")
     else:
         images, held = _loaded(data, holdout, report)
         run.images = images
     if run.n_known_latents < run.config.latents:
         run.start(images)
+    if processes.rank:  # only the first process exports and measures, and memory is short
+        images, held = [], []
     size = sum(p.numel() for p in run.model.parameters()) / 1e6
     report(f"{size:.2f} M parameters on {options.device}, trained for {run.tune}")
     checkpoint = checkpoint_path(output)
@@ -137,7 +152,7 @@ def _fit(data: list[Path], options: Options, report: Callable[[str], None]) -> b
     """Return whether all images are likely to fit into the memory of this machine and its GPUs; if not, report it."""
     on_gpu = options.device != "cpu"
     # A GPU has a copy. On a CPU the copy, from which crops are drawn, is beside the images. Each process has its own.
-    size = decoded_bytes(files_in(data)) * options.processes.on_this_machine * (1 if on_gpu else 2)
+    size = decoded_bytes(files_in(data)[0]) * options.processes.on_this_machine * (1 if on_gpu else 2)
     free = free_bytes()
     if free is not None and size > MOST_OF_MEMORY * free:
         report(f"the images would take some {size / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: streaming")

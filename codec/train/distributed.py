@@ -2,7 +2,8 @@
 
 `torchrun` starts them, on one machine or on several. Each one computes the gradients of its share of a batch; then all
 of them take the mean of the gradients, and so make the same step. The random numbers of a step are drawn for the whole
-batch in each process, which takes its share of them. So the number of processes does not change what is computed.
+batch in each process, which takes its share of them. So the number of processes does not change what is computed,
+unless images are streamed: then each process draws its own crops.
 
 The gradients are averaged in one call after the backward pass, not by DistributedDataParallel. That sends the first
 gradients while others are still computed, but it wraps the model, so that everything which looks into it would have to

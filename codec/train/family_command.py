@@ -90,7 +90,7 @@ def fit(
         pictures = np.delete(pictures, np.s_[::HELD_OUT_EVERY], 0)
     run = Run(options, pictures) if resume is None else Run.load(resume, options, pictures)
     if epochs is not None:
-        options.steps = max(1, round(epochs * run.steps_of_epoch))
+        run.options.steps = max(1, round(epochs * run.steps_of_epoch))
     height, width, channels = pictures.shape[1:]
     n = sum(p.numel() for p in run.member.parameters())
     report(f"{len(pictures)} pictures of {width}x{height}x{channels}; {len(held)} held out")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +65,12 @@ class Run:
         return [str(i) for i in range(len(self.optimiser.param_groups[0]["params"]))]
 
     @property
+    def latents(self) -> int:
+        """The number of latents; of a convolutional member, that of their channels."""
+        with torch.no_grad():
+            return self.member.encoder(torch.zeros_like(self.pictures[:1], dtype=torch.float32)).shape[1]
+
+    @property
     def steps_of_epoch(self) -> int:
         return -(-len(self.pictures) // self.options.batch)
 
@@ -105,7 +111,7 @@ class Run:
             return  # an existing checkpoint must not be replaced by an untrained run
         tensors = {f"model.{k}": v for k, v in self.member.state_dict().items()}
         tensors |= checkpoints.optimiser_tensors(self.optimiser, self._places)
-        options = {"arch": self.options.arch, "latents": self.options.latents, "shape": list(self.member.shape)}
+        options = {"arch": self.options.arch, "latents": self.latents, "shape": list(self.member.shape)}
         options |= {"batch": self.options.batch, "seed": self.options.seed}
         meta = {"step": self.step, "seconds": self.seconds, **options}
         checkpoints.write(path, KIND, meta, tensors)
@@ -116,13 +122,20 @@ class Run:
 
         Raises:
             ModelError: the file is not a checkpoint of such a run.
-            ValueError: it is of another member, batch or seed, or of pictures of another size.
+            ValueError: it is of another member, batch or seed, of another number of latents than `options` gives, or of
+                pictures of another size.
         """
         with checkpoints.reading(path, KIND) as (meta, tensors):
             found = {name: meta[name] for name in ("arch", "latents", "shape", "batch", "seed")}
             shape = [pictures.shape[3], *pictures.shape[1:3]]
             wanted = {"arch": options.arch, "latents": options.latents, "shape": shape}
             wanted |= {"batch": options.batch, "seed": options.seed}
+            if None in (
+                found["latents"],
+                options.latents,
+            ):  # checkpoints before 2026-11-30 do not have a default's number
+                options = replace(options, latents=found["latents"] or options.latents)
+                found["latents"] = wanted["latents"] = options.latents
             run = cls(options, pictures) if found == wanted else None
             if run is not None:
                 run.member.load_state_dict(checkpoints.part(tensors, "model."))

@@ -4,9 +4,11 @@ Decoding JPEG or AVIF files inside the training loop would be too slow for a GPU
 """
 
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
+from lzma import LZMAError
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,7 @@ def encoded(path: Path) -> Iterator[Encoded]:
 
     Raises:
         OSError: `path` itself cannot be read.
-        ValueError: a tar archive is damaged.
+        ValueError: a tar archive, or what compresses it, is damaged.
     """
     if path.is_dir():
         found = search(path, ALLOWED)
@@ -49,7 +51,9 @@ def encoded(path: Path) -> Iterator[Encoded]:
                     right = member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES
                     if right and (file := tar.extractfile(member)) is not None:
                         yield f"{path.name}/{member.name}", file.read()
-        except tarfile.TarError as e:
+        except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError) as e:
+            if isinstance(e, OSError) and e.errno is not None:  # gzip and bz2 raise OSError without a number for damage
+                raise
             raise ValueError(f"{path}: not a whole tar archive ({e})") from e
     else:
         yield path.name, path.read_bytes()

@@ -19,7 +19,7 @@ def decoded_bytes(files: Sequence[Path]) -> int:
     is left out.
     """
     pixels = n_bytes = 0
-    for file in files[:: max(1, len(files) // SAMPLED)]:
+    for file in files[:: max(1, -(-len(files) // SAMPLED))]:
         try:
             data = next((data for _, data in encoded(file) if isinstance(data, bytes)), b"")
             with Image.open(io.BytesIO(data)) as image:

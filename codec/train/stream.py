@@ -5,7 +5,8 @@ from the whole buffer, so images that lie side by side in a shard come into the 
 others, as long as the buffer has room for the images of several shards.
 
 How far the buffer has moved on depends on what was drawn, not on the clock, so that a run can be repeated. One pixel is
-read for each pixel drawn: on average, an image gives as many crops as it has room for before it is dropped.
+read for each pixel drawn: on average, an image gives as many crops as it has room for before it is dropped. If all
+images fit into the buffer, each is read once and stays there.
 """
 
 import os
@@ -19,11 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..io import search
+from ..io import Found, search
 from .distributed import ALONE, Processes
 from .images import ALLOWED, Crops, Encoded, check_exist, decode, encoded, is_shard
 
 BUFFER_BYTES = 1 << 30  # of pixels in memory, in each process
+MOST_AHEAD = 16  # threads that decode; twice as many images are decoded before they are needed
 HELD_OUT_EVERY = 50
 SOME, SOME_OF_EACH = 128, 16  # images that `Stream.some` returns at most, in all and of each shard
 MOST_REPORTED = 10
@@ -52,14 +54,16 @@ class Stream:
         buffer_bytes: int = BUFFER_BYTES,
     ):
         self.min_side, self.hold_out, self.report, self.buffer_bytes = min_side, hold_out, report, buffer_bytes
-        self.paths, files = paths, files_in(paths)
+        self._reported: set[str] = set()
+        self.paths, (files, problems) = paths, files_in(paths)
+        for problem in problems:
+            self.usable(decode((str(problem.filename), problem), min_side))
         shards, images = ([p for p in files if is_shard(p) == wanted] for wanted in (True, False))
         held = images[::HELD_OUT_EVERY] if hold_out else []
         # What is read as a whole, in an order of its own.
         self._shards = len(shards)
         self._units = [*shards, *(p for i, p in enumerate(images) if not hold_out or i % HELD_OUT_EVERY)]
         self._with_held_out = [*held, *shards] if hold_out else []
-        self._reported: set[str] = set()
 
     def __str__(self) -> str:
         return f"{self._shards} shards and {len(self._units) - self._shards} other images, streamed"
@@ -67,36 +71,47 @@ class Stream:
     def passes(self, seed: int, processes: Processes = ALONE) -> Iterator[Encoded | None]:
         """Yield the images to train on, pass after pass, without end; None stands after each pass.
 
-        In each pass the shards, and the images that are in none, come in another random order. Of several processes,
-        each reads a part of them; if there are fewer shards than processes, each reads all and yields a part.
+        In each pass the shards, and the images that are in none, come in another random order. Several processes divide
+        them into as many parts, and take these in turn, so that no two of them have the same part at the same turn, and
+        each has had all images at the end of its pass. If there are fewer shards than processes, each process reads all
+        of them in each turn, and yields its part of the images.
         """
-        rank, size = processes.rank, processes.size
-        apart = min(self._shards or len(self._units), len(self._units)) >= size
-        for epoch in count():
-            rng = np.random.default_rng([seed, epoch])
+        size = processes.size
+        apart = (self._shards or len(self._units)) >= size
+        for turn in count():
+            part = (processes.rank + turn) % size
+            rng = np.random.default_rng([seed, turn // size])
             order = rng.permutation(len(self._units))
-            if apart:  # every process has about as many shards, and about as many other images
-                order = rng.permutation(order[np.argsort(order >= self._shards, kind="stable")][rank::size])
+            if apart:  # every part has about as many shards, and about as many other images
+                order = rng.permutation(order[np.argsort(order >= self._shards, kind="stable")][part::size])
             images = chain.from_iterable(self._read(self._units[i]) for i in order)
-            yield from images if apart else islice(images, rank, None, size)
-            yield None
+            yield from images if apart else islice(images, part, None, size)
+            if turn % size == size - 1:
+                yield None
 
     def held_out(self, most: int) -> list[np.ndarray]:
-        """Return up to `most` of the images that are not trained on, uint8 [H, W, 3] each.
+        """Return up to `most` of the images that are not trained on, uint8 [H, W, 3] each, or as many as fill a buffer.
 
         Raises:
             ValueError: none of them can be used.
         """
-        return self._first(most, (self._read(unit, held=True) for unit in self._with_held_out))
+        if found := self._first(most, (self._read(unit, held=True) for unit in self._with_held_out)):
+            return found
+        raise ValueError(
+            "none of the pictures that would be held out can be used (the first of each shard, and every fiftieth "
+            "after it): give others with --holdout"
+        )
 
     def some(self, seed: int) -> list[np.ndarray]:
-        """Return up to SOME images to train on, uint8 [H, W, 3] each. The seed decides which.
+        """Return up to SOME images to train on, uint8 [H, W, 3] each, or as many as fill a buffer; the seed says which.
 
         Raises:
             ValueError: none of them can be used.
         """
         order = np.random.default_rng(seed).permutation(len(self._units))
-        return self._first(SOME, (islice(self._read(self._units[i]), SOME_OF_EACH) for i in order))
+        if found := self._first(SOME, (islice(self._read(self._units[i]), SOME_OF_EACH) for i in order)):
+            return found
+        raise self.nothing()
 
     def usable(self, decoded: np.ndarray | str) -> np.ndarray | None:
         """Return what `images.decode` gave if it is an image; if it is a reason to leave one out, report that."""
@@ -109,14 +124,18 @@ class Stream:
 
     def nothing(self) -> ValueError:
         """Return the error that no image can be used."""
-        return ValueError(f"no usable image in {', '.join(map(str, self.paths))}")
+        beside = " beside those that are held out; --holdout names others" if self.hold_out else ""
+        return ValueError(f"no usable image in {', '.join(map(str, self.paths))}{beside}")
 
     def _first(self, most: int, parts: Iterable[Iterable[Encoded]]) -> list[np.ndarray]:
-        decoded = (decode(item, self.min_side) for item in chain.from_iterable(parts))
-        usable = (image for each in decoded if (image := self.usable(each)) is not None)
-        found = list(islice(usable, most))
-        if not found:
-            raise self.nothing()
+        found: list[np.ndarray] = []
+        room = self.buffer_bytes
+        for item in chain.from_iterable(parts):
+            if (image := self.usable(decode(item, self.min_side))) is not None:
+                found.append(image)
+                room -= image.nbytes
+                if len(found) == most or room <= 0:
+                    break
         return found
 
     def _read(self, unit: Path, held: bool = False) -> Iterator[Encoded]:
@@ -142,7 +161,7 @@ class StreamedCrops:
         stream: the images.
         device: to which crops are sent; the buffer is in the memory of the CPU.
         seed: of the order of the images and of the crops.
-        processes: those that share each batch. Each has a part of the images, and draws its own crops from them.
+        processes: those that share each batch. Each draws its own crops, from images that it reads itself.
 
     Raises:
         ValueError: a whole pass has no image that can be used; `draw` raises it too.
@@ -153,17 +172,21 @@ class StreamedCrops:
         self.rng = np.random.default_rng([seed, processes.rank])
         self._items = stream.passes(seed, processes)
         # One thread reads, so that images come in their order; each of the others decodes one image and is one ahead.
-        ahead = max(1, (os.cpu_count() or 1) // processes.on_this_machine)
+        ahead = min(MOST_AHEAD, max(1, (os.cpu_count() or 1) // processes.on_this_machine))
         self._reader, self._decoders = ThreadPoolExecutor(1), ThreadPoolExecutor(ahead)
         self._coming: deque[Future[Future[np.ndarray | str] | None]] = deque()
         self._usable = False  # whether the present pass has had a usable image
         for _ in range(2 * ahead):
             self._fetch()
         self.images: deque[np.ndarray] = deque()  # uint8 [H, W, 3] each
-        self._bytes, self._most = 0, stream.buffer_bytes
-        while self._bytes < self._most and (image := self._next()) is not None:
-            self._put(image)
-        self._most = min(self._most, self._bytes)  # images that all fit into the buffer are there once
+        self._bytes = 0
+        self._whole = False  # whether the buffer has all images, each one once, so that nothing more is read
+        while self._bytes < stream.buffer_bytes and not self._whole:
+            if (image := self._next()) is None:
+                self._whole = True
+                self._coming.clear()
+            else:
+                self._put(image)
         self._due = 0.0  # pixels to be read for those that were drawn
 
     def _fetch(self) -> None:
@@ -193,7 +216,7 @@ class StreamedCrops:
         """Add an image to the buffer, in which others make room for it."""
         self.images.append(image)
         self._bytes += image.nbytes
-        while self._bytes > self._most and len(self.images) > 1:
+        while self._bytes > self.stream.buffer_bytes and len(self.images) > 1:
             self._bytes -= self.images.popleft().nbytes
 
     def draw(self, batch: int, side: int) -> Tensor:
@@ -210,21 +233,22 @@ class StreamedCrops:
             window = window[:: -1 if flip_i else 1, :: -1 if flip_j else 1]
             crop[:] = window.swapaxes(0, 1) if swap else window
         self._due += n * side * side
-        while self._due > 0:
+        while self._due > 0 and not self._whole:
             if (fresh := self._next()) is not None:
                 self._put(fresh)
                 self._due -= fresh.shape[0] * fresh.shape[1]
         return torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2)
 
 
-def files_in(paths: list[Path]) -> list[Path]:
-    """Return all images and shards in files and folders.
+def files_in(paths: list[Path]) -> tuple[list[Path], list[OSError]]:
+    """Return all images and shards in files and folders, and the errors of folders that could not be listed.
 
     Raises:
         FileNotFoundError: a path does not exist.
     """
     check_exist(paths)
-    return [file for p in paths for file in (search(p, ALLOWED).files if p.is_dir() else [p])]
+    found = [search(p, ALLOWED) if p.is_dir() else Found([p], [], []) for p in paths]
+    return [file for one in found for file in one.files], [problem for one in found for problem in one.problems]
 
 
 def crops_of(
