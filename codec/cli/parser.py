@@ -155,7 +155,12 @@ def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
         "--output-dir-mirror", metavar="DIR", help="into DIR, below which the paths of the inputs are repeated"
     )
     existing = p.add_mutually_exclusive_group()
-    existing.add_argument("-f", "--force", action="store_true", help="overwrite outputs that are there")
+    existing.add_argument(
+        "-f",
+        "--force",
+        action="store_true",
+        help="overwrite outputs that are there; shards that were made of the same stay",
+    )
     existing.add_argument("--skip-existing", action="store_true", help="leave outputs that are there as they are")
     p.add_argument("--preserve-mtime", action="store_true", help="outputs get the times of their inputs")
     kept = p.add_mutually_exclusive_group()
