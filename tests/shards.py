@@ -1,6 +1,7 @@
 """Tar shards for the tests, and conversions that behave badly."""
 
 import io
+import json
 import os
 import signal
 import tarfile
@@ -10,10 +11,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from codec.conversion import Compression, Made
+from codec.bulk import shard
+from codec.bulk.names import Shard
+from codec.bulk.task import Task, one_by_one
+from codec.conversion import Compression, Decompression, Made
 from codec.plugins.ray import AecCompressor
+
+EXACT = Task(Compression({"lossless": True}))
+BACK = Task(Decompression())
 
 
 @cache
@@ -80,3 +88,16 @@ class SlowCompressor(AecCompressor):
     def __call__(self, batch):
         time.sleep(0.3)
         return super().__call__(batch)
+
+
+def convert(source, target, task=EXACT) -> dict:
+    """In this process."""
+    return shard.convert(Shard(str(source), str(target)), task, one_by_one(task.conversion))
+
+
+def rows_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)))
