@@ -79,16 +79,14 @@ def requests_for(folder: Path, side: int) -> list[Request]:
 
 
 def command(folder: str, workers: int, threads: int, bind: str) -> list[str]:
-    """Return the command that docs/serve.md shows. It is meant for the folder above docs/.
+    """Return the command that docs/serve.md shows. It is run in docs/.
 
     Args:
         folder: an absolute path.
         bind: an address, as gunicorn takes it.
     """
     size = f"--workers {workers} --threads {threads} --env OMP_NUM_THREADS=1"
-    return shlex.split(
-        f"gunicorn --chdir docs --preload {size} --env AEC_PICTURES={shlex.quote(folder)} --bind {bind} serve:app"
-    )
+    return shlex.split(f"gunicorn --preload {size} --env AEC_PICTURES={shlex.quote(folder)} --bind {bind} serve:app")
 
 
 @contextmanager
@@ -105,7 +103,7 @@ def served(folder: Path, workers: int, threads: int) -> Iterator[tuple[int, int]
         paths = filter(None, [str(Path(codec.__file__).parents[1]), *sys.path])  # the same packages as here
         server = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "--log-level", "warning", *given],
-            cwd=SOURCES,
+            cwd=SOURCES / "docs",
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             pass_fds=[listening.fileno()],
         )

@@ -34,7 +34,7 @@ NOT_IN_ARCHIVES = [ROOT / "bench/results", ROOT / ".ci"]
 # Commands that are only parsed: they take minutes, need a network, or change the machine. Of `aec`, and others.
 PARSED_AEC = {"train", "bench", "doctor"}
 # tests/test_serve.py runs the server and its requests.
-PARSED = {".", "curl", "gunicorn", "pip", "python", "python3", "pytest", "ruff"}
+PARSED = {".", "cd", "curl", "gunicorn", "pip", "python", "python3", "pytest", "ruff"}
 INSTALLED = {"codec", "PIL", "numpy"}  # what a snippet that runs in this process may import
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
