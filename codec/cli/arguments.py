@@ -154,5 +154,9 @@ def depth(text: str) -> int:
     return int(text)
 
 
+def device_option(p: _ActionsContainer, help: str) -> None:
+    p.add_argument("--device", type=device, default="auto", help=help)
+
+
 def debug(p: _ActionsContainer) -> None:
     p.add_argument("--debug", action="store_true", help="show where an error came from")
