@@ -84,9 +84,9 @@ def members(file: IO[bytes], begin: int = 0) -> Iterator[tuple[tarfile.TarInfo, 
     begins = buffered.peek(8)
     unpack = next((opened for magic, opened in _COMPRESSIONS.items() if begins.startswith(magic)), None)
     plain = buffered if unpack is None else unpack(buffered)
-    stream: Any = _Forward(plain)  # which has as much of a file as tarfile uses
+    forward: Any = _Forward(plain)  # which has as much of a file as tarfile uses
     try:
-        with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Strict, encoding="utf-8") as tar:
+        with tarfile.open(fileobj=forward, mode="r:", tarinfo=_Strict, encoding="utf-8") as tar:
             for index in itertools.count():
                 if (info := tar.next()) is None:
                     break
@@ -94,8 +94,8 @@ def members(file: IO[bytes], begin: int = 0) -> Iterator[tuple[tarfile.TarInfo, 
                 if not abs(info.mtime) < _LAST_TIME:  # nor if it is no number
                     info.mtime = 0
                 if is_file(info):
-                    stream = tar.extractfile(info) if index >= begin else None
-                    data = stream.read() if stream else b""
+                    content = tar.extractfile(info) if index >= begin else None
+                    data = content.read() if content else b""
                 yield info, data
                 tar.members = []  # type: ignore[attr-defined]  # which would grow with the file
         if unpack is not None:

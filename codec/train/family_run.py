@@ -130,10 +130,8 @@ class Run:
             shape = [pictures.shape[3], *pictures.shape[1:3]]
             wanted = {"arch": options.arch, "latents": options.latents, "shape": shape}
             wanted |= {"batch": options.batch, "seed": options.seed}
-            if None in (
-                found["latents"],
-                options.latents,
-            ):  # checkpoints before 2026-11-30 do not have a default's number
+            # Checkpoints from before 2026-11-30 have no number where the member's own default was taken.
+            if None in (found["latents"], options.latents):
                 options = replace(options, latents=found["latents"] or options.latents)
                 found["latents"] = wanted["latents"] = options.latents
             run = cls(options, pictures) if found == wanted else None
