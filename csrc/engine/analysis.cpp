@@ -66,7 +66,7 @@ void Analysis::run(const Picture& picture, const Pixels& pixels, const Rect& are
     });
 
     const Kernels& kernels = kernels_of(current_isa());
-    execution.run({input}, picture.quality, kernels, threads);
+    execution.run({input}, picture.qualities, kBlockLatentsLog2, kernels, threads);
     const int n = (area.columns() + kLatents - 1) / kLatents;
     const int64_t parts = int64_t{n} * area.rows();
     parallel(static_cast<int>(std::min<int64_t>(threads, parts)), 1, [&](Team& team, int) {
@@ -91,7 +91,7 @@ void Analysis::run_latents(const Picture& picture, const View& pixels, const Vie
     kernels.sums(shortcut_.view(), {gathered, kAll, n, sums, outputs});
     for (int i = 0; i < n; ++i)
         kernels.latent_row(sums + i * outputs, shortcut_.start.data(), shortcut_.shift.data(), tail.at(y, x0 + i),
-                           gain_of(picture.quality), gain_shift_.data(), config_.latents,
+                           gain_of(picture.qualities.at(y, x0 + i, kBlockLatentsLog2)), gain_shift_.data(), config_.latents,
                            out + static_cast<ptrdiff_t>(i) * config_.latents);
 }
 
@@ -102,13 +102,13 @@ HyperAnalysis::HyperAnalysis(int latents, int context, int hyper, const Tensors&
     program_ = PackedProgram(hyper_analysis_program(latents, context, hyper), Reader(tensors));
 }
 
-void HyperAnalysis::run(int rows, int columns, int quality, const int16_t* latents, int16_t* out, int threads) const {
+void HyperAnalysis::run(int rows, int columns, const Qualities& qualities, const int16_t* latents, int16_t* out, int threads) const {
     Execution execution(program_, rows, columns, {0, rows, 0, columns});
     const int channels = this->latents(), n = hyper();
     // The cast is safe: a program never writes to its inputs, but View is used for outputs too.
     const View input = {{0, kHyperStride * rows, 0, kHyperStride * columns}, const_cast<int16_t*>(latents),
                         static_cast<ptrdiff_t>(kHyperStride) * columns * channels, channels};
-    execution.run({input}, quality, kernels_of(current_isa()), threads);
+    execution.run({input}, qualities, 0, kernels_of(current_isa()), threads);
     for (int y = 0; y < rows; ++y)
         for (int x = 0; x < columns; ++x, out += n) std::copy_n(execution.output().at(y, x), n, out);
 }

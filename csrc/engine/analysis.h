@@ -20,7 +20,7 @@ public:
 
     struct Picture {
         int rows, columns;  // of the latents of the whole picture
-        int quality;        // 1 to kQualities
+        Qualities qualities;
     };
 
     // The pixels of a rectangle of the picture: [16 * rows][16 * columns][3]. A sample p of 8 bits is given as
@@ -60,8 +60,8 @@ public:
     int latents() const { return program_.program.planes[program_.program.inputs[0]].channels; }
     int hyper() const { return program_.program.planes[program_.program.output].channels; }
 
-    // latents: [4 * rows][4 * columns][latents()], contiguous. out: [rows][columns][hyper()]. quality: 1 to kQualities.
-    void run(int rows, int columns, int quality, const int16_t* latents, int16_t* out, int threads) const;
+    // latents: [4 * rows][4 * columns][latents()], contiguous. out: [rows][columns][hyper()].
+    void run(int rows, int columns, const Qualities& qualities, const int16_t* latents, int16_t* out, int threads) const;
 
 private:
     PackedProgram program_;

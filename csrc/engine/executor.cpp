@@ -27,6 +27,8 @@ void gather(const View& fine, int y, int x0, int x1, int channels, int16_t* to) 
             std::copy_n(fine.at(2 * y + corner / 2, 2 * x + corner % 2), channels, to);
 }
 
+int log2_of(int resolution) { return resolution == 4 ? 2 : resolution - 1; }  // of 1, 2 or 4
+
 int padded(const Plane& plane) { return round_up(plane.channels, kBlock); }
 
 }  // namespace
@@ -118,7 +120,8 @@ void Execution::find_local_planes() {
     }
 }
 
-void Execution::run(const std::vector<View>& inputs, int quality, const Kernels& kernels, int threads) {
+void Execution::run(const std::vector<View>& inputs, const Qualities& qualities, int block_log2,
+                    const Kernels& kernels, int threads) {
     for (size_t i = 0; i < program_.inputs.size(); ++i) {
         if (!inputs[i].rect.holds(reads(static_cast<int>(i))))
             throw std::invalid_argument("an input does not cover the rectangle that the program reads: see Execution::reads");
@@ -144,14 +147,15 @@ void Execution::run(const std::vector<View>& inputs, int quality, const Kernels&
                 const int x0 = round.rect.x0 + columns * part / n, x1 = round.rect.x0 + columns * (part + 1) / n;
                 for (size_t p = 0; p < views.size(); ++p)
                     if (is_local_[p]) views[p].rect = {y, y + 1, x0, x1};
-                run_segment(round, y, x0, x1, views.data(), gathered.get(), quality, kernels);
+                run_segment(round, y, x0, x1, views.data(), gathered.get(), qualities, block_log2, kernels);
             });
         }
     });
 }
 
 void Execution::run_segment(const Round& round, int y, int x0, int x1, const View* views, int16_t* gathered,
-                            int quality, const Kernels& kernels) const {
+                            const Qualities& qualities, int block_log2, const Kernels& kernels) const {
+    block_log2 += log2_of(round.resolution);
     for (size_t i = round.first; i < round.last; ++i) {
         const Stage& stage = program_.stages[i];
         const View &in = views[stage.in], &out = views[stage.out];
@@ -159,7 +163,12 @@ void Execution::run_segment(const Round& round, int y, int x0, int x1, const Vie
             run_depthwise(packed_[i].depthwise, in, out, round.resolution, y, x0, x1, kernels);
             continue;
         }
-        run_pointwise(stage, packed_[i], in, out, y, x0, x1, gathered, quality, kernels);
+        // A kernel adds one vector to all its positions, so with a map it runs on each block's positions by themselves.
+        const bool whole = qualities.is_one() || packed_[i].vectors.empty();
+        for (int from = x0, to; from < x1; from = to) {
+            to = whole ? x1 : std::min(x1, ((from >> block_log2) + 1) << block_log2);
+            run_pointwise(stage, packed_[i], in, out, y, from, to, gathered, qualities.at(y, from, block_log2), kernels);
+        }
     }
 }
 

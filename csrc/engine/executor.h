@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/parallel.h"
 #include "engine/program.h"
+#include "engine/qualities.h"
 
 namespace aec {
 
@@ -42,9 +43,11 @@ public:
     const Rect& reads(int input = 0) const { return needed_[program_.inputs[input]]; }
 
     // inputs: for each input of the program a view that contains reads(), else invalid_argument is thrown. Kernels read
-    // channels in pairs: if the number of channels is odd, one more element after the last must be readable. quality: 1
-    // to kQualities. threads: the most threads to use. The result does not depend on kernels and threads.
-    void run(const std::vector<View>& inputs, int quality, const Kernels& kernels, int threads);
+    // channels in pairs: if the number of channels is odd, one more element after the last must be readable. qualities:
+    // of the whole picture. block_log2: a block of qualities has 2^block_log2 positions of resolution 1 a side. threads:
+    // the most threads to use. The result does not depend on kernels and threads.
+    void run(const std::vector<View>& inputs, const Qualities& qualities, int block_log2, const Kernels& kernels,
+             int threads);
 
     const View& output() const { return views_[program_.output]; }
 
@@ -68,8 +71,8 @@ private:
     void find_rects(Rect area);
     void find_local_planes();
     Rect clipped(Rect rect, int resolution) const;
-    void run_segment(const Round& round, int y, int x0, int x1, const View* views, int16_t* gathered, int quality,
-                     const Kernels& kernels) const;
+    void run_segment(const Round& round, int y, int x0, int x1, const View* views, int16_t* gathered,
+                     const Qualities& qualities, int block_log2, const Kernels& kernels) const;
     void run_pointwise(const Stage& stage, const PackedStage& packed, const View& in, const View& out, int y, int x0,
                        int x1, int16_t* gathered, int quality, const Kernels& kernels) const;
     void run_depthwise(const PackedDepthwise& conv, const View& in, const View& out, int resolution, int y, int x0,

@@ -48,12 +48,28 @@ View Walk::Numbers::view() const {
     return {{0, rows, 0, columns}, data.get(), static_cast<ptrdiff_t>(columns) * stride, stride};
 }
 
-Walk::Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width, int threads)
-    : nets_(std::move(nets)), quality_(in_range(quality, 1, kQualities, "quality")), height_(height), width_(width),
+Walk::Walk(std::shared_ptr<const Nets> nets, Qualities qualities, int height, int width, int threads,
+           const std::vector<bool>& first)
+    : nets_(std::move(nets)), qualities_(std::move(qualities)), height_(height), width_(width),
       coarse_height_(coarse(height)), coarse_width_(coarse(width)),
       threads_(std::clamp(height * width / kPositionsPerThread, 1, in_range(threads, 1, 1 << 16, "threads"))),
       kernels_(&kernels_of(current_isa())), z_hat_(coarse_height_, coarse_width_, nets_->config.hyper),
-      y_hat_(height, width, nets_->config.latents) {}
+      y_hat_(height, width, nets_->config.latents) {
+    const auto& config = nets_->config;
+    if (first.empty()) return;
+    if (first.size() != static_cast<size_t>(config.latents))
+        throw std::invalid_argument("the first pass must be given for each channel of the latents");
+    for (const bool is_coded : {true, false})
+        for (int group = 0; group < config.steps; ++group)
+            for (int c = group; c < config.latents; c += config.steps) first_.push_back(first[c] == is_coded);
+}
+
+// For each channel of the group, whether segment k > 0 codes it: [group_size]. Null: it codes all.
+const uint8_t* Walk::coded(int k, int group) const {
+    if (first_.empty()) return nullptr;
+    const int pass = (k - 1) / nets_->config.steps;
+    return first_.data() + static_cast<ptrdiff_t>(pass * nets_->config.steps + group) * nets_->group_size();
+}
 
 int64_t Walk::segment_size(int k) const {
     in_range(k, 0, segments() - 1, "segment");
@@ -90,25 +106,21 @@ private:
 void Walk::predict(int k, uint8_t* indexes) {
     const Turn turn(*this, false, k);
     if (k == 0) {
-        const uint8_t* index = nets_->hyper_index.data() + (quality_ - 1) * nets_->config.hyper;
-        const int64_t positions = int64_t{coarse_height_} * coarse_width_;
-        for (int c = 0; c < nets_->config.hyper; ++c) std::fill_n(indexes + c * positions, positions, index[c]);
+        for_hyperlatents([&](int, int, int, int16_t, uint8_t index) { *indexes++ = index; });
         return;
     }
     const Rect whole = {0, height_, 0, width_};
     if (k == 1) {
         prior_ = std::make_unique<Execution>(nets_->prior, coarse_height_, coarse_width_, whole);
-        prior_->run({z_hat_.view()}, quality_, *kernels_, threads_);
+        prior_->run({z_hat_.view()}, qualities_, 0, *kernels_, threads_);
     }
-    step_ = std::make_unique<Execution>(nets_->steps[k - 1], height_, width_, whole);
-    step_->run({prior_->output(), y_hat_.view()}, quality_, *kernels_, threads_);
+    step_ = std::make_unique<Execution>(nets_->steps[step_of(k)], height_, width_, whole);
+    step_->run({prior_->output(), y_hat_.view()}, qualities_, kBlockLatentsLog2, *kernels_, threads_);
 
     const int group_size = nets_->group_size();
-    for_runs(k - 1, threads_for(segment_size(k)), [&](const Run& run, int y, std::vector<uint8_t>& found,
-                                                      std::vector<int16_t>&) {
-        for (int t = 0; t < run.n; ++t)
-            kernels_->index_row(step_->output().at(y, 2 * t + run.first) + group_size, group_size,
-                                &found[t * group_size]);
+    for_runs(step_of(k), threads_for(segment_size(k)), [&](const Run& run, int y, std::vector<uint8_t>& found,
+                                                           std::vector<int16_t>&) {
+        for (int t = 0; t < run.n; ++t) index_row(k, run, y, 2 * t + run.first, &found[t * group_size]);
         transpose(found.data(), group_size, run.n, group_size, indexes + run.offset, int64_t{height_} * width_);
     });
 }
@@ -142,23 +154,50 @@ void Walk::for_runs(int k, int threads, Body body) const {
     });
 }
 
-// Gets the symbols of context step k, and stores the dequantised latents in y_hat_. row_symbols(run, y, step, indexes,
-// symbols) must set symbols[t * group_size + i] to symbol i at the t-th position of the run; step: the step sizes of
-// the run's channels.
+// Calls body(c, y, x, step, index) for all hyperlatents, in the order of their symbols. step, index: the step size and
+// the index of the hyperlatent's channel at the quality of its block.
+template <class Body>
+void Walk::for_hyperlatents(Body body) const {
+    const int hyper = nets_->config.hyper;
+    for (int c = 0; c < hyper; ++c)
+        for (int y = 0; y < coarse_height_; ++y)
+            for (int x = 0; x < coarse_width_; ++x) {
+                const int at = (qualities_.at(y, x, 0) - 1) * hyper + c;
+                body(c, y, x, nets_->hyper_step[at], nets_->hyper_index[at]);
+            }
+}
+
+// The step sizes of the channels that are coded at column x of row y as part of the run: [group_size].
+const int16_t* Walk::step_sizes(const Run& run, int y, int x) const {
+    const ptrdiff_t row = (qualities_.at(y, x, kBlockLatentsLog2) - 1) * nets_->config.steps + run.group;
+    return nets_->group_step.data() + row * nets_->group_size();
+}
+
+// The indexes of the symbols that segment k > 0 codes at column x of row y: [group_size]. Channels of the other pass
+// have index 0, so that they take no bits.
+void Walk::index_row(int k, const Run& run, int y, int x, uint8_t* indexes) const {
+    const int group_size = nets_->group_size();
+    kernels_->index_row(step_->output().at(y, x) + group_size, group_size, indexes);
+    if (const uint8_t* coded = this->coded(k, run.group))
+        for (int i = 0; i < group_size; ++i) indexes[i] = coded[i] ? indexes[i] : uint8_t{0};
+}
+
+// Gets the symbols of segment k > 0, and stores the dequantised latents in y_hat_. row_symbols(run, y, indexes,
+// symbols) must set symbols[t * group_size + i] to symbol i at the t-th position of the run.
 template <class RowSymbols>
 void Walk::fill_step(int k, RowSymbols row_symbols) {
-    const int steps = nets_->config.steps, group_size = nets_->group_size();
-    std::vector<int16_t> step_sizes[kMaxSteps];  // [group_size] for each group of channels
-    const int16_t* step = nets_->step.data() + (quality_ - 1) * nets_->config.latents;
-    for (int c = 0; c < nets_->config.latents; ++c) step_sizes[c % steps].push_back(step[c]);
-    for_runs(k, threads_for(segment_size(k + 1)),
+    const int group_size = nets_->group_size(), step = step_of(k);
+    for_runs(step, threads_for(segment_size(k)),
              [&](const Run& run, int y, std::vector<uint8_t>& indexes, std::vector<int16_t>& symbols) {
-                 const int16_t* sizes = step_sizes[run.group].data();
-                 row_symbols(run, y, sizes, indexes, symbols);
+                 row_symbols(run, y, indexes, symbols);
+                 const uint8_t* coded = this->coded(k, run.group);
+                 std::vector<int16_t> made(group_size);
                  for (int t = 0; t < run.n; ++t) {
                      const int x = 2 * t + run.first;
-                     kernels_->reconstruct_row(step_->output().at(y, x), &symbols[t * group_size], sizes, group_size,
-                                               y_hat_.at(y, x) + k * group_size);
+                     int16_t* const out = y_hat_.at(y, x) + step * group_size;
+                     kernels_->reconstruct_row(step_->output().at(y, x), &symbols[t * group_size], step_sizes(run, y, x),
+                                               group_size, coded ? made.data() : out);
+                     for (int i = 0; coded && i < group_size; ++i) out[i] = coded[i] ? made[i] : out[i];
                  }
              });
 }
@@ -166,31 +205,25 @@ void Walk::fill_step(int k, RowSymbols row_symbols) {
 void Walk::choose(int k, const int16_t* values, const int16_t* dead_zones, int16_t* symbols) {
     const Turn turn(*this, true, k);
     if (k == 0) {
-        const int hyper = nets_->config.hyper;
-        const int16_t* step = nets_->hyper_step.data() + (quality_ - 1) * hyper;
-        const uint8_t* index = nets_->hyper_index.data() + (quality_ - 1) * hyper;
-        for (int c = 0; c < hyper; ++c)
-            for (int y = 0; y < coarse_height_; ++y)
-                for (int x = 0; x < coarse_width_; ++x) {
-                    const ptrdiff_t at = static_cast<ptrdiff_t>(y) * coarse_width_ + x;
-                    *symbols = choose_symbol(values[at * hyper + c], 0, step[c], index[c], dead_zones[index[c]]);
-                    z_hat_.at(y, x)[c] = reconstruct(0, *symbols++, step[c]);
-                }
+        for_hyperlatents([&](int c, int y, int x, int16_t step, uint8_t index) {
+            const ptrdiff_t at = static_cast<ptrdiff_t>(y) * coarse_width_ + x;
+            *symbols = choose_symbol(values[at * nets_->config.hyper + c], 0, step, index, dead_zones[index]);
+            z_hat_.at(y, x)[c] = reconstruct(0, *symbols++, step);
+        });
         return;
     }
     const int steps = nets_->config.steps, group_size = nets_->group_size();
     const ptrdiff_t channels = nets_->config.latents;
-    fill_step(k - 1, [&](const Run& run, int y, const int16_t* step, std::vector<uint8_t>& indexes,
-                         std::vector<int16_t>& chosen) {
+    fill_step(k, [&](const Run& run, int y, std::vector<uint8_t>& indexes, std::vector<int16_t>& chosen) {
         std::vector<int16_t> wanted(group_size), zones(group_size);
         for (int t = 0; t < run.n; ++t) {
             const int x = 2 * t + run.first;
             const int16_t* value = values + (static_cast<ptrdiff_t>(y) * width_ + x) * channels + run.group;
             for (int i = 0; i < group_size; ++i) wanted[i] = value[i * steps];
             const int16_t* said = step_->output().at(y, x);
-            kernels_->index_row(said + group_size, group_size, indexes.data());
+            index_row(k, run, y, x, indexes.data());
             for (int i = 0; i < group_size; ++i) zones[i] = dead_zones[indexes[i]];
-            kernels_->choose_row(wanted.data(), said, step, indexes.data(), zones.data(), group_size,
+            kernels_->choose_row(wanted.data(), said, step_sizes(run, y, x), indexes.data(), zones.data(), group_size,
                                  &chosen[t * group_size]);
         }
         transpose(chosen.data(), group_size, run.n, group_size, symbols + run.offset, int64_t{height_} * width_);
@@ -200,14 +233,13 @@ void Walk::choose(int k, const int16_t* values, const int16_t* dead_zones, int16
 void Walk::accept(int k, const int16_t* symbols) {
     const Turn turn(*this, true, k);
     if (k == 0) {
-        const int16_t* step = nets_->hyper_step.data() + (quality_ - 1) * nets_->config.hyper;
-        for (int c = 0; c < nets_->config.hyper; ++c)
-            for (int y = 0; y < coarse_height_; ++y)
-                for (int x = 0; x < coarse_width_; ++x) z_hat_.at(y, x)[c] = reconstruct(0, *symbols++, step[c]);
+        for_hyperlatents([&](int c, int y, int x, int16_t step, uint8_t) {
+            z_hat_.at(y, x)[c] = reconstruct(0, *symbols++, step);
+        });
         return;
     }
     const int group_size = nets_->group_size();
-    fill_step(k - 1, [&](const Run& run, int, const int16_t*, std::vector<uint8_t>&, std::vector<int16_t>& read) {
+    fill_step(k, [&](const Run& run, int, std::vector<uint8_t>&, std::vector<int16_t>& read) {
         transpose(symbols + run.offset, int64_t{height_} * width_, group_size, run.n, read.data(), group_size);
     });
 }

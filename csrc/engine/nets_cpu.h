@@ -8,8 +8,9 @@
 
 namespace aec {
 
-// Goes through the segments of one tile in order: k = 0, the hyperlatents, then k = 1 .. steps, the context steps. For
-// each segment call predict(k), which gives the index of each symbol's CDF table. Then an encoder calls choose(k),
+// Goes through the segments of one tile in order: k = 0, the hyperlatents, then k = 1 .. steps, the context steps. If
+// there are two passes, the context steps run twice: first for some of the channels, then for the others. For each
+// segment call predict(k), which gives the index of each symbol's CDF table. Then an encoder calls choose(k),
 // which quantises the latents to symbols, and a decoder calls accept(k) with the symbols that it has read. After the
 // last segment latents() returns the dequantised latents. A call out of order throws invalid_argument.
 //
@@ -19,11 +20,13 @@ class Walk {
 public:
     static constexpr int kMaxSide = 1 << 12;  // most rows or columns of latents; the largest tile of FORMAT §2 has 256
 
-    // quality: 1 to 100; height, width: of the latents, 1 to kMaxSide; threads: at least 1. Throws invalid_argument if
-    // one is out of range.
-    Walk(std::shared_ptr<const Nets> nets, int quality, int height, int width, int threads);
+    // qualities: of the tile's blocks; height, width: of the latents, 1 to kMaxSide; threads: at least 1. first: for each
+    // channel of the latents, whether the first of two passes codes it; empty: there is one pass. Throws
+    // invalid_argument if one is out of range.
+    Walk(std::shared_ptr<const Nets> nets, Qualities qualities, int height, int width, int threads,
+         const std::vector<bool>& first = {});
 
-    int segments() const { return 1 + nets_->config.steps; }
+    int segments() const { return 1 + nets_->config.steps * (first_.empty() ? 1 : 2); }
     // The shape of the tensor that segment k belongs to: the hyperlatents for k = 0, else the latents. A context step's
     // segment holds only some of the latents.
     int channels(int k) const { return k == 0 ? nets_->config.hyper : nets_->config.latents; }
@@ -66,13 +69,22 @@ private:
     Run run_of(int k, int y, int parity) const;
     template <class Body>
     void for_runs(int k, int threads, Body body) const;
+    template <class Body>
+    void for_hyperlatents(Body body) const;
+    const int16_t* step_sizes(const Run& run, int y, int x) const;
+    void index_row(int k, const Run& run, int y, int x, uint8_t* indexes) const;
     template <class RowSymbols>
     void fill_step(int k, RowSymbols row_symbols);
     int threads_for(int64_t values) const;
+    int step_of(int k) const { return (k - 1) % nets_->config.steps; }  // the context step of segment k > 0
+    const uint8_t* coded(int k, int group) const;
 
     std::shared_ptr<const Nets> nets_;
     static constexpr int kFailed = -1;
-    int quality_, height_, width_, coarse_height_, coarse_width_, threads_;
+    Qualities qualities_;
+    std::vector<uint8_t> first_;  // [2 passes][steps][group_size]: whether the pass codes the channel, by groups of
+                                  // channels; empty if there is one pass, which codes all
+    int height_, width_, coarse_height_, coarse_width_, threads_;
     int next_ = 0;          // the segment that comes next; kFailed: a call has thrown, and the state is incomplete
     bool symbols_ = false;  // what is expected next of it: true: choose or accept; false: predict
     const Kernels* kernels_;

@@ -18,6 +18,10 @@ std::vector<T> read_rows(const Reader& reader, const std::string& name, int chan
 Nets::Nets(const NetsConfig& c, const Tensors& tensors) : config(checked(c)) {
     const Reader reader(tensors);
     step = read_rows<int16_t>(reader, "step", config.latents, 1, 32767);
+    for (int quality = 0; quality < kQualities; ++quality)
+        for (int group = 0; group < config.steps; ++group)
+            for (int c = group; c < config.latents; c += config.steps)
+                group_step.push_back(step[static_cast<size_t>(quality) * config.latents + c]);
     hyper_step = read_rows<int16_t>(reader, "hyper_step", config.hyper, 1, 32767);
     hyper_index = read_rows<uint8_t>(reader, "hyper_index", config.hyper, 0, kIndexCount - 1);
     prior = PackedProgram(prior_program(config), reader);

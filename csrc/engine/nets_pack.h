@@ -19,6 +19,7 @@ public:
 
     NetsConfig config;
     std::vector<int16_t> step, hyper_step;  // [kQualities][latents], [kQualities][hyper]
+    std::vector<int16_t> group_step;        // [kQualities][steps][group_size]: step, by groups of channels
     std::vector<uint8_t> hyper_index;       // [kQualities][hyper]
     PackedProgram prior;               // prior_program
     std::vector<PackedProgram> steps;  // step_program, for each context step

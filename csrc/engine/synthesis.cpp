@@ -108,7 +108,7 @@ void Synthesis::run(const Picture& picture, const Latents& latents, const Rect& 
             throw std::invalid_argument("the latents do not cover the area and the halo that the network reads around it");
         // The cast is safe: a program never writes to its inputs, but View is used for outputs too.
         const View input = {latents.rect, const_cast<int16_t*>(latents.data), latents.row_stride, config_.latents};
-        execution->run({input}, picture.quality, kernels, threads);
+        execution->run({input}, picture.qualities, kBlockLatentsLog2, kernels, threads);
     }
     const View* branch = execution ? &execution->output() : nullptr;
     const int n = (own.columns() + kLatents - 1) / kLatents;
@@ -131,7 +131,8 @@ template void Synthesis::run(const Picture&, const Latents&, const Rect&, uint16
 void Synthesis::branch_of_latent(const Picture& picture, const View& branch, int y, int x, const Kernels& kernels,
                                  Scratch& scratch) const {
     const int log2 = picture.shrink_log2, shrink = 1 << log2, part = kEighth >> log2, side = 2 * part;
-    const int16_t* gain = gain_.data() + static_cast<ptrdiff_t>(picture.quality - 1) * kBranch;
+    const int quality = picture.qualities.at(y, x, kBlockLatentsLog2);
+    const int16_t* gain = gain_.data() + static_cast<ptrdiff_t>(quality - 1) * kBranch;
     int32_t* corner = scratch.corner.get();
     for (int i = 0; i < 4; ++i) {
         kernels.branch_row(branch.at(2 * y + i / 2, 2 * x + i % 2), gain, gain_shift_, kBranch, corner);

@@ -17,7 +17,7 @@ public:
 
     struct Picture {
         int rows, columns;  // of the latents of the whole picture
-        int quality;        // 1 to kQualities
+        Qualities qualities;
         int shrink_log2;    // 0 to 3: each sample is the mean of a square of 2^shrink_log2 pixels a side
         bool branch;        // false: leave out the branch, so that pixels are those of the shortcut
         bool gray;          // one channel instead of three

@@ -6,6 +6,7 @@
 #include "engine/analysis.h"
 #include "engine/projection.h"
 #include "python/bind.h"
+#include "python/qualities.h"
 #include "python/tensors.h"
 
 namespace aec {
@@ -46,10 +47,10 @@ void check_magnitudes(const Array<int16_t>& array, const char* name, int largest
 }
 
 Array<int16_t> latents_of(const Analysis& analysis, const Array<int16_t>& pixels, std::pair<int, int> at,
-                          std::pair<int, int> picture_size, int quality, const std::array<int, 4>& area, int threads) {
+                          std::pair<int, int> picture_size, const py::object& quality, const std::array<int, 4>& area, int threads) {
     const Analysis::Picture picture = {in_range(picture_size.first, 1, kMaxLatents, "rows"),
                                        in_range(picture_size.second, 1, kMaxLatents, "columns"),
-                                       in_range(quality, 1, kQualities, "quality")};
+                                       qualities_of(quality, picture_size.first, picture_size.second)};
     if (pixels.ndim() != 3 || pixels.shape(0) % kLatentStride != 0 || pixels.shape(1) % kLatentStride != 0 ||
         pixels.shape(0) > kMaxLatents * kLatentStride || pixels.shape(1) > kMaxLatents * kLatentStride)
         throw py::value_error("pixels must be [rows, columns, 3], rows and columns multiples of 16");
@@ -70,8 +71,7 @@ Array<int16_t> latents_of(const Analysis& analysis, const Array<int16_t>& pixels
     return out;
 }
 
-Array<int16_t> hyperlatents_of(const HyperAnalysis& analysis, const Array<int16_t>& latents, int quality, int threads) {
-    in_range(quality, 1, kQualities, "quality");
+Array<int16_t> hyperlatents_of(const HyperAnalysis& analysis, const Array<int16_t>& latents, const py::object& quality, int threads) {
     in_range(threads, 1, 1 << 16, "threads");
     if (latents.ndim() != 3 || latents.shape(0) < 1 || latents.shape(1) < 1 || latents.shape(0) % kHyperStride != 0 ||
         latents.shape(1) % kHyperStride != 0 || latents.shape(0) > kMaxLatents || latents.shape(1) > kMaxLatents)
@@ -79,10 +79,11 @@ Array<int16_t> hyperlatents_of(const HyperAnalysis& analysis, const Array<int16_
     check_shape(latents, "latents", {latents.shape(0), latents.shape(1), analysis.latents()});
     const int rows = static_cast<int>(latents.shape(0)) / kHyperStride;
     const int columns = static_cast<int>(latents.shape(1)) / kHyperStride;
+    const Qualities qualities = qualities_of(quality, kHyperStride * rows, kHyperStride * columns);
     Array<int16_t> out({rows, columns, analysis.hyper()});
     int16_t* const data = out.mutable_data();
     const py::gil_scoped_release release;
-    analysis.run(rows, columns, quality, latents.data(), data, threads);
+    analysis.run(rows, columns, qualities, latents.data(), data, threads);
     return out;
 }
 

@@ -1,5 +1,6 @@
 #include "engine/nets_cpu.h"
 #include "python/bind.h"
+#include "python/qualities.h"
 #include "python/tensors.h"
 
 namespace aec {
@@ -53,10 +54,13 @@ void bind_nets(py::module_& m) {
         .def(py::init(&nets_from), py::arg("tensors"), py::kw_only(), py::arg("latents"), py::arg("hyper"),
              py::arg("context"), py::arg("steps"));
     py::class_<Walk>(m, "Walk")
-        .def(py::init([](std::shared_ptr<Nets> nets, int quality, int height, int width, int threads) {
-                 return std::make_unique<Walk>(std::move(nets), quality, height, width, threads);
+        .def(py::init([](std::shared_ptr<Nets> nets, const py::object& quality, int height, int width, int threads,
+                         const std::vector<bool>& first) {
+                 return std::make_unique<Walk>(std::move(nets), qualities_of(quality, height, width), height, width,
+                                               threads, first);
              }),
-             py::arg("nets").none(false), py::arg("quality"), py::arg("height"), py::arg("width"), py::arg("threads") = 1)
+             py::arg("nets").none(false), py::arg("quality"), py::arg("height"), py::arg("width"), py::arg("threads") = 1,
+             py::arg("first") = std::vector<bool>())
         .def_property_readonly("segments", &Walk::segments)
         .def("segment_size", &Walk::segment_size, py::arg("k"))
         .def("predict", &predict, py::arg("k"), py::arg("indexes").noconvert())

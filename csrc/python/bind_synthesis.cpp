@@ -1,6 +1,7 @@
 #include "base/range.h"
 #include "engine/synthesis.h"
 #include "python/bind.h"
+#include "python/qualities.h"
 #include "python/tensors.h"
 
 namespace aec {
@@ -44,14 +45,14 @@ void run(const Synthesis& synthesis, const Synthesis::Picture& picture, const Sy
 }
 
 void synthesise(const Synthesis& synthesis, int channels, const Array<int16_t>& latents, std::pair<int, int> at,
-                std::pair<int, int> picture_size, int quality, int shrink, bool branch, std::pair<int, int> origin,
+                std::pair<int, int> picture_size, const py::object& quality, int shrink, bool branch, std::pair<int, int> origin,
                 py::array& out, int threads) {
     int log2 = 0;
     while (log2 < 3 && 1 << log2 != shrink) ++log2;
     if (1 << log2 != shrink) throw py::value_error("shrink must be 1, 2, 4 or 8");
     const Synthesis::Picture picture = {in_range(picture_size.first, 1, kMaxLatents, "rows"),
                                         in_range(picture_size.second, 1, kMaxLatents, "columns"),
-                                        in_range(quality, 1, kQualities, "quality"),
+                                        qualities_of(quality, picture_size.first, picture_size.second),
                                         log2,
                                         branch,
                                         out.ndim() == 3 && out.shape(2) == 1};
@@ -81,7 +82,7 @@ void bind_synthesis(py::module_& m) {
         .def(
             "run",
             [](const Synthesis& self, const Array<int16_t>& latents, std::pair<int, int> at, std::pair<int, int> picture,
-               int quality, int shrink, bool branch, std::pair<int, int> origin, py::array& out, int threads) {
+               const py::object& quality, int shrink, bool branch, std::pair<int, int> origin, py::array& out, int threads) {
                 synthesise(self, self.latents(), latents, at, picture, quality, shrink, branch, origin, out, threads);
             },
             py::arg("latents").noconvert(), py::kw_only(), py::arg("at"), py::arg("picture"), py::arg("quality"),

@@ -1,0 +1,31 @@
+// The quality of each part of a picture (FORMAT §8): one number for all of it, or a map with a number for each block of
+// 64x64 pixels. What the networks do for a quality, they do at each position for the quality of its block.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace aec {
+
+constexpr int kBlockLatentsLog2 = 2;  // a block has 4x4 positions of latents, and one of hyperlatents
+
+class Qualities {
+public:
+    Qualities(int quality) : one_(quality) {}  // implicit, because mostly there is one quality
+    // map: [rows][columns of blocks].
+    Qualities(int columns, std::vector<uint8_t> map) : columns_(columns), map_(std::move(map)) {}
+
+    bool is_one() const { return map_.empty(); }
+    // The quality at a position, for planes of which a block has 2^block_log2 positions a side.
+    int at(int y, int x, int block_log2) const {
+        return is_one() ? one_ : map_[static_cast<size_t>(y >> block_log2) * columns_ + (x >> block_log2)];
+    }
+
+private:
+    int one_ = 0, columns_ = 0;
+    std::vector<uint8_t> map_;
+};
+
+}  // namespace aec

@@ -1,0 +1,32 @@
+// The argument `quality` of the networks: an int, or an array with a quality for each block of 64x64 pixels.
+#pragma once
+
+#include "base/range.h"
+#include "engine/nets.h"
+#include "engine/qualities.h"
+#include "python/bind.h"
+
+namespace aec {
+
+// rows, columns: of the picture's latents, at least 1. Throws type_error, invalid_argument or value_error if the qualities are not 1
+// to 100, or the array is not uint8 [ceil(rows / 4), ceil(columns / 4)] and contiguous.
+inline Qualities qualities_of(const py::object& quality, int rows, int columns) {
+    if (py::isinstance<py::array>(quality) && !py::isinstance<Array<uint8_t>>(quality))
+        throw py::type_error("a map of qualities must be uint8");
+    if (!py::isinstance<py::array>(quality)) {
+        if (!PyIndex_Check(quality.ptr())) throw py::type_error("quality must be an int, or an array of uint8");
+        return in_range(quality.cast<int>(), 1, kQualities, "quality");
+    }
+    const auto map = py::reinterpret_borrow<Array<uint8_t>>(quality);
+    constexpr int kSide = 1 << kBlockLatentsLog2;
+    const py::ssize_t block_rows = (rows + kSide - 1) / kSide, block_columns = (columns + kSide - 1) / kSide;
+    if (map.ndim() != 2 || map.shape(0) != block_rows || map.shape(1) != block_columns)
+        throw py::value_error("a map of qualities has shape " + text_of({map.shape(), map.shape() + map.ndim()}) +
+                              ", must have " + text_of({block_rows, block_columns}));
+    if (!(map.flags() & py::array::c_style)) throw py::value_error("a map of qualities must be contiguous");
+    std::vector<uint8_t> values(map.data(), map.data() + map.size());
+    for (const uint8_t value : values) in_range(value, 1, kQualities, "quality");
+    return {static_cast<int>(block_columns), std::move(values)};
+}
+
+}  // namespace aec
