@@ -1,7 +1,10 @@
 // The Python module codec._C, and its binding of the entropy coder for the CPU. codec/_C.pyi describes its functions.
+#include <deque>
+
 #include "python/bind.h"
 #include "base/isa.h"
 #include "rans/coder_cpu.h"
+#include "rans/parts.h"
 #include "rans/tables.h"
 
 namespace aec {
@@ -20,7 +23,8 @@ void check_threads(int threads) {
     if (threads < 1) throw py::value_error("threads is " + std::to_string(threads) + ", at least 1");
 }
 
-py::bytes encode(const Tables& tables, const Array<int16_t>& symbols, const Array<uint8_t>& indexes,
+// Returns the parts of the payload.
+py::list encode(const Tables& tables, const Array<int16_t>& symbols, const Array<uint8_t>& indexes,
                  const std::vector<uint64_t>& segments, int lanes_log2, int threads) {
     check_threads(threads);
     const int16_t* symbols_data = vector_of(symbols, "symbols", symbols.size());
@@ -42,12 +46,26 @@ py::bytes encode(const Tables& tables, const Array<int16_t>& symbols, const Arra
     }
     if (fault.status == Status::kTooLong) throw py::value_error(describe(fault.status));
     raise(fault);
-    return py::bytes(reinterpret_cast<const char*>(payload.data), payload.size);
+    py::list parts;
+    for (const std::string& part : cut_payload(payload)) parts.append(py::bytes(part));
+    return parts;
 }
 
-std::unique_ptr<Decoder> decoder_from(std::shared_ptr<Tables> tables, const py::object& payload) {
+py::bytes join(const std::vector<py::object>& parts, bool ends_early) {
+    std::deque<Bytes> held;  // a deque, because Bytes cannot be moved
+    std::vector<Span> spans;
+    for (const py::object& part : parts) {
+        held.emplace_back(part);
+        spans.push_back({held.back().data(), held.back().size()});
+    }
+    std::string payload;
+    raise(join_parts(spans, ends_early, payload));
+    return payload;
+}
+
+std::unique_ptr<Decoder> decoder_from(std::shared_ptr<Tables> tables, const py::object& payload, bool is_prefix) {
     const Bytes bytes(payload);
-    auto decoder = std::make_unique<Decoder>(std::move(tables), bytes.data(), bytes.size());
+    auto decoder = std::make_unique<Decoder>(std::move(tables), bytes.data(), bytes.size(), is_prefix);
     raise(decoder->fault());
     return decoder;
 }
@@ -83,8 +101,10 @@ PYBIND11_MODULE(_C, m) {
              py::arg("raw_bits").noconvert());
     m.def("encode", &encode, py::arg("tables"), py::arg("symbols").noconvert(), py::arg("indexes").noconvert(),
           py::arg("segments"), py::arg("lanes_log2") = kAutoLanes, py::arg("threads") = 1);
+    m.def("join", &join, py::arg("parts"), py::arg("ends_early"));
     py::class_<Decoder>(m, "Decoder")
-        .def(py::init(&decoder_from), py::arg("tables").none(false), py::arg("payload"))
+        .def(py::init(&decoder_from), py::arg("tables").none(false), py::arg("payload"),
+             py::arg("is_prefix") = false)
         .def("decode", &decode, py::arg("indexes").noconvert(), py::arg("out").noconvert(), py::arg("threads") = 1)
         .def("finish", [](const Decoder& decoder) { raise(decoder.finish()); });
 

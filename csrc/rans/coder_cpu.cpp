@@ -38,21 +38,25 @@ Range streams_of(int part, int n_parts, uint32_t n_streams) {
 }
 
 // Encodes the streams of a range, beginning with the last symbol of the last stream, and writes downwards from `head`.
-// Sets the byte lengths of these streams. Returns their first byte.
+// Sets the byte lengths of these streams, and of their pieces. Returns their first byte.
 uint8_t* encode_streams(const Tables& tables, const StreamCoder& coder, const Compact& in, int lanes_log2, Range range,
-                        uint8_t* head, uint32_t* lengths) {
+                        uint8_t* head, uint32_t* lengths, std::vector<uint64_t>* piece_bytes) {
     const uint32_t width = stream_width(lanes_log2);
     for (uint32_t stream = range.last; stream-- > range.first;) {
         uint8_t* const stream_end = head;
         State states[1 << kStreamLanesLog2];
         std::fill_n(states, width, init());
         uint64_t offset = in.n;
+        piece_bytes[stream].assign(std::max<size_t>(1, in.segments.size()), 0);
         for (size_t s = in.segments.size(); s-- > 0;) {
             offset -= in.segments[s];
             const Share share = {lanes_log2, stream, in.segments[s], in.indexes.get() + offset};
+            const uint8_t* const piece_end = head;
             head = coder.encode(tables, share, states, head, in.symbols.get() + offset);
+            piece_bytes[stream][s] = piece_end - head;
         }
         head -= kStateBytes * width;
+        piece_bytes[stream][0] += kStateBytes * width;
         for (uint32_t lane = 0; lane < width; ++lane) flush(head + kStateBytes * lane, states[lane]);
         lengths[stream] = static_cast<uint32_t>(std::min<uint64_t>(stream_end - head, UINT32_MAX));
     }
@@ -76,6 +80,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
     };
     std::vector<Region> regions(n_parts);
     std::vector<uint32_t> lengths(n_streams);
+    payload.piece_bytes.resize(n_streams);
     uint64_t capacity = max_header_bytes(lanes_log2), n_rows = 0;
     for (const uint64_t length : in.segments) n_rows += row_count(length, lanes_log2);
     const auto region_bytes = [&](int part) {
@@ -90,7 +95,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
     parallel_for(n_parts, n_parts, [&](int64_t part) {
         Region& region = regions[part];
         region.head = encode_streams(tables, coder, in, lanes_log2, streams_of(part, n_parts, n_streams), region.end,
-                                     lengths.data());
+                                     lengths.data(), payload.piece_bytes.data());
     });
 
     // Move the regions together towards the end of the buffer, and write the header before them.
@@ -112,7 +117,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
     return {};
 }
 
-Fault open_payload(const uint8_t* payload, size_t size, Lanes& lanes) {
+Fault open_payload(const uint8_t* payload, size_t size, Lanes& lanes, bool is_prefix) {
     if (size > kMaxPayloadBytes) return {Status::kTooLong, 0, static_cast<int64_t>(size)};
     if (size == 0) return {Status::kLanes, 0, -1};
     if (payload[0] > kMaxLanesLog2) return {Status::kLanes, 0, payload[0]};
@@ -128,7 +133,8 @@ Fault open_payload(const uint8_t* payload, size_t size, Lanes& lanes) {
     uint64_t offset = p - payload;
     for (uint32_t stream = 0; stream < n_streams; ++stream) {
         const uint64_t left = size - offset;
-        const uint64_t length = stream + 1 < n_streams ? lengths[stream] : left;
+        uint64_t length = stream + 1 < n_streams ? lengths[stream] : left;
+        if (is_prefix) length = std::min(length, left) / 2 * 2;
         if (length > left || length % 2 != 0 || length < kStateBytes * width)
             return {Status::kStreamLength, stream, static_cast<int64_t>(length)};
         for (uint32_t lane = 0; lane < width; ++lane) {
@@ -154,13 +160,31 @@ Fault check_finished(const Lanes& lanes) {
     return {};
 }
 
-Decoder::Decoder(std::shared_ptr<const Tables> tables, const uint8_t* payload, size_t size)
-    : tables_(std::move(tables)), fault_(open_payload(payload, size, lanes_)) {
+Decoder::Decoder(std::shared_ptr<const Tables> tables, const uint8_t* payload, size_t size, bool is_prefix)
+    : tables_(std::move(tables)), is_prefix_(is_prefix), fault_(open_payload(payload, size, lanes_, is_prefix)) {
     if (fault_) return;
+    ended_.assign(lanes_.next.size(), 0);
     const size_t margin = max_row_bytes(kMaxLanesLog2) + kReach;
     payload_.reserve(size + margin);
     payload_.assign(payload, payload + size);
     payload_.resize(size + margin);
+}
+
+// Decodes rows until one needs words that the stream does not have. The symbols of that row and of all after it are 0,
+// which `symbols` must hold already. Returns whether the stream went on to the last row.
+bool Decoder::decode_prefix(Share share, State* states, const uint8_t*& words, const uint8_t* end,
+                            int16_t* symbols) const {
+    const uint32_t width = stream_width(share.lanes_log2);
+    const StreamCoder coder = scalar_coder(width);
+    const uint64_t row = lane_count(share.lanes_log2), n = share.n;
+    for (uint64_t first = 0; first < n; first += row, share.indexes += row) {
+        share.n = std::min(row, n - first);
+        if (coder.decode(*tables_, share, states, words, end, symbols + first) == Status::kOk) continue;
+        const uint64_t begin = first_of_row(0, share.stream, share.lanes_log2);
+        std::fill_n(symbols + first + begin, std::min<uint64_t>(width, share.n - begin), int16_t{0});
+        return false;
+    }
+    return true;
 }
 
 Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* symbols) {
@@ -169,13 +193,19 @@ Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* sy
     if (const Fault fault = out.take(nullptr, indexes, {n}, threads)) return fault;
     const uint32_t n_streams = static_cast<uint32_t>(lanes_.next.size()), width = stream_width(lanes_.lanes_log2);
     const StreamCoder coder = stream_coder(width);
+    if (is_prefix_) std::fill_n(out.symbols.get(), out.n, int16_t{0});
     std::vector<Fault> faults(n_streams);
     const auto decode_stream = [&](uint32_t stream) {
         const uint8_t* words = payload_.data() + lanes_.next[stream];
         const uint8_t* const end = payload_.data() + lanes_.end[stream];
         const Share share = {lanes_.lanes_log2, stream, out.n, out.indexes.get()};
-        const Status status =
-            coder.decode(*tables_, share, lanes_.states.data() + stream * width, words, end, out.symbols.get());
+        State* const states = lanes_.states.data() + stream * width;
+        if (is_prefix_) {
+            if (!ended_[stream]) ended_[stream] = !decode_prefix(share, states, words, end, out.symbols.get());
+            lanes_.next[stream] = words - payload_.data();
+            return;
+        }
+        const Status status = coder.decode(*tables_, share, states, words, end, out.symbols.get());
         lanes_.next[stream] = words - payload_.data();
         if (status != Status::kOk)
             faults[stream] = {status, stream, status == Status::kPastEnd ? words - end : kMaxEscapeClass + 1};
@@ -188,6 +218,8 @@ Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* sy
     });
     for (const Fault& fault : faults)
         if (fault) return fault_ = fault;
+    // The indexes of later segments depend on all symbols of this one. If some are missing, no stream can go on.
+    if (std::count(ended_.begin(), ended_.end(), 1) > 0) ended_.assign(n_streams, 1);
     out.give(indexes, symbols, threads);
     return {};
 }

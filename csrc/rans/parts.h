@@ -1,0 +1,24 @@
+// A payload cut into parts, one for each segment (FORMAT §3), so that a file can hold the first segments of all tiles
+// before the second ones, and a reader that has the first parts of a tile can decode its first segments.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "rans/coder_cpu.h"
+
+namespace aec {
+
+// The bytes of a memory that somebody else owns.
+struct Span {
+    const uint8_t* data;
+    size_t size;
+};
+
+std::vector<std::string> cut_payload(const Payload& payload);
+
+// Joins the first parts of a payload, as far as there are any, so that `Decoder` can read them. ends_early: the last of
+// these parts may be only the beginning of one. The result of no parts is empty.
+Fault join_parts(const std::vector<Span>& parts, bool ends_early, std::string& payload);
+
+}  // namespace aec
