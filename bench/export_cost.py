@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
                 coded = [torch_encoder.analyse(exported, pixels, tile, quality, effort=1) for tile in header.tiles]
                 payloads = [torch_encoder.code(exported, quality, y, z, exported.dead_zones)[0] for y, z in coded]
                 data = format.write(header, payloads)
-                decoded = decoder.decode(exported.decoder, header, payloads)
+                decoded = decoder.decode(exported.decoder, decoder.Coded.of(exported.decoder, format.read(data)))
                 area = height * width
                 quality_of = [psnr(image, p) for p in (floats.permute(1, 2, 0).numpy(), decoded)]
                 row = [float(bits) / area, 8 * len(data) / area, *quality_of]

@@ -29,12 +29,16 @@ def encode(
     segments: Sequence[int],
     lanes_log2: int = -1,
     threads: int = 1,
-) -> bytes: ...
+) -> list[bytes]: ...  # the parts of the payload, one for each segment (csrc/rans/parts.h)
+def join(parts: Sequence[Buffer], ends_early: bool) -> bytes: ...
 
 class Decoder:
-    def __init__(self, tables: Tables, payload: Buffer) -> None: ...
+    def __init__(self, tables: Tables, payload: Buffer, is_prefix: bool = False) -> None: ...
     def decode(self, indexes: NDArray[np.uint8], out: NDArray[np.int16], threads: int = 1) -> None: ...
     def finish(self) -> None: ...
+
+# 1..100, or one of these for each block of 64x64 pixels of a picture or a tile.
+Quality = int | NDArray[np.uint8]
 
 class Nets:
     """Entropy nets, packed (csrc/engine/nets_pack.h): FORMAT §7's `entropy.*` tensors, int16, int32 or uint8,
@@ -48,7 +52,15 @@ class Nets:
 class Walk:
     """One tile's way through them (csrc/engine/nets_cpu.h): codec.coding.segment_walk.Walk on arrays."""
 
-    def __init__(self, nets: Nets, quality: int, height: int, width: int, threads: int = 1) -> None: ...
+    def __init__(
+        self,
+        nets: Nets,
+        quality: Quality,
+        height: int,
+        width: int,
+        threads: int = 1,
+        first: Sequence[bool] = (),  # for each channel, whether the first of two passes codes it; empty: one pass
+    ) -> None: ...
     @property
     def segments(self) -> int: ...
     def segment_size(self, k: int) -> int: ...
@@ -87,7 +99,7 @@ class Synthesis:
         *,
         at: tuple[int, int],  # row and column of the first of them
         picture: tuple[int, int],  # rows and columns of all latents, 1 to 4096
-        quality: int,
+        quality: Quality,
         shrink: int,  # 1, 2, 4 or 8
         branch: bool,  # or the shortcut alone
         origin: tuple[int, int],  # row and column of the first sample that is wanted
@@ -122,7 +134,7 @@ class Analysis:
         *,
         at: tuple[int, int],  # row and column of their first latent
         picture: tuple[int, int],  # rows and columns of all latents, 1 to 4096
-        quality: int,
+        quality: Quality,
         area: tuple[int, int, int, int],  # of the latents that are wanted: row, column, rows, columns
         threads: int = 1,
     ) -> NDArray[np.int16]:
@@ -142,7 +154,7 @@ class HyperAnalysis:
         self,
         latents: NDArray[np.int16],  # [4 * rows, 4 * columns, M], contiguous, rows and columns 1 to 1024
         *,
-        quality: int,
+        quality: Quality,
         threads: int = 1,
     ) -> NDArray[np.int16]:
         """Hyperlatents [rows, columns, Z], in units of 2^-12. Errors as those of `Analysis.run`."""

@@ -6,7 +6,7 @@ Spark all convert pictures by them, so that the results are the same bytes every
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -152,6 +152,7 @@ class Decompression:
         metadata: the kinds of metadata to write, some of `format.METADATA`; None: all.
         quality: of .jpg, .webp and .avif files, 1..100; None: near to the picture.
         max_pixels: larger pictures are refused; None: only the format's own limit holds.
+        allow_partial: as of `codec.open`; then the facts have `missing`, a list with the areas that are not whole.
     """
 
     suffix: str = ".png"
@@ -164,13 +165,14 @@ class Decompression:
     scale: float = 1
     fit: tuple[int, int] | None = None
     depth: Literal[8, 16] | None = None
+    allow_partial: bool = False
 
     def make(self, data: bytes, name: Path | None = None, progress: Progress = lambda share: None) -> Made:
         from PIL import Image
 
         kinds = format.METADATA if self.metadata is None else self.metadata
         kind = export.kind_of(name, self.suffix)
-        file = AecFile(data, self.max_pixels)
+        file = AecFile(data, self.max_pixels, allow_partial=self.allow_partial)
         header = file.header
         exact = header.stored and self.quality is None
         output = export.check(kind, header.gray, header.alpha, self.depth or header.depth, exact, self.quality)
@@ -191,6 +193,8 @@ class Decompression:
             made = export.encoded(picture, kind, file.metadata.only(kinds), exact, self.quality)
         height, width = picture.size[::-1] if isinstance(picture, Image.Image) else picture.shape[:2]
         facts = {"bytes_in": len(data), "bytes_out": len(made), **facts_of(file)}
+        if self.allow_partial:
+            facts["missing"] = [asdict(area) for area in file.missing]
         return Made(made, facts | {"width": width, "height": height}, f"{len(data)} bytes -> {width}x{height}")
 
     def check(self) -> None:

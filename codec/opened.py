@@ -3,15 +3,16 @@
 import operator
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
 from .coding.device import check_device, resolve_device
 from .container import format
-from .container.format import DEFAULT_MAX_PIXELS, Header, Layout, Tile
+from .container.format import DEFAULT_MAX_PIXELS, Header, Layout, Tile, region_of
 from .container.metadata import Metadata, reset_orientation, unpacked
+from .errors import CorruptError
 from .extras import need
 
 if TYPE_CHECKING:
@@ -60,6 +61,24 @@ def _buffer(data: Any) -> memoryview | None:
         return None
 
 
+@dataclass(frozen=True)
+class Missing:
+    """An area of which a file opened with `allow_partial` does not have everything.
+
+    Args:
+        area: (x, y, width, height) in pixels.
+        what: "colours", or "alpha", which is opaque there.
+        parts: how many parts of the area's colours are whole. The other colours are what the networks predict from
+            these, and from what there is of the next part; if there is nothing at all, the area is flat.
+        of: how many parts there would be.
+    """
+
+    area: Region
+    what: Literal["colours", "alpha"]
+    parts: int
+    of: int
+
+
 class AecFile:
     """A parsed and verified .aec file, as `codec.open` returns it. It is immutable, and threads may share it.
 
@@ -67,6 +86,10 @@ class AecFile:
         data: bytes, or another object with a contiguous buffer, which must not be changed afterwards; or the path of a
             file; or a file opened in binary mode, which is read from its current position to its end.
         max_pixels: pictures with more pixels are refused; None: only the format's own limit holds.
+        allow_partial: also take a file that ends too early or is damaged, as long as its head, the table behind it and
+            its map of qualities are there. `missing` says which parts of the picture are not, or only coarsely. The
+            beginning of a part that is cut is used although its checksum cannot be compared; a part whose checksum is
+            wrong is not.
 
     Attributes:
         header: the fields of the file's header: width, height, quality and so on.
@@ -74,14 +97,15 @@ class AecFile:
         n_bytes: size of the file in bytes.
 
     Raises:
-        FormatError: the data is not a complete, undamaged .aec file (the subclasses say what is wrong).
+        FormatError: the data is not a complete, undamaged .aec file (the subclasses say what is wrong); with
+            `allow_partial`, there is not enough of it. A stored picture is never read in part.
         OSError: the file cannot be read.
         TypeError: `data` is of another type.
     """
 
-    def __init__(self, data: Source, max_pixels: int | None = DEFAULT_MAX_PIXELS):
+    def __init__(self, data: Source, max_pixels: int | None = DEFAULT_MAX_PIXELS, *, allow_partial: bool = False):
         whole = bytes_of(data)
-        self.layout: Layout = format.read(whole, max_pixels)
+        self.layout: Layout = format.read(whole, max_pixels, allow_partial)
         self.header: Header = self.layout.header
         self.n_bytes: int = whole.nbytes
 
@@ -105,6 +129,23 @@ class AecFile:
 
         size = self.header.width, self.header.height
         return reset_orientation(embedded.read_metadata(stored, {size, size[::-1]}))
+
+    @cached_property
+    def missing(self) -> tuple[Missing, ...]:
+        """The areas of the picture that a file opened with `allow_partial` does not have as they were; else nothing."""
+        damage, header = self.layout.damage, self.header
+        if damage is None:
+            return ()
+        lacks, found = damage.cut | damage.damaged, []
+        for i, tile in enumerate(header.tiles):
+            parts = range(i, i + header.n_tiles * header.parts, header.n_tiles)
+            area = tile.x, tile.y, tile.width, tile.height
+            if lacks.intersection(parts):
+                whole = next(number for number, part in enumerate(parts) if part in lacks)
+                found.append(Missing(area, "colours", whole, header.parts))
+            if i in damage.alphas:
+                found.append(Missing(area, "alpha", 0, 1))
+        return tuple(found)
 
     @property
     def stored_file(self) -> bytes | None:
@@ -217,7 +258,7 @@ class AecFile:
             raise ValueError(f"depth {depth!r}: allowed are 8 and 16 bits a sample")
         check_device(device)
         header = self.header if depth is None else replace(self.header, depth=depth)
-        tile = Tile(0, 0, header.width, header.height) if region is None else _region(region, header)
+        tile = Tile(0, 0, header.width, header.height) if region is None else region_of(region, header)
         shrink = SCALES[scale] if fit is None else _shrink_around(fit, scale, tile)
         from .picture.pixels import Pixels, to_numpy, to_pil
 
@@ -258,13 +299,13 @@ class AecFile:
             TypeError, ValueError: an argument is not as described, or the region reaches outside the picture.
         """
         h = self.header
-        tile = Tile(0, 0, h.width, h.height) if region is None else _region(region, h)
+        tile = Tile(0, 0, h.width, h.height) if region is None else region_of(region, h)
         return 1 / shrink_above(_box("least", least), (tile.width, tile.height))
 
     def verify(self, deep: bool = False, device: str = "auto", model: str | os.PathLike | None = None) -> None:
         """Check the contents of the file beyond its checksums, which were compared when it was opened.
 
-        The metadata is always decompressed.
+        The metadata is always decompressed. A file that was opened with `allow_partial` must be whole.
 
         Args:
             deep: also decode all symbols of the network and the alpha channel, or the stored picture. The networks that
@@ -275,6 +316,9 @@ class AecFile:
             CorruptError: no encoder writes such data.
             ModelError, BackendError: as in `decode`, only if `deep`.
         """
+        if damage := self.layout.damage:
+            n = len(damage.cut | damage.damaged) + len(damage.alphas) + len(damage.metadata)
+            raise CorruptError(f"{n} parts of the file are cut off or damaged")
         for section in self.layout.metadata.values():
             section.unpack()
         if not deep:
@@ -286,10 +330,10 @@ class AecFile:
         from .picture import alpha
 
         reader = decoder.load_for(self.header.model_id, model, resolve_device(device))
-        for _ in decoder.read_latents(reader, self.header, self.layout.payloads):
+        for _ in decoder.read_latents(reader, decoder.Coded.of(reader, self.layout)):
             pass
         if self.header.alpha:
-            alpha.decode(self.header, self.layout.alphas, Tile(0, 0, self.header.width, self.header.height))
+            alpha.decode(self.layout, Tile(0, 0, self.header.width, self.header.height))
 
     def _stored_pixels(self) -> "Pixels":
         from .picture import stored
@@ -328,11 +372,12 @@ class AecFile:
         from .picture import alpha
         from .picture.pixels import aligned, box_means, to_depth
 
-        colours = decoder.decode(reader, header, self.layout.payloads, region, shrink, on_device, progress)
+        coded = decoder.Coded.of(reader, self.layout)
+        colours = decoder.decode(reader, coded, region, shrink, on_device, progress, header.depth)
         channel = None
         if header.alpha:
             wide = aligned(region, shrink, header.width, header.height)
-            channel = alpha.decode(self.header, self.layout.alphas, wide)
+            channel = alpha.decode(self.layout, wide)
             channel = to_depth(box_means(channel[..., None], shrink)[..., 0], header.depth)
         return colours, channel
 
@@ -353,18 +398,6 @@ def _tensor(colours: "np.ndarray | torch.Tensor", alpha: "np.ndarray | None", de
     # numpy joins the arrays, because torch could hang in a forked child process, where its threads are missing.
     channels = colours if alpha is None else np.dstack([colours, alpha])
     return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1))).to(device)
-
-
-def _region(region: tuple[int, int, int, int], header: Header) -> Tile:
-    try:
-        x, y, width, height = map(operator.index, region)
-    except (TypeError, ValueError) as e:
-        raise TypeError(f"region {region!r}: must be four ints, (x, y, width, height)") from e
-    if min(x, y) < 0 or min(width, height) < 1 or x + width > header.width or y + height > header.height:
-        raise ValueError(
-            f"region of {width}x{height} at ({x}, {y}): must be within the picture of {header.width}x{header.height}"
-        )
-    return Tile(x, y, width, height)
 
 
 def shrink_above(least: tuple[int, int], sides: tuple[int, int]) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,23 +23,29 @@ def file_of(
 ) -> bytes:
     """The same of Pixels."""
     header = pixels.header(quality, codec.id, side)
-    payloads, alphas = tiles.encode(codec.encoder, pixels, header, effort, progress), []
+    parts, alphas = tiles.encode(codec.encoder, pixels, header, effort, progress), []
     if pixels.alpha is not None:
         alphas = alpha.encode(pixels.alpha, header.tiles, 100)
-    return format.write(header, payloads, alphas, pixels.metadata.blocks())
+    return tiles.file(codec.encoder, header, parts, None, alphas, pixels.metadata.blocks())
 
 
 def latents(codec: Codec, data: bytes) -> Iterator[np.ndarray]:
     """Those of each tile, int16 [h, w, M], wherever they were read."""
     layout = format.read(data)
-    for part in decoder.read_latents(codec.decoder, layout.header, layout.payloads):
+    for part in decoder.read_latents(codec.decoder, decoder.Coded.of(codec.decoder, layout)):
         yield part if isinstance(part, np.ndarray) else part.cpu().numpy()
 
 
 def colours(codec: Codec, data: bytes) -> np.ndarray:
     """uint8 or uint16 [H, W, C]."""
     layout = format.read(data)
-    return decoder.decode(codec.decoder, layout.header, layout.payloads)
+    return decoder.decode(codec.decoder, decoder.Coded.of(codec.decoder, layout))
+
+
+def read(model: Codec, header: format.Header, parts: list[list[bytes]], reader=None) -> decoder.Coded:
+    """What `tiles.encode` made, by way of a file, for a decoder of the model."""
+    data = tiles.file(model.encoder, replace(header, alpha=False), parts)
+    return decoder.Coded.of(reader or model.decoder, format.read(data))
 
 
 def sha256(*arrays: np.ndarray) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import codec
 from codec import _C
-from codec.coding import engine, tiles
+from codec.coding import engine, rans, tiles
 from codec.coding.decoder import latent_size
 from codec.coding.model_tensors import PIXEL_UNIT
 from codec.coding.tile_input import WHITE, tile_input
@@ -143,7 +143,7 @@ def test_an_area_has_the_latents_that_the_whole_picture_has_there(tiny, data, he
 
 
 def payload_of(encoder: tiles.Encoder, quality: int, y: np.ndarray, z: np.ndarray) -> bytes:
-    return encoder.pack(encoder.quantise(quality, y, z))
+    return rans.join(encoder.pack(encoder.quantise(quality, y, z)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -134,7 +134,7 @@ def test_values_equal_the_oracle(seed, shrink):
     oracle = Oracle(net.state_dict(), TINY.blocks8, TINY.blocks16)
     y, quality = latents(seed, TINY.latents, 2, 3), (1, 42, 99, 100)[seed]
     for level, with_branch in ((1.0, True), (120.0, shrink < 4)):
-        got = net.values(torch.from_numpy(y).double()[None], quality, level, shrink)
+        got = net.values(torch.from_numpy(y).double()[None], torch.tensor([quality]), level, shrink)
         assert got.dtype == torch.int32
         assert np.array_equal(got[0].numpy(), oracle.values(y, quality, shrink, with_branch))
     assert oracle.beyond > 100
@@ -144,9 +144,9 @@ def test_the_branch_is_left_out_from_the_levels_of_the_float_synthesis_on():
     net = extreme(0)
     y = torch.from_numpy(latents(0, TINY.latents, 2, 3)).double()[None]
     for shrink, level in ((4, 32.0), (8, 10.0)):
-        with_branch, without = (net.values(y, 50, at, shrink) for at in (level - 0.01, level))
+        with_branch, without = (net.values(y, torch.tensor([50]), at, shrink) for at in (level - 0.01, level))
         assert not torch.equal(with_branch, without)
-        assert torch.equal(without, net.values(y, 1, 120.0, shrink))  # which no quality's table changes
+        assert torch.equal(without, net.values(y, torch.tensor([1]), 120.0, shrink))  # which no quality's table changes
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -219,7 +219,7 @@ def test_values_are_near_those_of_the_float_synthesis(seed, shrink):
         if float(level) >= LINEAR_FROM.get(shrink, math.inf):
             want = 255 * F.pixel_shuffle(model.synthesis.shortcut((y / 4096).float()), 16)
         want = F.avg_pool2d(want, shrink) + 127.5
-        got = net.values(y, quality, float(level), shrink) / 1024
+        got = net.values(y, torch.tensor([quality]), float(level), shrink) / 1024
         assert (got - want).abs().max() < 0.5 and want.std() > 5
 
 
@@ -296,7 +296,7 @@ def test_floats_lead_back_to_the_same_integers():
     assert again.fractions() == net.fractions()
     y = to_fixed(pairs[1][0])[None]
     for quality in (1, 50, 100):
-        first, second = (n.values(y, quality, float(LEVELS[quality - 1])) for n in (net, again))
+        first, second = (n.values(y, torch.tensor([quality]), float(LEVELS[quality - 1])) for n in (net, again))
         assert (first - second).abs().max() < 300  # 0.3 level: rounded weights, rounded once more
     for name in ("head16", "body8.0.space", "tail8"):
         a, b = net.get_submodule(name), again.get_submodule(name)
@@ -419,7 +419,7 @@ def test_pixels_of_photographs_are_those_of_the_float_synthesis_within_a_level(s
             x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255 - 0.5
             y = to_fixed(saturate(step * (model.analysis(x, level) / step).round()))
             floating = (255 * (model.synthesis((y / 4096).float(), level) + 0.5)).round().clamp(0, 255)
-            whole = samples(net.values(y, quality, float(level)))
+            whole = samples(net.values(y, torch.tensor([quality]), float(level)))
             assert (whole - floating).abs().max() <= 1
             before, after = (t[0].permute(1, 2, 0).numpy() for t in (floating, whole))
             losses.append(psnr(picture, before) - psnr(picture, after))

@@ -7,6 +7,7 @@ import threading
 import weakref
 from dataclasses import replace
 
+import coded
 import numpy as np
 import photos
 import pytest
@@ -52,10 +53,12 @@ def synthesised(codec, header, payloads, shrink=1):
     """What samples are rounded from, with all latents at hand: int32 [1, 3, 16 rows / shrink, 16 columns / shrink]."""
     rows, columns = decoder.latent_size(Tile(0, 0, header.width, header.height))
     y = torch.empty(codec.config.latents, rows, columns, dtype=torch.float64)
-    for tile, part in zip(header.tiles, decoder.read_latents(codec.decoder, header, payloads), strict=True):
+    for tile, part in zip(
+        header.tiles, decoder.read_latents(codec.decoder, coded.read(codec, header, payloads)), strict=True
+    ):
         y0, x0 = tile.y // 16, tile.x // 16
         y[:, y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = torch.from_numpy(part).permute(2, 0, 1)
-    return net_of(codec).values(y[None], header.quality, float(codec.level(header.quality)), shrink)
+    return net_of(codec).values(y[None], torch.tensor([header.quality]), float(codec.level(header.quality)), shrink)
 
 
 def samples_of(values, gray=False):
@@ -72,9 +75,9 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self.reader, name)
 
-    def read(self, quality, rows, columns, payload):
+    def read(self, quality, rows, columns, *rest):
         self.opened.append((rows, columns))
-        return self.reader.read(quality, rows, columns, payload)
+        return self.reader.read(quality, rows, columns, *rest)
 
 
 # ------------------------------------------------------------------ strips and threads
@@ -93,7 +96,7 @@ def test_strips_and_threads_change_no_bit(shipped, threads, height, width, tile,
     for n in (1, 2, 3, 7):
         threads(n)
         assert tiles.encode(shipped.encoder, pixels, header, effort=2) == payloads
-        assert np.array_equal(decoder.decode(shipped.decoder, header, payloads), whole)
+        assert np.array_equal(decoder.decode(shipped.decoder, coded.read(shipped, header, payloads)), whole)
 
 
 @torch.inference_mode()
@@ -127,7 +130,7 @@ def test_refinement_is_the_same_on_any_number_of_threads(shipped, threads):
 @pytest.mark.parametrize("on_device", [False, True])
 def test_the_cpu_decodes_to_an_array_of_whole_pixels(shipped, on_device):
     header, payloads = made(shipped, 40, 70, 64)
-    decoded = decoder.decode(shipped.decoder, header, payloads, on_device=on_device)
+    decoded = decoder.decode(shipped.decoder, coded.read(shipped, header, payloads), on_device=on_device)
     assert decoded.shape == (40, 70, 3) and decoded.flags.c_contiguous
 
 
@@ -135,27 +138,35 @@ def test_the_reference_decodes_to_the_same_pixels(shipped):
     header, payloads = made(shipped, 70, 130, 64)
     reference = torch_codec.load(shipped.path, CPU, "reference").decoder
     for region, shrink in ((None, 1), (Tile(30, 10, 77, 55), 1), (Tile(30, 10, 77, 55), 4)):
-        pixels = [decoder.decode(reader, header, payloads, region, shrink) for reader in (shipped.decoder, reference)]
+        pixels = [
+            decoder.decode(reader, coded.read(shipped, header, payloads, reader), region, shrink)
+            for reader in (shipped.decoder, reference)
+        ]
         assert np.array_equal(*pixels)
 
 
 def test_sixteen_bits_are_not_eight_stretched(shipped):
     header, payloads = made(shipped, 40, 70, 64)
-    deep = decoder.decode(shipped.decoder, replace(header, depth=16), payloads)
+    deep = decoder.decode(shipped.decoder, coded.read(shipped, header, payloads), depth=16)
     assert deep.dtype == np.uint16 and len(np.unique(deep)) > 256
-    eight = decoder.decode(shipped.decoder, header, payloads)  # both are rounded once, from the same
+    eight = decoder.decode(
+        shipped.decoder, coded.read(shipped, header, payloads)
+    )  # both are rounded once, from the same
     assert np.abs(deep.astype(int) - 257 * eight.astype(int)).max() <= 129
 
 
 def test_a_damaged_tile_is_named_and_does_no_harm_to_regions_that_do_not_need_it(shipped, threads):
     header, payloads = made(shipped, 64, 640, 64)
-    whole = decoder.decode(shipped.decoder, header, payloads)
-    payloads[7] = payloads[7][:5] + bytes(3)
+    whole = decoder.decode(shipped.decoder, coded.read(shipped, header, payloads))
+    payloads[7] = [payloads[7][0][:5] + bytes(3)]
     for n in (1, 3):
         threads(n)
         with pytest.raises(CorruptError, match="^tile 7: "):
-            decoder.decode(shipped.decoder, header, payloads)
-        assert np.array_equal(decoder.decode(shipped.decoder, header, payloads, Tile(0, 0, 300, 64)), whole[:, :300])
+            decoder.decode(shipped.decoder, coded.read(shipped, header, payloads))
+        assert np.array_equal(
+            decoder.decode(shipped.decoder, coded.read(shipped, header, payloads), Tile(0, 0, 300, 64)),
+            whole[:, :300],
+        )
 
 
 def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
@@ -189,6 +200,7 @@ def test_the_latents_of_about_two_rows_of_tiles_are_held(shipped, monkeypatch):
 RSS = """
 import resource, sys, numpy, torch
 from codec.coding import decoder, model_search, tiles
+from codec.container import format
 from codec.nets import torch_codec
 from codec.picture.pixels import Pixels
 codec = torch_codec.load(model_search.find(sys.argv[1]), torch.device("cpu"))
@@ -196,9 +208,10 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 side = int(sys.argv[2])
 pixels = Pixels(numpy.broadcast_to(numpy.uint8(99), (side, side, 3)))
 header = pixels.header(50, codec.id)
-payloads = tiles.encode(codec.encoder, pixels, header, 2)
+parts = tiles.encode(codec.encoder, pixels, header, 2)
 encoded = peak()
-assert decoder.decode(codec.decoder, header, payloads).shape == (side, side, 3)
+file = tiles.file(codec.encoder, header, parts)
+assert decoder.decode(codec.decoder, decoder.Coded.of(codec.decoder, format.read(file))).shape == (side, side, 3)
 print(encoded, peak())
 """
 
@@ -227,8 +240,8 @@ def test_small_tiles_are_no_more_work_than_large_ones(shipped):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "WINDOW", 1024)
         assert len(parts) == 35 and len(decoder._parts(header, Tile(0, 0, 400, 300), shipped.config.halo)) == 1
-        whole = decoder.decode(shipped.decoder, header, payloads)
-    assert np.array_equal(decoder.decode(shipped.decoder, header, payloads), whole)
+        whole = decoder.decode(shipped.decoder, coded.read(shipped, header, payloads))
+    assert np.array_equal(decoder.decode(shipped.decoder, coded.read(shipped, header, payloads)), whole)
 
 
 # ------------------------------------------------------------------ regions
@@ -237,7 +250,7 @@ def test_small_tiles_are_no_more_work_than_large_ones(shipped):
 @pytest.fixture(scope="module")
 def tiled(shipped):
     header, payloads = made(shipped, 300, 400, 64)
-    return header, payloads, decoder.decode(shipped.decoder, header, payloads)
+    return header, payloads, decoder.decode(shipped.decoder, coded.read(shipped, header, payloads))
 
 
 @st.composite
@@ -250,7 +263,7 @@ def regions(draw, width, height):
 @given(region=regions(400, 300))
 def test_a_region_is_the_crop_of_the_whole(shipped, tiled, region):
     header, payloads, whole = tiled
-    got = decoder.decode(shipped.decoder, header, payloads, region)
+    got = decoder.decode(shipped.decoder, coded.read(shipped, header, payloads), region)
     assert np.array_equal(got, whole[region.y : region.y + region.height, region.x : region.x + region.width])
 
 
@@ -270,7 +283,7 @@ def test_a_region_reads_only_the_tiles_that_it_needs(tiny_model, monkeypatch, re
     monkeypatch.setattr(codec.decoder.synthesis, "config", replace(codec.config, blocks16=4, blocks8=4))
     header, payloads = made(codec, 768, 768, 256)
     reader = Counting(codec.decoder)
-    decoder.decode(reader, header, payloads, region, shrink)
+    decoder.decode(reader, coded.read(codec, header, payloads, reader), region, shrink)
     assert len(reader.opened) == n_tiles
 
 
@@ -278,7 +291,7 @@ def test_a_whole_picture_reads_each_tile_once(tiny_model):
     codec = torch_codec.load(tiny_model[0], CPU)
     header, payloads = made(codec, 300, 400, 64)
     reader = Counting(codec.decoder)
-    decoder.decode(reader, header, payloads)
+    decoder.decode(reader, coded.read(codec, header, payloads, reader))
     assert len(reader.opened) == len(header.tiles) == 35
 
 
@@ -306,7 +319,7 @@ def part_of(values, region, shrink):
 @given(region=regions(170, 130), case=st.sampled_from(SMALL))
 def test_a_region_of_a_small_picture_is_the_crop_of_the_whole_one(shipped, small, region, case):
     files, values = small
-    got = decoder.decode(shipped.decoder, *files[case[1]], region, case[0])
+    got = decoder.decode(shipped.decoder, coded.read(shipped, *files[case[1]]), region, case[0])
     assert np.array_equal(got, samples_of(part_of(values[case], region, case[0])))
 
 
@@ -322,7 +335,7 @@ def test_a_small_picture_has_the_means_of_the_whole(small, case):
 def test_a_thumbnail_without_the_branch_is_near_the_means_of_the_whole(shipped, small, case):
     shrink, quality = case
     files, values = small
-    got = decoder.decode(shipped.decoder, *files[quality], shrink=shrink)
+    got = decoder.decode(shipped.decoder, coded.read(shipped, *files[quality]), shrink=shrink)
     means = F.avg_pool2d(values[1, quality].clamp(0, 255 << 10).double(), shrink).round().int()
     expected = samples_of(part_of(means, Tile(0, 0, 170, 130), shrink))
     assert got.shape == expected.shape == (-(-130 // shrink), -(-170 // shrink), 3)

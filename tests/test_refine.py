@@ -61,7 +61,7 @@ def unrefined_loss(model, image, quality, dead_zones=True):
     if not dead_zones:
         encoder = encoder.with_dead_zones(np.zeros_like(encoder.dead_zones))
     payload = encoder.pack(encoder.quantise(quality, *tiles.analyse(encoder, pixels, tile, quality, effort=1)))
-    return loss_of(model, image, quality, format.write(header, [payload]))
+    return loss_of(model, image, quality, tiles.file(encoder, header, [payload]))
 
 
 @pytest.mark.parametrize("quality", [30, 60, 95])

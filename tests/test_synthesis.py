@@ -46,7 +46,7 @@ def values(net: IntegerSynthesis, y: np.ndarray, quality: int, shrink: int, bran
     """Of the reference: y is [M, h, w]."""
     y = torch.from_numpy(y).double()[None]
     if branch:
-        return net.values(y, quality, 1.0, shrink)  # of the lowest level, at which it is never left out
+        return net.values(y, torch.tensor([quality]), 1.0, shrink)  # of the lowest level, at which it is never left out
     return F.pixel_shuffle(net.shortcut(y, shrink), 16 // shrink).to(torch.int32)
 
 

@@ -5,6 +5,7 @@ A wrong argument raises ArgumentTypeError (with a message that says what is allo
 
 import re
 from argparse import ArgumentTypeError, _ActionsContainer
+from pathlib import Path
 
 from .. import api
 from ..coding.device import check_device
@@ -128,6 +129,30 @@ def region(text: str) -> tuple[int, int, int, int]:
         raise ArgumentTypeError(f"{text!r}: X,Y,W,H in pixels, as in 0,0,640,480; W and H are at least 1")
     x, y, width, height = map(int, match.groups())
     return x, y, width, height
+
+
+def roi(text: str) -> tuple[tuple[int, int, int, int], int]:
+    """A rectangle and the difference of its quality, such as 0,0,640,480:+20."""
+    where, _, difference = text.rpartition(":")
+    try:
+        return region(where), _difference(difference)
+    except ArgumentTypeError:
+        raise ArgumentTypeError(f"{text!r}: X,Y,W,H:+N or X,Y,W,H:-N, as in 0,0,640,480:+20; N is 1..99") from None
+
+
+def roi_mask(text: str) -> tuple[Path, int]:
+    """A file and the difference of quality where it is white, such as mask.png:+20."""
+    name, _, difference = text.rpartition(":")
+    try:
+        return Path(name), _difference(difference)
+    except ArgumentTypeError:
+        raise ArgumentTypeError(f"{text!r}: FILE:+N or FILE:-N, as in mask.png:+20; N is 1..99") from None
+
+
+def _difference(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[1-9]\d?", text, re.ASCII):
+        raise ArgumentTypeError(text)
+    return int(text)
 
 
 def scale(text: str) -> float:

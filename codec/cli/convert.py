@@ -4,17 +4,22 @@ import stat
 from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import api
 from ..coding.device import resolve_device
 from ..coding.threads import cores
 from ..conversion import Compression, Conversion, Decompression
+from ..errors import AecError
 from ..io import IMAGE_SUFFIXES, ExistsError, OutputError, permissions, read_bytes, refuse_existing, write_bytes
 from ..picture import export
 from . import bulk, collections, runner, streams
 from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
 from .runner import Progress, Row
 from .streams import complain
+
+if TYPE_CHECKING:
+    import numpy as np
 
 GPU_FILES = 4  # files at a time with a GPU: enough to keep it busy while other files are read and written
 
@@ -26,10 +31,25 @@ def compress(args: Namespace) -> int:
         raise UsageError("--lossless keeps every sample, those of alpha too: --alpha-q says nothing then")
     names = ("quality", *api.TARGETS, "effort", "alpha_quality", "bits")
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
-    if args.lossless:
-        options["lossless"] = True
+    for name in ("lossless", "progressive"):
+        if getattr(args, name):
+            options[name] = True
+    if args.roi or args.roi_mask:
+        options["roi"] = [*args.roi, *((_mask(path), difference) for path, difference in args.roi_mask)]
     conversion = Compression(options, args.device, args.model, args.metadata, args.if_larger, args.verbose)
     return _convert(args, IMAGE_SUFFIXES, conversion, networks=not args.lossless)
+
+
+def _mask(path: Path) -> "np.ndarray":
+    """Read the mask of --roi-mask: the mean of the channels, uint8 [H, W]."""
+    from ..given import open_picture
+
+    try:
+        pixels = open_picture(read_bytes(path))
+    except (AecError, OSError, ValueError) as e:
+        raise UsageError(f"--roi-mask {path}: {e}") from e
+    gray = pixels.data.mean(2) / (1 if pixels.depth == 8 else 257)
+    return gray.round().astype("uint8")
 
 
 def decompress(args: Namespace) -> int:
@@ -44,6 +64,7 @@ def decompress(args: Namespace) -> int:
         args.scale,
         args.fit,
         args.depth,
+        args.allow_partial,
     )
     return _convert(args, {".aec"}, conversion, networks=True)
 
@@ -85,6 +106,8 @@ def _convert(args: Namespace, suffixes: set[str], conversion: Conversion, networ
         if made.data is None:
             return Row("skipped", why=made.why, facts=made.facts)
         progress(1)
+        if missing := made.facts.get("missing"):
+            complain(f"aec: {job.name}: {_of_missing(missing)}")
         times = (status.st_atime_ns, status.st_mtime_ns) if status and args.preserve_mtime else None
         _make_folders(job)
         write_bytes(job.target, made.data, args.force, times, permissions(status))
@@ -94,6 +117,13 @@ def _convert(args: Namespace, suffixes: set[str], conversion: Conversion, networ
     if args.dry_run or not left:
         return runner.run(args, jobs, whole)
     return runner.run(args, jobs, whole, min(left, _workers(args, left, networks)), networks)
+
+
+def _of_missing(missing: list[dict]) -> str:
+    """Return a phrase that says which areas of a picture are not whole."""
+    areas = [f"{w}x{h} at {x},{y}" for x, y, w, h in (area["area"] for area in missing[:3])]
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    return f"the file is cut off or damaged, so the picture is not as it was in {', '.join(areas)}{more}"
 
 
 def _make_folders(job: Job) -> None:

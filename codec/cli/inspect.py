@@ -51,8 +51,11 @@ def describe(file: AecFile) -> dict:
     layout, h = file.layout, file.header
     coded = {
         "quality": h.quality,
-        "tiles": len(layout.payloads),
+        "tiles": h.n_tiles,
         "tile_side": h.tile,
+        "parts": h.parts,
+        "progressive": h.first > 0,
+        "quality_map": h.mapped,
         "model": h.model_id.hex(),
         "model_name": name_of(h.model_id),  # None if the model is not available
     }

@@ -221,6 +221,29 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         f"encodings; the model psnr does so twice at 2 as well (default: {api.DEFAULT_EFFORT})",
     )
     p.add_argument(
+        "--roi",
+        type=arguments.roi,
+        metavar="X,Y,W,H:+N",
+        action="append",
+        default=[],
+        help="this rectangle is so much better (+N) or worse (-N) than the rest; in blocks of 64x64 pixels; may be "
+        "repeated",
+    )
+    p.add_argument(
+        "--roi-mask",
+        type=arguments.roi_mask,
+        metavar="FILE:+N",
+        action="append",
+        default=[],
+        help="the same where a picture of the same size is white, and partly where it is gray",
+    )
+    p.add_argument(
+        "-p",
+        "--progressive",
+        action="store_true",
+        help="the first half of the file holds a coarse version of the whole picture; files are 1 to 4 percent larger",
+    )
+    p.add_argument(
         "--alpha-q",
         dest="alpha_quality",
         type=arguments.alpha_quality,
@@ -277,6 +300,11 @@ def _add_decompress(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument(
         "--depth", type=arguments.depth, metavar="8|16", help="bits a sample (default: as many as the file's)"
+    )
+    p.add_argument(
+        "--allow-partial",
+        action="store_true",
+        help="of files that are cut off or damaged, write what there is, and say where the picture is not as it was",
     )
     limit = format.DEFAULT_MAX_PIXELS
     p.add_argument(

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..container.format import Header, Tile
+from ..container.format import MIN_PAYLOAD, Header, Layout, Tile
 from ..errors import CorruptError
+from . import quality_map, rans
 from .model_config import LATENT_STRIDE, Config
+from .quality_map import Quality, of_tile
 from .threads import team
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ WINDOW = 1024
 class Synthesis(Protocol):
     """The synthesis transform of a model, which turns latents into samples. Many threads may use it at once."""
 
-    def halo(self, quality: int, shrink: int) -> int:
+    def halo(self, quality: Quality, shrink: int) -> int:
         """Return the width of the margin: how many latents away from its own latent a sample still depends on."""
 
     def run(
@@ -40,7 +42,7 @@ class Synthesis(Protocol):
         latents: Latents,
         at: tuple[int, int],
         size: tuple[int, int],
-        quality: int,
+        quality: Quality,
         shrink: int,
         origin: tuple[int, int],
         out: Any,
@@ -51,7 +53,7 @@ class Synthesis(Protocol):
             latents: the latents of the rectangle, with a margin of `halo` latents, as far as the picture has them.
             at: (row, column) of the first of these latents in the picture, in latents.
             size: (rows, columns) of the picture, in latents.
-            quality: 1..100.
+            quality: of the whole picture.
             shrink: 1, 2, 4 or 8: each sample is the mean over a square with sides of this many pixels.
             origin: (row, column) of the rectangle's first sample, in samples after shrinking.
             out: receives the samples, uint8 or uint16: an array [rows, columns, C] or, on a GPU, a tensor
@@ -66,16 +68,39 @@ class Decoder(Protocol):
     def config(self) -> Config: ...
 
     @property
+    def tables(self) -> rans.Tables: ...
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The quantisation steps of the latents by quality, int16 [100, M]."""
+
+    @property
     def synthesis(self) -> Synthesis: ...
 
     @property
     def one_at_a_time(self) -> bool:
         """Whether tiles must be decoded one after the other. True on a GPU, which one tile keeps busy."""
 
-    def read(self, quality: int, rows: int, columns: int, payload: bytes | memoryview) -> Latents:
+    def read(
+        self,
+        quality: Quality,
+        rows: int,
+        columns: int,
+        payload: bytes | memoryview,
+        is_prefix: bool = False,
+        first: Sequence[bool] = (),
+    ) -> Latents:
         """Entropy-decode the latents of a tile of rows x columns latents.
 
-        Raises CorruptError for a payload that no encoder with this model writes.
+        Args:
+            quality: of the tile.
+            rows, columns: size of the tile in latents.
+            payload: as in FORMAT §3.
+            is_prefix: the payload may end early. Latents that it does not hold take the means that are predicted.
+            first: for each channel, whether the first of two passes codes it; empty: there is one pass.
+
+        Raises:
+            CorruptError: no encoder with this model writes such a payload.
         """
 
     def empty(self, rows: int, columns: int) -> Latents:
@@ -112,17 +137,82 @@ def latent_size(tile: Tile) -> tuple[int, int]:
     return -(-tile.height // LATENT_STRIDE), -(-tile.width // LATENT_STRIDE)
 
 
-def _read_tile(decoder: Decoder, quality: int, tile: Tile, i: int, payload: bytes | memoryview) -> Latents:
+@dataclass(frozen=True)
+class Coded:
+    """The coded colours of a picture: what its file says of them, with the map of qualities decoded.
+
+    Raises:
+        CorruptError: no encoder with this model writes such a map, or so many parts.
+    """
+
+    header: Header
+    layout: Layout
+    quality: Quality
+    first: Sequence[bool]
+
+    @classmethod
+    def of(cls, decoder: Decoder, layout: Layout) -> "Coded":
+        """Read the map of a file, and check its number of parts and of channels in the first pass."""
+        header, config = layout.header, decoder.config
+        allowed = 1 + config.steps * (2 if header.first else 1)
+        if header.parts not in (1, allowed):
+            raise CorruptError(f"{header.parts} parts of each tile: with this model it must be {allowed}")
+        if header.first >= config.latents:
+            raise CorruptError(f"{header.first} channels in the first pass: must be below {config.latents}")
+        quality = quality_map.decode(header, layout.quality_map, decoder.tables)
+        return cls(header, layout, quality, first_channels(decoder.steps, header))
+
+    def payload(self, i: int) -> tuple[bytes | memoryview, bool]:
+        """Return the payload of a tile, and whether it is only the beginning of one, which may be empty.
+
+        Raises CorruptError if a part breaks FORMAT §3.
+        """
+        n, damage = self.header.n_tiles, self.layout.damage
+        parts, early = [], False
+        for number in range(i, n * self.header.parts, n):
+            if damage is not None and (number in damage.damaged or number in damage.cut):
+                # What there is of a cut part is used, and nothing of a damaged one.
+                parts += [self.layout.payloads[number]] if number in damage.cut else []
+                early = True
+                break
+            parts.append(self.layout.payloads[number])
+        if self.header.parts == 1 and not early:
+            return parts[0], False
+        return rans.join(parts, early), early
+
+
+def first_channels(steps: np.ndarray, header: Header) -> Sequence[bool]:
+    """Return which channels the first of two passes codes: those with the smallest steps; empty if there is one pass.
+
+    Args:
+        steps: as `Decoder.steps`.
+        header: of the picture.
+    """
+    if not header.first:
+        return ()
+    row = steps[header.quality - 1]
+    first = np.zeros(len(row), bool)
+    first[np.argsort(row, kind="stable")[: header.first]] = True
+    return list(map(bool, first))
+
+
+def _read_tile(decoder: Decoder, coded: Coded, tile: Tile, i: int) -> Latents:
     try:
-        return decoder.read(quality, *latent_size(tile), payload)
+        payload, early = coded.payload(i)
+        rows, columns = latent_size(tile)
+        if early and len(payload) < MIN_PAYLOAD:  # nothing is known of the tile
+            latents = decoder.empty(rows, columns)
+            latents[...] = 0
+            return latents
+        return decoder.read(of_tile(coded.quality, tile), rows, columns, payload, early, coded.first)
     except CorruptError as e:
         raise CorruptError(f"tile {i}: {e}") from e
 
 
-def read_latents(decoder: Decoder, header: Header, payloads: Sequence[bytes | memoryview]) -> Iterator[Latents]:
+def read_latents(decoder: Decoder, coded: Coded) -> Iterator[Latents]:
     """Entropy-decode all tiles in row-major order, with `Decoder.read`. Raises CorruptError, which names the tile."""
-    for i, (tile, payload) in enumerate(zip(header.tiles, payloads, strict=True)):
-        yield _read_tile(decoder, header.quality, tile, i, payload)
+    for i, tile in enumerate(coded.header.tiles):
+        yield _read_tile(decoder, coded, tile, i)
 
 
 @dataclass(frozen=True)
@@ -227,16 +317,17 @@ def _gather(
 
 def decode(
     decoder: Decoder,
-    header: Header,
-    payloads: Sequence[bytes | memoryview],
+    coded: Coded,
     region: Tile | None = None,
     shrink: int = 1,
     on_device: bool = False,
     progress: Callable[[float], None] = lambda share: None,
+    depth: int | None = None,
 ) -> Any:
     """Decode the colours of a region. The result is bit-exact: it is the same on every machine and device.
 
     Args:
+        coded: the picture.
         region: a rectangle within the picture; None: the whole picture. Only the tiles that it needs are decoded. Its
             pixels equal those of the whole picture.
         shrink: 1, 2, 4 or 8: each pixel of the result is the mean over a square with sides of this many pixels. The
@@ -244,37 +335,39 @@ def decode(
             right and bottom edges a square may include pixels that the synthesis makes beyond the edge.
         on_device: leave the pixels in the memory of the GPU that decodes them, as a tensor.
         progress: called by the calling thread with the share that is done, rising to 1.
+        depth: bits a sample, 8 or 16; None: as the header says.
 
     Raises:
         CorruptError: no encoder with this model writes such a payload; the message names the tile.
 
     Returns:
-        uint8 or uint16, as `header.depth` says, contiguous: an array [h, w, C], or a tensor [C, h, w] if `on_device`
+        uint8 or uint16, as `depth` says, contiguous: an array [h, w, C], or a tensor [C, h, w] if `on_device`
         and the decoder runs on a GPU; C = 1 for a gray picture, else 3.
     """
+    header = coded.header
     region = region or Tile(0, 0, header.width, header.height)
 
     def small(start: int, size: int) -> tuple[int, int]:
         return start // shrink, -(-(start + size) // shrink)
 
     (top, bottom), (left, right) = small(region.y, region.height), small(region.x, region.width)
-    height, width, channels, kind = bottom - top, right - left, 1 if header.gray else 3, f"uint{header.depth}"
+    height, width, channels, kind = bottom - top, right - left, 1 if header.gray else 3, f"uint{depth or header.depth}"
     made = decoder.samples(channels, height, width, kind) if on_device else None
     out = np.empty((height, width, channels), kind) if made is None else made
 
     def read(i: int) -> Latents:
-        return _read_tile(decoder, header.quality, tiles[i], i, payloads[i])
+        return _read_tile(decoder, coded, tiles[i], i)
 
-    size = latent_size(Tile(0, 0, header.width, header.height))
+    quality, size = coded.quality, latent_size(Tile(0, 0, header.width, header.height))
 
     def make(item: tuple[_Part, Latents]) -> None:
         part, y = item
         (y0, y1), (x0, x1) = small(part.area.y, part.area.height), small(part.area.x, part.area.width)
         rows, columns = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
         to = out[rows, columns] if made is None else out[:, rows, columns]
-        decoder.synthesis.run(y, (part.y0, part.x0), size, header.quality, shrink, (y0, x0), to)
+        decoder.synthesis.run(y, (part.y0, part.x0), size, quality, shrink, (y0, x0), to)
 
-    parts, tiles = _parts(header, region, decoder.synthesis.halo(header.quality, shrink)), header.tiles
+    parts, tiles = _parts(header, region, decoder.synthesis.halo(quality, shrink)), header.tiles
     with team(len(parts), decoder.one_at_a_time) as ordered:
         made_parts = ordered(make, _gather(header, parts, lambda order: ordered(read, order), decoder.empty))
         for n, _ in enumerate(made_parts, 1):

@@ -5,7 +5,7 @@ Payloads -> latents -> samples (FORMAT §3 to §8), and back.
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from . import model_file, rans
 from .decoder import latent_size, widened
 from .model_config import HYPER_STRIDE, LATENT_STRIDE, Config, has_branch
 from .model_file import ModelFile
+from .quality_map import Quality, highest
 from .refinement import Symbols
 from .threads import available, lock_across_forks
 from .tile_input import tile_input
@@ -52,10 +53,10 @@ class Levels:
     def __init__(self, config: Config, levels: np.ndarray):
         self.config, self.levels = config, levels
 
-    def has_branch(self, quality: int, shrink: int) -> bool:
-        return has_branch(float(self.levels[quality - 1]), shrink)
+    def has_branch(self, quality: Quality, shrink: int) -> bool:
+        return has_branch(float(self.levels[highest(quality) - 1]), shrink)
 
-    def halo(self, quality: int, shrink: int) -> int:
+    def halo(self, quality: Quality, shrink: int) -> int:
         return self.config.halo if self.has_branch(quality, shrink) else 0
 
 
@@ -71,7 +72,7 @@ class Synthesis(Levels):
         latents: np.ndarray,
         at: tuple[int, int],
         size: tuple[int, int],
-        quality: int,
+        quality: Quality,
         shrink: int,
         origin: tuple[int, int],
         out: np.ndarray,
@@ -96,9 +97,10 @@ class Engine:
 
     def __init__(self, file: ModelFile):
         c = self.config = file.config
-        self._tables = file.tables
+        self.tables = file.tables
         integers = {k.removeprefix("entropy."): v for k, v in file.tensors.items() if k.startswith("entropy.")}
         self._nets = _C.Nets(integers, latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps)
+        self.steps = file.tensors["entropy.step"]
         self._file = file
 
     @cached_property
@@ -106,18 +108,27 @@ class Engine:
         """The synthesis transform. It is created on first use, because encoding mostly does not need it."""
         return Synthesis(self.config, self._file.levels, self._file.tensors)
 
-    def walk(self, quality: int, rows: int, columns: int) -> _C.Walk:
-        """Start a run of the entropy nets (FORMAT §8) for a tile of rows x columns latents."""
-        return _C.Walk(self._nets, quality, rows, columns, available())
+    def walk(self, quality: Quality, rows: int, columns: int, first: Sequence[bool] = ()) -> _C.Walk:
+        """Start a run of the entropy nets (FORMAT §8) for a tile of rows x columns latents, as `segment_walk.Start`."""
+        return _C.Walk(self._nets, quality, rows, columns, available(), first)
 
-    def read(self, quality: int, rows: int, columns: int, payload: bytes | memoryview) -> np.ndarray:
+    def read(
+        self,
+        quality: Quality,
+        rows: int,
+        columns: int,
+        payload: bytes | memoryview,
+        is_prefix: bool = False,
+        first: Sequence[bool] = (),
+    ) -> np.ndarray:
         threads = available()
-        walk, decoder = self.walk(quality, rows, columns), rans.Decoder(self._tables, payload)
+        walk, decoder = self.walk(quality, rows, columns, first), rans.Decoder(self.tables, payload, is_prefix)
         for k in range(walk.segments):
             indexes = np.empty(walk.segment_size(k), np.uint8)
             walk.predict(k, indexes)
             walk.accept(k, decoder.decode(indexes, threads))
-        decoder.finish()
+        if not is_prefix:
+            decoder.finish()
         return walk.latents()
 
     def empty(self, rows: int, columns: int) -> np.ndarray:
@@ -134,7 +145,7 @@ class Encoder:
 
     def __init__(self, file: ModelFile):
         c = self.config = file.config
-        self.file, self.dead_zones = file, file.dead_zones
+        self.file, self.dead_zones, self._first = file, file.dead_zones, list[bool]()
         try:
             self._analysis = _C.Analysis(_integers(file.tensors, "analysis"), **_widths(c))
             self._hyper_analysis = _C.HyperAnalysis(
@@ -156,7 +167,12 @@ class Encoder:
         other.dead_zones = dead_zones
         return other
 
-    def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
+    def with_first(self, first: Sequence[bool]) -> "Encoder":
+        other = copy.copy(self)
+        other._first = list(first)
+        return other
+
+    def latents(self, pixels: Pixels, area: Tile, quality: Quality) -> np.ndarray:
         """Compute the latents of an area whose left and top are multiples of 16: int16 [h, w, M]."""
         around, _, _ = widened(area, self.config.halo, pixels.width, pixels.height)
         return self._analysis.run(
@@ -168,15 +184,16 @@ class Encoder:
             threads=available(),
         )
 
-    def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray:
+    def hyperlatents(self, y: np.ndarray, quality: Quality) -> np.ndarray:
         """Compute the hyperlatents of a tile from its latents: int16 [ceil(h/4), ceil(w/4), Z]."""
         bottom, right = (-n % HYPER_STRIDE for n in y.shape[:2])
         if bottom or right:
             y = np.pad(y, ((0, bottom), (0, right), (0, 0)), mode="edge")
         return self._hyper_analysis.run(y, quality=quality, threads=available())
 
-    def quantise(self, quality: int, y: np.ndarray, z: np.ndarray) -> Symbols:
-        walk, none = self.decoder.walk(quality, *y.shape[:2]), np.zeros_like(self.dead_zones)
+    def quantise(self, quality: Quality, y: np.ndarray, z: np.ndarray) -> Symbols:
+        rows, columns = y.shape[:2]
+        walk, none = self.decoder.walk(quality, rows, columns, self._first), np.zeros_like(self.dead_zones)
         symbols, indexes = [], []
         for k in range(walk.segments):
             n = walk.segment_size(k)
@@ -186,9 +203,10 @@ class Encoder:
             walk.choose(k, y if k else z, self.dead_zones if k else none, symbols[-1])
         return Symbols(symbols, indexes, walk.latents())
 
-    def pack(self, chosen: Symbols) -> bytes:
+    def pack(self, chosen: Symbols) -> list[bytes]:
         symbols, indexes = (np.concatenate(parts) for parts in (chosen.symbols, chosen.indexes))
-        return rans.encode(symbols, indexes, list(map(len, chosen.symbols)), self.file.tables, threads=available())
+        segments = list(map(len, chosen.symbols))
+        return rans.encode_parts(symbols, indexes, segments, self.file.tables, threads=available())
 
 
 @lru_cache(maxsize=4)

@@ -7,15 +7,14 @@ products for each latent, and give a coarse picture. Its largest patterns and th
 features. They are in units of pixels, so models, qualities and sizes do not matter (bench/results/similar.md).
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from ..container.format import Header, Tile
+from ..container.format import Header, Layout, Tile
 from ..picture.pixels import Pixels
 from . import engine, tiles
-from .decoder import latent_size, read_latents
+from .decoder import Coded, latent_size, read_latents
 from .model_config import LATENT_STRIDE
 from .model_file import ModelFile
 from .threads import team
@@ -41,19 +40,19 @@ _LAYOUT_FLOOR, _EDGES_FLOOR = 60.0, 2.0
 _SUM_BITS, _LEVEL_BITS = 8, 10
 
 
-def of_file(file: ModelFile, header: Header, payloads: Sequence[bytes | memoryview]) -> np.ndarray:
+def of_file(file: ModelFile, layout: Layout) -> np.ndarray:
     """Compute the features of a picture coded by the network: float32 [SIZE], of length 1.
 
     Args:
         file: the model that wrote it.
-        header, payloads: of the .aec file.
+        layout: of the .aec file.
 
     Raises:
         CorruptError: no encoder with this model writes such a payload; the message names the tile.
     """
-    reader = engine.of_model(file)
+    reader, header = engine.of_model(file), layout.header
     coarse = _Coarse(file, header)
-    for tile, y in zip(header.tiles, read_latents(reader, header, payloads), strict=True):
+    for tile, y in zip(header.tiles, read_latents(reader, Coded.of(reader, layout)), strict=True):
         coarse.add(tile, y)
     return _described(coarse.picture, header)
 

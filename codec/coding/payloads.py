@@ -37,29 +37,36 @@ def encode(symbols: Tensor, indexes: Tensor, segments: list[int], tables: rans.T
     return rans.encode(symbols.cpu().numpy(), indexes.cpu().numpy(), segments, tables, threads=available())
 
 
-def read(walk: Walk, tables: rans.Tables, payload: bytes | memoryview) -> Tensor:
+def encode_parts(symbols: Tensor, indexes: Tensor, segments: list[int], tables: rans.Tables) -> list[bytes]:
+    """Do the same, but return the payload in parts, one for each segment. It is always coded on the CPU."""
+    return rans.encode_parts(symbols.cpu().numpy(), indexes.cpu().numpy(), segments, tables, threads=available())
+
+
+def read(walk: Walk, tables: rans.Tables, payload: bytes | memoryview, is_prefix: bool = False) -> Tensor:
     """Decode one tile's payload to its latents, float32 [M, h, w], on the walk's device.
 
     Args:
         walk: a new walk for the tile's quality and size.
         tables: of the same model.
         payload: as in FORMAT §3.
+        is_prefix: the payload may end early, as in `rans.Decoder`; then the CPU decodes it.
 
     Raises:
         CorruptError: no encoder with this model writes such a payload.
     """
-    decoder = decoder_for(tables, payload, walk.device)
+    decoder = _OnCpu(tables, payload, True) if is_prefix else decoder_for(tables, payload, walk.device)
     for k in range(walk.segments):
         walk.accept(k, decoder.decode(walk.predict(k)))
-    decoder.finish()
+    if not is_prefix:
+        decoder.finish()
     return walk.latents()
 
 
 class _OnCpu:
     """A `rans.Decoder` that takes and returns tensors of any device. It decodes on the CPU."""
 
-    def __init__(self, tables: rans.Tables, payload: bytes | memoryview):
-        self._decoder = rans.Decoder(tables, payload)
+    def __init__(self, tables: rans.Tables, payload: bytes | memoryview, is_prefix: bool = False):
+        self._decoder = rans.Decoder(tables, payload, is_prefix)
 
     def decode(self, indexes: Tensor) -> Tensor:
         symbols = self._decoder.decode(indexes.cpu().numpy(), available())

@@ -85,8 +85,39 @@ def encode(
 
     Source: Duda 2013 (arXiv:1311.2540); interleaving, Giesen 2014 (arXiv:1402.3392).
     """
+    return join(encode_parts(symbols, indexes, segments, tables, lanes_log2, threads))
+
+
+def encode_parts(
+    symbols: np.ndarray,
+    indexes: np.ndarray,
+    segments: Sequence[int],
+    tables: Tables,
+    lanes_log2: int = AUTO_LANES,
+    threads: int = 1,
+) -> list[bytes]:
+    """Entropy-code the symbols of one tile, and return its payload in parts, one for each segment.
+
+    Arguments and errors are as in `encode`; `join` makes the payload of the parts.
+    """
     symbols, indexes = _array("symbols", symbols, np.int16), _array("indexes", indexes, np.uint8)
     return _C.encode(tables._handle, symbols, indexes, list(segments), lanes_log2, threads)
+
+
+def join(parts: Sequence[bytes | memoryview], ends_early: bool = False) -> bytes:
+    """Return the payload that consists of these parts.
+
+    Args:
+        parts: the first parts of a payload, in order.
+        ends_early: whether the last of these parts may be only the beginning of one.
+
+    Raises:
+        CorruptError: a part breaks FORMAT §3.
+    """
+    try:
+        return _C.join(list(parts), ends_early)
+    except _C.CorruptError as error:
+        raise CorruptError(str(error)) from None
 
 
 class Decoder:
@@ -95,14 +126,15 @@ class Decoder:
     Args:
         tables: of the model that encoded the tile.
         payload: bytes-like (FORMAT §3); it is copied.
+        is_prefix: the payload may end early. All symbols that it does not hold are 0, and `finish` must not be called.
 
     Raises:
         CorruptError: the payload breaks FORMAT §3.
     """
 
-    def __init__(self, tables: Tables, payload: bytes | bytearray | memoryview):
+    def __init__(self, tables: Tables, payload: bytes | bytearray | memoryview, is_prefix: bool = False):
         try:
-            self._handle = _C.Decoder(tables._handle, payload)
+            self._handle = _C.Decoder(tables._handle, payload, is_prefix)
         except _C.CorruptError as error:
             raise CorruptError(str(error)) from None
 

@@ -24,6 +24,7 @@ import numpy as np
 from ..picture.ssimulacra2 import MIN_SIDE
 from ..picture.ssimulacra2_slope import error_and_slope
 from .model_config import MAX_LEVEL, SSIMULACRA2_WEIGHT, level_lambda
+from .quality_map import Quality
 from .tile_input import WHITE
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def refine(
     y: np.ndarray,
     z: np.ndarray,
     decode: Callable[[np.ndarray], np.ndarray],
-    quality: int,
+    quality: Quality,
     effort: int,
     progress: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
@@ -86,7 +87,7 @@ def refine(
         inside: (rows, columns) of the tile in x.
         y, z: latents and hyperlatents of the tile. The hyperlatents stay as they are.
         decode: takes the tile's latents and returns the samples of the area of x, uint16 [rows, columns, C].
-        quality: 1..100.
+        quality: of the tile. With a map, the mean level of its blocks says how much bits are worth.
         effort: 1..9; `iterations` gives the number of iterations.
         progress: called after each iteration.
 
@@ -94,7 +95,7 @@ def refine(
         The latents with the lowest cost that was found, int16 [h, w, M]; `y` itself if nothing was better.
     """
     tune, n = encoder.file.tune, iterations(encoder.file.tune, effort)
-    level = float(encoder.file.levels[quality - 1])
+    level = float(np.mean(encoder.file.levels[np.subtract(quality, 1)]))
     weight = level_lambda(level) * x[..., 0].size
     low, high = SHARE_OF_NEWTON
     share = low + (high - low) * (level - 1) / (MAX_LEVEL - 1)
@@ -104,7 +105,7 @@ def refine(
         symbols = encoder.quantise(quality, target, z)
         decoded = decode(symbols.latents)
         distortion, errors = _distortion(x, decoded, perceives, i < n)
-        loss = 8 * len(encoder.pack(symbols)) + weight * distortion
+        loss = 8 * sum(map(len, encoder.pack(symbols))) + weight * distortion
         if loss < lowest:
             lowest, best = loss, target
         if errors is None:  # the result of the last iteration is only measured

@@ -4,7 +4,7 @@
 and the fallback. `CpuWalk` and `segment_walk_cuda.CudaWalk` run the C++ and CUDA code in csrc.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -14,11 +14,12 @@ from torch import Tensor
 
 from .. import _C
 from ..nets.coding_order import positions
-from ..nets.integer import IntegerEntropyNet, to_fixed, to_float
+from ..nets.integer import IntegerEntropyNet, quality_tensor, rows_of, to_fixed, to_float
 from ..nets.layers import FRACTION_BITS
 from . import rans, rans_cuda
 from .model_config import HYPER_STRIDE
 from .model_tensors import HIGH, LOW
+from .quality_map import Quality
 from .segment_walk_cuda import CudaNets, CudaWalk
 from .threads import available
 
@@ -28,14 +29,15 @@ NETS = ("native", "reference")  # "native" is the fastest implementation for the
 class Walk(Protocol):
     """A run of the entropy nets over one tile, by an encoder or a decoder.
 
-    Segment 0 holds the hyperlatents, and segments 1..steps the latents of the context steps. They are processed in this
-    order: for each k, first `predict(k)`, then `choose(k)` in an encoder or `accept(k)` in a decoder. After the last
+    Segment 0 holds the hyperlatents, and segments 1..steps the latents of the context steps. If there are two passes,
+    the context steps come twice, first for some of the channels and then for the others. The segments are processed in
+    this order: for each k, first `predict(k)`, then `choose(k)` in an encoder or `accept(k)` in a decoder. After the last
     segment, `latents()` may be called. A call out of order raises ValueError.
 
     All tensors are on the walk's device. Within a segment, values are ordered by channel, row, column.
     """
 
-    segments: int  # number of segments: 1 + steps
+    segments: int  # number of segments: 1 + steps * passes
     device: torch.device
 
     def predict(self, k: int) -> Tensor:
@@ -63,8 +65,14 @@ class Walk(Protocol):
         """Return the latents y as the decoder reconstructs them: float32 [M, h, w], multiples of 2^-12."""
 
 
-# A function that starts a walk, given (quality 1..100, rows of latents, columns of latents).
-Start = Callable[[int, int, int], Walk]
+class Start(Protocol):
+    """Starts a walk."""
+
+    def __call__(self, quality: Quality, height: int, width: int, first: Sequence[bool] = (), /) -> Walk:
+        """Start one, given the quality, rows and columns of latents, and which channels the first pass codes.
+
+        `first` has an item for each channel; it is empty if there is one pass.
+        """
 
 
 def starter(net: IntegerEntropyNet, nets: str) -> Start:
@@ -83,17 +91,23 @@ def starter(net: IntegerEntropyNet, nets: str) -> Start:
     if nets == "native" and rans_cuda.serves(device):
         on_device = CudaNets(net.config, cpu_nets(net), device)
         if on_device.fits:
-            return partial(CudaWalk, on_device)
+            # The kernels know one quality and one pass only. Pictures with more are rare, and the reference codes them.
+            return lambda quality, height, width, first=(): (
+                CudaWalk(on_device, quality, height, width)
+                if isinstance(quality, int) and not first
+                else ReferenceWalk(net, quality, height, width, first)
+            )
     return partial(ReferenceWalk, net)
 
 
 class ReferenceWalk:
     """The implementation of `Walk` by `IntegerEntropyNet`, which keeps integers in float64, on the net's device."""
 
-    def __init__(self, net: IntegerEntropyNet, quality: int, height: int, width: int):
+    def __init__(self, net: IntegerEntropyNet, quality: Quality, height: int, width: int, first: Sequence[bool] = ()):
         config, device = net.config, net.step.device
-        self.segments, self.device = 1 + config.steps, device
-        self._net, self._quality, self._q = net, quality, torch.tensor([quality], device=device)
+        self._first = torch.tensor(first, dtype=torch.bool, device=device)
+        self.segments, self.device = 1 + config.steps * (2 if first else 1), device
+        self._net, self._q = net, quality_tensor(quality, device)
         z_shape = (config.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE))
         self._z_hat = torch.zeros(1, *z_shape, dtype=torch.float64, device=device)
         self._y_hat = torch.zeros(1, config.latents, height, width, dtype=torch.float64, device=device)
@@ -106,26 +120,27 @@ class ReferenceWalk:
     def predict(self, k: int) -> Tensor:
         self._expect("predict", k)
         self._order.pop(0)
-        net, row = self._net, self._quality - 1
+        net = self._net
         if k == 0:
-            self._target = self._z_hat
+            self._target, steps = self._z_hat, net.hyper_step
             self._position = torch.arange(self._z_hat.numel(), device=self._q.device)
             self._mean = torch.zeros_like(self._z_hat).flatten()
-            index, step = net.hyper_index[row].double()[self._channel()], net.hyper_step[row]
+            index = rows_of(net.hyper_index, self._q, self._z_hat).expand_as(self._z_hat).flatten()
         else:
             if k == 1:
                 self._prior = net.prior(self._z_hat, self._q, *self._y_hat.shape[2:])
             self._target, config = self._y_hat, net.config
-            self._position = positions(config.steps, tuple(self._y_hat.shape[1:]), self._q.device)[k - 1]
-            mean, index = (t.flatten() for t in net.predict(k - 1, self._prior, self._y_hat, self._q))
-            self._mean, index, step = mean[self._position], index[self._position], net.step[row]
-        self._step = step.double()[self._channel()]
+            second, step = divmod(k - 1, config.steps)
+            self._position = positions(config.steps, tuple(self._y_hat.shape[1:]), self._q.device)[step]
+            mean, index = (t.flatten() for t in net.predict(step, self._prior, self._y_hat, self._q))
+            self._mean, index, steps = mean[self._position], index[self._position], net.step
+            if len(self._first):
+                height, width = self._y_hat.shape[2:]
+                self._coded = self._first[self._position // (height * width)] ^ bool(second)
+                index = index * self._coded
+        self._step = rows_of(steps, self._q, self._target).expand_as(self._target).flatten()[self._position]
         self._index = index
         return index.to(torch.uint8)
-
-    def _channel(self) -> Tensor:
-        height, width = self._target.shape[2:]
-        return self._position // (height * width)
 
     def choose(self, k: int, values: Tensor, dead_zones: Tensor) -> Tensor:
         self._expect("fill", k)
@@ -145,8 +160,11 @@ class ReferenceWalk:
         self._fill(symbols.double())
 
     def _fill(self, symbols: Tensor) -> None:
-        self._order.pop(0)
-        self._target.view(-1)[self._position] = (self._mean + symbols * self._step).clamp_(LOW, HIGH)
+        k = self._order.pop(0)[1]
+        values = (self._mean + symbols * self._step).clamp_(LOW, HIGH)
+        if k and len(self._first):  # the latents of the other pass stay as they are
+            values = torch.where(self._coded, values, self._target.view(-1)[self._position])
+        self._target.view(-1)[self._position] = values
 
     def latents(self) -> Tensor:
         if self._order:
@@ -164,8 +182,8 @@ def cpu_nets(net: IntegerEntropyNet) -> _C.Nets:
 class CpuWalk:
     """The implementation of `Walk` by csrc/engine/nets_cpu.h, on as many threads as are available."""
 
-    def __init__(self, nets: _C.Nets, quality: int, height: int, width: int):
-        self._handle = _C.Walk(nets, quality, height, width, available())
+    def __init__(self, nets: _C.Nets, quality: Quality, height: int, width: int, first: Sequence[bool] = ()):
+        self._handle = _C.Walk(nets, quality, height, width, available(), first)
         self.segments, self.device = self._handle.segments, torch.device("cpu")
 
     def predict(self, k: int) -> Tensor:

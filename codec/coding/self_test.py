@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from .. import _C
+from ..container import format
 from ..container.format import Tile
 from ..container.metadata import Metadata
 from ..picture import fidelity
@@ -116,9 +117,9 @@ def round_trip(file: ModelFile) -> float:
     picture[20:60, 30:80] = (200, 60, 40)
     pixels = Pixels(picture, None, Metadata())
     header = pixels.header(ROUND_TRIP_QUALITY, file.id, 1024)
-    payloads = tiles.encode(engine.Encoder(file), pixels, header, effort=1)
-    whole = Tile(0, 0, header.width, header.height)
-    return fidelity.psnr(pixels, decoder.decode(engine.Engine(file), header, payloads, whole, 1, False))
+    encoder, reader = engine.Encoder(file), engine.Engine(file)
+    made = tiles.file(encoder, header, tiles.encode(encoder, pixels, header, effort=1))
+    return fidelity.psnr(pixels, decoder.decode(reader, decoder.Coded.of(reader, format.read(made))))
 
 
 # ------------------------------------------------------------------ the fixed model and its symbols

@@ -19,9 +19,10 @@ first trial is off by about 5 points near 50 and 3 points near 70, and the secon
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +32,10 @@ from ..picture import fidelity
 from ..picture.pixels import Pixels
 from ..picture.ssimulacra2 import MIN_SIDE
 from . import decoder, tiles
+from .decoder import first_channels
 from .knob_search import HIGHEST, Goal, Trial, find
 from .model_config import HYPER_STRIDE, Config
+from .quality_map import Quality, of_regions, of_tile
 from .refinement import iterations
 from .threads import team
 from .tiles import Encoder
@@ -108,9 +111,9 @@ class Target:
 
 @dataclass(frozen=True)
 class _File(Trial):
-    """The result of one trial: the knob, the measured value, and the payloads of the colours."""
+    """The result of one trial: the knob, the measured value, and the parts of each tile's payload."""
 
-    payloads: list[bytes]
+    coded: list[list[bytes]]
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ class _Task:
         target: what the file must reach.
         other_bytes: bytes of the file that are not in `format.write` of the colours alone: metadata and alpha.
         tile: tile side in pixels.
+        regions: as of `quality_map.of_regions`.
+        progressive: whether each tile is coded in two passes.
         area: factor from the size of the payloads to that of the whole picture's; 1 unless `pixels` is a sample.
         gain: added to the measured PSNR, in dB; 0 unless `pixels` is a sample.
     """
@@ -132,6 +137,8 @@ class _Task:
     target: Target
     other_bytes: int
     tile: int
+    regions: Sequence[tuple[Any, int]] = ()
+    progressive: bool = False
     area: float = 1.0
     gain: float = 0.0
 
@@ -139,20 +146,26 @@ class _Task:
         """Return the level of the knob's quality."""
         return float(self.encoder.file.levels[_setting(self.encoder, knob)[1] - 1])
 
-    def header(self, knob: float) -> Header:
-        return self.pixels.header(_setting(self.encoder, knob)[1], self.encoder.file.id, self.tile)
+    def quality(self, header: Header) -> Quality:
+        return of_regions(self.regions, header)
 
-    def trial(self, knob: float, payloads: list[bytes]) -> _File:
+    def header(self, knob: float) -> Header:
+        quality = _setting(self.encoder, knob)[1]
+        header = self.pixels.header(quality, self.encoder.file.id, self.tile)
+        return replace(header, first=tiles.first_of(self.encoder.file, quality) if self.progressive else 0)
+
+    def trial(self, knob: float, coded: list[list[bytes]]) -> _File:
+        """Measure a file, given the parts of each tile's payload."""
         header = replace(self.header(knob), alpha=False)
+        file = tiles.file(self.encoder, header, coded, self.quality(header))
         if self.target.bytes is not None:
-            n = sum(map(len, payloads))
-            size = n * self.area + len(format.write(header, payloads)) - n + self.other_bytes
-            return _File(knob, math.log(size), payloads)
+            n = sum(map(len, itertools.chain(*coded)))
+            return _File(knob, math.log(n * self.area + len(file) - n + self.other_bytes), coded)
+        by = self.encoder.decoder
+        read = decoder.Coded.of(by, format.read(file))
         if self.target.psnr is not None:
-            decoded = decoder.decode(self.encoder.decoder, header, payloads)
-            return _File(knob, fidelity.psnr(self.pixels, decoded) + self.gain, payloads)
-        decoded = decoder.decode(self.encoder.decoder, replace(header, depth=8), payloads)
-        return _File(knob, fidelity.score(self.pixels, decoded), payloads)
+            return _File(knob, fidelity.psnr(self.pixels, decoder.decode(by, read)) + self.gain, coded)
+        return _File(knob, fidelity.score(self.pixels, decoder.decode(by, read, depth=8)), coded)
 
     def sample(self) -> "_Task":
         """Return a task for a sample, a square made of cells from all over the picture; for a small picture, self."""
@@ -170,7 +183,9 @@ class _Task:
 
         alpha = None if self.pixels.alpha is None else pick(self.pixels.alpha)
         pixels = replace(self.pixels, data=pick(self.pixels.data), alpha=alpha)
-        return replace(self, pixels=pixels, area=TORN_BYTES * height * width / (n * CELL) ** 2, gain=TORN_DB)
+        return replace(
+            self, pixels=pixels, regions=(), area=TORN_BYTES * height * width / (n * CELL) ** 2, gain=TORN_DB
+        )
 
 
 def _setting(encoder: Encoder, knob: float) -> tuple[Encoder, int]:
@@ -194,21 +209,25 @@ def encode(
     target: Target,
     other_bytes: int = 0,
     progress: Callable[[float], None] = lambda share: None,
-) -> tuple[Header, list[bytes]]:
-    """Encode the colours of a picture so that a target is met. Returns the header with the quality, and the payloads.
+    regions: Sequence[tuple[Any, int]] = (),
+) -> tuple[Header, list[list[bytes]]]:
+    """Encode the colours of a picture so that a target is met.
+
+    Returns the header with the quality, and the parts of each tile's payload.
 
     A target size is never exceeded, and at least 97 % of it is used, unless even the file of quality 100 is smaller;
     then that file is returned. The sizes of tiny files have coarser steps, so these may use less. A PSNR or a
     SSIMULACRA 2 score is measured on the decoded picture, and exceeded only slightly unless quality 1 exceeds it.
 
     Args:
-        header: of the picture; its quality is ignored.
+        header: of the picture; its quality is ignored, and of `first` only counts whether it is 0.
         effort: as in `api.encode`, except that dead zones are also used at effort 1, because the search adjusts them.
             If the effort refines, a search among unrefined files gives the starting point of the search among refined
             ones.
         target: what to reach.
         other_bytes: bytes of the file that are not in `format.write` of the colours alone: metadata and alpha.
         progress: as in `tiles.encode`.
+        regions: as of `quality_map.of_regions`; the quality that is searched is that of the rest.
 
     Raises:
         OutOfReach: no quality meets the target; the message has the nearest value that was reached. SSIMULACRA 2 is
@@ -219,7 +238,10 @@ def encode(
             f"target of SSIMULACRA 2 {target.ssimulacra2}: this picture of {pixels.width}x{pixels.height} has none; "
             f"both sides must be at least {MIN_SIDE}"
         )
-    task, levels = _Task(encoder, pixels, target, other_bytes, header.tile), encoder.file.levels
+    task, levels = (
+        _Task(encoder, pixels, target, other_bytes, header.tile, regions, bool(header.first)),
+        encoder.file.levels,
+    )
     goal, stage = target.goal(levels), _stages(progress)
     if iterations(encoder.file.tune, effort):
         start = _among_latents(task, target.goal(levels, unrefined=True), stage).knob
@@ -229,7 +251,7 @@ def encode(
     if not goal.met(trial.value):
         raise target.missed(trial.value)
     progress(1.0)
-    return replace(header, quality=_setting(encoder, trial.knob)[1]), trial.payloads
+    return task.header(trial.knob), trial.coded
 
 
 # Begins a stage of the work, and returns a callback that takes the share of this stage that is done.
@@ -270,18 +292,19 @@ def _start(task: _Task, goal: Goal) -> float:
 def _refined(task: _Task, effort: int, stage: _Stage, knob: float) -> _File:
     """Encode the whole picture at a knob, with refinement. This takes as long as encoding at a given quality."""
     tuned, _ = _setting(task.encoder, knob)
-    return task.trial(knob, tiles.encode(tuned, task.pixels, task.header(knob), effort, stage()))
+    header = task.header(knob)
+    return task.trial(knob, tiles.encode(tuned, task.pixels, header, effort, stage(), task.quality(header)))
 
 
-def _coder(task: _Task, stage: _Stage) -> Callable[[float], list[bytes]]:
+def _coder(task: _Task, stage: _Stage) -> Callable[[float], list[list[bytes]]]:
     """Return a function that encodes the task's picture at any knob.
 
     It keeps the latents of the last analysis, and analyses the picture again if their level is too far from the knob's.
     """
-    code: Callable[[float], list[bytes]] | None = None
+    code: Callable[[float], list[list[bytes]]] | None = None
     analysed = math.inf
 
-    def at(knob: float) -> list[bytes]:
+    def at(knob: float) -> list[list[bytes]]:
         nonlocal code, analysed
         level = task.level(knob)
         # At the highest knob the latents must be exact, because a search may end there with the best possible file.
@@ -293,12 +316,13 @@ def _coder(task: _Task, stage: _Stage) -> Callable[[float], list[bytes]]:
     return at
 
 
-def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Callable[[float], list[bytes]]:
+def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Callable[[float], list[list[bytes]]]:
     """Analyse the task's picture at the knob's quality. Returns a function that encodes its latents at any knob."""
     encoder, header = task.encoder, task.header(knob)
+    whole = task.quality(header)
 
     def analyse(tile: Tile) -> tuple[np.ndarray, ...]:
-        return tiles.analyse(encoder, task.pixels, tile, header.quality, effort=1)
+        return tiles.analyse(encoder, task.pixels, tile, whole, effort=1)
 
     # All latents take about 4 bytes for each pixel of the picture. They are allocated in one piece, because many
     # pieces, mixed with temporary arrays, would fragment the memory.
@@ -317,10 +341,17 @@ def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Ca
             analysed.append(tuple(map(hold, latents)))
             progress(len(analysed) / (len(header.tiles) + 1))
 
-    def code(knob: float) -> list[bytes]:
-        tuned, quality = _setting(encoder, knob)
+    def code(knob: float) -> list[list[bytes]]:
+        header = task.header(knob)
+        quality, first = task.quality(header), first_channels(encoder.decoder.steps, header)
+        tuned = _setting(encoder, knob)[0].with_first(first)
+
+        def pack(item: tuple[Tile, tuple[np.ndarray, ...]]) -> list[bytes]:
+            tile, latents = item
+            return tuned.pack(tuned.quantise(of_tile(quality, tile), *latents))
+
         with team(len(analysed), encoder.one_at_a_time) as ordered:
-            return list(ordered(lambda latents: tuned.pack(tuned.quantise(quality, *latents)), analysed))
+            return list(ordered(pack, zip(header.tiles, analysed, strict=True)))
 
     return code
 

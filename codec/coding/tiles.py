@@ -4,19 +4,25 @@ The analysis transform reads a margin of pixels around each tile, so that no sea
 does not grow with the picture, except for the picture itself: each thread works on one tile and its margin at a time.
 """
 
+import itertools
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from .. import _C
+from ..container import format
 from ..container.format import Header, Tile
 from ..picture.pixels import Pixels
-from .decoder import Decoder, latent_size, widened
+from . import quality_map, rans
+from .decoder import Decoder, first_channels, latent_size, widened
 from .model_config import LATENT_STRIDE
 from .model_file import ModelFile
+from .quality_map import Quality, of_tile
 from .refinement import Symbols, iterations, refine
 from .threads import team
 from .tile_input import tile_input
@@ -50,17 +56,20 @@ class Encoder(Protocol):
     def with_dead_zones(self, dead_zones: np.ndarray) -> "Encoder":
         """Return a copy that uses other dead zones: int16 [64], as `cdf_tables.dead_zones` returns; zeros for none."""
 
-    def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
+    def with_first(self, first: Sequence[bool]) -> "Encoder":
+        """Return a copy that codes each tile in two passes, as `decoder.first_channels` says; empty: in one."""
+
+    def latents(self, pixels: Pixels, area: Tile, quality: Quality) -> np.ndarray:
         """Compute y of an area of the picture. The area's left and top are multiples of 16."""
 
-    def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray:
-        """Compute z from a tile's y."""
+    def hyperlatents(self, y: np.ndarray, quality: Quality) -> np.ndarray:
+        """Compute z from a tile's y and quality."""
 
-    def quantise(self, quality: int, y: np.ndarray, z: np.ndarray) -> Symbols:
+    def quantise(self, quality: Quality, y: np.ndarray, z: np.ndarray) -> Symbols:
         """Choose the symbols of one tile."""
 
-    def pack(self, chosen: Symbols) -> bytes:
-        """Entropy-code the symbols of one tile, and return its payload."""
+    def pack(self, chosen: Symbols) -> list[bytes]:
+        """Entropy-code the symbols of one tile, and return the parts of its payload."""
 
 
 def encoder_for(path: Path, device: str) -> Encoder:
@@ -88,17 +97,17 @@ def analyse(
     encoder: Encoder,
     pixels: Pixels,
     tile: Tile,
-    quality: int,
+    quality: Quality,
     effort: int,
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the latents and hyperlatents (y, z) of one tile, refined if `effort` asks for it.
 
-    `progress` is called after each iteration of the refinement.
+    `quality` is that of the whole picture. `progress` is called after each iteration of the refinement.
     """
     if not iterations(encoder.file.tune, effort):
         y = encoder.latents(pixels, tile, quality)
-        return y, encoder.hyperlatents(y, quality)
+        return y, encoder.hyperlatents(y, of_tile(quality, tile))
     seen, y0, x0 = widened(tile, SEEN, pixels.width, pixels.height)
     known, top, left = widened(tile, SEEN + encoder.file.config.halo, pixels.width, pixels.height)
     rows, columns = latent_size(tile)
@@ -108,7 +117,7 @@ def analyse(
     )
     around, whole = encoder.latents(pixels, known, quality), latent_size(Tile(0, 0, pixels.width, pixels.height))
     y = around[inside].copy()
-    z = encoder.hyperlatents(y, quality)
+    z = encoder.hyperlatents(y, of_tile(quality, tile))
 
     def decode(latents: np.ndarray) -> np.ndarray:
         around[inside] = latents
@@ -118,8 +127,49 @@ def analyse(
         return out
 
     x = tile_input(pixels, seen)[: seen.height, : seen.width]
-    of_tile = slice(y0, y0 + tile.height), slice(x0, x0 + tile.width)
-    return refine(encoder, x, of_tile, y, z, decode, quality, effort, progress), z
+    of_seen = slice(y0, y0 + tile.height), slice(x0, x0 + tile.width)
+    return refine(encoder, x, of_seen, y, z, decode, of_tile(quality, tile), effort, progress), z
+
+
+# With a mean payload of at least so many bytes a tile, files have their payloads in parts. The four more entries that
+# each tile then has in the table take at most 28 bytes, 0.23 % of it. Smaller files arrive as a whole anyway: the first
+# packets of a connection hold 14 KB.
+PARTS_FROM = 12 * 1024
+# By level: how many of the channels the first of two passes codes, such that it has about half of the bytes.
+FIRST_SHARE = ((45.0, 1 / 32), (75.0, 1 / 16), (math.inf, 1 / 8))
+
+
+def first_of(file: ModelFile, quality: int) -> int:
+    """Return the number of channels that the first of two passes codes, for `Header.first`."""
+    level = file.levels[quality - 1]
+    return int(next(share for most, share in FIRST_SHARE if level < most) * file.config.latents)
+
+
+def file(
+    encoder: Encoder,
+    header: Header,
+    coded: Sequence[Sequence[bytes]],
+    quality: Quality | None = None,
+    alphas: Sequence[bytes] = (),
+    metadata: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """Assemble the .aec file of a picture whose tiles are encoded.
+
+    Args:
+        encoder: that has encoded them.
+        header: of the picture; whether there is a map, and the number of parts, are ignored. With two passes there
+            are always parts.
+        coded: the parts of each tile's payload, as `encode` returns them.
+        quality: of the whole picture; None: the header's everywhere.
+        alphas, metadata: as of `format.write`.
+    """
+    blocks = quality if isinstance(quality, np.ndarray) else None
+    if not header.first and sum(map(len, itertools.chain(*coded))) < PARTS_FROM * len(coded):
+        header, payloads = replace(header, parts=1), list(map(rans.join, coded))
+    else:
+        header, payloads = replace(header, parts=len(coded[0])), list(itertools.chain(*zip(*coded, strict=True)))
+    coded_map = None if blocks is None else quality_map.encode(blocks, header.quality, encoder.file.tables)
+    return format.write(replace(header, mapped=blocks is not None), payloads, alphas, metadata, coded_map)
 
 
 def encode(
@@ -128,12 +178,15 @@ def encode(
     header: Header,
     effort: int,
     progress: Callable[[float], None] = lambda share: None,
-) -> list[bytes]:
-    """Encode the colours of a picture, and return one payload for each tile.
+    quality: Quality | None = None,
+) -> list[list[bytes]]:
+    """Encode the colours of a picture, and return the parts of each tile's payload (`rans.encode_parts`).
 
     The arguments are checked and described by `api.encode`. `progress` is called from the threads that do the work, one
-    at a time, with rising shares.
+    at a time, with rising shares. `quality` is the whole picture's; None: the header's everywhere.
     """
+    whole = header.quality if quality is None else quality
+    encoder = encoder.with_first(first_channels(encoder.decoder.steps, header))
     if effort == 1:
         encoder = encoder.with_dead_zones(np.zeros_like(encoder.file.dead_zones))
     tiles, n = header.tiles, iterations(encoder.file.tune, effort)
@@ -145,12 +198,12 @@ def encode(
             done += 1
             progress(done / (max(1, n) * len(tiles)))
 
-    def payload(tile: Tile) -> bytes:
-        latents = analyse(encoder, pixels, tile, header.quality, effort, tell)
-        data = encoder.pack(encoder.quantise(header.quality, *latents))
+    def parts(tile: Tile) -> list[bytes]:
+        latents = analyse(encoder, pixels, tile, whole, effort, tell)
+        coded = encoder.pack(encoder.quantise(of_tile(whole, tile), *latents))
         if not n:
             tell()
-        return data
+        return coded
 
     with team(len(tiles), encoder.one_at_a_time) as ordered:
-        return list(ordered(payload, tiles))
+        return list(ordered(parts, tiles))

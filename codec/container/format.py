@@ -3,14 +3,15 @@
 Only this module knows at which offset of the file a field lies. It implements FORMAT.md, which is normative.
 """
 
+import operator
 import zlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from ..errors import CorruptError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
+from ..errors import CorruptError, FormatError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
 from .blocks import CRC_BYTES, checksum, most_unpacked, pack, unpack
 from .varint import read_varint, varint
 
@@ -30,8 +31,10 @@ MIN_PAYLOAD = 5  # bytes: the lanes byte and the state of one lane (FORMAT §3)
 METADATA = ("icc", "exif", "xmp")  # kinds of metadata, in the order of their bits and of their sections
 STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # the first bytes of each kind
 MAX_SECTION = 2**26  # bytes of one block of metadata
+MAX_PARTS = 16  # of a tile's payload
+MAX_FIRST = 2**14 - 1  # channels of latents in the first pass; a model has at most 2^14
 _GRAY, _MORE, _RESERVED = 1, 8, 0b0110
-_SECTIONS, _ALPHA, _DEEP, _STORED, _MORE_RESERVED = 1, 2, 4, 8, 0b11110000
+_SECTIONS, _ALPHA, _DEEP, _STORED, _MAPPED, _PARTS, _MORE_RESERVED = 1, 2, 4, 8, 16, 32, 0b11000000
 _FIXED_BYTES = len(MAGIC) + 1 + MODEL_ID_BYTES + 1 + 1
 
 
@@ -58,6 +61,11 @@ class Header:
         alpha: whether there is an alpha channel.
         depth: bits a sample, 8 or 16.
         stored: whether the picture is stored: its only payload is a PNG, WebP or JPEG file, and no model is needed.
+        mapped: whether there is a map with the quality of each block; then `quality` is what its numbers count from.
+        parts: the number of parts of each tile's payload, 1..16. With more than one, the file has the first parts of
+            all tiles, then the second ones and so on, so that its beginning holds a coarser picture.
+        first: how many channels of the latents the first of two passes codes; 0: there is one pass. Two passes have
+            parts.
     """
 
     width: int
@@ -69,6 +77,9 @@ class Header:
     alpha: bool = False
     depth: int = 8
     stored: bool = False
+    mapped: bool = False
+    parts: int = 1
+    first: int = 0
 
     @property
     def n_tiles(self) -> int:
@@ -104,15 +115,35 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A parsed and verified file. Payloads, alphas and metadata are views into its bytes, not copies.
+class Damage:
+    """What is missing of a file that was read with `allow_partial`. The numbers are indexes of the layout's sequences.
 
     Args:
-        payloads: the coded colours of each tile, row-major; for a stored picture, its PNG, WebP or JPEG file.
+        cut: payloads of which the file has only the beginning, or nothing.
+        damaged: payloads whose checksum is wrong.
+        alphas: alpha payloads that are not whole.
+        metadata: kinds of metadata that are not whole.
+    """
+
+    cut: frozenset[int]
+    damaged: frozenset[int]
+    alphas: frozenset[int]
+    metadata: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A parsed and verified file. Payloads, alphas, map and metadata are views into its bytes, not copies.
+
+    Args:
+        payloads: the coded colours, row-major: the first part of each tile, then the second part of each tile and so
+            on, as many as `header.parts`. For a stored picture, its PNG, WebP or JPEG file.
         alphas: the coded alpha of each tile, empty for an opaque tile. The sequence has no items if the picture has no
             alpha channel or is stored.
-        metadata: sections by name, as in METADATA.
+        metadata: sections by name, as in METADATA; without those that are not whole.
         overhead_bytes: size of the rest of the file: the header, and the table of lengths and checksums.
+        quality_map: the coded map of qualities; None if there is none.
+        damage: what is missing; None if the file is whole.
     """
 
     header: Header
@@ -120,6 +151,8 @@ class Layout:
     alphas: Sequence[memoryview]
     metadata: dict[str, Section]
     overhead_bytes: int
+    quality_map: memoryview | None = None
+    damage: Damage | None = None
 
 
 class _Parts(Sequence[memoryview]):
@@ -141,6 +174,19 @@ class _Parts(Sequence[memoryview]):
             return [self[j] for j in range(*i.indices(len(self)))]
         i = range(len(self))[i]
         return self._data[self._starts[i] : self._starts[i + 1]]
+
+
+def region_of(region: tuple[int, int, int, int], header: Header) -> Tile:
+    """Return the rectangle (x, y, width, height) of a picture. Raises TypeError, or ValueError if it is outside."""
+    try:
+        x, y, width, height = map(operator.index, region)
+    except (TypeError, ValueError) as e:
+        raise TypeError(f"region {region!r}: must be four ints, (x, y, width, height)") from e
+    if min(x, y) < 0 or min(width, height) < 1 or x + width > header.width or y + height > header.height:
+        raise ValueError(
+            f"region of {width}x{height} at ({x}, {y}): must be within the picture of {header.width}x{header.height}"
+        )
+    return Tile(x, y, width, height)
 
 
 def stored_kind(payload: bytes | memoryview) -> str | None:
@@ -169,6 +215,12 @@ def _check_header(header: Header) -> None:
         raise ValueError(f"model id of {len(header.model_id)} bytes: must be {MODEL_ID_BYTES}")
     if header.tile not in [MIN_TILE << i for i in range(MAX_TILE_LOG2 + 1)]:
         raise ValueError(f"tile side {header.tile}: allowed are 64, 128, .. 4096")
+    if header.stored and (header.mapped or header.parts != 1):
+        raise ValueError("a stored picture has no map of qualities, and one part")
+    if not 1 <= header.parts <= MAX_PARTS:
+        raise ValueError(f"{header.parts} parts of each tile: allowed are 1..{MAX_PARTS}")
+    if not 0 <= header.first <= MAX_FIRST or header.first and header.parts == 1:
+        raise ValueError(f"{header.first} channels in the first pass: allowed are 0..{MAX_FIRST}, and 0 without parts")
     if header.depth not in (8, 16):
         raise ValueError(f"depth {header.depth}: allowed are 8 and 16 bits a sample")
     if header.width < 1 or header.height < 1:
@@ -193,6 +245,8 @@ def _head_bytes(header: Header, kinds: int) -> bytes:
         | (_ALPHA if header.alpha else 0)
         | (_DEEP if header.depth == 16 else 0)
         | (_STORED if header.stored else 0)
+        | (_MAPPED if header.mapped else 0)
+        | (_PARTS if header.parts > 1 else 0)
     )
     flags = (_GRAY if header.gray else 0) | (_MORE if more else 0) | (header.tile // MIN_TILE).bit_length() - 1 << 4
     return b"".join(
@@ -204,6 +258,7 @@ def _head_bytes(header: Header, kinds: int) -> bytes:
             varint(header.width),
             varint(header.height),
             bytes([kinds] if kinds else []),
+            bytes([header.parts]) + varint(header.first) if header.parts > 1 else b"",
         )
     )
 
@@ -213,13 +268,16 @@ def write(
     payloads: Sequence[bytes],
     alphas: Sequence[bytes] = (),
     metadata: Mapping[str, bytes] | None = None,
+    quality_map: bytes | None = None,
 ) -> bytes:
     """Assemble a file.
 
     Args:
-        payloads: one for each of `header.tiles`, of at least 5 bytes.
+        payloads: one for each of `header.tiles`, of at least 5 bytes; if there is more than one part of each tile, then
+            the second part of each tile and so on, which may be empty.
         alphas: one for each tile if `header.alpha` and not `header.stored`, else none; empty for an opaque tile.
         metadata: blocks by name, as in METADATA, each of at least 1 byte.
+        quality_map: the coded map of qualities, of at least 1 byte, if `header.mapped`, else None.
 
     Returns:
         The bytes of an .aec file.
@@ -231,13 +289,15 @@ def write(
     _check_header(header)
     metadata = metadata or {}
     n = header.n_tiles
-    if len(payloads) != n:
-        raise ValueError(f"{len(payloads)} payloads for {n} tiles")
+    if len(payloads) != n * header.parts:
+        raise ValueError(f"{len(payloads)} payloads for {n} tiles of {header.parts} parts")
+    if (quality_map is not None) != header.mapped or quality_map == b"":
+        raise ValueError("a map of qualities must be given if and only if the header has one, and must not be empty")
     if len(alphas) != (n if header.alpha and not header.stored else 0):
         raise ValueError(f"{len(alphas)} alpha payloads for {n} tiles of {header}")
     if unknown := set(metadata) - set(METADATA):
         raise ValueError(f"metadata of kind {', '.join(sorted(unknown))}: allowed are {', '.join(METADATA)}")
-    for payload in payloads:
+    for payload in payloads[:n]:
         if len(payload) < MIN_PAYLOAD:
             raise ValueError(f"payload of {len(payload)} bytes: at least {MIN_PAYLOAD} are needed")
     head = _head_bytes(header, sum(1 << i for i, name in enumerate(METADATA) if name in metadata))
@@ -255,7 +315,9 @@ def write(
                 raise LimitError(f"{name} metadata of {len(block)} bytes: 1 to {MAX_SECTION} are allowed")
             packed = pack(block)
             add(varint(len(block)) + varint(len(packed)), packed)
-    for payload in (*payloads, *alphas):
+    if quality_map is not None:
+        add(varint(len(quality_map)), quality_map)
+    for payload in (*alphas, *payloads):
         add(varint(len(payload)), payload)
     return b"".join((head, table, *parts))
 
@@ -299,13 +361,24 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
     if width == 0 or height == 0:
         raise CorruptError(f"image of {width}x{height}: both sides must be at least 1")
     check_size(width, height, max_pixels)
-    kinds = 0
+    kinds, parts, first = 0, 1, 0
+    if more & _STORED and more & (_MAPPED | _PARTS):
+        raise CorruptError("a stored picture that has a map of qualities or parts")
     if more & _SECTIONS:
         if at >= len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
         kinds, at = data[at], at + 1
         if not 1 <= kinds < 1 << len(METADATA):
             raise CorruptError(f"metadata of kinds {kinds:#04x}: must be 1..{(1 << len(METADATA)) - 1}")
+    if more & _PARTS:
+        if at >= len(data):
+            raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
+        parts, at = data[at], at + 1
+        if not 2 <= parts <= MAX_PARTS:
+            raise CorruptError(f"{parts} parts of each tile: must be 2..{MAX_PARTS}")
+        first, at = read_varint(data, at, "the number of channels in the first pass")
+        if first > MAX_FIRST:
+            raise CorruptError(f"{first} channels in the first pass: at most {MAX_FIRST} are allowed")
     header = Header(
         width,
         height,
@@ -316,6 +389,9 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
         alpha=bool(more & _ALPHA),
         depth=16 if more & _DEEP else 8,
         stored=stored,
+        mapped=bool(more & _MAPPED),
+        parts=parts,
+        first=first,
     )
     _check_tiles(header)
     return header, kinds, at
@@ -325,7 +401,7 @@ def read_header(data: bytes | bytearray | memoryview, max_pixels: int | None = N
     """Parse only the header of a file. No checksum is compared.
 
     Args:
-        data: the beginning of the file; 23 bytes are always enough.
+        data: the beginning of the file; 26 bytes are always enough.
         max_pixels: pictures with more pixels are refused; None: only the format's own limit holds.
 
     Raises:
@@ -334,39 +410,79 @@ def read_header(data: bytes | bytearray | memoryview, max_pixels: int | None = N
     return _read_head(memoryview(data).cast("B"), max_pixels)[0]
 
 
+@dataclass(frozen=True)
+class _Table:
+    """Which entries the table of a file has, in this order: metadata, the map of qualities, alphas, payloads.
+
+    Args:
+        kept: the kinds of metadata in the file, in the order of METADATA.
+    """
+
+    header: Header
+    kept: list[str]
+
+    @property
+    def maps(self) -> int:
+        """Return the index of the first entry behind the metadata."""
+        return len(self.kept)
+
+    @property
+    def alphas(self) -> int:
+        """Return the index of the first alpha payload."""
+        return self.maps + self.header.mapped
+
+    @property
+    def payloads(self) -> int:
+        """Return the index of the first payload of colours."""
+        return self.alphas + (self.header.n_tiles if self.header.alpha and not self.header.stored else 0)
+
+    @property
+    def size(self) -> int:
+        return self.payloads + self.header.n_tiles * self.header.parts
+
+    def least(self, i: int) -> int:
+        """Return the number of bytes that the data of an entry has at least."""
+        if i < self.alphas:
+            return 1
+        return MIN_PAYLOAD if self.payloads <= i < self.payloads + self.header.n_tiles else 0
+
+
 class _Name(NamedTuple):
     """The name of an entry's field in error messages. The text is only built if there is an error.
 
     Args:
         what: text before the name of the entry.
-        kept: kinds of metadata in the file; their entries come first.
-        n_tiles: tiles of the picture.
+        table: of the file.
         i: index of the entry.
     """
 
     what: str
-    kept: list[str]
-    n_tiles: int
+    table: _Table
     i: int
 
     def __str__(self) -> str:
-        i = self.i - len(self.kept)
-        if i < 0:
-            return f"{self.what}{self.kept[i]} metadata"
-        alpha, i = divmod(i, self.n_tiles)
-        return f"{self.what}{'the alpha of ' if alpha else ''}tile {i} of {self.n_tiles}"
+        i, table = self.i, self.table
+        header = table.header
+        if i < table.maps:
+            return f"{self.what}{table.kept[i]} metadata"
+        if i < table.alphas:
+            return f"{self.what}the map of qualities"
+        if i < table.payloads:
+            return f"{self.what}the alpha of tile {i - table.alphas} of {header.n_tiles}"
+        part, i = divmod(i - table.payloads, header.n_tiles)
+        of_part = f"part {part} of {header.parts} of " if header.parts > 1 else ""
+        return f"{self.what}{of_part}tile {i} of {header.n_tiles}"
 
 
 @dataclass(frozen=True)
 class _Front:
-    """The parsed head and table of a file, which precede the metadata and the payloads. No checksum was compared yet.
+    """The parsed head and table of a file, which precede all data. No checksum was compared yet.
 
-    The table has one entry for each block of metadata, then one for each payload, then one for each alpha payload. An
-    entry holds the length of its data, and ends with a checksum.
+    An entry of the table holds the length of its data, and ends with a checksum.
 
     Args:
         head: the bytes that every checksum covers.
-        kept: the kinds of metadata in the file, in the order of METADATA.
+        table: which entries there are.
         wholes: length of each block of metadata after decompression.
         entries: offset in the file at which each entry starts, and at which the last one ends.
         starts: offset at which the data of each entry starts, and at which the last data ends. In a truncated file,
@@ -374,8 +490,7 @@ class _Front:
     """
 
     head: memoryview
-    header: Header
-    kept: list[str]
+    table: _Table
     wholes: list[int]
     entries: array
     starts: array
@@ -383,26 +498,23 @@ class _Front:
 
 def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
     header, kinds, at = _read_head(data, max_pixels)
-    head, n = data[:at], header.n_tiles
-    n_alphas = n if header.alpha and not header.stored else 0
-    if (n + n_alphas) * (1 + CRC_BYTES) > len(data) - at:
-        raise TruncatedError(f"file ends at byte {len(data)}: {n} tiles cannot fit")
-    kept = [name for i, name in enumerate(METADATA) if kinds >> i & 1]
+    head, table = data[:at], _Table(header, [name for i, name in enumerate(METADATA) if kinds >> i & 1])
+    if table.size * (1 + CRC_BYTES) > len(data) - at:
+        raise TruncatedError(f"file ends at byte {len(data)}: {header.n_tiles} tiles cannot fit")
     wholes, lengths, entries = [], array("Q"), array("Q", [at])
-    for i in range(len(kept) + n + n_alphas):
-        length, at = read_varint(data, at, _Name("the length of ", kept, n, i))
-        if i < len(kept):
+    for i in range(table.size):
+        length, at = read_varint(data, at, _Name("the length of ", table, i))
+        if i < table.maps:
             wholes.append(length)
-            length, at = _read_packed(data, at, length, kept[i])
-        least = 1 if i < len(kept) else MIN_PAYLOAD if i < len(kept) + n else 0
-        if length < least:
-            raise CorruptError(f"{_Name('', kept, n, i)} has length {length}: at least {least} is needed")
+            length, at = _read_packed(data, at, length, table.kept[i])
+        if length < table.least(i):
+            raise CorruptError(f"{_Name('', table, i)} has length {length}: at least {table.least(i)} is needed")
         at += CRC_BYTES
         if at > len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the tile table")
         lengths.append(length)
         entries.append(at)
-    return _Front(head, header, kept, wholes, entries, array("Q", accumulate(lengths, initial=at)))
+    return _Front(head, table, wholes, entries, array("Q", accumulate(lengths, initial=at)))
 
 
 def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int, int]:
@@ -420,24 +532,29 @@ def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int,
     return length, at
 
 
-def _verify(front: _Front, data: memoryview, n: int) -> None:
-    """Compare the checksums of the first n entries. Raises TruncatedError or CorruptError, which name the entry."""
+def _faults(front: _Front, data: memoryview, n: int) -> Iterator[tuple[int, FormatError]]:
+    """Compare the checksums of the first n entries. Yields (index, TruncatedError or CorruptError) for those at fault."""
     head = zlib.crc32(front.head)
     for i in range(n):
         part = data[front.starts[i] : front.starts[i + 1]]
-        if len(part) < front.starts[i + 1] - front.starts[i]:
-            raise TruncatedError(
-                f"file ends at byte {len(data)}, inside {_Name('', front.kept, front.header.n_tiles, i)}"
-            )
         end = front.entries[i + 1]
-        if checksum(head, data[front.entries[i] : end - CRC_BYTES], part) != data[end - CRC_BYTES : end]:
-            name = _Name("", front.kept, front.header.n_tiles, i)
-            raise CorruptError(f"checksum of {name} does not match: the file was changed or damaged")
+        if len(part) < front.starts[i + 1] - front.starts[i]:
+            yield i, TruncatedError(f"file ends at byte {len(data)}, inside {_Name('', front.table, i)}")
+        elif checksum(head, data[front.entries[i] : end - CRC_BYTES], part) != data[end - CRC_BYTES : end]:
+            name = _Name("", front.table, i)
+            yield i, CorruptError(f"checksum of {name} does not match: the file was changed or damaged")
+
+
+def _verify(front: _Front, data: memoryview, n: int) -> None:
+    """Compare the checksums of the first n entries. Raises TruncatedError or CorruptError, which name the entry."""
+    for _, fault in _faults(front, data, n):
+        raise fault
 
 
 def _sections(front: _Front, data: memoryview) -> dict[str, Section]:
-    parts = _Parts(data, front.starts[: len(front.kept) + 1])
-    return {name: Section(whole, packed) for name, whole, packed in zip(front.kept, front.wholes, parts, strict=True)}
+    kept = front.table.kept
+    parts = _Parts(data, front.starts[: len(kept) + 1])
+    return {name: Section(whole, packed) for name, whole, packed in zip(kept, front.wholes, parts, strict=True)}
 
 
 def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
@@ -454,29 +571,73 @@ def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
     if not _read_head(data, max_pixels=None)[1]:
         return {}  # a file without metadata: its table is not needed
     front = _read_front(data, max_pixels=None)
-    _verify(front, data, len(front.kept))
+    _verify(front, data, len(front.table.kept))
     return _sections(front, data)
 
 
-def read(data: bytes | bytearray | memoryview, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Layout:
-    """Parse a complete file and compare all its checksums.
+def read(
+    data: bytes | bytearray | memoryview,
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    allow_partial: bool = False,
+) -> Layout:
+    """Parse a file and compare all its checksums.
 
     Memory is only allocated in proportion to the bytes that are really there, never to a size that the file claims.
 
     Args:
         max_pixels: pictures with more pixels are refused; None: only the format's own limit holds.
+        allow_partial: read also a file that ends too early, is too long, or has wrong checksums. `Layout.damage` says
+            what is missing. Its head, its table and its map of qualities must be there, and a stored picture must be whole.
 
     Raises:
-        NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when.
+        NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when. With
+            `allow_partial`, CorruptError also if no payload is right: then the head or the table is damaged.
     """
     data = memoryview(data).cast("B")
     front = _read_front(data, max_pixels)
     total, left = front.starts[-1] - front.starts[0], len(data) - front.starts[0]
-    if total > left:
-        raise TruncatedError(f"payloads of {total} bytes exceed the remaining {left}")
-    if total < left:
-        raise CorruptError(f"{left - total} bytes after the last payload")
-    _verify(front, data, len(front.starts) - 1)
-    k, n = len(front.kept), front.header.n_tiles
-    payloads, alphas = _Parts(data, front.starts[k : k + n + 1]), _Parts(data, front.starts[k + n :])
-    return Layout(front.header, payloads, alphas, _sections(front, data), front.starts[0])
+    table, damage = front.table, None
+    if not allow_partial:
+        if total > left:
+            raise TruncatedError(f"payloads of {total} bytes exceed the remaining {left}")
+        if total < left:
+            raise CorruptError(f"{left - total} bytes after the last payload")
+        _verify(front, data, table.size)
+    elif faults := dict(_faults(front, data, table.size)):
+        damage = _damage(table, faults)
+    maps = _Parts(data, front.starts[table.maps : table.alphas + 1])
+    alphas = _Parts(data, front.starts[table.alphas : table.payloads + 1])
+    payloads = _Parts(data, front.starts[table.payloads :])
+    sections = _sections(front, data)
+    for kind in damage.metadata if damage else ():
+        del sections[kind]
+    quality_map = maps[0] if table.header.mapped else None
+    return Layout(table.header, payloads, alphas, sections, front.starts[0], quality_map, damage)
+
+
+def _damage(table: _Table, faults: Mapping[int, FormatError]) -> Damage:
+    """Sort the entries that are not whole by what they hold.
+
+    Raises:
+        TruncatedError, CorruptError: the map of qualities is not whole, or the picture is stored.
+        CorruptError: checksums of payloads are wrong, and none is right.
+    """
+    if table.header.mapped and (fault := faults.get(table.maps)):
+        raise fault
+    if table.header.stored and (fault := faults.get(table.payloads)):
+        raise fault
+    cut = {i for i, fault in faults.items() if isinstance(fault, TruncatedError)}
+    wrong = faults.keys() - cut
+    payloads = range(table.payloads, table.size)
+    if any(i in wrong for i in payloads) and all(i in faults for i in payloads):
+        raise next(faults[i] for i in payloads if i in wrong)
+
+    def numbers(found: Collection[int], first: int, end: int) -> frozenset[int]:
+        return frozenset(i - first for i in found if first <= i < end)
+
+    return Damage(
+        numbers(cut, table.payloads, table.size),
+        numbers(wrong, table.payloads, table.size),
+        numbers(faults, table.alphas, table.payloads),
+        tuple(table.kept[i] for i in sorted(faults) if i < table.maps),
+    )

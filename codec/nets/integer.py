@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..coding.cdf_tables import INDEX_COUNT
 from ..coding.model_config import KNOTS, QUALITIES, Config
 from ..coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW, MAX_SHIFT, accumulator_bound, check_integers
+from ..coding.quality_map import Quality
 from .layers import FRACTION_BITS, LEAK_BITS, Add, AddVector, FreeAdd, Leaky, QualityVector
 from .model import INDEX_UNIT, EntropyNet, Model
 
@@ -158,15 +159,49 @@ class IntegerAdd(nn.Module):
         return saturate16(stored) + fresh
 
 
+def quality_tensor(quality: Quality, device: torch.device) -> Tensor:
+    """Return a quality as the integer nets take it: int64 [1], or [rows, columns] of a map."""
+    return torch.tensor(quality if isinstance(quality, np.ndarray) else [quality], dtype=torch.int64, device=device)
+
+
+def rows_of(table: Tensor, q: Tensor, like: Tensor | None = None) -> Tensor:
+    """Look up the rows of a table by quality.
+
+    Args:
+        table: [100, C].
+        q: int64 [B], 1..100; or a map, int64 [rows, columns], whose numbers each hold for a square of positions.
+        like: a tensor [B, C, h, w], to whose positions a map is spread: its squares have the smallest side that is a
+            power of two and makes them cover all positions. None: the map is not spread.
+
+    Returns:
+        float64 [B, C, 1, 1]; or of a map [1, C, h, w].
+    """
+    rows = table[q - 1].double()
+    if q.dim() == 1:
+        return rows[:, :, None, None]
+    return spread(rows.permute(2, 0, 1)[None], like)
+
+
+def spread(x: Tensor, like: Tensor | None) -> Tensor:
+    """Repeat the numbers of a map [1, C, rows, columns], as `rows_of` says."""
+    if like is None or x.shape[2:] == (1, 1):
+        return x
+    height, width = like.shape[2:]
+    side = 1
+    while side * x.shape[2] < height or side * x.shape[3] < width:
+        side *= 2
+    return x.repeat_interleave(side, 2).repeat_interleave(side, 3)[:, :, :height, :width]
+
+
 class IntegerAddVector(nn.Module):
     """Addition of the output of a convolution and a quality vector."""
 
     def forward(self, fresh: Tensor, vector: Tensor) -> Tensor:
-        return fresh + vector
+        return fresh + spread(vector, fresh)
 
 
 class IntegerQualityVector(nn.Module):
-    """A table with a row of int16 for each quality. `forward` takes q int64 [B], 1..100, and returns [B, C, 1, 1]."""
+    """A table with a row of int16 for each quality. `forward` is `rows_of`."""
 
     table: Tensor
 
@@ -183,8 +218,8 @@ class IntegerQualityVector(nn.Module):
         self.table.copy_((at_levels(vector, levels) * 2.0**fraction).round().clamp(LOW, HIGH))
         return self
 
-    def forward(self, q: Tensor) -> Tensor:
-        return self.table[q - 1].double()[:, :, None, None]
+    def forward(self, q: Tensor, like: Tensor | None = None) -> Tensor:
+        return rows_of(self.table, q, like)
 
 
 def at_levels(vector: QualityVector, levels: Tensor = PLAIN_LEVELS) -> Tensor:
@@ -298,7 +333,10 @@ class IntegerEntropyNet(nn.Module):
         check_integers({f"entropy.{name}": value.cpu().numpy() for name, value in self.state_dict().items()})
 
     def prior(self, z_hat: Tensor, q: Tensor, height: int, width: int) -> Tensor:
-        """Hyperlatents float64 [B, Z, h/4, w/4] and q int64 [B] -> features [B, N, height, width], all int16."""
+        """Hyperlatents float64 [B, Z, h/4, w/4] and q -> features [B, N, height, width], all int16.
+
+        q is int64 [B], or a map of one picture, int64 [h/4, w/4]; also in `predict`.
+        """
         return saturate16(self.net.prior(z_hat, q, height, width))
 
     def predict(self, k: int, prior: Tensor, y_hat: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:

@@ -67,13 +67,15 @@ class IntegerAnalysis(ScaledNet):
         Args:
             x: float64 [B, 3, H, W] that holds integers of magnitude at most LARGEST_PIXEL; H and W are multiples of 16.
                 The edges of x are treated as edges of the picture.
-            q: int64 [B], 1..100.
+            q: int64 [B], 1..100; or a map of one picture, with a number for each square of pixels.
 
         Returns:
             float64 [B, M, H / 16, W / 16] that holds int16, in units of 2^-12.
         """
-        h = self.body8(self.head8(F.pixel_unshuffle(x, 8)) + self.quality8(q))
-        h = self.body16(self.head16(F.pixel_unshuffle(saturate16(h), 2)) + self.quality16(q))
+        h = self.head8(F.pixel_unshuffle(x, 8))
+        h = self.body8(h + self.quality8(q, h))
+        h = self.head16(F.pixel_unshuffle(saturate16(h), 2))
+        h = self.body16(h + self.quality16(q, h))
         shortcut = self.shortcut(F.pixel_unshuffle(x, LATENT_STRIDE)).clamp_(-SUM_LIMIT, SUM_LIMIT)
         total = shortcut + self.gain(self.tail(h), q) + 2 ** (LATENT_BITS - 1)
         return saturate16((total * 2.0**-LATENT_BITS).floor_())
@@ -101,12 +103,13 @@ class IntegerHyperAnalysis(ScaledNet):
 
         Args:
             y: float64 [B, M, h, w] that holds int16; h and w are multiples of 4.
-            q: int64 [B], 1..100.
+            q: int64 [B], 1..100; or a map of one picture, int64 [h / 4, w / 4].
 
         Returns:
             float64 [B, Z, h / 4, w / 4] that holds int16.
         """
-        h = self.body(self.head(y) + self.quality(q))
+        h = self.head(y)
+        h = self.body(h + self.quality(q, h))
         h = self.body2(self.down2(F.pixel_unshuffle(saturate16(h), 2)))
         h = self.body4(self.down4(F.pixel_unshuffle(saturate16(h), 2)))
         return saturate16(self.tail(h))

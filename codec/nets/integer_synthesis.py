@@ -139,17 +139,19 @@ class IntegerSynthesis(ScaledNet):
 
     def features(self, y: Tensor, q: Tensor) -> Tensor:
         """Compute the branch up to the input of `tail8`: float64 [B, wide8, 2h, 2w] that holds int32, not saturated."""
-        h = self.body16(self.head16(y) + self.quality16(q))
-        return self.body8(F.pixel_shuffle(self.tail16(h), 2) + self.quality8(q))
+        h = self.head16(y)
+        h = self.body16(h + self.quality16(q, h))
+        h = F.pixel_shuffle(self.tail16(h), 2)
+        return self.body8(h + self.quality8(q, h))
 
-    def values(self, y: Tensor, quality: int, level: float, shrink: int = 1) -> Tensor:
+    def values(self, y: Tensor, q: Tensor, level: float, shrink: int = 1) -> Tensor:
         """Compute the values of samples before they are rounded.
 
         Args:
             y: latents, float64 [B, M, h, w] that holds int16, in units of 2^-12. The edges of y are treated as edges of
                 the picture, with zeros beyond them.
-            quality: 1..100.
-            level: of that quality, for `has_branch`.
+            q: int64 [B], 1..100; or a map of one picture, int64 [h, w] or with a number for each square of latents.
+            level: of the highest quality, for `has_branch`.
             shrink: 1, 2, 4 or 8: each value is the mean over a square with sides of this many pixels.
 
         Returns:
@@ -157,7 +159,6 @@ class IntegerSynthesis(ScaledNet):
         """
         v = F.pixel_shuffle(self.shortcut(y, shrink), LATENT_STRIDE // shrink)
         if has_branch(level, shrink):
-            q = torch.tensor([quality], device=y.device)
             branch = F.pixel_shuffle(self.gain(self.tail8(self.features(y, q)), q), 8)
             if shrink > 1:
                 height, width = (n // shrink for n in branch.shape[2:])

@@ -26,6 +26,7 @@ from .integer import (
     Layer,
     at_levels,
     knots_of,
+    rows_of,
     saturate16,
     swap,
     weights_of,
@@ -202,9 +203,9 @@ class IntegerGain(nn.Module):
         return knots_of(gains.log(), levels)
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
-        """Multiply x float64 [B, C, h, w], which is saturated first, by the gains of q int64 [B]. The unit is finer."""
+        """Multiply x float64 [B, C, h, w], which is saturated first, by the gains of q (`rows_of`), to a finer unit."""
         shift = self.shift.double()[:, None, None]
-        product = self.table[q - 1].double()[:, :, None, None] * saturate16(x) + torch.exp2(shift - 1)
+        product = rows_of(self.table, q, x) * saturate16(x) + torch.exp2(shift - 1)
         return (product * torch.exp2(-shift)).floor_().clamp_(-SUM_LIMIT, SUM_LIMIT)
 
 

@@ -95,7 +95,7 @@ class Codec:
         """The decoder. It is created on first use, because encoding may not need it."""
         if self.native is not None:
             return engine.load(self.path)
-        return TorchDecoder(self.walk, self.tables, self.integers["synthesis"], self.file.levels)
+        return TorchDecoder(self.walk, self.file, self.integers["synthesis"])
 
     @property
     def encoder(self) -> "Encoder":

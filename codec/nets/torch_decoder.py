@@ -1,15 +1,19 @@
 """Decoding with torch on any device: used on GPUs, and as the oracle of the tests, which follows FORMAT.md directly."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..coding import payloads, rans
+from ..coding import payloads
 from ..coding.engine import Levels
 from ..coding.model_config import LATENT_STRIDE
+from ..coding.model_file import ModelFile
+from ..coding.quality_map import Quality, at_latents, highest
 from ..coding.segment_walk import Start
+from .integer import quality_tensor
 from .integer_synthesis import IntegerSynthesis, samples
 from .layers import FRACTION_BITS
 
@@ -30,7 +34,7 @@ class ReferenceSynthesis(Levels):
         latents: Any,
         at: tuple[int, int],
         size: tuple[int, int],
-        quality: int,
+        quality: Quality,
         shrink: int,
         origin: tuple[int, int],
         out: Any,
@@ -38,7 +42,8 @@ class ReferenceSynthesis(Levels):
         y = torch.as_tensor(latents, device=self._net.shortcut.weight.device).permute(2, 0, 1)[None].double()
         on_device = isinstance(out, Tensor)
         rows, columns, channels = (*out.shape[1:], out.shape[0]) if on_device else out.shape
-        values = self._net.values(y, quality, float(self.levels[quality - 1]), shrink)
+        q = quality_tensor(at_latents(quality, at, (y.shape[2], y.shape[3])), y.device)
+        values = self._net.values(y, q, float(self.levels[highest(quality) - 1]), shrink)
         top, left = (o - n * LATENT_STRIDE // shrink for o, n in zip(origin, at, strict=True))
         values = values[:, :, top : top + rows, left : left + columns]
         made = samples(values, 8 * out.itemsize, gray=channels == 1)[0].to(
@@ -52,20 +57,28 @@ class TorchDecoder:
 
     Args:
         walk: starts runs of the entropy nets.
-        tables: of the same model.
+        file: the model.
         synthesis: of the same model, on the same device.
-        levels: the level of each quality, float32 [100].
     """
 
-    def __init__(self, walk: Start, tables: rans.Tables, synthesis: IntegerSynthesis, levels: np.ndarray):
-        self.config, self._walk, self._tables = synthesis.config, walk, tables
-        self.synthesis = ReferenceSynthesis(synthesis, levels)
+    def __init__(self, walk: Start, file: ModelFile, synthesis: IntegerSynthesis):
+        self.config, self._walk = synthesis.config, walk
+        self.tables, self.steps = file.tables, file.tensors["entropy.step"]
+        self.synthesis = ReferenceSynthesis(synthesis, file.levels)
         self._device = synthesis.shortcut.weight.device
         self.one_at_a_time = self._device.type != "cpu"
 
     @torch.inference_mode()
-    def read(self, quality: int, rows: int, columns: int, payload: bytes | memoryview) -> Tensor:
-        y = payloads.read(self._walk(quality, rows, columns), self._tables, payload)
+    def read(
+        self,
+        quality: Quality,
+        rows: int,
+        columns: int,
+        payload: bytes | memoryview,
+        is_prefix: bool = False,
+        first: Sequence[bool] = (),
+    ) -> Tensor:
+        y = payloads.read(self._walk(quality, rows, columns, first), self.tables, payload, is_prefix)
         return (y.permute(1, 2, 0) * 2**FRACTION_BITS).to(torch.int16)  # exact, and half the size of float32
 
     def empty(self, rows: int, columns: int) -> Tensor:

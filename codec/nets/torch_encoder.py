@@ -1,6 +1,6 @@
 """Encoding with torch on any device: used on GPUs, and as the oracle of the tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,16 +13,17 @@ from ..coding import payloads, tiles
 from ..coding.decoder import Decoder, latent_size, widened
 from ..coding.engine import projection_of
 from ..coding.model_config import HYPER_STRIDE, LATENT_STRIDE
+from ..coding.quality_map import Quality, at_latents
 from ..coding.refinement import Symbols
 from ..coding.tile_input import tile_input
 from ..container.format import Tile
 from ..picture.pixels import Pixels
-from .integer import to_fixed, to_float
+from .integer import quality_tensor, to_fixed, to_float
 from .torch_codec import Codec
 
 
 def analyse(
-    codec: Codec, pixels: Pixels, tile: Tile, quality: int, effort: int, progress: Callable[[], None] = lambda: None
+    codec: Codec, pixels: Pixels, tile: Tile, quality: Quality, effort: int, progress: Callable[[], None] = lambda: None
 ) -> tuple[Tensor, Tensor]:
     """Run `tiles.analyse` and convert its results for a walk.
 
@@ -33,7 +34,7 @@ def analyse(
 
 
 @torch.inference_mode()
-def code(codec: Codec, quality: int, y: Tensor, z: Tensor, dead_zones: Tensor) -> tuple[bytes, Tensor]:
+def code(codec: Codec, quality: Quality, y: Tensor, z: Tensor, dead_zones: Tensor) -> tuple[bytes, Tensor]:
     """Encode the latents and hyperlatents of a tile, as `analyse` returns them.
 
     Returns the payload, and the latents that it decodes to, float32 [M, h, w]. `dead_zones` are as in
@@ -46,8 +47,8 @@ def code(codec: Codec, quality: int, y: Tensor, z: Tensor, dead_zones: Tensor) -
 class TorchEncoder:
     """The implementation of `tiles.Encoder` with torch, on the device of its nets. Latents are returned to the CPU."""
 
-    def __init__(self, codec: Codec):
-        self.codec, self.file = codec, codec.file
+    def __init__(self, codec: Codec, first: Sequence[bool] = ()):
+        self.codec, self.file, self._first = codec, codec.file, list(first)
         self.one_at_a_time = codec.device.type != "cpu"
 
     @property
@@ -59,39 +60,46 @@ class TorchEncoder:
         return projection_of(self.file)
 
     def with_dead_zones(self, dead_zones: np.ndarray) -> "TorchEncoder":
-        return TorchEncoder(replace(self.codec, dead_zones=torch.tensor(dead_zones, device=self.codec.device)))
+        codec = replace(self.codec, dead_zones=torch.tensor(dead_zones, device=self.codec.device))
+        return TorchEncoder(codec, self._first)
+
+    def with_first(self, first: Sequence[bool]) -> "TorchEncoder":
+        return TorchEncoder(self.codec, first)
 
     @torch.inference_mode()
-    def latents(self, pixels: Pixels, area: Tile, quality: int) -> np.ndarray:
+    def latents(self, pixels: Pixels, area: Tile, quality: Quality) -> np.ndarray:
         around, *corner = widened(area, self.file.config.halo, pixels.width, pixels.height)
         (height, width), (top, left) = latent_size(area), (n // LATENT_STRIDE for n in corner)
         x = torch.from_numpy(tile_input(pixels, around)).to(self.codec.device).permute(2, 0, 1)[None].double()
-        y = self.codec.integers["analysis"](x, torch.tensor([quality], device=self.codec.device))
+        first = around.y // LATENT_STRIDE, around.x // LATENT_STRIDE
+        q = quality_tensor(at_latents(quality, first, latent_size(around)), self.codec.device)
+        y = self.codec.integers["analysis"](x, q)
         return _channels_last(y[0, :, top : top + height, left : left + width])
 
     @torch.inference_mode()
-    def hyperlatents(self, y: np.ndarray, quality: int) -> np.ndarray:
+    def hyperlatents(self, y: np.ndarray, quality: Quality) -> np.ndarray:
         bottom, right = (-n % HYPER_STRIDE for n in y.shape[:2])
         wide = F.pad(
             torch.from_numpy(y).to(self.codec.device).permute(2, 0, 1)[None].double(),
             (0, right, 0, bottom),
             mode="replicate",
         )
-        z = self.codec.integers["hyper_analysis"](wide, torch.tensor([quality], device=self.codec.device))
+        z = self.codec.integers["hyper_analysis"](wide, quality_tensor(quality, self.codec.device))
         return _channels_last(z[0])
 
     @torch.inference_mode()
-    def quantise(self, quality: int, y: np.ndarray, z: np.ndarray) -> Symbols:
-        walk, device = self.codec.walk(quality, *y.shape[:2]), self.codec.device
+    def quantise(self, quality: Quality, y: np.ndarray, z: np.ndarray) -> Symbols:
+        (rows, columns), device = y.shape[:2], self.codec.device
+        walk = self.codec.walk(quality, rows, columns, self._first)
         y_first, z_first = _channels_first(y, device), _channels_first(z, device)
         symbols, indexes, segments, decoded = payloads.quantise(walk, y_first, z_first, self.codec.dead_zones)
         return Symbols(symbols.split(segments), indexes.split(segments), _channels_last(to_fixed(decoded)))
 
     @torch.inference_mode()
-    def pack(self, chosen: Symbols) -> bytes:
+    def pack(self, chosen: Symbols) -> list[bytes]:
         segments = list(map(len, chosen.symbols))
         symbols, indexes = torch.cat(list(chosen.symbols)), torch.cat(list(chosen.indexes))
-        return payloads.encode(symbols, indexes, segments, self.file.tables)
+        return payloads.encode_parts(symbols, indexes, segments, self.file.tables)
 
 
 def _channels_first(x: np.ndarray, device: torch.device) -> Tensor:

@@ -1,10 +1,8 @@
 """Coding of the alpha channel: a WebP or PNG picture for each tile, and nothing for opaque tiles (FORMAT §2)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from ..container.format import Header, Tile
+from ..container.format import Layout, Tile
 from ..errors import CorruptError
 from . import png_samples
 from .embedded import open_still, write_png, write_webp
@@ -71,22 +69,23 @@ def _decode_tile(payload: memoryview, tile: Tile, depth: int) -> np.ndarray:
         raise CorruptError(f"a damaged picture: {e}") from e
 
 
-def decode(header: Header, payloads: Sequence[memoryview], region: Tile) -> np.ndarray:
-    """Decode the alpha channel of a region: uint8 or uint16 (as `header.depth` says) [h, w].
+def decode(layout: Layout, region: Tile) -> np.ndarray:
+    """Decode the alpha channel of a region: uint8 or uint16 (as the header's depth says) [h, w].
 
-    Only tiles that the region touches are decoded.
+    Only tiles that the region touches are decoded. Those that are missing in a partial file are opaque.
 
     Raises:
         CorruptError: a payload is not the alpha channel of its tile; the message names the tile.
     """
+    header, lacks = layout.header, layout.damage.alphas if layout.damage else ()
     out = np.empty((region.height, region.width), np.uint8 if header.depth == 8 else np.uint16)
-    for i, (tile, payload) in enumerate(zip(header.tiles, payloads, strict=True)):
+    for i, (tile, payload) in enumerate(zip(header.tiles, layout.alphas, strict=True)):
         left, right = max(tile.x, region.x), min(tile.x + tile.width, region.x + region.width)
         top, bottom = max(tile.y, region.y), min(tile.y + tile.height, region.y + region.height)
         if left >= right or top >= bottom:
             continue
         try:
-            part = _decode_tile(payload, tile, header.depth)
+            part = _decode_tile(payload[:0] if i in lacks else payload, tile, header.depth)
         except CorruptError as e:
             raise CorruptError(f"the alpha of tile {i}: {e}") from e
         out[top - region.y : bottom - region.y, left - region.x : right - region.x] = part[

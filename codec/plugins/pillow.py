@@ -24,8 +24,11 @@ from ..opened import AecFile, shrink_above
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
 
-HEADER_BYTES = 64  # a header has at most 23 bytes; often a small block of metadata fits too
-SAVE_OPTIONS = ("quality", "effort", "lossless", "alpha_quality", "bits", "device", "model", *api.TARGETS)
+HEADER_BYTES = 64  # a header has at most 26 bytes; often a small block of metadata fits too
+SAVE_OPTIONS = (
+    *("quality", "effort", "lossless", "alpha_quality", "bits", "roi", "progressive", "device", "model"),
+    *api.TARGETS,
+)
 INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # our names of metadata -> Pillow's names
 
 
@@ -37,7 +40,8 @@ class AecImageFile(ImageFile.ImageFile):
 
     Errors follow Pillow's conventions. An invalid header raises SyntaxError on opening, which `Image.open` turns into
     UnidentifiedImageError. Loading the pixels raises OSError if the data is damaged, if the model is not available, or
-    for 16 bits with more than one channel, for which Pillow has no mode. The size is only limited by Pillow's
+    for 16 bits with more than one channel, for which Pillow has no mode. With `ImageFile.LOAD_TRUNCATED_IMAGES` a
+    file that is cut off or damaged gives what there is of it. The size is only limited by Pillow's
     Image.MAX_IMAGE_PIXELS.
     """
 
@@ -78,7 +82,8 @@ class AecImageFile(ImageFile.ImageFile):
         if self.tile:
             data = self._read()
             try:
-                picture = api.decode(data, max_pixels=None, scale=1 / self._shrink)
+                partial = ImageFile.LOAD_TRUNCATED_IMAGES
+                picture = api.decode(data, max_pixels=None, scale=1 / self._shrink, allow_partial=partial)
             except (AecError, ValueError) as e:
                 raise OSError(str(e)) from e
             self.im, self.tile, self.readonly = picture.im, [], 0

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..api import DEFAULT_EFFORT
 from ..coding import decoder, tiles
 from ..coding.model_config import MAX_LEVEL, QUALITIES
-from ..container.format import write
+from ..container import format
 from ..nets.torch_codec import Codec
 from ..picture.pixels import to_pixels
 from ..picture.ssimulacra2 import MIN_SIDE, ssimulacra2
@@ -48,8 +48,9 @@ def coded(codec: Codec, image: np.ndarray, quality: int) -> tuple[int, np.ndarra
     """
     pixels = to_pixels(image)
     header = pixels.header(quality, codec.id)
-    payloads = tiles.encode(codec.encoder, pixels, header, DEFAULT_EFFORT)
-    return len(write(header, payloads)), decoder.decode(codec.decoder, header, payloads)
+    coded = tiles.encode(codec.encoder, pixels, header, DEFAULT_EFFORT)
+    file = tiles.file(codec.encoder, header, coded)
+    return len(file), decoder.decode(codec.decoder, decoder.Coded.of(codec.decoder, format.read(file)))
 
 
 def levels_for(scores: np.ndarray, levels: np.ndarray) -> Tensor:
