@@ -37,12 +37,16 @@ def files(draw):
     header = dataclasses.replace(draw(headers()), alpha=draw(st.booleans()), depth=draw(st.sampled_from([8, 16])))
     if draw(st.integers(0, 4)) == 0:
         header = dataclasses.replace(header, stored=True, quality=0, model_id=bytes(4), tile=64)
+    elif draw(st.booleans()):
+        parts, first = draw(st.integers(2, 16)), draw(st.integers(0, 2**14 - 1))
+        header = dataclasses.replace(header, mapped=draw(st.booleans()), parts=parts, first=first)
     n = len(header.tiles)
     payloads = [draw(payload_bytes) for _ in range(n)]
+    payloads += [draw(st.binary(max_size=30)) for _ in range(n * (header.parts - 1))]
     alphas = [draw(st.binary(max_size=20)) for _ in range(n)] if header.alpha and not header.stored else []
     block = st.one_of(st.binary(min_size=1, max_size=40), st.integers(1, 500).map(bytes))
     metadata = draw(st.dictionaries(st.sampled_from(["icc", "exif", "xmp"]), block))
-    return header, payloads, alphas, metadata
+    return header, payloads, alphas, metadata, draw(st.binary(min_size=1, max_size=40)) if header.mapped else None
 
 
 def small_file(width=100, height=70, tile=64, sizes=(5, 7, 131, 6), **fields):
@@ -89,30 +93,36 @@ def independent_read(data: bytes) -> dict:
     height, at = unleb(data, at)
     kinds = data[at] if more & 1 else 0
     at += more & 1
+    parts, first = 1, 0
+    if more & 32:
+        parts = data[at]
+        first, at = unleb(data, at + 1)
     header, side = data[:at], 64 << (data[10] >> 4)
     n = 1 if more & 8 else ((width + side - 1) // side) * ((height + side - 1) // side)
     names = [name for i, name in enumerate(["icc", "exif", "xmp"]) if kinds >> i & 1]
+    maps, alphas = more >> 4 & 1, n if more & 10 == 2 else 0
     entries = []
-    for i in range(len(names) + n + (n if more & 10 == 2 else 0)):
+    for i in range(len(names) + maps + alphas + n * parts):
         start = at
         whole, at = unleb(data, at)
         length, at = unleb(data, at) if i < len(names) else (whole, at)
         entries.append((whole, length, data[start:at], data[at : at + 4]))
         at += 4
-    overhead, parts = at, []
+    overhead, found = at, []
     for whole, length, raw, crc in entries:
         part = data[at : at + length]
         assert int.from_bytes(crc, "little") == zlib.crc32(header + raw + part)
-        parts.append((at, zlib.decompress(part) if length < whole else part))
+        found.append((at, zlib.decompress(part) if length < whole else part))
         at += length
     assert at == len(data)
     m = len(names)
     return {
         "fields": (width, height, data[9], data[5:9], bool(data[10] & 1), side, bool(more & 2), 8 << (more >> 2 & 1))
-        + (bool(more & 8),),
-        "metadata": dict(zip(names, (part for _, part in parts[:m]), strict=True)),
-        "payloads": parts[m : m + n],
-        "alphas": [part for _, part in parts[m + n :]],
+        + (bool(more & 8), bool(maps), parts, first),
+        "metadata": dict(zip(names, (part for _, part in found[:m]), strict=True)),
+        "map": found[m][1] if maps else None,
+        "alphas": [part for _, part in found[m + maps : m + maps + alphas]],
+        "payloads": found[m + maps + alphas :],
         "overhead": overhead,
     }
 

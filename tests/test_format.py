@@ -29,7 +29,7 @@ from codec.errors import CorruptError, FormatError, LimitError, NotAecError, Tru
 
 @given(files())
 def test_read_returns_what_was_written(file):
-    header, payloads, alphas, metadata = file
+    header, payloads, alphas, metadata, quality_map = file
     data = format.write(*file)
     layout = format.read(data)
     assert layout.header == header == format.read_header(data)
@@ -37,17 +37,18 @@ def test_read_returns_what_was_written(file):
     assert [bytes(p) for p in layout.alphas] == alphas
     assert {name: section.unpack() for name, section in layout.metadata.items()} == metadata
     packed = [section.packed for section in layout.metadata.values()]
-    assert layout.overhead_bytes == len(data) - sum(map(len, [*payloads, *alphas, *packed]))
+    assert (layout.quality_map and bytes(layout.quality_map)) == quality_map and layout.damage is None
+    assert layout.overhead_bytes == len(data) - sum(map(len, [*payloads, *alphas, *packed, quality_map or b""]))
 
 
 @given(files())
 def test_independent_reader_agrees_with_write_on_every_offset(file):
-    header, payloads, alphas, metadata = file
+    header, payloads, alphas, metadata, quality_map = file
     data = format.write(*file)
     seen = independent_read(data)
     assert seen["fields"] == dataclasses.astuple(header)
     assert [p for _, p in seen["payloads"]] == payloads
-    assert seen["alphas"] == alphas and seen["metadata"] == metadata
+    assert seen["alphas"] == alphas and seen["metadata"] == metadata and seen["map"] == quality_map
     assert seen["overhead"] == format.read(data).overhead_bytes
     base = memoryview(data)
     for (offset, _), view in zip(seen["payloads"], format.read(data).payloads, strict=True):

@@ -57,7 +57,7 @@ def test_the_header_can_be_read_from_the_first_bytes(file, n):
     try:
         assert format.read_header(data[:n]) == file[0]
     except TruncatedError:
-        assert n < 19  # 12, two sides of 3, kinds
+        assert n < 23  # 12, two sides of 3, kinds, parts, first of 3
     except NotAecError:
         assert n == 0
 
@@ -75,14 +75,17 @@ def test_every_bit_flip_in_a_file_with_more_is_found(data):
 def test_more_flags_are_accepted_or_refused_as_the_format_says(more):
     stored = bool(more & 8)
     start = bytes.fromhex("d741454302") + (bytes(4) if stored else ID) + bytes([0 if stored else 50, 8, more, 1, 1])
-    entries = 2 if more & 10 == 2 else 1
-    start += bytes([4]) if more & 1 else b""
-    lengths = [b"\x05"] * entries
+    parts = 3 if more & 32 else 1
+    start += (bytes([4]) if more & 1 else b"") + (bytes([parts, 7]) if more & 32 else b"")
+    lengths = [b"\x05"] * ((more >> 4 & 1) + (more & 10 == 2) + parts)
     if more & 1:
         lengths.insert(0, b"\x05\x05")
     data = assemble(start, *[bytes(5)] * len(lengths), lengths=lengths)
-    if more >= 16:
+    if more >= 64:
         with pytest.raises(UnsupportedVersionError, match=f"{more:#04x}"):
+            format.read(data)
+    elif stored and more & 48:
+        with pytest.raises(CorruptError, match="a stored picture that has a map of qualities or parts"):
             format.read(data)
     elif more == 0:
         with pytest.raises(CorruptError, match="says nothing"):
@@ -90,6 +93,7 @@ def test_more_flags_are_accepted_or_refused_as_the_format_says(more):
     else:
         header = format.read(data).header
         assert (header.alpha, header.depth, header.stored) == (bool(more & 2), 16 if more & 4 else 8, stored)
+        assert (header.mapped, header.parts, header.first) == (bool(more & 16), parts, 7 if parts > 1 else 0)
 
 
 @pytest.mark.parametrize("kinds", range(256))

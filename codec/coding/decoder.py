@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..container.format import MIN_PAYLOAD, Header, Layout, Tile
+from ..container.format import Header, Layout, Tile
 from ..errors import CorruptError
 from . import quality_map, rans
 from .model_config import LATENT_STRIDE, Config
@@ -197,16 +197,16 @@ def first_channels(steps: np.ndarray, header: Header) -> Sequence[bool]:
 
 
 def _read_tile(decoder: Decoder, coded: Coded, tile: Tile, i: int) -> Latents:
+    (rows, columns), early = latent_size(tile), False
     try:
         payload, early = coded.payload(i)
-        rows, columns = latent_size(tile)
-        if early and len(payload) < MIN_PAYLOAD:  # nothing is known of the tile
-            latents = decoder.empty(rows, columns)
-            latents[...] = 0
-            return latents
         return decoder.read(of_tile(coded.quality, tile), rows, columns, payload, early, coded.first)
     except CorruptError as e:
-        raise CorruptError(f"tile {i}: {e}") from e
+        if not early:
+            raise CorruptError(f"tile {i}: {e}") from e
+    latents = decoder.empty(rows, columns)  # there is not enough of the payload to begin with
+    latents[...] = 0
+    return latents
 
 
 def read_latents(decoder: Decoder, coded: Coded) -> Iterator[Latents]:

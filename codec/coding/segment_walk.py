@@ -31,8 +31,8 @@ class Walk(Protocol):
 
     Segment 0 holds the hyperlatents, and segments 1..steps the latents of the context steps. If there are two passes,
     the context steps come twice, first for some of the channels and then for the others. The segments are processed in
-    this order: for each k, first `predict(k)`, then `choose(k)` in an encoder or `accept(k)` in a decoder. After the last
-    segment, `latents()` may be called. A call out of order raises ValueError.
+    this order: for each k, first `predict(k)`, then `choose(k)` in an encoder or `accept(k)` in a decoder. After the
+    last segment, `latents()` may be called. A call out of order raises ValueError.
 
     All tensors are on the walk's device. Within a segment, values are ordered by channel, row, column.
     """
@@ -131,8 +131,12 @@ class ReferenceWalk:
                 self._prior = net.prior(self._z_hat, self._q, *self._y_hat.shape[2:])
             self._target, config = self._y_hat, net.config
             second, step = divmod(k - 1, config.steps)
-            self._position = positions(config.steps, tuple(self._y_hat.shape[1:]), self._q.device)[step]
-            mean, index = (t.flatten() for t in net.predict(step, self._prior, self._y_hat, self._q))
+            of_steps = positions(config.steps, tuple(self._y_hat.shape[1:]), self._q.device)
+            self._position, before = of_steps[step], self._y_hat
+            if second:  # what the first pass has read of this step and of later ones is not looked at
+                before = self._y_hat.clone()
+                before.view(-1)[torch.cat(of_steps[step:])] = 0
+            mean, index = (t.flatten() for t in net.predict(step, self._prior, before, self._q))
             self._mean, index, steps = mean[self._position], index[self._position], net.step
             if len(self._first):
                 height, width = self._y_hat.shape[2:]

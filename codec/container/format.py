@@ -533,7 +533,7 @@ def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int,
 
 
 def _faults(front: _Front, data: memoryview, n: int) -> Iterator[tuple[int, FormatError]]:
-    """Compare the checksums of the first n entries. Yields (index, TruncatedError or CorruptError) for those at fault."""
+    """Compare the checksums of the first n entries. Yields (index, Truncated- or CorruptError) of those at fault."""
     head = zlib.crc32(front.head)
     for i in range(n):
         part = data[front.starts[i] : front.starts[i + 1]]
@@ -587,7 +587,7 @@ def read(
     Args:
         max_pixels: pictures with more pixels are refused; None: only the format's own limit holds.
         allow_partial: read also a file that ends too early, is too long, or has wrong checksums. `Layout.damage` says
-            what is missing. Its head, its table and its map of qualities must be there, and a stored picture must be whole.
+            what is missing. Its head, its table and its map of qualities must be there. A stored picture must be whole.
 
     Raises:
         NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when. With

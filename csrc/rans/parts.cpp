@@ -49,7 +49,7 @@ Fault join_parts(const std::vector<Span>& parts, bool ends_early, std::string& p
         const bool open_end = ends_early && i + 1 == parts.size();
         // Of several streams the last ones would be missing: runs of known and unknown latents would alternate, and the
         // networks make nonsense of that.
-        if (open_end && n_streams > 1 && i > 0) break;
+        if (open_end && n_streams > 1) break;
         const uint8_t *p = parts[i].data + (i == 0), *const end = parts[i].data + parts[i].size;
         std::vector<uint32_t> lengths(n_streams, UINT32_MAX);
         for (uint32_t stream = 0; stream + 1 < n_streams && p != nullptr; ++stream)

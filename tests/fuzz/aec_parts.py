@@ -21,10 +21,12 @@ class Parts:
     quality: int
     flags: int
     model_id: bytes
-    payloads: tuple[bytes, ...]  # of tiles, then of their alphas
+    payloads: tuple[bytes, ...]  # the map of qualities, alphas, and what codes the tiles
     magic: bytes = b"\xd7AEC\x02"
     more: int = 0
     kinds: int = 0
+    parts: int = 1
+    first: int = 0
     blocks: tuple[tuple[int, bytes], ...] = ()  # of metadata: length, packed
 
     def assembled(self) -> bytes:
@@ -32,6 +34,7 @@ class Parts:
             self.magic + self.model_id + bytes([self.quality, self.flags]) + bytes([self.more] * (self.flags >> 3 & 1))
         )
         head += varint(self.width) + varint(self.height) + bytes([self.kinds] * (self.more & 1))
+        head += bytes([self.parts]) + varint(self.first) if self.more & 32 else b""
         entries = [(varint(length) + varint(len(packed)), packed) for length, packed in self.blocks]
         entries += [(varint(len(payload)), payload) for payload in self.payloads]
         table = b"".join(e + struct.pack("<I", zlib.crc32(head + e + data)) for e, data in entries)
@@ -50,12 +53,14 @@ def parts_of(data: bytes) -> Parts:
     """Take a sound file apart. Raises FormatError; AssertionError if that is not the one way to write it."""
     layout = format.read(data, max_pixels=None)
     h, blocks = layout.header, layout.metadata
-    more = bool(blocks) | h.alpha << 1 | (h.depth == 16) << 2 | h.stored << 3
+    more = bool(blocks) | h.alpha << 1 | (h.depth == 16) << 2 | h.stored << 3 | h.mapped << 4 | (h.parts > 1) << 5
     flags = h.gray | bool(more) << 3 | (h.tile // 64).bit_length() - 1 << 4
-    payloads = tuple(bytes(p) for p in (*layout.payloads, *layout.alphas))
+    maps = () if layout.quality_map is None else (layout.quality_map,)
+    payloads = tuple(bytes(p) for p in (*maps, *layout.alphas, *layout.payloads))
     kinds = sum(1 << i for i, name in enumerate(("icc", "exif", "xmp")) if name in blocks)
     packed = tuple((section.length, bytes(section.packed)) for section in blocks.values())
     parts = Parts(h.width, h.height, h.quality, flags, h.model_id, payloads, more=more, kinds=kinds, blocks=packed)
+    parts = replace(parts, parts=h.parts, first=h.first)
     if parts.assembled() != data:
         raise AssertionError("this is not the format that codec.encode writes")
     return parts

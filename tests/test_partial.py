@@ -1,0 +1,259 @@
+"""Files of which a part is there: cut off, damaged, or still on their way."""
+
+import dataclasses
+import io
+
+import numpy as np
+import photos
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+import codec
+from codec.coding import decoder, engine, model_search, rans, tiles
+from codec.container import format
+from codec.container.metadata import Metadata
+from codec.opened import Missing
+from codec.picture.pixels import Pixels, to_pixels
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return tiles.encoder_for(model_search.find(None), "cpu")
+
+
+def in_parts(encoder, image, quality=60, tile=64, first=0, alphas=(), metadata=None, depth=8) -> bytes:
+    """A file with its payloads in parts, however small it is."""
+    pixels = to_pixels(image)
+    header = dataclasses.replace(pixels.header(quality, encoder.file.id, tile), first=first)
+    coded = tiles.encode(encoder, pixels, header, 2)
+    header = dataclasses.replace(header, parts=len(coded[0]))
+    return format.write(header, [part for parts in zip(*coded, strict=True) for part in parts], alphas, metadata)
+
+
+def error(image: np.ndarray, data: bytes) -> float:
+    decoded = codec.decode(data, output="numpy", allow_partial=True)
+    return float(np.mean((decoded.astype(float) - image) ** 2))
+
+
+# ------------------------------------------------------------------ parts of payloads
+
+
+@pytest.mark.parametrize("lanes_log2", [0, 3, 5, 6, 8])
+def test_parts_join_to_the_payload_and_hold_its_segments(encoder, lanes_log2):
+    rng = np.random.default_rng(lanes_log2)
+    segments = [700, 0, 5000, 1, 3000]
+    indexes = rng.integers(0, 30, sum(segments)).astype(np.uint8)
+    symbols = np.where(indexes > 0, rng.normal(0, 3, len(indexes)).round(), 0).astype(np.int16)
+    parts = rans.encode_parts(symbols, indexes, segments, encoder.file.tables, lanes_log2)
+    payload = rans.encode(symbols, indexes, segments, encoder.file.tables, lanes_log2)
+    assert len(parts) == 5 and rans.join(parts) == payload == rans.encode(
+        symbols, indexes, segments, encoder.file.tables, lanes_log2, 4
+    )
+    at = np.cumsum([0, *segments])
+    for n in range(6):
+        reader, known = rans.Decoder(encoder.file.tables, rans.join(parts[:n]), True) if n else None, at[n]
+        for a, b in zip(at, at[1:], strict=False):
+            if reader is None:
+                break
+            read = reader.decode(indexes[a:b])
+            # Of what follows the known segments, the states of the lanes may still hold a few symbols.
+            assert np.array_equal(read, symbols[a:b]) if b <= known else ((read == 0) | (read == symbols[a:b])).all()
+
+
+@settings(max_examples=150)
+@given(st.integers(0, 7), st.integers(0, 4000), st.integers(0, 255))
+def test_a_prefix_of_a_payload_gives_its_first_symbols_and_zeros(lanes_log2, length, noise):
+    tables = engine.load(model_search.find(None)).tables
+    rng = np.random.default_rng(lanes_log2)
+    indexes = rng.integers(0, 20, 4000).astype(np.uint8)
+    symbols = np.where(indexes > 0, rng.normal(0, 2, 4000).round(), 0).astype(np.int16)
+    parts = rans.encode_parts(symbols, indexes, [1000, 3000], tables, lanes_log2)
+    whole = b"".join(parts)
+    cut = [whole[:length][: len(parts[0])], whole[: max(length, len(parts[0]))][len(parts[0]) :]]
+    cut = cut[: 1 + (length > len(parts[0]))]
+    try:
+        reader = rans.Decoder(tables, rans.join(cut, True), True)
+    except codec.CorruptError:  # not even the states of all lanes are there
+        assert length < len(parts[0])
+        return
+    read = np.concatenate([reader.decode(indexes[:1000]), reader.decode(indexes[1000:])])
+    assert ((read == 0) | (read == symbols)).all()
+    if lanes_log2 <= 5:  # with one stream, the symbols that are there are the first ones
+        same = read == symbols
+        assert same[: int(same.argmin()) if not same.all() else len(same)].all()
+        assert np.count_nonzero(read) > 0.8 * np.count_nonzero(symbols) * (length / len(whole)) - 200
+    # Damage may give any symbols, but no error and nothing out of bounds.
+    damaged = bytes(b ^ noise for b in whole[:length])
+    try:
+        reader = rans.Decoder(tables, rans.join([damaged], True), True)
+        reader.decode(indexes[:1000])
+        reader.decode(indexes[1000:])
+    except codec.CorruptError:
+        pass
+
+
+def test_large_files_have_parts_and_small_ones_do_not():
+    image = photos.astronaut()[:256, 100:356].copy()
+    small, large = codec.encode(image, 30), codec.encode(image, 100)
+    assert codec.inspect(small).parts == 1 and codec.inspect(large).parts == 5
+    assert len(small) < tiles.PARTS_FROM < len(large)
+    assert format.read(large).overhead_bytes - format.read(small).overhead_bytes <= 0.003 * tiles.PARTS_FROM
+
+
+# ------------------------------------------------------------------ files that are cut off
+
+
+@pytest.mark.parametrize("first", [0, 32])
+def test_more_bytes_give_a_better_picture_and_all_bytes_the_picture(encoder, first):
+    image = photos.astronaut()[:192, 100:260].copy()
+    data = in_parts(encoder, image, 75, 64, first)
+    start = format.read(data).overhead_bytes
+    shares = [start + int(share * (len(data) - start)) for share in (0.1, 0.4, 0.7, 1)]
+    errors = [error(image, data[:n]) for n in shares]
+    assert errors == sorted(errors, reverse=True) and errors[0] > 5 * errors[-1]
+    assert np.array_equal(codec.decode(data, output="numpy", allow_partial=True), codec.decode(data, output="numpy"))
+    assert codec.open(data, allow_partial=True).missing == ()
+
+
+def test_two_passes_give_a_better_half(encoder):
+    image = photos.astronaut()[:256, 100:356].copy()
+    halves = []
+    for progressive in (False, True):
+        data = codec.encode(image, 90, progressive=progressive)
+        header = codec.inspect(data)
+        assert header.parts == (9 if progressive else 5) and bool(header.first) == progressive
+        halves.append(error(image, data[: len(data) // 2]))
+    assert halves[1] < 0.6 * halves[0]
+
+
+def test_every_cut_of_a_file_is_a_picture_or_a_named_error(encoder):
+    data = in_parts(encoder, photos.photo(70, 100), 40)
+    start = format.read(data).overhead_bytes
+    for n in range(len(data)):
+        with pytest.raises((codec.TruncatedError, codec.NotAecError)):
+            codec.decode(data[:n])
+        if n < start:
+            with pytest.raises((codec.TruncatedError, codec.NotAecError)):
+                codec.open(data[:n], allow_partial=True)
+        elif n % 7 == 0 or n - start < 20:
+            file = codec.open(data[:n], allow_partial=True)
+            assert file.decode(output="numpy").shape == (70, 100, 3) and file.missing
+            with pytest.raises(codec.CorruptError, match="cut off or damaged"):
+                file.verify()
+
+
+def test_what_is_missing_is_named(encoder):
+    data = in_parts(encoder, photos.photo(70, 100), 40)
+    layout = format.read(data)
+    end = layout.overhead_bytes + sum(len(p) for p in layout.payloads[:6])  # 4 tiles: all first parts, two second ones
+    file = codec.open(data[:end], allow_partial=True)
+    areas = [(0, 0, 64, 64), (64, 0, 36, 64), (0, 64, 64, 6), (64, 64, 36, 6)]
+    assert file.missing == tuple(
+        Missing(area, "colours", parts, 5) for area, parts in zip(areas, (2, 2, 1, 1), strict=True)
+    )
+
+
+# ------------------------------------------------------------------ damage
+
+
+def test_a_damaged_part_costs_only_what_follows_it_in_its_tile(encoder):
+    image = photos.photo(128, 192, seed=3)
+    data = in_parts(encoder, image, 50, 64)
+    layout, whole = format.read(data), codec.decode(data, output="numpy")
+    base = memoryview(data)
+    at = layout.overhead_bytes + sum(len(p) for p in layout.payloads[: 3 * 6 + 4]) + 2  # in part 3 of tile 4
+    bad = bytes([*base[:at], base[at] ^ 16, *base[at + 1 :]])
+    with pytest.raises(codec.CorruptError, match="checksum of part 3 of 5 of tile 4 of 6"):
+        codec.decode(bad)
+    file = codec.open(bad, allow_partial=True)
+    assert file.missing == (Missing((64, 64, 64, 64), "colours", 3, 5),)
+    decoded = file.decode(output="numpy")
+    # The synthesis sees 7 latents across the tiles' borders, which is more than a tile of 64 pixels has.
+    assert np.array_equal(decoded[:, :0], whole[:, :0]) and not np.array_equal(decoded, whole)
+    assert np.abs(decoded[64:, 64:128].astype(int) - image[64:, 64:128]).mean() < 30
+
+
+def test_tiles_far_from_the_damage_stay_as_they_were(encoder):
+    image = photos.photo(64, 640, seed=5)
+    data = in_parts(encoder, image, 50, 64)
+    whole, bad = codec.decode(data, output="numpy"), bytearray(data)
+    bad[format.read(data).overhead_bytes + 3] ^= 1  # in the first part of the first tile
+    decoded = codec.decode(bytes(bad), output="numpy", allow_partial=True)
+    assert np.array_equal(decoded[:, 64 + 112 :], whole[:, 64 + 112 :])
+    assert not np.array_equal(decoded[:, :64], whole[:, :64])
+
+
+def test_a_damaged_head_spoils_everything(encoder):
+    data = bytearray(in_parts(encoder, photos.photo(70, 100), 40))
+    data[9] ^= 1  # the quality
+    with pytest.raises(codec.CorruptError, match="checksum"):
+        codec.open(bytes(data), allow_partial=True)
+
+
+def test_bytes_after_the_end_do_not_hurt_a_partial_reader(encoder):
+    data = in_parts(encoder, photos.photo(70, 100), 40)
+    whole = codec.decode(data, output="numpy")
+    assert np.array_equal(codec.decode(data + b"more", output="numpy", allow_partial=True), whole)
+    with pytest.raises(codec.CorruptError, match="4 bytes after"):
+        codec.decode(data + b"more")
+
+
+def test_missing_alpha_is_opaque_and_missing_metadata_is_left_out():
+    image = photos.photo(80, 90)
+    alpha = np.tile(np.arange(90, dtype=np.uint8), (80, 1))
+    pixels = Pixels(image, alpha, Metadata(xmp=b"<x/>" * 9))
+    data = codec.encode(pixels, 30)
+    layout = format.read(data)
+    places = {
+        "metadata": layout.overhead_bytes + 2,
+        "alpha": layout.overhead_bytes + len(layout.metadata["xmp"].packed) + 40,
+    }
+    for what, at in places.items():
+        bad = bytes([*data[:at], data[at] ^ 1, *data[at + 1 :]])
+        file = codec.open(bad, allow_partial=True)
+        decoded = file.decode(output="numpy")
+        assert (file.metadata.xmp is None) == (what == "metadata")
+        assert (decoded[..., 3] == 255).all() == (what == "alpha")
+        assert file.missing == ((Missing((0, 0, 90, 80), "alpha", 0, 1),) if what == "alpha" else ())
+
+
+def test_a_stored_picture_is_never_read_in_part():
+    data = codec.encode(photos.photo(30, 30), lossless=True)
+    for bad in (data[:-5], data[:-5] + b"?" + data[-4:]):
+        with pytest.raises((codec.TruncatedError, codec.CorruptError)):
+            codec.open(bad, allow_partial=True)
+
+
+def test_a_damaged_map_of_qualities_spoils_everything():
+    data = codec.encode(photos.photo(128, 128), 50, roi=[((0, 0, 64, 64), 20)])
+    at = format.read(data).overhead_bytes
+    for bad in (data[:at], bytes([*data[:at], data[at] ^ 1, *data[at + 1 :]])):
+        with pytest.raises((codec.TruncatedError, codec.CorruptError), match="map of qualities"):
+            codec.open(bad, allow_partial=True)
+
+
+def test_parts_and_passes_that_are_not_the_models_are_corrupt(encoder):
+    by = encoder.decoder
+    for parts, first, words in (
+        (4, 0, "4 parts of each tile: with this model it must be 5"),
+        (5, 3, "must be 9"),
+        (9, 512, "512 channels in the first pass: must be below 512"),
+    ):
+        header = format.Header(64, 64, 50, encoder.file.id, parts=parts, first=first)
+        layout = format.read(format.write(header, [bytes(9)] * parts))
+        with pytest.raises(codec.CorruptError, match=words):
+            decoder.Coded.of(by, layout)
+
+
+# ------------------------------------------------------------------ where people meet it
+
+
+def test_pillow_loads_a_truncated_file_only_if_it_is_told_to(monkeypatch):
+    data = codec.encode(photos.astronaut()[:256, 100:356].copy(), 95)[:-3000]
+    with pytest.raises(OSError, match="remaining"), Image.open(io.BytesIO(data)) as image:
+        image.load()
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.asarray(image).shape == (256, 256, 3)
