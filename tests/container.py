@@ -42,6 +42,10 @@ def files(draw):
     alphas = [draw(st.binary(max_size=20)) for _ in range(n)] if header.alpha and not header.stored else []
     block = st.one_of(st.binary(min_size=1, max_size=40), st.integers(1, 500).map(bytes))
     metadata = draw(st.dictionaries(st.sampled_from(["icc", "exif", "xmp"]), block))
+    if draw(st.booleans()):
+        metadata["cicp"] = bytes([*draw(st.tuples(*[st.integers(0, 255)] * 2)), 0, draw(st.integers(0, 1))])
+    if draw(st.booleans()):
+        metadata["bits"] = bytes([draw(st.integers(1, header.depth - 1))])
     return header, payloads, alphas, metadata
 
 
@@ -91,7 +95,7 @@ def independent_read(data: bytes) -> dict:
     at += more & 1
     header, side = data[:at], 64 << (data[10] >> 4)
     n = 1 if more & 8 else ((width + side - 1) // side) * ((height + side - 1) // side)
-    names = [name for i, name in enumerate(["icc", "exif", "xmp"]) if kinds >> i & 1]
+    names = [name for i, name in enumerate(["icc", "exif", "xmp", "cicp", "bits"]) if kinds >> i & 1]
     entries = []
     for i in range(len(names) + n + (n if more & 10 == 2 else 0)):
         start = at
@@ -107,10 +111,14 @@ def independent_read(data: bytes) -> dict:
         at += length
     assert at == len(data)
     m = len(names)
+    found = dict(zip(names, (part for _, part in parts[:m]), strict=True))
+    depth = 8 << (more >> 2 & 1)
+    assert len(found.get("cicp", bytes(4))) == 4 and found.get("cicp", bytes(4))[2:] in (b"\0\0", b"\0\1")
+    assert len(found.get("bits", bytes(1))) == 1 and 1 <= found.get("bits", b"\1")[0] < depth
     return {
-        "fields": (width, height, data[9], data[5:9], bool(data[10] & 1), side, bool(more & 2), 8 << (more >> 2 & 1))
+        "fields": (width, height, data[9], data[5:9], bool(data[10] & 1), side, bool(more & 2), depth)
         + (bool(more & 8),),
-        "metadata": dict(zip(names, (part for _, part in parts[:m]), strict=True)),
+        "metadata": found,
         "payloads": parts[m : m + n],
         "alphas": [part for _, part in parts[m + n :]],
         "overhead": overhead,
@@ -121,7 +129,7 @@ EVERYTHING = format.write(
     Header(70, 50, 50, ID, alpha=True, depth=16, tile=64),
     [bytes(range(9)), bytes(7)],
     [b"", bytes(range(30))],
-    {"icc": bytes(90), "exif": bytes(range(20)), "xmp": b"x" * 33},
+    {"icc": bytes(90), "exif": bytes(range(20)), "xmp": b"x" * 33, "cicp": bytes([9, 16, 0, 1]), "bits": b"\x0a"},
 )
 STORED = format.write(Header(300, 50, 0, bytes(4), tile=64, stored=True), [bytes(range(9))], metadata={"exif": b"MM"})
 

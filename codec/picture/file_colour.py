@@ -21,8 +21,8 @@ def note(image: Image.Image) -> None:
     """Add the colour information of an image's file to `image.info`, unless it is there already.
 
     This is only possible while the file is opened and its pixels are not loaded. The keys are `icc_profile`; `cicp`
-    (four ints); `gamma` and `chromaticity`, as Pillow has them for PNG files; or `curves` (float arrays with the light
-    for each sample value).
+    (four ints), unless a profile counts more in this format; `significant_bits` (of PNG's sBIT); `gamma` and
+    `chromaticity`, as Pillow has them for PNG files; or `curves` (float arrays with the light for each sample value).
     """
     reader = _READERS.get(image.format or "")
     if reader is None or not isinstance(image, ImageFile) or not image.tile or image.fp is None:
@@ -36,6 +36,8 @@ def note(image: Image.Image) -> None:
         return
     finally:
         file.seek(place)
+    if image.format != "PNG" and image.info.get("icc_profile"):
+        found.pop("cicp", None)  # of AVIF, JPEG 2000 and others, the profile counts
     for key, value in found.items():
         image.info.setdefault(key, value)
 
@@ -68,7 +70,7 @@ def _fractions(directory: Directory, tag: int) -> tuple[float, ...]:
 
 
 def _png(file: IO[bytes]) -> dict:
-    return {k: v for k, v in png_info.info(file.read()).items() if k == "cicp"}
+    return {k: v for k, v in png_info.info(file.read()).items() if k in ("cicp", "significant_bits")}
 
 
 def _bmp(file: IO[bytes]) -> dict:

@@ -46,7 +46,7 @@ class Pixels:
     Args:
         data: colours, uint8 or uint16 [H, W, C]; C = 1 for gray or 3 for RGB.
         alpha: [H, W] of the same dtype, not premultiplied; None: the picture is opaque.
-        metadata: colour profile, EXIF and XMP of the picture.
+        metadata: colour, EXIF, XMP and significant bits of the picture, as `code_points.settled` returns them.
     """
 
     data: np.ndarray
@@ -229,7 +229,7 @@ def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tup
             for key, value in png_info.info(data).items():  # Pillow has not read chunks behind the pixels
                 image.info.setdefault(key, value)
             samples = samples16.read(data)
-            return samples, carried.of(image, gray=samples.shape[2] == 2)  # Pillow says RGBA for it
+            return samples, carried.of(image, gray=samples.shape[2] == 2, depth=16)  # Pillow says RGBA of 8 bits
         image = _loaded(image)
         return _samples(image), carried.of(image)  # metadata last: in PNG files some is behind the pixels
 
@@ -350,9 +350,10 @@ def of_bits(pixels: Pixels, bits: int) -> Pixels:
         return out
 
     colours = spread(pixels.data)
+    metadata = replace(pixels.metadata, bits=bits if bits < pixels.depth else None)
     if pixels.alpha is None:
-        return replace(pixels, data=colours)
-    return _split(np.concatenate([colours, spread(pixels.alpha)[..., None]], 2), pixels.metadata)
+        return replace(pixels, data=colours, metadata=metadata)
+    return _split(np.concatenate([colours, spread(pixels.alpha)[..., None]], 2), metadata)
 
 
 def _is_tensor(image: object) -> "TypeGuard[Tensor]":
