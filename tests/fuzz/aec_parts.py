@@ -53,7 +53,7 @@ def parts_of(data: bytes) -> Parts:
     more = bool(blocks) | h.alpha << 1 | (h.depth == 16) << 2 | h.stored << 3
     flags = h.gray | bool(more) << 3 | (h.tile // 64).bit_length() - 1 << 4
     payloads = tuple(bytes(p) for p in (*layout.payloads, *layout.alphas))
-    kinds = sum(1 << i for i, name in enumerate(("icc", "exif", "xmp")) if name in blocks)
+    kinds = sum(1 << i for i, name in enumerate(("icc", "exif", "xmp", "cicp", "bits")) if name in blocks)
     packed = tuple((section.length, bytes(section.packed)) for section in blocks.values())
     parts = Parts(h.width, h.height, h.quality, flags, h.model_id, payloads, more=more, kinds=kinds, blocks=packed)
     if parts.assembled() != data:
