@@ -27,7 +27,7 @@ MAX_TILE_LOG2 = 6  # tile side at most 64 << 6 = 4096
 # the first tile is decoded.
 MAX_TILES = 2**16
 MIN_PAYLOAD = 5  # bytes: the lanes byte and the state of one lane (FORMAT §3)
-METADATA = ("icc", "exif", "xmp")  # kinds of metadata that can be left out; the code points go with the profile
+METADATA = ("icc", "exif", "xmp")  # kinds of metadata that can be left out; code points go with the profile
 KINDS = (*METADATA, "cicp", "bits")  # kinds of metadata in a file, in the order of their bits and of their sections
 _LENGTHS = {"cicp": 4, "bits": 1}  # bytes of the blocks that always have the same length
 STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # the first bytes of each kind
