@@ -91,7 +91,7 @@ def test_a_png_stored_as_it_is_says_its_own(tmp_path, capsys):
     assert source in packed and codec.read_metadata(packed).bits == 10
     assert here("info", tmp_path / "x.aec") == 0
     text = capsys.readouterr().out
-    assert "16, of which 10 bits are significant" in text and "9/16/0/1 (BT.2020, PQ, full range)" in text
+    assert "10 of 16 bits" in text and "9/16/0/1 (BT.2020, PQ, full range)" in text
 
 
 @pytest.mark.parametrize("bits", [4, 8, 9, 10, 12, 14, 15, 16])
@@ -231,3 +231,13 @@ def test_gray_jpeg_2000_of_12_bits_has_white_at_white():
     assert whole[at] == 15
     assert np.array_equal(to_numpy(open_picture(whole)), ramp)
     assert open_picture(whole).metadata.bits is None
+
+
+def test_heif_of_10_bits_by_a_plugin_is_refused_and_its_copy_is_not():
+    image = Image.fromarray(photos.photo(8, 9))  # as pillow_heif opens it
+    image.format, image.info["bit_depth"] = "HEIF", 10
+    with pytest.raises(ValueError, match="10 bits a sample in HEIF, of which pillow_heif gives Pillow 8"):
+        codec.encode(image)
+    assert np.array_equal(codec.decode(codec.encode(image.copy(), lossless=True), output="numpy"), np.asarray(image))
+    image.info["bit_depth"] = 8
+    codec.encode(image, lossless=True)

@@ -42,7 +42,7 @@ def _table(facts: dict, last: bool) -> str:
         sizes = ", ".join(f"{kind} {n} bytes" for kind, n in facts["metadata"].items())
         facts = facts | {"metadata": sizes or "none"}
     if facts.get("significant_bits"):
-        depth = f"{facts['depth']}, of which {facts['significant_bits']} bits are significant"
+        depth = f"{facts['significant_bits']} of {facts['depth']} bits"
         facts = facts | {"depth": depth, "significant_bits": None}
     if facts.get("cicp"):
         facts = facts | {"cicp": words_of(facts["cicp"])}

@@ -172,7 +172,7 @@ def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
         dest="metadata",
         action="store_const",
         const=("icc",),
-        help="of metadata the colour only: profile and code points",
+        help="of metadata only what is on colour",
     )
     many = _many(p)
     help = "more inputs, one a line or as find -print0 has them, from a file or - for standard input"

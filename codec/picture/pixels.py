@@ -257,6 +257,7 @@ def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tup
                 raise ValueError(f"an AVIF file of {image.size} pixels that decodes to {samples.shape[1::-1]}")
             image.info["significant_bits"] = bits
             return samples, carried.of(image, gray=samples.ndim == 2 or samples.shape[2] == 2, depth=16)
+        reduced.refuse_heif(image)
         image = _loaded(image)
         return _samples(image), carried.of(image)  # metadata last: in PNG files some is behind the pixels
 

@@ -1,5 +1,6 @@
 """Refuses opened pictures whose samples Pillow would silently change: it would drop bits, clip or misread them."""
 
+from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from . import boxes
@@ -32,6 +33,19 @@ def refuse(image: ImageFile, data: bytes) -> None:
         raise ValueError(
             f"{bits} bits a sample in {image.format}: so many are read of PNG, TIFF, AVIF and gray pictures only; "
             "convert it to PNG with 16 bits a sample"
+        )
+
+
+def refuse_heif(image: Image.Image) -> None:
+    """Refuse a HEIF picture of more than 8 bits a sample, of which pillow_heif gives Pillow 8.
+
+    Raises ValueError, unless the image is a copy, which the caller made to take the 8 bits.
+    """
+    bits = image.info.get("bit_depth")
+    if image.format == "HEIF" and isinstance(bits, int) and bits > 8 and image.mode not in DEEP_GRAY_MODES:
+        raise ValueError(
+            f"{bits} bits a sample in HEIF, of which pillow_heif gives Pillow 8: image.copy() takes those, and "
+            "pillow_heif.open_heif(.., convert_hdr_to_8bit=False) gives all"
         )
 
 
