@@ -51,9 +51,11 @@ def test_imageio_refuses_them_too():
 
 def test_a_pillow_image_of_floats_is_refused_by_name(tmp_path):
     image = Image.new("F", (8, 8), 0.5)
-    with pytest.raises(ValueError, match="mode F, floating point samples, cannot be encoded: allowed are L, LA, RGB"):
+    with pytest.raises(
+        ValueError, match="mode F cannot be encoded, for their samples are floating point: allowed are L, LA, RGB"
+    ):
         codec.encode(image)
-    with pytest.raises(ValueError, match="mode F, floating point"):
+    with pytest.raises(ValueError, match="mode F .* floating point"):
         image.save(tmp_path / "x.aec")
     for kind in ("TIFF", "SPIDER"):
         image.save(file := io.BytesIO(), kind)
@@ -76,7 +78,7 @@ def test_files_of_floats_are_refused_by_their_kind(data, name):
 
 
 def test_a_gray_pfm_which_pillow_reads_is_refused():
-    with pytest.raises(InputError, match="mode F, floating point"):
+    with pytest.raises(InputError, match="mode F .* floating point"):
         open_picture(b"Pf\n2 2\n-1.0\n" + np.ones(4, "<f4").tobytes())
 
 

@@ -185,8 +185,8 @@ def _samples(image: Image.Image) -> np.ndarray:
         return _converted(image, "LA" if image.mode in GRAY_MODES else "RGBA")
     if image.mode not in ("L", "RGB", *CONVERTED):
         allowed = ", ".join(("L", "LA", "RGB", "RGBA", "I;16", "PA", *CONVERTED))
-        what = f"{image.mode}, floating point samples," if image.mode == "F" else image.mode
-        raise ValueError(f"images of mode {what} cannot be encoded: allowed are {allowed}")
+        why = ", for their samples are floating point" if image.mode == "F" else ""
+        raise ValueError(f"images of mode {image.mode} cannot be encoded{why}: allowed are {allowed}")
     if image.mode in PROFILED:
         return np.array(_to_srgb(image))
     return _converted(image, CONVERTED.get(image.mode, image.mode))
