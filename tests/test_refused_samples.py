@@ -51,9 +51,7 @@ def test_imageio_refuses_them_too():
 
 def test_a_pillow_image_of_floats_is_refused_by_name(tmp_path):
     image = Image.new("F", (8, 8), 0.5)
-    with pytest.raises(
-        ValueError, match="mode F cannot be encoded, for their samples are floating point: allowed are L, LA, RGB"
-    ):
+    with pytest.raises(ValueError, match="mode F cannot be encoded, for .* floating point: allowed are L, LA"):
         codec.encode(image)
     with pytest.raises(ValueError, match="mode F .* floating point"):
         image.save(tmp_path / "x.aec")
