@@ -5,6 +5,7 @@ Only `aec verify --deep` and `aec doctor` run a network.
 
 import json
 from argparse import Namespace
+from dataclasses import replace
 
 from ..coding.model_search import name_of
 from ..coding.threads import cores
@@ -15,6 +16,7 @@ from ..container.metadata import Metadata, unpacked
 from ..conversion import facts_of
 from ..io import read_bytes
 from ..opened import AecFile
+from ..picture.code_points import of_profile
 from ..picture.code_points import words as words_of
 from . import runner, streams
 from .jobs import Job, expand, tell_left_out
@@ -114,9 +116,9 @@ def _metadata(file: AecFile) -> tuple[dict[str, int], Metadata]:
         found = stored_metadata.found(stored, file.header.depth)
         return {kind: len(block) for kind in format.METADATA if (block := getattr(found, kind))}, found
     sections = file.layout.metadata
-    others = {kind: section for kind, section in sections.items() if kind not in format.METADATA}
     lengths = {kind: section.length for kind, section in sections.items() if kind in format.METADATA}
-    return lengths, unpacked(others, file.header.depth)
+    found = unpacked({k: section for k, section in sections.items() if k not in ("exif", "xmp")}, file.header.depth)
+    return lengths, replace(found, cicp=found.cicp or of_profile(found.icc))
 
 
 def verify(args: Namespace) -> int:

@@ -27,8 +27,8 @@ class Metadata:
             that programs without code points show the right colours. It takes no bytes in a file.
         exif: the TIFF block of EXIF, without the prefix "Exif\\0\\0" of JPEG files.
         xmp: XMP packet.
-        cicp: the code points of H.273, which count more than the profile: (primaries, transfer characteristics, 0,
-            full range), 0..255 each, the last one 0 or 1. For example (9, 16, 0, 1) is BT.2020 with PQ.
+        cicp: the code points of H.273: (primaries, transfer characteristics, 0, full range), 0..255 each, the last one
+            0 or 1. For example (9, 16, 0, 1) is BT.2020 with PQ. They count more than a profile that says otherwise.
         bits: how many bits of each sample are significant, less than its depth, such as 10 in samples of 16 bits; None:
             all.
     """

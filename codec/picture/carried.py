@@ -90,8 +90,7 @@ def coloured(metadata: Metadata, info: dict, gray: bool) -> Metadata:
     """Add the colour profile and the code points in `info` to the metadata of a picture.
 
     Code points count more than a profile, as in PNG, so those of a file in which they count less must not be in `info`.
-    A profile may have code points of its own, in a `cicp` tag, which count if there are no others. Where there are
-    neither, a profile is made of gamma, chromaticities or curves.
+    Where there are neither, a profile is made of gamma, chromaticities or curves.
 
     Args:
         metadata: without colour.
@@ -102,8 +101,6 @@ def coloured(metadata: Metadata, info: dict, gray: bool) -> Metadata:
     cicp: Cicp | None = code_points.of_samples(info.get("cicp"))
     if cicp is None and icc is None and (nclx := info.get("nclx_profile")):
         cicp = code_points.of_samples((nclx["color_primaries"], nclx["transfer_characteristics"], 0, 1))
-    if cicp is None:
-        cicp = code_points.of_profile(icc)
     if icc is None and cicp is None and info.get("srgb") is None:
         if info.get("curves") is not None:
             icc = colour.of_curves(info["curves"], info.get("chromaticity"), gray)

@@ -15,9 +15,10 @@ _FIRST_TAG, _TAG_BYTES = 132, 12  # the table of an ICC profile (ICC.1:2022, 7.3
 def settled(metadata: Metadata, gray: bool, depth: int) -> Metadata:
     """Make the metadata of a picture consistent with the picture, and with itself.
 
-    Code points that mean nothing are left out: unspecified or reserved ones, and those of sRGB if there is no profile
-    that they overrule. If code points are left and there is no profile, one is made of them. A number of significant
-    bits that is not less than the depth is left out.
+    Where there are no code points, those in the profile's `cicp` tag count. Code points that mean nothing are left out:
+    unspecified or reserved ones, and those of sRGB if there is no profile that they overrule. If code points are left
+    and there is no profile, one is made of them. A number of significant bits that is not less than the depth is left
+    out.
 
     Args:
         metadata: any.
@@ -26,24 +27,27 @@ def settled(metadata: Metadata, gray: bool, depth: int) -> Metadata:
     """
     bits = metadata.bits if metadata.bits is not None and metadata.bits < depth else None
     icc, cicp = metadata.icc, metadata.cicp
-    if cicp is not None:
-        made = profile(cicp, gray)
-        if not known(cicp) or made is None and icc is None:
-            cicp = None
-        else:
-            icc = icc or made
+    if cicp is None or not known(cicp):
+        cicp = of_profile(icc)
+    if cicp is not None and not icc:
+        icc = profile(cicp, gray)
+        cicp = cicp if icc else None
     return replace(metadata, icc=icc, cicp=cicp, bits=bits)
 
 
 def blocks(metadata: Metadata, gray: bool) -> dict[str, bytes]:
-    """Return the blocks to write into a file. A profile that can be made of the code points again is not among them.
+    """Return the blocks to write into a file: no profile that the code points make, no code points of the profile's.
 
     Args:
         metadata: as `settled` returns it.
         gray: whether the picture has one colour channel.
     """
-    made = metadata.cicp is not None and metadata.icc == profile(metadata.cicp, gray)
-    return (replace(metadata, icc=None) if made else metadata).blocks()
+    if metadata.cicp is not None:
+        if metadata.icc == profile(metadata.cicp, gray):
+            metadata = replace(metadata, icc=None)
+        elif metadata.cicp == of_profile(metadata.icc):
+            metadata = replace(metadata, cicp=None)
+    return metadata.blocks()
 
 
 def of_sections(sections: Mapping[str, Section], header: Header) -> Metadata:

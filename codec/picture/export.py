@@ -128,9 +128,11 @@ def encoded(
         return buffer.getvalue()
     from PIL import Image
 
-    deep = not isinstance(picture, Image.Image) or picture.mode.startswith("I")
-    if metadata.bits is not None and metadata.bits >= (16 if deep else 8):
-        metadata = replace(metadata, bits=None)
+    if isinstance(picture, Image.Image):
+        channels, depth = len(picture.getbands()), 16 if picture.mode.startswith("I") else 8
+    else:
+        channels, depth = 1 if picture.ndim == 2 else picture.shape[2], 16
+    metadata = _for_kind(metadata, kind, channels < 3, depth)
     try:
         if isinstance(picture, Image.Image):
             return _by_pillow(picture, kind, metadata, exact, quality)
@@ -141,6 +143,21 @@ def encoded(
         hint = f"; --metadata none leaves out what may be {fault}" if fault else ""
         height, width = picture.size[::-1] if isinstance(picture, Image.Image) else picture.shape[:2]
         raise OutputError(f"cannot write a picture of {width}x{height} as {kind}: {e}{hint}") from e
+
+
+def _for_kind(metadata: Metadata, kind: str, gray: bool, depth: int) -> Metadata:
+    """Return the metadata with the profile that a file of this kind needs, and no bits beyond its depth.
+
+    Where a profile counts more than code points, or is all there is, it must say what the code points say.
+    """
+    from . import code_points
+
+    metadata = code_points.settled(metadata, gray, depth)
+    if kind == "PNG" or metadata.cicp is None:
+        return metadata
+    made = code_points.profile(metadata.cicp, gray)
+    icc = metadata.icc if code_points.of_profile(metadata.icc) == metadata.cicp else made
+    return replace(metadata, icc=None if kind == "AVIF" and _in_nclx(metadata.cicp) and icc == made else icc)
 
 
 def _by_pillow(picture: "Image.Image", kind: str, metadata: Metadata, exact: bool, quality: int | None) -> bytes:
@@ -196,8 +213,6 @@ def _metadata_options(kind: str, metadata: Metadata, channels: int) -> dict:
         return {}
     options = as_info(metadata)
     xmp, cicp, bits = (options.pop(key, None) for key in ("xmp", "cicp", "significant_bits"))
-    if kind == "AVIF" and _in_nclx(cicp):
-        options.pop("icc_profile", None)  # in AVIF, a profile would count more than the code points
     if kind == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
         if cicp:

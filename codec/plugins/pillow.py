@@ -194,7 +194,7 @@ def _with_metadata(
     own, icc = carried.of(image), blocks.get("icc")
     whole = replace(own, exif=blocks.get("exif") or own.exif, xmp=blocks.get("xmp") or own.xmp)
     if icc:
-        whole = replace(whole, icc=icc, cicp=code_points.of_profile(icc))
+        whole = replace(whole, icc=icc, cicp=None)  # the image's code points are not about this profile
     image = image._new(image.im)
     for name in ("exif", "xmp"):  # the image's own colour profile stays, because it is needed to convert to sRGB
         image.info.pop(name, None)
