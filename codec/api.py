@@ -94,7 +94,7 @@ def encode(
             background, and the lower score counts. If no quality reaches the score, the picture is stored exactly; so
             is a picture with a side below 8 pixels, for which the score is not defined.
         metadata: replaces the picture's metadata. None: a PIL image keeps its own; arrays have none. The orientation
-            in it is set to 1. The number of significant bits is only replaced if `metadata` has one.
+            in it is set to 1. The number of significant bits is only replaced if `metadata` has one and `bits` is None.
         source: the bytes of the file that the picture was read from. If that is a PNG, WebP or JPEG file of the same
             pixels, and smaller than what this function makes, it is stored unchanged. It is ignored if `metadata` is
             given, because the file may hold metadata that the caller left out.
@@ -135,7 +135,8 @@ def encode(
     pixels = to_pixels(image) if bits is None else of_bits(to_pixels(image), bits)
     if metadata is not None:
         metadata.blocks()  # raises an error for values that no file can hold
-        metadata = replace(metadata, bits=metadata.bits or pixels.metadata.bits)
+        own = pixels.metadata.bits
+        metadata = replace(metadata, bits=own if bits is not None else metadata.bits or own)
         metadata = code_points.settled(reset_orientation(metadata), pixels.gray, pixels.depth)
         pixels, source = replace(pixels, metadata=metadata), None
     limit = target_size if target_bpp is None else target_bpp * pixels.width * pixels.height / 8

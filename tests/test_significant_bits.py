@@ -115,6 +115,9 @@ def test_a_networks_picture_says_it_and_readers_of_pillow_see_it(tmp_path):
     (tmp_path / "x.aec").write_bytes(packed)
     with Image.open(tmp_path / "x.aec") as image:
         assert image.info["significant_bits"] == 12
+        assert codec.read_metadata(codec.encode(image, lossless=True)).bits == 12
+        halved = image.resize((20, 12))  # whose samples are others
+    assert codec.read_metadata(codec.encode(halved, lossless=True)).bits is None
 
 
 def test_it_stays_where_metadata_is_left_out_or_replaced():
@@ -122,6 +125,8 @@ def test_it_stays_where_metadata_is_left_out_or_replaced():
     assert picture.metadata.only(()).bits == 10
     assert codec.read_metadata(codec.encode(picture, lossless=True, metadata=Metadata(xmp=b"<x/>"))).bits == 10
     assert codec.read_metadata(codec.encode(picture, lossless=True, metadata=Metadata(bits=11))).bits == 11
+    ten = codec.encode(hdr.gradient(3, 10), lossless=True, bits=10, metadata=Metadata(bits=11))
+    assert codec.read_metadata(ten).bits == 10
     for wrong in (0, 16, -3):
         with pytest.raises(ValueError, match=r"significant bits: allowed are 1\.\.15"):
             codec.encode(picture, metadata=Metadata(bits=wrong))

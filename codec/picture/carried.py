@@ -54,7 +54,8 @@ def of(image: Image.Image, gray: bool | None = None, depth: int | None = None) -
     found = _within_limits(exif, xmp)
     if image.mode not in ("CMYK", "LAB"):
         found = coloured(found, {"icc_profile": raw.get("icc_profile")} | image.info, gray)
-    bits = image.info.get("significant_bits")
+    # An image that Pillow has made of an opened one has no format. Its samples may be others, such as means.
+    bits = image.info.get("significant_bits") if image.format else None
     return code_points.settled(replace(found, bits=bits if isinstance(bits, int) and bits > 0 else None), gray, depth)
 
 

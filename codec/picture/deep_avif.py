@@ -52,9 +52,10 @@ def write(samples: np.ndarray, metadata: Metadata, quality: int) -> bytes:
     codecs = need("imagecodecs", "AVIF with more than 8 bits a sample", EXTRA)
     lost = {"an ICC profile": metadata.cicp is None and metadata.icc, "EXIF": metadata.exif, "XMP": metadata.xmp}
     if names := [name for name, block in lost.items() if block]:
+        option = "none" if metadata.cicp is None else "icc"  # which keeps the code points
         raise OutputError(
             f"AVIF of more than 8 bits is written without {' and '.join(names)}: "
-            "--metadata none leaves out all of it, and .png keeps it"
+            f"--metadata {option} leaves out what is lost, and .png keeps it"
         )
     primaries, transfer, _, full = metadata.cicp or (*_SRGB, 0, 1)
     if not full:
