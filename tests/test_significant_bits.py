@@ -187,7 +187,7 @@ def test_avif_of_more_than_8_bits_loses_none(data, bits, shape):
 
 
 @pytest.mark.skipif(not has_imagecodecs(), reason="imagecodecs is not installed")
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", [None, 10, 12])
 def test_deep_pictures_go_to_avif_with_their_code_points(tmp_path, channels, bits):
     samples = hdr.gradient(channels, bits or 16)

@@ -47,7 +47,8 @@ def write(samples: np.ndarray, metadata: Metadata, quality: int) -> bytes:
 
     Raises:
         MissingPackageError: imagecodecs is not installed.
-        OutputError: there is other metadata, which would be lost; or the colours are of the limited range.
+        OutputError: there is other metadata, which would be lost; the colours are of the limited range; or the picture
+            is too large.
     """
     codecs = need("imagecodecs", "AVIF with more than 8 bits a sample", EXTRA)
     lost = {"an ICC profile": metadata.cicp is None and metadata.icc, "EXIF": metadata.exif, "XMP": metadata.xmp}
@@ -62,13 +63,16 @@ def write(samples: np.ndarray, metadata: Metadata, quality: int) -> bytes:
         raise OutputError("AVIF holds no RGB of the limited range: .png does")
     bits = 10 if metadata.bits is not None and metadata.bits <= 10 else 12
     top = (1 << bits) - 1
-    made = codecs.avif_encode(
-        ((samples.astype(np.uint32) * top + 32767) // 65535).astype(np.uint16),
-        quality,
-        speed=_SPEED,
-        bitspersample=bits,
-        primaries=primaries,
-        transfer=transfer,
-        matrix=_BT2020 if primaries == _BT2020 else _BT601,
-    )
+    try:
+        made = codecs.avif_encode(
+            ((samples.astype(np.uint32) * top + 32767) // 65535).astype(np.uint16),
+            quality,
+            speed=_SPEED,
+            bitspersample=bits,
+            primaries=primaries,
+            transfer=transfer,
+            matrix=_BT2020 if primaries == _BT2020 else _BT601,
+        )
+    except codecs.AvifError as e:  # such as of a picture that is too large for AV1
+        raise OutputError(f"cannot write a picture of {samples.shape[1]}x{samples.shape[0]} as AVIF: {e}") from e
     return bytes(made)
