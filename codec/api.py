@@ -84,8 +84,9 @@ def encode(
             has 16 bits.
         bits: 1..16: the samples, alpha's included, are integers of this many bits in a wider type, such as the 12 bits
             of a camera in a uint16 array. They are scaled so that 2^bits - 1 becomes the white of their type, and the
-            decoded picture is scaled in the same way: `decoded >> 16 - bits` gives the original numbers in uint16.
-            None: the samples use all bits of their type.
+            decoded picture is scaled in the same way: `decoded >> 16 - bits` gives the original numbers in uint16. The
+            file keeps the number, as `Metadata.bits`. None: the samples use all bits of their type, or as many as the
+            picture's file says.
         target_size: the file has at most this many bytes, and is close to that.
         target_bpp: the file has at most this many bits per pixel, and is close to that.
         target_psnr: the decoded picture has at least this PSNR in dB, and is close to it. If no quality reaches it,
@@ -104,7 +105,7 @@ def encode(
             `allow_partial` of `decode`. Files are about 3 % larger and take somewhat longer to decode. Without it, the
             beginning of a large file holds a coarse picture too, but a worse one.
         metadata: replaces the picture's metadata. None: a PIL image keeps its own; arrays have none. The orientation
-            in it is set to 1.
+            in it is set to 1. The number of significant bits is only replaced if `metadata` has one and `bits` is None.
         source: the bytes of the file that the picture was read from. If that is a PNG, WebP or JPEG file of the same
             pixels, and smaller than what this function makes, it is stored unchanged. It is ignored if `metadata` is
             given, because the file may hold metadata that the caller left out.
@@ -141,12 +142,16 @@ def encode(
     if metadata is not None and not isinstance(metadata, Metadata):
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
     check_device(device)
-    from .picture import stored
+    from .picture import code_points, stored
     from .picture.pixels import of_bits, to_pixels
 
     pixels = to_pixels(image) if bits is None else of_bits(to_pixels(image), bits)
     if metadata is not None:
-        pixels, source = replace(pixels, metadata=reset_orientation(metadata)), None
+        metadata.blocks()  # raises an error for values that no file can hold
+        own = pixels.metadata.bits
+        metadata = replace(metadata, bits=own if bits is not None else metadata.bits or own)
+        metadata = code_points.settled(reset_orientation(metadata), pixels.gray, pixels.depth)
+        pixels, source = replace(pixels, metadata=metadata), None
     limit = target_size if target_bpp is None else target_bpp * pixels.width * pixels.height / 8
     limit = None if limit is None else int(min(limit, MAX_TARGET))
     files: list[bytes | None] = []
@@ -194,13 +199,13 @@ def _by_network(encoder: "Encoder", pixels: "Pixels", wanted: _Wanted, progress:
     file as small as wanted.
     """
     from .coding import quality_map, tiles
-    from .picture import alpha
+    from .picture import alpha, code_points
 
     header = pixels.header(wanted.quality, encoder.file.id, TILE)
     if wanted.progressive:
         header = replace(header, first=tiles.first_of(encoder.file, wanted.quality))
     alphas = [] if pixels.alpha is None else alpha.encode(pixels.alpha, header.tiles, wanted.alpha_quality)
-    blocks = pixels.metadata.blocks()
+    blocks = code_points.blocks(pixels.metadata, pixels.gray)
     if wanted.n_bytes is None and wanted.psnr is None and wanted.ssimulacra2 is None:
         of_parts = quality_map.of_regions(wanted.roi, header)
         coded = tiles.encode(encoder, pixels, header, wanted.effort, progress, of_parts)
@@ -360,7 +365,7 @@ def decode(
 
 
 def read_metadata(data: Source) -> Metadata:
-    """Return the colour profile, EXIF and XMP of a file, as the decoded picture has them. No model is needed.
+    """Return the colour profile, EXIF, XMP, code points and significant bits of a file. No model is needed.
 
     `data` and the errors are as in `open`; there is no limit on the size of the picture.
     """

@@ -14,6 +14,7 @@ from .container.format import DEFAULT_MAX_PIXELS, Header, Layout, Tile, region_o
 from .container.metadata import Metadata, reset_orientation, unpacked
 from .errors import CorruptError
 from .extras import need
+from .picture import code_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,19 +117,20 @@ class AecFile:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """Colour profile, EXIF and XMP, as the decoded picture has them. No model is needed.
+        """Colour profile, EXIF, XMP, code points and significant bits, as the decoded picture has them.
+
+        No model is needed. Of code points without a profile, one that says the same is made.
 
         Raises:
             CorruptError: a block of metadata, or the file inside a stored picture, cannot be read.
         """
         stored = self.stored_file
         if stored is None or self.layout.metadata:
-            return unpacked(self.layout.metadata)
+            return code_points.of_sections(self.layout.metadata, self.header)
         # A stored picture without metadata sections has the metadata of the PNG, WebP or JPEG file inside it.
         from .picture import embedded
 
-        size = self.header.width, self.header.height
-        return reset_orientation(embedded.read_metadata(stored, {size, size[::-1]}))
+        return reset_orientation(embedded.read_metadata(stored, self.header))
 
     @cached_property
     def missing(self) -> tuple[Missing, ...]:
@@ -227,9 +229,10 @@ class AecFile:
                 pixels are the same on all devices. "auto" uses a GPU only if the caller has already imported torch or
                 asks for a tensor, because importing torch takes longer than decoding on the CPU.
             model: path or name of the model that wrote the file; None: the model is found by the id in the file.
-            output: "pil": an image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif and xmp as
-                far as the file has them. "numpy": [H, W], or [H, W, 2|3|4] with alpha last. "torch": [1|2|3|4, H, W]
-                on the device; needs the extra `train`. Arrays and tensors are uint8 or uint16.
+            output: "pil": an image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif, xmp, cicp
+                (four ints) and significant_bits as far as the file has them. "numpy": [H, W], or [H, W, 2|3|4] with
+                alpha last. "torch": [1|2|3|4, H, W] on the device; needs the extra `train`. Arrays and tensors are
+                uint8 or uint16.
             region: (x, y, width, height) in pixels of the whole picture. Only this part, and a margin around it, is
                 decoded. Its pixels equal those of the whole picture.
             scale: 1, 1/2, 1/4 or 1/8: each pixel is the mean of a square of pixels. The squares are counted from the
@@ -272,7 +275,8 @@ class AecFile:
             reader = decoder.load_for(header.model_id, model, resolve_device(device))
             stays = output == "torch" and fit is None  # the Lanczos filter of `fit` works on numpy arrays
             colours, alpha = self._of_network(reader, header, tile, shrink, stays, progress)
-        metadata = self.metadata  # read for every output, so that a file with damaged metadata is always refused
+        # Read for every output, so that a file with damaged metadata is always refused.
+        metadata = code_points.settled(self.metadata, header.gray, header.depth)
         if fit is not None:
             from .picture.resizing import resized, size_within
 
@@ -305,7 +309,7 @@ class AecFile:
     def verify(self, deep: bool = False, device: str = "auto", model: str | os.PathLike | None = None) -> None:
         """Check the contents of the file beyond its checksums, which were compared when it was opened.
 
-        The metadata is always decompressed. A file that was opened with `allow_partial` must be whole.
+        The metadata is always decompressed and checked. A file that was opened with `allow_partial` must be whole.
 
         Args:
             deep: also decode all symbols of the network and the alpha channel, or the stored picture. The networks that
@@ -319,8 +323,7 @@ class AecFile:
         if damage := self.layout.damage:
             n = len(damage.cut | damage.damaged) + len(damage.alphas) + len(damage.metadata)
             raise CorruptError(f"{n} parts of the file are cut off or damaged")
-        for section in self.layout.metadata.values():
-            section.unpack()
+        unpacked(self.layout.metadata, self.header.depth)
         if not deep:
             return
         if self.header.stored:

@@ -55,6 +55,8 @@ def test_info_json_is_one_object_for_each_file(packed, capsys):
         "alpha": False,
         "depth": 8,
         "stored": None,
+        "significant_bits": None,
+        "cicp": None,
         "metadata": {},
         "quality": 60,
         "bits_per_pixel": round(8 * len(data) / (56 * 40), 4),

@@ -37,7 +37,7 @@ def kept(path) -> metadata.Metadata:
 
 
 def sections(path) -> metadata.Metadata:
-    return metadata.unpacked(format.read(path.read_bytes()).metadata)
+    return metadata.unpacked(format.read(path.read_bytes()).metadata, depth=8)
 
 
 UPRIGHT = exif_block(1).removeprefix(b"Exif\0\0")

@@ -16,6 +16,7 @@ from container import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+import codec
 from codec.container import format
 from codec.container.format import Header
 from codec.errors import CorruptError, FormatError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
@@ -27,7 +28,9 @@ from codec.errors import CorruptError, FormatError, LimitError, NotAecError, Tru
         ({"depth": 12}, [], {}, "depth 12"),
         ({"alpha": True}, [], {}, "0 alpha payloads for 1 tiles"),
         ({}, [b""], {}, "1 alpha payloads for 1 tiles"),
-        ({}, [], {"iptc": b"x"}, "iptc: allowed are icc, exif, xmp"),
+        ({}, [], {"iptc": b"x"}, "iptc: allowed are icc, exif, xmp, cicp, bits"),
+        ({}, [], {"cicp": bytes(3)}, "cicp metadata of 3 bytes: 4 are needed"),
+        ({}, [], {"bits": b""}, "bits metadata of 0 bytes: 1 are needed"),
         ({}, [], {"icc": b""}, "icc metadata of 0 bytes"),
         ({}, [], {"xmp": bytes(2**26 + 1)}, "xmp metadata of 67108865 bytes"),
     ],
@@ -98,15 +101,51 @@ def test_more_flags_are_accepted_or_refused_as_the_format_says(more):
 
 @pytest.mark.parametrize("kinds", range(256))
 def test_kinds_of_metadata_are_accepted_or_refused_as_the_format_says(kinds):
-    names = [name for i, name in enumerate(["icc", "exif", "xmp"]) if kinds >> i & 1]
+    names = [name for i, name in enumerate(["icc", "exif", "xmp", "cicp", "bits"]) if kinds >> i & 1]
     start = bytes.fromhex("d741454302") + ID + bytes([50, 8, 1, 1, 1, kinds])
-    lengths = [b"\x05\x05"] * len(names) + [b"\x05"]
-    data = assemble(start, *[bytes(5)] * len(lengths), lengths=lengths)
-    if 1 <= kinds <= 7:
+    sizes = [{"cicp": 4, "bits": 1}.get(name, 5) for name in names]
+    lengths = [leb(n) * 2 for n in sizes] + [b"\x05"]
+    data = assemble(start, *map(bytes, [*sizes, 5]), lengths=lengths)
+    if 1 <= kinds <= 31:
         assert list(format.read(data).metadata) == names
     else:
         with pytest.raises(CorruptError, match=f"kinds {kinds:#04x}"):
             format.read(data)
+
+
+@pytest.mark.parametrize(("kind", "right"), [(8, 4), (16, 1)], ids=["cicp", "bits"])
+@pytest.mark.parametrize(("length", "packed"), [(0, 0), (1, 1), (3, 3), (4, 4), (5, 5), (4, 3), (2**26, 4)])
+def test_kinds_of_one_length_have_no_other(kind, right, length, packed):
+    start = bytes.fromhex("d741454302") + ID + bytes([50, 8, 1, 1, 1, kind])
+    data = assemble(start, bytes(packed), bytes(5), lengths=[leb(length) + leb(packed), b"\x05"])
+    if length == packed == right:
+        assert len(format.read(data).metadata) == 1
+    else:
+        with pytest.raises(CorruptError, match=f"{right} are needed|must be the same"):
+            format.read(data)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("value", range(256))
+def test_values_of_code_points_and_significant_bits_are_those_of_the_format(depth, value):
+    header = Header(1, 1, 50, ID, depth=depth)
+
+    def file(**blocks: bytes) -> codec.AecFile:
+        return codec.AecFile(format.write(header, [bytes(5)], [], blocks))
+
+    assert file(cicp=bytes([value, 16, 0, 1])).metadata.cicp in ((value, 16, 0, 1), None)  # None: reserved
+    for blocks, allowed in (
+        ({"bits": bytes([value])}, 1 <= value < depth),
+        ({"cicp": bytes([9, 16, value, 1])}, value == 0),
+        ({"cicp": bytes([9, 16, 0, value])}, value <= 1),
+    ):
+        if allowed:
+            file(**blocks).verify()
+            assert file(**blocks).metadata
+        else:
+            for read in (lambda f: f.metadata, lambda f: f.verify()):
+                with pytest.raises(CorruptError, match="allowed are"):
+                    read(file(**blocks))
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from PIL import Image
 
 import codec
 from codec.container import format
-from codec.container.metadata import Metadata
 from codec.nets import torch_codec
+from codec.picture import code_points
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.aec"))
 
@@ -27,7 +27,8 @@ def test_golden_file_decodes_to_its_latents_and_pixels(path):
         latents = coded.latents(torch_codec.load(model, torch.device("cpu")), data)
         assert coded.sha256(*latents) == expected["latents_sha256"]
     blocks = {k: bytes.fromhex(v) for k, v in expected["metadata"].items()}
-    assert codec.read_metadata(data) == Metadata(**blocks)
+    # Without the profile that is made of code points: it is computed with floats, which machines may round differently.
+    assert code_points.blocks(codec.read_metadata(data), codec.inspect(data).gray) == blocks
     decoded = codec.decode(data, "cpu", model, output="numpy")
     if "samples" in expected:
         found = {"shape": list(decoded.shape), "type": str(decoded.dtype), "sha256": coded.sha256(decoded)}

@@ -168,7 +168,11 @@ def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
         help=f"{metadata_help}: all (default), none, or some of {kinds}",
     )
     kept.add_argument(
-        "--strip", dest="metadata", action="store_const", const=("icc",), help="of metadata the colour profile only"
+        "--strip",
+        dest="metadata",
+        action="store_const",
+        const=("icc",),
+        help="of metadata only what is on colour",
     )
     many = _many(p)
     help = "more inputs, one a line or as find -print0 has them, from a file or - for standard input"

@@ -17,7 +17,7 @@ from ..container.metadata import Metadata
 from ..given import open_picture
 from ..io import permissions, read_bytes, write_bytes
 from ..opened import SCALES, AecFile
-from ..picture import export
+from ..picture import code_points, export
 from .streams import complain
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def view(args: Namespace) -> int:
     data = read_bytes(source)
     is_aec = data.startswith(format.MAGIC) or (source is not None and source.suffix.lower() == ".aec")
     picture, caption = _decoded(data, args) if is_aec else _read(data)
-    png = export.encoded(picture, "PNG", Metadata(icc=picture.info.get("icc_profile")), exact=True)
+    told = Metadata(icc=picture.info.get("icc_profile"), cicp=code_points.of_samples(picture.info.get("cicp")))
+    png = export.encoded(picture, "PNG", told, exact=True)
     text = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode())
     page = text.encode(errors="backslashreplace")  # file names may contain bytes that cannot be decoded
     if args.output is not None:

@@ -28,7 +28,9 @@ MAX_TILE_LOG2 = 6  # tile side at most 64 << 6 = 4096
 # the first tile is decoded.
 MAX_TILES = 2**16
 MIN_PAYLOAD = 5  # bytes: the lanes byte and the state of one lane (FORMAT §3)
-METADATA = ("icc", "exif", "xmp")  # kinds of metadata, in the order of their bits and of their sections
+METADATA = ("icc", "exif", "xmp")  # kinds of metadata that can be left out; code points go with the profile
+KINDS = (*METADATA, "cicp", "bits")  # kinds of metadata in a file, in the order of their bits and of their sections
+_LENGTHS = {"cicp": 4, "bits": 1}  # bytes of the blocks that always have the same length
 STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # the first bytes of each kind
 MAX_SECTION = 2**26  # bytes of one block of metadata
 MAX_PARTS = 16  # of a tile's payload
@@ -140,7 +142,7 @@ class Layout:
             on, as many as `header.parts`. For a stored picture, its PNG, WebP or JPEG file.
         alphas: the coded alpha of each tile, empty for an opaque tile. The sequence has no items if the picture has no
             alpha channel or is stored.
-        metadata: sections by name, as in METADATA; without those that are not whole.
+        metadata: sections by name, as in KINDS; without those that are not whole.
         overhead_bytes: size of the rest of the file: the header, and the table of lengths and checksums.
         quality_map: the coded map of qualities; None if there is none.
         damage: what is missing; None if the file is whole.
@@ -238,7 +240,7 @@ def _head_bytes(header: Header, kinds: int) -> bytes:
     """Return the head of the file, which every checksum covers: the header's fields, and the kinds of metadata.
 
     Args:
-        kinds: bit i is set if there is a block of METADATA[i].
+        kinds: bit i is set if there is a block of KINDS[i].
     """
     more = (
         (_SECTIONS if kinds else 0)
@@ -276,7 +278,7 @@ def write(
         payloads: one for each of `header.tiles`, of at least 5 bytes; if there is more than one part of each tile, then
             the second part of each tile and so on, which may be empty.
         alphas: one for each tile if `header.alpha` and not `header.stored`, else none; empty for an opaque tile.
-        metadata: blocks by name, as in METADATA, each of at least 1 byte.
+        metadata: blocks by name, as in KINDS, each of at least 1 byte; "cicp" has 4, and "bits" 1.
         quality_map: the coded map of qualities, of at least 1 byte, if `header.mapped`, else None.
 
     Returns:
@@ -295,12 +297,15 @@ def write(
         raise ValueError("a map of qualities must be given if and only if the header has one, and must not be empty")
     if len(alphas) != (n if header.alpha and not header.stored else 0):
         raise ValueError(f"{len(alphas)} alpha payloads for {n} tiles of {header}")
-    if unknown := set(metadata) - set(METADATA):
-        raise ValueError(f"metadata of kind {', '.join(sorted(unknown))}: allowed are {', '.join(METADATA)}")
+    if unknown := set(metadata) - set(KINDS):
+        raise ValueError(f"metadata of kind {', '.join(sorted(unknown))}: allowed are {', '.join(KINDS)}")
+    for name, length in _LENGTHS.items():
+        if len(metadata.get(name, bytes(length))) != length:
+            raise ValueError(f"{name} metadata of {len(metadata[name])} bytes: {length} are needed")
     for payload in payloads[:n]:
         if len(payload) < MIN_PAYLOAD:
             raise ValueError(f"payload of {len(payload)} bytes: at least {MIN_PAYLOAD} are needed")
-    head = _head_bytes(header, sum(1 << i for i, name in enumerate(METADATA) if name in metadata))
+    head = _head_bytes(header, sum(1 << i for i, name in enumerate(KINDS) if name in metadata))
     table, parts, head_crc = bytearray(), [], zlib.crc32(head)
 
     def add(entry: bytes, data: bytes) -> None:
@@ -308,7 +313,7 @@ def write(
         table += entry + checksum(head_crc, entry, data)
         parts.append(data)
 
-    for name in METADATA:
+    for name in KINDS:
         if name in metadata:
             block = metadata[name]
             if not 1 <= len(block) <= MAX_SECTION:
@@ -368,8 +373,8 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
         if at >= len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
         kinds, at = data[at], at + 1
-        if not 1 <= kinds < 1 << len(METADATA):
-            raise CorruptError(f"metadata of kinds {kinds:#04x}: must be 1..{(1 << len(METADATA)) - 1}")
+        if not 1 <= kinds < 1 << len(KINDS):
+            raise CorruptError(f"metadata of kinds {kinds:#04x}: must be 1..{(1 << len(KINDS)) - 1}")
     if more & _PARTS:
         if at >= len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
@@ -415,7 +420,7 @@ class _Table:
     """Which entries the table of a file has, in this order: metadata, the map of qualities, alphas, payloads.
 
     Args:
-        kept: the kinds of metadata in the file, in the order of METADATA.
+        kept: the kinds of metadata in the file, in the order of KINDS.
     """
 
     header: Header
@@ -498,7 +503,7 @@ class _Front:
 
 def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
     header, kinds, at = _read_head(data, max_pixels)
-    head, table = data[:at], _Table(header, [name for i, name in enumerate(METADATA) if kinds >> i & 1])
+    head, table = data[:at], _Table(header, [name for i, name in enumerate(KINDS) if kinds >> i & 1])
     if table.size * (1 + CRC_BYTES) > len(data) - at:
         raise TruncatedError(f"file ends at byte {len(data)}: {header.n_tiles} tiles cannot fit")
     wholes, lengths, entries = [], array("Q"), array("Q", [at])
@@ -522,11 +527,14 @@ def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int,
 
     Returns (packed length, offset at which that field ends).
     """
+    if kind in _LENGTHS and whole != _LENGTHS[kind]:
+        raise CorruptError(f"{kind} metadata of {whole} bytes: {_LENGTHS[kind]} are needed")
     if whole > MAX_SECTION:
         raise LimitError(f"{kind} metadata of {whole} bytes: at most {MAX_SECTION} are allowed")
     length, at = read_varint(data, at, f"the packed length of {kind} metadata")
-    if length > whole:
-        raise CorruptError(f"{kind} metadata of {whole} bytes, packed to {length}: must not be more")
+    if length > whole or kind in _LENGTHS and length != whole:
+        must = "must be the same" if kind in _LENGTHS else "must not be more"
+        raise CorruptError(f"{kind} metadata of {whole} bytes, packed to {length}: {must}")
     if length < whole and whole > most_unpacked(length):
         raise LimitError(f"{kind} metadata of {whole} bytes, packed to {length}: at most {most_unpacked(length)}")
     return length, at

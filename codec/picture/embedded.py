@@ -6,7 +6,7 @@ from collections.abc import Collection
 import numpy as np
 from PIL import Image
 
-from ..container.format import STORED_KINDS, stored_kind
+from ..container.format import STORED_KINDS, Header, stored_kind
 from ..container.metadata import Metadata
 from ..errors import CorruptError
 from . import carried, jpeg_blocks, samples16
@@ -58,12 +58,13 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
     return image
 
 
-def read_metadata(data: bytes, sizes: Collection[tuple[int, int]]) -> Metadata:
-    """Read the metadata of a file, the orientation included, without decoding its pixels.
+def read_metadata(data: bytes, header: Header) -> Metadata:
+    """Read the metadata of a stored picture's file, the orientation included, without decoding its pixels.
 
-    Arguments and errors are as in `open_still`, with all of STORED_KINDS allowed.
+    Raises CorruptError if it cannot be opened, or is not of the size that the header of the .aec file says.
     """
-    return carried.of(open_still(data, STORED_KINDS, sizes))
+    size = header.width, header.height
+    return carried.of(open_still(data, STORED_KINDS, {size, size[::-1]}), header.gray, header.depth)
 
 
 def write_png(samples: np.ndarray) -> bytes:

@@ -6,8 +6,9 @@ import numpy as np
 
 from ..container import format
 from ..container.format import NO_MODEL, STORED_KINDS, Layout, stored_kind
-from ..container.metadata import NONE, Metadata, unpacked
+from ..container.metadata import NONE, Metadata
 from ..errors import CorruptError, FormatError
+from . import code_points
 from .embedded import fits_webp, open_still, write_png, write_webp
 from .pixels import Pixels, read, to_numpy, upright
 
@@ -24,7 +25,7 @@ _SLACK = 200  # bytes that are allowed in addition, so that tiny pictures are al
 
 def file(pixels: Pixels, payload: bytes, metadata: Metadata) -> bytes:
     header = replace(pixels.header(0, NO_MODEL, format.MIN_TILE), stored=True)
-    return format.write(header, [payload], metadata=metadata.blocks())
+    return format.write(header, [payload], metadata=code_points.blocks(metadata, pixels.gray))
 
 
 def lossless(pixels: Pixels, effort: int, exact: bool) -> bytes:
@@ -115,7 +116,7 @@ def decode(layout: Layout) -> Pixels:
     except ValueError as e:
         raise CorruptError(f"the stored picture: {e}") from e
     if layout.metadata:
-        pixels = replace(upright(samples, NONE), metadata=unpacked(layout.metadata))
+        pixels = replace(upright(samples, NONE), metadata=code_points.of_sections(layout.metadata, header))
     else:
         pixels = upright(samples, metadata)
     if header.gray and stored_kind(payload) == "WebP":  # WebP has no gray
