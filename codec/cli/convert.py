@@ -13,7 +13,7 @@ from ..conversion import Compression, Conversion, Decompression
 from ..errors import AecError
 from ..io import IMAGE_SUFFIXES, ExistsError, OutputError, permissions, read_bytes, refuse_existing, write_bytes
 from ..picture import export
-from . import bulk, collections, runner, streams
+from . import arriving, bulk, collections, runner, streams
 from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
 from .runner import Progress, Row
 from .streams import complain
@@ -66,6 +66,8 @@ def decompress(args: Namespace) -> int:
         args.depth,
         args.allow_partial,
     )
+    if args.arriving:
+        return arriving.decompress(args, conversion)
     return _convert(args, {".aec"}, conversion, networks=True)
 
 

@@ -310,6 +310,11 @@ def _add_decompress(p: argparse.ArgumentParser) -> None:
         action="store_true",
         help="of files that are cut off or damaged, write what there is, and say where the picture is not as it was",
     )
+    p.add_argument(
+        "--arriving",
+        action="store_true",
+        help="of standard input that comes slowly, write OUT again whenever it holds more of the picture",
+    )
     limit = format.DEFAULT_MAX_PIXELS
     p.add_argument(
         "--max-pixels", type=int, default=limit, metavar="N", help=f"refuse larger pictures (default: {limit}; 0: none)"

@@ -35,9 +35,20 @@ PAGE = """<!doctype html>
   img.whole {{ max-width: none; max-height: none; cursor: zoom-out }}
 </style>
 <p>{name}: {caption}</p>
-<img src="data:image/png;base64,{png}" alt="" onclick="this.classList.toggle('whole')">
+<img id="picture" src="data:image/png;base64,{png}" alt="" onclick="this.classList.toggle('whole')">
+{stages}
 </html>
 """
+# Of a file whose payloads are in parts: what a reader sees that has only the beginning of the file.
+STAGES = """<p><label>How much of the file has arrived:
+<input type="range" min="0" max="{last}" value="{last}" oninput="show(+this.value)"></label>
+<output id="share">100 %</output></p>
+<script>
+  const picture = document.getElementById("picture"), share = document.getElementById("share");
+  const sources = [{sources}, picture.src], shares = [{shares}, 100];
+  function show(i) {{ picture.src = sources[i]; share.textContent = shares[i] + " %"; }}
+</script>"""
+STAGE_QUALITY = 85  # of the WebP pictures of these stages
 
 
 def view(args: Namespace) -> int:
@@ -46,9 +57,10 @@ def view(args: Namespace) -> int:
     data = read_bytes(source)
     is_aec = data.startswith(format.MAGIC) or (source is not None and source.suffix.lower() == ".aec")
     picture, caption = _decoded(data, args) if is_aec else _read(data)
+    stages = _stages(data, picture.width, args) if is_aec else ""
     told = Metadata(icc=picture.info.get("icc_profile"), cicp=code_points.of_samples(picture.info.get("cicp")))
     png = export.encoded(picture, "PNG", told, exact=True)
-    text = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode())
+    text = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode(), stages=stages)
     page = text.encode(errors="backslashreplace")  # file names may contain bytes that cannot be decoded
     if args.output is not None:
         mode = permissions(source.stat() if source else None)
@@ -79,6 +91,25 @@ def _decoded(data: bytes, args: Namespace) -> tuple["Image.Image", str]:
     bpp = 8 * file.n_bytes / (header.width * header.height)
     shown = "" if scale == 1 else f", shown at 1/{round(1 / scale)}"
     return picture, f"{header.width}x{header.height}, {file.n_bytes} bytes, {bpp:.3f} bits per pixel, {stored}{shown}"
+
+
+def _stages(data: bytes, width: int, args: Namespace) -> str:
+    """Return the slider of a file in parts, with a picture for each beginning of it; empty for other files.
+
+    `width` is that of the whole picture on the page.
+    """
+    sizes = format.stages(data)[:-1]
+    if not sizes:
+        return ""
+    sources = []
+    for size in sizes:
+        file = AecFile(data[:size], allow_partial=True)
+        scale = next(s for s in SCALES if -(-file.header.width // round(1 / s)) == width)
+        picture = file.decode(args.device, args.model, scale=scale, depth=8)
+        webp = export.encoded(picture, "WEBP", Metadata(), exact=False, quality=STAGE_QUALITY)
+        sources.append(f'"data:image/webp;base64,{base64.b64encode(webp).decode()}"')
+    shares = ", ".join(f"{100 * size / len(data):.0f}" for size in sizes)
+    return STAGES.format(last=len(sizes), sources=", ".join(sources), shares=shares)
 
 
 def _read(data: bytes) -> tuple["Image.Image", str]:

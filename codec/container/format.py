@@ -583,6 +583,21 @@ def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
     return _sections(front, data)
 
 
+def stages(data: bytes | bytearray | memoryview) -> list[int]:
+    """Return the sizes at which the beginning of a file holds one part more of every tile; the last is the whole file.
+
+    Args:
+        data: the file, or its beginning up to the end of the table. No checksum is compared.
+
+    Raises:
+        TruncatedError: `data` ends too early.
+        NotAecError, UnsupportedVersionError, CorruptError, LimitError: FORMAT §2 says when.
+    """
+    front = _read_front(memoryview(data).cast("B"), max_pixels=None)
+    first, n = front.table.payloads, front.table.header.n_tiles
+    return [front.starts[first + n * part] for part in range(1, front.table.header.parts + 1)]
+
+
 def read(
     data: bytes | bytearray | memoryview,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
