@@ -314,12 +314,12 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
 
             A PIL image of mode 1, L, LA, I;16, I (with samples 0..65535), P, PA, RGB or RGBA; or of mode CMYK, YCbCr,
             HSV or LAB, which is converted to sRGB (CMYK by its profile, if it has one, which is then dropped).
-            Premultiplied alpha is divided out. The orientation in EXIF or XMP is applied to the pixels and set to 1. If
-            the file describes its colour without a profile, a profile is made (`carried.of`); for cICP and nclx this is
-            only possible if the pixels are not loaded yet. PNG and TIFF files should be opened but not loaded, because
-            Pillow reduces 16-bit colour to 8 bits when it loads them, and ignores most fields that affect the meaning
-            of a TIFF file's samples (`codec.picture.tiff`). So should AVIF files: those of 10 and 12 bits a sample are
-            read with all of them, by imagecodecs (the extra `deep`), and refused without it.
+            Premultiplied alpha is divided out. The orientation in EXIF or XMP is applied to the pixels and set to 1.
+            Code points of colour are kept, and of another description without a profile one is made (`carried.of`). For
+            cICP and nclx this is only possible if the pixels are not loaded yet. PNG and TIFF files should be opened
+            but not loaded, because Pillow reduces 16-bit colour to 8 bits when it loads them, and ignores most fields
+            that affect the meaning of a TIFF file's samples (`codec.picture.tiff`). So should AVIF files: those of 10
+            and 12 bits a sample are read with all of them, by imagecodecs (the extra `deep`), and refused without it.
 
             A numpy array uint8 or uint16 [H, W] or [H, W, 1|2|3|4], or such an array of another library that numpy can
             read by `__array__` or DLPack.
