@@ -28,7 +28,7 @@ from .runner import EXIT_INTERRUPTED, EXIT_SOME_FAILED, exit_code, size_text
 OPTIONS = {"shards", "to", "rows", "engine", "address", "force", "dry_run", "jobs", "json", "model", "device"}
 OPTIONS |= {"verbose", "quiet", "progress", "debug", "metadata"}
 COMPRESS_OPTIONS = OPTIONS | {"quality", "target_size", "target_bpp", "target_psnr", "target_ssimulacra2", "lossless"}
-COMPRESS_OPTIONS |= {"effort", "alpha_quality", "bits", "if_larger"}
+COMPRESS_OPTIONS |= {"effort", "alpha_quality", "bits", "progressive", "if_larger"}
 DECOMPRESS_OPTIONS = OPTIONS | {"crop", "scale", "fit", "depth", "format", "out_quality", "max_pixels"}
 
 
