@@ -6,11 +6,12 @@ sections of the page and name them. Everything is loops and int64 arrays; nothin
 Use: `model = load_model(path)`, then `read(data, model)`; `look(data)` only checks a file, without a model.
 """
 
+import bisect
 import hashlib
 import json
 import struct
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,10 +43,6 @@ class LimitError(FormatError):
 
 class ModelError(FormatError):
     """The file was made with another model."""
-
-
-class OutOfWords(CorruptError):
-    """A stream has ended, but a lane needs another word (FORMAT §4)."""
 
 
 def require(condition, error, message):
@@ -124,7 +121,7 @@ class Head:
 def read_head(source, limit):
     """FORMAT §2.1: the head; bytes that end inside it are a TruncatedError."""
     begin = source.data[: len(MAGIC)]
-    require(begin == MAGIC[: len(begin)], NotAecError, "no magic")
+    require(begin and begin == MAGIC[: len(begin)], NotAecError, "no magic")
     source.take(len(MAGIC))
     version = source.byte()
     require(version == 2, UnsupportedVersionError, f"version {version}")
@@ -185,8 +182,8 @@ def read_head(source, limit):
 class Entry:
     """FORMAT §2.2: one entry of the table. `size` bytes of data that inflate to `length`; `raw` is before its CRC.
 
-    Once the data have been cut up, `data` are those that are there, and `whole` says whether all are and the CRC is
-    right; of an entry whose CRC is wrong no data count, of one that is cut off those up to the cut.
+    Once the data have been cut up, `fault` is None, or the error that says what is wrong with them. `data` are those
+    that count: all of them, or those up to a cut, or none if the CRC is wrong.
     """
 
     kind: str
@@ -195,7 +192,12 @@ class Entry:
     raw: bytes
     crc: int
     data: bytes = b""
-    whole: bool = False
+    fault: FormatError | None = None
+
+    def need(self):
+        """Raise what is wrong with the entry, if anything is."""
+        if self.fault:
+            raise self.fault
 
 
 def read_entry(source, kind, least):
@@ -225,11 +227,12 @@ def read_table(source, head):
         kinds += [("alpha", 0)] * tiles
     for part in range(head.parts or 1):
         kinds += [("tile", 5 if part == 0 else 0)] * tiles
+    require(len(source.data) - source.at >= 5 * len(kinds), TruncatedError, "the table cannot fit")
     return [read_entry(source, kind, least) for kind, least in kinds]
 
 
 def read_data(data, begin, head, table, partial):
-    """FORMAT §2.3 and §2.4: give every entry its data, compare the file's size, then the checksums in order."""
+    """FORMAT §2.3: give every entry its data, compare the file's size, then the checksums in order."""
     end = begin + sum(entry.size for entry in table)
     if not partial:
         require(len(data) >= end, TruncatedError, f"{len(data)} of {end} bytes")
@@ -237,11 +240,24 @@ def read_data(data, begin, head, table, partial):
     for entry in table:
         entry.data = data[begin : begin + entry.size]
         begin += entry.size
-        right = zlib.crc32(data[: head.size] + entry.raw + entry.data) == entry.crc
-        entry.whole = len(entry.data) == entry.size and right
-        require(entry.whole or partial, CorruptError, f"the checksum of {entry.kind}")
-        if len(entry.data) == entry.size and not right:
+        if len(entry.data) < entry.size:
+            entry.fault = TruncatedError(f"the file ends inside {entry.kind}")
+        elif zlib.crc32(data[: head.size] + entry.raw + entry.data) != entry.crc:
+            entry.fault = CorruptError(f"the checksum of {entry.kind}")
             entry.data = b""
+        if not partial:
+            entry.need()
+
+
+def check_enough(head, table):
+    """FORMAT §2.4: the errors of a file of which there is not enough to show anything."""
+    payloads = [entry for entry in table if entry.kind == "tile"]
+    for entry in table:
+        if entry.kind == "map" or head.stored and entry in payloads:
+            entry.need()
+    wrong = [entry for entry in payloads if isinstance(entry.fault, CorruptError)]
+    if wrong and all(entry.fault for entry in payloads):
+        wrong[0].need()
 
 
 def look(data, limit=DEFAULT_LIMIT, partial=False):
@@ -250,6 +266,7 @@ def look(data, limit=DEFAULT_LIMIT, partial=False):
     head = read_head(source, limit)
     table = read_table(source, head)
     read_data(data, source.at, head, table, partial)
+    check_enough(head, table)
     return head, table
 
 
@@ -274,21 +291,30 @@ def read_metadata(entry, depth):
     return block
 
 
+def all_metadata(head, table):
+    """FORMAT §2.4 and §2.5: the blocks of metadata by name; those that are missing are absent."""
+    kept = [entry for entry in table if entry.kind in METADATA and not entry.fault]
+    return {entry.kind: read_metadata(entry, head.depth) for entry in kept}
+
+
 # ---------------------------------------------------------------------------------------------- FORMAT §3 and §4
 
 
 class Stream:
-    """FORMAT §3 and §4: up to 32 rANS states and the 16-bit words that they share."""
+    """FORMAT §3 and §4: up to 32 rANS states and the 16-bit words that they share.
 
-    def __init__(self, states):
-        self.states = states
-        self.bytes = b""
-        self.at = 0
+    `ended` says that a symbol of it was not there (FORMAT §2.4), and so none behind it is.
+    """
+
+    def __init__(self, data, lanes):
+        require(len(data) >= 4 * lanes, CorruptError, "a stream shorter than its states")
+        self.states = list(struct.unpack(f"<{lanes}I", data[: 4 * lanes]))
+        require(min(self.states) >= 1 << 16, CorruptError, "an initial state below 2^16")
+        self.bytes, self.at, self.ended = data, 4 * lanes, False
 
     def word(self):
         """The next word."""
-        if self.at + 2 > len(self.bytes):
-            raise OutOfWords("a lane reads past the end of its stream")
+        require(self.at + 2 <= len(self.bytes), CorruptError, "a lane reads past the end of its stream")
         self.at += 2
         return self.bytes[self.at - 2] | self.bytes[self.at - 1] << 8
 
@@ -313,158 +339,128 @@ class Stream:
         return self.at == len(self.bytes) and all(state == 1 << 16 for state in self.states)
 
 
-def read_states(source, lanes):
-    """FORMAT §3 and §4: the initial states at the front of a stream."""
-    states = list(struct.unpack(f"<{lanes}I", source.take(4 * lanes)))
-    require(all(state >= 1 << 16 for state in states), CorruptError, "an initial state below 2^16")
-    return Stream(states)
-
-
-def lanes_of_streams(power):
+def stream_sizes(power):
     """FORMAT §3: how many lanes each stream has, for 2^power lanes."""
     return [min(32, 1 << power)] * max(1, (1 << power) // 32)
 
 
-class Payload:
-    """FORMAT §3: a tile's payload, or the map's: symbols, one segment after the other.
+def cut_into_streams(source, count):
+    """FORMAT §3: the streams, or their pieces in one part: the lengths of all but the last come first."""
+    lengths = [source.varint() for _ in range(count - 1)]
+    return [source.take(length) for length in lengths] + [source.rest()]
 
-    `parts` is a list of (bytes, whole); one that is not whole is a beginning. `parted` says whether each is one
-    segment's. Where something is missing (FORMAT §2.4) its symbols are 0, and `complete` turns False.
+
+def open_streams(parts, ends_early):
+    """FORMAT §3: the streams of a payload, each with its states.
+
+    `parts` are its first parts as (bytes, whole); `ends_early` says that more of it is missing (FORMAT §2.4).
+    """
+    require(parts and parts[0][0], CorruptError, "a payload without a byte")
+    power = parts[0][0][0]
+    require(power <= 12, CorruptError, "too many lanes")
+    sizes = stream_sizes(power)
+    joined = [b""] * len(sizes)
+    for number, (data, whole) in enumerate(parts):
+        if whole or len(sizes) == 1:
+            pieces = cut_into_streams(Bytes(data[number == 0 :], CorruptError), len(sizes))
+            joined = [before + piece for before, piece in zip(joined, pieces, strict=True)]
+    even = all(len(data) % 2 == 0 for data in joined)
+    require(even or ends_early, CorruptError, "a stream of an odd number of bytes")
+    return power, [Stream(data, lanes) for data, lanes in zip(joined, sizes, strict=True)]
+
+
+class Payload:
+    """FORMAT §3 and §6: the symbols of a tile's payload, or of the map's, one segment after the other.
+
+    `parts` are (bytes, whole), up to the first that is not; `ends_early` says that it, or later ones, are not all
+    there. Then the symbols that are missing are 0 (FORMAT §2.4), and `streams` is empty if not even the states are
+    there.
     """
 
-    def __init__(self, parts, parted, tables):
-        self.parts, self.parted, self.tables = parts, parted, tables
-        self.number = 0
-        self.power = 0
-        self.streams = []
-        self.complete = True
-        self.open_first()
-
-    def open_first(self):
-        """Part 0: the lanes, and the streams with their states."""
-        data, whole = self.parts[0]
-        if not whole and (not data or data[0] > 5 or len(data) < 1 + (4 << data[0])):
-            self.complete = False
-            return
-        source = Bytes(data, CorruptError)
-        self.power = source.byte()
-        require(self.power <= 12, CorruptError, "too many lanes")
-        lanes = lanes_of_streams(self.power)
-        for count, piece in zip(lanes, self.pieces(source, [4 * count for count in lanes], not whole), strict=True):
-            reader = Bytes(piece, CorruptError)
-            stream = read_states(reader, count)
-            stream.bytes = reader.rest()
-            self.streams.append(stream)
-
-    def pieces(self, source, least, cut):
-        """FORMAT §3: the lengths of all streams (or pieces) but the last, then the streams."""
-        lengths = [source.varint() for _ in least[1:]]
-        pieces = [source.take(length) for length in lengths] + [source.rest()]
-        for piece, states in zip(pieces, least, strict=True):
-            require(cut or len(piece) % 2 == 0, CorruptError, "a stream of an odd number of bytes")
-            require(len(piece) >= states, CorruptError, "a stream shorter than its states")
-        return pieces
-
-    def open_next(self):
-        """The part of the next segment, if parts are what the payload has; sets `complete`."""
-        if not self.parted or self.number == 0 or not self.complete:
-            return
-        data, whole = self.parts[self.number]
-        if not whole and (self.power > 5 or not data):
-            self.complete = False
-            return
-        source = Bytes(data, CorruptError)
-        for stream, piece in zip(self.streams, self.pieces(source, [0] * len(self.streams), not whole), strict=True):
-            stream.bytes = stream.bytes[stream.at :] + piece
-            stream.at = 0
+    def __init__(self, parts, ends_early, tables):
+        self.ends_early, self.tables = ends_early, tables
+        self.power, self.streams = 0, []
+        try:
+            self.power, self.streams = open_streams(parts, ends_early)
+        except CorruptError:
+            if not ends_early:
+                raise
 
     def segment(self, indices):
         """FORMAT §6: the symbols with these indices [n], int64 [n]; those whose index is 0 take no bits."""
-        self.open_next()
-        self.number += 1
         symbols = np.zeros(len(indices), np.int64)
         coded = np.flatnonzero(indices)
-        if not self.complete:
-            return symbols
-        begin = 0
+        first_lane = 0
         for stream in self.streams:
-            for row in range(begin, len(coded), 1 << self.power):
-                where = coded[row : min(row + len(stream.states), len(coded))]
+            for begin in range(first_lane, len(coded), 1 << self.power):
+                where = coded[begin : begin + len(stream.states)]
                 try:
-                    read_row(stream, where, indices, symbols, self.tables)
-                except OutOfWords:
-                    if all(whole for _, whole in self.parts):
+                    if not stream.ended:
+                        symbols[where] = read_row(stream, indices[where], self.tables)
+                except CorruptError:
+                    if not self.ends_early:
                         raise
-                    self.complete = False
-                    return symbols
-            begin += len(stream.states)
+                    stream.ended = True
+            first_lane += len(stream.states)
+        if any(stream.ended for stream in self.streams):
+            for stream in self.streams:
+                stream.ended = True
         return symbols
 
     def finish(self):
         """FORMAT §4: after the last symbol, nothing may be left."""
-        if self.complete and all(whole for _, whole in self.parts):
+        if not self.ends_early:
             require(all(stream.is_done() for stream in self.streams), CorruptError, "a stream that is not at its end")
 
 
-def read_row(stream, where, indices, symbols, tables):
-    """FORMAT §5 and §6: a row of one stream, phase by phase; puts symbols[where] as soon as they are known."""
-    escapes = {}
-    remaining = {}
-    for lane, position in enumerate(where):
-        remaining[lane] = tables.letter(stream, lane, indices[position])
-        table = tables.rows[indices[position]]
-        if remaining[lane] <= 2 * table.limit and not table.raw:
-            symbols[position] = remaining[lane] - table.limit
-            del remaining[lane]
-    for lane, letter in remaining.items():
-        table = tables.rows[indices[where[lane]]]
-        if letter <= 2 * table.limit:
-            symbols[where[lane]] = ((letter - table.limit) << table.raw) + stream.get_bits(lane, table.raw)
-            continue
-        bits = stream.get_bits(lane, 5)
-        require(bits >> 1 <= 13, CorruptError, "an escape that is too long")
-        escapes[lane] = bits >> 1, bits & 1
-    for lane, (bits, negative) in escapes.items():
-        table = tables.rows[indices[where[lane]]]
-        excess = (1 << bits) + (stream.get_bits(lane, bits) if bits else 0) - 1
-        if negative:
-            symbols[where[lane]] = -(table.limit << table.raw) - 1 - excess
+def read_row(stream, indices, tables):
+    """FORMAT §5 and §6: the symbols of a row of one stream, one for each lane, phase by phase."""
+    rows = [tables.rows[index] for index in indices]
+    letters = [row.letter(stream, lane) for lane, row in enumerate(rows)]
+    symbols, escapes = [0] * len(rows), {}
+    for lane, (row, letter) in enumerate(zip(rows, letters, strict=True)):
+        if letter <= 2 * row.limit:
+            symbols[lane] = (letter - row.limit) << row.raw
+            if row.raw > 0:
+                symbols[lane] += stream.get_bits(lane, row.raw)
         else:
-            symbols[where[lane]] = ((table.limit + 1) << table.raw) + excess
+            bits = stream.get_bits(lane, 5)
+            require(bits >> 1 <= 13, CorruptError, "an escape that is too long")
+            escapes[lane] = bits >> 1, bits & 1
+    for lane, (bits, negative) in escapes.items():
+        row = rows[lane]
+        excess = (1 << bits) + (stream.get_bits(lane, bits) if bits else 0) - 1
+        symbols[lane] = -(row.limit << row.raw) - 1 - excess if negative else (row.limit + 1 << row.raw) + excess
+    return symbols
 
 
 # ---------------------------------------------------------------------------------------------- FORMAT §5 and §7
 
 
-@dataclass
 class Table:
-    """FORMAT §5: one row: the limit L, the raw bit count k, the frequencies and their running sums."""
+    """FORMAT §5: a row of the tables: the limit L, the raw bit count k, and the intervals of the alphabet."""
 
-    limit: int
-    raw: int
-    freqs: list
-    starts: list = field(default_factory=list)
+    def __init__(self, freqs, limit, raw):
+        self.limit, self.raw, self.freqs = limit, raw, freqs[: 2 * limit + 2]
+        require(min(self.freqs) >= 1 and sum(self.freqs) == 1 << 14, ModelError, "frequencies")
+        self.starts = [sum(self.freqs[:a]) for a in range(len(self.freqs))]
+
+    def find(self, slot):
+        """The letter whose interval holds a slot, as `Stream.get` wants it."""
+        letter = bisect.bisect_right(self.starts, slot) - 1
+        return letter, self.starts[letter], self.freqs[letter]
+
+    def letter(self, stream, lane):
+        """Phase 0 of a symbol: its letter."""
+        return stream.get(lane, self.find)
 
 
 class Tables:
-    """FORMAT §5: the 63 tables of a model."""
+    """FORMAT §5: the 63 tables of a model; `rows[0]` is None."""
 
     def __init__(self, freqs, limits, raw_bits):
-        self.rows = [None]
-        for row, limit, raw in zip(freqs[1:].tolist(), limits[1:].tolist(), raw_bits[1:].tolist(), strict=True):
-            used = row[: 2 * limit + 2]
-            require(min(used) >= 1 and sum(used) == 1 << 14, ModelError, "frequencies")
-            self.rows.append(Table(limit, raw, used, [sum(used[:a]) for a in range(len(used))]))
-
-    def letter(self, stream, lane, index):
-        """Phase 0: which letter of the alphabet comes next, 0..2L+1."""
-        table = self.rows[index]
-
-        def find(slot):
-            letter = max(a for a, start in enumerate(table.starts) if start <= slot)
-            return letter, table.starts[letter], table.freqs[letter]
-
-        return stream.get(lane, find)
+        columns = zip(freqs[1:].tolist(), limits[1:].tolist(), raw_bits[1:].tolist(), strict=True)
+        self.rows = [None, *(Table(*row) for row in columns)]
 
 
 TYPES = {"I8": "int8", "U8": "uint8", "I16": "int16", "U16": "uint16", "I32": "int32", "F32": "float32"}
@@ -605,7 +601,6 @@ def passes_of(model, head):
     """FORMAT §8, Two passes: which channels each pass codes, as arrays of bool [M]."""
     if not head.first:
         return [np.ones(model.latents, bool)]
-    require(head.first < model.latents, CorruptError, "the first pass codes all channels")
     order = np.argsort(model["entropy.step"][head.quality - 1], kind="stable")
     chosen = np.zeros(model.latents, bool)
     chosen[order[: head.first]] = True
@@ -616,8 +611,6 @@ def read_prior(model, net, payload, blocks, height, width):
     """FORMAT §8, Latents, 1 and 2: the hyperlatents, and the prior [N, height, width] that is made of them."""
     index = model.by_quality("entropy.hyper_index", blocks)
     z = payload.segment(index.reshape(-1)).reshape(index.shape)
-    if payload.number == 1 and not payload.streams:
-        return None
     prior = net.stage("head", saturate(z * model.by_quality("entropy.hyper_step", blocks)), vector=("quality", blocks))
     prior = net.block("body4", prior)
     prior = net.block("body2", net.stage("up2", prior, n=2))
@@ -629,17 +622,14 @@ def read_latents(model, head, payload, blocks, width, height):
     """FORMAT §8, Latents: those of a tile, [M, ceil(height/16), ceil(width/16)]; `blocks` are its blocks' qualities."""
     rows, columns = -(-height // 16), -(-width // 16)
     net = Net(model, "entropy.net.")
-    passes = passes_of(model, head)
-    segments = 1 + len(passes) * model.steps
-    require(not head.parts or head.parts == segments, CorruptError, "not a part for each segment")
     quality = spread(blocks, 4, rows, columns)
     step = model.by_quality("entropy.step", quality)
     order = steps_of_latents(model.latents, rows, columns, model.steps)
     latents = np.zeros((model.latents, rows, columns), np.int64)
-    prior = read_prior(model, net, payload, blocks, rows, columns)
-    if prior is None:
+    if not payload.streams:
         return latents
-    for channels in passes:
+    prior = read_prior(model, net, payload, blocks, rows, columns)
+    for channels in passes_of(model, head):
         for k in range(model.steps):
             # Also what the first pass has read of step k and later ones is taken as 0.
             known = np.where(order < k, latents, 0) if k else None
@@ -737,56 +727,72 @@ class Picture:
     complete: bool
 
 
+def smaller_alpha(alpha, k):
+    """FORMAT §8, Smaller pictures: means over squares of k x k, at the edges over what there is; halves to even."""
+
+    def sums(samples):
+        samples = np.pad(samples, [(0, -side % k) for side in samples.shape])
+        return samples.reshape(samples.shape[0] // k, k, -1, k).sum(axis=(1, 3))
+
+    total, count = sums(alpha), sums(np.ones_like(alpha))
+    rounded_down, rest = np.divmod(total, count)
+    return rounded_down + (2 * rest + rounded_down % 2 > count)
+
+
 def read_alpha(head, table):
-    """FORMAT §2.8: alpha [height, width, 1]; opaque where it is missing."""
-    alpha = np.full((head.height, head.width, 1), (1 << head.depth) - 1)
+    """FORMAT §2.8: alpha [height, width]; opaque where it is missing."""
+    alpha = np.full((head.height, head.width), (1 << head.depth) - 1)
     entries = [entry for entry in table if entry.kind == "alpha"]
     for (left, top, width, height), entry in zip(head.tiles, entries, strict=True):
-        if entry.whole and entry.size:
+        if not entry.fault and entry.size:
             tile = reader_pictures.alpha_tile(entry.data, width, height, head.depth)
-            alpha[top : top + height, left : left + width, 0] = tile
+            alpha[top : top + height, left : left + width] = tile
     return alpha
 
 
 def read_tiles(model, head, table, blocks):
-    """FORMAT §2.4 and §8: the latents of each tile [M, h, w], and whether all of them were there."""
-    count = len(head.tiles)
+    """FORMAT §2.4 and §8: the latents of each tile [M, h, w]."""
     entries = [entry for entry in table if entry.kind == "tile"]
-    latents, complete = [], True
+    latents = []
     for number, (left, top, width, height) in enumerate(head.tiles):
-        parts = [(entry.data, entry.whole) for entry in entries[number::count]]
-        payload = Payload(parts, bool(head.parts), model.tables)
+        parts = entries[number :: len(head.tiles)]
+        faults = [i for i, entry in enumerate(parts) if entry.fault]
+        used = parts[: faults[0] + 1] if faults else parts
+        payload = Payload([(entry.data, not entry.fault) for entry in used], bool(faults), model.tables)
         mine = blocks[top // 64 : -(-(top + height) // 64), left // 64 : -(-(left + width) // 64)]
         latents.append(read_latents(model, head, payload, mine, width, height))
-        complete = complete and payload.complete
-    return latents, complete
+    return latents
+
+
+def check_parts(model, head):
+    """FORMAT §3 and §8: what the head says of parts and passes, and only the model can tell whether it is right."""
+    segments = 1 + model.steps * (2 if head.first else 1)
+    require(head.parts in (0, segments), CorruptError, "not a part for each segment")
+    require(head.first < model.latents, CorruptError, "the first pass codes all channels")
 
 
 def read(data, model, partial=False, k=1, limit=DEFAULT_LIMIT):
     """Read a file's bytes; with `partial` also what there is of one that is cut off or damaged, as FORMAT §2.4 has it.
 
-    `k` = 2, 4 or 8 makes the picture that many times smaller (FORMAT §8). Raises the errors of FORMAT §2, by name.
+    `k` = 2, 4 or 8 makes the picture that many times smaller, unless it is stored (FORMAT §8). Raises the errors of
+    FORMAT §2, by name.
     """
     head, table = look(data, limit, partial)
-    complete = all(entry.whole for entry in table)
-    metadata = {
-        entry.kind: read_metadata(entry, head.depth) for entry in table if entry.whole and entry.kind in METADATA
-    }
+    complete = not any(entry.fault for entry in table)
     if head.stored:
-        require(table[-1].whole, TruncatedError, "a stored picture needs all of its bytes")
         samples, own = reader_pictures.stored(table[-1].data, head)
-        return Picture(head, samples, [], metadata if head.kinds else own, complete)
+        return Picture(head, samples, [], all_metadata(head, table) if head.kinds else own, complete)
     require(head.model_id == model.id, ModelError, "another model")
+    check_parts(model, head)
     entry = next((entry for entry in table if entry.kind == "map"), None)
-    require(entry is None or entry.whole, CorruptError, "the map of qualities is needed")
     blocks = read_map(entry, head, model.tables)
-    tiles, all_there = read_tiles(model, head, table, blocks)
+    tiles = read_tiles(model, head, table, blocks)
     latents = np.zeros((model.latents, -(-head.height // 16), -(-head.width // 16)), np.int64)
     for (left, top, _, _), tile in zip(head.tiles, tiles, strict=True):
         latents[:, top // 16 : top // 16 + tile.shape[1], left // 16 : left // 16 + tile.shape[2]] = tile
     samples = synthesise(model, head, latents, blocks, k)
     if head.alpha:
-        samples = np.concatenate([samples, read_alpha(head, table)], axis=2)
+        samples = np.dstack([samples, smaller_alpha(read_alpha(head, table), k)])
     samples = samples.astype(np.uint16 if head.depth == 16 else np.uint8)
     tiles = [tile.transpose(1, 2, 0).astype(np.int16) for tile in tiles]
-    return Picture(head, samples, tiles, metadata, complete and all_there)
+    return Picture(head, samples, tiles, all_metadata(head, table), complete)
