@@ -10,24 +10,17 @@ import struct
 import zlib
 
 import numpy as np
+import reader_basics
 from PIL import Image
+from reader_basics import CorruptError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MOST_DEFLATED = 1 << 26
 
 
-class FormatError(Exception):
-    """What is wrong with a file; the classes are named as in FORMAT §2."""
-
-
-class CorruptError(FormatError):
-    """The file's bytes contradict the page or each other."""
-
-
 def require(condition, message):
     """Raise a CorruptError unless the condition holds."""
-    if not condition:
-        raise CorruptError(message)
+    reader_basics.require(condition, CorruptError, message)
 
 
 def alpha_tile(data, width, height, depth):
