@@ -28,8 +28,7 @@ public:
             try {
                 if (!shared_.failed.load(std::memory_order_relaxed)) body(i);
             } catch (...) {
-                const std::lock_guard<std::mutex> lock(shared_.mutex);
-                if (!shared_.failed.exchange(true)) shared_.error = std::current_exception();
+                shared_.fail();
             }
             round.done.fetch_add(1, std::memory_order_release);
         }
@@ -47,6 +46,11 @@ private:
     };
     struct Shared {
         explicit Shared(int max_rounds) : rounds(max_rounds) {}
+        // Keeps the exception that is being handled, if it is the first one.
+        void fail() {
+            const std::lock_guard<std::mutex> lock(mutex);
+            if (!failed.exchange(true)) error = std::current_exception();
+        }
         std::vector<Round> rounds;
         std::atomic<bool> failed{false};
         std::mutex mutex;
@@ -69,13 +73,19 @@ private:
 };
 
 // Runs work(team, thread) on `threads` threads, of which the calling thread is number 0; on fewer if the system cannot
-// start that many. `work` calls team.each at most max_rounds times, and must not throw outside of these calls.
+// start that many. `work` calls team.each at most max_rounds times. If it throws, its thread does no more, the others call
+// no further bodies, and `parallel` rethrows the first exception when all have ended: a thread that needs memory of its
+// own may not get it, and an exception that leaves a thread would end the process.
 template <class Work>
 void parallel(int threads, int max_rounds, Work work) {
     Team::Shared shared(max_rounds);
     const auto run = [&shared, &work](int thread) {
-        Team team(shared);
-        work(team, thread);
+        try {
+            Team team(shared);
+            work(team, thread);
+        } catch (...) {
+            shared.fail();
+        }
     };
     std::vector<std::thread> others;
     others.reserve(std::max(threads - 1, 0));

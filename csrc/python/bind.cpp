@@ -97,13 +97,14 @@ PYBIND11_MODULE(_C, m) {
     m.attr("MAX_LANES_LOG2") = kMaxLanesLog2;
 
     py::class_<Tables, std::shared_ptr<Tables>>(m, "Tables")
-        .def(py::init(&tables_from), py::arg("freqs").noconvert(), py::arg("limits").noconvert(),
+        .def("__init__", made_by(&tables_from), kConstructor, py::arg("freqs").noconvert(),
+             py::arg("limits").noconvert(),
              py::arg("raw_bits").noconvert());
     m.def("encode", &encode, py::arg("tables"), py::arg("symbols").noconvert(), py::arg("indexes").noconvert(),
           py::arg("segments"), py::arg("lanes_log2") = kAutoLanes, py::arg("threads") = 1);
     m.def("join", &join, py::arg("parts"), py::arg("ends_early"));
     py::class_<Decoder>(m, "Decoder")
-        .def(py::init(&decoder_from), py::arg("tables").none(false), py::arg("payload"),
+        .def("__init__", made_by(&decoder_from), kConstructor, py::arg("tables").none(false), py::arg("payload"),
              py::arg("is_prefix") = false)
         .def("decode", &decode, py::arg("indexes").noconvert(), py::arg("out").noconvert(), py::arg("threads") = 1)
         .def("finish", [](const Decoder& decoder) { raise(decoder.finish()); });

@@ -11,6 +11,7 @@
 #include <pybind11/stl.h>
 
 #include <string>
+#include <utility>
 
 #include "base/status.h"
 
@@ -72,6 +73,25 @@ public:
 private:
     Py_buffer view_;
 };
+
+// What a class has for Python's __init__: `.def("__init__", made_by(&factory), kConstructor, ..)`. The factory returns a
+// unique_ptr or shared_ptr. py::init does the same, but if there is no memory to register the new object, it leaves a
+// pointer behind to what the unwinding deletes, and Python deletes that again (pybind11 3.1).
+template <class Holder, class... Args>
+auto made_by(Holder (*factory)(Args...)) {
+    return [factory](py::detail::value_and_holder& self, Args... args) {
+        Holder made = factory(std::forward<Args>(args)...);
+        self.value_ptr() = made.get();
+        try {
+            self.type->init_instance(self.inst, &made);
+        } catch (...) {
+            self.value_ptr() = nullptr;
+            throw;
+        }
+    };
+}
+
+constexpr py::detail::is_new_style_constructor kConstructor{};
 
 // Python passes addresses in device memory as integers, which it gets from tensor.data_ptr().
 template <class T>

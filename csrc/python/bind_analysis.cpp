@@ -28,6 +28,12 @@ std::shared_ptr<HyperAnalysis> hyper_analysis_from(const std::map<std::string, p
     return std::make_shared<HyperAnalysis>(latents, context, hyper, tensors);
 }
 
+std::shared_ptr<Projection> projection_from(const std::map<std::string, py::array>& arrays, int latents) {
+    const Tensors tensors = tensors_of(arrays);
+    const py::gil_scoped_release release;
+    return std::make_shared<Projection>(latents, tensors);
+}
+
 // Throws value_error unless the array is contiguous and has this shape.
 void check_shape(const Array<int16_t>& array, const char* name, const std::vector<py::ssize_t>& shape) {
     if (array.ndim() != static_cast<py::ssize_t>(shape.size()) || !std::equal(shape.begin(), shape.end(), array.shape()))
@@ -107,22 +113,19 @@ Array<int16_t> projected(const Projection& projection, const Array<int16_t>& err
 
 void bind_analysis(py::module_& m) {
     py::class_<Analysis, std::shared_ptr<Analysis>>(m, "Analysis")
-        .def(py::init(&analysis_from), py::arg("tensors"), py::kw_only(), py::arg("latents"), py::arg("wide8"),
+        .def("__init__", made_by(&analysis_from), kConstructor, py::arg("tensors"), py::kw_only(),
+             py::arg("latents"), py::arg("wide8"),
              py::arg("blocks8"), py::arg("wide16"), py::arg("blocks16"))
         .def("run", &latents_of, py::arg("pixels").noconvert(), py::kw_only(), py::arg("at"), py::arg("picture"),
              py::arg("quality"), py::arg("area"), py::arg("threads") = 1);
     py::class_<HyperAnalysis, std::shared_ptr<HyperAnalysis>>(m, "HyperAnalysis")
-        .def(py::init(&hyper_analysis_from), py::arg("tensors"), py::kw_only(), py::arg("latents"), py::arg("context"),
+        .def("__init__", made_by(&hyper_analysis_from), kConstructor, py::arg("tensors"), py::kw_only(),
+             py::arg("latents"), py::arg("context"),
              py::arg("hyper"))
         .def("run", &hyperlatents_of, py::arg("latents").noconvert(), py::kw_only(), py::arg("quality"),
              py::arg("threads") = 1);
     py::class_<Projection, std::shared_ptr<Projection>>(m, "Projection")
-        .def(py::init([](const std::map<std::string, py::array>& arrays, int latents) {
-                 const Tensors tensors = tensors_of(arrays);
-                 const py::gil_scoped_release release;
-                 return std::make_shared<Projection>(latents, tensors);
-             }),
-             py::arg("tensors"), py::kw_only(), py::arg("latents"))
+        .def("__init__", made_by(&projection_from), kConstructor, py::arg("tensors"), py::kw_only(), py::arg("latents"))
         .def("run", &projected, py::arg("errors").noconvert(), py::kw_only(), py::arg("threads") = 1);
 }
 

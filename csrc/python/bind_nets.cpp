@@ -13,6 +13,11 @@ std::shared_ptr<Nets> nets_from(const std::map<std::string, py::array>& arrays, 
     return std::make_shared<Nets>(NetsConfig{latents, hyper, context, steps}, tensors);
 }
 
+std::unique_ptr<Walk> walk_from(std::shared_ptr<Nets> nets, const py::object& quality, int height, int width, int threads,
+                                const std::vector<bool>& first) {
+    return std::make_unique<Walk>(std::move(nets), qualities_of(quality, height, width), height, width, threads, first);
+}
+
 void predict(Walk& walk, int k, Array<uint8_t>& indexes) {
     uint8_t* out = writable_vector_of(indexes, "indexes", walk.segment_size(k));
     const py::gil_scoped_release release;
@@ -51,15 +56,12 @@ Array<int16_t> latents(const Walk& walk) {
 
 void bind_nets(py::module_& m) {
     py::class_<Nets, std::shared_ptr<Nets>>(m, "Nets")
-        .def(py::init(&nets_from), py::arg("tensors"), py::kw_only(), py::arg("latents"), py::arg("hyper"),
+        .def("__init__", made_by(&nets_from), kConstructor, py::arg("tensors"), py::kw_only(),
+             py::arg("latents"), py::arg("hyper"),
              py::arg("context"), py::arg("steps"));
     py::class_<Walk>(m, "Walk")
-        .def(py::init([](std::shared_ptr<Nets> nets, const py::object& quality, int height, int width, int threads,
-                         const std::vector<bool>& first) {
-                 return std::make_unique<Walk>(std::move(nets), qualities_of(quality, height, width), height, width,
-                                               threads, first);
-             }),
-             py::arg("nets").none(false), py::arg("quality"), py::arg("height"), py::arg("width"), py::arg("threads") = 1,
+        .def("__init__", made_by(&walk_from), kConstructor, py::arg("nets").none(false), py::arg("quality"),
+             py::arg("height"), py::arg("width"), py::arg("threads") = 1,
              py::arg("first") = std::vector<bool>())
         .def_property_readonly("segments", &Walk::segments)
         .def("segment_size", &Walk::segment_size, py::arg("k"))

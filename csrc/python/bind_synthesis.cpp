@@ -77,7 +77,8 @@ void synthesise(const Synthesis& synthesis, int channels, const Array<int16_t>& 
 
 void bind_synthesis(py::module_& m) {
     py::class_<Synthesis, std::shared_ptr<Synthesis>>(m, "Synthesis")
-        .def(py::init(&synthesis_from), py::arg("tensors"), py::kw_only(), py::arg("latents"), py::arg("wide8"),
+        .def("__init__", made_by(&synthesis_from), kConstructor, py::arg("tensors"), py::kw_only(),
+             py::arg("latents"), py::arg("wide8"),
              py::arg("blocks8"), py::arg("wide16"), py::arg("blocks16"))
         .def(
             "run",
