@@ -7,13 +7,13 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 from .coding.device import check_device, resolve_device
 from .container import format
-from .container.format import DEFAULT_MAX_PIXELS, Header
+from .container.format import DEFAULT_MAX_PIXELS, NO_MODEL, Header
 from .container.metadata import Metadata, reset_orientation
 from .opened import AecFile, Output, Progress, Region, Source
 
@@ -48,7 +48,7 @@ def encode(
     target_bpp: float | None = None,
     target_psnr: float | None = None,
     target_ssimulacra2: float | None = None,
-    roi: "Sequence[tuple[Region | np.ndarray, int]]" = (),
+    roi: "Iterable[tuple[Region | np.ndarray | Image.Image, int]]" = (),
     progressive: bool = False,
     metadata: Metadata | None = None,
     source: bytes | None = None,
@@ -97,13 +97,14 @@ def encode(
             background, and the lower score counts. If no quality reaches the score, the picture is stored exactly; so
             is a picture with a side below 8 pixels, for which the score is not defined.
         roi: regions that are to be better or worse than the rest: (where, difference) pairs. `where` is a rectangle,
-            (x, y, width, height) in pixels of the upright picture, or a mask, bool or uint8 [H, W], whose highest value
-            stands for the whole difference. The difference, -99..99, is added to the quality, which stays within
-            1..100. It holds for blocks of 64x64 pixels: a block that a region touches is made better as a whole, and is
-            made worse only if all of it lies within the region.
+            (x, y, width, height) in pixels of the upright picture; or a mask, bool or uint8 [H, W] or a Pillow image of
+            mode 1 or L, where True or 255 stands for the whole difference. The difference, -99..99, is added to the
+            quality, which stays within 1..100. It holds for blocks of 64x64 pixels: a block that a region touches is
+            made better as a whole, and is made worse only if all of it lies within the region. Where regions overlap,
+            their differences add up.
         progressive: order the file such that its first half holds a coarse version of the whole picture, for
-            `allow_partial` of `decode`. Files are about 3 % larger and take somewhat longer to decode. Without it, the
-            beginning of a large file holds a coarse picture too, but a worse one.
+            `allow_partial` of `decode`. Files are 1 to 5 % larger, small ones more so, and take somewhat longer to
+            decode. Without it, the beginning of a large file holds a coarse picture too, but a worse one.
         metadata: replaces the picture's metadata. None: a PIL image keeps its own; arrays have none. The orientation
             in it is set to 1. The number of significant bits is only replaced if `metadata` has one and `bits` is None.
         source: the bytes of the file that the picture was read from. If that is a PNG, WebP or JPEG file of the same
@@ -137,11 +138,12 @@ def encode(
     _positive("target_bpp", target_bpp)
     _positive("target_psnr", target_psnr)
     _positive("target_ssimulacra2", target_ssimulacra2, most=100)
-    if lossless and len(roi):
-        raise ValueError("lossless and roi: lossless keeps every sample, so no region can be better")
+    if lossless and progressive:
+        raise ValueError("lossless and progressive: only pictures that the networks code can be progressive")
     if metadata is not None and not isinstance(metadata, Metadata):
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
     check_device(device)
+    from .coding import quality_map
     from .picture import code_points, stored
     from .picture.pixels import of_bits, to_pixels
 
@@ -152,6 +154,9 @@ def encode(
         metadata = replace(metadata, bits=own if bits is not None else metadata.bits or own)
         metadata = code_points.settled(reset_orientation(metadata), pixels.gray, pixels.depth)
         pixels, source = replace(pixels, metadata=metadata), None
+    blocks = quality_map.differences(roi, pixels.header(quality, NO_MODEL, TILE))
+    if lossless and blocks is not None:
+        raise ValueError("lossless and roi: lossless keeps every sample, so no region can be better")
     limit = target_size if target_bpp is None else target_bpp * pixels.width * pixels.height / 8
     limit = None if limit is None else int(min(limit, MAX_TARGET))
     files: list[bytes | None] = []
@@ -166,7 +171,7 @@ def encode(
         from .coding import model_search, tiles
 
         encoder = tiles.encoder_for(model_search.find(model), resolve_device(device))
-        wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality, roi, progressive)
+        wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality, blocks, progressive)
         files.append(_by_network(encoder, pixels, wanted, progress))
         if files[0] is None or limit is None and stored.may_take_less(pixels, len(files[0])):
             files.append(stored.lossless(pixels, effort, exact=False))
@@ -180,6 +185,7 @@ class _Wanted:
     """What a file coded by the network must be like.
 
     At most one of `n_bytes` (upper limit), `psnr` and `ssimulacra2` (lower limits) is set; else `quality` counts.
+    `differences` are those of the quality of each block, as `quality_map.differences` returns them.
     """
 
     quality: int
@@ -188,7 +194,7 @@ class _Wanted:
     ssimulacra2: float | None
     effort: int
     alpha_quality: int
-    roi: "Sequence[tuple[Region | np.ndarray, int]]"
+    differences: "np.ndarray | None"
     progressive: bool
 
 
@@ -207,24 +213,26 @@ def _by_network(encoder: "Encoder", pixels: "Pixels", wanted: _Wanted, progress:
     alphas = [] if pixels.alpha is None else alpha.encode(pixels.alpha, header.tiles, wanted.alpha_quality)
     blocks = code_points.blocks(pixels.metadata, pixels.gray)
     if wanted.n_bytes is None and wanted.psnr is None and wanted.ssimulacra2 is None:
-        of_parts = quality_map.of_regions(wanted.roi, header)
-        coded = tiles.encode(encoder, pixels, header, wanted.effort, progress, of_parts)
+        quality = quality_map.applied(wanted.differences, header.quality)
+        coded = tiles.encode(encoder, pixels, header, wanted.effort, progress, quality)
     else:
         from .coding import targets
 
         least = [bytes(format.MIN_PAYLOAD)] * header.n_tiles
-        alone = len(format.write(replace(header, alpha=False), least))
-        other_bytes = len(format.write(header, least, alphas, blocks)) - alone
+        plain = replace(header, first=0)
+        alone = len(format.write(replace(plain, alpha=False), least))
+        other_bytes = len(format.write(plain, least, alphas, blocks)) - alone
         target = targets.Target(wanted.n_bytes, wanted.psnr, wanted.ssimulacra2)
         try:
             header, coded = targets.encode(
-                encoder, pixels, header, wanted.effort, target, other_bytes, progress, wanted.roi
+                encoder, pixels, header, wanted.effort, target, other_bytes, progress, wanted.differences
             )
         except targets.OutOfReach:
             if wanted.n_bytes is not None:
                 raise
             return None
-    return tiles.file(encoder, header, coded, quality_map.of_regions(wanted.roi, header), alphas, blocks)
+    quality = quality_map.applied(wanted.differences, header.quality)
+    return tiles.file(encoder, header, coded, quality, alphas, blocks)
 
 
 def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:
@@ -253,7 +261,8 @@ def open(data: Source, max_pixels: int | None = DEFAULT_MAX_PIXELS, *, allow_par
         data: the bytes of an .aec file, its path, or a file opened in binary mode.
         max_pixels: pictures with more pixels are refused; None: only the format's own limit holds.
         allow_partial: also take a file that ends too early or is damaged, and decode what there is of it;
-            `AecFile.missing` says what is not.
+            `AecFile.missing` says what is not. Then a short file can become a large picture, as large as `max_pixels`
+            allows.
 
     Raises:
         FormatError: the data is not a complete, undamaged .aec file (the subclasses say what is wrong); with

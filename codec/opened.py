@@ -67,15 +67,16 @@ class Missing:
     """An area of which a file opened with `allow_partial` does not have everything.
 
     Args:
-        area: (x, y, width, height) in pixels.
-        what: "colours", or "alpha", which is opaque there.
+        area: (x, y, width, height) in pixels. Around it the colours may differ a little too, because the networks look
+            some pixels further: 112 with the models that are shipped.
+        what: "colours"; "alpha", which is opaque there; or a kind of metadata, as in `format.KINDS`, of the picture.
         parts: how many parts of the area's colours are whole. The other colours are what the networks predict from
             these, and from what there is of the next part; if there is nothing at all, the area is flat.
         of: how many parts there would be.
     """
 
     area: Region
-    what: Literal["colours", "alpha"]
+    what: str
     parts: int
     of: int
 
@@ -134,7 +135,7 @@ class AecFile:
 
     @cached_property
     def missing(self) -> tuple[Missing, ...]:
-        """The areas of the picture that a file opened with `allow_partial` does not have as they were; else nothing."""
+        """What a file that was opened with `allow_partial` does not have as it was; empty if it has everything."""
         damage, header = self.layout.damage, self.header
         if damage is None:
             return ()
@@ -147,6 +148,7 @@ class AecFile:
                 found.append(Missing(area, "colours", whole, header.parts))
             if i in damage.alphas:
                 found.append(Missing(area, "alpha", 0, 1))
+        found += [Missing((0, 0, header.width, header.height), kind, 0, 1) for kind in damage.metadata]
         return tuple(found)
 
     @property
@@ -322,7 +324,8 @@ class AecFile:
         """
         if damage := self.layout.damage:
             n = len(damage.cut | damage.damaged) + len(damage.alphas) + len(damage.metadata)
-            raise CorruptError(f"{n} parts of the file are cut off or damaged")
+            after = f", and {damage.surplus} bytes come after its end" if damage.surplus else ""
+            raise CorruptError(f"{n} parts of the file are cut off or damaged{after}")
         unpacked(self.layout.metadata, self.header.depth)
         if not deep:
             return

@@ -83,7 +83,7 @@ def test_a_cut_file_is_refused_or_written_as_far_as_it_goes(tmp_path, capsys, pr
     assert not (tmp_path / "a.png").exists()
     capsys.readouterr()
     assert here("decompress", tmp_path / "a.aec", "--allow-partial") == 0
-    assert "the picture is not as it was in 256x256 at 0,0" in capsys.readouterr().err
+    assert "the picture is not as it was in and near 256x256 at 0,0" in capsys.readouterr().err
     with Image.open(tmp_path / "a.png") as shown:
         wanted = codec.decode(progressive[: len(progressive) // 2], output="numpy", allow_partial=True)
         assert np.array_equal(np.asarray(shown), wanted)
@@ -130,10 +130,46 @@ def test_what_never_arrives_is_an_error_and_the_last_picture_stays(tmp_path, pro
     assert target.read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("arguments", [["a.aec", "-o", "b.png"], ["-"], ["-", "-o", "b.png", "--json"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a.aec", "-o", "b.png"],
+        ["-"],
+        ["-", "-o", "b.png", "--json"],
+        ["-", "-o", "b.png", "--dry-run"],
+        ["-", "-o", "b.png", "--skip-existing"],
+        ["-", "-o", "b.png", "--allow-partial"],
+    ],
+)
 def test_arriving_needs_a_pipe_and_a_file(arguments, capsys):
     assert here("decompress", "--arriving", *arguments) == 2
     assert "--arriving" in capsys.readouterr().err
+
+
+def test_arriving_is_quiet_and_takes_a_format(tmp_path, progressive):
+    done = aec(
+        "decompress", "--arriving", "--quiet", "-", "--format", "webp", "-o", tmp_path / "out", stdin=progressive
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(tmp_path / "out") as shown:
+        assert shown.format == "WEBP"
+
+
+def test_lost_metadata_is_named(tmp_path, capsys, image):
+    Image.fromarray(image).save(tmp_path / "a.png", icc_profile=b"not a profile" * 9)
+    assert here("compress", tmp_path / "a.png", "-q", 30) == 0
+    data = bytearray((tmp_path / "a.aec").read_bytes())
+    data[format.read(data).overhead_bytes + 3] ^= 1
+    (tmp_path / "a.aec").write_bytes(data)
+    capsys.readouterr()
+    assert here("decompress", tmp_path / "a.aec", "-f", "--allow-partial") == 0
+    assert "there is no icc metadata" in capsys.readouterr().err
+
+
+def test_lossless_files_are_not_progressive(tmp_path, capsys, image):
+    Image.fromarray(image).save(tmp_path / "a.png")
+    assert here("compress", tmp_path / "a.png", "--lossless", "-p") != 0
+    assert "only pictures that the networks code can be progressive" in capsys.readouterr().err
 
 
 def test_the_page_of_a_file_in_parts_has_a_slider(tmp_path, image, progressive):
@@ -142,3 +178,10 @@ def test_the_page_of_a_file_in_parts_has_a_slider(tmp_path, image, progressive):
         assert here("view", tmp_path / "a.aec", "-f", "-o", tmp_path / "page.html") == 0
         page = (tmp_path / "page.html").read_text()
         assert page.count("data:image/webp;base64,") == stages and ('type="range"' in page) == (stages > 0)
+
+
+def test_a_page_of_a_picture_wider_than_webp_allows_has_its_slider_too(tmp_path):
+    wide = np.tile(photos.astronaut()[:64, :256], (1, 70, 1))
+    (tmp_path / "a.aec").write_bytes(codec.encode(wide, 30, effort=1, progressive=True))
+    assert here("view", tmp_path / "a.aec", "-o", tmp_path / "page.html") == 0
+    assert 'type="range"' in (tmp_path / "page.html").read_text()

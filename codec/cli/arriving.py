@@ -1,60 +1,73 @@
 """`aec decompress --arriving -`: a file that comes through a pipe becomes a picture that is written again and again.
 
-The picture is written when the first payloads of all tiles are there, and then after each further part of them. So it
-is decoded as many times as a tile has parts, and not for each packet. The last time is like any other decompression.
+The picture is written when the first payloads of all tiles are there, and then after each further part of them, unless
+more has arrived already. The last time is like any other decompression. If the pipe breaks, the last picture stays.
 """
 
 import os
+import select
 import sys
 from argparse import Namespace
 from dataclasses import replace
-from pathlib import Path
 
 from ..container import format
 from ..conversion import Decompression
 from ..errors import FormatError, TruncatedError
-from ..io import InputError, write_bytes
-from . import streams
-from .jobs import UsageError
+from ..io import InputError, refuse_existing, write_bytes
+from . import runner, streams
+from .jobs import Job, UsageError, refuse_options
+from .runner import Progress, Row
 
 _AT_ONCE = 1 << 16  # bytes that are read from the pipe at a time, at most
+_OPTIONS = {"inputs", "output", "force", "arriving", "metadata", "model", "device"}
+_OPTIONS |= {"verbose", "quiet", "progress", "debug"}
+_OPTIONS |= {"crop", "scale", "fit", "depth", "format", "out_quality", "max_pixels"}
 
 
-def decompress(args: Namespace, conversion: Decompression) -> int:
-    """Decode standard input as it arrives, to the file of `-o`. Returns the exit code."""
+def check(args: Namespace) -> None:
+    """Raise UsageError if another option was given that has no meaning here."""
+    refuse_options(args, _OPTIONS, "--arriving")
     if args.inputs != ["-"] or args.output in (None, "-"):
         raise UsageError("--arriving reads standard input, and writes a file: aec decompress --arriving - -o OUT")
-    if args.skip_existing or args.json or args.filelist or args.allow_partial:
-        raise UsageError("--arriving does not go with --skip-existing, --json, --filelist and --allow-partial")
-    if sys.stdin is None:
-        raise InputError("closed, so that nothing can be read from it")
-    target, force = Path(args.output), args.force
-    data, stages = bytearray(), None  # sizes of the file at which there is more to show
-    early = replace(conversion, allow_partial=True)
-    while chunk := os.read(sys.stdin.fileno(), _AT_ONCE):
-        data += chunk
-        stages = _stages(data) if stages is None else stages
-        if not stages or len(data) < stages[0]:
-            continue
-        stages = [size for size in stages if size > len(data)]
-        force = _write(early, bytes(data), target, force)
-        streams.complain(f"aec: {len(data)} bytes have arrived")
-    _write(conversion, bytes(data), target, force)
-    return 0
 
 
-def _write(conversion: Decompression, data: bytes, target: Path, force: bool) -> bool:
-    """Decode and write the picture. Returns whether it may be replaced by the next one."""
-    made = conversion.make(data, target)
-    if made.data is not None:
-        write_bytes(target, made.data, force)
-    return True
+def decompress(args: Namespace, conversion: Decompression, jobs: list[Job]) -> int:
+    """Decode standard input as it arrives, to the target of the one job. Returns the exit code."""
+
+    def work(job: Job, progress: Progress) -> Row:
+        if sys.stdin is None:
+            raise InputError("closed, so that nothing can be read from it")
+        refuse_existing(job.target, args.force)
+        early, force, pipe = replace(conversion, allow_partial=True), args.force, sys.stdin.fileno()
+        data, stages = bytearray(), None  # sizes of the file at which there is more to show
+        while chunk := os.read(pipe, _AT_ONCE):
+            data += chunk
+            stages = _stages(data) if stages is None else stages
+            if not stages or len(data) < stages[0] or select.select([pipe], [], [], 0)[0]:
+                continue
+            stages = [size for size in stages if size > len(data)]
+            if stages:  # else all of it is there
+                _write(early, bytes(data), job, force)
+                force = True
+                if not args.quiet:
+                    streams.complain(f"aec: {len(data)} bytes have arrived")
+        line = _write(conversion, bytes(data), job, force)
+        return Row(line=f"{line} -> {job.target}", facts={"bytes_in": len(data)})
+
+    return runner.run(args, jobs, work)
+
+
+def _write(conversion: Decompression, data: bytes, job: Job, force: bool) -> str:
+    """Decode and write the picture. Returns a line about it."""
+    made = conversion.make(data, job.target if job.target and job.target.suffix else None)
+    write_bytes(job.target, made.data or b"", force)
+    return made.line
 
 
 def _stages(data: bytearray) -> list[int] | None:
-    """Return the sizes at which there is more to show, without that of the whole file; None: they are not known yet."""
+    """Return the sizes at which there is more to show; the last is the whole file's. None: they are not known yet."""
     try:
-        return format.stages(bytes(data))[:-1]
+        return format.stages(bytes(data))
     except TruncatedError:
         return None
     except FormatError:

@@ -46,7 +46,9 @@ def _mask(path: Path) -> "np.ndarray":
 
     try:
         pixels = open_picture(read_bytes(path))
-    except (AecError, OSError, ValueError) as e:
+    except OSError as e:
+        raise UsageError(f"--roi-mask {path}: {e.strerror or e}") from e
+    except (AecError, ValueError) as e:
         raise UsageError(f"--roi-mask {path}: {e}") from e
     gray = pixels.data.mean(2) / (1 if pixels.depth == 8 else 257)
     return gray.round().astype("uint8")
@@ -67,7 +69,8 @@ def decompress(args: Namespace) -> int:
         args.allow_partial,
     )
     if args.arriving:
-        return arriving.decompress(args, conversion)
+        arriving.check(args)
+        return arriving.decompress(args, conversion, _jobs(args, {".aec"}, conversion.suffix))
     return _convert(args, {".aec"}, conversion, networks=True)
 
 
@@ -123,9 +126,13 @@ def _convert(args: Namespace, suffixes: set[str], conversion: Conversion, networ
 
 def _of_missing(missing: list[dict]) -> str:
     """Return a phrase that says which areas of a picture are not whole."""
-    areas = [f"{w}x{h} at {x},{y}" for x, y, w, h in (area["area"] for area in missing[:3])]
-    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    return f"the file is cut off or damaged, so the picture is not as it was in {', '.join(areas)}{more}"
+    places = [area["area"] for area in missing if area["what"] in ("colours", "alpha")]
+    areas = [f"{w}x{h} at {x},{y}" for x, y, w, h in places[:3]]
+    more = f" and {len(places) - 3} more places" if len(places) > 3 else ""
+    lost = [area["what"] for area in missing if area["what"] not in ("colours", "alpha")]
+    said = [f"the picture is not as it was in and near {', '.join(areas)}{more}"] if places else []
+    said += [f"there is no {' and '.join(lost)} metadata"] if lost else []
+    return f"the file is cut off or damaged: {'; '.join(said)}"
 
 
 def _make_folders(job: Job) -> None:

@@ -245,7 +245,7 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         "-p",
         "--progressive",
         action="store_true",
-        help="the first half of the file holds a coarse version of the whole picture; files are 1 to 4 percent larger",
+        help="the first half of the file holds a coarse version of the whole picture; files are 1 to 5 percent larger",
     )
     p.add_argument(
         "--alpha-q",

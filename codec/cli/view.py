@@ -18,6 +18,7 @@ from ..given import open_picture
 from ..io import permissions, read_bytes, write_bytes
 from ..opened import SCALES, AecFile
 from ..picture import code_points, export
+from ..picture.embedded import MAX_WEBP_SIDE
 from .streams import complain
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{name}</title>
 <style>
   body {{ margin: 0; background: #222; color: #ccc; font: 14px system-ui, sans-serif; text-align: center }}
-  img {{ max-width: 100%; max-height: calc(100vh - 3.5em); cursor: zoom-in }}
+  img {{ width: min(100%, {width}px, calc((100vh - 7em) * {width} / {height})); cursor: zoom-in }}
   img {{ background: repeating-conic-gradient(#888 0 25%, #aaa 0 50%) 0 0/16px 16px }}
-  img.whole {{ max-width: none; max-height: none; cursor: zoom-out }}
+  img.whole {{ width: {width}px; cursor: zoom-out }}
 </style>
 <p>{name}: {caption}</p>
 <img id="picture" src="data:image/png;base64,{png}" alt="" onclick="this.classList.toggle('whole')">
@@ -49,6 +50,7 @@ STAGES = """<p><label>How much of the file has arrived:
   function show(i) {{ picture.src = sources[i]; share.textContent = shares[i] + " %"; }}
 </script>"""
 STAGE_QUALITY = 85  # of the WebP pictures of these stages
+STAGE_PIXELS = 2**20  # which are reduced to about so many pixels; WebP has no sides above 16383
 
 
 def view(args: Namespace) -> int:
@@ -57,10 +59,12 @@ def view(args: Namespace) -> int:
     data = read_bytes(source)
     is_aec = data.startswith(format.MAGIC) or (source is not None and source.suffix.lower() == ".aec")
     picture, caption = _decoded(data, args) if is_aec else _read(data)
-    stages = _stages(data, picture.width, args) if is_aec else ""
+    width, height = picture.size
     told = Metadata(icc=picture.info.get("icc_profile"), cicp=code_points.of_samples(picture.info.get("cicp")))
     png = export.encoded(picture, "PNG", told, exact=True)
-    text = PAGE.format(name=html.escape(name), caption=caption, png=base64.b64encode(png).decode(), stages=stages)
+    stages = _stages(data, told, args) if is_aec else ""
+    shown = base64.b64encode(png).decode()
+    text = PAGE.format(name=html.escape(name), caption=caption, png=shown, stages=stages, width=width, height=height)
     page = text.encode(errors="backslashreplace")  # file names may contain bytes that cannot be decoded
     if args.output is not None:
         mode = permissions(source.stat() if source else None)
@@ -93,10 +97,10 @@ def _decoded(data: bytes, args: Namespace) -> tuple["Image.Image", str]:
     return picture, f"{header.width}x{header.height}, {file.n_bytes} bytes, {bpp:.3f} bits per pixel, {stored}{shown}"
 
 
-def _stages(data: bytes, width: int, args: Namespace) -> str:
+def _stages(data: bytes, told: Metadata, args: Namespace) -> str:
     """Return the slider of a file in parts, with a picture for each beginning of it; empty for other files.
 
-    `width` is that of the whole picture on the page.
+    `told` is the colour of the whole picture, which these have too.
     """
     sizes = format.stages(data)[:-1]
     if not sizes:
@@ -104,9 +108,10 @@ def _stages(data: bytes, width: int, args: Namespace) -> str:
     sources = []
     for size in sizes:
         file = AecFile(data[:size], allow_partial=True)
-        scale = next(s for s in SCALES if -(-file.header.width // round(1 / s)) == width)
+        size, side = file.header.width * file.header.height, max(file.header.width, file.header.height)
+        scale = next((s for s in SCALES if size * s * s <= STAGE_PIXELS and side * s <= MAX_WEBP_SIDE), 1 / 8)
         picture = file.decode(args.device, args.model, scale=scale, depth=8)
-        webp = export.encoded(picture, "WEBP", Metadata(), exact=False, quality=STAGE_QUALITY)
+        webp = export.encoded(picture, "WEBP", told, exact=False, quality=STAGE_QUALITY)
         sources.append(f'"data:image/webp;base64,{base64.b64encode(webp).decode()}"')
     shares = ", ".join(f"{100 * size / len(data):.0f}" for size in sizes)
     return STAGES.format(last=len(sizes), sources=", ".join(sources), shares=shares)

@@ -125,12 +125,14 @@ class Damage:
         damaged: payloads whose checksum is wrong.
         alphas: alpha payloads that are not whole.
         metadata: kinds of metadata that are not whole.
+        surplus: bytes after the end of the file.
     """
 
     cut: frozenset[int]
     damaged: frozenset[int]
     alphas: frozenset[int]
     metadata: tuple[str, ...]
+    surplus: int
 
 
 @dataclass(frozen=True)
@@ -232,8 +234,11 @@ def _check_header(header: Header) -> None:
 
 
 def _check_tiles(header: Header) -> None:
-    if header.n_tiles > MAX_TILES:
-        raise LimitError(f"{header.n_tiles} tiles of side {header.tile}: at most {MAX_TILES} are allowed")
+    if (n := header.n_tiles * header.parts) > MAX_TILES:
+        of_parts = f" of {header.parts} parts" if header.parts > 1 else ""
+        raise LimitError(
+            f"{header.n_tiles} tiles of side {header.tile}{of_parts}: at most {MAX_TILES} are allowed, not {n}"
+        )
 
 
 def _head_bytes(header: Header, kinds: int) -> bytes:
@@ -357,6 +362,8 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
     if flags >> 4 > MAX_TILE_LOG2:
         raise CorruptError(f"tile side 64 << {flags >> 4}: at most 64 << {MAX_TILE_LOG2} is allowed")
     stored = bool(more & _STORED)
+    if stored and more & (_MAPPED | _PARTS):
+        raise CorruptError("a stored picture that has a map of qualities or parts")
     if stored and (quality != 0 or model_id != NO_MODEL or flags >> 4):
         raise CorruptError("a stored picture whose quality, model id or tile side is not 0")
     if not stored and not 1 <= quality <= 100:
@@ -367,8 +374,6 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
         raise CorruptError(f"image of {width}x{height}: both sides must be at least 1")
     check_size(width, height, max_pixels)
     kinds, parts, first = 0, 1, 0
-    if more & _STORED and more & (_MAPPED | _PARTS):
-        raise CorruptError("a stored picture that has a map of qualities or parts")
     if more & _SECTIONS:
         if at >= len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
@@ -540,23 +545,29 @@ def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int,
     return length, at
 
 
-def _faults(front: _Front, data: memoryview, n: int) -> Iterator[tuple[int, FormatError]]:
-    """Compare the checksums of the first n entries. Yields (index, Truncated- or CorruptError) of those at fault."""
+def _faults(front: _Front, data: memoryview, n: int) -> Iterator[tuple[int, bool]]:
+    """Compare the checksums of the first n entries. Yields (index, whether it is cut off) of each that is not whole."""
     head = zlib.crc32(front.head)
     for i in range(n):
         part = data[front.starts[i] : front.starts[i + 1]]
         end = front.entries[i + 1]
         if len(part) < front.starts[i + 1] - front.starts[i]:
-            yield i, TruncatedError(f"file ends at byte {len(data)}, inside {_Name('', front.table, i)}")
+            yield i, True
         elif checksum(head, data[front.entries[i] : end - CRC_BYTES], part) != data[end - CRC_BYTES : end]:
-            name = _Name("", front.table, i)
-            yield i, CorruptError(f"checksum of {name} does not match: the file was changed or damaged")
+            yield i, False
+
+
+def _fault(front: _Front, data: memoryview, i: int, is_cut: bool) -> FormatError:
+    name = _Name("", front.table, i)
+    if is_cut:
+        return TruncatedError(f"file ends at byte {len(data)}, inside {name}")
+    return CorruptError(f"checksum of {name} does not match: the file was changed or damaged")
 
 
 def _verify(front: _Front, data: memoryview, n: int) -> None:
     """Compare the checksums of the first n entries. Raises TruncatedError or CorruptError, which name the entry."""
-    for _, fault in _faults(front, data, n):
-        raise fault
+    for fault in _faults(front, data, n):
+        raise _fault(front, data, *fault)
 
 
 def _sections(front: _Front, data: memoryview) -> dict[str, Section]:
@@ -614,7 +625,8 @@ def read(
 
     Raises:
         NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when. With
-            `allow_partial`, CorruptError also if no payload is right: then the head or the table is damaged.
+            `allow_partial`, CorruptError also if checksums are wrong and none is right, as then the head is damaged,
+            and TruncatedError if nothing at all of the colours is there.
     """
     data = memoryview(data).cast("B")
     front = _read_front(data, max_pixels)
@@ -626,8 +638,10 @@ def read(
         if total < left:
             raise CorruptError(f"{left - total} bytes after the last payload")
         _verify(front, data, table.size)
-    elif faults := dict(_faults(front, data, table.size)):
-        damage = _damage(table, faults)
+    else:
+        faults = dict(_faults(front, data, table.size))
+        if faults or left > total:
+            damage = _damage(front, data, faults, max(0, left - total))
     maps = _Parts(data, front.starts[table.maps : table.alphas + 1])
     alphas = _Parts(data, front.starts[table.alphas : table.payloads + 1])
     payloads = _Parts(data, front.starts[table.payloads :])
@@ -638,22 +652,28 @@ def read(
     return Layout(table.header, payloads, alphas, sections, front.starts[0], quality_map, damage)
 
 
-def _damage(table: _Table, faults: Mapping[int, FormatError]) -> Damage:
+def _damage(front: _Front, data: memoryview, faults: Mapping[int, bool], surplus: int) -> Damage:
     """Sort the entries that are not whole by what they hold.
 
+    Args:
+        faults: for each of these entries, whether it is cut off; else its checksum is wrong.
+        surplus: bytes after the end.
+
     Raises:
-        TruncatedError, CorruptError: the map of qualities is not whole, or the picture is stored.
-        CorruptError: checksums of payloads are wrong, and none is right.
+        TruncatedError, CorruptError: the map of qualities, or a stored picture, is not whole; nothing of the colours is
+            there; or checksums are wrong and none is right.
     """
-    if table.header.mapped and (fault := faults.get(table.maps)):
-        raise fault
-    if table.header.stored and (fault := faults.get(table.payloads)):
-        raise fault
-    cut = {i for i, fault in faults.items() if isinstance(fault, TruncatedError)}
+    table = front.table
+    needed = [table.maps] * table.header.mapped + [table.payloads] * table.header.stored
+    for i in needed:
+        if i in faults:
+            raise _fault(front, data, i, faults[i])
+    cut = {i for i, is_cut in faults.items() if is_cut}
     wrong = faults.keys() - cut
-    payloads = range(table.payloads, table.size)
-    if any(i in wrong for i in payloads) and all(i in faults for i in payloads):
-        raise next(faults[i] for i in payloads if i in wrong)
+    if wrong and len(faults) == table.size:
+        raise _fault(front, data, min(wrong), False)
+    if len(data) <= front.starts[table.payloads]:
+        raise TruncatedError(f"file ends at byte {len(data)}, before its colours begin")
 
     def numbers(found: Collection[int], first: int, end: int) -> frozenset[int]:
         return frozenset(i - first for i in found if first <= i < end)
@@ -663,4 +683,5 @@ def _damage(table: _Table, faults: Mapping[int, FormatError]) -> Damage:
         numbers(wrong, table.payloads, table.size),
         numbers(faults, table.alphas, table.payloads),
         tuple(table.kept[i] for i in sorted(faults) if i < table.maps),
+        surplus,
     )

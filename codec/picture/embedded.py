@@ -12,7 +12,7 @@ from ..errors import CorruptError
 from . import carried, jpeg_blocks, samples16
 from .opening import opened_as, webp_size
 
-_MAX_WEBP_SIDE = 16383
+MAX_WEBP_SIDE = 16383
 _MAX_WEBP_AREA = 1 << 25  # pixels; libwebp needs 27 bytes for each, so 900 MB
 
 
@@ -79,7 +79,7 @@ def write_png(samples: np.ndarray) -> bytes:
 def fits_webp(samples: np.ndarray) -> bool:
     """Return whether samples have 8 bits, and neither exceed the size limit of WebP nor would need too much memory."""
     height, width = samples.shape[:2]
-    return samples.dtype == np.uint8 and max(height, width) <= _MAX_WEBP_SIDE and height * width <= _MAX_WEBP_AREA
+    return samples.dtype == np.uint8 and max(height, width) <= MAX_WEBP_SIDE and height * width <= _MAX_WEBP_AREA
 
 
 def write_webp(samples: np.ndarray, **options: int) -> bytes:

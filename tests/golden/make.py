@@ -58,7 +58,7 @@ def in_parts(tiny: torch_codec.Codec, first: int, roi=()) -> bytes:
     """A file of six tiles whose payloads are in parts, although they are small."""
     pixels = to_pixels(picture((100, 150, 3)))
     header = replace(pixels.header(70, tiny.id, 64), first=first)
-    quality = quality_map.of_regions(roi, header)
+    quality = quality_map.applied(quality_map.differences(roi, header), 70)
     parts = tiles.encode(tiny.encoder, pixels, header, 2, quality=quality)
     mapped = quality_map.encode(quality, 70, tiny.tables) if roi else None
     header = replace(header, parts=len(parts[0]), mapped=bool(roi))
