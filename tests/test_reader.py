@@ -170,6 +170,18 @@ def test_the_orientation_of_a_stored_file_is_applied(kind, orientation):
     assert_same(data)
 
 
+def test_metadata_sections_that_are_damaged_still_hide_those_of_the_stored_file():
+    exif = Image.Exif()
+    exif[0x112] = 6
+    header = format.Header(30, 20, 0, bytes(4), tile=64, stored=True)
+    data = format.write(header, [of_pillow(SMALL, "PNG", exif=exif)], metadata={"exif": EXIF})
+    at = data.index(EXIF)
+    for changed in (data, data[:at] + b"M" + data[at + 1 :]):
+        assert reader.read(changed, MODELS[TINY], partial=True).samples.shape == (20, 30, 3)
+        assert_same(changed, partial=True)
+    assert codec.open(changed, allow_partial=True).metadata == Metadata()
+
+
 def test_a_shipped_model_is_read_the_same():
     path = next(Path(codec.__file__).parent.joinpath("models").glob("*.safetensors"))
     data = codec.encode(picture(33, 17, 3), 70, "cpu", path)
