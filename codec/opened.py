@@ -126,7 +126,7 @@ class AecFile:
             CorruptError: a block of metadata, or the file inside a stored picture, cannot be read.
         """
         stored = self.stored_file
-        if stored is None or self.layout.metadata:
+        if stored is None or self.layout.has_sections:
             return code_points.of_sections(self.layout.metadata, self.header)
         # A stored picture without metadata sections has the metadata of the PNG, WebP or JPEG file inside it.
         from .picture import embedded

@@ -200,15 +200,17 @@ def read_data(data, begin, head, table, partial):
             entry.need()
 
 
-def check_enough(head, table):
+def check_enough(head, table, available):
     """FORMAT §2.4: the errors of a file of which there is not enough to show anything."""
     payloads = [entry for entry in table if entry.kind == "tile"]
     for entry in table:
         if entry.kind == "map" or head.stored and entry in payloads:
             entry.need()
-    wrong = [entry for entry in payloads if isinstance(entry.fault, CorruptError)]
-    if wrong and all(entry.fault for entry in payloads):
+    wrong = [entry for entry in table if isinstance(entry.fault, CorruptError)]
+    if wrong and all(entry.fault for entry in table):
         wrong[0].need()
+    before = sum(entry.size for entry in table if entry.kind != "tile")
+    require(available > before, TruncatedError, "the file ends before its colours begin")
 
 
 def look(data, limit=DEFAULT_LIMIT, partial=False):
@@ -217,7 +219,7 @@ def look(data, limit=DEFAULT_LIMIT, partial=False):
     head = read_head(source, limit)
     table = read_table(source, head)
     read_data(data, source.at, head, table, partial)
-    check_enough(head, table)
+    check_enough(head, table, len(data) - source.at)
     return head, table
 
 

@@ -174,18 +174,26 @@ def png_metadata(chunks, depth):
     found = {}
     if b"iCCP" in chunks:
         _, _, rest = chunks[b"iCCP"].partition(b"\0")
-        found["icc"] = zlib.decompressobj().decompress(rest[1:], MOST_DEFLATED)
+        found["icc"] = inflated(rest[1:])
     if b"eXIf" in chunks:
         found["exif"] = chunks[b"eXIf"]
     if chunks.get(b"iTXt", b"").startswith(b"XML:com.adobe.xmp\0"):
         body = chunks[b"iTXt"][len(b"XML:com.adobe.xmp\0") :]
         _, _, text = body[2:].split(b"\0", 2)
-        found["xmp"] = zlib.decompressobj().decompress(text, MOST_DEFLATED) if body[0] else text
+        found["xmp"] = inflated(text) if body[0] else text
     if len(chunks.get(b"cICP", b"")) == 4:
-        found["cicp"] = chunks[b"cICP"]
+        found["cicp"] = chunks[b"cICP"][:2] + bytes([0, min(1, chunks[b"cICP"][3])])
     if b"sBIT" in chunks and max(chunks[b"sBIT"]) < depth:
         found["bits"] = bytes([max(chunks[b"sBIT"])])
-    return found
+    return {kind: block for kind, block in found.items() if block}
+
+
+def inflated(data):
+    """What a deflated block holds; nothing if it is damaged, because then it does not count."""
+    try:
+        return zlib.decompressobj().decompress(data, MOST_DEFLATED)
+    except zlib.error:
+        return b""
 
 
 # ---------------------------------------------------------------------------------------------- WebP and JPEG
@@ -260,10 +268,10 @@ def turn(samples, metadata):
     if "xmp" in metadata:
         match = re.search(rb"tiff:Orientation(\s*=\s*[\"']|>)\s*([1-8])", metadata["xmp"])
         if match:
-            number = number or int(match[2])
+            number = int(match[2]) if number is None else number
             begin, end = match.span(2)
             metadata["xmp"] = metadata["xmp"][:begin] + b"1" + metadata["xmp"][end:]
-    if number and number >= 5:
+    if number in (5, 6, 7, 8):
         samples = samples.transpose(1, 0, 2)
     # What is left after the transposition are mirrors: of the columns, of the rows, or of both.
     columns, rows = {2: (1, 0), 3: (1, 1), 4: (0, 1), 6: (1, 0), 7: (1, 1), 8: (0, 1)}.get(number, (0, 0))

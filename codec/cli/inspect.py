@@ -113,7 +113,7 @@ def _metadata(file: AecFile) -> tuple[dict[str, int], Metadata]:
 
     A stored picture's may be in the PNG, WebP or JPEG file inside.
     """
-    if (stored := file.stored_file) is not None and not file.layout.metadata:
+    if (stored := file.stored_file) is not None and not file.layout.has_sections:
         from ..picture import stored_metadata
 
         found = stored_metadata.found(stored, file.header.depth)

@@ -158,6 +158,11 @@ class Layout:
     quality_map: memoryview | None = None
     damage: Damage | None = None
 
+    @property
+    def has_sections(self) -> bool:
+        """Whether the file has metadata sections, whole or not: then those inside a stored picture do not count."""
+        return bool(self.metadata or self.damage and self.damage.metadata)
+
 
 class _Parts(Sequence[memoryview]):
     """Consecutive slices of a file. Each view is created on access, because there may be 2^17 of them.

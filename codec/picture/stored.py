@@ -109,13 +109,13 @@ def decode(layout: Layout) -> Pixels:
     """
     header, payload = layout.header, bytes(layout.payloads[0])
     sizes = {(header.width, header.height)}
-    if not layout.metadata:  # then the metadata inside the payload is used, and its orientation may swap the sides
+    if not layout.has_sections:  # then the metadata inside the payload is used, and its orientation may swap the sides
         sizes.add((header.height, header.width))
     try:
         samples, metadata = read(open_still(payload, STORED_KINDS, sizes), max_pixels=None)  # checked already
     except ValueError as e:
         raise CorruptError(f"the stored picture: {e}") from e
-    if layout.metadata:
+    if layout.has_sections:
         pixels = replace(upright(samples, NONE), metadata=code_points.of_sections(layout.metadata, header))
     else:
         pixels = upright(samples, metadata)
