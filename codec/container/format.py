@@ -27,11 +27,12 @@ MAX_TILE_LOG2 = 6  # tile side at most 64 << 6 = 4096
 # the first tile is decoded.
 MAX_TILES = 2**16
 MIN_PAYLOAD = 5  # bytes: the lanes byte and the state of one lane (FORMAT §3)
+MAX_ERROR = 255  # of an exact picture's samples, which the quality byte holds
 METADATA = ("icc", "exif", "xmp")  # kinds of metadata, in the order of their bits and of their sections
 STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # the first bytes of each kind
 MAX_SECTION = 2**26  # bytes of one block of metadata
 _GRAY, _MORE, _RESERVED = 1, 8, 0b0110
-_SECTIONS, _ALPHA, _DEEP, _STORED, _MORE_RESERVED = 1, 2, 4, 8, 0b11110000
+_SECTIONS, _ALPHA, _DEEP, _STORED, _EXACT, _MORE_RESERVED = 1, 2, 4, 8, 64, 0b10110000
 _FIXED_BYTES = len(MAGIC) + 1 + MODEL_ID_BYTES + 1 + 1
 
 
@@ -51,13 +52,17 @@ class Header:
 
     Args:
         width, height: size of the picture in pixels, 1..65535 each; the picture has at most 2^16 tiles.
-        quality: 1..100; 0 for a stored picture, and only there.
-        model_id: the first 4 bytes of the SHA-256 of the model that wrote the file; zeros for a stored picture.
+        quality: 1..100; 0 for a stored picture; for an exact picture 0..255, the largest error of a colour sample, in
+            levels of its own depth.
+        model_id: the first 4 bytes of the SHA-256 of the model that wrote the file; zeros for a stored or an exact
+            picture.
         gray: whether there is one colour channel instead of three.
         tile: tile side in pixels, 64, 128, .. 4096; 64 for a stored picture.
         alpha: whether there is an alpha channel.
         depth: bits a sample, 8 or 16.
         stored: whether the picture is stored: its only payload is a PNG, WebP or JPEG file, and no model is needed.
+        exact: whether the picture is coded by the exact coder (FORMAT §9): a payload for each tile, which holds all its
+            channels, and no model is needed.
     """
 
     width: int
@@ -69,6 +74,17 @@ class Header:
     alpha: bool = False
     depth: int = 8
     stored: bool = False
+    exact: bool = False
+
+    @property
+    def by_network(self) -> bool:
+        """Whether a network's symbols are inside, so that the quality is one and the model is needed."""
+        return not (self.stored or self.exact)
+
+    @property
+    def alpha_apart(self) -> bool:
+        """Whether the alpha channel has payloads of its own."""
+        return self.alpha and self.by_network
 
     @property
     def n_tiles(self) -> int:
@@ -108,9 +124,10 @@ class Layout:
     """A parsed and verified file. Payloads, alphas and metadata are views into its bytes, not copies.
 
     Args:
-        payloads: the coded colours of each tile, row-major; for a stored picture, its PNG, WebP or JPEG file.
-        alphas: the coded alpha of each tile, empty for an opaque tile. The sequence has no items if the picture has no
-            alpha channel or is stored.
+        payloads: the coded colours of each tile, row-major; of an exact picture its alpha too; for a stored picture,
+            its PNG, WebP or JPEG file.
+        alphas: the coded alpha of each tile, empty for an opaque tile. The sequence has no items if the alpha channel
+            has no payloads of its own (`Header.alpha_apart`).
         metadata: sections by name, as in METADATA.
         overhead_bytes: size of the rest of the file: the header, and the table of lengths and checksums.
     """
@@ -160,9 +177,14 @@ def check_size(width: int, height: int, max_pixels: int | None = DEFAULT_MAX_PIX
 
 
 def _check_header(header: Header) -> None:
+    if header.stored and header.exact:
+        raise ValueError("a picture is either stored or exact")
     if header.stored:
         if header.quality != 0 or header.model_id != NO_MODEL or header.tile != MIN_TILE:
             raise ValueError(f"a stored picture has quality 0, model id 0 and tile side {MIN_TILE}")
+    elif header.exact:
+        if not 0 <= header.quality <= MAX_ERROR or header.model_id != NO_MODEL:
+            raise ValueError(f"an exact picture has model id 0 and a largest error of 0..{MAX_ERROR}")
     elif not 1 <= header.quality <= 100:
         raise ValueError(f"quality {header.quality}: allowed are 1..100")
     if len(header.model_id) != MODEL_ID_BYTES:
@@ -193,6 +215,7 @@ def _head_bytes(header: Header, kinds: int) -> bytes:
         | (_ALPHA if header.alpha else 0)
         | (_DEEP if header.depth == 16 else 0)
         | (_STORED if header.stored else 0)
+        | (_EXACT if header.exact else 0)
     )
     flags = (_GRAY if header.gray else 0) | (_MORE if more else 0) | (header.tile // MIN_TILE).bit_length() - 1 << 4
     return b"".join(
@@ -218,7 +241,7 @@ def write(
 
     Args:
         payloads: one for each of `header.tiles`, of at least 5 bytes.
-        alphas: one for each tile if `header.alpha` and not `header.stored`, else none; empty for an opaque tile.
+        alphas: one for each tile if `header.alpha_apart`, else none; empty for an opaque tile.
         metadata: blocks by name, as in METADATA, each of at least 1 byte.
 
     Returns:
@@ -233,7 +256,7 @@ def write(
     n = header.n_tiles
     if len(payloads) != n:
         raise ValueError(f"{len(payloads)} payloads for {n} tiles")
-    if len(alphas) != (n if header.alpha and not header.stored else 0):
+    if len(alphas) != (n if header.alpha_apart else 0):
         raise ValueError(f"{len(alphas)} alpha payloads for {n} tiles of {header}")
     if unknown := set(metadata) - set(METADATA):
         raise ValueError(f"metadata of kind {', '.join(sorted(unknown))}: allowed are {', '.join(METADATA)}")
@@ -292,7 +315,10 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
     stored = bool(more & _STORED)
     if stored and (quality != 0 or model_id != NO_MODEL or flags >> 4):
         raise CorruptError("a stored picture whose quality, model id or tile side is not 0")
-    if not stored and not 1 <= quality <= 100:
+    exact = bool(more & _EXACT)
+    if exact and (stored or model_id != NO_MODEL):
+        raise CorruptError("an exact picture that is stored too, or whose model id is not 0")
+    if not stored and not exact and not 1 <= quality <= 100:
         raise CorruptError(f"quality {quality}: must be 1..100")
     width, at = read_varint(data, at, "the width")
     height, at = read_varint(data, at, "the height")
@@ -316,6 +342,7 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
         alpha=bool(more & _ALPHA),
         depth=16 if more & _DEEP else 8,
         stored=stored,
+        exact=exact,
     )
     _check_tiles(header)
     return header, kinds, at
@@ -384,7 +411,7 @@ class _Front:
 def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
     header, kinds, at = _read_head(data, max_pixels)
     head, n = data[:at], header.n_tiles
-    n_alphas = n if header.alpha and not header.stored else 0
+    n_alphas = n if header.alpha_apart else 0
     if (n + n_alphas) * (1 + CRC_BYTES) > len(data) - at:
         raise TruncatedError(f"file ends at byte {len(data)}: {n} tiles cannot fit")
     kept = [name for i, name in enumerate(METADATA) if kinds >> i & 1]
