@@ -7,7 +7,6 @@
 
 namespace aec {
 
-constexpr uint32_t kProbabilityOne = 1u << 16;
 constexpr uint32_t kRangeLow = 1u << 24;  // the range is at least this before a decision, so no share is empty
 
 class RangeEncoder {
