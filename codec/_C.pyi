@@ -37,8 +37,8 @@ class Decoder:
     def finish(self) -> None: ...
 
 def encode_exact(samples: NDArray[np.uint16], bits: int, largest_error: int = 0) -> bytes:
-    """Code a tile (csrc/lossless/lossless.h): samples [h, w, C], contiguous, C = 1..4, sides 1..4096, each below 2^bits.
-    Of another shape, or out of range: ValueError.
+    """Code a tile (csrc/lossless/lossless.h): samples [h, w, C], contiguous, C = 1..4, sides 1..4096, each sample below
+    2^bits. Of another shape, or out of range: ValueError.
     """
 
 def decode_exact(payload: Buffer, out: NDArray[np.uint16], depth: int, largest_error: int = 0) -> int:

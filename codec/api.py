@@ -30,6 +30,7 @@ MAX_ERRORS = range(format.MAX_ERROR + 1)
 DEFAULT_QUALITY, DEFAULT_EFFORT = 75, 2
 # Arguments of `encode` that replace `quality`.
 TARGETS = ("target_size", "target_bpp", "target_psnr", "target_ssimulacra2")
+AIMS = ("lossless", "max_error", *TARGETS)
 # In bytes. No .aec file is larger, and the number has an exact float.
 MAX_TARGET = 1 << 40
 
@@ -118,7 +119,8 @@ def encode(
     """
     targets = {"target_size": target_size, "target_bpp": target_bpp, "target_psnr": target_psnr}
     targets["target_ssimulacra2"] = target_ssimulacra2
-    asked = [k for k, v in ({"quality": quality, "lossless": lossless or None, "max_error": max_error} | targets).items() if v is not None]
+    aims = {"quality": quality, "lossless": lossless or None, "max_error": max_error} | targets
+    asked = [k for k, v in aims.items() if v is not None]
     if len(asked) > 1:
         raise ValueError(f"{' and '.join(asked)}: each says how good the picture must be, so only one can be given")
     quality = _int_of("quality", DEFAULT_QUALITY if quality is None else quality, QUALITIES)

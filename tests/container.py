@@ -35,11 +35,14 @@ def headers(draw, max_tiles=30):
 def files(draw):
     """Arguments of write(): of network's and of stored pictures, with and without alpha, metadata and 16 bits."""
     header = dataclasses.replace(draw(headers()), alpha=draw(st.booleans()), depth=draw(st.sampled_from([8, 16])))
-    if draw(st.integers(0, 4)) == 0:
+    kind = draw(st.sampled_from(["network", "network", "network", "stored", "exact"]))
+    if kind == "stored":
         header = dataclasses.replace(header, stored=True, quality=0, model_id=bytes(4), tile=64)
+    if kind == "exact":
+        header = dataclasses.replace(header, exact=True, quality=draw(st.integers(0, 255)), model_id=bytes(4))
     n = len(header.tiles)
     payloads = [draw(payload_bytes) for _ in range(n)]
-    alphas = [draw(st.binary(max_size=20)) for _ in range(n)] if header.alpha and not header.stored else []
+    alphas = [draw(st.binary(max_size=20)) for _ in range(n)] if header.alpha and kind == "network" else []
     block = st.one_of(st.binary(min_size=1, max_size=40), st.integers(1, 500).map(bytes))
     metadata = draw(st.dictionaries(st.sampled_from(["icc", "exif", "xmp"]), block))
     return header, payloads, alphas, metadata
@@ -93,7 +96,7 @@ def independent_read(data: bytes) -> dict:
     n = 1 if more & 8 else ((width + side - 1) // side) * ((height + side - 1) // side)
     names = [name for i, name in enumerate(["icc", "exif", "xmp"]) if kinds >> i & 1]
     entries = []
-    for i in range(len(names) + n + (n if more & 10 == 2 else 0)):
+    for i in range(len(names) + n + (n if more & 0b1001010 == 2 else 0)):
         start = at
         whole, at = unleb(data, at)
         length, at = unleb(data, at) if i < len(names) else (whole, at)
@@ -109,7 +112,7 @@ def independent_read(data: bytes) -> dict:
     m = len(names)
     return {
         "fields": (width, height, data[9], data[5:9], bool(data[10] & 1), side, bool(more & 2), 8 << (more >> 2 & 1))
-        + (bool(more & 8),),
+        + (bool(more & 8), bool(more & 64)),
         "metadata": dict(zip(names, (part for _, part in parts[:m]), strict=True)),
         "payloads": parts[m : m + n],
         "alphas": [part for _, part in parts[m + n :]],
@@ -122,6 +125,11 @@ EVERYTHING = format.write(
     [bytes(range(9)), bytes(7)],
     [b"", bytes(range(30))],
     {"icc": bytes(90), "exif": bytes(range(20)), "xmp": b"x" * 33},
+)
+EXACT = format.write(
+    Header(100, 50, 3, bytes(4), tile=64, alpha=True, exact=True),
+    [bytes(range(9)), bytes(6)],
+    metadata={"xmp": b"<x/>"},
 )
 STORED = format.write(Header(300, 50, 0, bytes(4), tile=64, stored=True), [bytes(range(9))], metadata={"exif": b"MM"})
 

@@ -16,9 +16,7 @@ TWO = (
     "0:0,-2 0:2,-1 1:-2,0 1:0,-2 1:2,0 1:0,2 1:2,-1 1:-2,-1 1:2,1 1:-2,1 2:-1,-1 2:1,-1 2:-1,1 2:1,1 2:-2,0 2:0,-2 "
     "2:2,0 2:0,2 2:2,-1 2:-2,-1 2:2,1 2:-2,1 0:-2,-1"
 )
-LISTS = [
-    [(int(n[0]), *map(int, n[2:].split(","))) for n in names.split()] for names in (ALONE, ONE, TWO)
-]
+LISTS = [[(int(n[0]), *map(int, n[2:].split(","))) for n in names.split()] for names in (ALONE, ONE, TWO)]
 COUNTS = [(19, 8), (23, 11), (39, 10)]
 
 
@@ -151,9 +149,8 @@ class PlaneReader:
 
         for centre, key in experts:
             scale, k = self.scale(key)
-            self.scales[key] = scale + ((256 * abs(16 * u - centre) - scale) * (131072 // (2 * k + 3)) >> 16), min(
-                k + 1, 200
-            )
+            new = scale + ((256 * abs(16 * u - centre) - scale) * (131072 // (2 * k + 3)) >> 16)
+            self.scales[key] = new, min(k + 1, 200)
         self.samples.rows[y].append(u)
         e.rows[y].append(16 * u - mean)
         for grid, v in zip(self.misses, made, strict=True):
@@ -250,9 +247,7 @@ class PlaneReader:
             return (0 if m is None else G(k, m)) if up else 0 if m is None else 2**32 - G(k, 2 - m)
 
         def at_least(node, a, c, z):
-            return decide(
-                node, [stretch(H(k, c) - H(k, z) + 512, H(k, a) - H(k, c) + 512) for k in range(3)]
-            )
+            return decide(node, [stretch(H(k, c) - H(k, z) + 512, H(k, a) - H(k, c) + 512) for k in range(3)])
 
         largest = most if up else 1 - least
         i, z = 0, None
@@ -281,8 +276,8 @@ def read(payload, width, height, channels, depth, error=0):
         planes.append(PlaneReader(code, bits, shift, n, others, width, height))
     assert code.code == 0 and code.at == len(code.data)
     order = [1, 0, 2, 3] if colours == 3 else [0, 1]
-    whole = [
-        [[(u * (2**depth - 1) + (2**bits - 1) // 2) // (2**bits - 1) for u in row] for row in planes[order[c]].samples.rows]
-        for c in range(channels)
+    whole, top = [planes[order[c]].samples.rows for c in range(channels)], 2**bits - 1
+    return [
+        [[(plane[y][x] * (2**depth - 1) + top // 2) // top for plane in whole] for x in range(width)]
+        for y in range(height)
     ]
-    return [[[plane[y][x] for plane in whole] for x in range(width)] for y in range(height)]

@@ -47,15 +47,11 @@ def _table(facts: dict, last: bool) -> str:
 
 
 def describe(file: AecFile) -> dict:
-    """Return the facts about a file that `aec info` prints. Those that a stored picture does not have are None."""
+    """Return the facts about a file that `aec info` prints. None: the picture has no such."""
     layout, h = file.layout, file.header
-    coded = {
-        "quality": h.quality,
-        "tiles": len(layout.payloads),
-        "tile_side": h.tile,
-        "model": h.model_id.hex(),
-        "model_name": name_of(h.model_id),  # None if the model is not available
-    }
+    tiles = {"tiles": len(layout.payloads), "tile_side": h.tile}
+    # The model's name is None if it is not available.
+    network = {"quality": h.quality, "model": h.model_id.hex(), "model_name": name_of(h.model_id)}
     return {
         "bytes": file.n_bytes,
         "width": h.width,
@@ -64,7 +60,9 @@ def describe(file: AecFile) -> dict:
         "alpha": h.alpha,
         "depth": h.depth,
         "stored": format.stored_kind(layout.payloads[0]) or "unknown" if h.stored else None,
-        **(dict.fromkeys(coded) if h.stored else coded),
+        "max_error": h.quality if h.exact else None,
+        **(dict.fromkeys(tiles) if h.stored else tiles),
+        **(network if h.by_network else dict.fromkeys(network)),
         "bits_per_pixel": round(8 * file.n_bytes / (h.width * h.height), 4),
         "metadata": _lengths(file),
         "overhead_bytes": layout.overhead_bytes,

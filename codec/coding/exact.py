@@ -1,4 +1,4 @@
-"""The exact coder (FORMAT §9): pictures that come back exactly, or with a guaranteed largest error, without a network."""
+"""The exact coder (FORMAT §9): pictures come back exactly, or with a guaranteed largest error. No network runs."""
 
 from collections.abc import Sequence
 from dataclasses import replace

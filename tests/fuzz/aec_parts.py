@@ -50,7 +50,7 @@ def parts_of(data: bytes) -> Parts:
     """Take a sound file apart. Raises FormatError; AssertionError if that is not the one way to write it."""
     layout = format.read(data, max_pixels=None)
     h, blocks = layout.header, layout.metadata
-    more = bool(blocks) | h.alpha << 1 | (h.depth == 16) << 2 | h.stored << 3
+    more = bool(blocks) | h.alpha << 1 | (h.depth == 16) << 2 | h.stored << 3 | h.exact << 6
     flags = h.gray | bool(more) << 3 | (h.tile // 64).bit_length() - 1 << 4
     payloads = tuple(bytes(p) for p in (*layout.payloads, *layout.alphas))
     kinds = sum(1 << i for i, name in enumerate(("icc", "exif", "xmp")) if name in blocks)
