@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
 TILE = 1024
 QUALITIES, EFFORTS, ALPHA_QUALITIES, BITS = range(1, 101), range(1, 10), range(0, 101), range(1, 17)
+MAX_ERRORS = range(format.MAX_ERROR + 1)
 DEFAULT_QUALITY, DEFAULT_EFFORT = 75, 2
 # Arguments of `encode` that replace `quality`.
 TARGETS = ("target_size", "target_bpp", "target_psnr", "target_ssimulacra2")
+AIMS = ("lossless", "max_error", *TARGETS)
 # In bytes. No .aec file is larger, and the number has an exact float.
 MAX_TARGET = 1 << 40
 
@@ -42,6 +44,7 @@ def encode(
     *,
     effort: int = DEFAULT_EFFORT,
     lossless: bool = False,
+    max_error: int | None = None,
     alpha_quality: int = 100,
     bits: int | None = None,
     target_size: int | None = None,
@@ -79,7 +82,11 @@ def encode(
             times (`codec.coding.refinement`); each time takes as long as two or three encodings. A model for squared
             error, such as "psnr", does this twice at effort 2, and 3 to 16 times from effort 3 on. A model for MS-SSIM
             alone never does it: there, 3..9 are the same as 2.
-        lossless: every decoded sample equals the original, also the colours where alpha is 0. No network runs.
+        lossless: every decoded sample equals the original, also the colours where alpha is 0. No network runs. The file
+            is coded by our own exact coder (FORMAT §9), or stored as WebP or PNG if that is smaller. `effort` 1 only
+            stores it, which is faster and about a seventh larger.
+        max_error: 0..255: near-lossless: every decoded colour sample differs from the original by at most this many
+            levels of its own depth, and alpha is exact; 0 is the same as `lossless`. No network runs.
         alpha_quality: 100 keeps the alpha channel exactly. 0 (smallest) .. 99 reduce its number of levels, unless it
             has 16 bits.
         bits: 1..16: the samples, alpha's included, are integers of this many bits in a wider type, such as the 12 bits
@@ -125,15 +132,19 @@ def encode(
     """
     targets = {"target_size": target_size, "target_bpp": target_bpp, "target_psnr": target_psnr}
     targets["target_ssimulacra2"] = target_ssimulacra2
-    asked = [k for k, v in ({"quality": quality, "lossless": lossless or None} | targets).items() if v is not None]
+    aims = {"quality": quality, "lossless": lossless or None, "max_error": max_error} | targets
+    asked = [k for k, v in aims.items() if v is not None]
     if len(asked) > 1:
         raise ValueError(f"{' and '.join(asked)}: each says how good the picture must be, so only one can be given")
     quality = _int_of("quality", DEFAULT_QUALITY if quality is None else quality, QUALITIES)
     effort = _int_of("effort", effort, EFFORTS)
     alpha_quality = _int_of("alpha_quality", alpha_quality, ALPHA_QUALITIES)
     bits = None if bits is None else _int_of("bits", bits, BITS)
+    max_error = None if max_error is None else _int_of("max_error", max_error, MAX_ERRORS)
+    lossless = lossless or max_error is not None
     if lossless and alpha_quality != 100:
-        raise ValueError(f"lossless and alpha_quality {alpha_quality}: lossless keeps every sample, those of alpha too")
+        name = "lossless" if max_error is None else f"max_error {max_error}"
+        raise ValueError(f"{name} and alpha_quality {alpha_quality}: {name} keeps every sample of alpha")
     _positive("target_size", target_size, numbers.Integral)
     _positive("target_bpp", target_bpp)
     _positive("target_psnr", target_psnr)
@@ -162,6 +173,10 @@ def encode(
     files: list[bytes | None] = []
     if lossless or limit is not None and stored.may_take_less(pixels, limit):
         files.append(stored.lossless(pixels, effort, exact=lossless))
+    if lossless and (effort > 1 or max_error):
+        from .coding import exact
+
+        files.append(exact.file(pixels, max_error or 0, TILE))
     if limit is not None:
         if source is not None and len(source) < limit:
             files.append(stored.original(pixels, source))
@@ -425,7 +440,7 @@ def features(
     from .picture.pixels import to_pixels
 
     file = _file_of(source)
-    if file is not None and not file.header.stored:
+    if file is not None and file.header.by_network:
         return features.of_file(model_file.load_for(file.header.model_id, model), file.layout)
     picture: Any = source if file is None else file.decode(output="numpy")
     pixels = to_pixels(picture)

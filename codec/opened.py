@@ -81,6 +81,15 @@ class Missing:
     of: int
 
 
+def kind_of(header: Header) -> str:
+    """Return a few words on how the picture is kept, such as "quality 75"."""
+    if header.stored:
+        return "stored"
+    if header.exact:
+        return f"exact to {header.quality} levels" if header.quality else "lossless"
+    return f"quality {header.quality}"
+
+
 class AecFile:
     """A parsed and verified .aec file, as `codec.open` returns it. It is immutable, and threads may share it.
 
@@ -113,7 +122,7 @@ class AecFile:
 
     def __repr__(self) -> str:
         h = self.header
-        kind = "stored" if h.stored else f"quality {h.quality}"
+        kind = kind_of(h)
         return f"<AecFile {h.width}x{h.height}, {kind}, {self.n_bytes} bytes>"
 
     @cached_property
@@ -238,8 +247,8 @@ class AecFile:
             region: (x, y, width, height) in pixels of the whole picture. Only this part, and a margin around it, is
                 decoded. Its pixels equal those of the whole picture.
             scale: 1, 1/2, 1/4 or 1/8: each pixel is the mean of a square of pixels. The squares are counted from the
-                picture's origin, and the sides of the result are rounded up. For a stored picture with alpha, the mean
-                of the colours is weighted by alpha.
+                picture's origin, and the sides of the result are rounded up. For a stored or exact picture with alpha,
+                the mean of the colours is weighted by alpha.
             fit: (width, height) of a box that the picture, or the region, must fit into. The picture is decoded at the
                 next larger scale and then reduced by a Lanczos filter; it is never enlarged. It cannot be combined
                 with `scale`.
@@ -269,8 +278,8 @@ class AecFile:
 
         if output == "torch":
             need("torch", 'output="torch"')  # from here on, `resolve_device("auto")` sees torch and may choose a GPU
-        if header.stored:
-            colours, alpha = self._of_stored(tile, shrink, header.depth)
+        if not header.by_network:
+            colours, alpha = self._without_network(tile, shrink, header.depth)
         else:
             from .coding import decoder
 
@@ -315,7 +324,7 @@ class AecFile:
 
         Args:
             deep: also decode all symbols of the network and the alpha channel, or the stored picture. The networks that
-                turn symbols into pixels do not run. The model is needed, unless the picture is stored.
+                turn symbols into pixels do not run. The model is needed, unless the picture is stored or exact.
             device, model: as in `decode`.
 
         Raises:
@@ -329,8 +338,14 @@ class AecFile:
         unpacked(self.layout.metadata, self.header.depth)
         if not deep:
             return
+        everything = Tile(0, 0, self.header.width, self.header.height)
         if self.header.stored:
             self._stored_pixels()
+            return
+        if self.header.exact:
+            from .coding import exact
+
+            exact.decode(self.header, self.layout.payloads, everything)
             return
         from .coding import decoder
         from .picture import alpha
@@ -339,7 +354,7 @@ class AecFile:
         for _ in decoder.read_latents(reader, decoder.Coded.of(reader, self.layout)):
             pass
         if self.header.alpha:
-            alpha.decode(self.layout, Tile(0, 0, self.header.width, self.header.height))
+            alpha.decode(self.layout, everything)
 
     def _stored_pixels(self) -> "Pixels":
         from .picture import stored
@@ -349,18 +364,25 @@ class AecFile:
         self.__dict__.setdefault("metadata", pixels.metadata)
         return pixels
 
-    def _of_stored(self, region: Tile, shrink: int, depth: int) -> "tuple[np.ndarray, np.ndarray | None]":
+    def _without_network(self, region: Tile, shrink: int, depth: int) -> "tuple[np.ndarray, np.ndarray | None]":
+        """Decode a stored or an exact picture: colours [h, w, C], and alpha [h, w] or None."""
         from .picture.pixels import aligned, box_means, to_depth
 
-        whole = self._stored_pixels()
-        wide = aligned(region, shrink, whole.width, whole.height)
+        wide = aligned(region, shrink, self.header.width, self.header.height)
+        if self.header.exact:
+            from .coding import exact
 
-        def inside(samples: "np.ndarray") -> "np.ndarray":
-            some = samples[wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
-            # A copy, because a view would keep the whole picture in memory.
-            return some if some.shape == samples.shape else some.copy()
+            some = exact.decode(self.header, self.layout.payloads, wide)
+            colours, alpha = some.data, some.alpha
+        else:
+            whole = self._stored_pixels()
 
-        colours, alpha = inside(whole.data), None if whole.alpha is None else inside(whole.alpha)
+            def inside(samples: "np.ndarray") -> "np.ndarray":
+                some = samples[wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
+                # A copy, because a view would keep the whole picture in memory.
+                return some if some.shape == samples.shape else some.copy()
+
+            colours, alpha = inside(whole.data), None if whole.alpha is None else inside(whole.alpha)
         colours = to_depth(box_means(colours, shrink, alpha), depth)
         if alpha is not None:
             alpha = to_depth(box_means(alpha[..., None], shrink)[..., 0], depth)

@@ -99,7 +99,8 @@ def read_head(source, limit):
     kinds = []
     if more & 1:
         bits = source.byte()
-        require(1 <= bits <= 31, CorruptError, "kinds of metadata")
+        require(bits <= 31, UnsupportedVersionError, "kinds of metadata")
+        require(bits, CorruptError, "no kind of metadata")
         kinds = [name for bit, name in enumerate(METADATA) if bits >> bit & 1]
     parts = first = 0
     if has_parts:

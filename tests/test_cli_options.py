@@ -193,7 +193,7 @@ def test_a_target_is_met(tmp_path, option, value):
 
 def test_lossless_means_what_it_says(tmp_path, picture, capsys):
     assert here("compress", picture, "--lossless", "-v") == 0
-    assert ", stored -> " in capsys.readouterr().err
+    assert ", lossless -> " in capsys.readouterr().err
     assert here("decompress", tmp_path / "photo.aec", "-o", tmp_path / "back.png") == 0
     assert np.array_equal(np.array(Image.open(tmp_path / "back.png")), np.array(Image.open(picture)))
 

@@ -6,6 +6,7 @@ import zlib
 import pytest
 from container import (
     EVERYTHING,
+    EXACT,
     ID,
     STORED,
     assemble,
@@ -65,7 +66,7 @@ def test_the_header_can_be_read_from_the_first_bytes(file, n):
         assert n == 0
 
 
-@pytest.mark.parametrize("data", [EVERYTHING, STORED], ids=["everything", "stored"])
+@pytest.mark.parametrize("data", [EVERYTHING, STORED, EXACT], ids=["everything", "stored", "exact"])
 def test_every_bit_flip_in_a_file_with_more_is_found(data):
     for bit in range(8 * len(data)):
         flipped = bytearray(data)
@@ -76,27 +77,41 @@ def test_every_bit_flip_in_a_file_with_more_is_found(data):
 
 @pytest.mark.parametrize("more", range(256))
 def test_more_flags_are_accepted_or_refused_as_the_format_says(more):
-    stored = bool(more & 8)
-    start = bytes.fromhex("d741454302") + (bytes(4) if stored else ID) + bytes([0 if stored else 50, 8, more, 1, 1])
+    stored, exact = bool(more & 8), bool(more & 64)
+    alone = stored or exact
+    start = bytes.fromhex("d741454302") + (bytes(4) if alone else ID) + bytes([0 if alone else 50, 8, more, 1, 1])
     parts = 3 if more & 32 else 1
     start += (bytes([4]) if more & 1 else b"") + (bytes([parts, 7]) if more & 32 else b"")
-    lengths = [b"\x05"] * ((more >> 4 & 1) + (more & 10 == 2) + parts)
+    lengths = [b"\x05"] * ((more >> 4 & 1) + (more & 2 > 0 and not alone) + parts)
     if more & 1:
         lengths.insert(0, b"\x05\x05")
     data = assemble(start, *[bytes(5)] * len(lengths), lengths=lengths)
-    if more >= 64:
+    if more & 128:
         with pytest.raises(UnsupportedVersionError, match=f"{more:#04x}"):
             format.read(data)
-    elif stored and more & 48:
-        with pytest.raises(CorruptError, match="a stored picture that has a map of qualities or parts"):
+    elif alone and more & 48:
+        with pytest.raises(CorruptError, match="that no network codes, and that has a map of qualities or parts"):
             format.read(data)
     elif more == 0:
         with pytest.raises(CorruptError, match="says nothing"):
             format.read(data)
+    elif stored and exact:
+        with pytest.raises(CorruptError, match="exact picture that is stored too"):
+            format.read(data)
     else:
         header = format.read(data).header
-        assert (header.alpha, header.depth, header.stored) == (bool(more & 2), 16 if more & 4 else 8, stored)
+        assert (header.alpha, header.depth) == (bool(more & 2), 16 if more & 4 else 8)
+        assert (header.stored, header.exact) == (stored, exact)
         assert (header.mapped, header.parts, header.first) == (bool(more & 16), parts, 7 if parts > 1 else 0)
+
+
+def test_an_exact_picture_has_no_model_and_any_largest_error():
+    for error in (0, 100, 255):
+        start = bytes.fromhex("d741454302") + bytes(4) + bytes([error, 8, 64, 1, 1])
+        assert format.read(assemble(start, bytes(5))).header.quality == error
+    start = bytes.fromhex("d741454302") + ID + bytes([0, 8, 64, 1, 1])
+    with pytest.raises(CorruptError, match="whose model id is not 0"):
+        format.read(assemble(start, bytes(5)))
 
 
 @pytest.mark.parametrize("kinds", range(256))
@@ -109,7 +124,7 @@ def test_kinds_of_metadata_are_accepted_or_refused_as_the_format_says(kinds):
     if 1 <= kinds <= 31:
         assert list(format.read(data).metadata) == names
     else:
-        with pytest.raises(CorruptError, match=f"kinds {kinds:#04x}"):
+        with pytest.raises(UnsupportedVersionError if kinds else CorruptError, match=f"kinds {kinds:#04x}"):
             format.read(data)
 
 

@@ -27,9 +27,11 @@ GPU_FILES = 4  # files at a time with a GPU: enough to keep it busy while other 
 def compress(args: Namespace) -> int:
     if collections.is_model(args.model):
         return collections.compress(args)
-    if args.lossless and args.alpha_quality is not None:
-        raise UsageError("--lossless keeps every sample, those of alpha too: --alpha-q says nothing then")
-    names = ("quality", *api.TARGETS, "effort", "alpha_quality", "bits")
+    exact = args.lossless or args.max_error is not None
+    if exact and args.alpha_quality is not None:
+        name = "--lossless" if args.lossless else "--max-error"
+        raise UsageError(f"{name} keeps every sample of alpha: --alpha-q says nothing then")
+    names = ("quality", "max_error", *api.TARGETS, "effort", "alpha_quality", "bits")
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
     for name in ("lossless", "progressive"):
         if getattr(args, name):
@@ -37,7 +39,7 @@ def compress(args: Namespace) -> int:
     if args.roi or args.roi_mask:
         options["roi"] = [*args.roi, *((_mask(path), difference) for path, difference in args.roi_mask)]
     conversion = Compression(options, args.device, args.model, args.metadata, args.if_larger, args.verbose)
-    return _convert(args, IMAGE_SUFFIXES, conversion, networks=not args.lossless)
+    return _convert(args, IMAGE_SUFFIXES, conversion, networks=not exact)
 
 
 def _mask(path: Path) -> "np.ndarray":

@@ -57,13 +57,12 @@ def _table(facts: dict, last: bool) -> str:
 
 
 def describe(file: AecFile) -> dict:
-    """Return the facts about a file that `aec info` prints. Those that a stored picture does not have are None."""
+    """Return the facts about a file that `aec info` prints. None: the picture has no such."""
     layout, h = file.layout, file.header
     lengths, told = _metadata(file)
-    coded = {
+    tiles = {"tiles": h.n_tiles, "tile_side": h.tile}
+    network = {
         "quality": h.quality,
-        "tiles": h.n_tiles,
-        "tile_side": h.tile,
         "parts": h.parts,
         "progressive": h.first > 0,
         "quality_map": h.mapped,
@@ -80,7 +79,9 @@ def describe(file: AecFile) -> dict:
         "significant_bits": told.bits,  # None if all are
         "cicp": told.cicp and list(told.cicp),
         "stored": format.stored_kind(layout.payloads[0]) or "unknown" if h.stored else None,
-        **(dict.fromkeys(coded) if h.stored else coded),
+        "max_error": h.quality if h.exact else None,
+        **(dict.fromkeys(tiles) if h.stored else tiles),
+        **(network if h.by_network else dict.fromkeys(network)),
         "bits_per_pixel": round(8 * file.n_bytes / (h.width * h.height), 4),
         "metadata": lengths,
         "overhead_bytes": layout.overhead_bytes,

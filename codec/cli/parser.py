@@ -215,6 +215,13 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         "original, 70 is high quality, 50 medium",
     )
     aim.add_argument("--lossless", action="store_true", help="every sample comes back as it was; no network runs")
+    aim.add_argument(
+        "--max-error",
+        type=arguments.max_error,
+        metavar=f"{api.MAX_ERRORS[0]}..{api.MAX_ERRORS[-1]}",
+        help="no colour sample is further than so many levels from the original, and alpha is as it was; 0 is "
+        "--lossless; no network runs",
+    )
     p.add_argument(
         "-e",
         "--effort",

@@ -16,7 +16,7 @@ from ..container import format
 from ..container.metadata import Metadata
 from ..given import open_picture
 from ..io import permissions, read_bytes, write_bytes
-from ..opened import SCALES, AecFile
+from ..opened import SCALES, AecFile, kind_of
 from ..picture import code_points, export
 from ..picture.embedded import MAX_WEBP_SIDE
 from .streams import complain
@@ -91,10 +91,10 @@ def _decoded(data: bytes, args: Namespace) -> tuple["Image.Image", str]:
     header = file.header
     scale = next((s for s in SCALES if header.width * header.height * s * s <= MAX_PIXELS), 1 / 8)
     picture = file.decode(args.device, args.model, scale=scale, depth=8)
-    stored = "stored" if header.stored else f"quality {header.quality}"
     bpp = 8 * file.n_bytes / (header.width * header.height)
     shown = "" if scale == 1 else f", shown at 1/{round(1 / scale)}"
-    return picture, f"{header.width}x{header.height}, {file.n_bytes} bytes, {bpp:.3f} bits per pixel, {stored}{shown}"
+    size = f"{header.width}x{header.height}, {file.n_bytes} bytes, {bpp:.3f} bits per pixel"
+    return picture, f"{size}, {kind_of(header)}{shown}"
 
 
 def _stages(data: bytes, told: Metadata, args: Namespace) -> str:

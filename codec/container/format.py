@@ -31,12 +31,13 @@ MIN_PAYLOAD = 5  # bytes: the lanes byte and the state of one lane (FORMAT §3)
 METADATA = ("icc", "exif", "xmp")  # kinds of metadata that can be left out; code points go with the profile
 KINDS = (*METADATA, "cicp", "bits")  # kinds of metadata in a file, in the order of their bits and of their sections
 _LENGTHS = {"cicp": 4, "bits": 1}  # bytes of the blocks that always have the same length
+MAX_ERROR = 255  # of an exact picture's samples, which the quality byte holds
 STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # the first bytes of each kind
 MAX_SECTION = 2**26  # bytes of one block of metadata
 MAX_PARTS = 16  # of a tile's payload
 MAX_FIRST = 2**14 - 1  # channels of latents in the first pass; a model has at most 2^14
 _GRAY, _MORE, _RESERVED = 1, 8, 0b0110
-_SECTIONS, _ALPHA, _DEEP, _STORED, _MAPPED, _PARTS, _MORE_RESERVED = 1, 2, 4, 8, 16, 32, 0b11000000
+_SECTIONS, _ALPHA, _DEEP, _STORED, _MAPPED, _PARTS, _EXACT, _MORE_RESERVED = 1, 2, 4, 8, 16, 32, 64, 0b10000000
 _FIXED_BYTES = len(MAGIC) + 1 + MODEL_ID_BYTES + 1 + 1
 
 
@@ -56,8 +57,10 @@ class Header:
 
     Args:
         width, height: size of the picture in pixels, 1..65535 each; the picture has at most 2^16 tiles.
-        quality: 1..100; 0 for a stored picture, and only there.
-        model_id: the first 4 bytes of the SHA-256 of the model that wrote the file; zeros for a stored picture.
+        quality: 1..100; 0 for a stored picture; for an exact picture 0..255, the largest error of a colour sample, in
+            levels of its own depth.
+        model_id: the first 4 bytes of the SHA-256 of the model that wrote the file; zeros for a stored or an exact
+            picture.
         gray: whether there is one colour channel instead of three.
         tile: tile side in pixels, 64, 128, .. 4096; 64 for a stored picture.
         alpha: whether there is an alpha channel.
@@ -68,6 +71,8 @@ class Header:
             all tiles, then the second ones and so on, so that its beginning holds a coarser picture.
         first: how many channels of the latents the first of two passes codes; 0: there is one pass. Two passes have
             parts.
+        exact: whether the picture is coded by the exact coder (FORMAT §9): a payload for each tile, which holds all its
+            channels, and no model is needed.
     """
 
     width: int
@@ -82,6 +87,17 @@ class Header:
     mapped: bool = False
     parts: int = 1
     first: int = 0
+    exact: bool = False
+
+    @property
+    def by_network(self) -> bool:
+        """Whether a network's symbols are inside, so that the quality is one and the model is needed."""
+        return not (self.stored or self.exact)
+
+    @property
+    def alpha_apart(self) -> bool:
+        """Whether the alpha channel has payloads of its own."""
+        return self.alpha and self.by_network
 
     @property
     def n_tiles(self) -> int:
@@ -141,9 +157,10 @@ class Layout:
 
     Args:
         payloads: the coded colours, row-major: the first part of each tile, then the second part of each tile and so
-            on, as many as `header.parts`. For a stored picture, its PNG, WebP or JPEG file.
-        alphas: the coded alpha of each tile, empty for an opaque tile. The sequence has no items if the picture has no
-            alpha channel or is stored.
+            on, as many as `header.parts`. Of an exact picture its alpha too; for a stored picture, its PNG, WebP or
+            JPEG file.
+        alphas: the coded alpha of each tile, empty for an opaque tile. The sequence has no items if the alpha channel
+            has no payloads of its own (`Header.alpha_apart`).
         metadata: sections by name, as in KINDS; without those that are not whole.
         overhead_bytes: size of the rest of the file: the header, and the table of lengths and checksums.
         quality_map: the coded map of qualities; None if there is none.
@@ -215,17 +232,22 @@ def check_size(width: int, height: int, max_pixels: int | None = DEFAULT_MAX_PIX
 
 
 def _check_header(header: Header) -> None:
+    if header.stored and header.exact:
+        raise ValueError("a picture is either stored or exact")
     if header.stored:
         if header.quality != 0 or header.model_id != NO_MODEL or header.tile != MIN_TILE:
             raise ValueError(f"a stored picture has quality 0, model id 0 and tile side {MIN_TILE}")
+    elif header.exact:
+        if not 0 <= header.quality <= MAX_ERROR or header.model_id != NO_MODEL:
+            raise ValueError(f"an exact picture has model id 0 and a largest error of 0..{MAX_ERROR}")
     elif not 1 <= header.quality <= 100:
         raise ValueError(f"quality {header.quality}: allowed are 1..100")
     if len(header.model_id) != MODEL_ID_BYTES:
         raise ValueError(f"model id of {len(header.model_id)} bytes: must be {MODEL_ID_BYTES}")
     if header.tile not in [MIN_TILE << i for i in range(MAX_TILE_LOG2 + 1)]:
         raise ValueError(f"tile side {header.tile}: allowed are 64, 128, .. 4096")
-    if header.stored and (header.mapped or header.parts != 1):
-        raise ValueError("a stored picture has no map of qualities, and one part")
+    if not header.by_network and (header.mapped or header.parts != 1):
+        raise ValueError("a picture that no network codes has no map of qualities, and one part")
     if not 1 <= header.parts <= MAX_PARTS:
         raise ValueError(f"{header.parts} parts of each tile: allowed are 1..{MAX_PARTS}")
     if not 0 <= header.first <= MAX_FIRST or header.first and header.parts == 1:
@@ -259,6 +281,7 @@ def _head_bytes(header: Header, kinds: int) -> bytes:
         | (_STORED if header.stored else 0)
         | (_MAPPED if header.mapped else 0)
         | (_PARTS if header.parts > 1 else 0)
+        | (_EXACT if header.exact else 0)
     )
     flags = (_GRAY if header.gray else 0) | (_MORE if more else 0) | (header.tile // MIN_TILE).bit_length() - 1 << 4
     return b"".join(
@@ -287,7 +310,7 @@ def write(
     Args:
         payloads: one for each of `header.tiles`, of at least 5 bytes; if there is more than one part of each tile, then
             the second part of each tile and so on, which may be empty.
-        alphas: one for each tile if `header.alpha` and not `header.stored`, else none; empty for an opaque tile.
+        alphas: one for each tile if `header.alpha_apart`, else none; empty for an opaque tile.
         metadata: blocks by name, as in KINDS, each of at least 1 byte; "cicp" has 4, and "bits" 1.
         quality_map: the coded map of qualities, of at least 1 byte, if `header.mapped`, else None.
 
@@ -305,7 +328,7 @@ def write(
         raise ValueError(f"{len(payloads)} payloads for {n} tiles of {header.parts} parts")
     if (quality_map is not None) != header.mapped or quality_map == b"":
         raise ValueError("a map of qualities must be given if and only if the header has one, and must not be empty")
-    if len(alphas) != (n if header.alpha and not header.stored else 0):
+    if len(alphas) != (n if header.alpha_apart else 0):
         raise ValueError(f"{len(alphas)} alpha payloads for {n} tiles of {header}")
     if unknown := set(metadata) - set(KINDS):
         raise ValueError(f"metadata of kind {', '.join(sorted(unknown))}: allowed are {', '.join(KINDS)}")
@@ -367,11 +390,14 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
     if flags >> 4 > MAX_TILE_LOG2:
         raise CorruptError(f"tile side 64 << {flags >> 4}: at most 64 << {MAX_TILE_LOG2} is allowed")
     stored = bool(more & _STORED)
-    if stored and more & (_MAPPED | _PARTS):
-        raise CorruptError("a stored picture that has a map of qualities or parts")
+    if more & (_STORED | _EXACT) and more & (_MAPPED | _PARTS):
+        raise CorruptError("a picture that no network codes, and that has a map of qualities or parts")
     if stored and (quality != 0 or model_id != NO_MODEL or flags >> 4):
         raise CorruptError("a stored picture whose quality, model id or tile side is not 0")
-    if not stored and not 1 <= quality <= 100:
+    exact = bool(more & _EXACT)
+    if exact and (stored or model_id != NO_MODEL):
+        raise CorruptError("an exact picture that is stored too, or whose model id is not 0")
+    if not stored and not exact and not 1 <= quality <= 100:
         raise CorruptError(f"quality {quality}: must be 1..100")
     width, at = read_varint(data, at, "the width")
     height, at = read_varint(data, at, "the height")
@@ -383,8 +409,10 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
         if at >= len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
         kinds, at = data[at], at + 1
-        if not 1 <= kinds < 1 << len(KINDS):
-            raise CorruptError(f"metadata of kinds {kinds:#04x}: must be 1..{(1 << len(KINDS)) - 1}")
+        if kinds >> len(KINDS):
+            raise UnsupportedVersionError(f"metadata of kinds {kinds:#04x}: this decoder knows {', '.join(KINDS)}")
+        if kinds == 0:
+            raise CorruptError(f"metadata of kinds {kinds:#04x}: there must be one")
     if more & _PARTS:
         if at >= len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
@@ -407,6 +435,7 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
         mapped=bool(more & _MAPPED),
         parts=parts,
         first=first,
+        exact=exact,
     )
     _check_tiles(header)
     return header, kinds, at
@@ -449,7 +478,7 @@ class _Table:
     @property
     def payloads(self) -> int:
         """Return the index of the first payload of colours."""
-        return self.alphas + (self.header.n_tiles if self.header.alpha and not self.header.stored else 0)
+        return self.alphas + (self.header.n_tiles if self.header.alpha_apart else 0)
 
     @property
     def size(self) -> int:

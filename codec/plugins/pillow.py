@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 64  # a header has at most 26 bytes; often a small block of metadata fits too
 SAVE_OPTIONS = (
-    *("quality", "effort", "lossless", "alpha_quality", "bits", "roi", "progressive", "device", "model"),
-    *api.TARGETS,
+    *("quality", "effort", "alpha_quality", "bits", "roi", "progressive", "device", "model"),
+    *api.AIMS,
 )
 INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # our names of metadata -> Pillow's names
 
@@ -133,7 +133,7 @@ def _info(header: Header, start: bytes, fp: IO[bytes]) -> dict[str, Any]:
         fp: the file, positioned after `start`; only as much is read as the metadata needs.
     """
     made: dict[str, Any] = {}
-    if not header.stored:
+    if header.by_network:
         made = {"quality": header.quality, "model": name_of(header.model_id) or header.model_id.hex()}
     try:
         if header.stored:

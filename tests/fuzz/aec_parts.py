@@ -54,6 +54,7 @@ def parts_of(data: bytes) -> Parts:
     layout = format.read(data, max_pixels=None)
     h, blocks = layout.header, layout.metadata
     more = bool(blocks) | h.alpha << 1 | (h.depth == 16) << 2 | h.stored << 3 | h.mapped << 4 | (h.parts > 1) << 5
+    more |= h.exact << 6
     flags = h.gray | bool(more) << 3 | (h.tile // 64).bit_length() - 1 << 4
     maps = () if layout.quality_map is None else (layout.quality_map,)
     payloads = tuple(bytes(p) for p in (*maps, *layout.alphas, *layout.payloads))

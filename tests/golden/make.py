@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import codec
-from codec.coding import quality_map, tiles
+from codec.coding import exact, quality_map, tiles
 from codec.container import format
 from codec.container.metadata import Metadata
 from codec.nets import torch_codec
@@ -82,6 +82,9 @@ def other_files(tiny: torch_codec.Codec) -> dict[str, bytes]:
         "alpha-tiles-150x100": coded.file(tiny, picture((100, 150, 4)), 70, 64),
         "deep-33x70": coded.file(tiny, picture((70, 33, 3), 16), 90),
         "everything-90x70": coded.file_of(tiny, with_metadata(everything), 50, 64),
+        "exact-19x13": exact.file(to_pixels(picture((13, 19, 3))), 0, 64),
+        "exact-alpha-tiles-70x9": exact.file(with_metadata(to_pixels(picture((9, 70, 4)))), 3, 64),
+        "exact-deep-gray-11x12": exact.file(to_pixels(picture((12, 11, 1), 16)), 0, 64),
         "stored-webp-30x20": stored.lossless(to_pixels(flat), 2, exact=True),
         "stored-png-9x7": stored.lossless(with_metadata(to_pixels(picture((7, 9, 4), 16))), 2, exact=True),
         "stored-jpeg-20x30": _stored_jpeg(jpeg),
@@ -109,7 +112,7 @@ def main(folder: Path) -> None:
 def write(target: Path, data: bytes, model: Path, tiny: torch_codec.Codec) -> None:
     target.write_bytes(data)
     facts = {"model": model.name}
-    if not codec.inspect(data).stored:
+    if codec.inspect(data).by_network:
         facts["latents_sha256"] = coded.sha256(*coded.latents(tiny, data))
     kept = code_points.blocks(codec.read_metadata(data), codec.inspect(data).gray)
     facts["metadata"] = {k: v.hex() for k, v in kept.items()}
