@@ -345,7 +345,7 @@ class AecFile:
         if self.header.exact:
             from .coding import exact
 
-            exact.decode(self.header, self.layout.payloads, everything)
+            exact.decode(self.layout, everything)
             return
         from .coding import decoder
         from .picture import alpha
@@ -372,7 +372,7 @@ class AecFile:
         if self.header.exact:
             from .coding import exact
 
-            some = exact.decode(self.header, self.layout.payloads, wide)
+            some = exact.decode(self.layout, wide)
             colours, alpha = some.data, some.alpha
         else:
             whole = self._stored_pixels()

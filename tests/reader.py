@@ -10,6 +10,7 @@ Use: `model = load_model(path)`, then `read(data, model)`; `look(data)` only che
 import zlib
 from dataclasses import dataclass
 
+import exact_reader
 import numpy as np
 import reader_pictures
 from reader_basics import (
@@ -49,6 +50,7 @@ class Head:
     alpha: bool
     depth: int
     stored: bool
+    exact: bool
     has_map: bool
     width: int
     height: int
@@ -82,14 +84,17 @@ def read_head(source, limit):
     flags = source.byte()
     require(not flags & 0b110, UnsupportedVersionError, "an unknown bit of flags")
     more = source.byte() if flags & 8 else None
-    require(more is None or not more & 0b11000000, UnsupportedVersionError, "an unknown bit of more")
+    require(more is None or not more & 0b10000000, UnsupportedVersionError, "an unknown bit of more")
     require(more != 0, CorruptError, "more is there, but says nothing")
     more = more or 0
-    stored, has_map, has_parts = bool(more & 8), bool(more & 16), bool(more & 32)
-    require(not (stored and (has_map or has_parts)), CorruptError, "a stored picture with a map or parts")
+    stored, has_map, has_parts, exact = bool(more & 8), bool(more & 16), bool(more & 32), bool(more & 64)
+    require(not ((stored or exact) and (has_map or has_parts)), CorruptError, "no network, but a map or parts")
+    require(not (stored and exact), CorruptError, "stored and exact")
     require(flags >> 4 <= (0 if stored else 6), CorruptError, "the tile side")
     if stored:
         require(model_id == bytes(4) and quality == 0, CorruptError, "a stored picture with a model or a quality")
+    elif exact:
+        require(model_id == bytes(4), CorruptError, "an exact picture with a model")
     else:
         require(1 <= quality <= 100, CorruptError, "the quality")
 
@@ -116,6 +121,7 @@ def read_head(source, limit):
         alpha=bool(more & 2),
         depth=16 if more & 4 else 8,
         stored=stored,
+        exact=exact,
         has_map=has_map,
         width=width,
         height=height,
@@ -175,7 +181,7 @@ def read_table(source, head):
     kinds = [(kind, 1) for kind in head.kinds]
     kinds += [("map", 1)] * head.has_map
     tiles = len(head.tiles)
-    if head.alpha and not head.stored:
+    if head.alpha and not head.stored and not head.exact:
         kinds += [("alpha", 0)] * tiles
     for part in range(head.parts or 1):
         kinds += [("tile", 5 if part == 0 else 0)] * tiles
@@ -312,17 +318,38 @@ def check_parts(model, head):
     require(head.first < model.latents, CorruptError, "the first pass codes all channels")
 
 
+def read_exact(head, table):
+    """FORMAT §9 and §2.4: the samples of an exact picture; a tile that is missing is gray, and opaque."""
+    channels, white = (1 if head.gray else 3) + head.alpha, 2**head.depth - 1
+    samples = np.empty((head.height, head.width, channels), np.uint16 if head.depth == 16 else np.uint8)
+    entries = [entry for entry in table if entry.kind == "tile"]
+    for (left, top, width, height), entry in zip(head.tiles, entries, strict=True):
+        tile = samples[top : top + height, left : left + width]
+        if entry.fault:
+            tile[...] = (white + 1) // 2
+            if head.alpha:
+                tile[..., -1] = white
+            continue
+        try:
+            tile[...] = exact_reader.read(entry.data, width, height, channels, head.depth, head.quality)
+        except (AssertionError, IndexError) as error:
+            raise CorruptError("an exact tile") from error
+    return samples
+
+
 def read(data, model, partial=False, k=1, limit=DEFAULT_LIMIT):
     """Read a file's bytes; with `partial` also what there is of one that is cut off or damaged, as FORMAT §2.4 has it.
 
-    `k` = 2, 4 or 8 makes the picture that many times smaller, unless it is stored (FORMAT §8). Raises the errors of
-    FORMAT §2, by name.
+    `k` = 2, 4 or 8 makes the picture that many times smaller, unless it is stored or exact (FORMAT §8). Raises the
+    errors of FORMAT §2, by name.
     """
     head, table = look(data, limit, partial)
     complete = not any(entry.fault for entry in table)
     if head.stored:
         samples, own = reader_pictures.stored(table[-1].data, head)
         return Picture(head, samples, [], all_metadata(head, table) if head.kinds else own, complete)
+    if head.exact:
+        return Picture(head, read_exact(head, table), [], all_metadata(head, table), complete)
     require(head.model_id == model.id, ModelError, "another model")
     check_parts(model, head)
     entry = next((entry for entry in table if entry.kind == "map"), None)

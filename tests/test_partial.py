@@ -14,10 +14,11 @@ from PIL import Image, ImageFile
 
 import codec
 from codec import Missing
-from codec.coding import decoder, engine, model_search, rans, tiles
+from codec.coding import decoder, engine, exact, model_search, rans, tiles
 from codec.container import format
 from codec.container.metadata import Metadata
 from codec.nets import torch_codec
+from codec.picture import stored
 from codec.picture.pixels import Pixels, to_pixels
 
 
@@ -296,10 +297,22 @@ def test_missing_alpha_is_opaque_and_missing_metadata_is_left_out():
 
 
 def test_a_stored_picture_is_never_read_in_part():
-    data = codec.encode(photos.photo(30, 30), lossless=True)
+    data = stored.lossless(to_pixels(photos.photo(30, 30)), 2, exact=True)
     for bad in (data[:-5], data[:-5] + b"?" + data[-4:]):
         with pytest.raises((codec.TruncatedError, codec.CorruptError)):
             codec.open(bad, allow_partial=True)
+
+
+def test_a_damaged_tile_of_an_exact_picture_is_gray_and_costs_itself_only():
+    image = np.dstack([photos.photo(70, 130), np.full((70, 130), 7, np.uint8)])
+    data = bytearray(exact.file(to_pixels(image), 0, 64))
+    data[format.read(data).overhead_bytes + sum(map(len, format.read(data).payloads[:1])) + 3] ^= 1
+    file = codec.open(bytes(data), allow_partial=True)
+    decoded = file.decode(output="numpy")
+    assert file.missing == (Missing((64, 0, 64, 64), "colours", 0, 1),)
+    assert (decoded[:64, 64:128, :3] == 128).all() and (decoded[:64, 64:128, 3] == 255).all()
+    decoded[:64, 64:128] = image[:64, 64:128]
+    assert np.array_equal(decoded, image)
 
 
 def test_a_damaged_map_of_qualities_spoils_everything():

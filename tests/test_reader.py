@@ -17,7 +17,7 @@ from PIL import Image
 from reader_coder import Payload
 
 import codec
-from codec.coding import engine, rans
+from codec.coding import engine, exact, rans
 from codec.container import format
 from codec.container.metadata import Metadata
 from codec.picture import code_points, stored
@@ -138,17 +138,21 @@ def of_pillow(image: np.ndarray, kind: str, **options) -> bytes:
 
 
 SMALL = picture(20, 30, 3)
-STORED = {
-    "rgb": codec.encode(SMALL, lossless=True),
-    "gray": codec.encode(SMALL[..., 0].copy(), lossless=True),
-    "two colours": codec.encode((SMALL[..., 0] > 120).astype(np.uint8) * 255, lossless=True),
-    "few colours": codec.encode(SMALL // 64 * 64, lossless=True),
-    "alpha": codec.encode(picture(20, 30, 4), lossless=True),
-    "16 bits": codec.encode(picture(20, 30, 3, depth=16), lossless=True),
-    "16 bits with alpha": codec.encode(picture(20, 30, 4, depth=16), lossless=True),
-    "16 bits of gray": codec.encode(picture(20, 30, depth=16), lossless=True),
-    "with metadata": codec.encode(SMALL, lossless=True, metadata=Metadata(None, EXIF, b"<x/>")),
+PICTURES = {
+    "rgb": SMALL,
+    "gray": SMALL[..., 0].copy(),
+    "two colours": (SMALL[..., 0] > 120).astype(np.uint8) * 255,
+    "few colours": SMALL // 64 * 64,
+    "alpha": picture(20, 30, 4),
+    "16 bits": picture(20, 30, 3, depth=16),
+    "16 bits with alpha": picture(20, 30, 4, depth=16),
+    "16 bits of gray": picture(20, 30, depth=16),
 }
+STORED = {name: stored.lossless(to_pixels(image), 2, exact=True) for name, image in PICTURES.items()}
+STORED["with metadata"] = stored.lossless(
+    dataclasses.replace(to_pixels(SMALL), metadata=Metadata(None, EXIF, b"<x/>")), 2, True
+)
+EXACT = {f"{name}, {n}": exact.file(to_pixels(image), n, 64) for name, image in PICTURES.items() for n in (0, 3)}
 
 
 @pytest.mark.parametrize("name", STORED)
@@ -157,6 +161,12 @@ def test_stored_pictures_are_read_the_same(name):
     assert codec.inspect(data).stored
     assert reader.read(data, MODELS[TINY]).metadata == blocks(data)
     assert_same(data)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_exact_pictures_are_read_the_same(name):
+    assert codec.inspect(EXACT[name]).exact
+    assert_same(EXACT[name])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,13 +1,12 @@
 """The exact coder (FORMAT §9): pictures come back exactly, or with a guaranteed largest error. No network runs."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from .. import _C
 from ..container import format
-from ..container.format import NO_MODEL, Header, Tile
+from ..container.format import NO_MODEL, Layout, Tile
 from ..errors import CorruptError
 from ..picture.pixels import Pixels
 from ..picture.sample_bits import whole_range
@@ -85,14 +84,18 @@ def decode_tile(
     return whole_range(out if depth == 16 else out.astype(np.uint8), bits)
 
 
-def decode(header: Header, payloads: Sequence[memoryview], region: Tile) -> Pixels:
+def decode(layout: Layout, region: Tile) -> Pixels:
     """Decode a region of an exact picture, without metadata. Only tiles that the region touches are decoded.
+
+    Tiles that are missing in a partial file are gray, and opaque.
 
     Raises:
         CorruptError: no encoder writes such a payload; the message names the tile.
     """
+    header = layout.header
     colours = 1 if header.gray else 3
     channels = colours + header.alpha
+    lacks = layout.damage.cut | layout.damage.damaged if layout.damage else frozenset()
     out = np.empty((region.height, region.width, channels), f"uint{header.depth}")
     right, bottom = region.x + region.width, region.y + region.height
     touched = [
@@ -103,10 +106,14 @@ def decode(header: Header, payloads: Sequence[memoryview], region: Tile) -> Pixe
 
     def place(item: tuple[int, Tile]) -> None:
         i, t = item
-        try:
-            made = decode_tile(payloads[i], (t.height, t.width, channels), header.depth, header.quality)
-        except CorruptError as e:
-            raise CorruptError(f"tile {i}: {e}") from e
+        if i in lacks:
+            made = np.full((t.height, t.width, channels), 2 ** (header.depth - 1), out.dtype)
+            made[..., colours:] = 2**header.depth - 1
+        else:
+            try:
+                made = decode_tile(layout.payloads[i], (t.height, t.width, channels), header.depth, header.quality)
+            except CorruptError as e:
+                raise CorruptError(f"tile {i}: {e}") from e
         top, left = max(t.y, region.y), max(t.x, region.x)
         inside = made[top - t.y : bottom - t.y, left - t.x : right - t.x]
         out[top - region.y :, left - region.x :][: inside.shape[0], : inside.shape[1]] = inside
