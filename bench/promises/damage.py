@@ -27,7 +27,7 @@ def files(n: int, side: int = 48) -> Iterator[bytes]:
             image = np.dstack([image, np.arange(image[..., 0].size, dtype=np.uint8).reshape(image.shape[:2])])
         elif kind == 3:
             image = image.astype(np.uint16) * 257
-        roi = [((0, 0, 20, 20), 15)] if kind == 4 else ()
+        roi = [((0, 0, 9, 9), 15)] if kind == 4 else ()
         options = {"lossless": True} if kind == 5 else {"quality": 1 + 37 * i % 100, "roi": roi}
         yield codec.encode(image, device="cpu", **options)
 
