@@ -128,7 +128,7 @@ def cuts(small: bool):
             cases = ((data, range(len(data))) for data in files(n_files, side=18))
         else:
             n_files = extent.of(1, 4)
-            per_file = extent.of(25, 250)
+            per_file = extent.of(12, 250)
             cases = ((data, rng.integers(len(data), size=per_file)) for data in map(large, range(n_files)))
         for data, lengths in cases:
             for length in lengths:
