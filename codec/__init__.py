@@ -31,7 +31,7 @@ from .errors import (
     TruncatedError,
     UnsupportedVersionError,
 )
-from .opened import AecFile
+from .opened import AecFile, Missing
 from .plugins import pillow
 
 __version__ = "0.1.0"  # pyproject.toml reads it from here
@@ -48,6 +48,7 @@ __all__ = [
     "Header",
     "LimitError",
     "Metadata",
+    "Missing",
     "MissingPackageError",
     "ModelError",
     "NotAecError",

@@ -7,13 +7,13 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 from .coding.device import check_device, resolve_device
 from .container import format
-from .container.format import DEFAULT_MAX_PIXELS, Header
+from .container.format import DEFAULT_MAX_PIXELS, NO_MODEL, Header
 from .container.metadata import Metadata, reset_orientation
 from .opened import AecFile, Output, Progress, Region, Source
 
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
 TILE = 1024
 QUALITIES, EFFORTS, ALPHA_QUALITIES, BITS = range(1, 101), range(1, 10), range(0, 101), range(1, 17)
+MAX_ERRORS = range(format.MAX_ERROR + 1)
 DEFAULT_QUALITY, DEFAULT_EFFORT = 75, 2
 # Arguments of `encode` that replace `quality`.
 TARGETS = ("target_size", "target_bpp", "target_psnr", "target_ssimulacra2")
+AIMS = ("lossless", "max_error", *TARGETS)
 # In bytes. No .aec file is larger, and the number has an exact float.
 MAX_TARGET = 1 << 40
 
@@ -42,13 +44,14 @@ def encode(
     *,
     effort: int = DEFAULT_EFFORT,
     lossless: bool = False,
+    max_error: int | None = None,
     alpha_quality: int = 100,
     bits: int | None = None,
     target_size: int | None = None,
     target_bpp: float | None = None,
     target_psnr: float | None = None,
     target_ssimulacra2: float | None = None,
-    roi: "Sequence[tuple[Region | np.ndarray, int]]" = (),
+    roi: "Iterable[tuple[Region | np.ndarray | Image.Image, int]]" = (),
     progressive: bool = False,
     metadata: Metadata | None = None,
     source: bytes | None = None,
@@ -79,13 +82,18 @@ def encode(
             times (`codec.coding.refinement`); each time takes as long as two or three encodings. A model for squared
             error, such as "psnr", does this twice at effort 2, and 3 to 16 times from effort 3 on. A model for MS-SSIM
             alone never does it: there, 3..9 are the same as 2.
-        lossless: every decoded sample equals the original, also the colours where alpha is 0. No network runs.
+        lossless: every decoded sample equals the original, also the colours where alpha is 0. No network runs. The file
+            is coded by our own exact coder (FORMAT §9), or stored as WebP or PNG if that is smaller. `effort` 1 only
+            stores it, which is faster and about a seventh larger.
+        max_error: 0..255: near-lossless: every decoded colour sample differs from the original by at most this many
+            levels of its own depth, and alpha is exact; 0 is the same as `lossless`. No network runs.
         alpha_quality: 100 keeps the alpha channel exactly. 0 (smallest) .. 99 reduce its number of levels, unless it
             has 16 bits.
         bits: 1..16: the samples, alpha's included, are integers of this many bits in a wider type, such as the 12 bits
             of a camera in a uint16 array. They are scaled so that 2^bits - 1 becomes the white of their type, and the
-            decoded picture is scaled in the same way: `decoded >> 16 - bits` gives the original numbers in uint16.
-            None: the samples use all bits of their type.
+            decoded picture is scaled in the same way: `decoded >> 16 - bits` gives the original numbers in uint16. The
+            file keeps the number, as `Metadata.bits`. None: the samples use all bits of their type, or as many as the
+            picture's file says.
         target_size: the file has at most this many bytes, and is close to that.
         target_bpp: the file has at most this many bits per pixel, and is close to that.
         target_psnr: the decoded picture has at least this PSNR in dB, and is close to it. If no quality reaches it,
@@ -96,15 +104,16 @@ def encode(
             background, and the lower score counts. If no quality reaches the score, the picture is stored exactly; so
             is a picture with a side below 8 pixels, for which the score is not defined.
         roi: regions that are to be better or worse than the rest: (where, difference) pairs. `where` is a rectangle,
-            (x, y, width, height) in pixels of the upright picture, or a mask, bool or uint8 [H, W], whose highest value
-            stands for the whole difference. The difference, -99..99, is added to the quality, which stays within
-            1..100. It holds for blocks of 64x64 pixels: a block that a region touches is made better as a whole, and is
-            made worse only if all of it lies within the region.
+            (x, y, width, height) in pixels of the upright picture; or a mask, bool or uint8 [H, W] or a Pillow image of
+            mode 1 or L, where True or 255 stands for the whole difference. The difference, -99..99, is added to the
+            quality, which stays within 1..100. It holds for blocks of 64x64 pixels: a block that a region touches is
+            made better as a whole, and is made worse only if all of it lies within the region. Where regions overlap,
+            their differences add up.
         progressive: order the file such that its first half holds a coarse version of the whole picture, for
-            `allow_partial` of `decode`. Files are about 3 % larger and take somewhat longer to decode. Without it, the
-            beginning of a large file holds a coarse picture too, but a worse one.
+            `allow_partial` of `decode`. Files are 1 to 5 % larger, small ones more so, and take somewhat longer to
+            decode. Without it, the beginning of a large file holds a coarse picture too, but a worse one.
         metadata: replaces the picture's metadata. None: a PIL image keeps its own; arrays have none. The orientation
-            in it is set to 1.
+            in it is set to 1. The number of significant bits is only replaced if `metadata` has one and `bits` is None.
         source: the bytes of the file that the picture was read from. If that is a PNG, WebP or JPEG file of the same
             pixels, and smaller than what this function makes, it is stored unchanged. It is ignored if `metadata` is
             given, because the file may hold metadata that the caller left out.
@@ -123,35 +132,51 @@ def encode(
     """
     targets = {"target_size": target_size, "target_bpp": target_bpp, "target_psnr": target_psnr}
     targets["target_ssimulacra2"] = target_ssimulacra2
-    asked = [k for k, v in ({"quality": quality, "lossless": lossless or None} | targets).items() if v is not None]
+    aims = {"quality": quality, "lossless": lossless or None, "max_error": max_error} | targets
+    asked = [k for k, v in aims.items() if v is not None]
     if len(asked) > 1:
         raise ValueError(f"{' and '.join(asked)}: each says how good the picture must be, so only one can be given")
     quality = _int_of("quality", DEFAULT_QUALITY if quality is None else quality, QUALITIES)
     effort = _int_of("effort", effort, EFFORTS)
     alpha_quality = _int_of("alpha_quality", alpha_quality, ALPHA_QUALITIES)
     bits = None if bits is None else _int_of("bits", bits, BITS)
+    max_error = None if max_error is None else _int_of("max_error", max_error, MAX_ERRORS)
+    lossless = lossless or max_error is not None
     if lossless and alpha_quality != 100:
-        raise ValueError(f"lossless and alpha_quality {alpha_quality}: lossless keeps every sample, those of alpha too")
+        name = "lossless" if max_error is None else f"max_error {max_error}"
+        raise ValueError(f"{name} and alpha_quality {alpha_quality}: {name} keeps every sample of alpha")
     _positive("target_size", target_size, numbers.Integral)
     _positive("target_bpp", target_bpp)
     _positive("target_psnr", target_psnr)
     _positive("target_ssimulacra2", target_ssimulacra2, most=100)
-    if lossless and len(roi):
-        raise ValueError("lossless and roi: lossless keeps every sample, so no region can be better")
+    if lossless and progressive:
+        raise ValueError("lossless and progressive: only pictures that the networks code can be progressive")
     if metadata is not None and not isinstance(metadata, Metadata):
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
     check_device(device)
-    from .picture import stored
+    from .coding import quality_map
+    from .picture import code_points, stored
     from .picture.pixels import of_bits, to_pixels
 
     pixels = to_pixels(image) if bits is None else of_bits(to_pixels(image), bits)
     if metadata is not None:
-        pixels, source = replace(pixels, metadata=reset_orientation(metadata)), None
+        metadata.blocks()  # raises an error for values that no file can hold
+        own = pixels.metadata.bits
+        metadata = replace(metadata, bits=own if bits is not None else metadata.bits or own)
+        metadata = code_points.settled(reset_orientation(metadata), pixels.gray, pixels.depth)
+        pixels, source = replace(pixels, metadata=metadata), None
+    blocks = quality_map.differences(roi, pixels.header(quality, NO_MODEL, TILE))
+    if lossless and blocks is not None:
+        raise ValueError("lossless and roi: lossless keeps every sample, so no region can be better")
     limit = target_size if target_bpp is None else target_bpp * pixels.width * pixels.height / 8
     limit = None if limit is None else int(min(limit, MAX_TARGET))
     files: list[bytes | None] = []
     if lossless or limit is not None and stored.may_take_less(pixels, limit):
         files.append(stored.lossless(pixels, effort, exact=lossless))
+    if lossless and (effort > 1 or max_error):
+        from .coding import exact
+
+        files.append(exact.file(pixels, max_error or 0, TILE))
     if limit is not None:
         if source is not None and len(source) < limit:
             files.append(stored.original(pixels, source))
@@ -161,7 +186,7 @@ def encode(
         from .coding import model_search, tiles
 
         encoder = tiles.encoder_for(model_search.find(model), resolve_device(device))
-        wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality, roi, progressive)
+        wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality, blocks, progressive)
         files.append(_by_network(encoder, pixels, wanted, progress))
         if files[0] is None or limit is None and stored.may_take_less(pixels, len(files[0])):
             files.append(stored.lossless(pixels, effort, exact=False))
@@ -175,6 +200,7 @@ class _Wanted:
     """What a file coded by the network must be like.
 
     At most one of `n_bytes` (upper limit), `psnr` and `ssimulacra2` (lower limits) is set; else `quality` counts.
+    `differences` are those of the quality of each block, as `quality_map.differences` returns them.
     """
 
     quality: int
@@ -183,7 +209,7 @@ class _Wanted:
     ssimulacra2: float | None
     effort: int
     alpha_quality: int
-    roi: "Sequence[tuple[Region | np.ndarray, int]]"
+    differences: "np.ndarray | None"
     progressive: bool
 
 
@@ -194,32 +220,34 @@ def _by_network(encoder: "Encoder", pixels: "Pixels", wanted: _Wanted, progress:
     file as small as wanted.
     """
     from .coding import quality_map, tiles
-    from .picture import alpha
+    from .picture import alpha, code_points
 
     header = pixels.header(wanted.quality, encoder.file.id, TILE)
     if wanted.progressive:
         header = replace(header, first=tiles.first_of(encoder.file, wanted.quality))
     alphas = [] if pixels.alpha is None else alpha.encode(pixels.alpha, header.tiles, wanted.alpha_quality)
-    blocks = pixels.metadata.blocks()
+    blocks = code_points.blocks(pixels.metadata, pixels.gray)
     if wanted.n_bytes is None and wanted.psnr is None and wanted.ssimulacra2 is None:
-        of_parts = quality_map.of_regions(wanted.roi, header)
-        coded = tiles.encode(encoder, pixels, header, wanted.effort, progress, of_parts)
+        quality = quality_map.applied(wanted.differences, header.quality)
+        coded = tiles.encode(encoder, pixels, header, wanted.effort, progress, quality)
     else:
         from .coding import targets
 
         least = [bytes(format.MIN_PAYLOAD)] * header.n_tiles
-        alone = len(format.write(replace(header, alpha=False), least))
-        other_bytes = len(format.write(header, least, alphas, blocks)) - alone
+        plain = replace(header, first=0)
+        alone = len(format.write(replace(plain, alpha=False), least))
+        other_bytes = len(format.write(plain, least, alphas, blocks)) - alone
         target = targets.Target(wanted.n_bytes, wanted.psnr, wanted.ssimulacra2)
         try:
             header, coded = targets.encode(
-                encoder, pixels, header, wanted.effort, target, other_bytes, progress, wanted.roi
+                encoder, pixels, header, wanted.effort, target, other_bytes, progress, wanted.differences
             )
         except targets.OutOfReach:
             if wanted.n_bytes is not None:
                 raise
             return None
-    return tiles.file(encoder, header, coded, quality_map.of_regions(wanted.roi, header), alphas, blocks)
+    quality = quality_map.applied(wanted.differences, header.quality)
+    return tiles.file(encoder, header, coded, quality, alphas, blocks)
 
 
 def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:
@@ -248,7 +276,8 @@ def open(data: Source, max_pixels: int | None = DEFAULT_MAX_PIXELS, *, allow_par
         data: the bytes of an .aec file, its path, or a file opened in binary mode.
         max_pixels: pictures with more pixels are refused; None: only the format's own limit holds.
         allow_partial: also take a file that ends too early or is damaged, and decode what there is of it;
-            `AecFile.missing` says what is not.
+            `AecFile.missing` says what is not. Then a short file can become a large picture, as large as `max_pixels`
+            allows.
 
     Raises:
         FormatError: the data is not a complete, undamaged .aec file (the subclasses say what is wrong); with
@@ -360,7 +389,7 @@ def decode(
 
 
 def read_metadata(data: Source) -> Metadata:
-    """Return the colour profile, EXIF and XMP of a file, as the decoded picture has them. No model is needed.
+    """Return the colour profile, EXIF, XMP, code points and significant bits of a file. No model is needed.
 
     `data` and the errors are as in `open`; there is no limit on the size of the picture.
     """
@@ -411,7 +440,7 @@ def features(
     from .picture.pixels import to_pixels
 
     file = _file_of(source)
-    if file is not None and not file.header.stored:
+    if file is not None and file.header.by_network:
         return features.of_file(model_file.load_for(file.header.model_id, model), file.layout)
     picture: Any = source if file is None else file.decode(output="numpy")
     pixels = to_pixels(picture)

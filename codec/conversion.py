@@ -14,7 +14,7 @@ from . import api
 from .container import format
 from .given import open_picture
 from .io import OutputError
-from .opened import AecFile, Progress, Region
+from .opened import AecFile, Progress, Region, kind_of
 from .picture import export
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def facts_of(file: AecFile) -> dict[str, Any]:
     """Return the facts about an .aec file for a row of a report."""
     h = file.header
     bpp = round(8 * file.n_bytes / (h.width * h.height), 4)
-    return {"width": h.width, "height": h.height, "bpp": bpp, "quality": h.quality or None}  # None if stored
+    return {"width": h.width, "height": h.height, "bpp": bpp, "quality": h.quality if h.by_network else None}
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class Compression:
             f"{facts['width']}x{facts['height']}, {n_source} -> {len(made)} bytes "
             f"({len(made) / n_source:.1%}, {facts['bpp']:.3f} bits per pixel)"
         )
-        if file.header.stored:
-            line += ", stored"
+        if not file.header.by_network:
+            line += f", {kind_of(file.header)}"
         return Made(made, facts, line, _left_behind(whole, file) if self.verbose else "")
 
     def check(self) -> None:
@@ -174,7 +174,7 @@ class Decompression:
         kind = export.kind_of(name, self.suffix)
         file = AecFile(data, self.max_pixels, allow_partial=self.allow_partial)
         header = file.header
-        exact = header.stored and self.quality is None
+        exact = not header.by_network and self.quality is None
         output = export.check(kind, header.gray, header.alpha, self.depth or header.depth, exact, self.quality)
         picture = file.decode(
             self.device,
@@ -231,6 +231,6 @@ def _own_file(file: AecFile, kind: str) -> bytes | None:
     Copying it avoids that a JPEG is encoded a second time. Otherwise None is returned.
     """
     own = file.stored_file
-    if own is None or file.layout.metadata or (format.stored_kind(own) or "").upper() != kind:
+    if own is None or file.layout.has_sections or (format.stored_kind(own) or "").upper() != kind:
         return None
     return own

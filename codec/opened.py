@@ -14,6 +14,7 @@ from .container.format import DEFAULT_MAX_PIXELS, Header, Layout, Tile, region_o
 from .container.metadata import Metadata, reset_orientation, unpacked
 from .errors import CorruptError
 from .extras import need
+from .picture import code_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,17 +67,27 @@ class Missing:
     """An area of which a file opened with `allow_partial` does not have everything.
 
     Args:
-        area: (x, y, width, height) in pixels.
-        what: "colours", or "alpha", which is opaque there.
+        area: (x, y, width, height) in pixels. Around it the colours may differ a little too, because the networks look
+            some pixels further: 112 with the models that are shipped.
+        what: "colours"; "alpha", which is opaque there; or a kind of metadata, as in `format.KINDS`, of the picture.
         parts: how many parts of the area's colours are whole. The other colours are what the networks predict from
             these, and from what there is of the next part; if there is nothing at all, the area is flat.
         of: how many parts there would be.
     """
 
     area: Region
-    what: Literal["colours", "alpha"]
+    what: str
     parts: int
     of: int
+
+
+def kind_of(header: Header) -> str:
+    """Return a few words on how the picture is kept, such as "quality 75"."""
+    if header.stored:
+        return "stored"
+    if header.exact:
+        return f"exact to {header.quality} levels" if header.quality else "lossless"
+    return f"quality {header.quality}"
 
 
 class AecFile:
@@ -111,28 +122,29 @@ class AecFile:
 
     def __repr__(self) -> str:
         h = self.header
-        kind = "stored" if h.stored else f"quality {h.quality}"
+        kind = kind_of(h)
         return f"<AecFile {h.width}x{h.height}, {kind}, {self.n_bytes} bytes>"
 
     @cached_property
     def metadata(self) -> Metadata:
-        """Colour profile, EXIF and XMP, as the decoded picture has them. No model is needed.
+        """Colour profile, EXIF, XMP, code points and significant bits, as the decoded picture has them.
+
+        No model is needed. Of code points without a profile, one that says the same is made.
 
         Raises:
             CorruptError: a block of metadata, or the file inside a stored picture, cannot be read.
         """
         stored = self.stored_file
-        if stored is None or self.layout.metadata:
-            return unpacked(self.layout.metadata)
+        if stored is None or self.layout.has_sections:
+            return code_points.of_sections(self.layout.metadata, self.header)
         # A stored picture without metadata sections has the metadata of the PNG, WebP or JPEG file inside it.
         from .picture import embedded
 
-        size = self.header.width, self.header.height
-        return reset_orientation(embedded.read_metadata(stored, {size, size[::-1]}))
+        return reset_orientation(embedded.read_metadata(stored, self.header))
 
     @cached_property
     def missing(self) -> tuple[Missing, ...]:
-        """The areas of the picture that a file opened with `allow_partial` does not have as they were; else nothing."""
+        """What a file that was opened with `allow_partial` does not have as it was; empty if it has everything."""
         damage, header = self.layout.damage, self.header
         if damage is None:
             return ()
@@ -145,6 +157,7 @@ class AecFile:
                 found.append(Missing(area, "colours", whole, header.parts))
             if i in damage.alphas:
                 found.append(Missing(area, "alpha", 0, 1))
+        found += [Missing((0, 0, header.width, header.height), kind, 0, 1) for kind in damage.metadata]
         return tuple(found)
 
     @property
@@ -227,14 +240,15 @@ class AecFile:
                 pixels are the same on all devices. "auto" uses a GPU only if the caller has already imported torch or
                 asks for a tensor, because importing torch takes longer than decoding on the CPU.
             model: path or name of the model that wrote the file; None: the model is found by the id in the file.
-            output: "pil": an image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif and xmp as
-                far as the file has them. "numpy": [H, W], or [H, W, 2|3|4] with alpha last. "torch": [1|2|3|4, H, W]
-                on the device; needs the extra `train`. Arrays and tensors are uint8 or uint16.
+            output: "pil": an image of mode L, LA, RGB, RGBA or I;16, whose `info` has icc_profile, exif, xmp, cicp
+                (four ints) and significant_bits as far as the file has them. "numpy": [H, W], or [H, W, 2|3|4] with
+                alpha last. "torch": [1|2|3|4, H, W] on the device; needs the extra `train`. Arrays and tensors are
+                uint8 or uint16.
             region: (x, y, width, height) in pixels of the whole picture. Only this part, and a margin around it, is
                 decoded. Its pixels equal those of the whole picture.
             scale: 1, 1/2, 1/4 or 1/8: each pixel is the mean of a square of pixels. The squares are counted from the
-                picture's origin, and the sides of the result are rounded up. For a stored picture with alpha, the mean
-                of the colours is weighted by alpha.
+                picture's origin, and the sides of the result are rounded up. For a stored or exact picture with alpha,
+                the mean of the colours is weighted by alpha.
             fit: (width, height) of a box that the picture, or the region, must fit into. The picture is decoded at the
                 next larger scale and then reduced by a Lanczos filter; it is never enlarged. It cannot be combined
                 with `scale`.
@@ -264,15 +278,16 @@ class AecFile:
 
         if output == "torch":
             need("torch", 'output="torch"')  # from here on, `resolve_device("auto")` sees torch and may choose a GPU
-        if header.stored:
-            colours, alpha = self._of_stored(tile, shrink, header.depth)
+        if not header.by_network:
+            colours, alpha = self._without_network(tile, shrink, header.depth)
         else:
             from .coding import decoder
 
             reader = decoder.load_for(header.model_id, model, resolve_device(device))
             stays = output == "torch" and fit is None  # the Lanczos filter of `fit` works on numpy arrays
             colours, alpha = self._of_network(reader, header, tile, shrink, stays, progress)
-        metadata = self.metadata  # read for every output, so that a file with damaged metadata is always refused
+        # Read for every output, so that a file with damaged metadata is always refused.
+        metadata = code_points.settled(self.metadata, header.gray, header.depth)
         if fit is not None:
             from .picture.resizing import resized, size_within
 
@@ -305,11 +320,11 @@ class AecFile:
     def verify(self, deep: bool = False, device: str = "auto", model: str | os.PathLike | None = None) -> None:
         """Check the contents of the file beyond its checksums, which were compared when it was opened.
 
-        The metadata is always decompressed. A file that was opened with `allow_partial` must be whole.
+        The metadata is always decompressed and checked. A file that was opened with `allow_partial` must be whole.
 
         Args:
             deep: also decode all symbols of the network and the alpha channel, or the stored picture. The networks that
-                turn symbols into pixels do not run. The model is needed, unless the picture is stored.
+                turn symbols into pixels do not run. The model is needed, unless the picture is stored or exact.
             device, model: as in `decode`.
 
         Raises:
@@ -318,13 +333,19 @@ class AecFile:
         """
         if damage := self.layout.damage:
             n = len(damage.cut | damage.damaged) + len(damage.alphas) + len(damage.metadata)
-            raise CorruptError(f"{n} parts of the file are cut off or damaged")
-        for section in self.layout.metadata.values():
-            section.unpack()
+            after = f", and {damage.surplus} bytes come after its end" if damage.surplus else ""
+            raise CorruptError(f"{n} parts of the file are cut off or damaged{after}")
+        unpacked(self.layout.metadata, self.header.depth)
         if not deep:
             return
+        everything = Tile(0, 0, self.header.width, self.header.height)
         if self.header.stored:
             self._stored_pixels()
+            return
+        if self.header.exact:
+            from .coding import exact
+
+            exact.decode(self.layout, everything)
             return
         from .coding import decoder
         from .picture import alpha
@@ -333,7 +354,7 @@ class AecFile:
         for _ in decoder.read_latents(reader, decoder.Coded.of(reader, self.layout)):
             pass
         if self.header.alpha:
-            alpha.decode(self.layout, Tile(0, 0, self.header.width, self.header.height))
+            alpha.decode(self.layout, everything)
 
     def _stored_pixels(self) -> "Pixels":
         from .picture import stored
@@ -343,18 +364,25 @@ class AecFile:
         self.__dict__.setdefault("metadata", pixels.metadata)
         return pixels
 
-    def _of_stored(self, region: Tile, shrink: int, depth: int) -> "tuple[np.ndarray, np.ndarray | None]":
+    def _without_network(self, region: Tile, shrink: int, depth: int) -> "tuple[np.ndarray, np.ndarray | None]":
+        """Decode a stored or an exact picture: colours [h, w, C], and alpha [h, w] or None."""
         from .picture.pixels import aligned, box_means, to_depth
 
-        whole = self._stored_pixels()
-        wide = aligned(region, shrink, whole.width, whole.height)
+        wide = aligned(region, shrink, self.header.width, self.header.height)
+        if self.header.exact:
+            from .coding import exact
 
-        def inside(samples: "np.ndarray") -> "np.ndarray":
-            some = samples[wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
-            # A copy, because a view would keep the whole picture in memory.
-            return some if some.shape == samples.shape else some.copy()
+            some = exact.decode(self.layout, wide)
+            colours, alpha = some.data, some.alpha
+        else:
+            whole = self._stored_pixels()
 
-        colours, alpha = inside(whole.data), None if whole.alpha is None else inside(whole.alpha)
+            def inside(samples: "np.ndarray") -> "np.ndarray":
+                some = samples[wide.y : wide.y + wide.height, wide.x : wide.x + wide.width]
+                # A copy, because a view would keep the whole picture in memory.
+                return some if some.shape == samples.shape else some.copy()
+
+            colours, alpha = inside(whole.data), None if whole.alpha is None else inside(whole.alpha)
         colours = to_depth(box_means(colours, shrink, alpha), depth)
         if alpha is not None:
             alpha = to_depth(box_means(alpha[..., None], shrink)[..., 0], depth)

@@ -35,17 +35,24 @@ def headers(draw, max_tiles=30):
 def files(draw):
     """Arguments of write(): of network's and of stored pictures, with and without alpha, metadata and 16 bits."""
     header = dataclasses.replace(draw(headers()), alpha=draw(st.booleans()), depth=draw(st.sampled_from([8, 16])))
-    if draw(st.integers(0, 4)) == 0:
+    kind = draw(st.sampled_from(["network", "network", "network", "stored", "exact"]))
+    if kind == "stored":
         header = dataclasses.replace(header, stored=True, quality=0, model_id=bytes(4), tile=64)
+    elif kind == "exact":
+        header = dataclasses.replace(header, exact=True, quality=draw(st.integers(0, 255)), model_id=bytes(4))
     elif draw(st.booleans()):
         parts, first = draw(st.integers(2, 16)), draw(st.integers(0, 2**14 - 1))
         header = dataclasses.replace(header, mapped=draw(st.booleans()), parts=parts, first=first)
     n = len(header.tiles)
     payloads = [draw(payload_bytes) for _ in range(n)]
     payloads += [draw(st.binary(max_size=30)) for _ in range(n * (header.parts - 1))]
-    alphas = [draw(st.binary(max_size=20)) for _ in range(n)] if header.alpha and not header.stored else []
+    alphas = [draw(st.binary(max_size=20)) for _ in range(n)] if header.alpha and kind == "network" else []
     block = st.one_of(st.binary(min_size=1, max_size=40), st.integers(1, 500).map(bytes))
     metadata = draw(st.dictionaries(st.sampled_from(["icc", "exif", "xmp"]), block))
+    if draw(st.booleans()):
+        metadata["cicp"] = bytes([*draw(st.tuples(*[st.integers(0, 255)] * 2)), 0, draw(st.integers(0, 1))])
+    if draw(st.booleans()):
+        metadata["bits"] = bytes([draw(st.integers(1, header.depth - 1))])
     return header, payloads, alphas, metadata, draw(st.binary(min_size=1, max_size=40)) if header.mapped else None
 
 
@@ -99,8 +106,8 @@ def independent_read(data: bytes) -> dict:
         first, at = unleb(data, at + 1)
     header, side = data[:at], 64 << (data[10] >> 4)
     n = 1 if more & 8 else ((width + side - 1) // side) * ((height + side - 1) // side)
-    names = [name for i, name in enumerate(["icc", "exif", "xmp"]) if kinds >> i & 1]
-    maps, alphas = more >> 4 & 1, n if more & 10 == 2 else 0
+    names = [name for i, name in enumerate(["icc", "exif", "xmp", "cicp", "bits"]) if kinds >> i & 1]
+    maps, alphas = more >> 4 & 1, n if more & 0b1001010 == 2 else 0
     entries = []
     for i in range(len(names) + maps + alphas + n * parts):
         start = at
@@ -116,10 +123,14 @@ def independent_read(data: bytes) -> dict:
         at += length
     assert at == len(data)
     m = len(names)
+    blocks = dict(zip(names, (part for _, part in found[:m]), strict=True))
+    depth = 8 << (more >> 2 & 1)
+    assert len(blocks.get("cicp", bytes(4))) == 4 and blocks.get("cicp", bytes(4))[2:] in (b"\0\0", b"\0\1")
+    assert len(blocks.get("bits", bytes(1))) == 1 and 1 <= blocks.get("bits", b"\1")[0] < depth
     return {
-        "fields": (width, height, data[9], data[5:9], bool(data[10] & 1), side, bool(more & 2), 8 << (more >> 2 & 1))
-        + (bool(more & 8), bool(maps), parts, first),
-        "metadata": dict(zip(names, (part for _, part in found[:m]), strict=True)),
+        "fields": (width, height, data[9], data[5:9], bool(data[10] & 1), side, bool(more & 2), depth)
+        + (bool(more & 8), bool(maps), parts, first, bool(more & 64)),
+        "metadata": blocks,
         "map": found[m][1] if maps else None,
         "alphas": [part for _, part in found[m + maps : m + maps + alphas]],
         "payloads": found[m + maps + alphas :],
@@ -131,7 +142,12 @@ EVERYTHING = format.write(
     Header(70, 50, 50, ID, alpha=True, depth=16, tile=64),
     [bytes(range(9)), bytes(7)],
     [b"", bytes(range(30))],
-    {"icc": bytes(90), "exif": bytes(range(20)), "xmp": b"x" * 33},
+    {"icc": bytes(90), "exif": bytes(range(20)), "xmp": b"x" * 33, "cicp": bytes([9, 16, 0, 1]), "bits": b"\x0a"},
+)
+EXACT = format.write(
+    Header(100, 50, 3, bytes(4), tile=64, alpha=True, exact=True),
+    [bytes(range(9)), bytes(6)],
+    metadata={"xmp": b"<x/>"},
 )
 STORED = format.write(Header(300, 50, 0, bytes(4), tile=64, stored=True), [bytes(range(9))], metadata={"exif": b"MM"})
 

@@ -55,6 +55,9 @@ def test_info_json_is_one_object_for_each_file(packed, capsys):
         "alpha": False,
         "depth": 8,
         "stored": None,
+        "significant_bits": None,
+        "cicp": None,
+        "max_error": None,
         "metadata": {},
         "quality": 60,
         "bits_per_pixel": round(8 * len(data) / (56 * 40), 4),
@@ -83,7 +86,7 @@ def test_info_tells_alpha_depth_metadata_and_what_is_stored(tmp_path, capsys):
     block = metadata.Metadata(icc=b"profile" * 9)
     (tmp_path / "alpha.aec").write_bytes(codec.encode(image, 50, metadata=block))
     (tmp_path / "deep.aec").write_bytes(codec.encode(photos.photo(64, 64).astype("uint16") << 8, 50))
-    (tmp_path / "stored.aec").write_bytes(codec.encode(image, lossless=True))
+    (tmp_path / "stored.aec").write_bytes(codec.encode(image, lossless=True, effort=1))
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "x.jpg", quality=40)
     source = (tmp_path / "x.jpg").read_bytes()
@@ -135,7 +138,7 @@ def test_verify_deep_finds_what_right_checksums_hide(tmp_path, packed, capsys):
     assert layout.header.alpha and not layout.header.stored
     cut = [bytes(layout.alphas[0][:-9])]
     (tmp_path / "alpha.aec").write_bytes(format.write(layout.header, [bytes(layout.payloads[0])], cut))
-    layout = format.read(codec.encode(picture, lossless=True))
+    layout = format.read(codec.encode(picture, lossless=True, effort=1))
     (tmp_path / "stored.aec").write_bytes(format.write(layout.header, [bytes(layout.payloads[0][:-99])]))
     for name in ("forged", "alpha", "stored"):
         assert here("verify", tmp_path / f"{name}.aec") == 0

@@ -71,7 +71,7 @@ def test_a_networks_picture_takes_few_bytes_as_webp_and_avif(tmp_path):
 
 
 def test_lists_of_kinds_name_suffixes_that_mean_them():
-    for kinds in (export.EXACT, export.LOSSY, export.WITH_ALPHA, export.DEEP_GRAY, export.DEEP_COLOUR):
+    for kinds in (export.EXACT, export.LOSSY, export.WITH_ALPHA, export.DEEP):
         for kind, suffix in kinds.items():
             assert export.kind_of(Path(f"x{suffix}")) == kind
 

@@ -6,6 +6,7 @@ import time
 import pytest
 from container import (
     EVERYTHING,
+    EXACT,
     ID,
     STORED,
     assemble,
@@ -111,8 +112,15 @@ def test_write_refuses_payloads_that_are_not_one_whole_one_for_each_tile(payload
 
 @pytest.mark.parametrize(
     "data",
-    [small_file(), small_file(1, 1, sizes=[5], gray=True), small_file(65535, 1, 4096, [9] * 16), EVERYTHING, STORED],
-    ids=["tiles", "one", "wide", "everything", "stored"],
+    [
+        small_file(),
+        small_file(1, 1, sizes=[5], gray=True),
+        small_file(65535, 1, 4096, [9] * 16),
+        EVERYTHING,
+        STORED,
+        EXACT,
+    ],
+    ids=["tiles", "one", "wide", "everything", "stored", "exact"],
 )
 def test_every_prefix_raises_the_error_that_says_truncated(data):
     for n in range(len(data)):

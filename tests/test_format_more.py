@@ -6,6 +6,7 @@ import zlib
 import pytest
 from container import (
     EVERYTHING,
+    EXACT,
     ID,
     STORED,
     assemble,
@@ -16,6 +17,7 @@ from container import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+import codec
 from codec.container import format
 from codec.container.format import Header
 from codec.errors import CorruptError, FormatError, LimitError, NotAecError, TruncatedError, UnsupportedVersionError
@@ -27,7 +29,9 @@ from codec.errors import CorruptError, FormatError, LimitError, NotAecError, Tru
         ({"depth": 12}, [], {}, "depth 12"),
         ({"alpha": True}, [], {}, "0 alpha payloads for 1 tiles"),
         ({}, [b""], {}, "1 alpha payloads for 1 tiles"),
-        ({}, [], {"iptc": b"x"}, "iptc: allowed are icc, exif, xmp"),
+        ({}, [], {"iptc": b"x"}, "iptc: allowed are icc, exif, xmp, cicp, bits"),
+        ({}, [], {"cicp": bytes(3)}, "cicp metadata of 3 bytes: 4 are needed"),
+        ({}, [], {"bits": b""}, "bits metadata of 0 bytes: 1 are needed"),
         ({}, [], {"icc": b""}, "icc metadata of 0 bytes"),
         ({}, [], {"xmp": bytes(2**26 + 1)}, "xmp metadata of 67108865 bytes"),
     ],
@@ -62,7 +66,7 @@ def test_the_header_can_be_read_from_the_first_bytes(file, n):
         assert n == 0
 
 
-@pytest.mark.parametrize("data", [EVERYTHING, STORED], ids=["everything", "stored"])
+@pytest.mark.parametrize("data", [EVERYTHING, STORED, EXACT], ids=["everything", "stored", "exact"])
 def test_every_bit_flip_in_a_file_with_more_is_found(data):
     for bit in range(8 * len(data)):
         flipped = bytearray(data)
@@ -73,40 +77,90 @@ def test_every_bit_flip_in_a_file_with_more_is_found(data):
 
 @pytest.mark.parametrize("more", range(256))
 def test_more_flags_are_accepted_or_refused_as_the_format_says(more):
-    stored = bool(more & 8)
-    start = bytes.fromhex("d741454302") + (bytes(4) if stored else ID) + bytes([0 if stored else 50, 8, more, 1, 1])
+    stored, exact = bool(more & 8), bool(more & 64)
+    alone = stored or exact
+    start = bytes.fromhex("d741454302") + (bytes(4) if alone else ID) + bytes([0 if alone else 50, 8, more, 1, 1])
     parts = 3 if more & 32 else 1
     start += (bytes([4]) if more & 1 else b"") + (bytes([parts, 7]) if more & 32 else b"")
-    lengths = [b"\x05"] * ((more >> 4 & 1) + (more & 10 == 2) + parts)
+    lengths = [b"\x05"] * ((more >> 4 & 1) + (more & 2 > 0 and not alone) + parts)
     if more & 1:
         lengths.insert(0, b"\x05\x05")
     data = assemble(start, *[bytes(5)] * len(lengths), lengths=lengths)
-    if more >= 64:
+    if more & 128:
         with pytest.raises(UnsupportedVersionError, match=f"{more:#04x}"):
             format.read(data)
-    elif stored and more & 48:
-        with pytest.raises(CorruptError, match="a stored picture that has a map of qualities or parts"):
+    elif alone and more & 48:
+        with pytest.raises(CorruptError, match="that no network codes, and that has a map of qualities or parts"):
             format.read(data)
     elif more == 0:
         with pytest.raises(CorruptError, match="says nothing"):
             format.read(data)
+    elif stored and exact:
+        with pytest.raises(CorruptError, match="exact picture that is stored too"):
+            format.read(data)
     else:
         header = format.read(data).header
-        assert (header.alpha, header.depth, header.stored) == (bool(more & 2), 16 if more & 4 else 8, stored)
+        assert (header.alpha, header.depth) == (bool(more & 2), 16 if more & 4 else 8)
+        assert (header.stored, header.exact) == (stored, exact)
         assert (header.mapped, header.parts, header.first) == (bool(more & 16), parts, 7 if parts > 1 else 0)
+
+
+def test_an_exact_picture_has_no_model_and_any_largest_error():
+    for error in (0, 100, 255):
+        start = bytes.fromhex("d741454302") + bytes(4) + bytes([error, 8, 64, 1, 1])
+        assert format.read(assemble(start, bytes(5))).header.quality == error
+    start = bytes.fromhex("d741454302") + ID + bytes([0, 8, 64, 1, 1])
+    with pytest.raises(CorruptError, match="whose model id is not 0"):
+        format.read(assemble(start, bytes(5)))
 
 
 @pytest.mark.parametrize("kinds", range(256))
 def test_kinds_of_metadata_are_accepted_or_refused_as_the_format_says(kinds):
-    names = [name for i, name in enumerate(["icc", "exif", "xmp"]) if kinds >> i & 1]
+    names = [name for i, name in enumerate(["icc", "exif", "xmp", "cicp", "bits"]) if kinds >> i & 1]
     start = bytes.fromhex("d741454302") + ID + bytes([50, 8, 1, 1, 1, kinds])
-    lengths = [b"\x05\x05"] * len(names) + [b"\x05"]
-    data = assemble(start, *[bytes(5)] * len(lengths), lengths=lengths)
-    if 1 <= kinds <= 7:
+    sizes = [{"cicp": 4, "bits": 1}.get(name, 5) for name in names]
+    lengths = [leb(n) * 2 for n in sizes] + [b"\x05"]
+    data = assemble(start, *map(bytes, [*sizes, 5]), lengths=lengths)
+    if 1 <= kinds <= 31:
         assert list(format.read(data).metadata) == names
     else:
-        with pytest.raises(CorruptError, match=f"kinds {kinds:#04x}"):
+        with pytest.raises(UnsupportedVersionError if kinds else CorruptError, match=f"kinds {kinds:#04x}"):
             format.read(data)
+
+
+@pytest.mark.parametrize(("kind", "right"), [(8, 4), (16, 1)], ids=["cicp", "bits"])
+@pytest.mark.parametrize(("length", "packed"), [(0, 0), (1, 1), (3, 3), (4, 4), (5, 5), (4, 3), (2**26, 4)])
+def test_kinds_of_one_length_have_no_other(kind, right, length, packed):
+    start = bytes.fromhex("d741454302") + ID + bytes([50, 8, 1, 1, 1, kind])
+    data = assemble(start, bytes(packed), bytes(5), lengths=[leb(length) + leb(packed), b"\x05"])
+    if length == packed == right:
+        assert len(format.read(data).metadata) == 1
+    else:
+        with pytest.raises(CorruptError, match=f"{right} are needed|must be the same"):
+            format.read(data)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("value", range(256))
+def test_values_of_code_points_and_significant_bits_are_those_of_the_format(depth, value):
+    header = Header(1, 1, 50, ID, depth=depth)
+
+    def file(**blocks: bytes) -> codec.AecFile:
+        return codec.AecFile(format.write(header, [bytes(5)], [], blocks))
+
+    assert file(cicp=bytes([value, 16, 0, 1])).metadata.cicp in ((value, 16, 0, 1), None)  # None: reserved
+    for blocks, allowed in (
+        ({"bits": bytes([value])}, 1 <= value < depth),
+        ({"cicp": bytes([9, 16, value, 1])}, value == 0),
+        ({"cicp": bytes([9, 16, 0, value])}, value <= 1),
+    ):
+        if allowed:
+            file(**blocks).verify()
+            assert file(**blocks).metadata
+        else:
+            for read in (lambda f: f.metadata, lambda f: f.verify()):
+                with pytest.raises(CorruptError, match="allowed are"):
+                    read(file(**blocks))
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from PIL import Image
 
 import codec
 from codec.container import format
-from codec.container.metadata import Metadata
 from codec.nets import torch_codec
+from codec.picture import code_points
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.aec"))
 
@@ -23,11 +23,12 @@ def test_golden_file_decodes_to_its_latents_and_pixels(path):
     expected = json.loads(path.with_suffix(".json").read_text())
     model = path.with_name(expected["model"])
     data = path.read_bytes()
-    if not codec.inspect(data).stored:
+    if codec.inspect(data).by_network:
         latents = coded.latents(torch_codec.load(model, torch.device("cpu")), data)
         assert coded.sha256(*latents) == expected["latents_sha256"]
     blocks = {k: bytes.fromhex(v) for k, v in expected["metadata"].items()}
-    assert codec.read_metadata(data) == Metadata(**blocks)
+    # Without the profile that is made of code points: it is computed with floats, which machines may round differently.
+    assert code_points.blocks(codec.read_metadata(data), codec.inspect(data).gray) == blocks
     decoded = codec.decode(data, "cpu", model, output="numpy")
     if "samples" in expected:
         found = {"shape": list(decoded.shape), "type": str(decoded.dtype), "sha256": coded.sha256(decoded)}
@@ -53,6 +54,6 @@ def test_a_file_of_version_1_is_refused_by_name():
 @pytest.mark.parametrize(("number", "name"), [(0, "v2-tiny2-1x1.aec"), (1, "v2-tiny2-alpha-1x1.aec")])
 def test_hex_dumps_in_the_specification_are_golden_files(number, name):
     text = (Path(codec.__file__).parent / "container" / "FORMAT.md").read_text()
-    dump = re.findall(r"```\n(.*?)```", text[text.index("## 9.") :], re.DOTALL)[number]
+    dump = re.findall(r"```\n(.*?)```", text[text.index("## 10.") :], re.DOTALL)[number]
     found = bytes.fromhex("".join(line.split("|")[0] for line in dump.splitlines()))
     assert found == (Path(__file__).parent / "golden" / name).read_bytes()

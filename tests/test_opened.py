@@ -98,7 +98,7 @@ def test_a_file_is_parsed_once_whatever_is_asked_of_it(data, photo, monkeypatch)
 
 
 def test_a_stored_file_gives_the_file_inside_and_its_metadata(photo):
-    stored = codec.open(codec.encode(photo, lossless=True))
+    stored = codec.open(codec.encode(photo, lossless=True, effort=1))
     inside = np.array(Image.open(io.BytesIO(stored.stored_file)).convert("RGB"))
     np.testing.assert_array_equal(inside, photo)
     assert codec.open(codec.encode(photo)).stored_file is None

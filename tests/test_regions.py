@@ -1,15 +1,16 @@
 """Regions that are better or worse than the rest: maps of qualities, in files and in the networks (FORMAT §8)."""
 
-import coded
 import numpy as np
 import photos
 import pytest
 import torch
+from container import peak_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import codec
-from codec.coding import decoder, engine, model_search, quality_map, segment_walk, tiles
+from codec.coding import decoder, engine, model_search, quality_map, tiles
 from codec.container import format
 from codec.container.format import Header, Tile
 from codec.nets import torch_codec
@@ -25,6 +26,10 @@ def shipped():
 
 def of_one(quality: int, rows: int, columns: int) -> np.ndarray:
     return np.full((rows, columns), quality, np.uint8)
+
+
+def of_regions(regions, header):
+    return quality_map.applied(quality_map.differences(regions, header), header.quality)
 
 
 # ------------------------------------------------------------------ the networks
@@ -134,7 +139,7 @@ def test_a_region_is_as_good_as_a_picture_of_its_quality_and_the_rest_stays():
 def test_a_part_of_a_picture_with_a_map_has_the_pixels_of_the_whole(shipped):
     pixels = to_pixels(photos.photo(200, 260, seed=2))
     header = pixels.header(55, shipped.id, 128)
-    quality = quality_map.of_regions([((100, 0, 100, 200), 30), ((0, 128, 64, 72), -20)], header)
+    quality = of_regions([((100, 0, 100, 200), 30), ((0, 128, 64, 72), -20)], header)
     file = tiles.file(
         shipped.encoder, header, tiles.encode(shipped.encoder, pixels, header, 2, quality=quality), quality
     )
@@ -152,15 +157,15 @@ def test_a_part_of_a_picture_with_a_map_has_the_pixels_of_the_whole(shipped):
 
 def test_blocks_get_better_where_a_region_touches_them_and_worse_where_it_covers_them():
     header = Header(200, 130, 50, bytes(4))
-    assert quality_map.of_regions([((63, 0, 2, 1), 10)], header).tolist() == [[60, 60, 50, 50], [50] * 4, [50] * 4]
-    assert quality_map.of_regions([((0, 0, 130, 130), -70)], header).tolist() == [[1, 1, 50, 50]] * 3
+    assert of_regions([((63, 0, 2, 1), 10)], header).tolist() == [[60, 60, 50, 50], [50] * 4, [50] * 4]
+    assert of_regions([((0, 0, 130, 130), -70)], header).tolist() == [[1, 1, 50, 50]] * 3
     mask = np.zeros((130, 200), np.uint8)
     mask[:64, :64], mask[128:, 192:] = 128, 255  # the last block has 2 rows and 8 columns of pixels
-    assert quality_map.of_regions([(mask, 20)], header).tolist() == [[60, 50, 50, 50], [50] * 4, [50, 50, 50, 70]]
-    assert quality_map.of_regions([(mask == 255, -20)], header).tolist() == [[50] * 4, [50] * 4, [50, 50, 50, 30]]
+    assert of_regions([(mask, 20)], header).tolist() == [[60, 50, 50, 50], [50] * 4, [50, 50, 50, 70]]
+    assert of_regions([(mask == 255, -20)], header).tolist() == [[50] * 4, [50] * 4, [50, 50, 50, 30]]
     both = [((0, 0, 64, 64), 30), ((0, 0, 64, 64), 40)]
-    assert quality_map.of_regions(both, header)[0, 0] == 100
-    assert quality_map.of_regions([((0, 0, 64, 64), 0)], header) == 50
+    assert of_regions(both, header)[0, 0] == 100
+    assert of_regions([((0, 0, 64, 64), 0)], header) == 50
 
 
 @pytest.mark.parametrize(
@@ -168,6 +173,7 @@ def test_blocks_get_better_where_a_region_touches_them_and_worse_where_it_covers
     [
         ((0, 0, 65, 64), 10, ValueError, "must be within the picture of 64x64"),
         ((0, 0, 64), 10, TypeError, "four ints"),
+        (np.ones((64, 64), np.uint8), 10, ValueError, "no number above 1: 255 stands for"),
         (np.zeros((64, 63), bool), 10, ValueError, r"shape \[64, 63\]: must be \[64, 64\]"),
         (np.zeros((64, 64)), 10, TypeError, "float64: must be bool or uint8"),
         ((0, 0, 64, 64), 100, ValueError, "allowed are -99..99"),
@@ -188,8 +194,35 @@ def test_a_target_is_met_with_regions():
     assert 0.97 * limit <= len(data) <= limit and codec.inspect(data).mapped
 
 
-def test_cuda_walks_leave_maps_and_passes_to_the_reference(shipped):
-    """Their kernels know one quality and one pass."""
-    net = torch_codec.load(shipped.path, CPU, "reference").net
-    assert isinstance(segment_walk.starter(net, "reference")(of_one(50, 1, 1), 4, 4), segment_walk.ReferenceWalk)
-    assert coded.sha256(of_one(50, 1, 1)) != coded.sha256(of_one(51, 1, 1))
+@pytest.mark.parametrize("roi", [5, None, ((0, 0, 64, 64), 20), [((0, 0, 64, 64), 20, 1)], [7]])
+def test_regions_that_are_no_pairs_are_refused(roi):
+    with pytest.raises(TypeError, match="where, difference"):
+        codec.encode(photos.photo(64, 64), 50, roi=roi)
+
+
+def test_regions_may_come_from_an_iterator_and_masks_from_pillow():
+    image = photos.photo(128, 128)
+    wanted = codec.encode(image, 40, roi=[((0, 0, 64, 64), 40)])
+    assert codec.encode(image, 40, roi=iter([((0, 0, 64, 64), 40)])) == wanted
+    mask = np.zeros((128, 128), np.uint8)
+    mask[:64, :64] = 255
+    for same in (Image.fromarray(mask), Image.fromarray(mask).convert("1"), mask == 255):
+        assert codec.encode(image, 40, roi=[(same, 40)]) == wanted
+    assert np.array_equal(codec.decode(wanted, output="numpy").shape, image.shape)
+
+
+def test_rectangles_are_cut_into_blocks_without_their_pixels():
+    header = Header(65000, 4000, 50, bytes(4))
+    assert peak_bytes(lambda: of_regions([((100, 100, 60000, 3000), 10)], header)) < 4_000_000
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(0, 199), st.integers(0, 199), st.data())
+def test_a_rectangle_is_the_mask_of_its_pixels(width, height, x, y, data):
+    x, y = min(x, width - 1), min(y, height - 1)
+    w, h = data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y))
+    header, mask = Header(width, height, 50, bytes(4)), np.zeros((height, width), bool)
+    mask[y : y + h, x : x + w] = True
+    for change in (30, -30):
+        one, other = (of_regions([(where, change)], header) for where in ((x, y, w, h), mask))
+        assert np.array_equal(one, other)

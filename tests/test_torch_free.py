@@ -31,7 +31,7 @@ def command(*arguments, code: int = 0, without: str = "torch safetensors") -> st
 @pytest.fixture
 def stored(tmp_path):
     path = tmp_path / "stored.aec"
-    path.write_bytes(codec.encode(photos.photo(40, 56), lossless=True))
+    path.write_bytes(codec.encode(photos.photo(40, 56), lossless=True, effort=1))
     return path
 
 
@@ -41,7 +41,7 @@ def test_stored_pictures_of_all_kinds_are_made_and_read(channels, dtype):
     run(
         "array = np.random.default_rng(0).integers(0, 256, (33, 40, int(sys.argv[1]))).astype(sys.argv[2])\n"
         "data = codec.encode(array, lossless=True)\n"
-        "assert codec.inspect(data).stored and codec.read_metadata(data) == codec.Metadata()\n"
+        "assert not codec.inspect(data).by_network and codec.read_metadata(data) == codec.Metadata()\n"
         "assert np.array_equal(codec.decode(data, output='numpy').reshape(array.shape), array)\n"
         "assert codec.decode(data, scale=1 / 4, region=(3, 5, 20, 9), depth=8).size == (6, 3)",
         channels,
@@ -62,13 +62,13 @@ def test_a_file_that_is_smaller_than_the_target_is_stored_as_it_is():
         "file = io.BytesIO()\n"
         "Image.effect_noise((64, 64), 50).save(file, 'JPEG', quality=1)\n"
         "data = codec.encode(Image.open(file), source=file.getvalue(), target_size=len(file.getvalue()) + 30)\n"
-        "assert codec.inspect(data).stored"
+        "assert not codec.inspect(data).by_network"
     )
 
 
 def test_commands_convert_stored_files(tmp_path, picture, stored):
     command("compress", picture, "--lossless", "-o", tmp_path / "new.aec")
-    assert codec.inspect((tmp_path / "new.aec").read_bytes()).stored
+    assert not codec.inspect((tmp_path / "new.aec").read_bytes()).by_network
     for suffix in ("png", "npy", "jpg"):
         command("decompress", stored, "-o", tmp_path / f"back.{suffix}")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "back.png")), photos.photo(40, 56))

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from tarfile import TarInfo
 from typing import Any, Literal, Protocol
 
-from ..api import DEFAULT_EFFORT, DEFAULT_QUALITY, TARGETS
+from ..api import AIMS, DEFAULT_EFFORT, DEFAULT_QUALITY
 from ..conversion import Compression, Conversion
 from ..errors import ModelError
 from ..extras import need
@@ -105,7 +105,7 @@ class Task:
         kept = {name: value for name, value in vars(self.conversion).items() if name not in _NOT_KEPT}
         if isinstance(self.conversion, Compression):
             options = kept.pop("options")
-            aimed = "lossless" in options or any(target in options for target in TARGETS)
+            aimed = any(aim in options for aim in AIMS)
             kept |= {} if aimed else {"quality": DEFAULT_QUALITY}
             kept |= {"effort": DEFAULT_EFFORT, **options}
         command = type(self.conversion).__name__.lower()

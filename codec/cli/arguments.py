@@ -24,6 +24,10 @@ def alpha_quality(text: str) -> int:
     return _int_of(text, api.ALPHA_QUALITIES)
 
 
+def max_error(text: str) -> int:
+    return _int_of(text, api.MAX_ERRORS)
+
+
 def effort(text: str) -> int:
     return _int_of(text, api.EFFORTS)
 

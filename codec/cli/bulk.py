@@ -12,6 +12,7 @@ from contextlib import closing, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
+from ..api import AIMS
 from ..bulk import local, names
 from ..bulk.local import Outcome
 from ..bulk.names import Shard
@@ -27,8 +28,7 @@ from .runner import EXIT_INTERRUPTED, EXIT_SOME_FAILED, exit_code, size_text
 # The options of the ordinary commands that mean something for shards too, by the names of argparse.
 OPTIONS = {"shards", "to", "rows", "engine", "address", "force", "dry_run", "jobs", "json", "model", "device"}
 OPTIONS |= {"verbose", "quiet", "progress", "debug", "metadata"}
-COMPRESS_OPTIONS = OPTIONS | {"quality", "target_size", "target_bpp", "target_psnr", "target_ssimulacra2", "lossless"}
-COMPRESS_OPTIONS |= {"effort", "alpha_quality", "bits", "if_larger"}
+COMPRESS_OPTIONS = OPTIONS | {"quality", *AIMS, "effort", "alpha_quality", "bits", "progressive", "if_larger"}
 DECOMPRESS_OPTIONS = OPTIONS | {"crop", "scale", "fit", "depth", "format", "out_quality", "max_pixels"}
 
 
@@ -52,7 +52,7 @@ def run(args: Namespace, conversion: Conversion, workers: Callable[[], int]) -> 
         assert isinstance(conversion, (Compression, Decompression))
         conversion = replace(conversion, model=str(Path(args.model).resolve()))
     model_id = None
-    if compresses and not args.lossless:
+    if compresses and not args.lossless and args.max_error is None:
         model_id = model_search.id_in(model_search.header_of(model_search.find(args.model))).hex()
     task = Task(conversion, args.rows, args.force, model_id)
     report = _Report(args, len(todo))

@@ -13,7 +13,7 @@ from ..conversion import Compression, Conversion, Decompression
 from ..errors import AecError
 from ..io import IMAGE_SUFFIXES, ExistsError, OutputError, permissions, read_bytes, refuse_existing, write_bytes
 from ..picture import export
-from . import bulk, collections, runner, streams
+from . import arriving, bulk, collections, runner, streams
 from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
 from .runner import Progress, Row
 from .streams import complain
@@ -27,9 +27,11 @@ GPU_FILES = 4  # files at a time with a GPU: enough to keep it busy while other 
 def compress(args: Namespace) -> int:
     if collections.is_model(args.model):
         return collections.compress(args)
-    if args.lossless and args.alpha_quality is not None:
-        raise UsageError("--lossless keeps every sample, those of alpha too: --alpha-q says nothing then")
-    names = ("quality", *api.TARGETS, "effort", "alpha_quality", "bits")
+    exact = args.lossless or args.max_error is not None
+    if exact and args.alpha_quality is not None:
+        name = "--lossless" if args.lossless else "--max-error"
+        raise UsageError(f"{name} keeps every sample of alpha: --alpha-q says nothing then")
+    names = ("quality", "max_error", *api.TARGETS, "effort", "alpha_quality", "bits")
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
     for name in ("lossless", "progressive"):
         if getattr(args, name):
@@ -37,7 +39,7 @@ def compress(args: Namespace) -> int:
     if args.roi or args.roi_mask:
         options["roi"] = [*args.roi, *((_mask(path), difference) for path, difference in args.roi_mask)]
     conversion = Compression(options, args.device, args.model, args.metadata, args.if_larger, args.verbose)
-    return _convert(args, IMAGE_SUFFIXES, conversion, networks=not args.lossless)
+    return _convert(args, IMAGE_SUFFIXES, conversion, networks=not exact)
 
 
 def _mask(path: Path) -> "np.ndarray":
@@ -46,7 +48,9 @@ def _mask(path: Path) -> "np.ndarray":
 
     try:
         pixels = open_picture(read_bytes(path))
-    except (AecError, OSError, ValueError) as e:
+    except OSError as e:
+        raise UsageError(f"--roi-mask {path}: {e.strerror or e}") from e
+    except (AecError, ValueError) as e:
         raise UsageError(f"--roi-mask {path}: {e}") from e
     gray = pixels.data.mean(2) / (1 if pixels.depth == 8 else 257)
     return gray.round().astype("uint8")
@@ -66,6 +70,9 @@ def decompress(args: Namespace) -> int:
         args.depth,
         args.allow_partial,
     )
+    if args.arriving:
+        arriving.check(args)
+        return arriving.decompress(args, conversion, _jobs(args, {".aec"}, conversion.suffix))
     return _convert(args, {".aec"}, conversion, networks=True)
 
 
@@ -121,9 +128,13 @@ def _convert(args: Namespace, suffixes: set[str], conversion: Conversion, networ
 
 def _of_missing(missing: list[dict]) -> str:
     """Return a phrase that says which areas of a picture are not whole."""
-    areas = [f"{w}x{h} at {x},{y}" for x, y, w, h in (area["area"] for area in missing[:3])]
-    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    return f"the file is cut off or damaged, so the picture is not as it was in {', '.join(areas)}{more}"
+    places = [area["area"] for area in missing if area["what"] in ("colours", "alpha")]
+    areas = [f"{w}x{h} at {x},{y}" for x, y, w, h in places[:3]]
+    more = f" and {len(places) - 3} more places" if len(places) > 3 else ""
+    lost = [area["what"] for area in missing if area["what"] not in ("colours", "alpha")]
+    said = [f"the picture is not as it was in and near {', '.join(areas)}{more}"] if places else []
+    said += [f"there is no {' and '.join(lost)} metadata"] if lost else []
+    return f"the file is cut off or damaged: {'; '.join(said)}"
 
 
 def _make_folders(job: Job) -> None:

@@ -5,15 +5,19 @@ Only `aec verify --deep` and `aec doctor` run a network.
 
 import json
 from argparse import Namespace
+from dataclasses import replace
 
 from ..coding.model_search import name_of
 from ..coding.threads import cores
 from ..collection import Collection
 from ..container import format
 from ..container.collection import is_collection
+from ..container.metadata import Metadata, unpacked
 from ..conversion import facts_of
 from ..io import read_bytes
 from ..opened import AecFile
+from ..picture.code_points import of_profile
+from ..picture.code_points import words as words_of
 from . import runner, streams
 from .jobs import Job, expand, tell_left_out
 from .runner import Progress, Row
@@ -35,24 +39,30 @@ def info(args: Namespace) -> int:
 
 def _table(facts: dict, last: bool) -> str:
     """Format the facts about a file as lines of text, followed by an empty line unless it is the last file."""
-    words, width = {True: "yes", False: "no"}, max(15, *map(len, facts))
+    words = {True: "yes", False: "no"}
     if "metadata" in facts:
         sizes = ", ".join(f"{kind} {n} bytes" for kind, n in facts["metadata"].items())
         facts = facts | {"metadata": sizes or "none"}
+    if facts.get("significant_bits"):
+        depth = f"{facts['significant_bits']} of {facts['depth']} bits"
+        facts = facts | {"depth": depth, "significant_bits": None}
+    if facts.get("cicp"):
+        facts = facts | {"cicp": words_of(facts["cicp"])}
     if facts["model"]:
         facts = facts | {"model": f"{facts['model_name'] or 'not at hand'} ({facts['model']})", "model_name": None}
     shown = {k: words[v] if isinstance(v, bool) else v for k, v in facts.items() if v is not None}
+    width = max(15, *map(len, shown))
     lines = [streams.shown(f"{k.replace('_', ' '):{width}} {v}") for k, v in shown.items()]
     return "\n".join([*lines, *([] if last else [""])])
 
 
 def describe(file: AecFile) -> dict:
-    """Return the facts about a file that `aec info` prints. Those that a stored picture does not have are None."""
+    """Return the facts about a file that `aec info` prints. None: the picture has no such."""
     layout, h = file.layout, file.header
-    coded = {
+    lengths, told = _metadata(file)
+    tiles = {"tiles": h.n_tiles, "tile_side": h.tile}
+    network = {
         "quality": h.quality,
-        "tiles": h.n_tiles,
-        "tile_side": h.tile,
         "parts": h.parts,
         "progressive": h.first > 0,
         "quality_map": h.mapped,
@@ -66,10 +76,14 @@ def describe(file: AecFile) -> dict:
         "mode": "gray" if h.gray else "RGB",
         "alpha": h.alpha,
         "depth": h.depth,
+        "significant_bits": told.bits,  # None if all are
+        "cicp": told.cicp and list(told.cicp),
         "stored": format.stored_kind(layout.payloads[0]) or "unknown" if h.stored else None,
-        **(dict.fromkeys(coded) if h.stored else coded),
+        "max_error": h.quality if h.exact else None,
+        **(dict.fromkeys(tiles) if h.stored else tiles),
+        **(network if h.by_network else dict.fromkeys(network)),
         "bits_per_pixel": round(8 * file.n_bytes / (h.width * h.height), 4),
-        "metadata": _lengths(file),
+        "metadata": lengths,
         "overhead_bytes": layout.overhead_bytes,
         "format_version": format.VERSION,
     }
@@ -95,13 +109,20 @@ def describe_collection(collection: Collection) -> dict:
     }
 
 
-def _lengths(file: AecFile) -> dict[str, int]:
-    """Return the bytes of each kind of metadata; a stored picture's may be in the PNG, WebP or JPEG file inside."""
-    if (stored := file.stored_file) is not None and not file.layout.metadata:
+def _metadata(file: AecFile) -> tuple[dict[str, int], Metadata]:
+    """Return the bytes of each kind of metadata, and code points and significant bits.
+
+    A stored picture's may be in the PNG, WebP or JPEG file inside.
+    """
+    if (stored := file.stored_file) is not None and not file.layout.has_sections:
         from ..picture import stored_metadata
 
-        return stored_metadata.lengths(stored)
-    return {kind: section.length for kind, section in file.layout.metadata.items()}
+        found = stored_metadata.found(stored, file.header.depth)
+        return {kind: len(block) for kind in format.METADATA if (block := getattr(found, kind))}, found
+    sections = file.layout.metadata
+    lengths = {kind: section.length for kind, section in sections.items() if kind in format.METADATA}
+    found = unpacked({k: section for k, section in sections.items() if k not in ("exif", "xmp")}, file.header.depth)
+    return lengths, replace(found, cicp=found.cicp or of_profile(found.icc))
 
 
 def verify(args: Namespace) -> int:

@@ -168,7 +168,11 @@ def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
         help=f"{metadata_help}: all (default), none, or some of {kinds}",
     )
     kept.add_argument(
-        "--strip", dest="metadata", action="store_const", const=("icc",), help="of metadata the colour profile only"
+        "--strip",
+        dest="metadata",
+        action="store_const",
+        const=("icc",),
+        help="of metadata only what is on colour",
     )
     many = _many(p)
     help = "more inputs, one a line or as find -print0 has them, from a file or - for standard input"
@@ -211,6 +215,13 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         "original, 70 is high quality, 50 medium",
     )
     aim.add_argument("--lossless", action="store_true", help="every sample comes back as it was; no network runs")
+    aim.add_argument(
+        "--max-error",
+        type=arguments.max_error,
+        metavar=f"{api.MAX_ERRORS[0]}..{api.MAX_ERRORS[-1]}",
+        help="no colour sample is further than so many levels from the original, and alpha is as it was; 0 is "
+        "--lossless; no network runs",
+    )
     p.add_argument(
         "-e",
         "--effort",
@@ -241,7 +252,7 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         "-p",
         "--progressive",
         action="store_true",
-        help="the first half of the file holds a coarse version of the whole picture; files are 1 to 4 percent larger",
+        help="the first half of the file holds a coarse version of the whole picture; files are 1 to 5 percent larger",
     )
     p.add_argument(
         "--alpha-q",
@@ -305,6 +316,11 @@ def _add_decompress(p: argparse.ArgumentParser) -> None:
         "--allow-partial",
         action="store_true",
         help="of files that are cut off or damaged, write what there is, and say where the picture is not as it was",
+    )
+    p.add_argument(
+        "--arriving",
+        action="store_true",
+        help="of standard input that comes slowly, write OUT again whenever it holds more of the picture",
     )
     limit = format.DEFAULT_MAX_PIXELS
     p.add_argument(

@@ -40,7 +40,7 @@ class Row:
         line: the message for --verbose, which is printed after the job's name.
         text: printed on standard output; None: nothing.
         why: the reason if the job was skipped or failed.
-        facts: values for --json, with keys from `FACTS`.
+        facts: values for --json, with keys from `FACTS`, and perhaps `missing`.
     """
 
     status: str = "done"
@@ -165,6 +165,8 @@ class _Report:
         if self.args.json:
             names = {"in": job.name if job.source else "-", "out": job.target and str(job.target)}
             facts = {key: result.facts.get(key) for key in FACTS}
+            if "missing" in result.facts:  # only with --allow-partial
+                facts["missing"] = result.facts["missing"]
             last = {"seconds": round(seconds, 4), "status": result.status, "error": result.why}
             self.tell(streams.say, json.dumps(names | facts | last))
         elif result.status == "planned":

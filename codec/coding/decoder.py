@@ -162,23 +162,19 @@ class Coded:
         quality = quality_map.decode(header, layout.quality_map, decoder.tables)
         return cls(header, layout, quality, first_channels(decoder.steps, header))
 
-    def payload(self, i: int) -> tuple[bytes | memoryview, bool]:
-        """Return the payload of a tile, and whether it is only the beginning of one, which may be empty.
+    def parts(self, i: int) -> tuple[list[memoryview], bool]:
+        """Return the parts of a tile, up to the first that is not whole, and whether one is not.
 
-        Raises CorruptError if a part breaks FORMAT §3.
+        Of that one there may be the beginning, if it is cut off; of a damaged one nothing is used.
         """
         n, damage = self.header.n_tiles, self.layout.damage
-        parts, early = [], False
+        parts: list[memoryview] = []
         for number in range(i, n * self.header.parts, n):
+            part = self.layout.payloads[number]
             if damage is not None and (number in damage.damaged or number in damage.cut):
-                # What there is of a cut part is used, and nothing of a damaged one.
-                parts += [self.layout.payloads[number]] if number in damage.cut else []
-                early = True
-                break
-            parts.append(self.layout.payloads[number])
-        if self.header.parts == 1 and not early:
-            return parts[0], False
-        return rans.join(parts, early), early
+                return [*parts, part[:0] if number in damage.damaged else part], True
+            parts.append(part)
+        return parts, False
 
 
 def first_channels(steps: np.ndarray, header: Header) -> Sequence[bool]:
@@ -197,9 +193,9 @@ def first_channels(steps: np.ndarray, header: Header) -> Sequence[bool]:
 
 
 def _read_tile(decoder: Decoder, coded: Coded, tile: Tile, i: int) -> Latents:
-    (rows, columns), early = latent_size(tile), False
+    (rows, columns), (parts, early) = latent_size(tile), coded.parts(i)
     try:
-        payload, early = coded.payload(i)
+        payload = parts[0] if coded.header.parts == 1 and not early else rans.join(parts, early)
         return decoder.read(of_tile(coded.quality, tile), rows, columns, payload, early, coded.first)
     except CorruptError as e:
         if not early:

@@ -4,7 +4,7 @@ In a file, a map is coded with the tables of the model, as differences between n
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -19,51 +19,71 @@ BLOCK = 64  # the side of a block in pixels, of which there is one hyperlatent
 Quality = int | np.ndarray
 
 
-def of_regions(regions: Sequence[tuple[Any, int]], header: Header) -> Quality:
-    """Return the quality of a picture, some regions of which are to be better or worse than the rest.
+def differences(regions: Iterable[tuple[Any, int]], header: Header) -> np.ndarray | None:
+    """Return by how much the quality of each block differs from the rest, if some regions are to be better or worse.
 
     Args:
-        regions: (where, difference) pairs. `where` is a rectangle, (x, y, width, height) in pixels, or a mask, bool or
-            uint8 [height, width], whose highest value stands for the whole difference. The difference is -99..99. A
-            block that a region touches is made better as a whole; it is made worse only as far as it lies within.
-            Where regions overlap, their differences add up, and the quality stays within 1..100.
-        header: of the picture; its quality is that of the rest.
+        regions: (where, difference) pairs. `where` is a rectangle, (x, y, width, height) in pixels; or a mask, bool or
+            uint8 [height, width] (also as a Pillow image), where 255 stands for the whole difference. The difference is
+            -99..99. A block that a region touches is made better as a whole; it is made worse only as far as it lies
+            within. Where regions overlap, their differences add up.
+        header: of the picture.
 
     Returns:
-        uint8 [ceil(height / 64), ceil(width / 64)]; one number if no block differs.
+        int64 [ceil(height / 64), ceil(width / 64)]; None if no block differs.
 
     Raises:
         TypeError, ValueError: a region is not as described, or reaches outside the picture.
     """
-    rows, columns = blocks_of(header)
-    wanted = np.full((rows, columns), header.quality, np.int64)
-    for where, difference in regions:
-        if isinstance(difference, bool) or not isinstance(difference, SupportsIndex):
-            raise TypeError(f"region's difference in quality {difference!r}: must be an int, -99..99")
-        change = operator.index(difference)
-        if not -99 <= change <= 99:
-            raise ValueError(f"region's difference in quality {change}: allowed are -99..99")
-        share = _mask(where, header)
-        # Beyond the picture's edges a block has whatever its pixels have.
-        wide = np.pad(share, ((0, -header.height % BLOCK), (0, -header.width % BLOCK)), mode="edge")
-        squares = wide.reshape(rows, BLOCK, columns, BLOCK)
-        wanted += np.rint(change * (squares.max((1, 3)) if change > 0 else squares.min((1, 3)))).astype(np.int64)
-    values = wanted.clip(1, 100).astype(np.uint8)
-    return values if (values != header.quality).any() else header.quality
+    wanted = np.zeros(blocks_of(header), np.int64)
+    try:
+        pairs = [(where, change) for where, change in regions]
+    except (TypeError, ValueError):
+        raise TypeError("regions must be (where, difference) pairs, as in [((0, 0, 640, 480), 20)]") from None
+    for where, change in pairs:
+        if isinstance(change, bool) or not isinstance(change, SupportsIndex):
+            raise TypeError(f"region's difference in quality {change!r}: must be an int, -99..99")
+        if not -99 <= (number := operator.index(change)) <= 99:
+            raise ValueError(f"region's difference in quality {number}: allowed are -99..99")
+        if isinstance(where, np.ndarray) or hasattr(where, "__array_interface__"):
+            wanted += _of_mask(np.asarray(where), number, header)
+        else:
+            _add_rectangle(wanted, region_of(where, header), number, header)
+    return wanted if wanted.any() else None
 
 
-def _mask(where: Any, header: Header) -> np.ndarray:
-    """Return the share of the difference that each pixel has, float32 [height, width], 0..1."""
-    if isinstance(where, np.ndarray):
-        if where.dtype not in (np.bool_, np.uint8):
-            raise TypeError(f"a mask of {where.dtype}: must be bool or uint8")
-        if where.shape != (header.height, header.width):
-            raise ValueError(f"a mask of shape {list(where.shape)}: must be [{header.height}, {header.width}]")
-        return where.astype(np.float32) / (1 if where.dtype == np.bool_ else 255)
-    tile = region_of(where, header)
-    share = np.zeros((header.height, header.width), np.float32)
-    share[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = 1
-    return share
+def _add_rectangle(wanted: np.ndarray, tile: Tile, change: int, header: Header) -> None:
+    def blocks(start: int, size: int, side: int) -> slice:
+        end = start + size
+        if change > 0:  # those that it touches
+            return slice(start // BLOCK, -(-end // BLOCK))
+        return slice(-(-start // BLOCK), -(-end // BLOCK) if end == side else end // BLOCK)  # those that it covers
+
+    wanted[blocks(tile.y, tile.height, header.height), blocks(tile.x, tile.width, header.width)] += change
+
+
+def _of_mask(mask: np.ndarray, change: int, header: Header) -> np.ndarray:
+    if mask.dtype not in (np.bool_, np.uint8):
+        raise TypeError(f"a mask of {mask.dtype}: must be bool or uint8")
+    if mask.shape != (header.height, header.width):
+        raise ValueError(f"a mask of shape {list(mask.shape)}: must be [{header.height}, {header.width}]")
+    if mask.dtype == np.uint8 and mask.max() == 1:
+        raise ValueError("a mask of uint8 that has no number above 1: 255 stands for the whole difference; or use bool")
+    extreme = np.maximum if change > 0 else np.minimum
+    rows, columns = (np.arange(0, side, BLOCK) for side in mask.shape)
+    of_blocks = extreme.reduceat(extreme.reduceat(mask, rows, axis=0), columns, axis=1)
+    return np.rint(change * (of_blocks / (1 if mask.dtype == np.bool_ else 255))).astype(np.int64)
+
+
+def applied(of_blocks: np.ndarray | None, base: int) -> Quality:
+    """Return the quality of a picture, given the differences of its blocks; it stays within 1..100.
+
+    It is one number if no block differs from `base`.
+    """
+    if of_blocks is None:
+        return base
+    values = (base + of_blocks).clip(1, 100).astype(np.uint8)
+    return values if (values != base).any() else base
 
 
 def of_tile(quality: Quality, tile: Tile) -> Quality:
@@ -134,8 +154,10 @@ def decode(header: Header, data: memoryview | None, tables: rans.Tables) -> Qual
     n, index = shape[0] * shape[1], data[0]
     symbols = np.zeros(n, np.int16)
     try:
-        if index >= rans.INDEX_COUNT or index == 0 and len(data) > 1:
-            raise CorruptError(f"index {index} and {len(data) - 1} more bytes")
+        if index >= rans.INDEX_COUNT:
+            raise CorruptError(f"index {index}: must be below {rans.INDEX_COUNT}")
+        if index == 0 and len(data) > 1:
+            raise CorruptError(f"{len(data) - 1} bytes after index 0: nothing may follow it")
         if index:
             reader = rans.Decoder(tables, data[1:])
             symbols = reader.decode(np.full(n, index, np.uint8))

@@ -19,10 +19,9 @@ first trial is off by about 5 points near 50 and 3 points near 70, and the secon
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -35,7 +34,7 @@ from . import decoder, tiles
 from .decoder import first_channels
 from .knob_search import HIGHEST, Goal, Trial, find
 from .model_config import HYPER_STRIDE, Config
-from .quality_map import Quality, of_regions, of_tile
+from .quality_map import Quality, applied, of_tile
 from .refinement import iterations
 from .threads import team
 from .tiles import Encoder
@@ -126,7 +125,7 @@ class _Task:
         target: what the file must reach.
         other_bytes: bytes of the file that are not in `format.write` of the colours alone: metadata and alpha.
         tile: tile side in pixels.
-        regions: as of `quality_map.of_regions`.
+        differences: of the quality of each block, as `quality_map.differences` returns them.
         progressive: whether each tile is coded in two passes.
         area: factor from the size of the payloads to that of the whole picture's; 1 unless `pixels` is a sample.
         gain: added to the measured PSNR, in dB; 0 unless `pixels` is a sample.
@@ -137,7 +136,7 @@ class _Task:
     target: Target
     other_bytes: int
     tile: int
-    regions: Sequence[tuple[Any, int]] = ()
+    differences: np.ndarray | None = None
     progressive: bool = False
     area: float = 1.0
     gain: float = 0.0
@@ -147,7 +146,7 @@ class _Task:
         return float(self.encoder.file.levels[_setting(self.encoder, knob)[1] - 1])
 
     def quality(self, header: Header) -> Quality:
-        return of_regions(self.regions, header)
+        return applied(self.differences, header.quality)
 
     def header(self, knob: float) -> Header:
         quality = _setting(self.encoder, knob)[1]
@@ -184,7 +183,7 @@ class _Task:
         alpha = None if self.pixels.alpha is None else pick(self.pixels.alpha)
         pixels = replace(self.pixels, data=pick(self.pixels.data), alpha=alpha)
         return replace(
-            self, pixels=pixels, regions=(), area=TORN_BYTES * height * width / (n * CELL) ** 2, gain=TORN_DB
+            self, pixels=pixels, differences=None, area=TORN_BYTES * height * width / (n * CELL) ** 2, gain=TORN_DB
         )
 
 
@@ -209,7 +208,7 @@ def encode(
     target: Target,
     other_bytes: int = 0,
     progress: Callable[[float], None] = lambda share: None,
-    regions: Sequence[tuple[Any, int]] = (),
+    differences: np.ndarray | None = None,
 ) -> tuple[Header, list[list[bytes]]]:
     """Encode the colours of a picture so that a target is met.
 
@@ -227,7 +226,7 @@ def encode(
         target: what to reach.
         other_bytes: bytes of the file that are not in `format.write` of the colours alone: metadata and alpha.
         progress: as in `tiles.encode`.
-        regions: as of `quality_map.of_regions`; the quality that is searched is that of the rest.
+        differences: of the quality of each block from the one that is searched (`quality_map.differences`).
 
     Raises:
         OutOfReach: no quality meets the target; the message has the nearest value that was reached. SSIMULACRA 2 is
@@ -239,7 +238,7 @@ def encode(
             f"both sides must be at least {MIN_SIDE}"
         )
     task, levels = (
-        _Task(encoder, pixels, target, other_bytes, header.tile, regions, bool(header.first)),
+        _Task(encoder, pixels, target, other_bytes, header.tile, differences, bool(header.first)),
         encoder.file.levels,
     )
     goal, stage = target.goal(levels), _stages(progress)

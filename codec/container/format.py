@@ -28,13 +28,16 @@ MAX_TILE_LOG2 = 6  # tile side at most 64 << 6 = 4096
 # the first tile is decoded.
 MAX_TILES = 2**16
 MIN_PAYLOAD = 5  # bytes: the lanes byte and the state of one lane (FORMAT §3)
-METADATA = ("icc", "exif", "xmp")  # kinds of metadata, in the order of their bits and of their sections
+METADATA = ("icc", "exif", "xmp")  # kinds of metadata that can be left out; code points go with the profile
+KINDS = (*METADATA, "cicp", "bits")  # kinds of metadata in a file, in the order of their bits and of their sections
+_LENGTHS = {"cicp": 4, "bits": 1}  # bytes of the blocks that always have the same length
+MAX_ERROR = 255  # of an exact picture's samples, which the quality byte holds
 STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # the first bytes of each kind
 MAX_SECTION = 2**26  # bytes of one block of metadata
 MAX_PARTS = 16  # of a tile's payload
 MAX_FIRST = 2**14 - 1  # channels of latents in the first pass; a model has at most 2^14
 _GRAY, _MORE, _RESERVED = 1, 8, 0b0110
-_SECTIONS, _ALPHA, _DEEP, _STORED, _MAPPED, _PARTS, _MORE_RESERVED = 1, 2, 4, 8, 16, 32, 0b11000000
+_SECTIONS, _ALPHA, _DEEP, _STORED, _MAPPED, _PARTS, _EXACT, _MORE_RESERVED = 1, 2, 4, 8, 16, 32, 64, 0b10000000
 _FIXED_BYTES = len(MAGIC) + 1 + MODEL_ID_BYTES + 1 + 1
 
 
@@ -54,8 +57,10 @@ class Header:
 
     Args:
         width, height: size of the picture in pixels, 1..65535 each; the picture has at most 2^16 tiles.
-        quality: 1..100; 0 for a stored picture, and only there.
-        model_id: the first 4 bytes of the SHA-256 of the model that wrote the file; zeros for a stored picture.
+        quality: 1..100; 0 for a stored picture; for an exact picture 0..255, the largest error of a colour sample, in
+            levels of its own depth.
+        model_id: the first 4 bytes of the SHA-256 of the model that wrote the file; zeros for a stored or an exact
+            picture.
         gray: whether there is one colour channel instead of three.
         tile: tile side in pixels, 64, 128, .. 4096; 64 for a stored picture.
         alpha: whether there is an alpha channel.
@@ -66,6 +71,8 @@ class Header:
             all tiles, then the second ones and so on, so that its beginning holds a coarser picture.
         first: how many channels of the latents the first of two passes codes; 0: there is one pass. Two passes have
             parts.
+        exact: whether the picture is coded by the exact coder (FORMAT §9): a payload for each tile, which holds all its
+            channels, and no model is needed.
     """
 
     width: int
@@ -80,6 +87,17 @@ class Header:
     mapped: bool = False
     parts: int = 1
     first: int = 0
+    exact: bool = False
+
+    @property
+    def by_network(self) -> bool:
+        """Whether a network's symbols are inside, so that the quality is one and the model is needed."""
+        return not (self.stored or self.exact)
+
+    @property
+    def alpha_apart(self) -> bool:
+        """Whether the alpha channel has payloads of its own."""
+        return self.alpha and self.by_network
 
     @property
     def n_tiles(self) -> int:
@@ -123,12 +141,14 @@ class Damage:
         damaged: payloads whose checksum is wrong.
         alphas: alpha payloads that are not whole.
         metadata: kinds of metadata that are not whole.
+        surplus: bytes after the end of the file.
     """
 
     cut: frozenset[int]
     damaged: frozenset[int]
     alphas: frozenset[int]
     metadata: tuple[str, ...]
+    surplus: int
 
 
 @dataclass(frozen=True)
@@ -137,10 +157,11 @@ class Layout:
 
     Args:
         payloads: the coded colours, row-major: the first part of each tile, then the second part of each tile and so
-            on, as many as `header.parts`. For a stored picture, its PNG, WebP or JPEG file.
-        alphas: the coded alpha of each tile, empty for an opaque tile. The sequence has no items if the picture has no
-            alpha channel or is stored.
-        metadata: sections by name, as in METADATA; without those that are not whole.
+            on, as many as `header.parts`. Of an exact picture its alpha too; for a stored picture, its PNG, WebP or
+            JPEG file.
+        alphas: the coded alpha of each tile, empty for an opaque tile. The sequence has no items if the alpha channel
+            has no payloads of its own (`Header.alpha_apart`).
+        metadata: sections by name, as in KINDS; without those that are not whole.
         overhead_bytes: size of the rest of the file: the header, and the table of lengths and checksums.
         quality_map: the coded map of qualities; None if there is none.
         damage: what is missing; None if the file is whole.
@@ -153,6 +174,11 @@ class Layout:
     overhead_bytes: int
     quality_map: memoryview | None = None
     damage: Damage | None = None
+
+    @property
+    def has_sections(self) -> bool:
+        """Whether the file has metadata sections, whole or not: then those inside a stored picture do not count."""
+        return bool(self.metadata or self.damage and self.damage.metadata)
 
 
 class _Parts(Sequence[memoryview]):
@@ -206,17 +232,22 @@ def check_size(width: int, height: int, max_pixels: int | None = DEFAULT_MAX_PIX
 
 
 def _check_header(header: Header) -> None:
+    if header.stored and header.exact:
+        raise ValueError("a picture is either stored or exact")
     if header.stored:
         if header.quality != 0 or header.model_id != NO_MODEL or header.tile != MIN_TILE:
             raise ValueError(f"a stored picture has quality 0, model id 0 and tile side {MIN_TILE}")
+    elif header.exact:
+        if not 0 <= header.quality <= MAX_ERROR or header.model_id != NO_MODEL:
+            raise ValueError(f"an exact picture has model id 0 and a largest error of 0..{MAX_ERROR}")
     elif not 1 <= header.quality <= 100:
         raise ValueError(f"quality {header.quality}: allowed are 1..100")
     if len(header.model_id) != MODEL_ID_BYTES:
         raise ValueError(f"model id of {len(header.model_id)} bytes: must be {MODEL_ID_BYTES}")
     if header.tile not in [MIN_TILE << i for i in range(MAX_TILE_LOG2 + 1)]:
         raise ValueError(f"tile side {header.tile}: allowed are 64, 128, .. 4096")
-    if header.stored and (header.mapped or header.parts != 1):
-        raise ValueError("a stored picture has no map of qualities, and one part")
+    if not header.by_network and (header.mapped or header.parts != 1):
+        raise ValueError("a picture that no network codes has no map of qualities, and one part")
     if not 1 <= header.parts <= MAX_PARTS:
         raise ValueError(f"{header.parts} parts of each tile: allowed are 1..{MAX_PARTS}")
     if not 0 <= header.first <= MAX_FIRST or header.first and header.parts == 1:
@@ -230,15 +261,18 @@ def _check_header(header: Header) -> None:
 
 
 def _check_tiles(header: Header) -> None:
-    if header.n_tiles > MAX_TILES:
-        raise LimitError(f"{header.n_tiles} tiles of side {header.tile}: at most {MAX_TILES} are allowed")
+    if (n := header.n_tiles * header.parts) > MAX_TILES:
+        of_parts = f" of {header.parts} parts" if header.parts > 1 else ""
+        raise LimitError(
+            f"{header.n_tiles} tiles of side {header.tile}{of_parts}: at most {MAX_TILES} are allowed, not {n}"
+        )
 
 
 def _head_bytes(header: Header, kinds: int) -> bytes:
     """Return the head of the file, which every checksum covers: the header's fields, and the kinds of metadata.
 
     Args:
-        kinds: bit i is set if there is a block of METADATA[i].
+        kinds: bit i is set if there is a block of KINDS[i].
     """
     more = (
         (_SECTIONS if kinds else 0)
@@ -247,6 +281,7 @@ def _head_bytes(header: Header, kinds: int) -> bytes:
         | (_STORED if header.stored else 0)
         | (_MAPPED if header.mapped else 0)
         | (_PARTS if header.parts > 1 else 0)
+        | (_EXACT if header.exact else 0)
     )
     flags = (_GRAY if header.gray else 0) | (_MORE if more else 0) | (header.tile // MIN_TILE).bit_length() - 1 << 4
     return b"".join(
@@ -275,8 +310,8 @@ def write(
     Args:
         payloads: one for each of `header.tiles`, of at least 5 bytes; if there is more than one part of each tile, then
             the second part of each tile and so on, which may be empty.
-        alphas: one for each tile if `header.alpha` and not `header.stored`, else none; empty for an opaque tile.
-        metadata: blocks by name, as in METADATA, each of at least 1 byte.
+        alphas: one for each tile if `header.alpha_apart`, else none; empty for an opaque tile.
+        metadata: blocks by name, as in KINDS, each of at least 1 byte; "cicp" has 4, and "bits" 1.
         quality_map: the coded map of qualities, of at least 1 byte, if `header.mapped`, else None.
 
     Returns:
@@ -293,14 +328,17 @@ def write(
         raise ValueError(f"{len(payloads)} payloads for {n} tiles of {header.parts} parts")
     if (quality_map is not None) != header.mapped or quality_map == b"":
         raise ValueError("a map of qualities must be given if and only if the header has one, and must not be empty")
-    if len(alphas) != (n if header.alpha and not header.stored else 0):
+    if len(alphas) != (n if header.alpha_apart else 0):
         raise ValueError(f"{len(alphas)} alpha payloads for {n} tiles of {header}")
-    if unknown := set(metadata) - set(METADATA):
-        raise ValueError(f"metadata of kind {', '.join(sorted(unknown))}: allowed are {', '.join(METADATA)}")
+    if unknown := set(metadata) - set(KINDS):
+        raise ValueError(f"metadata of kind {', '.join(sorted(unknown))}: allowed are {', '.join(KINDS)}")
+    for name, length in _LENGTHS.items():
+        if len(metadata.get(name, bytes(length))) != length:
+            raise ValueError(f"{name} metadata of {len(metadata[name])} bytes: {length} are needed")
     for payload in payloads[:n]:
         if len(payload) < MIN_PAYLOAD:
             raise ValueError(f"payload of {len(payload)} bytes: at least {MIN_PAYLOAD} are needed")
-    head = _head_bytes(header, sum(1 << i for i, name in enumerate(METADATA) if name in metadata))
+    head = _head_bytes(header, sum(1 << i for i, name in enumerate(KINDS) if name in metadata))
     table, parts, head_crc = bytearray(), [], zlib.crc32(head)
 
     def add(entry: bytes, data: bytes) -> None:
@@ -308,7 +346,7 @@ def write(
         table += entry + checksum(head_crc, entry, data)
         parts.append(data)
 
-    for name in METADATA:
+    for name in KINDS:
         if name in metadata:
             block = metadata[name]
             if not 1 <= len(block) <= MAX_SECTION:
@@ -352,9 +390,14 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
     if flags >> 4 > MAX_TILE_LOG2:
         raise CorruptError(f"tile side 64 << {flags >> 4}: at most 64 << {MAX_TILE_LOG2} is allowed")
     stored = bool(more & _STORED)
+    if more & (_STORED | _EXACT) and more & (_MAPPED | _PARTS):
+        raise CorruptError("a picture that no network codes, and that has a map of qualities or parts")
     if stored and (quality != 0 or model_id != NO_MODEL or flags >> 4):
         raise CorruptError("a stored picture whose quality, model id or tile side is not 0")
-    if not stored and not 1 <= quality <= 100:
+    exact = bool(more & _EXACT)
+    if exact and (stored or model_id != NO_MODEL):
+        raise CorruptError("an exact picture that is stored too, or whose model id is not 0")
+    if not stored and not exact and not 1 <= quality <= 100:
         raise CorruptError(f"quality {quality}: must be 1..100")
     width, at = read_varint(data, at, "the width")
     height, at = read_varint(data, at, "the height")
@@ -362,14 +405,14 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
         raise CorruptError(f"image of {width}x{height}: both sides must be at least 1")
     check_size(width, height, max_pixels)
     kinds, parts, first = 0, 1, 0
-    if more & _STORED and more & (_MAPPED | _PARTS):
-        raise CorruptError("a stored picture that has a map of qualities or parts")
     if more & _SECTIONS:
         if at >= len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
         kinds, at = data[at], at + 1
-        if not 1 <= kinds < 1 << len(METADATA):
-            raise CorruptError(f"metadata of kinds {kinds:#04x}: must be 1..{(1 << len(METADATA)) - 1}")
+        if kinds >> len(KINDS):
+            raise UnsupportedVersionError(f"metadata of kinds {kinds:#04x}: this decoder knows {', '.join(KINDS)}")
+        if kinds == 0:
+            raise CorruptError(f"metadata of kinds {kinds:#04x}: there must be one")
     if more & _PARTS:
         if at >= len(data):
             raise TruncatedError(f"file ends at byte {len(data)}, inside the header")
@@ -392,6 +435,7 @@ def _read_head(data: memoryview, max_pixels: int | None) -> tuple[Header, int, i
         mapped=bool(more & _MAPPED),
         parts=parts,
         first=first,
+        exact=exact,
     )
     _check_tiles(header)
     return header, kinds, at
@@ -415,7 +459,7 @@ class _Table:
     """Which entries the table of a file has, in this order: metadata, the map of qualities, alphas, payloads.
 
     Args:
-        kept: the kinds of metadata in the file, in the order of METADATA.
+        kept: the kinds of metadata in the file, in the order of KINDS.
     """
 
     header: Header
@@ -434,7 +478,7 @@ class _Table:
     @property
     def payloads(self) -> int:
         """Return the index of the first payload of colours."""
-        return self.alphas + (self.header.n_tiles if self.header.alpha and not self.header.stored else 0)
+        return self.alphas + (self.header.n_tiles if self.header.alpha_apart else 0)
 
     @property
     def size(self) -> int:
@@ -498,7 +542,7 @@ class _Front:
 
 def _read_front(data: memoryview, max_pixels: int | None) -> _Front:
     header, kinds, at = _read_head(data, max_pixels)
-    head, table = data[:at], _Table(header, [name for i, name in enumerate(METADATA) if kinds >> i & 1])
+    head, table = data[:at], _Table(header, [name for i, name in enumerate(KINDS) if kinds >> i & 1])
     if table.size * (1 + CRC_BYTES) > len(data) - at:
         raise TruncatedError(f"file ends at byte {len(data)}: {header.n_tiles} tiles cannot fit")
     wholes, lengths, entries = [], array("Q"), array("Q", [at])
@@ -522,33 +566,42 @@ def _read_packed(data: memoryview, at: int, whole: int, kind: str) -> tuple[int,
 
     Returns (packed length, offset at which that field ends).
     """
+    if kind in _LENGTHS and whole != _LENGTHS[kind]:
+        raise CorruptError(f"{kind} metadata of {whole} bytes: {_LENGTHS[kind]} are needed")
     if whole > MAX_SECTION:
         raise LimitError(f"{kind} metadata of {whole} bytes: at most {MAX_SECTION} are allowed")
     length, at = read_varint(data, at, f"the packed length of {kind} metadata")
-    if length > whole:
-        raise CorruptError(f"{kind} metadata of {whole} bytes, packed to {length}: must not be more")
+    if length > whole or kind in _LENGTHS and length != whole:
+        must = "must be the same" if kind in _LENGTHS else "must not be more"
+        raise CorruptError(f"{kind} metadata of {whole} bytes, packed to {length}: {must}")
     if length < whole and whole > most_unpacked(length):
         raise LimitError(f"{kind} metadata of {whole} bytes, packed to {length}: at most {most_unpacked(length)}")
     return length, at
 
 
-def _faults(front: _Front, data: memoryview, n: int) -> Iterator[tuple[int, FormatError]]:
-    """Compare the checksums of the first n entries. Yields (index, Truncated- or CorruptError) of those at fault."""
+def _faults(front: _Front, data: memoryview, n: int) -> Iterator[tuple[int, bool]]:
+    """Compare the checksums of the first n entries. Yields (index, whether it is cut off) of each that is not whole."""
     head = zlib.crc32(front.head)
     for i in range(n):
         part = data[front.starts[i] : front.starts[i + 1]]
         end = front.entries[i + 1]
         if len(part) < front.starts[i + 1] - front.starts[i]:
-            yield i, TruncatedError(f"file ends at byte {len(data)}, inside {_Name('', front.table, i)}")
+            yield i, True
         elif checksum(head, data[front.entries[i] : end - CRC_BYTES], part) != data[end - CRC_BYTES : end]:
-            name = _Name("", front.table, i)
-            yield i, CorruptError(f"checksum of {name} does not match: the file was changed or damaged")
+            yield i, False
+
+
+def _fault(front: _Front, data: memoryview, i: int, is_cut: bool) -> FormatError:
+    name = _Name("", front.table, i)
+    if is_cut:
+        return TruncatedError(f"file ends at byte {len(data)}, inside {name}")
+    return CorruptError(f"checksum of {name} does not match: the file was changed or damaged")
 
 
 def _verify(front: _Front, data: memoryview, n: int) -> None:
     """Compare the checksums of the first n entries. Raises TruncatedError or CorruptError, which name the entry."""
-    for _, fault in _faults(front, data, n):
-        raise fault
+    for fault in _faults(front, data, n):
+        raise _fault(front, data, *fault)
 
 
 def _sections(front: _Front, data: memoryview) -> dict[str, Section]:
@@ -575,6 +628,21 @@ def read_sections(data: bytes | bytearray | memoryview) -> dict[str, Section]:
     return _sections(front, data)
 
 
+def stages(data: bytes | bytearray | memoryview) -> list[int]:
+    """Return the sizes at which the beginning of a file holds one part more of every tile; the last is the whole file.
+
+    Args:
+        data: the file, or its beginning up to the end of the table. No checksum is compared.
+
+    Raises:
+        TruncatedError: `data` ends too early.
+        NotAecError, UnsupportedVersionError, CorruptError, LimitError: FORMAT §2 says when.
+    """
+    front = _read_front(memoryview(data).cast("B"), max_pixels=None)
+    first, n = front.table.payloads, front.table.header.n_tiles
+    return [front.starts[first + n * part] for part in range(1, front.table.header.parts + 1)]
+
+
 def read(
     data: bytes | bytearray | memoryview,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
@@ -591,7 +659,8 @@ def read(
 
     Raises:
         NotAecError, UnsupportedVersionError, TruncatedError, CorruptError, LimitError: FORMAT §2 says when. With
-            `allow_partial`, CorruptError also if no payload is right: then the head or the table is damaged.
+            `allow_partial`, CorruptError also if checksums are wrong and none is right, as then the head is damaged,
+            and TruncatedError if nothing at all of the colours is there.
     """
     data = memoryview(data).cast("B")
     front = _read_front(data, max_pixels)
@@ -603,8 +672,10 @@ def read(
         if total < left:
             raise CorruptError(f"{left - total} bytes after the last payload")
         _verify(front, data, table.size)
-    elif faults := dict(_faults(front, data, table.size)):
-        damage = _damage(table, faults)
+    else:
+        faults = dict(_faults(front, data, table.size))
+        if faults or left > total:
+            damage = _damage(front, data, faults, max(0, left - total))
     maps = _Parts(data, front.starts[table.maps : table.alphas + 1])
     alphas = _Parts(data, front.starts[table.alphas : table.payloads + 1])
     payloads = _Parts(data, front.starts[table.payloads :])
@@ -615,22 +686,28 @@ def read(
     return Layout(table.header, payloads, alphas, sections, front.starts[0], quality_map, damage)
 
 
-def _damage(table: _Table, faults: Mapping[int, FormatError]) -> Damage:
+def _damage(front: _Front, data: memoryview, faults: Mapping[int, bool], surplus: int) -> Damage:
     """Sort the entries that are not whole by what they hold.
 
+    Args:
+        faults: for each of these entries, whether it is cut off; else its checksum is wrong.
+        surplus: bytes after the end.
+
     Raises:
-        TruncatedError, CorruptError: the map of qualities is not whole, or the picture is stored.
-        CorruptError: checksums of payloads are wrong, and none is right.
+        TruncatedError, CorruptError: the map of qualities, or a stored picture, is not whole; nothing of the colours is
+            there; or checksums are wrong and none is right.
     """
-    if table.header.mapped and (fault := faults.get(table.maps)):
-        raise fault
-    if table.header.stored and (fault := faults.get(table.payloads)):
-        raise fault
-    cut = {i for i, fault in faults.items() if isinstance(fault, TruncatedError)}
+    table = front.table
+    needed = [table.maps] * table.header.mapped + [table.payloads] * table.header.stored
+    for i in needed:
+        if i in faults:
+            raise _fault(front, data, i, faults[i])
+    cut = {i for i, is_cut in faults.items() if is_cut}
     wrong = faults.keys() - cut
-    payloads = range(table.payloads, table.size)
-    if any(i in wrong for i in payloads) and all(i in faults for i in payloads):
-        raise next(faults[i] for i in payloads if i in wrong)
+    if wrong and len(faults) == table.size:
+        raise _fault(front, data, min(wrong), False)
+    if len(data) <= front.starts[table.payloads]:
+        raise TruncatedError(f"file ends at byte {len(data)}, before its colours begin")
 
     def numbers(found: Collection[int], first: int, end: int) -> frozenset[int]:
         return frozenset(i - first for i in found if first <= i < end)
@@ -640,4 +717,5 @@ def _damage(table: _Table, faults: Mapping[int, FormatError]) -> Damage:
         numbers(wrong, table.payloads, table.size),
         numbers(faults, table.alphas, table.payloads),
         tuple(table.kept[i] for i in sorted(faults) if i < table.maps),
+        surplus,
     )

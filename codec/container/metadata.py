@@ -1,14 +1,18 @@
-"""Colour profile, EXIF and XMP: blocks of metadata that are kept byte for byte, except for the orientation."""
+"""Colour profile, EXIF and XMP, kept byte for byte except for the orientation; code points and significant bits."""
 
 import re
 import struct
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
+from ..errors import CorruptError
 from .format import METADATA, Section
 
+# The code points of H.273: primaries, transfer characteristics, matrix, full range. They are about the samples as they
+# are decoded, RGB or gray, so the matrix is always 0.
+Cicp = tuple[int, int, int, int]
 EXIF_PREFIX = b"Exif\0\0"
 # The exceptions that Pillow raises for damaged EXIF.
 DAMAGES = (SyntaxError, TypeError, ValueError, KeyError, AttributeError, OverflowError, struct.error)
@@ -19,32 +23,70 @@ class Metadata:
     """The metadata of a picture. A block that is None or empty is absent.
 
     Args:
-        icc: ICC profile.
+        icc: ICC profile. If the picture has code points and no profile of its own, it is one that says the same, so
+            that programs without code points show the right colours. It takes no bytes in a file.
         exif: the TIFF block of EXIF, without the prefix "Exif\\0\\0" of JPEG files.
         xmp: XMP packet.
+        cicp: the code points of H.273: (primaries, transfer characteristics, 0, full range), 0..255 each, the last one
+            0 or 1. For example (9, 16, 0, 1) is BT.2020 with PQ. They count more than a profile that says otherwise.
+        bits: how many bits of each sample are significant, less than its depth, such as 10 in samples of 16 bits; None:
+            all.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    cicp: Cicp | None = None
+    bits: int | None = None
 
     def only(self, kinds: Collection[str]) -> "Metadata":
-        """Return a copy that keeps only some kinds of blocks: "icc", "exif", "xmp". Raises ValueError for others."""
+        """Return a copy that keeps only some kinds of blocks: "icc", "exif", "xmp". Raises ValueError for others.
+
+        The code points go with the profile, because both describe the colours. The number of significant bits stays,
+        because it belongs to the samples.
+        """
         if unknown := set(kinds) - set(METADATA):
             raise ValueError(f"metadata {', '.join(sorted(unknown))}: allowed are {', '.join(METADATA)}")
-        return Metadata(**{k: v for k, v in asdict(self).items() if k in kinds})
+        gone: dict[str, None] = dict.fromkeys(set(METADATA) - set(kinds))
+        return replace(self, **gone, **({"cicp": None} if "icc" in gone else {}))
 
     def blocks(self) -> dict[str, bytes]:
-        """Return the blocks that are present, by name, as `format.write` takes them."""
-        return {k: v for k, v in asdict(self).items() if v}
+        """Return the blocks that are present, by name, as `format.write` takes them.
+
+        Raises ValueError if the code points, or the number of bits, are not as described above.
+        """
+        found: dict[str, bytes | None] = {"icc": self.icc, "exif": self.exif, "xmp": self.xmp}
+        if self.cicp is not None:
+            if len(self.cicp) != 4 or not all(0 <= v <= 255 for v in self.cicp) or _wrong(self.cicp):
+                raise ValueError(f"cicp {self.cicp}: allowed are (0..255, 0..255, 0, 0|1)")
+            found["cicp"] = bytes(self.cicp)
+        if self.bits is not None:
+            if not 1 <= self.bits <= 15:
+                raise ValueError(f"{self.bits} significant bits: allowed are 1..15")
+            found["bits"] = bytes([self.bits])
+        return {k: v for k, v in found.items() if v}
 
 
 NONE = Metadata()
 
 
-def unpacked(sections: Mapping[str, Section]) -> Metadata:
-    """Decompress the metadata sections of a file. Raises CorruptError if one does not decompress to its length."""
-    return Metadata(**{k: section.unpack() for k, section in sections.items()})
+def _wrong(cicp: Sequence[int]) -> bool:
+    return cicp[2] != 0 or cicp[3] > 1
+
+
+def unpacked(sections: Mapping[str, Section], depth: int) -> Metadata:
+    """Decompress and check the metadata sections of a file whose samples have `depth` bits.
+
+    Raises CorruptError if a block does not decompress to its length, or has values that the format does not allow.
+    """
+    blocks = {k: section.unpack() for k, section in sections.items()}
+    cicp, bits = blocks.pop("cicp", None), blocks.pop("bits", None)
+    if cicp and _wrong(cicp):
+        raise CorruptError(f"code points of matrix {cicp[2]} and range {cicp[3]}: allowed are 0, and 0 or 1")
+    if bits and not 1 <= bits[0] < depth:
+        raise CorruptError(f"{bits[0]} significant bits in samples of {depth}: allowed are 1..{depth - 1}")
+    points = (cicp[0], cicp[1], cicp[2], cicp[3]) if cicp else None
+    return Metadata(**blocks, cicp=points, bits=bits[0] if bits else None)
 
 
 # Byte order of a TIFF block, by its first four bytes.
@@ -66,8 +108,14 @@ _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([2-8])
 
 
 def as_info(metadata: Metadata) -> dict[str, Any]:
-    """Return the metadata as Pillow's readers put it into `image.info`, and as its writers take it as arguments."""
-    info = {"icc_profile": metadata.icc, "exif": metadata.exif and EXIF_PREFIX + metadata.exif, "xmp": metadata.xmp}
+    """Return the metadata as Pillow's readers put it into `image.info`, and `cicp` and `significant_bits` beside it."""
+    info = {
+        "icc_profile": metadata.icc,
+        "exif": metadata.exif and EXIF_PREFIX + metadata.exif,
+        "xmp": metadata.xmp,
+        "cicp": metadata.cicp,
+        "significant_bits": metadata.bits,
+    }
     return {k: v for k, v in (info | {"dpi": resolution(metadata)}).items() if v}
 
 

@@ -1,14 +1,16 @@
-"""Collects the metadata of a picture that Pillow has opened: colour profile, EXIF and XMP."""
+"""Collects the metadata of a picture that Pillow has opened: colour, EXIF, XMP, and the number of significant bits."""
 
 import io
 import re
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
 
 from ..container.format import MAX_SECTION
-from ..container.metadata import DAMAGES, EXIF_PREFIX, Metadata, exif_of_resolution
-from . import colour, extended_xmp
+from ..container.metadata import DAMAGES, EXIF_PREFIX, Cicp, Metadata, exif_of_resolution
+from . import code_points, colour, extended_xmp
 from .png_info import raw_profile
 from .tiff_directory import Directory
 
@@ -20,17 +22,18 @@ _TIFF_BLOCKS = (0x8769, 0x8825)  # the directories with the camera's settings (E
 _RAW_PROFILE = re.compile(r"Raw profile type (\w+)")
 
 
-def of(image: Image.Image, gray: bool | None = None) -> Metadata:
+def of(image: Image.Image, gray: bool | None = None, depth: int | None = None) -> Metadata:
     """Return the metadata that Pillow and `file_colour.note` have put into an image. EXIF keeps its orientation.
 
-    Colour that is described in another way than by a profile is converted to a profile, unless it is sRGB. For a TIFF
-    file, EXIF is made as by `of_tiff`. If there is no EXIF but a resolution, a block with the resolution is made.
-    An extended XMP packet is joined. Blocks of more than 2^26 bytes are left out. So are the profiles of CMYK and LAB
-    pictures, because these are converted to sRGB by them.
+    Code points are kept, and colour that is described in another way is converted to a profile, unless it is sRGB. For
+    a TIFF file, EXIF is made as by `of_tiff`. If there is no EXIF but a resolution, a block with the resolution is
+    made. An extended XMP packet is joined. Blocks of more than 2^26 bytes are left out. So are the profiles of CMYK and
+    LAB pictures, because these are converted to sRGB by them.
 
     Args:
         image: the opened picture.
         gray: whether the picture has one colour channel; None: as its mode says.
+        depth: bits a sample, 8 or 16; None: as its mode says.
     """
     raw: dict[str, bytes] = {}
     for key, text in image.info.items():  # ImageMagick's raw profiles in PNG files that Pillow opened
@@ -46,57 +49,65 @@ def of(image: Image.Image, gray: bool | None = None) -> Metadata:
         xmp = extended_xmp.whole(xmp, [data for _, data in getattr(image, "applist", ())])
     while isinstance(exif, bytes) and exif.startswith(EXIF_PREFIX):
         exif = exif.removeprefix(EXIF_PREFIX)
-    icc = None
+    gray = Image.getmodebase(image.mode) == "L" if gray is None else gray
+    depth = (16 if image.mode.startswith("I") else 8) if depth is None else depth
+    found = _within_limits(exif, xmp)
     if image.mode not in ("CMYK", "LAB"):
-        gray = Image.getmodebase(image.mode) == "L" if gray is None else gray
-        icc = profile({"icc_profile": raw.get("icc_profile")} | image.info, gray, cicp_first=image.format == "PNG")
-    return _within_limits(icc, exif, xmp)
+        found = coloured(found, {"icc_profile": raw.get("icc_profile")} | image.info, gray)
+    # An image that Pillow has made of an opened one has no format. Its samples may be others, such as means.
+    bits = image.info.get("significant_bits") if image.format else None
+    return code_points.settled(replace(found, bits=bits if isinstance(bits, int) and bits > 0 else None), gray, depth)
 
 
-def of_tiff(directory: Directory, icc: bytes | None, xmp: bytes) -> Metadata:
+def of_tiff(directory: Directory, info: dict, gray: bool, xmp: bytes, bits: int) -> Metadata:
     """Return the metadata of a TIFF file. EXIF is rewritten by Pillow with the tags on the picture, camera and place.
 
     Args:
         directory: of the picture.
-        icc, xmp: the other blocks; empty or None if absent. Blocks of more than 2^26 bytes are left out.
+        info: the description of its colour, as `coloured` takes it; empty: none is kept.
+        gray: whether the picture has one colour channel.
+        xmp: the packet, or empty. Blocks of more than 2^26 bytes are left out.
+        bits: of a sample in the file. From 9 to 15 they are kept as the number of significant bits.
     """
-    found = Image.Exif()
+    found, exif = Image.Exif(), None
     found.endian, found.bigtiff = directory.order, directory.big
-    try:
+    with suppress(*DAMAGES):
         found.load_from_fp(io.BytesIO(directory.data), directory.at)
-    except DAMAGES:
-        return _within_limits(icc, None, xmp)
-    return _within_limits(icc, _tiff_exif(found), xmp)
+        exif = _tiff_exif(found)
+    metadata = coloured(_within_limits(exif, xmp), info, gray)
+    return code_points.settled(replace(metadata, bits=bits if 8 < bits < 16 else None), gray, 8 if bits <= 8 else 16)
 
 
-def _within_limits(icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> Metadata:
-    blocks = {"icc": icc, "exif": exif, "xmp": xmp}
-    return Metadata(**{k: v for k, v in blocks.items() if isinstance(v, bytes) and 0 < len(v) <= MAX_SECTION})
+def _within_limits(exif: bytes | None, xmp: bytes | None) -> Metadata:
+    return Metadata(exif=_block(exif), xmp=_block(xmp))
 
 
-def profile(info: dict, gray: bool, cicp_first: bool) -> bytes | None:
-    """Return the profile in `info`, or one that is made from another description of the colour in it.
+def _block(block: object) -> bytes | None:
+    """Return a block of metadata, or None if it is none, empty or larger than a file may hold."""
+    return block if isinstance(block, bytes) and 0 < len(block) <= MAX_SECTION else None
+
+
+def coloured(metadata: Metadata, info: dict, gray: bool) -> Metadata:
+    """Add the colour profile and the code points in `info` to the metadata of a picture.
+
+    Code points count more than a profile, as in PNG, so those of a file in which they count less must not be in `info`.
+    Where there are neither, a profile is made of gamma, chromaticities or curves.
 
     Args:
+        metadata: without colour.
         info: as filled by Pillow's readers, by pillow_heif or by `file_colour.note`.
         gray: whether the picture has one colour channel.
-        cicp_first: whether code points have precedence over a profile, as in PNG. In HEIF and AVIF they have not.
     """
-    icc, cicp = info.get("icc_profile") or None, info.get("cicp")
-    if cicp is None and (nclx := info.get("nclx_profile")):
-        cicp = (nclx["color_primaries"], nclx["transfer_characteristics"], 0, 1)
-    if icc is not None and not (cicp_first and cicp):
-        return icc
-    if cicp is not None and not cicp[0] == cicp[1] == 2:  # unspecified
-        try:
-            return colour.of_cicp(cicp, gray)
-        except ValueError:
-            pass  # reserved numbers are ignored; by the PNG specification, the next kind of information is used then
-    if icc is not None or info.get("srgb") is not None:
-        return icc
-    if info.get("curves") is not None:
-        return colour.of_curves(info["curves"], info.get("chromaticity"), gray)
-    return colour.of_gamma(info.get("gamma"), info.get("chromaticity"), gray)
+    icc = _block(info.get("icc_profile"))
+    cicp: Cicp | None = code_points.of_samples(info.get("cicp"))
+    if cicp is None and icc is None and (nclx := info.get("nclx_profile")):
+        cicp = code_points.of_samples((nclx["color_primaries"], nclx["transfer_characteristics"], 0, 1))
+    if icc is None and cicp is None and info.get("srgb") is None:
+        if info.get("curves") is not None:
+            icc = colour.of_curves(info["curves"], info.get("chromaticity"), gray)
+        else:
+            icc = colour.of_gamma(info.get("gamma"), info.get("chromaticity"), gray)
+    return replace(metadata, icc=icc, cicp=cicp)
 
 
 def _scaled(values: tuple[Any, Any], scale: float) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""Makes ICC profiles for files that describe their colour in another way, so that .aec files always use a profile.
+"""Makes ICC profiles for files that describe their colour in another way.
 
 The profiles are of version 4.4 (ICC.1:2022), with a matrix and tone curves for colour, or one tone curve for gray. If
 the file gives its colour by the code points of ITU-T H.273, the profile has a `cicp` tag with them. This tells readers
@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..container.metadata import Cicp
+
 # x and y of white, red, green and blue, in the order of PNG's cHRM: 8 numbers.
 Chromaticities = Sequence[float]
-# The code points of H.273: primaries, transfer characteristics, matrix, full range.
-Cicp = tuple[int, int, int, int]
 
 _D65, _C = (0.3127, 0.3290), (0.310, 0.316)
 SRGB: Chromaticities = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
@@ -77,6 +77,11 @@ _PROSE = "Made by aec of what the file said of its colour"
 _SAME_XY, _SAME_GAMMA = 0.0015, 0.005
 
 
+def is_defined(cicp: Cicp) -> bool:
+    """Return whether H.273 defines the primaries and the transfer characteristics."""
+    return cicp[0] in _PRIMARIES and cicp[1] in {*_CURVES, *_TABLES}
+
+
 def of_cicp(cicp: Cicp, gray: bool) -> bytes | None:
     """Make a profile from code points. Returns None if they mean sRGB, which needs no profile, or are unspecified.
 
@@ -88,7 +93,7 @@ def of_cicp(cicp: Cicp, gray: bool) -> bytes | None:
         ValueError: a number is reserved, so that its meaning is unknown.
     """
     primaries, transfer, _, full = cicp
-    if primaries not in _PRIMARIES or transfer not in {*_CURVES, *_TABLES}:
+    if not is_defined(cicp):
         raise ValueError(f"colour of primaries {primaries} and transfer {transfer}: H.273 does not define both")
     if full and transfer in (2, 13) and (gray or primaries in (1, 2)):
         return None

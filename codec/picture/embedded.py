@@ -6,13 +6,13 @@ from collections.abc import Collection
 import numpy as np
 from PIL import Image
 
-from ..container.format import STORED_KINDS, stored_kind
+from ..container.format import STORED_KINDS, Header, stored_kind
 from ..container.metadata import Metadata
 from ..errors import CorruptError
 from . import carried, jpeg_blocks, samples16
 from .opening import opened_as, webp_size
 
-_MAX_WEBP_SIDE = 16383
+MAX_WEBP_SIDE = 16383
 _MAX_WEBP_AREA = 1 << 25  # pixels; libwebp needs 27 bytes for each, so 900 MB
 
 
@@ -58,12 +58,13 @@ def open_still(data: bytes, kinds: Collection[str], sizes: Collection[tuple[int,
     return image
 
 
-def read_metadata(data: bytes, sizes: Collection[tuple[int, int]]) -> Metadata:
-    """Read the metadata of a file, the orientation included, without decoding its pixels.
+def read_metadata(data: bytes, header: Header) -> Metadata:
+    """Read the metadata of a stored picture's file, the orientation included, without decoding its pixels.
 
-    Arguments and errors are as in `open_still`, with all of STORED_KINDS allowed.
+    Raises CorruptError if it cannot be opened, or is not of the size that the header of the .aec file says.
     """
-    return carried.of(open_still(data, STORED_KINDS, sizes))
+    size = header.width, header.height
+    return carried.of(open_still(data, STORED_KINDS, {size, size[::-1]}), header.gray, header.depth)
 
 
 def write_png(samples: np.ndarray) -> bytes:
@@ -78,7 +79,7 @@ def write_png(samples: np.ndarray) -> bytes:
 def fits_webp(samples: np.ndarray) -> bool:
     """Return whether samples have 8 bits, and neither exceed the size limit of WebP nor would need too much memory."""
     height, width = samples.shape[:2]
-    return samples.dtype == np.uint8 and max(height, width) <= _MAX_WEBP_SIDE and height * width <= _MAX_WEBP_AREA
+    return samples.dtype == np.uint8 and max(height, width) <= MAX_WEBP_SIDE and height * width <= _MAX_WEBP_AREA
 
 
 def write_webp(samples: np.ndarray, **options: int) -> bytes:

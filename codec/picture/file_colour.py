@@ -1,7 +1,6 @@
 """Reads the colour information in files that Pillow ignores: cICP in PNG, nclx in AVIF, and others."""
 
 import struct
-from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from PIL.ImageFile import ImageFile
 
 from ..container.format import MAX_SECTION
 from . import colour, png_info
+from .boxes import boxes, child, primary_properties
 from .tiff_directory import Directory
 
 _TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319  # tags of TIFF fields
@@ -21,8 +21,8 @@ def note(image: Image.Image) -> None:
     """Add the colour information of an image's file to `image.info`, unless it is there already.
 
     This is only possible while the file is opened and its pixels are not loaded. The keys are `icc_profile`; `cicp`
-    (four ints); `gamma` and `chromaticity`, as Pillow has them for PNG files; or `curves` (float arrays with the light
-    for each sample value).
+    (four ints), unless a profile counts more in this format; `significant_bits` (of PNG's sBIT); `gamma` and
+    `chromaticity`, as Pillow has them for PNG files; or `curves` (float arrays with the light for each sample value).
     """
     reader = _READERS.get(image.format or "")
     if reader is None or not isinstance(image, ImageFile) or not image.tile or image.fp is None:
@@ -36,6 +36,8 @@ def note(image: Image.Image) -> None:
         return
     finally:
         file.seek(place)
+    if image.format != "PNG" and image.info.get("icc_profile"):
+        found.pop("cicp", None)  # of AVIF, JPEG 2000 and others, the profile counts
     for key, value in found.items():
         image.info.setdefault(key, value)
 
@@ -68,7 +70,7 @@ def _fractions(directory: Directory, tag: int) -> tuple[float, ...]:
 
 
 def _png(file: IO[bytes]) -> dict:
-    return {k: v for k, v in png_info.info(file.read()).items() if k == "cicp"}
+    return {k: v for k, v in png_info.info(file.read()).items() if k in ("cicp", "significant_bits")}
 
 
 def _bmp(file: IO[bytes]) -> dict:
@@ -95,60 +97,10 @@ def _bmp(file: IO[bytes]) -> dict:
     return {"chromaticity": (*colour.SRGB[:2], *map(float, xy.ravel())), "gamma": min(gamma, 1 / gamma)}
 
 
-# ------------------------------------------------------------------ boxes, of ISO/IEC 14496-12 and of JPEG 2000
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name and content of each box."""
-    at = 0
-    while at + 8 <= len(data):
-        size, head = int.from_bytes(data[at : at + 4], "big"), 8
-        if size == 1:
-            size, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
-        elif size == 0:
-            size = len(data) - at
-        if size < head:
-            return
-        yield data[at + 4 : at + 8], data[at + head : at + size]
-        at += size
-
-
-def _child(data: bytes, *names: bytes) -> bytes:
-    for name in names:
-        data = next((content for found, content in _boxes(data) if found == name), b"")
-    return data
-
-
-def _primary_properties(meta: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the properties (boxes) of the picture itself, not those of its thumbnail, alpha or gain map.
-
-    See ISO/IEC 23008-12.
-    """
-    wide = _child(meta, b"pitm")
-    primary = int.from_bytes(wide[4:8] if wide[:1] != b"\0" else wide[4:6], "big")
-    properties = list(_boxes(_child(meta, b"iprp", b"ipco")))
-    found = []
-    for name, table in _boxes(_child(meta, b"iprp")):
-        if name != b"ipma":
-            continue
-        id_bytes, index_bytes = 2 if table[0] == 0 else 4, 1 + (table[3] & 1)
-        at = 8
-        for _ in range(int.from_bytes(table[4:8], "big")):
-            item, count = int.from_bytes(table[at : at + id_bytes], "big"), table[at + id_bytes]
-            at += id_bytes + 1
-            if item == primary:
-                for i in range(count):
-                    index = int.from_bytes(table[at + i * index_bytes : at + (i + 1) * index_bytes], "big")
-                    index &= (0x80 << 8 * (index_bytes - 1)) - 1
-                    found += properties[index - 1 : index] if index else []
-            at += count * index_bytes
-    return found
-
-
 def _avif(file: IO[bytes]) -> dict:
     # The limit suffices, because the colour information is near the start of a file.
-    meta = _child(file.read(MAX_SECTION), b"meta")[4:]
-    for name, content in _primary_properties(meta):
+    meta = child(file.read(MAX_SECTION), b"meta")[4:]
+    for name, content in primary_properties(meta):
         if name == b"colr" and content[:4] == b"nclx":
             # Pillow has converted the samples to RGB of full range, so matrix and range are not those of the file.
             return {"cicp": (*(min(v, 255) for v in struct.unpack_from(">HH", content, 4)), 0, 1)}
@@ -156,7 +108,7 @@ def _avif(file: IO[bytes]) -> dict:
 
 
 def _jpeg2000(file: IO[bytes]) -> dict:
-    for name, content in _boxes(_child(file.read(MAX_SECTION), b"jp2h")):
+    for name, content in boxes(child(file.read(MAX_SECTION), b"jp2h")):
         if name == b"colr" and content[0] in (2, 3):
             return {"icc_profile": content[3:]}
         if name == b"colr" and content[0] == 5:

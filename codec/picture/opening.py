@@ -21,6 +21,8 @@ _READERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
 }
 _UNKNOWN = "not a picture that Pillow can read"
+# Formats of floating point samples, by the first bytes of their files. Pillow reads none of them.
+_FLOATING = {b"v/1\1": "an OpenEXR", b"#?R": "a Radiance", b"PF\n": "a PFM"}
 _WEBP_FIRST = 16  # number of bytes by which a WebP file is recognised
 _EXIF_ITEM = re.compile(rb"(infe.{8}|infe.{10})Exif", re.DOTALL)  # ISO/IEC 14496-12, infe boxes of versions 2 and 3
 
@@ -70,6 +72,9 @@ def opened(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Image.Im
                 continue  # as in Image.open: another format may begin with the same bytes
             check_size(*image.size, max_pixels)
             return image
+    for magic, kind in _FLOATING.items():
+        if data.startswith(magic):
+            raise UnidentifiedImageError(f"{kind} picture, whose samples are floating point: only integers are read")
     raise UnidentifiedImageError(_UNKNOWN)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from PIL import (
+    AvifImagePlugin,
     Image,
     ImageCms,
     JpegImagePlugin,
@@ -21,7 +22,19 @@ from PIL.ImageFile import ImageFile
 
 from ..container.format import DEFAULT_MAX_PIXELS, Header, Tile, check_size
 from ..container.metadata import NONE, Metadata, as_info, orientation, reset_orientation
-from . import carried, file_colour, jpeg_blocks, png_info, png_samples, samples16, tga, tiff
+from . import (
+    boxes,
+    carried,
+    deep_avif,
+    file_colour,
+    jpeg_blocks,
+    png_info,
+    png_samples,
+    reduced,
+    samples16,
+    tga,
+    tiff,
+)
 from .opening import opened
 from .sample_bits import whole_range
 from .tiff_directory import is_tiff
@@ -33,8 +46,8 @@ if TYPE_CHECKING:
 CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
 GRAY_MODES = ("1", "L", "LA", "La")
 STRIP = 256  # number of rows that are converted at once
+_SCALED = ", which the caller must scale other numbers to, because only the caller knows their range"
 PROFILED = ("CMYK", "LAB")  # modes that are converted to sRGB by a colour profile, which is then dropped
-DEEP_GRAY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class Pixels:
     Args:
         data: colours, uint8 or uint16 [H, W, C]; C = 1 for gray or 3 for RGB.
         alpha: [H, W] of the same dtype, not premultiplied; None: the picture is opaque.
-        metadata: colour profile, EXIF and XMP of the picture.
+        metadata: colour, EXIF, XMP and significant bits of the picture, as `code_points.settled` returns them.
     """
 
     data: np.ndarray
@@ -81,7 +94,7 @@ def _loaded(image: Image.Image) -> Image.Image:
     """Load the pixels of a picture of any format except TIFF, and check that none are missing.
 
     Raises:
-        ValueError: pixels are missing in the file; or it has 16 bits a sample, and Pillow would keep only 8.
+        ValueError: pixels are missing in the file; or Pillow would silently change samples (`reduced.refuse`).
         Exception: any error that Pillow raises for a damaged file.
     """
     if isinstance(image, ImageFile) and image.tile:  # the pixels are not loaded yet
@@ -96,10 +109,23 @@ def _loaded(image: Image.Image) -> Image.Image:
             data = _file_of(image)
             image.load()
             return tga.with_meaning(image, data)
-        elif _is_halved(image):
-            raise ValueError(f"16 bits a sample in {image.format}: only PNG, TIFF and gray files of so many are read")
+        else:
+            reduced.refuse(image, data := _file_of(image))
+            if image.format == "JPEG2000" and image.mode in reduced.DEEP_GRAY_MODES:
+                image.load()
+                return _in_range(image, boxes.jpeg2000_bits(data))
     image.load()
     return image
+
+
+def _in_range(image: Image.Image, bits: int) -> Image.Image:
+    """Scale the samples of a loaded gray JPEG 2000 picture to the whole range. Pillow has shifted them to the left."""
+    if bits >= 16:
+        return image
+    shifted = np.asarray(image).astype(np.uint16)
+    made = Image.fromarray(whole_range(shifted >> 16 - bits, bits))
+    made.info, made.format = image.info | {"significant_bits": bits}, image.format
+    return made
 
 
 def _file_of(image: ImageFile) -> bytes:
@@ -114,16 +140,6 @@ def _file_of(image: ImageFile) -> bytes:
     data = image.fp.read()
     image.fp.seek(at)
     return data
-
-
-def _is_halved(image: ImageFile) -> bool:
-    """Return whether Pillow will keep only 8 of 16 bits when it loads the pixels of an opened picture."""
-    args = image.tile[0].args
-    rawmode = args if isinstance(args, str) else str(args[0]) if args else ""
-    if image.mode in DEEP_GRAY_MODES or image.mode == "F":
-        return False
-    of_ppm = image.format == "PPM" and isinstance(args, tuple) and args[-1] > 255
-    return rawmode.endswith((";16L", ";16B", ";16N")) or of_ppm  # ";16" alone is 5, 6, 5 bits
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -158,7 +174,7 @@ def _samples(image: Image.Image) -> np.ndarray:
 
     Raises ValueError if the mode, or the range of its samples, is not supported.
     """
-    if image.mode in DEEP_GRAY_MODES:
+    if image.mode in reduced.DEEP_GRAY_MODES:
         samples = np.asarray(image)
         if image.mode == "I" and not 0 <= samples.min() <= samples.max() <= 65535:
             raise ValueError("image of mode I with samples outside 0..65535: only 16 bits can be encoded")
@@ -169,7 +185,8 @@ def _samples(image: Image.Image) -> np.ndarray:
         return _converted(image, "LA" if image.mode in GRAY_MODES else "RGBA")
     if image.mode not in ("L", "RGB", *CONVERTED):
         allowed = ", ".join(("L", "LA", "RGB", "RGBA", "I;16", "PA", *CONVERTED))
-        raise ValueError(f"images of mode {image.mode} cannot be encoded: allowed are {allowed}")
+        why = ", for their samples are floating point" if image.mode == "F" else ""
+        raise ValueError(f"images of mode {image.mode} cannot be encoded{why}: allowed are {allowed}")
     if image.mode in PROFILED:
         return np.array(_to_srgb(image))
     return _converted(image, CONVERTED.get(image.mode, image.mode))
@@ -229,7 +246,18 @@ def read(image: Image.Image, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tup
             for key, value in png_info.info(data).items():  # Pillow has not read chunks behind the pixels
                 image.info.setdefault(key, value)
             samples = samples16.read(data)
-            return samples, carried.of(image, gray=samples.shape[2] == 2)  # Pillow says RGBA for it
+            return samples, carried.of(image, gray=samples.shape[2] == 2, depth=16)  # Pillow says RGBA of 8 bits
+        if (
+            unread
+            and isinstance(image, AvifImagePlugin.AvifImageFile)
+            and (bits := boxes.avif_bits(data := _file_of(image))) > 8
+        ):
+            samples = deep_avif.read(data, bits)
+            if samples.shape[1::-1] != image.size:
+                raise ValueError(f"an AVIF file of {image.size} pixels that decodes to {samples.shape[1::-1]}")
+            image.info["significant_bits"] = bits
+            return samples, carried.of(image, gray=samples.ndim == 2 or samples.shape[2] == 2, depth=16)
+        reduced.refuse_heif(image)
         image = _loaded(image)
         return _samples(image), carried.of(image)  # metadata last: in PNG files some is behind the pixels
 
@@ -286,12 +314,12 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
 
             A PIL image of mode 1, L, LA, I;16, I (with samples 0..65535), P, PA, RGB or RGBA; or of mode CMYK, YCbCr,
             HSV or LAB, which is converted to sRGB (CMYK by its profile, if it has one, which is then dropped).
-            Premultiplied alpha is divided out. The orientation in EXIF or XMP is applied to the pixels and set to 1. If
-            the file describes its colour without a profile, a profile is made (`carried.of`); for cICP and nclx this is
-            only possible if the pixels are not loaded yet. PNG and TIFF files should be opened but not loaded, because
-            Pillow reduces 16-bit colour to 8 bits when it loads them, and ignores most fields that affect the meaning
-            of a TIFF file's samples (`codec.picture.tiff`). From JPEG 2000 and AVIF files with more than 8 bits, Pillow
-            gives 8 bits, and these are used.
+            Premultiplied alpha is divided out. The orientation in EXIF or XMP is applied to the pixels and set to 1.
+            Code points of colour are kept, and of another description without a profile one is made (`carried.of`). For
+            cICP and nclx this is only possible if the pixels are not loaded yet. PNG and TIFF files should be opened
+            but not loaded, because Pillow reduces 16-bit colour to 8 bits when it loads them, and ignores most fields
+            that affect the meaning of a TIFF file's samples (`codec.picture.tiff`). So should AVIF files: those of 10
+            and 12 bits a sample are read with all of them, by imagecodecs (the extra `deep`), and refused without it.
 
             A numpy array uint8 or uint16 [H, W] or [H, W, 1|2|3|4], or such an array of another library that numpy can
             read by `__array__` or DLPack.
@@ -304,7 +332,7 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
 
     Raises:
         TypeError: another type or dtype, such as floats, or an array that numpy cannot read, such as one on a GPU.
-        ValueError: another shape or mode, an animation, or a damaged file.
+        ValueError: another shape or mode, an animation, a damaged file, or one whose samples Pillow would change.
         LimitError (a ValueError): the picture is too large; it was not copied.
     """
     if isinstance(image, Pixels):
@@ -314,7 +342,7 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
         pixels = upright(*read(image))
     elif _is_tensor(image):
         if str(image.dtype) not in ("torch.uint8", "torch.uint16"):
-            raise TypeError(f"torch image of dtype {image.dtype}: must be torch.uint8 or torch.uint16")
+            raise TypeError(f"torch image of dtype {image.dtype}: must be torch.uint8 or torch.uint16{_SCALED}")
         if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
             raise ValueError(f"torch image of shape {list(image.shape)}: must be [1|2|3|4, H, W]")
         check_size(image.shape[2], image.shape[1])
@@ -322,7 +350,7 @@ def to_pixels(image: "Image.Image | np.ndarray | Tensor | Pixels") -> Pixels:
     else:
         array, kind = _as_numpy(image), type(image).__name__
         if array.dtype.kind != "u" or array.itemsize > 2:
-            raise TypeError(f"{kind} image of dtype {array.dtype}: must be uint8 or uint16")
+            raise TypeError(f"{kind} image of dtype {array.dtype}: must be uint8 or uint16{_SCALED}")
         if array.ndim not in (2, 3) or array.ndim == 3 and not 1 <= array.shape[2] <= 4:
             raise ValueError(f"{kind} image of shape {list(array.shape)}: must be [H, W] or [H, W, 1|2|3|4]")
         check_size(array.shape[1], array.shape[0])
@@ -350,9 +378,10 @@ def of_bits(pixels: Pixels, bits: int) -> Pixels:
         return out
 
     colours = spread(pixels.data)
+    metadata = replace(pixels.metadata, bits=bits if bits < pixels.depth else None)
     if pixels.alpha is None:
-        return replace(pixels, data=colours)
-    return _split(np.concatenate([colours, spread(pixels.alpha)[..., None]], 2), pixels.metadata)
+        return replace(pixels, data=colours, metadata=metadata)
+    return _split(np.concatenate([colours, spread(pixels.alpha)[..., None]], 2), metadata)
 
 
 def _is_tensor(image: object) -> "TypeGuard[Tensor]":

@@ -14,7 +14,9 @@ _RAW_PROFILE = re.compile(rb"Raw profile type (\w+)")
 
 
 def info(png: bytes) -> dict:
-    """Return profile, EXIF, XMP, colour and dpi, as Pillow puts them into `Image.info`, and `cicp` (four ints).
+    """Return profile, EXIF, XMP, colour and dpi, as Pillow puts them into `Image.info`, and some more.
+
+    These are `cicp` (four ints), and `significant_bits`, the largest number in the sBIT chunk.
 
     Damaged chunks are ignored. Compressed chunks are ignored after 2^26 bytes in all, so that a small file cannot take
     long. The contents of ImageMagick's raw profiles are returned under the usual keys.
@@ -38,6 +40,8 @@ def info(png: bytes) -> dict:
             found["srgb"] = data[0]
         elif name == b"cICP" and size == 4:
             found["cicp"] = tuple(data)
+        elif name == b"sBIT" and 1 <= size <= 4:
+            found["significant_bits"] = max(data)
         elif name in (b"iCCP", b"tEXt", b"zTXt", b"iTXt"):
             keyword = bytes(data[:81]).partition(b"\0")[0]
             match = _RAW_PROFILE.fullmatch(keyword)

@@ -88,8 +88,12 @@ def write_png(samples: np.ndarray, metadata: Metadata = NONE) -> bytes:
         png_chunks.SIGNATURE,
         png_chunks.chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)),
     ]
+    if metadata.cicp:
+        parts.append(png_chunks.chunk(b"cICP", bytes(metadata.cicp)))
     if metadata.icc:
         parts.append(png_chunks.chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
+    if metadata.bits:
+        parts.append(png_chunks.chunk(b"sBIT", bytes([metadata.bits] * channels)))
     if dpi := resolution(metadata):
         parts.append(
             png_chunks.chunk(b"pHYs", struct.pack(">2IB", *(round(v / png_chunks.METRES_PER_INCH) for v in dpi), 1))

@@ -6,8 +6,9 @@ import numpy as np
 
 from ..container import format
 from ..container.format import NO_MODEL, STORED_KINDS, Layout, stored_kind
-from ..container.metadata import NONE, Metadata, unpacked
+from ..container.metadata import NONE, Metadata
 from ..errors import CorruptError, FormatError
+from . import code_points
 from .embedded import fits_webp, open_still, write_png, write_webp
 from .pixels import Pixels, read, to_numpy, upright
 
@@ -24,7 +25,7 @@ _SLACK = 200  # bytes that are allowed in addition, so that tiny pictures are al
 
 def file(pixels: Pixels, payload: bytes, metadata: Metadata) -> bytes:
     header = replace(pixels.header(0, NO_MODEL, format.MIN_TILE), stored=True)
-    return format.write(header, [payload], metadata=metadata.blocks())
+    return format.write(header, [payload], metadata=code_points.blocks(metadata, pixels.gray))
 
 
 def lossless(pixels: Pixels, effort: int, exact: bool) -> bytes:
@@ -108,14 +109,14 @@ def decode(layout: Layout) -> Pixels:
     """
     header, payload = layout.header, bytes(layout.payloads[0])
     sizes = {(header.width, header.height)}
-    if not layout.metadata:  # then the metadata inside the payload is used, and its orientation may swap the sides
+    if not layout.has_sections:  # then the metadata inside the payload is used, and its orientation may swap the sides
         sizes.add((header.height, header.width))
     try:
         samples, metadata = read(open_still(payload, STORED_KINDS, sizes), max_pixels=None)  # checked already
     except ValueError as e:
         raise CorruptError(f"the stored picture: {e}") from e
-    if layout.metadata:
-        pixels = replace(upright(samples, NONE), metadata=unpacked(layout.metadata))
+    if layout.has_sections:
+        pixels = replace(upright(samples, NONE), metadata=code_points.of_sections(layout.metadata, header))
     else:
         pixels = upright(samples, metadata)
     if header.gray and stored_kind(payload) == "WebP":  # WebP has no gray

@@ -3,26 +3,34 @@
 from collections.abc import Iterator
 
 from ..container.format import stored_kind
-from . import jpeg_info, png_info
+from ..container.metadata import Metadata
+from . import code_points, jpeg_info, png_info
 
-_KINDS = {"icc_profile": "icc", "exif": "exif", "xmp": "xmp"}  # names in Pillow's info -> ours
-_WEBP_CHUNKS = {b"ICCP": "icc", b"EXIF": "exif", b"XMP ": "xmp"}
+_WEBP_CHUNKS = {b"ICCP": "icc_profile", b"EXIF": "exif", b"XMP ": "xmp"}  # -> names in Pillow's info
 _RIFF_HEADER = 12  # bytes: "RIFF", the length, "WEBP"
 
 
-def lengths(file: bytes) -> dict[str, int]:
-    """Return the bytes of each kind of metadata, "icc", "exif" and "xmp", that is in the file."""
+def found(file: bytes, depth: int) -> Metadata:
+    """Return the metadata in a stored file, as it is there: the orientation is not applied, and no profile is made.
+
+    Args:
+        file: the bytes of the PNG, WebP or JPEG file.
+        depth: bits a sample of the picture, 8 or 16.
+    """
     kind = stored_kind(file)
     if kind == "WebP":
-        return {_WEBP_CHUNKS[name]: length for name, length in _chunks(file) if name in _WEBP_CHUNKS}
-    found = (png_info if kind == "PNG" else jpeg_info).info(file)
-    return {ours: len(found[name]) for name, ours in _KINDS.items() if found.get(name)}
+        info: dict = {_WEBP_CHUNKS[name]: data for name, data in _chunks(file) if name in _WEBP_CHUNKS}
+    else:
+        info = (png_info if kind == "PNG" else jpeg_info).info(file)
+    icc, bits = info.get("icc_profile"), info.get("significant_bits")
+    cicp = code_points.of_samples(info.get("cicp")) or code_points.of_profile(icc)
+    return Metadata(icc, info.get("exif"), info.get("xmp"), cicp, bits if bits and bits < depth else None)
 
 
-def _chunks(webp: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield name and length of each chunk of a RIFF file."""
+def _chunks(webp: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and data of each chunk of a RIFF file."""
     at = _RIFF_HEADER
     while at + 8 <= len(webp):
         length = int.from_bytes(webp[at + 4 : at + 8], "little")
-        yield webp[at : at + 4], length
+        yield webp[at : at + 4], webp[at + 8 : at + 8 + length]
         at += 8 + length + length % 2

@@ -176,7 +176,9 @@ def read(data: bytes, max_pixels: int | None) -> tuple[Image.Image | np.ndarray,
     """
     directory = picture_directory(data)
     layout = _layout(directory, max_pixels)
-    metadata = carried.of_tiff(directory, _profile(layout), directory.raw(XMP))
+    gray = layout.photometric in (GRAY_INVERTED, GRAY)
+    bits = 8 if layout.photometric == PALETTE else layout.bits  # a palette's are of its indexes
+    metadata = carried.of_tiff(directory, _colour(layout), gray, directory.raw(XMP), bits)
     if layout.compression not in OF_BYTES or layout.photometric in (YCBCR, LAB):
         return _by_pillow(layout), metadata
     if layout.photometric == PALETTE:
@@ -189,13 +191,15 @@ def read(data: bytes, max_pixels: int | None) -> tuple[Image.Image | np.ndarray,
     return _straight(samples) if layout.alpha == "premultiplied" else samples, metadata
 
 
-def _profile(layout: _Layout) -> bytes | None:
-    """Return the colour profile, or one made from other fields; None for CMYK and LAB, which are converted to sRGB."""
+def _colour(layout: _Layout) -> dict:
+    """Return what the file says of its colour, as `carried.coloured` takes it.
+
+    Nothing is returned for CMYK and LAB, which are converted to sRGB.
+    """
     if layout.photometric in (CMYK, LAB):
-        return None
+        return {"srgb": 0}
     info = file_colour.of_tiff(layout.directory, layout.bits, layout.photometric == GRAY_INVERTED)
-    info["icc_profile"] = layout.directory.raw(ICC)
-    return carried.profile(info, gray=layout.photometric in (GRAY_INVERTED, GRAY), cicp_first=False)
+    return info | {"icc_profile": layout.directory.raw(ICC)}
 
 
 def _loaded(file: io.BytesIO) -> Image.Image:

@@ -6,7 +6,7 @@ Pillow plugin, which is enough for 8 bits but has no mode for 16-bit colour. Thi
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import EllipsisType
 from typing import Any
 
@@ -101,10 +101,10 @@ class AecPlugin(PluginV3):
         return ImageProperties(shape, np.dtype(f"uint{h.depth}"))
 
     def metadata(self, index: Index = 0, exclude_applied: bool = True) -> dict[str, Any]:
-        """Return icc, exif and xmp, as far as the file has them, and its quality (0 if stored)."""
+        """Return icc, exif, xmp, cicp and bits, as far as the file has them, and its quality (0 if stored)."""
         _check_index(index)
-        blocks = api.read_metadata(self._data).blocks()
-        return {"quality": self._header.quality, **blocks}
+        found = {k: v for k, v in asdict(api.read_metadata(self._data)).items() if v}
+        return {"quality": self._header.quality, **found}
 
 
 def _as_pil(array: np.ndarray) -> Image.Image:

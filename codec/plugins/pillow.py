@@ -20,14 +20,15 @@ from ..container import format, metadata
 from ..container.format import Header, Section
 from ..errors import AecError, FormatError, TruncatedError
 from ..opened import AecFile, shrink_above
+from ..picture import code_points
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
 
 HEADER_BYTES = 64  # a header has at most 26 bytes; often a small block of metadata fits too
 SAVE_OPTIONS = (
-    *("quality", "effort", "lossless", "alpha_quality", "bits", "roi", "progressive", "device", "model"),
-    *api.TARGETS,
+    *("quality", "effort", "alpha_quality", "bits", "roi", "progressive", "device", "model"),
+    *api.AIMS,
 )
 INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # our names of metadata -> Pillow's names
 
@@ -35,8 +36,9 @@ INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # our names of meta
 class AecImageFile(ImageFile.ImageFile):
     """An opened .aec file.
 
-    `info` has icc_profile, exif, xmp and dpi, as far as the file has them. For pictures coded by a network it also has
-    the quality, 1..100, and the model, which is its name or, if the model is not available, its id.
+    `info` has icc_profile, exif, xmp, dpi, cicp and significant_bits, as far as the file has them. For pictures coded
+    by a network it also has the quality, 1..100, and the model, which is its name or, if the model is not available,
+    its id.
 
     Errors follow Pillow's conventions. An invalid header raises SyntaxError on opening, which `Image.open` turns into
     UnidentifiedImageError. Loading the pixels raises OSError if the data is damaged, if the model is not available, or
@@ -131,13 +133,13 @@ def _info(header: Header, start: bytes, fp: IO[bytes]) -> dict[str, Any]:
         fp: the file, positioned after `start`; only as much is read as the metadata needs.
     """
     made: dict[str, Any] = {}
-    if not header.stored:
+    if header.by_network:
         made = {"quality": header.quality, "model": name_of(header.model_id) or header.model_id.hex()}
     try:
         if header.stored:
             found = AecFile(start + fp.read(), max_pixels=None).metadata
         else:
-            found = metadata.unpacked(_sections(start, fp))
+            found = code_points.of_sections(_sections(start, fp), header)
     except FormatError:
         return made
     return made | metadata.as_info(found)
@@ -158,8 +160,9 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Save an image; `image.save` calls this.
 
     The options are those of `codec.encode`, and exif, icc_profile and xmp; others are ignored. Each of these three
-    defaults to the image's own metadata, and None or an empty value removes it. The orientation in the EXIF is applied
-    to the pixels, even if the EXIF is removed. Errors are those of `codec.encode`.
+    defaults to the image's own metadata, and None or an empty value removes it. Code points, in the image's
+    `info["cicp"]`, are kept unless icc_profile is given. The orientation in the EXIF is applied to the pixels, even if
+    the EXIF is removed. Errors are those of `codec.encode`.
     """
     options = {name: image.encoderinfo[name] for name in SAVE_OPTIONS if name in image.encoderinfo}
     given = {ours: image.encoderinfo[name] for ours, name in INFO.items() if name in image.encoderinfo}
@@ -193,7 +196,10 @@ def _with_metadata(
     from ..picture import carried
 
     blocks = {ours: _block(value) for ours, value in given.items()}
-    whole = replace(carried.of(image), **{ours: block for ours, block in blocks.items() if block})
+    own, icc = carried.of(image), blocks.get("icc")
+    whole = replace(own, exif=blocks.get("exif") or own.exif, xmp=blocks.get("xmp") or own.xmp)
+    if icc:
+        whole = replace(whole, icc=icc, cicp=None)  # the image's code points are not about this profile
     image = image._new(image.im)
     for name in ("exif", "xmp"):  # the image's own colour profile stays, because it is needed to convert to sRGB
         image.info.pop(name, None)

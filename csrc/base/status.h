@@ -18,6 +18,9 @@ enum class Status : uint32_t {
     kEscapeClass,
     kEndState,
     kEndWords,
+    kEndCode,
+    kBits,
+    kFeatureShift,
     // An argument is wrong. Python raises ValueError.
     kIndex,
     kSymbol,
@@ -34,7 +37,7 @@ struct Fault {
     explicit operator bool() const { return status != Status::kOk; }
 };
 
-inline bool is_corruption(Status status) { return status >= Status::kTooLong && status <= Status::kEndWords; }
+inline bool is_corruption(Status status) { return status >= Status::kTooLong && status <= Status::kFeatureShift; }
 
 inline const char* describe(Status status) {
     switch (status) {
@@ -48,6 +51,9 @@ inline const char* describe(Status status) {
         case Status::kEscapeClass: return "escape class is above 13";
         case Status::kEndState: return "final state is not 65536";
         case Status::kEndWords: return "bytes are left after the last symbol";
+        case Status::kEndCode: return "the code is not 0 after the last sample";
+        case Status::kBits: return "samples of no or too many bits";
+        case Status::kFeatureShift: return "features are shifted by too many bits";
         case Status::kIndex: return "index is out of range";
         case Status::kSymbol: return "symbol is beyond +-16383";
         case Status::kNotZero: return "symbol with index 0 is not zero";

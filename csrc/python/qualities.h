@@ -8,15 +8,20 @@
 
 namespace aec {
 
-// rows, columns: of the picture's latents, at least 1. Throws type_error, invalid_argument or value_error if the qualities are not 1
-// to 100, or the array is not uint8 [ceil(rows / 4), ceil(columns / 4)] and contiguous.
-inline Qualities qualities_of(const py::object& quality, int rows, int columns) {
-    if (py::isinstance<py::array>(quality) && !py::isinstance<Array<uint8_t>>(quality))
-        throw py::type_error("a map of qualities must be uint8");
-    if (!py::isinstance<py::array>(quality)) {
-        if (!PyIndex_Check(quality.ptr())) throw py::type_error("quality must be an int, or an array of uint8");
+inline int quality_of(const py::object& quality) {
+    if (!PyIndex_Check(quality.ptr())) throw py::type_error("quality must be an int, or an array of uint8");
+    try {
         return in_range(quality.cast<int>(), 1, kQualities, "quality");
+    } catch (const py::cast_error&) {
+        throw py::type_error("quality is too large for an int");
     }
+}
+
+// rows, columns: of the picture's latents, at least 1. Throws type_error, or invalid_argument or value_error if a
+// quality is not 1 to 100, or the array is not [ceil(rows / 4), ceil(columns / 4)] and contiguous.
+inline Qualities qualities_of(const py::object& quality, int rows, int columns) {
+    if (!py::isinstance<py::array>(quality)) return quality_of(quality);
+    if (!py::isinstance<Array<uint8_t>>(quality)) throw py::type_error("a map of qualities must be uint8");
     const auto map = py::reinterpret_borrow<Array<uint8_t>>(quality);
     constexpr int kSide = 1 << kBlockLatentsLog2;
     const py::ssize_t block_rows = (rows + kSide - 1) / kSide, block_columns = (columns + kSide - 1) / kSide;

@@ -24,7 +24,7 @@ from codec.container import collection, format
 from codec.container.metadata import Metadata, reset_orientation
 from codec.errors import AecError
 from codec.io import OutputError
-from codec.picture import carried, export, extended_xmp, pixels, png_chunks, stored
+from codec.picture import carried, code_points, export, extended_xmp, pixels, png_chunks, stored
 
 TESTS = Path(__file__).resolve().parents[1]
 GOLDEN = TESTS / "golden"  # its models are tiny: $AEC_MODELS names them
@@ -314,6 +314,10 @@ def _check_carried(blocks: list[tuple[int, bytes]]) -> None:
     """Metadata of an .aec file: read, told to Pillow, and written into files of other kinds."""
     # Those of a kind above 127 are made too long for a segment of a JPEG file.
     given = Metadata(**{format.METADATA[kind % 3]: block * (1 + kind // 128 * 60) for kind, block in blocks if block})
+    for kind, block in blocks:  # code points and bits, of those that are long enough
+        if kind % 3 == 0 and len(block) >= 4:
+            given = replace(given, cicp=(block[0], block[1], 0, block[2] & 1), bits=1 + block[3] % 15)
+    given = code_points.settled(given, gray=False, depth=8)
     aec = codec.encode(RGB, lossless=True, metadata=given)
     if codec.read_metadata(aec) != reset_orientation(given):
         raise AssertionError("other metadata came back")
@@ -346,8 +350,9 @@ def check_pillow(data: bytes) -> str:
 def _use(image: Image.Image, data: bytes, rng: random.Random) -> str:
     mode, size = image.mode, image.size
     side = rng.choice([1, 5, 20, 70, 500])
+    types = {"quality": int, "model": str, "dpi": tuple, "cicp": tuple, "significant_bits": int}
     for name, value in image.info.items():
-        if not isinstance(value, {"quality": int, "model": str, "dpi": tuple}.get(name, bytes)):
+        if not isinstance(value, types.get(name, bytes)):
             raise AssertionError(f"info has {name}: {type(value)}")
     if rng.random() < 0.2:
         try:

@@ -9,6 +9,7 @@ may differ by a level, so that there they lie in a .png.
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ import torch
 from PIL import Image
 
 import codec
+from codec.coding import exact, quality_map, tiles
 from codec.container import format
 from codec.container.metadata import Metadata
 from codec.nets import torch_codec
-from codec.picture import stored
-from codec.picture.pixels import Pixels, to_pixels
+from codec.picture import code_points, stored
+from codec.picture.pixels import Pixels, of_bits, to_pixels
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import coded  # noqa: E402
@@ -46,7 +48,21 @@ def files_of_networks(tiny: torch_codec.Codec) -> dict[str, bytes]:
         "33x70": coded.file(tiny, picture((70, 33, 3)), 90),
         "gray-17x3": coded.file(tiny, picture((3, 17, 1))[..., 0], 40),
         "tiles-150x100": coded.file(tiny, picture((100, 150, 3)), 70, 64),
+        "parts-150x100": in_parts(tiny, first=0),
+        "passes-150x100": in_parts(tiny, first=3),
+        "map-150x100": in_parts(tiny, first=0, roi=[((0, 0, 64, 64), 25), ((64, 64, 86, 36), -30)]),
     }
+
+
+def in_parts(tiny: torch_codec.Codec, first: int, roi=()) -> bytes:
+    """A file of six tiles whose payloads are in parts, although they are small."""
+    pixels = to_pixels(picture((100, 150, 3)))
+    header = replace(pixels.header(70, tiny.id, 64), first=first)
+    quality = quality_map.applied(quality_map.differences(roi, header), 70)
+    parts = tiles.encode(tiny.encoder, pixels, header, 2, quality=quality)
+    mapped = quality_map.encode(quality, 70, tiny.tables) if roi else None
+    header = replace(header, parts=len(parts[0]), mapped=bool(roi))
+    return format.write(header, [part for same in zip(*parts, strict=True) for part in same], quality_map=mapped)
 
 
 def other_files(tiny: torch_codec.Codec) -> dict[str, bytes]:
@@ -56,17 +72,24 @@ def other_files(tiny: torch_codec.Codec) -> dict[str, bytes]:
     flat = (picture((20, 30, 3)) // 128 * 90).astype(np.uint8)
     jpeg = Image.fromarray(flat)
 
-    def with_metadata(pixels: Pixels) -> Pixels:
-        return Pixels(pixels.data, pixels.alpha, METADATA)
+    def with_metadata(pixels: Pixels, metadata: Metadata = METADATA) -> Pixels:
+        return Pixels(pixels.data, pixels.alpha, metadata)
+
+    hdr = of_bits(with_metadata(to_pixels(picture((70, 33, 3), 16) >> 6), Metadata(cicp=(9, 16, 0, 1))), 10)
 
     return {
         "alpha-1x1": coded.file_of(tiny, with_metadata(alpha), 70),
         "alpha-tiles-150x100": coded.file(tiny, picture((100, 150, 4)), 70, 64),
         "deep-33x70": coded.file(tiny, picture((70, 33, 3), 16), 90),
         "everything-90x70": coded.file_of(tiny, with_metadata(everything), 50, 64),
+        "exact-19x13": exact.file(to_pixels(picture((13, 19, 3))), 0, 64),
+        "exact-alpha-tiles-70x9": exact.file(with_metadata(to_pixels(picture((9, 70, 4)))), 3, 64),
+        "exact-deep-gray-11x12": exact.file(to_pixels(picture((12, 11, 1), 16)), 0, 64),
         "stored-webp-30x20": stored.lossless(to_pixels(flat), 2, exact=True),
         "stored-png-9x7": stored.lossless(with_metadata(to_pixels(picture((7, 9, 4), 16))), 2, exact=True),
         "stored-jpeg-20x30": _stored_jpeg(jpeg),
+        "hdr-33x70": coded.file_of(tiny, hdr, 90),
+        "stored-hdr-33x70": stored.lossless(hdr, 2, exact=True),
     }
 
 
@@ -89,9 +112,10 @@ def main(folder: Path) -> None:
 def write(target: Path, data: bytes, model: Path, tiny: torch_codec.Codec) -> None:
     target.write_bytes(data)
     facts = {"model": model.name}
-    if not codec.inspect(data).stored:
+    if codec.inspect(data).by_network:
         facts["latents_sha256"] = coded.sha256(*coded.latents(tiny, data))
-    facts["metadata"] = {k: v.hex() for k, v in codec.read_metadata(data).blocks().items()}
+    kept = code_points.blocks(codec.read_metadata(data), codec.inspect(data).gray)
+    facts["metadata"] = {k: v.hex() for k, v in kept.items()}
     pixels = codec.decode(data, "cpu", model, "numpy")
     if "jpeg" in target.name:
         Image.fromarray(pixels).save(target.with_suffix(".png"))

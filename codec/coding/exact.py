@@ -1,0 +1,124 @@
+"""The exact coder (FORMAT §9): pictures come back exactly, or with a guaranteed largest error. No network runs."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .. import _C
+from ..container import format
+from ..container.format import NO_MODEL, Layout, Tile
+from ..errors import CorruptError
+from ..picture.pixels import Pixels
+from ..picture.sample_bits import whole_range
+from .threads import team
+
+
+def file(pixels: Pixels, largest_error: int, tile: int) -> bytes:
+    """Return an .aec file of the picture, which keeps alpha, and the colours where it is 0.
+
+    Args:
+        pixels: the picture.
+        largest_error: 0 keeps each colour sample exactly; 1..255: a decoded sample differs by at most this many levels
+            of the picture's own depth. Alpha is always exact.
+        tile: side of the tiles, 64, 128, .. 4096.
+    """
+    header = replace(pixels.header(largest_error, NO_MODEL, tile), exact=True)
+    samples = _joined(pixels)
+
+    def payload(area: Tile) -> bytes:
+        part = samples[area.y : area.y + area.height, area.x : area.x + area.width]
+        return encode(part, largest_error)
+
+    with team(header.n_tiles) as ordered:
+        return format.write(header, list(ordered(payload, header.tiles)), metadata=pixels.metadata.blocks())
+
+
+def _joined(pixels: Pixels) -> np.ndarray:
+    return pixels.data if pixels.alpha is None else np.dstack([pixels.data, pixels.alpha])
+
+
+def _bits(samples: np.ndarray) -> int:
+    """Return the least number of bits whose `whole_range` gives these samples."""
+    depth = 8 * samples.itemsize
+    used = np.flatnonzero(np.bincount(samples.reshape(-1), minlength=2**depth)).astype(samples.dtype)
+    return next(b for b in range(1, depth + 1) if np.array_equal(whole_range(used >> depth - b, b), used))
+
+
+def encode(samples: np.ndarray, largest_error: int = 0) -> bytes:
+    """Code one tile.
+
+    Args:
+        samples: uint8 or uint16 [h, w, C]; C = 1 for gray or 3 for RGB, and one more for alpha. Sides of 1..4096.
+        largest_error: as of `file`.
+
+    Returns:
+        The tile's payload (FORMAT §9).
+    """
+    depth = 8 * samples.itemsize
+    bits = depth if largest_error else _bits(samples)
+    return _C.encode_exact(np.ascontiguousarray(samples >> depth - bits, np.uint16), bits, largest_error)
+
+
+def decode_tile(
+    payload: bytes | memoryview, shape: tuple[int, int, int], depth: int, largest_error: int = 0
+) -> np.ndarray:
+    """Decode what `encode` returned.
+
+    Args:
+        payload: of the tile.
+        shape: (h, w, C) of its samples.
+        depth: bits a sample, 8 or 16.
+        largest_error: as it was given to `encode`.
+
+    Returns:
+        uint8 or uint16 [h, w, C].
+
+    Raises:
+        CorruptError: no encoder writes such a payload.
+    """
+    out = np.empty(shape, np.uint16)
+    try:
+        bits = _C.decode_exact(payload, out, depth, largest_error)
+    except _C.CorruptError as error:
+        raise CorruptError(str(error)) from None
+    return whole_range(out if depth == 16 else out.astype(np.uint8), bits)
+
+
+def decode(layout: Layout, region: Tile) -> Pixels:
+    """Decode a region of an exact picture, without metadata. Only tiles that the region touches are decoded.
+
+    Tiles that are missing in a partial file are gray, and opaque.
+
+    Raises:
+        CorruptError: no encoder writes such a payload; the message names the tile.
+    """
+    header = layout.header
+    colours = 1 if header.gray else 3
+    channels = colours + header.alpha
+    lacks = layout.damage.cut | layout.damage.damaged if layout.damage else frozenset()
+    out = np.empty((region.height, region.width, channels), f"uint{header.depth}")
+    right, bottom = region.x + region.width, region.y + region.height
+    touched = [
+        (i, t)
+        for i, t in enumerate(header.tiles)
+        if t.x < right and region.x < t.x + t.width and t.y < bottom and region.y < t.y + t.height
+    ]
+
+    def place(item: tuple[int, Tile]) -> None:
+        i, t = item
+        if i in lacks:
+            made = np.full((t.height, t.width, channels), 2 ** (header.depth - 1), out.dtype)
+            made[..., colours:] = 2**header.depth - 1
+        else:
+            try:
+                made = decode_tile(layout.payloads[i], (t.height, t.width, channels), header.depth, header.quality)
+            except CorruptError as e:
+                raise CorruptError(f"tile {i}: {e}") from e
+        top, left = max(t.y, region.y), max(t.x, region.x)
+        inside = made[top - t.y : bottom - t.y, left - t.x : right - t.x]
+        out[top - region.y :, left - region.x :][: inside.shape[0], : inside.shape[1]] = inside
+
+    with team(len(touched)) as ordered:
+        for _ in ordered(place, touched):
+            pass
+    return Pixels(out[..., :colours], out[..., colours] if header.alpha else None)
