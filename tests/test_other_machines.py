@@ -1,6 +1,8 @@
-"""csrc computes the same where Python's extension is not built: ARM and WebAssembly, under qemu and node.
+"""csrc computes the same where Python's extension is not built: ARM, WebAssembly, and a machine whose numbers are
+big-endian (s390x), under qemu and node.
 
-Debian's g++-aarch64-linux-gnu with qemu-user-static, and emscripten with nodejs; what is not installed is skipped.
+Debian's g++-aarch64-linux-gnu and g++-s390x-linux-gnu with qemu-user-static, and emscripten with nodejs; what is not
+installed is skipped.
 """
 
 import shutil
@@ -13,7 +15,7 @@ import pytest
 from photos import photo
 
 from codec import _C
-from codec.coding import engine, model_file, model_search, tiles
+from codec.coding import engine, model_file, model_search, rans, tiles
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
 from codec.picture.pixels import Pixels, of_file
@@ -23,14 +25,20 @@ CSRC = HERE.parent / "csrc"
 MODEL = HERE / "golden" / "tiny4.safetensors"
 SOURCES = ("analysis", "executor", "nets_cpu", "nets_pack", "nets_scalar", "nets_simd128", "pack", "program")
 SOURCES += ("projection", "synthesis")
+CODER = ("coder_cpu", "coder_scalar", "compact", "parts")
 TYPES = {"int16": 0, "int32": 1, "uint8": 2}
 NETS = ("analysis", "hyper_analysis", "entropy", "synthesis")
 CASES = ((64, 128, 1), (128, 64, 60), (64, 64, 100))  # rows and columns of pixels, multiples of 64, and quality
 BUILDS = {
     "aarch64": (
-        "aarch64-linux-gnu-g++ -static -pthread {neon}",
+        "aarch64-linux-gnu-g++ -static -pthread {neon} {neon_coder}",
         ["qemu-aarch64-static"],
         {"scalar", "neon"},
+    ),
+    "s390x": (
+        "s390x-linux-gnu-g++ -static -pthread",
+        ["qemu-s390x-static"],
+        {"scalar"},
     ),
     "wasm": (
         "em++ -msimd128 -s STANDALONE_WASM=1 -s INITIAL_MEMORY=1073741824",
@@ -59,7 +67,9 @@ def program_input(model: Path, cases: list[tuple[Pixels, int]]) -> bytes:
     for name, v in tensors.items():
         parts += [numbers(len(name)), name.encode(), numbers(TYPES[str(v.dtype)], v.ndim, *v.shape)]
         parts.append(v.astype(v.dtype.newbyteorder("<")).tobytes())
-    parts += [file.dead_zones.astype("<i2").tobytes(), numbers(len(cases))]
+    coder = [file.tensors[f"tables.{name}"] for name in model_file.TABLES]
+    parts += [v.astype(v.dtype.newbyteorder("<")).tobytes() for v in (file.dead_zones.astype(np.int16), *coder)]
+    parts.append(numbers(len(cases)))
     for pixels, quality in cases:
         parts.append(numbers(pixels.height // 64, pixels.width // 64, quality))
         parts.append(tile_input(pixels, Tile(0, 0, pixels.width, pixels.height)).astype("<i2").tobytes())
@@ -78,6 +88,12 @@ def first_hashes(pixels: Pixels, quality: int) -> list[str]:
     encoder = engine.encoder(MODEL)
     y, z = tiles.analyse(encoder, pixels, Tile(0, 0, pixels.width, pixels.height), quality, effort=1)
     return [fnv1a(v.astype("<i2").tobytes()) for v in (y, z)]
+
+
+def payload_hash(pixels: Pixels, quality: int) -> str:
+    encoder = engine.encoder(MODEL)
+    y, z = tiles.analyse(encoder, pixels, Tile(0, 0, pixels.width, pixels.height), quality, effort=1)
+    return fnv1a(rans.join(encoder.pack(encoder.quantise(quality, y, z))))
 
 
 def all_pixels(pixels: Pixels, quality: int, model: Path = MODEL) -> str:
@@ -101,7 +117,9 @@ def built(build: str, folder: Path) -> Path:
     program = folder / "digest.wasm"  # by its name em++ knows what to make
     sources = [HERE / "other_machines" / "digest.cpp", CSRC / "base" / "isa.cpp"]
     sources += [CSRC / "engine" / f"{name}.cpp" for name in SOURCES]
-    command = compiler.format(neon=CSRC / "engine" / "nets_neon.cpp").split()
+    sources += [CSRC / "rans" / f"{name}.cpp" for name in CODER]
+    neon, neon_coder = CSRC / "engine" / "nets_neon.cpp", CSRC / "rans" / "coder_neon.cpp"
+    command = compiler.format(neon=neon, neon_coder=neon_coder).split()
     subprocess.run([*command, "-std=c++17", "-O2", f"-I{CSRC}", *map(str, sources), "-o", str(program)], check=True)
     return program
 
@@ -123,6 +141,7 @@ def test_another_machine_computes_the_same(build, tmp_path):
         (found,) = {hashes for _, hashes in lines[i * per_case : (i + 1) * per_case]}
         assert found.split()[:2] == first_hashes(pixels, quality)
         assert found.split()[5] == all_pixels(pixels, quality)
+        assert found.split()[-1] == payload_hash(pixels, quality)
 
 
 @pytest.mark.exhaustive

@@ -1,8 +1,8 @@
 """Measures whether aec's promises are kept: `python -m bench.promises [--only 4,6] [--long] [-o FILE]`.
 
-Each check runs in a process of its own, so that one that crashes or hangs is a broken promise and no more. The table is
-Markdown. The exit code is 1 if a promise is broken, and 0 otherwise; what cannot be run here is named with the reason,
-and says nothing about the promise. docs/promises.md tells more.
+Each check runs in a process of its own, so that one that crashes or hangs is a promise not kept and no more. The table
+is Markdown. The exit code is 1 if a promise is not kept, and 0 otherwise. What cannot be run here is named with the
+reason, and says nothing about the promise. docs/promises.md tells more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..machine import machine_line, source_commit
 from .check import Extent, NotHere, environment
 from .listed import CHECKS, PROMISES
 
-KEPT, BROKEN, NOT_HERE = "kept", "**broken**", "not run here"
+KEPT, NOT_KEPT, NOT_HERE = "kept", "**not kept**", "not run here"
 LONGEST = 24 * 3600  # seconds of one check of a long run
 
 
@@ -35,12 +35,12 @@ def worker(number: int, extent: Extent, out: Path) -> None:
     """The main function of a check's process: writes its verdict and its figure to a file."""
     try:
         found = CHECKS[number].run(extent)
-        verdict, figure = KEPT if found.kept else BROKEN, found.figure
+        verdict, figure = KEPT if found.kept else NOT_KEPT, found.figure
     except NotHere as reason:
         verdict, figure = NOT_HERE, str(reason)
     except Exception as error:
         traceback.print_exc()
-        verdict, figure = BROKEN, f"the check failed with {type(error).__name__}: {error}"
+        verdict, figure = NOT_KEPT, f"the check failed with {type(error).__name__}: {error}"
     out.write_text(f"{verdict}\n{figure}")
 
 
@@ -73,14 +73,14 @@ def run(number: int, extent: Extent) -> tuple[str, str]:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
-                return BROKEN, f"it did not end within {limit:.0f} s"
+                return NOT_KEPT, f"it did not end within {limit:.0f} s"
             raise
         if out.exists():
             if "the check failed" in (text := out.read_text()):
                 print(said, file=sys.stderr)
             verdict, _, figure = text.partition("\n")
             return verdict, figure
-        return BROKEN, f"its process ended with exit code {process.returncode}: {said.strip()[-300:]}"
+        return NOT_KEPT, f"its process ended with exit code {process.returncode}: {said.strip()[-300:]}"
 
 
 def rows(numbers: Sequence[int], extent: Extent) -> Iterator[tuple[int, str, str, str]]:
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found.append(row)
     except KeyboardInterrupt:
         print("interrupted: the table holds what was measured", file=sys.stderr)
-    counts = {verdict: sum(row[1] == verdict for row in found) for verdict in (KEPT, BROKEN, NOT_HERE)}
+    counts = {verdict: sum(row[1] == verdict for row in found) for verdict in (KEPT, NOT_KEPT, NOT_HERE)}
     minutes = (time.monotonic() - start) / 60
     said = ", ".join(f"{n} {verdict.strip('*')}" for verdict, n in counts.items())
     here = f"aec {codec.__version__}, commit {source_commit() or 'unknown'}, {date.today()}; {machine_line(False)}"
@@ -152,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text)
     if args.out:
         write_bytes(args.out, text.encode(), force=True)
-    return 1 if counts[BROKEN] else 0
+    return 1 if counts[NOT_KEPT] else 0
 
 
 if __name__ == "__main__":

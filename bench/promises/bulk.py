@@ -52,8 +52,8 @@ def folder(extent: Extent) -> Measured:
         others = len(list(out.glob("*"))) - whole
     figure = (
         f"{n} files, {n_broken} broken: killed at {len(there)}, then {status['done']} done, "
-        f"{status['skipped']} skipped, {status['failed']} rows of errors, exit code {second.returncode}; {whole} whole files, {again} made twice, "
-        f"{others} others"
+        f"{status['skipped']} skipped, {status['failed']} rows of errors, exit code {second.returncode}; "
+        f"{whole} whole files, {again} made twice, {others} others"
     )
     kept = whole == n_good and again == others == 0 and status["failed"] == n_broken and second.returncode == 1
     kept &= status["skipped"] == len(there) and 0 < len(there) < n_good

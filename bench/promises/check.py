@@ -107,16 +107,18 @@ def tests(*names: str, also: tuple[str, ...] = ()) -> Callable[[Extent], Measure
 
 
 def run_tests(names: list[str], *options: str) -> Measured:
+    """Run tests by pytest. Raises NotHere, with pytest's reasons, if all of them are skipped."""
     folder = need_tests()
     words = [str(folder / name) if "/" not in name else name for name in names]
-    done = python("-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *options, *words, cwd=ROOT)
-    lines = done.stdout.strip().splitlines()
-    counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)\b", (lines or [""])[-1])}
-    if counts.get("skipped") and not counts.get("passed") and done.returncode == 0:
-        reasons = dict.fromkeys(re.findall(r"^SKIPPED \[\d+\] \S+ (.*)$", done.stdout, re.MULTILINE))
-        raise NotHere("; ".join(reasons) or "pytest skipped the test")
-    if done.returncode == 5 or not counts:
+    done = python("-m", "pytest", "-rsfE", "-p", "no:cacheprovider", *options, *words, cwd=ROOT)
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)\b", last)}
+    if not counts:
         raise RuntimeError(f"pytest {' '.join(words)} ran no test: {done.stdout[-300:]}{done.stderr[-300:]}")
+    skipped = "; ".join(dict.fromkeys(re.findall(r"^SKIPPED \[\d+\] \S+ (.*)$", done.stdout, re.MULTILINE)))
+    if counts.keys() == {"skipped"}:
+        raise NotHere(skipped)
     bad = re.findall(r"^(?:FAILED|ERROR) \S*?([\w.]+::\S+)", done.stdout, re.MULTILINE)
     figure = ", ".join(f"{n} tests {word}" for word, n in counts.items())
-    return Measured(figure + (f": {', '.join(bad)}" if bad else ""), done.returncode == 0)
+    figure += f" ({skipped})" * bool(skipped) + f": {', '.join(bad)}" * bool(bad)
+    return Measured(figure, done.returncode == 0)

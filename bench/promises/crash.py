@@ -35,7 +35,7 @@ def killed(extent: Extent) -> Measured:
     """`aec compress` and `aec decompress`, killed at random moments again and again, also while they overwrite."""
     if not hasattr(signal, "SIGKILL"):
         raise NotHere("there is no signal here that ends a process at once")
-    rng, n = random.Random(13), extent.of(24, 200)
+    rng, n = random.Random(13), extent.of(12, 200)
     partial = lost = changed = made = hits = 0
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / part for part in ("in", "packed", "back")]

@@ -27,7 +27,7 @@ def files(n: int, side: int = 48) -> Iterator[bytes]:
             image = np.dstack([image, np.arange(image[..., 0].size, dtype=np.uint8).reshape(image.shape[:2])])
         elif kind == 3:
             image = image.astype(np.uint16) * 257
-        roi = [((0, 0, 20, 20), 15)] if kind == 4 else ()
+        roi = [((0, 0, 9, 9), 15)] if kind == 4 else ()
         options = {"lossless": True} if kind == 5 else {"quality": 1 + 37 * i % 100, "roi": roi}
         yield codec.encode(image, device="cpu", **options)
 
@@ -128,7 +128,7 @@ def cuts(small: bool):
             cases = ((data, range(len(data))) for data in files(n_files, side=18))
         else:
             n_files = extent.of(1, 4)
-            per_file = extent.of(25, 250)
+            per_file = extent.of(12, 250)
             cases = ((data, rng.integers(len(data), size=per_file)) for data in map(large, range(n_files)))
         for data, lengths in cases:
             for length in lengths:

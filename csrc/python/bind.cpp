@@ -41,7 +41,7 @@ py::list encode(const Tables& tables, const Array<int16_t>& symbols, const Array
     Payload payload;
     Fault fault;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil released;
         fault = encode_cpu(tables, symbols_data, indexes_data, segments, lanes_log2, threads, payload);
     }
     if (fault.status == Status::kTooLong) throw py::value_error(describe(fault.status));
@@ -76,7 +76,7 @@ void decode(Decoder& decoder, const Array<uint8_t>& indexes, Array<int16_t>& out
     int16_t* out_data = writable_vector_of(out, "out", indexes.size());
     Fault fault;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil released;
         fault = decoder.decode(indexes_data, indexes.size(), threads, out_data);
     }
     raise(fault);

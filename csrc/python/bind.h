@@ -10,7 +10,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <chrono>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "base/status.h"
@@ -72,6 +74,26 @@ public:
 
 private:
     Py_buffer view_;
+};
+
+// Releases the GIL while it lives. pybind11's class for that ends the process if Python ends while a thread of it computes:
+// until Python 3.13, who asks for the GIL then has its thread unwound, and pybind11 asks in a destructor that must not
+// throw. Here such a thread waits for the end of the process, as it does from Python 3.14 on.
+class WithoutGil {
+public:
+    WithoutGil() : state_(PyEval_SaveThread()) {}
+    ~WithoutGil() {
+        try {
+            PyEval_RestoreThread(state_);
+        } catch (...) {
+            for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+        }
+    }
+    WithoutGil(const WithoutGil&) = delete;
+    WithoutGil& operator=(const WithoutGil&) = delete;
+
+private:
+    PyThreadState* state_;
 };
 
 // What a class has for Python's __init__: `.def("__init__", made_by(&factory), kConstructor, ..)`. The factory returns a

@@ -17,20 +17,20 @@ constexpr int kMaxLatents = 1 << 12;  // rows or columns of latents in a picture
 std::shared_ptr<Analysis> analysis_from(const std::map<std::string, py::array>& arrays, int latents, int wide8,
                                         int blocks8, int wide16, int blocks16) {
     const Tensors tensors = tensors_of(arrays);
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     return std::make_shared<Analysis>(TransformConfig{latents, wide8, blocks8, wide16, blocks16}, tensors);
 }
 
 std::shared_ptr<HyperAnalysis> hyper_analysis_from(const std::map<std::string, py::array>& arrays, int latents,
                                                    int context, int hyper) {
     const Tensors tensors = tensors_of(arrays);
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     return std::make_shared<HyperAnalysis>(latents, context, hyper, tensors);
 }
 
 std::shared_ptr<Projection> projection_from(const std::map<std::string, py::array>& arrays, int latents) {
     const Tensors tensors = tensors_of(arrays);
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     return std::make_shared<Projection>(latents, tensors);
 }
 
@@ -72,7 +72,7 @@ Array<int16_t> latents_of(const Analysis& analysis, const Array<int16_t>& pixels
     in_range(threads, 1, 1 << 16, "threads");
     Array<int16_t> out({rect.rows(), rect.columns(), analysis.latents()});
     int16_t* const data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     analysis.run(picture, view, rect, data, threads);
     return out;
 }
@@ -88,7 +88,7 @@ Array<int16_t> hyperlatents_of(const HyperAnalysis& analysis, const Array<int16_
     const Qualities qualities = qualities_of(quality, kHyperStride * rows, kHyperStride * columns);
     Array<int16_t> out({rows, columns, analysis.hyper()});
     int16_t* const data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     analysis.run(rows, columns, qualities, latents.data(), data, threads);
     return out;
 }
@@ -104,7 +104,7 @@ Array<int16_t> projected(const Projection& projection, const Array<int16_t>& err
     check_magnitudes(errors, "errors", Projection::kLargestError);
     Array<int16_t> out({rows, columns, projection.latents()});
     int16_t* const data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     projection.run(rows, columns, errors.data(), data, threads);
     return out;
 }

@@ -234,7 +234,7 @@ private:
 }  // namespace
 
 void bind_cuda(py::module_& m) {
-    using release = py::call_guard<py::gil_scoped_release>;
+    using release = py::call_guard<WithoutGil>;
     m.def("tables_data", [](const Tables& tables) {
         return py::bytes(reinterpret_cast<const char*>(&tables), sizeof tables);
     });

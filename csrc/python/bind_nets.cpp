@@ -9,7 +9,7 @@ namespace {
 std::shared_ptr<Nets> nets_from(const std::map<std::string, py::array>& arrays, int latents, int hyper, int context,
                                 int steps) {
     const Tensors tensors = tensors_of(arrays);
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     return std::make_shared<Nets>(NetsConfig{latents, hyper, context, steps}, tensors);
 }
 
@@ -20,7 +20,7 @@ std::unique_ptr<Walk> walk_from(std::shared_ptr<Nets> nets, const py::object& qu
 
 void predict(Walk& walk, int k, Array<uint8_t>& indexes) {
     uint8_t* out = writable_vector_of(indexes, "indexes", walk.segment_size(k));
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     walk.predict(k, out);
 }
 
@@ -34,20 +34,20 @@ void choose(Walk& walk, int k, const Array<int16_t>& values, const Array<int16_t
     if (!(values.flags() & py::array::c_style)) throw py::value_error("values must be contiguous");
     check_aligned(values, "values");
     const int16_t* zones = vector_of(dead_zones, "dead_zones", kIndexCount);
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     walk.choose(k, values.data(), zones, out);
 }
 
 void accept(Walk& walk, int k, const Array<int16_t>& symbols) {
     const int16_t* in = vector_of(symbols, "symbols", walk.segment_size(k));
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     walk.accept(k, in);
 }
 
 Array<int16_t> latents(const Walk& walk) {
     Array<int16_t> out({walk.height(1), walk.width(1), walk.channels(1)});
     int16_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     walk.latents(data);
     return out;
 }
@@ -76,7 +76,7 @@ void bind_nets(py::module_& m) {
             const Kernels& kernels = kernels_of(current_isa());
             return kernels.multiply_add ? kernels.multiply_add(rounds) : 0;
         },
-        py::arg("rounds"), py::call_guard<py::gil_scoped_release>());
+        py::arg("rounds"), py::call_guard<WithoutGil>());
 }
 
 }  // namespace aec

@@ -10,7 +10,7 @@ namespace {
 std::shared_ptr<Synthesis> synthesis_from(const std::map<std::string, py::array>& arrays, int latents, int wide8,
                                           int blocks8, int wide16, int blocks16) {
     const Tensors tensors = tensors_of(arrays);
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     return std::make_shared<Synthesis>(TransformConfig{latents, wide8, blocks8, wide16, blocks16}, tensors);
 }
 
@@ -40,7 +40,7 @@ void run(const Synthesis& synthesis, const Synthesis::Picture& picture, const Sy
     in_range(y, 0, kMaxSamples, "origin");
     in_range(x, 0, kMaxSamples, "origin");
     const Rect area = {y, y + static_cast<int>(out.shape(0)), x, x + static_cast<int>(out.shape(1))};
-    const py::gil_scoped_release release;
+    const WithoutGil released;
     synthesis.run(picture, latents, area, data, row_stride, threads);
 }
 

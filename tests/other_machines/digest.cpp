@@ -1,7 +1,8 @@
-// Runs all of csrc's networks on pictures, and prints hashes of the results, a line for each instruction set and number
+// Runs all of csrc's networks and its entropy coder on pictures, and prints hashes of the results, a line for each instruction set and number
 // of threads. It is compiled for machines on which the Python extension is not built, so that their results can be
 // compared with this machine's. tests/test_other_machines.py writes the input, which is read from stdin. Its numbers
-// are little-endian, as all of these machines are.
+// are little-endian, and so are those that are hashed, whatever the machine's are.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -14,6 +15,9 @@
 #include "engine/nets_cpu.h"
 #include "engine/projection.h"
 #include "engine/synthesis.h"
+#include "rans/coder_cpu.h"
+#include "rans/parts.h"
+#include "rans/tables.h"
 
 namespace {
 
@@ -21,28 +25,29 @@ class Input {
 public:
     int32_t number() {
         int32_t n;
-        read(&n, sizeof n);
+        read(&n, sizeof n, sizeof n);
         return n;
     }
     std::string text() {
         std::string s(number(), ' ');
-        read(s.data(), s.size());
+        read(s.data(), s.size(), 1);
         return s;
     }
-    void read(void* to, size_t n) {
+    // n bytes, which are numbers of `size` bytes each.
+    void read(void* to, size_t n, size_t size) {
         if (std::fread(to, 1, n, stdin) != n) throw std::runtime_error("the input ends too early");
+        const uint16_t one = 1;
+        if (*reinterpret_cast<const char*>(&one) == 1) return;
+        for (char* p = static_cast<char*>(to); p != static_cast<char*>(to) + n; p += size) std::reverse(p, p + size);
     }
 };
 
-uint64_t hash_of(const void* data, size_t n, uint64_t hash = 14695981039346656037u) {  // FNV-1a
-    const auto* bytes = static_cast<const unsigned char*>(data);
-    for (size_t i = 0; i < n; ++i) hash = (hash ^ bytes[i]) * 1099511628211u;
+template <class Values>
+uint64_t hash_of(const Values& values) {  // FNV-1a
+    uint64_t hash = 14695981039346656037u;
+    for (const auto value : values)
+        for (size_t i = 0; i < sizeof value; ++i) hash = (hash ^ static_cast<uint64_t>(value >> 8 * i & 255)) * 1099511628211u;
     return hash;
-}
-
-template <class T>
-uint64_t hash_of(const std::vector<T>& values) {
-    return hash_of(values.data(), values.size() * sizeof(T));
 }
 
 struct Model {
@@ -62,7 +67,7 @@ struct Model {
             size_t size = kBytes[type];
             for (int64_t& side : shape) size *= side = in.number();
             data.emplace_back(size);
-            in.read(data.back().data(), size);
+            in.read(data.back().data(), size, kBytes[type]);
             all[name] = {static_cast<aec::Tensor::Type>(type), shape, data.back().data()};
         }
     }
@@ -87,6 +92,33 @@ uint64_t pixels(const aec::Synthesis& synthesis, aec::Synthesis::Picture picture
     return hash_of(out);
 }
 
+aec::Tables tables_of(Input& in) {
+    std::vector<uint16_t> freqs(aec::kIndexCount * aec::kMaxAlphabet);
+    std::vector<uint8_t> limits(aec::kIndexCount), raw_bits(aec::kIndexCount);
+    in.read(freqs.data(), freqs.size() * sizeof(uint16_t), sizeof(uint16_t));
+    in.read(limits.data(), limits.size(), 1);
+    in.read(raw_bits.data(), raw_bits.size(), 1);
+    return *aec::make_tables(freqs.data(), limits.data(), raw_bits.data());
+}
+
+// Decodes a payload with a fresh walk. Returns the latents.
+std::vector<int16_t> latents_of(const aec::Tables& tables, const std::string& payload, aec::Walk& walk, size_t n) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(payload.data());
+    aec::Decoder decoder(std::make_shared<aec::Tables>(tables), bytes, payload.size());
+    for (int k = 0; k < walk.segments(); ++k) {
+        std::vector<uint8_t> indexes(walk.segment_size(k));
+        std::vector<int16_t> symbols(indexes.size());
+        walk.predict(k, indexes.data());
+        if (decoder.decode(indexes.data(), indexes.size(), 1, symbols.data()))
+            throw std::runtime_error("the payload cannot be decoded");
+        walk.accept(k, symbols.data());
+    }
+    if (decoder.finish()) throw std::runtime_error("the payload has more than its symbols");
+    std::vector<int16_t> y(n);
+    walk.latents(y.data());
+    return y;
+}
+
 }  // namespace
 
 // Without an argument, runs everything with each instruction set that the machine has. With the name of an instruction
@@ -101,12 +133,13 @@ int main(int argc, char** argv) {
     const aec::Synthesis synthesis(model.transforms, model.of("synthesis"));
     const aec::Projection projection(model.nets.latents, model.of("synthesis"));
     std::vector<int16_t> zones(aec::kIndexCount);
-    in.read(zones.data(), zones.size() * sizeof(int16_t));
+    in.read(zones.data(), zones.size() * sizeof(int16_t), sizeof(int16_t));
+    const aec::Tables tables = tables_of(in);
     const std::vector<int16_t> none(aec::kIndexCount);  // hyperlatents have no dead zones
     for (int left = in.number(); left > 0; --left) {
         const int rows = 4 * in.number(), columns = 4 * in.number(), quality = in.number();  // of latents
         std::vector<int16_t> picture(static_cast<size_t>(rows) * columns * 16 * 16 * 3);
-        in.read(picture.data(), picture.size() * sizeof(int16_t));
+        in.read(picture.data(), picture.size() * sizeof(int16_t), sizeof(int16_t));
         for (int i = 0; i < aec::kIsaCount; ++i) {
             const auto isa = static_cast<aec::Isa>(i);
             if (!aec::has(isa) || (!only.empty() && only != aec::name_of(isa))) continue;
@@ -130,12 +163,18 @@ int main(int argc, char** argv) {
 
                 aec::Walk walk(nets, quality, rows, columns, threads);
                 uint64_t symbols = 0;
+                std::vector<int16_t> all_symbols;
+                std::vector<uint8_t> all_indexes;
+                std::vector<uint64_t> lengths;
                 for (int k = 0; k < walk.segments(); ++k) {
                     std::vector<uint8_t> indexes(walk.segment_size(k));
                     std::vector<int16_t> chosen(indexes.size());
                     walk.predict(k, indexes.data());
                     walk.choose(k, k ? y.data() : z.data(), k ? zones.data() : none.data(), chosen.data());
                     symbols = symbols * 31 + hash_of(indexes) * 7 + hash_of(chosen);
+                    all_symbols.insert(all_symbols.end(), chosen.begin(), chosen.end());
+                    all_indexes.insert(all_indexes.end(), indexes.begin(), indexes.end());
+                    lengths.push_back(chosen.size());
                 }
                 walk.latents(y.data());
                 std::printf(" %016llx %016llx", static_cast<unsigned long long>(symbols),
@@ -152,7 +191,14 @@ int main(int argc, char** argv) {
                                     static_cast<unsigned long long>(pixels<uint16_t>(synthesis, p, y, part, threads)));
                     }
                 }
-                std::printf("\n");
+                aec::Payload coded;
+                if (aec::encode_cpu(tables, all_symbols.data(), all_indexes.data(), lengths, aec::kAutoLanes, threads, coded))
+                    throw std::runtime_error("the symbols cannot be encoded");
+                const std::string payload(reinterpret_cast<const char*>(coded.data), coded.size);
+                aec::Walk again(nets, quality, rows, columns, threads);
+                if (latents_of(tables, payload, again, y.size()) != y)
+                    throw std::runtime_error("the payload decodes to other latents");
+                std::printf(" %016llx\n", static_cast<unsigned long long>(hash_of(payload)));
             }
         }
     }
