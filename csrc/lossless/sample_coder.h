@@ -152,7 +152,7 @@ private:
     // The share of expert k's distribution above the lower edge of step q. The distance is below 2^22, and the inverse
     // below 2^30.
     int64_t above(int k, int q) const {
-        const int64_t edge = ((int64_t{base_} + int64_t{q} * step_ - largest_error_) << kFraction) - 8;
+        const int64_t edge = 16 * (int64_t{base_} + int64_t{q} * step_ - largest_error_) - 8;
         return share_above((edge - mean_[k]) * inverse_[k] >> 20);
     }
 
