@@ -49,6 +49,7 @@ def operations(model: Path) -> dict[str, Callable[[], object]]:
     """Calls of the C++ code, by name. Each returns what must be equal whenever it works."""
     image = photo(70, 100, seed=1)
     data = codec.encode(image, 60, "cpu", model)
+    exact, near = codec.encode(image, lossless=True), codec.encode(image, max_error=2)
     mapped = codec.encode(image, 60, "cpu", model, roi=[((0, 0, 64, 64), 20)])
     file = model_file.load(model)
 
@@ -65,6 +66,9 @@ def operations(model: Path) -> dict[str, Callable[[], object]]:
         "decode a picture with a map of qualities": lambda: decode(mapped),
         "decode half a file": lambda: decode(data[: len(data) * 2 // 3], allow_partial=True),
         "encode": lambda: codec.encode(image, 60, "cpu", model),
+        "decode an exact picture": lambda: decode(exact),
+        "encode an exact picture": lambda: codec.encode(image, lossless=True),
+        "encode with a largest error": lambda: codec.encode(image, max_error=2) + decode(near),
         "encode with care": lambda: codec.encode(image, 60, "cpu", model, effort=3),
         "load a model": load,
         "coder": lambda: coder(file),
@@ -88,8 +92,6 @@ def work(library: str, log: str, most: int) -> None:
     failing.failing_live.restype = failing.failing_disarm.restype = failing.failing_failed.restype = ctypes.c_long
     failing.failing_arm.argtypes = [ctypes.c_long, ctypes.c_int]
     model = GOLDEN / "tiny4.safetensors"
-    for isa in _C.isas()[-1:]:
-        _C.set_isa(isa)
     threads.use(3)
     for name, operation in operations(model).items():
         expected = [operation() for _ in range(3)][-1]

@@ -18,9 +18,9 @@ SLOW = 1.0  # seconds: more than this for a small file counts as hanging
 
 
 def files(n: int, side: int = 48) -> Iterator[bytes]:
-    """Small files of all kinds: lossy and exact, gray, with alpha, 16 bits, regions and two passes."""
+    """Small files of all kinds: lossy, exact, with a largest error, gray, with alpha, of 16 bits, and with regions."""
     for i in range(n):
-        image, kind = photo(side - i % 17, side + i % 23, seed=i), i % 6
+        image, kind = photo(side - i % 17, side + i % 23, seed=i), i % 7
         if kind == 1:
             image = image[..., 0].copy()
         elif kind == 2:
@@ -28,7 +28,8 @@ def files(n: int, side: int = 48) -> Iterator[bytes]:
         elif kind == 3:
             image = image.astype(np.uint16) * 257
         roi = [((0, 0, 9, 9), 15)] if kind == 4 else ()
-        options = {"lossless": True} if kind == 5 else {"quality": 1 + 37 * i % 100, "roi": roi}
+        lossy = {"quality": 1 + 37 * i % 100, "roi": roi}
+        options = {5: {"lossless": True}, 6: {"max_error": 3}}.get(kind, lossy)
         yield codec.encode(image, device="cpu", **options)
 
 
@@ -40,7 +41,7 @@ def large(seed: int = 0) -> bytes:
 def all_files(extent: Extent) -> list[bytes]:
     golden = [path.read_bytes() for path in sorted(GOLDEN.glob("*.aec"))]
     progressive = [codec.encode(photo(256, 256, seed), 95, "cpu", progressive=True) for seed in (1, 2)]
-    return [*golden, *files(12), *progressive]
+    return [*golden, *files(14), *progressive]
 
 
 def outcome(bad: bytes) -> str:
@@ -124,7 +125,7 @@ def cuts(small: bool):
     def run(extent: Extent) -> Measured:
         outcomes, slowest, n, rng = Counter(), 0.0, 0, np.random.default_rng(6)
         if small:
-            n_files = extent.of(6, 50)
+            n_files = extent.of(7, 50)
             cases = ((data, range(len(data))) for data in files(n_files, side=18))
         else:
             n_files = extent.of(1, 4)

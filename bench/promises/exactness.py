@@ -53,8 +53,9 @@ def here(extent: Extent) -> Measured:
     sizes = [*ODD_SIZES, *[(256, 384)] * extent.of(1, 24)]
     files = wrong = samples = 0
     for i, size in enumerate(sizes):
-        for quality in extent.of(QUALITIES[i % 5 :][:1], QUALITIES):
-            data = codec.encode(photo(*size, seed=i), quality, "cpu")
+        for quality in (*extent.of(QUALITIES[i % 5 :][:1], QUALITIES), None):
+            options = {"lossless": True} if quality is None else {"quality": quality}
+            data = codec.encode(photo(*size, seed=i), device="cpu", **options)
             all_of_it = list(decoded(data))
             files += 1
             samples += all_of_it[0].size

@@ -28,7 +28,7 @@ py::bytes encode(const Array<uint16_t>& samples, int bits, int largest_error) {
             throw py::value_error("sample " + std::to_string(data[i]) + " has more than " + std::to_string(bits) + " bits");
     std::vector<uint8_t> payload;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil released;
         payload = encode_exact(picture, data);
     }
     return py::bytes(reinterpret_cast<const char*>(payload.data()), payload.size());
@@ -41,7 +41,7 @@ int decode(const py::object& payload, Array<uint16_t>& out, int depth, int large
     int bits = 0;
     Fault fault;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil released;
         fault = decode_exact(bytes.data(), bytes.size(), picture, data, bits);
     }
     raise(fault);
