@@ -102,8 +102,8 @@ CHECKS = [
     Check(1, "CUDA against the CPU", on_gpu),
     Check(2, "float networks replaced by errors while files are written and read", tests(POISON)),
     Check(3, "instruction sets x threads x regions, odd sizes and photographs", here),
-    Check(3, "aarch64 (scalar and NEON, under qemu)", _machine("aarch64")),
-    Check(3, "a big-endian machine, s390x (scalar, under qemu)", _machine("s390x")),
-    Check(3, "WebAssembly (scalar and simd128, in node)", _machine("wasm")),
+    Check(3, "aarch64 (scalar and NEON, under qemu)", _machine("aarch64"), seconds=600),
+    Check(3, "a big-endian machine, s390x (scalar, under qemu)", _machine("s390x"), seconds=600),
+    Check(3, "WebAssembly (scalar and simd128, in node)", _machine("wasm"), seconds=600),
     Check(3, "CUDA kernels, emulated on the CPU", emulated_cuda),
 ]

@@ -83,7 +83,12 @@ def readers(extent: Extent) -> Measured:
 
 
 CHECKS = [
-    Check(11, "every fuzzer for seconds, its corpus, and in a long run planted faults", tests(*SHORT, also=LONG)),
+    Check(
+        11,
+        "every fuzzer for seconds, its corpus, and in a long run planted faults",
+        tests(*SHORT, also=LONG),
+        seconds=600,
+    ),
     Check(11, "coder and tables by libFuzzer, with sanitizers", compiled),
     Check(11, "container, collections, stored pictures, metadata and the Pillow plugin", readers),
 ]
