@@ -244,7 +244,8 @@ def test_a_smaller_version_of_a_jpeg_file_can_be_asked_of_pillow():
 
 def with_alpha(payload: bytes, depth: int) -> np.ndarray:
     header = Header(48, 40, 50, b"abcd", tile=64, alpha=True, depth=depth)
-    return alpha.decode(header, [memoryview(payload)], header.tiles[0])
+    layout = format.Layout(header, [], [memoryview(payload)], {}, 0)
+    return alpha.decode(layout, header.tiles[0])
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])

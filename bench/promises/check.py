@@ -108,8 +108,7 @@ def tests(*names: str, also: tuple[str, ...] = ()) -> Callable[[Extent], Measure
 
 def run_tests(names: list[str], *options: str) -> Measured:
     """Run tests by pytest. Raises NotHere, with pytest's reasons, if all of them are skipped."""
-    folder = need_tests()
-    words = [str(folder / name) if "/" not in name else name for name in names]
+    words = [name if "/" in name else str(need_tests() / name) for name in names]
     done = python("-m", "pytest", "-rsfE", "-p", "no:cacheprovider", *options, *words, cwd=ROOT)
     last = (done.stdout.strip().splitlines() or [""])[-1]
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)\b", last)}

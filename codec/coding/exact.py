@@ -8,6 +8,7 @@ from .. import _C
 from ..container import format
 from ..container.format import NO_MODEL, Layout, Tile
 from ..errors import CorruptError
+from ..picture import code_points
 from ..picture.pixels import Pixels
 from ..picture.sample_bits import whole_range
 from .threads import team
@@ -23,14 +24,14 @@ def file(pixels: Pixels, largest_error: int, tile: int) -> bytes:
         tile: side of the tiles, 64, 128, .. 4096.
     """
     header = replace(pixels.header(largest_error, NO_MODEL, tile), exact=True)
-    samples = _joined(pixels)
+    samples, blocks = _joined(pixels), code_points.blocks(pixels.metadata, pixels.gray)
 
     def payload(area: Tile) -> bytes:
         part = samples[area.y : area.y + area.height, area.x : area.x + area.width]
         return encode(part, largest_error)
 
     with team(header.n_tiles) as ordered:
-        return format.write(header, list(ordered(payload, header.tiles)), metadata=pixels.metadata.blocks())
+        return format.write(header, list(ordered(payload, header.tiles)), metadata=blocks)
 
 
 def _joined(pixels: Pixels) -> np.ndarray:

@@ -184,7 +184,7 @@ def rows_of(table: Tensor, q: Tensor, like: Tensor | None = None) -> Tensor:
 
 def spread(x: Tensor, like: Tensor | None) -> Tensor:
     """Repeat the numbers of a map [1, C, rows, columns], as `rows_of` says."""
-    if like is None or x.shape[2:] == (1, 1):
+    if like is None or x.dim() < 4 or x.shape[2:] == (1, 1):
         return x
     height, width = like.shape[2:]
     side = 1
