@@ -148,12 +148,10 @@ class AecFile:
         damage, header = self.layout.damage, self.header
         if damage is None:
             return ()
-        lacks, found = damage.cut | damage.damaged, []
+        found = []
         for i, tile in enumerate(header.tiles):
-            parts = range(i, i + header.n_tiles * header.parts, header.n_tiles)
             area = tile.x, tile.y, tile.width, tile.height
-            if lacks.intersection(parts):
-                whole = next(number for number, part in enumerate(parts) if part in lacks)
+            if (whole := self.layout.whole_parts(i)) < header.parts:
                 found.append(Missing(area, "colours", whole, header.parts))
             if i in damage.alphas:
                 found.append(Missing(area, "alpha", 0, 1))

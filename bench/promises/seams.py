@@ -7,7 +7,7 @@ import numpy as np
 import codec
 from codec.api import TILE
 from codec.coding import model_search, tiles
-from codec.container.format import MAX_TILE_LOG2, MIN_TILE
+from codec.container.header import MAX_TILE_LOG2, MIN_TILE
 from codec.metrics import psnr
 from codec.picture.pixels import to_pixels
 

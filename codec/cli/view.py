@@ -108,8 +108,8 @@ def _stages(data: bytes, told: Metadata, args: Namespace) -> str:
     sources = []
     for size in sizes:
         file = AecFile(data[:size], allow_partial=True)
-        size, side = file.header.width * file.header.height, max(file.header.width, file.header.height)
-        scale = next((s for s in SCALES if size * s * s <= STAGE_PIXELS and side * s <= MAX_WEBP_SIDE), 1 / 8)
+        area, side = file.header.width * file.header.height, max(file.header.width, file.header.height)
+        scale = next((s for s in SCALES if area * s * s <= STAGE_PIXELS and side * s <= MAX_WEBP_SIDE), 1 / 8)
         picture = file.decode(args.device, args.model, scale=scale, depth=8)
         webp = export.encoded(picture, "WEBP", told, exact=False, quality=STAGE_QUALITY)
         sources.append(f'"data:image/webp;base64,{base64.b64encode(webp).decode()}"')

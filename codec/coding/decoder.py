@@ -145,10 +145,13 @@ class Coded:
         CorruptError: no encoder with this model writes such a map, or so many parts.
     """
 
-    header: Header
     layout: Layout
     quality: Quality
     first: Sequence[bool]
+
+    @property
+    def header(self) -> Header:
+        return self.layout.header
 
     @classmethod
     def of(cls, decoder: Decoder, layout: Layout) -> "Coded":
@@ -160,21 +163,18 @@ class Coded:
         if header.first >= config.latents:
             raise CorruptError(f"{header.first} channels in the first pass: must be below {config.latents}")
         quality = quality_map.decode(header, layout.quality_map, decoder.tables)
-        return cls(header, layout, quality, first_channels(decoder.steps, header))
+        return cls(layout, quality, first_channels(decoder.steps, header))
 
     def parts(self, i: int) -> tuple[list[memoryview], bool]:
         """Return the parts of a tile, up to the first that is not whole, and whether one is not.
 
         Of that one there may be the beginning, if it is cut off; of a damaged one nothing is used.
         """
-        n, damage = self.header.n_tiles, self.layout.damage
-        parts: list[memoryview] = []
-        for number in range(i, n * self.header.parts, n):
-            part = self.layout.payloads[number]
-            if damage is not None and (number in damage.damaged or number in damage.cut):
-                return [*parts, part[:0] if number in damage.damaged else part], True
-            parts.append(part)
-        return parts, False
+        layout, numbers, n = self.layout, self.layout.parts_of(i), self.layout.whole_parts(i)
+        parts = [layout.payloads[number] for number in numbers[: n + 1]]
+        if n < len(numbers) and layout.damage and numbers[n] in layout.damage.damaged:
+            parts[n] = parts[n][:0]
+        return parts, n < len(numbers)
 
 
 def first_channels(steps: np.ndarray, header: Header) -> Sequence[bool]:

@@ -96,7 +96,6 @@ def decode(layout: Layout, region: Tile) -> Pixels:
     header = layout.header
     colours = 1 if header.gray else 3
     channels = colours + header.alpha
-    lacks = layout.damage.cut | layout.damage.damaged if layout.damage else frozenset()
     out = np.empty((region.height, region.width, channels), f"uint{header.depth}")
     right, bottom = region.x + region.width, region.y + region.height
     touched = [
@@ -107,7 +106,7 @@ def decode(layout: Layout, region: Tile) -> Pixels:
 
     def place(item: tuple[int, Tile]) -> None:
         i, t = item
-        if i in lacks:
+        if layout.whole_parts(i) == 0:
             made = np.full((t.height, t.width, channels), 2 ** (header.depth - 1), out.dtype)
             made[..., colours:] = 2**header.depth - 1
         else:

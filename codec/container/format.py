@@ -19,10 +19,8 @@ from .header import (
     KINDS,
     MAGIC,
     MAX_ERROR,
-    MAX_FIRST,
     MAX_PARTS,
     MAX_SIDE,
-    MAX_TILE_LOG2,
     MAX_TILES,
     METADATA,
     MIN_TILE,
@@ -51,12 +49,10 @@ __all__ = [
     "Layout",
     "MAGIC",
     "MAX_ERROR",
-    "MAX_FIRST",
     "MAX_PARTS",
     "MAX_SECTION",
     "MAX_SIDE",
     "MAX_TILES",
-    "MAX_TILE_LOG2",
     "METADATA",
     "MIN_PAYLOAD",
     "MIN_TILE",
@@ -140,6 +136,18 @@ class Layout:
     overhead_bytes: int
     quality_map: memoryview | None = None
     damage: Damage | None = None
+
+    def parts_of(self, tile: int) -> range:
+        """Return the indexes of the parts of a tile's payload."""
+        return range(tile, tile + self.header.n_tiles * self.header.parts, self.header.n_tiles)
+
+    def whole_parts(self, tile: int) -> int:
+        """Return how many parts of a tile's payload come before the first that is not whole."""
+        parts, damage = self.parts_of(tile), self.damage
+        if damage is None:
+            return len(parts)
+        lacking = (n for n, part in enumerate(parts) if part in damage.cut or part in damage.damaged)
+        return next(lacking, len(parts))
 
     @property
     def has_sections(self) -> bool:
