@@ -1,0 +1,31 @@
+// Reads a safetensors file: 8 bytes with the length of its JSON header, the header, and the tensors' data.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/span.h"
+
+namespace aec {
+
+enum class DType { kInt8, kUint8, kInt16, kUint16, kInt32, kFloat32 };
+const char* name_of(DType type);  // torch's and numpy's: "int16"
+size_t bytes_of(DType type);
+
+struct StoredTensor {
+    DType type;
+    std::vector<int64_t> shape;
+    Span bytes;
+};
+
+// Points into the file's bytes, which must outlive it. Tensors are aligned if the file is aligned to 8 bytes.
+struct Safetensors {
+    std::map<std::string, std::string> metadata;
+    std::map<std::string, StoredTensor> tensors;
+
+    // Throws invalid_argument, which says what is wrong: the tensors must fill the file, one after the other.
+    explicit Safetensors(Span file);
+};
+
+}  // namespace aec
