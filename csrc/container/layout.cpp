@@ -61,7 +61,7 @@ Layout::Layout(Span data, const Limits& limits, bool allow_partial) : data_(data
     states_.resize(size());
     for (size_t i = 0; i < size(); ++i) {
         states_[i] = compared(i, head_crc);
-        if (!allow_partial && states_[i] != State::kWhole) fail_at(i, states_[i]);
+        if (!allow_partial && states_[i] != Presence::kWhole) fail_at(i, states_[i]);
     }
     if (allow_partial) check_partial(data.size > starts_.back());
 }
@@ -132,34 +132,34 @@ void Layout::check_size() const {
         throw Error(ErrorKind::kCorrupt, std::to_string(left - total) + " bytes after the last payload");
 }
 
-State Layout::compared(size_t entry, unsigned long head_crc) const {
+Presence Layout::compared(size_t entry, unsigned long head_crc) const {
     const Span data = data_of(entry);
-    if (data.size < starts_[entry + 1] - starts_[entry]) return State::kCut;
+    if (data.size < starts_[entry + 1] - starts_[entry]) return Presence::kCut;
     const uint64_t crc_at = entries_[entry + 1] - kCrcBytes;
     const unsigned long found = crc_of(data, crc_of(data_.part(entries_[entry], crc_at), head_crc));
     unsigned long wanted = 0;
     for (size_t i = 0; i < kCrcBytes; ++i) wanted |= static_cast<unsigned long>(data_.data[crc_at + i]) << (8 * i);
-    return found == wanted ? State::kWhole : State::kDamaged;
+    return found == wanted ? Presence::kWhole : Presence::kDamaged;
 }
 
 // What FORMAT §2.4 needs of a file that is not whole. is_surplus: there are bytes after its end.
 void Layout::check_partial(bool is_surplus) const {
     size_t faults = 0, first_damaged = size();
     for (size_t i = 0; i < size(); ++i) {
-        faults += states_[i] != State::kWhole;
-        if (states_[i] == State::kDamaged) first_damaged = std::min(first_damaged, i);
+        faults += states_[i] != Presence::kWhole;
+        if (states_[i] == Presence::kDamaged) first_damaged = std::min(first_damaged, i);
     }
     if (faults == 0 && !is_surplus) return;
-    if (header_.mapped && states_[maps_] != State::kWhole) fail_at(maps_, states_[maps_]);
-    if (header_.stored && states_[payloads_] != State::kWhole) fail_at(payloads_, states_[payloads_]);
-    if (first_damaged < size() && faults == size()) fail_at(first_damaged, State::kDamaged);
+    if (header_.mapped && states_[maps_] != Presence::kWhole) fail_at(maps_, states_[maps_]);
+    if (header_.stored && states_[payloads_] != Presence::kWhole) fail_at(payloads_, states_[payloads_]);
+    if (first_damaged < size() && faults == size()) fail_at(first_damaged, Presence::kDamaged);
     if (data_.size <= starts_[payloads_])
         throw Error(ErrorKind::kTruncated,
                     "file ends at byte " + std::to_string(data_.size) + ", before its colours begin");
 }
 
-void Layout::fail_at(size_t entry, State state) const {
-    if (state == State::kCut)
+void Layout::fail_at(size_t entry, Presence state) const {
+    if (state == Presence::kCut)
         throw Error(ErrorKind::kTruncated,
                     "file ends at byte " + std::to_string(data_.size) + ", inside " + name_of_entry(entry));
     throw Error(ErrorKind::kCorrupt,
@@ -183,7 +183,7 @@ std::string Layout::name_of_entry(size_t entry) const {
 
 int Layout::whole_parts(uint64_t tile) const {
     int n = 0;
-    while (n < header_.parts && state(tile + n * header_.n_tiles()) == State::kWhole) ++n;
+    while (n < header_.parts && state(tile + n * header_.n_tiles()) == Presence::kWhole) ++n;
     return n;
 }
 

@@ -9,7 +9,7 @@
 namespace aec {
 
 // What there is of the data of an entry of the table.
-enum class State : uint8_t { kWhole, kCut, kDamaged };
+enum class Presence : uint8_t { kWhole, kCut, kDamaged };
 
 // A parsed file. It points into the file's bytes, which must outlive it. Memory is only allocated in proportion to the
 // bytes that are really there.
@@ -20,14 +20,14 @@ public:
 
     const Header& header() const { return header_; }
     Span payload(uint64_t number) const { return data_of(payloads_ + number); }  // number: part * n_tiles + tile
-    State state(uint64_t number) const { return states_[payloads_ + number]; }
+    Presence state(uint64_t number) const { return states_[payloads_ + number]; }
     int whole_parts(uint64_t tile) const;  // how many parts of a tile come before the first that is not whole
     Span alpha(uint64_t tile) const { return data_of(alphas_ + tile); }  // only if header().alpha_apart()
-    State alpha_state(uint64_t tile) const { return states_[alphas_ + tile]; }
+    Presence alpha_state(uint64_t tile) const { return states_[alphas_ + tile]; }
     Span quality_map() const { return data_of(maps_); }  // only if header().mapped
 
     bool has(Kind kind) const { return header_.kinds >> kind & 1; }  // whole or not
-    State metadata_state(Kind kind) const { return states_[section_of(kind)]; }
+    Presence metadata_state(Kind kind) const { return states_[section_of(kind)]; }
     // Inflates and checks a block that `has` tells of. Throws Error.
     std::vector<uint8_t> metadata(Kind kind) const;
 
@@ -41,10 +41,10 @@ private:
     void read_table(size_t head_bytes);
     uint32_t read_packed(size_t& at, uint32_t whole, Kind kind) const;
     uint32_t least(size_t entry) const;
-    State compared(size_t entry, unsigned long head_crc) const;
+    Presence compared(size_t entry, unsigned long head_crc) const;
     void check_size() const;
     void check_partial(bool is_surplus) const;
-    [[noreturn]] void fail_at(size_t entry, State state) const;
+    [[noreturn]] void fail_at(size_t entry, Presence state) const;
     std::string name_of_entry(size_t entry) const;
 
     Span data_;
@@ -52,7 +52,7 @@ private:
     size_t maps_ = 0, alphas_ = 0, payloads_ = 0;  // numbers of the first entries behind metadata, map and alphas
     std::vector<uint32_t> wholes_;                 // of each block of metadata, its length when it is inflated
     std::vector<uint64_t> entries_, starts_;  // offsets in the file at which entries, and their data, start; and the ends
-    std::vector<State> states_;
+    std::vector<Presence> states_;
 };
 
 }  // namespace aec
