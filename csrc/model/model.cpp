@@ -125,10 +125,9 @@ std::shared_ptr<const Model> Model::load(Span bytes, int threads) try {
     throw Error(ErrorKind::kModel, std::string("not a model this aec can run: ") + error.what());
 }
 
-bool Model::id_in(Span file, ModelId& id) try {
-    const Safetensors found(file);
-    entry_of(found.metadata, "aec_model");
-    id = id_of(entry_of(found.metadata, "decoder_sha256"));
+bool Model::id_in(const std::map<std::string, std::string>& metadata, ModelId& id) try {
+    entry_of(metadata, "aec_model");
+    id = id_of(entry_of(metadata, "decoder_sha256"));
     return true;
 } catch (const std::invalid_argument&) {
     return false;

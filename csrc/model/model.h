@@ -19,8 +19,8 @@ public:
     // decoder's half is compared. threads: the most threads to use. Throws Error of kind kModel.
     static std::shared_ptr<const Model> load(Span file, int threads);
 
-    // The id in the header of a model file, without reading its tensors. False: it is none.
-    static bool id_in(Span file, ModelId& id);
+    // The id in the metadata of a model file. False: it is none.
+    static bool id_in(const std::map<std::string, std::string>& metadata, ModelId& id);
 
     const ModelConfig config;
     const ModelId id;

@@ -8,7 +8,7 @@
 namespace aec {
 namespace {
 
-constexpr size_t kLengthBytes = 8;
+constexpr size_t kLengthBytes = kSafetensorsLengthBytes;
 constexpr uint64_t kMostHeader = 1 << 26;  // those of our models have about 2^17 bytes
 constexpr std::pair<const char*, DType> kTypes[] = {{"I8", DType::kInt8},     {"U8", DType::kUint8},
                                                     {"I16", DType::kInt16},   {"U16", DType::kUint16},
@@ -46,6 +46,22 @@ StoredTensor read_tensor(JsonReader& json, const std::string& name, Range& range
     return tensor;
 }
 
+// Parses the header, which ends where `head` does, and calls use(name, tensor without its bytes, range) for each tensor.
+template <class Use>
+void read_header(Span head, std::map<std::string, std::string>& metadata, Use use) {
+    JsonReader json(head.part(kLengthBytes, head.size));
+    json.object([&](const std::string& name) {
+        if (name == "__metadata__") {
+            json.object([&](const std::string& key) { metadata[key] = json.string(); });
+            return;
+        }
+        Range range = {};
+        StoredTensor tensor = read_tensor(json, name, range);
+        use(name, std::move(tensor), range);
+    });
+    json.end();
+}
+
 // The number of bytes of a tensor; throws invalid_argument if there are more than `most`.
 uint64_t size_of(const StoredTensor& tensor, const std::string& name, uint64_t most) {
     uint64_t bytes = bytes_of(tensor.type);
@@ -80,34 +96,40 @@ size_t bytes_of(DType type) {
     return 0;
 }
 
-Safetensors::Safetensors(Span file) {
-    if (file.size < kLengthBytes) throw std::invalid_argument("a file of " + std::to_string(file.size) + " bytes");
+uint64_t safetensors_head_bytes(Span beginning) {
+    if (beginning.size < kLengthBytes)
+        throw std::invalid_argument("a file of " + std::to_string(beginning.size) + " bytes");
     uint64_t length = 0;
-    for (size_t i = 0; i < kLengthBytes; ++i) length |= static_cast<uint64_t>(file.data[i]) << (8 * i);
-    if (length > kMostHeader || length > file.size - kLengthBytes)
+    for (size_t i = 0; i < kLengthBytes; ++i) length |= static_cast<uint64_t>(beginning.data[i]) << (8 * i);
+    if (length > kMostHeader)
         throw std::invalid_argument("a header of " + std::to_string(length) + " bytes: at most " +
-                                    std::to_string(std::min<uint64_t>(kMostHeader, file.size - kLengthBytes)) +
-                                    " are allowed");
-    const Span data = file.part(kLengthBytes + length, file.size);
-    JsonReader json(file.part(kLengthBytes, kLengthBytes + length));
+                                    std::to_string(kMostHeader) + " are allowed");
+    return kLengthBytes + length;
+}
+
+std::map<std::string, std::string> safetensors_metadata(Span head) {
+    std::map<std::string, std::string> metadata;
+    read_header(head, metadata, [](const std::string&, StoredTensor&&, const Range&) {});
+    return metadata;
+}
+
+Safetensors::Safetensors(Span file) {
+    const uint64_t head = safetensors_head_bytes(file);
+    if (head > file.size)
+        throw std::invalid_argument("a header of " + std::to_string(head - kLengthBytes) + " bytes in a file of " +
+                                    std::to_string(file.size));
+    const Span data = file.part(head, file.size);
     std::map<uint64_t, std::pair<uint64_t, std::string>> ranges;  // by where they begin: the end, and the name
-    json.object([&](const std::string& name) {
-        if (name == "__metadata__") {
-            json.object([&](const std::string& key) { metadata[key] = json.string(); });
-            return;
-        }
-        Range range = {};
-        StoredTensor tensor = read_tensor(json, name, range);
+    read_header(file.part(0, head), metadata, [&](const std::string& name, StoredTensor&& tensor, const Range& range) {
         if (range.begin > range.end || range.end > data.size || range.end - range.begin != size_of(tensor, name, data.size))
             throw std::invalid_argument(name + " has offsets that do not fit its shape or the file");
-        if (range.begin % bytes_of(tensor.type) != 0 || (kLengthBytes + length) % bytes_of(tensor.type) != 0)
+        if (range.begin % bytes_of(tensor.type) != 0 || head % bytes_of(tensor.type) != 0)
             throw std::invalid_argument(name + " is not aligned");
         tensor.bytes = data.part(range.begin, range.end);
         if (range.begin < range.end && !ranges.emplace(range.begin, std::pair(range.end, name)).second)
             throw std::invalid_argument(name + " overlaps another tensor");
         tensors.emplace(name, std::move(tensor));
     });
-    json.end();
     uint64_t at = 0;
     for (const auto& [begin, rest] : ranges) {
         if (begin != at) throw std::invalid_argument(rest.second + " does not begin where the tensor before it ends");

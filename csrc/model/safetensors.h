@@ -28,4 +28,11 @@ struct Safetensors {
     explicit Safetensors(Span file);
 };
 
+// How many bytes at the beginning of a file hold the header's length, and how many the length and the header; throws
+// invalid_argument if the header is too long.
+constexpr size_t kSafetensorsLengthBytes = 8;
+uint64_t safetensors_head_bytes(Span beginning);
+// The metadata in the beginning of a file. Throws invalid_argument.
+std::map<std::string, std::string> safetensors_metadata(Span head);
+
 }  // namespace aec
