@@ -35,7 +35,8 @@ std::vector<uint8_t> read_some(std::FILE* file, const std::string& path, uint64_
     constexpr uint64_t kPiece = 1 << 20;
     std::vector<uint8_t> data;
     while (data.size() < most) {
-        const size_t at = data.size(), wanted = static_cast<size_t>(std::min(most - at, std::max<uint64_t>(kPiece, at)));
+        const size_t at = data.size();
+        const auto wanted = static_cast<size_t>(std::min(most - at, std::max<uint64_t>(kPiece, at)));
         data.resize(at + wanted);
         const size_t n = std::fread(data.data() + at, 1, wanted, file);
         data.resize(at + n);
@@ -83,13 +84,15 @@ std::shared_ptr<const Model> find_model(const ModelId& id, const std::string& fo
         std::vector<std::string> paths;
         std::error_code error;
         if (!folder.empty())
-            for (std::filesystem::directory_iterator entry(folder, error), last; !error && entry != last; entry.increment(error))
+            for (std::filesystem::directory_iterator entry(folder, error), last; !error && entry != last;
+                 entry.increment(error))
                 if (entry->path().extension() == ".safetensors") paths.push_back(entry->path().string());
         std::sort(paths.begin(), paths.end());
         for (const std::string& path : paths)
             if (has_id(path, id)) return load_model(path, threads);
     }
-    throw Error(ErrorKind::kModel, "the file needs model " + text_of(id) + ", which is not at hand: looked in " + folders);
+    throw Error(ErrorKind::kModel,
+                "the file needs model " + text_of(id) + ", which is not at hand: looked in " + folders);
 }
 
 }  // namespace aec
