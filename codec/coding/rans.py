@@ -194,6 +194,6 @@ def decode_tile(
         CorruptError: no encoder with this model writes such a payload.
     """
     try:
-        return _C.decode_tile(nets, tables._handle, payload, quality, *size, threads, is_prefix, first)
+        return _C.decode_tile(nets, tables.handle, payload, quality, *size, threads, is_prefix, first)
     except _C.CorruptError as error:
         raise CorruptError(str(error)) from None
