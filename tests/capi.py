@@ -1,8 +1,10 @@
 """The C library for tests: built by CMake once, and called by ctypes."""
 
 import ctypes
+import fcntl
 import shutil
 import subprocess
+from contextlib import contextmanager
 from ctypes import POINTER, byref, c_char, c_char_p, c_double, c_int32, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
@@ -108,6 +110,14 @@ def build(folder: Path, *options: str, targets: tuple[str, ...] = ()) -> Path:
             pytest.skip("zlib's headers are not installed")
         assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+@contextmanager
+def locked(path: Path):
+    """Only one process at a time."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class Library:
