@@ -22,7 +22,8 @@ aec_encode_options default_options() {
 // What the caller's callback has returned.
 struct Refused : Error {
     Refused(aec_status status, const char* whose)
-        : Error(ErrorKind::kIo, std::string(whose) + " has returned the status \"" + aec_status_name(status) + "\""), status(status) {}
+        : Error(ErrorKind::kIo, std::string(whose) + " has returned the status \"" + aec_status_name(status) + "\""),
+          status(status) {}
     const aec_status status;
 };
 
@@ -35,18 +36,26 @@ Samples samples_of(const aec_picture& picture) {
                 ": allowed are sides of 1 to 65535 and 2^28 pixels");
     require(picture.channels >= 1 && picture.channels <= 4,
             "channels is " + std::to_string(picture.channels) + ": allowed are 1 to 4");
-    require(picture.depth == 8 || picture.depth == 16, "depth is " + std::to_string(picture.depth) + ": allowed are 8 and 16");
+    require(picture.depth == 8 || picture.depth == 16,
+            "depth is " + std::to_string(picture.depth) + ": allowed are 8 and 16");
     require(picture.pixels != nullptr, "pixels is NULL");
     const ptrdiff_t sample = picture.depth / 8, pixel = sample * picture.channels;
     const size_t row = static_cast<size_t>(pixel) * picture.width;
-    require(picture.stride >= row, "stride is " + std::to_string(picture.stride) + ": at least " + std::to_string(row) + " is needed");
+    require(picture.stride >= row,
+            "stride is " + std::to_string(picture.stride) + ": at least " + std::to_string(row) + " is needed");
     require(picture.size >= row && (picture.size - row) / picture.stride >= picture.height - 1,
-            "size is " + std::to_string(picture.size) + ": too small for " + std::to_string(picture.height) + " rows, " +
-                std::to_string(picture.stride) + " bytes apart");
+            "size is " + std::to_string(picture.size) + ": too small for " + std::to_string(picture.height) +
+                " rows, " + std::to_string(picture.stride) + " bytes apart");
     const bool has_alpha = picture.channels % 2 == 0;
     const auto* data = static_cast<const uint8_t*>(picture.pixels);
-    Samples samples = {int_of(picture.width), int_of(picture.height), picture.channels < 3 ? 1 : 3, int_of(picture.depth), data,
-                       static_cast<ptrdiff_t>(picture.stride), pixel, sample};
+    Samples samples = {int_of(picture.width),
+                       int_of(picture.height),
+                       picture.channels < 3 ? 1 : 3,
+                       int_of(picture.depth),
+                       data,
+                       static_cast<ptrdiff_t>(picture.stride),
+                       pixel,
+                       sample};
     if (!has_alpha) return samples;
     samples.alpha = data + (picture.channels - 1) * sample;
     samples.alpha_row = samples.row;
@@ -62,7 +71,8 @@ bool copy_alpha(const Samples& samples, const Area& area, std::vector<uint8_t>& 
     bool is_opaque = true;
     for (uint32_t y = area.y; y < area.bottom(); ++y)
         for (uint32_t x = area.x; x < area.right(); ++x) {
-            const uint8_t* from = samples.alpha + ptrdiff_t{y} * samples.alpha_row + ptrdiff_t{x} * samples.alpha_column;
+            const uint8_t* from =
+                samples.alpha + ptrdiff_t{y} * samples.alpha_row + ptrdiff_t{x} * samples.alpha_column;
             for (size_t i = 0; i < bytes; ++i) {
                 is_opaque &= from[i] == 255;
                 *to++ = from[i];
@@ -96,9 +106,10 @@ std::vector<std::string> alphas_of(const Samples& samples, uint32_t side, const 
         if (options.alpha == nullptr)
             throw Error(ErrorKind::kEmbedded, "a picture with transparent pixels, and no function that codes alpha");
         const size_t stride = size_t{area.width} * (samples.depth / 8);
-        const aec_alpha_tile tile = {sizeof tile, area.width, area.height, static_cast<uint32_t>(samples.depth), alpha.data(),
-                                     stride, &append, &coded[i]};
-        if (const aec_status status = options.alpha(options.alpha_user, &tile)) throw Refused(status, "the encoder of alpha");
+        const aec_alpha_tile tile = {sizeof tile,  area.width, area.height, static_cast<uint32_t>(samples.depth),
+                                     alpha.data(), stride,     &append,     &coded[i]};
+        if (const aec_status status = options.alpha(options.alpha_user, &tile))
+            throw Refused(status, "the encoder of alpha");
         require(!coded[i].empty(), "the encoder of alpha has written nothing");
     }
     if (is_opaque) coded.clear();
@@ -109,7 +120,8 @@ std::array<Span, kKindCount> metadata_of(const aec_encode_options& options) {
     std::array<Span, kKindCount> blocks;
     for (int kind = 0; kind < kKindCount; ++kind) {
         const aec_bytes& given = options.metadata[kind];
-        require(given.data != nullptr || given.size == 0, std::string(name_of(static_cast<Kind>(kind))) + " metadata is NULL");
+        require(given.data != nullptr || given.size == 0,
+                std::string(name_of(static_cast<Kind>(kind))) + " metadata is NULL");
         blocks[kind] = {static_cast<const uint8_t*>(given.data), given.size};
     }
     return blocks;

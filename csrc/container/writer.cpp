@@ -27,18 +27,25 @@ uLong crc_of(uLong crc, const void* data, size_t size) {
 void check(const FileParts& parts) {
     const Header& h = parts.header;
     const uint64_t n = h.n_tiles();
-    require(parts.payloads.size() == n * h.parts,
-            std::to_string(parts.payloads.size()) + " payloads for " + std::to_string(n) + " tiles of " + std::to_string(h.parts) + " parts");
+    require(parts.payloads.size() == n * h.parts, std::to_string(parts.payloads.size()) + " payloads for " +
+                                                      std::to_string(n) + " tiles of " + std::to_string(h.parts) +
+                                                      " parts");
     require(parts.alphas.size() == (h.alpha ? n : 0),
             std::to_string(parts.alphas.size()) + " alpha payloads for " + std::to_string(n) + " tiles");
-    require(parts.quality_map.empty() != h.mapped, "a map of qualities must be given if and only if the header has one");
+    require(parts.quality_map.empty() != h.mapped,
+            "a map of qualities must be given if and only if the header has one");
     for (uint64_t i = 0; i < n; ++i)
-        require(parts.payloads[i].size() >= kMinPayload, "payload of " + std::to_string(parts.payloads[i].size()) + " bytes: at least 5 are needed");
+        require(parts.payloads[i].size() >= kMinPayload,
+                "payload of " + std::to_string(parts.payloads[i].size()) + " bytes: at least 5 are needed");
     for (int kind = 0; kind < kKindCount; ++kind) {
-        const size_t size = parts.metadata[kind].size, fixed = kind == kCicp ? kCicpBytes : kind == kBits ? kBitsBytes : size;
-        const std::string block = std::string(name_of(static_cast<Kind>(kind))) + " metadata of " + std::to_string(size) + " bytes: ";
+        const size_t size = parts.metadata[kind].size, fixed = kind == kCicp   ? kCicpBytes
+                                                               : kind == kBits ? kBitsBytes
+                                                                               : size;
+        const std::string block =
+            std::string(name_of(static_cast<Kind>(kind))) + " metadata of " + std::to_string(size) + " bytes: ";
         require(size == 0 || size == fixed, block + std::to_string(fixed) + " are needed");
-        if (size > kMaxSection) throw Error(ErrorKind::kLimit, block + "at most " + std::to_string(kMaxSection) + " are allowed");
+        if (size > kMaxSection)
+            throw Error(ErrorKind::kLimit, block + "at most " + std::to_string(kMaxSection) + " are allowed");
     }
 }
 
@@ -104,7 +111,8 @@ void check_header(const Header& h) {
     require(h.depth == 8 || h.depth == 16, "depth " + std::to_string(h.depth) + ": allowed are 8 and 16 bits a sample");
     int log2 = 0;
     while (log2 < kMaxTileLog2 && uint32_t{kMinTile} << log2 != h.tile) ++log2;
-    require(uint32_t{kMinTile} << log2 == h.tile, "tile side " + std::to_string(h.tile) + ": allowed are 64, 128, .. 4096");
+    require(uint32_t{kMinTile} << log2 == h.tile,
+            "tile side " + std::to_string(h.tile) + ": allowed are 64, 128, .. 4096");
     require(h.parts >= 1 && h.parts <= kMaxParts, std::to_string(h.parts) + " parts of each tile: allowed are 1..16");
     require(h.first >= 0 && h.first <= static_cast<int>(kMaxFirst) && (h.first == 0 || h.parts > 1),
             std::to_string(h.first) + " channels in the first pass: allowed are 0..16383, and 0 without parts");
@@ -114,7 +122,8 @@ void check_header(const Header& h) {
         throw Error(ErrorKind::kLimit, image + ": allowed are sides up to 65535 and 2^28 pixels");
     const uint64_t n = h.n_tiles();
     if (n * h.parts > kMaxTiles)
-        throw Error(ErrorKind::kLimit, std::to_string(n) + " tiles of " + std::to_string(h.parts) + " parts: at most 65536 are allowed");
+        throw Error(ErrorKind::kLimit,
+                    std::to_string(n) + " tiles of " + std::to_string(h.parts) + " parts: at most 65536 are allowed");
 }
 
 std::string write_file(const FileParts& parts) {

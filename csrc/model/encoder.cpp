@@ -14,7 +14,9 @@ constexpr double kDeadZonePerBit = 0.045, kMaxDeadZone = 0.25;
 // The bits that an ideal coder writes for the symbol 0 or 1. frequencies: the row of its index.
 double bits_of(int symbol, const uint16_t* frequencies, int limit, int raw_bits) {
     const int letter = (symbol >> raw_bits) + limit, escape = 2 * limit + 1;
-    const auto bits = [&](int at) { return kScaleBits - std::log2(static_cast<double>(std::max<int>(1, frequencies[at]))); };
+    const auto bits = [&](int at) {
+        return kScaleBits - std::log2(static_cast<double>(std::max<int>(1, frequencies[at])));
+    };
     // The smallest escape follows no raw bits, and its head says that it is the smallest.
     return letter < escape ? bits(letter) + raw_bits : bits(escape) + kEscapeHeadBits;
 }
@@ -51,7 +53,8 @@ std::shared_ptr<const Encoder> Encoder::load(Span bytes, int threads) try {
     parallel_for(threads, 4, [&](int64_t i) {
         if (i == 0) parts.analysis = std::make_shared<Analysis>(c.transform(), stored.net("analysis."));
         if (i == 1)
-            parts.hyper_analysis = std::make_shared<HyperAnalysis>(c.latents, c.context, c.hyper, stored.net("hyper_analysis."));
+            parts.hyper_analysis =
+                std::make_shared<HyperAnalysis>(c.latents, c.context, c.hyper, stored.net("hyper_analysis."));
         if (i == 2) parts.projection = std::make_shared<Projection>(c.latents, stored.net("synthesis."));
         if (i == 3) found = stored.digest(true);
     });

@@ -39,7 +39,8 @@ ModelId id_of(const std::string& sha256) {
     ModelId id = {};
     if (sha256.size() != 64 || sha256.find_first_not_of("0123456789abcdef") != std::string::npos)
         throw std::invalid_argument("decoder_sha256 is no SHA-256 in hexadecimal digits");
-    for (size_t i = 0; i < id.size(); ++i) id[i] = static_cast<uint8_t>(std::stoi(sha256.substr(2 * i, 2), nullptr, 16));
+    for (size_t i = 0; i < id.size(); ++i)
+        id[i] = static_cast<uint8_t>(std::stoi(sha256.substr(2 * i, 2), nullptr, 16));
     return id;
 }
 

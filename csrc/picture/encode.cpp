@@ -13,8 +13,8 @@ namespace {
 constexpr uint32_t kBlockSide = 64;
 constexpr int kMostAtOnce = 4;  // tiles: the networks need up to 250 MB for one and its margin
 // With a mean payload of at least so many bytes a tile, files have their payloads in parts. The four more entries that
-// each tile then has in the table take at most 28 bytes, 0.23 % of it. Smaller files arrive as a whole anyway: the first
-// packets of a connection hold 14 KB.
+// each tile then has in the table take at most 28 bytes, 0.23 % of it. Smaller files arrive as a whole anyway: the
+// first packets of a connection hold 14 KB.
 constexpr uint64_t kPartsFrom = 12 * 1024;
 // By level: how many of the channels the first of two passes codes, such that it has about half of the bytes.
 constexpr struct {
@@ -46,7 +46,8 @@ std::string coded_map(const std::vector<uint8_t>& map, size_t columns, int base,
     for (int index = 1; index < kIndexCount; ++index) {
         const std::vector<uint8_t> indexes(map.size(), static_cast<uint8_t>(index));
         Payload payload;
-        if (const Fault fault = encode_cpu(tables, symbols.data(), indexes.data(), {map.size()}, kAutoLanes, 1, payload))
+        if (const Fault fault =
+                encode_cpu(tables, symbols.data(), indexes.data(), {map.size()}, kAutoLanes, 1, payload))
             throw std::invalid_argument(describe(fault.status));
         if (!best.empty() && payload.size + 1 >= best.size()) continue;
         best.assign(1, static_cast<char>(index));
@@ -107,7 +108,8 @@ void arrange(const std::vector<Parts>& coded, FileParts& file) {
     if (file.header.first == 0 && n_bytes < kPartsFrom * coded.size()) {
         for (const Parts& parts : coded) {
             std::vector<Span> spans;
-            for (const std::string& part : parts) spans.push_back({reinterpret_cast<const uint8_t*>(part.data()), part.size()});
+            for (const std::string& part : parts)
+                spans.push_back({reinterpret_cast<const uint8_t*>(part.data()), part.size()});
             std::string payload;
             if (const Fault fault = join_parts(spans, false, payload)) throw std::logic_error(describe(fault.status));
             file.payloads.push_back(std::move(payload));
@@ -142,7 +144,8 @@ std::string encode_picture(const Encoder& encoder, const Samples& samples, const
     file.alphas = alphas;
     file.metadata = metadata;
     check_header(header);  // before the work
-    if (header.mapped) file.quality_map = coded_map(settings.map, blocks_of(header.width), header.quality, *encoder.parts.tables);
+    if (header.mapped)
+        file.quality_map = coded_map(settings.map, blocks_of(header.width), header.quality, *encoder.parts.tables);
     arrange(encode_tiles(encoder, samples, header, settings), file);
     return write_file(file);
 }

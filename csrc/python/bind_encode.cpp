@@ -10,7 +10,8 @@ constexpr int kMaxSide = 65535;
 
 int side_of(py::ssize_t n, const char* name) {
     if (n < 1 || n > kMaxSide)
-        throw py::value_error(std::string(name) + " is " + std::to_string(n) + ", allowed are 1 to " + std::to_string(kMaxSide));
+        throw py::value_error(std::string(name) + " is " + std::to_string(n) + ", allowed are 1 to " +
+                              std::to_string(kMaxSide));
     return static_cast<int>(n);
 }
 
@@ -34,8 +35,8 @@ Samples samples_of(const py::array& data, const py::object& alpha) {
         throw py::type_error("alpha must be None or of the same type as the samples");
     const auto array = py::reinterpret_borrow<py::array>(alpha);
     if (array.ndim() != 2 || array.shape(0) != samples.height || array.shape(1) != samples.width)
-        throw py::value_error("alpha has shape " + text_of({array.shape(), array.shape() + array.ndim()}) + ", must have " +
-                              text_of({samples.height, samples.width}));
+        throw py::value_error("alpha has shape " + text_of({array.shape(), array.shape() + array.ndim()}) +
+                              ", must have " + text_of({samples.height, samples.width}));
     samples.alpha = static_cast<const uint8_t*>(array.data());
     samples.alpha_row = array.strides(0);
     samples.alpha_column = array.strides(1);
@@ -46,7 +47,8 @@ Samples samples_of(const py::array& data, const py::object& alpha) {
 Rect rect_of(const std::array<int, 4>& area, const Samples& samples, int side) {
     const int x = in_range(area[0], 0, samples.width - 1, "x"), y = in_range(area[1], 0, samples.height - 1, "y");
     if (x % side != 0 || y % side != 0) throw py::value_error("x and y must be multiples of " + std::to_string(side));
-    return {y, y + in_range(area[3], 1, samples.height - y, "height"), x, x + in_range(area[2], 1, samples.width - x, "width")};
+    return {y, y + in_range(area[3], 1, samples.height - y, "height"), x,
+            x + in_range(area[2], 1, samples.width - x, "width")};
 }
 
 constexpr int kBlock = kLatentStride * kHyperStride;
@@ -69,8 +71,9 @@ Array<T> array_of(const std::vector<T>& values, const std::vector<py::ssize_t>& 
 // Latents of a tile: [rows, columns, channels], contiguous.
 const int16_t* latents_from(const Array<int16_t>& array, const char* name, py::ssize_t channels) {
     if (array.ndim() != 3 || array.shape(2) != channels || !(array.flags() & py::array::c_style))
-        throw py::value_error(std::string(name) + " have shape " + text_of({array.shape(), array.shape() + array.ndim()}) +
-                              ", must have [rows, columns, " + std::to_string(channels) + "] and be contiguous");
+        throw py::value_error(std::string(name) + " have shape " +
+                              text_of({array.shape(), array.shape() + array.ndim()}) + ", must have [rows, columns, " +
+                              std::to_string(channels) + "] and be contiguous");
     in_range(static_cast<int>(array.shape(0)), 1, Walk::kMaxSide, "rows");
     in_range(static_cast<int>(array.shape(1)), 1, Walk::kMaxSide, "columns");
     check_aligned(array, name);
@@ -92,16 +95,19 @@ std::function<void()> called(const py::object& progress) {
     };
 }
 
-std::shared_ptr<EncoderModel> model_from(std::shared_ptr<Analysis> analysis, std::shared_ptr<HyperAnalysis> hyper_analysis,
-                                         std::shared_ptr<Nets> nets, std::shared_ptr<Tables> tables,
-                                         const Array<float>& levels, const std::string& tune,
-                                         std::shared_ptr<Synthesis> synthesis, std::shared_ptr<Projection> projection) {
+std::shared_ptr<EncoderModel> model_from(std::shared_ptr<Analysis> analysis,
+                                         std::shared_ptr<HyperAnalysis> hyper_analysis, std::shared_ptr<Nets> nets,
+                                         std::shared_ptr<Tables> tables, const Array<float>& levels,
+                                         const std::string& tune, std::shared_ptr<Synthesis> synthesis,
+                                         std::shared_ptr<Projection> projection) {
     const int latents = analysis->latents();
-    if (hyper_analysis->latents() != latents || nets->config.latents != latents || hyper_analysis->hyper() != nets->config.hyper ||
-        (synthesis && synthesis->latents() != latents) || (projection && projection->latents() != latents))
+    if (hyper_analysis->latents() != latents || nets->config.latents != latents ||
+        hyper_analysis->hyper() != nets->config.hyper || (synthesis && synthesis->latents() != latents) ||
+        (projection && projection->latents() != latents))
         throw py::value_error("the networks have different numbers of channels");
     const float* first = vector_of(levels, "levels", kQualities);
-    EncoderModel model = {analysis, hyper_analysis, nets, tables, {first, first + kQualities}, tune_of(tune), synthesis, projection};
+    EncoderModel model = {analysis,      hyper_analysis, nets,      tables, {first, first + kQualities},
+                          tune_of(tune), synthesis,      projection};
     return std::make_shared<EncoderModel>(std::move(model));
 }
 
@@ -116,10 +122,12 @@ Array<int16_t> latents(const EncoderModel& model, const py::array& data, const p
         const WithoutGil released;
         found = latents_of(model, samples, rect, whole, threads);
     }
-    return array_of(found, {ceil_div(rect.rows(), kLatentStride), ceil_div(rect.columns(), kLatentStride), model.analysis->latents()});
+    return array_of(found, {ceil_div(rect.rows(), kLatentStride), ceil_div(rect.columns(), kLatentStride),
+                            model.analysis->latents()});
 }
 
-Array<int16_t> hyperlatents(const EncoderModel& model, const Array<int16_t>& y, const py::object& quality, int threads) {
+Array<int16_t> hyperlatents(const EncoderModel& model, const Array<int16_t>& y, const py::object& quality,
+                            int threads) {
     const int16_t* values = latents_from(y, "latents", model.analysis->latents());
     const int rows = static_cast<int>(y.shape(0)), columns = static_cast<int>(y.shape(1));
     const Qualities qualities = qualities_of(quality, rows, columns);
@@ -129,12 +137,14 @@ Array<int16_t> hyperlatents(const EncoderModel& model, const Array<int16_t>& y, 
         const WithoutGil released;
         found = hyperlatents_of(model, rows, columns, values, qualities, threads);
     }
-    return array_of(found, {ceil_div(rows, kHyperStride), ceil_div(columns, kHyperStride), model.hyper_analysis->hyper()});
+    return array_of(found,
+                    {ceil_div(rows, kHyperStride), ceil_div(columns, kHyperStride), model.hyper_analysis->hyper()});
 }
 
-py::tuple analyse(const EncoderModel& model, const py::array& data, const py::object& alpha, const std::array<int, 4>& tile,
-                  const py::object& quality, int effort, const Array<int16_t>& dead_zones, const std::vector<bool>& first,
-                  int threads, const py::object& progress) {
+py::tuple analyse(const EncoderModel& model, const py::array& data, const py::object& alpha,
+                  const std::array<int, 4>& tile, const py::object& quality, int effort,
+                  const Array<int16_t>& dead_zones, const std::vector<bool>& first, int threads,
+                  const py::object& progress) {
     const Samples samples = samples_of(data, alpha);
     const Rect rect = rect_of(tile, samples, kBlock);
     const Qualities whole = whole_of(quality, samples);
@@ -145,9 +155,10 @@ py::tuple analyse(const EncoderModel& model, const py::array& data, const py::ob
         const WithoutGil released;
         found = analyse_tile(model, samples, rect, whole, effort, choices, threads, called(progress));
     }
-    return py::make_tuple(
-        array_of(found.y, {ceil_div(rect.rows(), kLatentStride), ceil_div(rect.columns(), kLatentStride), model.analysis->latents()}),
-        array_of(found.z, {ceil_div(rect.rows(), kBlock), ceil_div(rect.columns(), kBlock), model.hyper_analysis->hyper()}));
+    return py::make_tuple(array_of(found.y, {ceil_div(rect.rows(), kLatentStride),
+                                             ceil_div(rect.columns(), kLatentStride), model.analysis->latents()}),
+                          array_of(found.z, {ceil_div(rect.rows(), kBlock), ceil_div(rect.columns(), kBlock),
+                                             model.hyper_analysis->hyper()}));
 }
 
 py::tuple choose(const EncoderModel& model, const Array<int16_t>& y, const Array<int16_t>& z, const py::object& quality,
@@ -170,9 +181,9 @@ py::tuple choose(const EncoderModel& model, const Array<int16_t>& y, const Array
                           array_of(chosen.latents, {rows, columns, model.analysis->latents()}));
 }
 
-py::list encode(const EncoderModel& model, const py::array& data, const py::object& alpha, const std::array<int, 4>& tile,
-                const py::object& quality, int effort, const Array<int16_t>& dead_zones, const std::vector<bool>& first,
-                int threads, const py::object& progress) {
+py::list encode(const EncoderModel& model, const py::array& data, const py::object& alpha,
+                const std::array<int, 4>& tile, const py::object& quality, int effort, const Array<int16_t>& dead_zones,
+                const std::vector<bool>& first, int threads, const py::object& progress) {
     const Samples samples = samples_of(data, alpha);
     const Rect rect = rect_of(tile, samples, kBlock);
     const Qualities whole = whole_of(quality, samples);
@@ -204,13 +215,14 @@ Array<int16_t> input(const py::array& data, const py::object& alpha, const std::
 
 // The pixels of tile_input, [rows, columns, 3].
 TileInput input_from(const Array<int16_t>& pixels) {
-    if (pixels.ndim() != 3 || pixels.shape(2) != 3 || !(pixels.flags() & py::array::c_style) || pixels.shape(0) > kMaxSide + 1 ||
-        pixels.shape(1) > kMaxSide + 1)
+    if (pixels.ndim() != 3 || pixels.shape(2) != 3 || !(pixels.flags() & py::array::c_style) ||
+        pixels.shape(0) > kMaxSide + 1 || pixels.shape(1) > kMaxSide + 1)
         throw py::value_error("pixels must be [rows, columns, 3] and contiguous");
     check_aligned(pixels, "pixels");
     for (const int16_t* p = pixels.data(); p != pixels.data() + pixels.size(); ++p)
         in_range(*p, -255 * kPixelUnit / 2, 255 * kPixelUnit / 2, "a pixel");
-    TileInput input = {static_cast<int>(pixels.shape(0)), static_cast<int>(pixels.shape(1)), Buffer<int16_t>(pixels.size())};
+    TileInput input = {static_cast<int>(pixels.shape(0)), static_cast<int>(pixels.shape(1)),
+                       Buffer<int16_t>(pixels.size())};
     std::copy_n(pixels.data(), pixels.size(), input.data.get());
     return input;
 }
@@ -243,12 +255,13 @@ struct RefinementOfArrays {
     }
 };
 
-std::unique_ptr<RefinementOfArrays> refinement_from(std::shared_ptr<Projection> projection, const Array<int16_t>& pixels,
-                                                    std::pair<int, int> size, const std::array<int, 4>& tile,
-                                                    const std::string& tune, int effort, double level,
-                                                    const Array<int16_t>& latents, int threads) {
+std::unique_ptr<RefinementOfArrays> refinement_from(std::shared_ptr<Projection> projection,
+                                                    const Array<int16_t>& pixels, std::pair<int, int> size,
+                                                    const std::array<int, 4>& tile, const std::string& tune, int effort,
+                                                    double level, const Array<int16_t>& latents, int threads) {
     TileInput seen = input_from(pixels);
-    const int rows = in_range(size.first, 1, seen.rows, "rows"), columns = in_range(size.second, 1, seen.columns, "columns");
+    const int rows = in_range(size.first, 1, seen.rows, "rows"),
+              columns = in_range(size.second, 1, seen.columns, "columns");
     const Rect rect = rect_of(tile, {columns, rows, 3, 8, nullptr, 0, 0, 0}, 1);
     const int16_t* values = latents_from(latents, "latents", projection->latents());
     threads_of(threads);
@@ -260,9 +273,11 @@ std::unique_ptr<RefinementOfArrays> refinement_from(std::shared_ptr<Projection> 
         rows, columns, shape});
 }
 
-py::tuple perceived_error(const Array<int16_t>& original, const Array<uint16_t>& decoded, bool with_slope, int threads) {
+py::tuple perceived_error(const Array<int16_t>& original, const Array<uint16_t>& decoded, bool with_slope,
+                          int threads) {
     const TileInput pixels = input_from(original);
-    if (std::min(pixels.rows, pixels.columns) < PerceivedError::kMinSide) throw py::value_error("sides must be at least 8");
+    if (std::min(pixels.rows, pixels.columns) < PerceivedError::kMinSide)
+        throw py::value_error("sides must be at least 8");
     const uint16_t* samples = decoded_from(decoded, pixels.rows, pixels.columns);
     threads_of(threads);
     Array<float> slope({3, with_slope ? pixels.rows : 0, pixels.columns});
@@ -271,7 +286,8 @@ py::tuple perceived_error(const Array<int16_t>& original, const Array<uint16_t>&
     double error;
     {
         const WithoutGil released;
-        PerceivedError perceived(pixels.rows, pixels.columns, pixels.data.get(), ptrdiff_t{3} * pixels.columns, threads);
+        PerceivedError perceived(pixels.rows, pixels.columns, pixels.data.get(), ptrdiff_t{3} * pixels.columns,
+                                 threads);
         error = perceived.measure(samples, channels, to, threads);
     }
     return py::make_tuple(error, with_slope ? py::object(slope) : py::none());
@@ -293,8 +309,10 @@ void bind_encode(py::module_& m) {
         .def("__init__", made_by(&refinement_from), kConstructor, py::arg("projection").none(false),
              py::arg("pixels").noconvert(), py::kw_only(), py::arg("size"), py::arg("tile"), py::arg("tune"),
              py::arg("effort"), py::arg("level"), py::arg("latents").noconvert(), py::arg("threads") = 1)
-        .def_property_readonly("target", [](const RefinementOfArrays& self) { return self.array(self.refinement.target()); })
-        .def_property_readonly("best", [](const RefinementOfArrays& self) { return self.array(self.refinement.best()); })
+        .def_property_readonly("target",
+                               [](const RefinementOfArrays& self) { return self.array(self.refinement.target()); })
+        .def_property_readonly("best",
+                               [](const RefinementOfArrays& self) { return self.array(self.refinement.best()); })
         .def("accept", &RefinementOfArrays::accept, py::arg("n_bytes"), py::arg("decoded").noconvert(),
              py::arg("latents").noconvert(), py::arg("threads") = 1);
     py::class_<EncoderModel, std::shared_ptr<EncoderModel>>(m, "EncoderModel")
@@ -306,11 +324,13 @@ void bind_encode(py::module_& m) {
         .def("hyperlatents", &hyperlatents, py::arg("latents").noconvert(), py::kw_only(), py::arg("quality"),
              py::arg("threads") = 1)
         .def("analyse", &analyse, py::arg("data"), py::arg("alpha"), py::kw_only(), py::arg("tile"), py::arg("quality"),
-             py::arg("effort"), py::arg("dead_zones").noconvert(), py::arg("first"), py::arg("threads"), py::arg("progress"))
+             py::arg("effort"), py::arg("dead_zones").noconvert(), py::arg("first"), py::arg("threads"),
+             py::arg("progress"))
         .def("choose", &choose, py::arg("latents").noconvert(), py::arg("hyperlatents").noconvert(), py::kw_only(),
              py::arg("quality"), py::arg("dead_zones").noconvert(), py::arg("first"), py::arg("threads") = 1)
         .def("encode", &encode, py::arg("data"), py::arg("alpha"), py::kw_only(), py::arg("tile"), py::arg("quality"),
-             py::arg("effort"), py::arg("dead_zones").noconvert(), py::arg("first"), py::arg("threads"), py::arg("progress"));
+             py::arg("effort"), py::arg("dead_zones").noconvert(), py::arg("first"), py::arg("threads"),
+             py::arg("progress"));
 }
 
 }  // namespace aec

@@ -14,7 +14,8 @@ int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 // An area in pixels in latents.
 Rect in_latents(const Rect& area) {
-    return {area.y0 / kLatentStride, ceil_div(area.y1, kLatentStride), area.x0 / kLatentStride, ceil_div(area.x1, kLatentStride)};
+    return {area.y0 / kLatentStride, ceil_div(area.y1, kLatentStride), area.x0 / kLatentStride,
+            ceil_div(area.x1, kLatentStride)};
 }
 
 // An area in pixels with a margin of so many latents, as far as the picture has them.
@@ -41,7 +42,9 @@ struct Surroundings {
     int channels;
     std::vector<int16_t> latents;
 
-    int16_t* row(int y) { return latents.data() + (ptrdiff_t{tile.y0 + y - rect.y0} * rect.columns() + tile.x0 - rect.x0) * channels; }
+    int16_t* row(int y) {
+        return latents.data() + (ptrdiff_t{tile.y0 + y - rect.y0} * rect.columns() + tile.x0 - rect.x0) * channels;
+    }
     size_t row_size() const { return static_cast<size_t>(tile.columns()) * channels; }
     std::vector<int16_t> of_tile() {
         std::vector<int16_t> out(tile.rows() * row_size());
@@ -53,42 +56,46 @@ struct Surroundings {
     }
 };
 
-std::vector<int16_t> refined(const EncoderModel& model, const Samples& samples, const Rect& tile, const Qualities& whole,
-                             int effort, const Choices& choices, int threads, const std::function<void()>& progress,
-                             Surroundings& around, const TileLatents& first) {
+std::vector<int16_t> refined(const EncoderModel& model, const Samples& samples, const Rect& tile,
+                             const Qualities& whole, int effort, const Choices& choices, int threads,
+                             const std::function<void()>& progress, Surroundings& around, const TileLatents& first) {
     const Qualities qualities = of_tile(whole, tile);
     const Rect seen = widened(tile, kSeen, samples);
     const Rect picture = in_latents({0, samples.height, 0, samples.width});
     const int channels = samples.channels;
     const Synthesis::Picture shown = {picture.rows(), picture.columns(), whole, 0, true, channels == 1};
     Refinement refinement(model.projection, tile_input(samples, seen, threads), {0, seen.rows(), 0, seen.columns()},
-                          {tile.y0 - seen.y0, tile.y1 - seen.y0, tile.x0 - seen.x0, tile.x1 - seen.x0}, model.tune, effort,
-                          mean_level(model.levels, qualities), first.y, threads);
+                          {tile.y0 - seen.y0, tile.y1 - seen.y0, tile.x0 - seen.x0, tile.x1 - seen.x0}, model.tune,
+                          effort, mean_level(model.levels, qualities), first.y, threads);
     const ptrdiff_t row_stride = static_cast<ptrdiff_t>(seen.columns()) * channels;
     Buffer<uint16_t> decoded(seen.rows() * row_stride);
     for (;;) {
-        const TileSymbols chosen = choose_symbols(model, around.tile.rows(), around.tile.columns(), refinement.target().data(),
-                                                  first.z.data(), qualities, choices, threads);
+        const TileSymbols chosen =
+            choose_symbols(model, around.tile.rows(), around.tile.columns(), refinement.target().data(), first.z.data(),
+                           qualities, choices, threads);
         around.set_tile(chosen.latents.data());
-        model.synthesis->run(shown, {around.rect, around.latents.data(), ptrdiff_t{around.rect.columns()} * around.channels},
+        model.synthesis->run(shown,
+                             {around.rect, around.latents.data(), ptrdiff_t{around.rect.columns()} * around.channels},
                              seen, decoded.get(), row_stride, threads);
         uint64_t n_bytes = 0;
         for (const std::string& part : pack_symbols(model, chosen, threads)) n_bytes += part.size();
-        if (!refinement.accept(n_bytes, decoded.get(), channels, chosen.latents.data(), threads)) return refinement.best();
+        if (!refinement.accept(n_bytes, decoded.get(), channels, chosen.latents.data(), threads))
+            return refinement.best();
         progress();
     }
 }
 
 }  // namespace
 
-std::vector<int16_t> latents_of(const EncoderModel& model, const Samples& samples, const Rect& area, const Qualities& whole,
-                                int threads) {
+std::vector<int16_t> latents_of(const EncoderModel& model, const Samples& samples, const Rect& area,
+                                const Qualities& whole, int threads) {
     const Rect around = widened(area, model.analysis->halo(), samples), wanted = in_latents(area);
     const Rect picture = in_latents({0, samples.height, 0, samples.width});
     const TileInput input = tile_input(samples, around, threads);
     std::vector<int16_t> out(size_t(wanted.rows()) * wanted.columns() * model.analysis->latents());
     model.analysis->run({picture.rows(), picture.columns(), whole},
-                        {in_latents(around), input.data.get(), ptrdiff_t{3} * input.columns}, wanted, out.data(), threads);
+                        {in_latents(around), input.data.get(), ptrdiff_t{3} * input.columns}, wanted, out.data(),
+                        threads);
     return out;
 }
 
@@ -103,8 +110,9 @@ std::vector<int16_t> hyperlatents_of(const EncoderModel& model, int rows, int co
         int16_t* to = padded.data();
         for (int row = 0; row < coarse_rows * kHyperStride; ++row)
             for (int column = 0; column < width; ++column, to += channels)
-                std::copy_n(y + (ptrdiff_t{std::min(row, rows - 1)} * columns + std::min(column, columns - 1)) * channels,
-                            channels, to);
+                std::copy_n(
+                    y + (ptrdiff_t{std::min(row, rows - 1)} * columns + std::min(column, columns - 1)) * channels,
+                    channels, to);
         y = padded.data();
     }
     std::vector<int16_t> out(size_t(coarse_rows) * coarse_columns * model.hyper_analysis->hyper());
@@ -119,7 +127,8 @@ TileLatents analyse_tile(const EncoderModel& model, const Samples& samples, cons
     if (refines && (!model.synthesis || !model.projection))
         throw std::invalid_argument("an encoder that refines needs the synthesis and the projection");
     const Rect known = refines ? widened(tile, kSeen + model.analysis->halo(), samples) : tile;
-    Surroundings around = {in_latents(known), own, model.analysis->latents(), latents_of(model, samples, known, whole, threads)};
+    Surroundings around = {in_latents(known), own, model.analysis->latents(),
+                           latents_of(model, samples, known, whole, threads)};
     TileLatents found;
     found.y = refines ? around.of_tile() : std::move(around.latents);
     found.z = hyperlatents_of(model, own.rows(), own.columns(), found.y.data(), of_tile(whole, tile), threads);
@@ -152,8 +161,8 @@ TileSymbols choose_symbols(const EncoderModel& model, int rows, int columns, con
 
 std::vector<std::string> pack_symbols(const EncoderModel& model, const TileSymbols& chosen, int threads) {
     Payload payload;
-    const Fault fault = encode_cpu(*model.tables, chosen.symbols.data(), chosen.indexes.data(), chosen.segments, kAutoLanes,
-                                   threads, payload);
+    const Fault fault = encode_cpu(*model.tables, chosen.symbols.data(), chosen.indexes.data(), chosen.segments,
+                                   kAutoLanes, threads, payload);
     if (fault) throw std::invalid_argument(describe(fault.status));
     return cut_payload(payload);
 }

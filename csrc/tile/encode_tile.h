@@ -48,12 +48,12 @@ struct TileSymbols {
 };
 
 // In all that follows: `area` and `tile` are in pixels; their left and top are multiples of 16, and of 64 if there is a
-// map of qualities. `whole` are the qualities of the whole picture, `qualities` those of the tile. `threads` is the most
-// threads to use; no result depends on it.
+// map of qualities. `whole` are the qualities of the whole picture, `qualities` those of the tile. `threads` is the
+// most threads to use; no result depends on it.
 
 // The latents of an area: [rows][columns][channels].
-std::vector<int16_t> latents_of(const EncoderModel& model, const Samples& samples, const Rect& area, const Qualities& whole,
-                                int threads);
+std::vector<int16_t> latents_of(const EncoderModel& model, const Samples& samples, const Rect& area,
+                                const Qualities& whole, int threads);
 
 // The hyperlatents of a tile with these latents, [rows][columns][channels].
 std::vector<int16_t> hyperlatents_of(const EncoderModel& model, int rows, int columns, const int16_t* y,

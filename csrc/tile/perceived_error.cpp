@@ -104,7 +104,9 @@ struct PerceivedError::Scratch {
           blurred(size_t{3} * columns) {
         std::fill_n(padded.get(), columns + 2 * kBlurRadius, 0.0f);
     }
-    float* row(int number, int y, int columns) const { return rows.get() + (number * kAround + y) * ptrdiff_t{columns}; }
+    float* row(int number, int y, int columns) const {
+        return rows.get() + (number * kAround + y) * ptrdiff_t{columns};
+    }
 
     // A blur of rows that are `columns` long, which ends `padded` there.
     void blur(const PerceivedKernels& kernels, int number, int y, int columns, float* out) const {
@@ -151,7 +153,8 @@ PerceivedError::PerceivedError(int rows, int columns, const int16_t* original, p
         for (size_t i = 0; i < scales_.size(); ++i) {
             const Scale& scale = scales_[i];
             if (i > 0)
-                team.each(scale.rows, [&](int64_t y) { halve(scales_[i - 1].linear, scale.linear, static_cast<int>(y)); });
+                team.each(scale.rows,
+                          [&](int64_t y) { halve(scales_[i - 1].linear, scale.linear, static_cast<int>(y)); });
             team.each(scale.rows, [&](int64_t y) {
                 kernels_.xyb(scale.linear.row(static_cast<int>(y)), scale.columns, scale.xyb.row(static_cast<int>(y)));
             });
@@ -263,17 +266,20 @@ void PerceivedError::find_slopes(const Scale& scale, int channel, int64_t chunk,
             for (int k = 0; k < 3; ++k) std::fill_n(scratch.row(k, at, n), n, 0.0f);
             continue;
         }
-        const ErrorRows rows = {scale.xyb.at(channel, y), scale.b.at(channel, y), scale.mean.at(channel, y),
-                                scale.mean_b.at(channel, y), scale.variances.at(channel, y), scale.ratio.at(channel, y)};
+        const ErrorRows rows = {scale.xyb.at(channel, y),       scale.b.at(channel, y),
+                                scale.mean.at(channel, y),      scale.mean_b.at(channel, y),
+                                scale.variances.at(channel, y), scale.ratio.at(channel, y)};
         kernels_.slopes(rows, n, factors, scratch.row(3, at, n), scratch.row(0, at, n), scratch.row(1, at, n),
                         scratch.row(2, at, n));
     }
-    float *const by_mean = scratch.blurred.get(), *const by_variances = by_mean + n, *const by_difference = by_variances + n;
+    float *const by_mean = scratch.blurred.get(), *const by_variances = by_mean + n,
+                 *const by_difference = by_variances + n;
     for (int y = y0; y < y1; ++y) {
         scratch.blur(kernels_, 0, y - y0, n, by_mean);  // the blur is symmetric, so this is also its way back
         scratch.blur(kernels_, 1, y - y0, n, by_variances);
         scratch.blur(kernels_, 2, y - y0, n, by_difference);
-        const float *by_edge = scratch.row(3, y - y0 + kBlurRadius, n), *a = scale.xyb.at(channel, y), *b = scale.b.at(channel, y);
+        const float *by_edge = scratch.row(3, y - y0 + kBlurRadius, n), *a = scale.xyb.at(channel, y),
+                    *b = scale.b.at(channel, y);
         float* const out = scale.by_xyb.at(channel, y);
         for (int x = 0; x < n; ++x)
             out[x] = by_edge[x] + by_mean[x] + 2 * (b[x] * by_variances[x] - (a[x] - b[x]) * by_difference[x]);
@@ -291,7 +297,8 @@ void PerceivedError::finish_slopes(size_t number, int64_t chunk, const uint16_t*
         kernels_.back_to_linear(scale.linear.row(y), scale.by_xyb.row(y), n, out.row(y));
         for (int c = 0; c < kChannels; ++c) {
             float* const to = out.at(c, y);
-            if (number + 1 < scales_.size()) {  // a pixel has a quarter of its mean's slope; a last one that counts twice, half
+            if (number + 1 <
+                scales_.size()) {  // a pixel has a quarter of its mean's slope; a last one that counts twice, half
                 const float* half = scales_[number + 1].by_linear.at(c, y / 2);
                 const float share = scale.rows % 2 != 0 && y == scale.rows - 1 ? 0.5f : 0.25f;
                 for (int x = 0; x < n / 2; ++x) {

@@ -32,7 +32,8 @@ struct PerceivedKernels {
     void (*blur)(const float* in, ptrdiff_t row_stride, int n, float* padded, float* out);
     // The errors of a row. squares, difference: blurred products. found: scratch, two rows of n + 8 floats. Adds to
     // sums: of the errors of structure, artifacts and lost detail, and then of their 4th powers.
-    void (*errors)(const ErrorRows& rows, const float* squares, const float* difference, int n, float* found, double* sums);
+    void (*errors)(const ErrorRows& rows, const float* squares, const float* difference, int n, float* found,
+                   double* sums);
     // The gradient of the errors' sums with respect to what they are made of. factors: of each error and of its cube.
     void (*slopes)(const ErrorRows& rows, int n, const float* factors, float* by_edge, float* by_mean,
                    float* by_variances, float* by_difference);
@@ -120,7 +121,8 @@ void blur(const float* in, ptrdiff_t row_stride, int n, float* __restrict padded
     const ptrdiff_t s = row_stride;
     for (int i = 0; i < n; ++i)
         down[i] = kBlur[0] * middle[i] + kBlur[1] * (middle[i - s] + middle[i + s]) +
-                  kBlur[2] * (middle[i - 2 * s] + middle[i + 2 * s]) + kBlur[3] * (middle[i - 3 * s] + middle[i + 3 * s]) +
+                  kBlur[2] * (middle[i - 2 * s] + middle[i + 2 * s]) +
+                  kBlur[3] * (middle[i - 3 * s] + middle[i + 3 * s]) +
                   kBlur[4] * (middle[i - 4 * s] + middle[i + 4 * s]);
     for (int i = 0; i < n; ++i)
         out[i] = kBlur[0] * down[i] + kBlur[1] * (down[i - 1] + down[i + 1]) + kBlur[2] * (down[i - 2] + down[i + 2]) +

@@ -42,7 +42,9 @@ int iterations_of(Tune tune, int effort) {
     return kIterations[static_cast<int>(tune)][in_range(effort, 1, kMaxEffort, "effort") - 1];
 }
 
-double lambda_of(double level) { return kLambdaLow * std::pow(kLambdaHigh / kLambdaLow, (level - 1) / (kTopLevel - 1)); }
+double lambda_of(double level) {
+    return kLambdaLow * std::pow(kLambdaHigh / kLambdaLow, (level - 1) / (kTopLevel - 1));
+}
 
 Refinement::Refinement(std::shared_ptr<const Projection> projection, TileInput seen, const Rect& size, const Rect& tile,
                        Tune tune, int effort, double level, std::vector<int16_t> latents, int threads)
@@ -65,7 +67,8 @@ Refinement::Refinement(std::shared_ptr<const Projection> projection, TileInput s
 
 bool Refinement::accept(uint64_t n_bytes, const uint16_t* decoded, int channels, const int16_t* latents, int threads) {
     const bool is_last = done_ == n_;  // the result of the last iteration is only measured
-    const double loss = 8 * static_cast<double>(n_bytes) + weight_ * distortion_of(decoded, channels, !is_last, threads);
+    const double loss =
+        8 * static_cast<double>(n_bytes) + weight_ * distortion_of(decoded, channels, !is_last, threads);
     if (loss < lowest_) {
         lowest_ = loss;
         best_ = target_;
@@ -98,8 +101,8 @@ double Refinement::distortion_of(const uint16_t* decoded, int channels, bool wit
     for (const double sum : sums) squared += sum;
     squared *= (255 / kRange) * (255 / kRange) / (static_cast<double>(columns) * size_.rows() * kChannels);
     if (!eye_) return squared;
-    return kSquaredError * squared +
-           kPerceivedError * kPerceivedWeight * eye_->measure(decoded, channels, with_slope ? slope_.get() : nullptr, threads);
+    return kSquaredError * squared + kPerceivedError * kPerceivedWeight *
+                                         eye_->measure(decoded, channels, with_slope ? slope_.get() : nullptr, threads);
 }
 
 // Of the tile's pixels: original minus decoded; or, for the eye, the errors whose squared error has the same gradient.
@@ -109,7 +112,8 @@ void Refinement::find_errors(const uint16_t* decoded, int channels, int threads)
     const ptrdiff_t plane = static_cast<ptrdiff_t>(columns) * size_.rows();
     // The gradient of 255^2 times the mean squared error is -2 * 255^2 / n times the errors. This scales the gradient
     // of SSIMULACRA 2 to errors of the same effect.
-    const float scale = static_cast<float>(-kPerceivedError * kPerceivedWeight * plane * kChannels / (2 * 255 * 255) * kRange);
+    const float scale =
+        static_cast<float>(-kPerceivedError * kPerceivedWeight * plane * kChannels / (2 * 255 * 255) * kRange);
     parallel_for(threads, height, [&](int64_t row) {
         int16_t* const to = errors_.get() + row * width * kChannels;
         std::fill_n(to, width * kChannels, int16_t{0});

@@ -1,15 +1,15 @@
 // Refinement: an encoder decodes its own symbols and improves the latents by the errors that it finds.
 //
-// The rounded latents of the analysis are only a first guess: training makes them smaller than the synthesis would like,
-// to save bits, and the rounding errors of neighbouring latents overlap in the picture. So each iteration decodes the
-// tile and projects the pixel errors on the latents: the synthesis has a linear shortcut, and the projection says by how
-// much each latent, through that shortcut, would cancel the errors. This is a Newton step for the squared error, taken
-// for each latent separately. Then the entropy networks choose all symbols again, dead zones included.
+// The rounded latents of the analysis are only a first guess: training makes them smaller than the synthesis would
+// like, to save bits, and the rounding errors of neighbouring latents overlap in the picture. So each iteration decodes
+// the tile and projects the pixel errors on the latents: the synthesis has a linear shortcut, and the projection says
+// by how much each latent, through that shortcut, would cancel the errors. This is a Newton step for the squared error,
+// taken for each latent separately. Then the entropy networks choose all symbols again, dead zones included.
 //
 // For a model trained for squared error, full Newton steps are taken, starting from the decoded latents. For the model
-// tuned for the eye, the error is a mixture of squared error and SSIMULACRA 2, and the gradient of the mixture takes the
-// place of the pixel errors. SSIMULACRA 2 is not quadratic, so there the steps are small and use momentum. The best of
-// all iterations is kept, judged by the real number of bytes and the decoded pixels.
+// tuned for the eye, the error is a mixture of squared error and SSIMULACRA 2, and the gradient of the mixture takes
+// the place of the pixel errors. SSIMULACRA 2 is not quadratic, so there the steps are small and use momentum. The best
+// of all iterations is kept, judged by the real number of bytes and the decoded pixels.
 //
 // bench/ablations.md has the gains and costs. Sources: optimising the latents of each picture, Campos 2019
 // (arXiv:1906.01223) and Yang 2020 (arXiv:2006.04240).
@@ -55,8 +55,8 @@ public:
     // seen: the tile and a margin around it. tile: where the tile lies within `seen`, in pixels. size: of `seen` in
     // pixels, without the padding beyond the picture's edges. level: the tile's; with a map, the mean level of its
     // blocks says how much bits are worth. latents: [tile's rows][columns][channels of the projection] of the analysis.
-    Refinement(std::shared_ptr<const Projection> projection, TileInput seen, const Rect& size, const Rect& tile, Tune tune,
-               int effort, double level, std::vector<int16_t> latents, int threads);
+    Refinement(std::shared_ptr<const Projection> projection, TileInput seen, const Rect& size, const Rect& tile,
+               Tune tune, int effort, double level, std::vector<int16_t> latents, int threads);
 
     const std::vector<int16_t>& target() const { return target_; }
     const std::vector<int16_t>& best() const { return best_; }

@@ -64,7 +64,8 @@ Image doubled(const Image& image, bool is_rows, int n) {
         for (int x = 0; x < wide.columns; ++x) {
             const int i = is_rows ? y : x, near = i / 2;
             const int far = std::clamp(i % 2 ? near + 1 : near - 1, 0, last);
-            const float *a = is_rows ? image.at(near, x) : image.at(y, near), *b = is_rows ? image.at(far, x) : image.at(y, far);
+            const float *a = is_rows ? image.at(near, x) : image.at(y, near),
+                        *b = is_rows ? image.at(far, x) : image.at(y, far);
             for (int c = 0; c < image.channels; ++c) wide.at(y, x)[c] = 0.75f * a[c] + 0.25f * b[c];
         }
     return wide;
@@ -83,7 +84,9 @@ void fill(Image& image, const Mask& known) {
     fill(half, known_means);
     const Image smooth = doubled(doubled(half, true, image.rows), false, image.columns);
     for (size_t i = 0; i < known.size(); ++i)
-        if (!known[i]) std::copy_n(smooth.data.data() + i * image.channels, image.channels, image.data.data() + i * image.channels);
+        if (!known[i])
+            std::copy_n(smooth.data.data() + i * image.channels, image.channels,
+                        image.data.data() + i * image.channels);
 }
 
 Mask known_of(const Samples& samples, const Rect& area) {
@@ -123,11 +126,13 @@ void fill_input(const Samples& samples, const Rect& area, int threads, TileInput
         for (int x = 0; x < width; ++x)
             for (int c = 0; c < kChannels; ++c) {
                 const int16_t value =
-                    filled.rows == 0 ? scaled(sample(y, x, c))
-                                     : static_cast<int16_t>(round_even(filled.at(y, x)[std::min(c, samples.channels - 1)]));
+                    filled.rows == 0
+                        ? scaled(sample(y, x, c))
+                        : static_cast<int16_t>(round_even(filled.at(y, x)[std::min(c, samples.channels - 1)]));
                 to[x * kChannels + c] = static_cast<int16_t>(value - kRangeOfPixels / 2);
             }
-        for (int x = width; x < input.columns; ++x) std::copy_n(to + (width - 1) * kChannels, kChannels, to + x * kChannels);
+        for (int x = width; x < input.columns; ++x)
+            std::copy_n(to + (width - 1) * kChannels, kChannels, to + x * kChannels);
     });
 }
 
