@@ -1,5 +1,6 @@
 // The functions of aec.h that encode: arguments checked, exceptions turned into statuses, and nothing else.
 #include "capi/guard.h"
+#include "container/layout.h"
 #include "model/files.h"
 #include "picture/encode.h"
 
@@ -116,13 +117,23 @@ std::vector<std::string> alphas_of(const Samples& samples, uint32_t side, const 
     return coded;
 }
 
-std::array<Span, kKindCount> metadata_of(const aec_encode_options& options) {
+std::array<Span, kKindCount> metadata_of(const aec_encode_options& options, int depth) {
+    constexpr int kRoom = sizeof options.metadata / sizeof *options.metadata;
+    static_assert(kRoom >= kKindCount);
     std::array<Span, kKindCount> blocks;
-    for (int kind = 0; kind < kKindCount; ++kind) {
-        const aec_bytes& given = options.metadata[kind];
-        require(given.data != nullptr || given.size == 0,
-                std::string(name_of(static_cast<Kind>(kind))) + " metadata is NULL");
+    for (int i = 0; i < kRoom; ++i) {
+        const aec_bytes& given = options.metadata[i];
+        if (given.size == 0) continue;
+        require(i < kKindCount, "metadata of kind " + std::to_string(i) + ", which is unknown");
+        const Kind kind = static_cast<Kind>(i);
+        require(given.data != nullptr, std::string(name_of(kind)) + " metadata is NULL");
         blocks[kind] = {static_cast<const uint8_t*>(given.data), given.size};
+        check_block_length(kind, given.size);
+        try {
+            check_block(kind, blocks[kind], depth);
+        } catch (const Error& e) {
+            throw ArgumentError(e.what());
+        }
     }
     return blocks;
 }
@@ -139,7 +150,7 @@ std::string encoded(const Encoder& encoder, const aec_picture& picture, const ae
     const auto* map = static_cast<const uint8_t*>(options.map.data);
     settings.map.assign(map, map + options.map.size);
     settings.progress = progress_of(options.progress, options.progress_user);
-    const std::array<Span, kKindCount> metadata = metadata_of(options);
+    const std::array<Span, kKindCount> metadata = metadata_of(options, samples.depth);
     require(settings.tile >= kMinTile, "tile is " + std::to_string(settings.tile) + ": allowed are 64, 128, .. 4096");
     std::vector<std::string> alphas;
     if (samples.alpha != nullptr) alphas = alphas_of(samples, settings.tile, options);
