@@ -92,7 +92,7 @@ def test_8_and_16_bits_of_the_same_picture_have_the_same_latents(encoder, kind):
     assert (narrow.depth, wide.depth) == (8, 16)
     assert np.array_equal(tile_input(narrow, whole_of(narrow)), tile_input(wide, whole_of(wide)))
     for quality in (1, 60, 100):
-        ours, theirs = (tiles.analyse(encoder, p, whole_of(p), quality, 1) for p in (narrow, wide))
+        ours, theirs = (encoder.analyse(p, whole_of(p), quality, 1) for p in (narrow, wide))
         assert all(map(np.array_equal, ours, theirs))
 
 
@@ -100,7 +100,7 @@ def test_gray_has_the_latents_of_the_same_colours(encoder):
     gray = photos.photo(50, 70)[..., 1].copy()
     ours, theirs = (to_pixels(array) for array in (gray, np.repeat(gray[..., None], 3, 2)))
     assert (ours.gray, theirs.gray) == (True, False)
-    assert all(map(np.array_equal, *(tiles.analyse(encoder, p, whole_of(p), 60, 1) for p in (ours, theirs))))
+    assert all(map(np.array_equal, *(encoder.analyse(p, whole_of(p), 60, 1) for p in (ours, theirs))))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -175,9 +175,9 @@ def test_both_encoders_have_the_same_latents_and_payloads_of_any_quality(shipped
     pixels = to_pixels(photos.photo(37, 90, seed=5))
     tile = whole_of(pixels)
     for quality in (1, 33, 100):
-        y, z = tiles.analyse(encoder, pixels, tile, quality, 1)
+        y, z = encoder.analyse(pixels, tile, quality, 1)
         assert (y.dtype, z.dtype, y.shape[:2], z.shape[:2]) == (np.int16, np.int16, (3, 6), (1, 2))
-        assert all(map(np.array_equal, (y, z), tiles.analyse(shipped.encoder, pixels, tile, quality, 1)))
+        assert all(map(np.array_equal, (y, z), shipped.encoder.analyse(pixels, tile, quality, 1)))
         for share in (0, 0.5, 2):
             zones = (share * shipped.file.dead_zones).astype(np.int16)
             ours, theirs = (payload_of(e.with_dead_zones(zones), quality, y, z) for e in (encoder, shipped.encoder))
@@ -199,7 +199,7 @@ def test_what_was_encoded_is_read_back(encoder, shipped):
     entropy nets say are not worth a symbol.
     """
     pixels = to_pixels(photos.photo(60, 44, seed=8))
-    y, z = tiles.analyse(encoder, pixels, whole_of(pixels), 80, 1)
+    y, z = encoder.analyse(pixels, whole_of(pixels), 80, 1)
     plain = encoder.with_dead_zones(np.zeros_like(shipped.file.dead_zones))
     back = encoder.decoder.read(80, *y.shape[:2], payload_of(plain, 80, y, z))
     steps = shipped.net.step[79].numpy()
@@ -207,3 +207,71 @@ def test_what_was_encoded_is_read_back(encoder, shipped):
     assert near.mean() > 0.98
     (got,) = coded.latents(shipped, coded.file(shipped, pixels.data, 80, effort=1))
     assert np.array_equal(got, back)
+
+
+# ------------------------------------------------------------------ what the extension refuses
+
+
+def arguments(encoder, **changed):
+    """Of `_C.EncoderModel.encode`, for a picture of 70x50 pixels."""
+    zones = np.zeros(64, np.int16)
+    given = {"data": photos.photo(50, 70), "alpha": None, "tile": (0, 0, 70, 50), "quality": 50, "effort": 2}
+    given |= {"dead_zones": zones, "first": [], "threads": 2, "progress": lambda: None} | changed
+    return encoder._model(2), (given.pop("data"), given.pop("alpha")), given
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"data": photos.photo(50, 70).astype(np.int16)}, TypeError, "uint8 or uint16"),
+        ({"data": photos.photo(50, 70)[..., :2]}, ValueError, r"\[50, 70, 2\]"),
+        ({"data": photos.photo(50, 70)[..., 0]}, ValueError, r"\[50, 70\]"),
+        ({"data": np.zeros((0, 70, 3), np.uint8)}, ValueError, "height is 0"),
+        ({"alpha": np.zeros((50, 70), np.uint16)}, TypeError, "alpha"),
+        ({"alpha": np.zeros((50, 71), np.uint8)}, ValueError, r"\[50, 71\]"),
+        ({"tile": (0, 0, 71, 50)}, ValueError, "width is 71"),
+        ({"tile": (0, 16, 70, 34)}, ValueError, "multiples of 64"),
+        ({"quality": 0}, ValueError, "quality is 0"),
+        ({"quality": np.full((1, 1), 50, np.uint8)}, ValueError, r"\[1, 1\]"),
+        ({"effort": 10}, ValueError, "effort is 10"),
+        ({"dead_zones": np.zeros(63, np.int16)}, ValueError, "dead_zones has 63"),
+        ({"dead_zones": np.zeros(64, np.int32)}, TypeError, "dead_zones"),
+        ({"first": [True]}, ValueError, "first"),
+        ({"threads": 0}, ValueError, "threads is 0"),
+    ],
+)
+def test_wrong_arguments_of_the_extension_are_named(tiny, changed, error, message):
+    model, positional, named = arguments(tiny, **changed)
+    with pytest.raises(error, match=message):
+        model.encode(*positional, **named)
+
+
+def test_a_model_without_the_synthesis_does_not_refine(tiny):
+    _, positional, named = arguments(tiny)
+    assert tiny.file.tune == "mse"
+    with pytest.raises(ValueError, match="needs the synthesis"):
+        tiny._plain.encode(*positional, **named)
+
+
+@pytest.mark.parametrize("effort", [1, 5])
+def test_an_error_of_the_callers_progress_stops_the_encoder(tiny, effort):
+    class Stopped(BaseException):
+        pass
+
+    def stop(share):
+        raise Stopped
+
+    pixels = to_pixels(photos.photo(70, 150))
+    with pytest.raises(Stopped):
+        tiles.encode(tiny, pixels, pixels.header(50, tiny.file.id, 64), effort, stop)
+
+
+def test_samples_may_have_any_strides(tiny):
+    image = with_alpha(photos.photo(70, 90), 3).astype(np.uint16) * 257
+    whole = Pixels(np.ascontiguousarray(image[..., :3]), np.ascontiguousarray(image[..., 3]))
+    turned = np.ascontiguousarray(image[::-1, ::-1].transpose(2, 1, 0))  # channels first, columns before rows
+    odd = turned.transpose(2, 1, 0)[::-1, ::-1]
+    other = Pixels(odd[..., :3], odd[..., 3])
+    assert other.data.strides != whole.data.strides
+    ours, theirs = (tiny.analyse(p, whole_of(p), 60, 2) for p in (whole, other))
+    assert all(map(np.array_equal, ours, theirs))
