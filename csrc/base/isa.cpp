@@ -37,6 +37,7 @@ bool has(Isa isa) {
     if (isa == Isa::kSimd128) return true;
 #endif
 #if defined(__x86_64__)
+    __builtin_cpu_init();  // not every compiler's runtime has done so when a library is loaded: zig's has not
     // __builtin_cpu_supports also checks that the operating system saves the wide registers when it switches threads.
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
     if (isa == Isa::kAvx2) return avx2;
