@@ -1,8 +1,9 @@
 """Builds codec._C through ninja: `pip install .`, or in place and incrementally `python setup.py build_ext --inplace`.
 
 Environment: AEC_CUDA=auto|0|1 (auto: if a working nvcc is found; and "emulate", for tests: kernels run on the CPU, see
-tests/cuda_emulation), AEC_CUDA_ARCHS="80 90" (and PTX of the newest), DEBUG=1, CXX, CXXFLAGS; nvcc itself reads
-NVCC_CCBIN, its host compiler. No torch here, no device is asked, no -march=native: a wheel runs wherever it is taken.
+tests/cuda_emulation), AEC_CUDA_ARCHS="80 90" (and PTX of the newest), DEBUG=1, CXX, CXXFLAGS, LDFLAGS (without CUDA);
+nvcc itself reads NVCC_CCBIN, its host compiler. CXX may compile for another machine. No torch here, no device is asked,
+no -march=native: a wheel runs wherever it is taken.
 """
 
 import functools
@@ -186,6 +187,8 @@ class NinjaBuildExt(build_ext):
             cu_compiler, nvccflags = [*cxx, "-x", "c++", *runtime], cxxflags
             sources.append(EMULATION / "runtime.cpp")
             link += shlex.split(os.environ.get("CXXFLAGS", ""))  # sanitizers
+        if not nvcc:  # whose flags are others
+            link += shlex.split(os.environ.get("LDFLAGS", ""))
         if sysconfig.get_platform().startswith("macosx"):
             link += ["-undefined", "dynamic_lookup"]
 
