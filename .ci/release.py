@@ -1,6 +1,6 @@
 """Makes the files of a release from the last commit, and tries each as a user would. docs/releasing.md says more.
 
-    python .ci/release.py -o OUT [--python PYTHON ...] [--machine x86_64 aarch64]
+    python .ci/release.py -o OUT [--python PYTHON ...] [--machine x86_64 aarch64] [--only-try]
 
 It uploads nothing. What it needs from PyPI goes into environments of its own, in a temporary folder.
 """
@@ -67,10 +67,11 @@ found by its name (`--model {name}`), and by files that were made with it.
 
 
 @dataclass
-class Made:
+class File:
     """A file of the release, and what was found of it."""
 
     path: Path
+    digest: str | None = None  # of what it made of a picture
     said: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -199,82 +200,84 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="a new folder for the files")
     parser.add_argument("--python", nargs="+", default=[], help=f"interpreters (default: {', '.join(PYTHONS)})")
     parser.add_argument("--machine", nargs="+", default=MACHINES, choices=MACHINES, help="default: both")
+    parser.add_argument("--only-try", action="store_true", help="make nothing, and try what is in the folder")
     args = parser.parse_args()
-    if run("git", "status", "--porcelain", cwd=ROOT):
-        print("release: there are changes that are not committed: they are not in the release")
-    pythons = find_pythons(args.python)
-    args.output.mkdir(parents=True)
-    with tempfile.TemporaryDirectory(prefix="aec-release-") as work:
-        made = make(args, pythons, Path(work))
-    sums = "".join(f"{hashlib.sha256(m.path.read_bytes()).hexdigest()}  {m.path.name}\n" for m in made)
-    (args.output / "SHA256SUMS").write_text(sums)
+    out, pythons = args.output.resolve(), find_pythons(args.python)
+    with tempfile.TemporaryDirectory(prefix="aec-release-") as folder:
+        work = Path(folder)
+        tell("the tools")
+        tools = environment(work / "tools", sys.executable, TOOLS)
+        if not args.only_try:
+            if run("git", "status", "--porcelain", cwd=ROOT):
+                tell("there are changes that are not committed: they are not in the release")
+            out.mkdir(parents=True)
+            make(out, args.machine, pythons, work, tools)
+        files = try_all(out, pythons, work, tools)
+    sums = "".join(f"{hashlib.sha256(f.path.read_bytes()).hexdigest()}  {f.path.name}\n" for f in files)
+    (out / "SHA256SUMS").write_text(sums)
     print("\n| file | MB | what was tried |\n|---|---|---|")
-    for m in made:
-        print(f"| {m.path.name} | {m.path.stat().st_size / 1e6:.1f} | {'; '.join([*m.said, *map(failed, m.faults)])} |")
-    return 1 if any(m.faults for m in made) else 0
+    for f in files:
+        words = [*f.said, *(f"FAILED: {fault}" for fault in f.faults)]
+        print(f"| {f.path.name} | {f.path.stat().st_size / 1e6:.1f} | {'; '.join(words)} |")
+    return 1 if any(f.faults for f in files) else 0
 
 
-def failed(fault: str) -> str:
-    return f"FAILED: {fault}"
-
-
-def make(args: argparse.Namespace, pythons: list[str], work: Path) -> list[Made]:
-    """Make and try all files."""
+def make(out: Path, machines: list[str], pythons: list[str], work: Path, tools: Path) -> None:
+    """Write the files of the release into `out`."""
     commit_time = run("git", "log", "-1", "--format=%ct", cwd=ROOT).strip()
     env = os.environ | {"SOURCE_DATE_EPOCH": commit_time, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    tell("the tools")
-    tools = environment(work / "tools", sys.executable, TOOLS)
     main_source, model_sources = sources(work)
-    made = []
-
-    def keep(path: Path) -> Made:
-        if path.parent != args.output:
-            path = Path(shutil.copy2(path, args.output))
-        made.append(Made(path))
-        return made[-1]
-
     for source in (main_source, *model_sources):
         tell(f"the source of {source.name}")
-        keep(source_archive(tools, source, args.output, int(commit_time)))
-    models = []
+        source_archive(tools, source, out, int(commit_time))
     for source in model_sources:
-        run(tools, "-m", "build", "-q", "--wheel", "--no-isolation", "-o", args.output, source, env=env)
-        models.append(keep(next(args.output.glob(f"{source.name.replace('-', '_')}-*.whl"))))
+        run(tools, "-m", "build", "-q", "--wheel", "--no-isolation", "-o", out, source, env=env)
     builders = [environment(work / f"builder-{i}", python, BUILD) for i, python in enumerate(pythons)]
-    wheels = []
-    for machine in args.machine:
+    for machine in machines:
         for python in builders:
             tell(f"the wheel for {machine} and {run(python, '-V').strip()}")
-            wheels.append((machine, python, keep(wheel(python, tools, main_source, work, machine, env))))
+            shutil.copy2(wheel(python, tools, main_source, work, machine, env), out)
 
-    for m in made:
-        checked = subprocess.run([tools, "-m", "twine", "check", "--strict", m.path], capture_output=True, text=True)
-        m.said.append("twine check") if checked.returncode == 0 else m.faults.append(checked.stdout)
-        m.faults += faults_of_content(m.path) if m.path.suffix == ".whl" else []
-        if m.path.stat().st_size > MOST_BYTES:
-            m.faults.append(f"over {MOST_BYTES:,} bytes")
+
+def try_all(out: Path, pythons: list[str], work: Path, tools: Path) -> list[File]:
+    """Try all files in `out`."""
+    files = [File(path) for pattern in ("*.whl", "*.tar.gz") for path in sorted(out.glob(pattern))]
+    for f in files:
+        checked = subprocess.run([tools, "-m", "twine", "check", "--strict", f.path], capture_output=True, text=True)
+        if checked.returncode:
+            f.faults.append(checked.stdout)
+        else:
+            f.said.append("twine check")
+        f.faults += faults_of_content(f.path) if f.path.suffix == ".whl" else []
+        if f.path.stat().st_size > MOST_BYTES:
+            f.faults.append(f"over {MOST_BYTES:,} bytes")
+    versions = {run(p, "-c", "import sys; print('cp%d%d' % sys.version_info[:2])").strip(): p for p in pythons}
+    models = [f.path for f in files if f.path.name.endswith("-none-any.whl")]
     arm = None
-    hashes = set()
-    for machine, python, m in wheels:
-        tell(f"trying {m.path.name}")
+    for f in files:
+        if f.path.suffix != ".whl" or f.path in models:
+            continue
+        tell(f"trying {f.path.name}")
+        version, machine = f.path.name.split("-")[2], next(m for m in MACHINES if f.path.stem.endswith(m))
         place = Path(tempfile.mkdtemp(dir=work))
         try:
-            if machine == platform.machine():
-                tried = release_try.here(python, place, m.path, [x.path for x in models], ROOT)
-            elif machine == "aarch64" and release_arm.version_of(m.path) == release_arm.VERSION:
+            if machine == platform.machine() and version in versions:
+                tried = release_try.here(versions[version], place, f.path, models, ROOT)
+            elif machine == "aarch64" and version == release_arm.VERSION:
                 arm = arm or release_arm.system(work / "arm")
-                tried = release_try.elsewhere(arm, tools, place, m.path, [x.path for x in models], ROOT)
+                tried = release_try.elsewhere(arm, tools, place, f.path, models, ROOT)
             else:
-                m.said.append("not run: there is no such Python for this machine")
+                f.said.append("not run, for there is no such Python here")
                 continue
         except (release_try.Fault, release_arm.Missing) as e:
-            m.faults.append(str(e))
+            f.faults.append(str(e))
             continue
-        m.said.append(tried.said)
-        hashes.add(tried.digest)
-    if len(hashes) > 1:
-        raise SystemExit(f"release: the wheels do not make the same files and pixels: {hashes}")
-    return made
+        f.said.append(tried.said)
+        f.digest = tried.digest
+    digests = {f.digest for f in files if f.digest}
+    if len(digests) > 1:
+        raise SystemExit(f"release: the wheels do not make the same files and pixels: {digests}")
+    return files
 
 
 def tell(what: str) -> None:

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-VERSION = "3.11"  # that of Debian 12
+VERSION = "cp311"  # that of Debian 12
 PLATFORMS = [f"manylinux{tag}_aarch64" for tag in ("2014", "_2_17", "_2_24", "_2_26", "_2_27", "_2_28", "_2_34")]
 PACKAGES = """libpython3.11-minimal libpython3.11-stdlib python3.11-minimal libc6 libgcc-s1 libstdc++6 zlib1g libexpat1
 libffi8 libssl3 libbz2-1.0 liblzma5""".split()
@@ -26,13 +26,7 @@ class System:
 
     @property
     def python(self) -> list:
-        return [QEMU, "-L", self.root, self.root / f"usr/bin/python{VERSION}"]
-
-
-def version_of(wheel: Path) -> str:
-    """The version of Python that a wheel is for: 3.11 of aec_codec-1.0-cp311-...whl."""
-    tag = wheel.name.split("-")[2]
-    return f"{tag[2]}.{tag[3:]}"
+        return [QEMU, "-L", self.root, self.root / "usr/bin/python3.11"]
 
 
 def system(folder: Path) -> System:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ print(json.dumps({
     "from": codec.__file__,
 }))
 """
-ISAS = {"x86_64": {"scalar", "simd128", "avx2"}, "aarch64": {"scalar", "neon"}}  # what the wheel holds, at least
+ISAS = {"x86_64": {"scalar", "simd128", "avx2"}, "aarch64": {"scalar", "neon"}}  # what is to be used, at least
 
 
 class Fault(Exception):
@@ -76,7 +77,7 @@ def here(python: Path, place: Path, wheel: Path, models: list[Path], root: Path)
 
     found = Installed([ours / "python"], [ours / "aec"], install, env, place)
     found.run([python, "-m", "venv", place / "venv"])
-    return _tried(found, wheel, models, root, "x86_64")
+    return _tried(found, wheel, models, root, platform.machine(), "in a clean environment")
 
 
 def elsewhere(arm: release_arm.System, tools: Path, place: Path, wheel: Path, models: list[Path], root: Path) -> Tried:
@@ -87,18 +88,24 @@ def elsewhere(arm: release_arm.System, tools: Path, place: Path, wheel: Path, mo
 
     def install(path: Path) -> None:
         with_these = [f"--platform={tag}" for tag in release_arm.PLATFORMS]
-        with_these += ["--only-binary=:all:", "--implementation=cp", f"--python-version={release_arm.VERSION}"]
+        with_these += ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
         links = ["--find-links", wheel.parent, "--upgrade"]
         outside.run([tools, "-m", "pip", "install", "-q", "--target", target, *with_these, *links, path])
 
     start = [*arm.python, "-c", "import sys, aec_command; sys.exit(aec_command.main())"]
-    return _tried(Installed(arm.python, start, install, env, place), wheel, models, root, "aarch64")
+    return _tried(Installed(arm.python, start, install, env, place), wheel, models, root, "aarch64", "under qemu")
 
 
-def _tried(found: Installed, wheel: Path, models: list[Path], root: Path, machine: str) -> Tried:
+def _name(model: Path) -> str:
+    """The name of the model in a wheel: psnr of aec_codec_psnr-1-py3-none-any.whl."""
+    return model.name.split("-")[0].rpartition("_")[2]
+
+
+def _tried(found: Installed, wheel: Path, models: list[Path], root: Path, machine: str, how: str) -> Tried:
     found.install(wheel)
     golden, picture = root / "tests/golden/v2-tiny2-33x70", root / "tests/pictures/astronaut.png"
-    facts = json.loads(found.run([*found.python, "-c", SCRIPT, golden, picture]))
+    said = found.run([*found.python, "-c", SCRIPT, golden, picture])
+    facts = json.loads(next(line for line in said.splitlines() if line.startswith("{")))  # others are warnings
     if not (facts["golden"] and facts["exact"]) or facts["cuda"]:
         raise Fault(f"golden pixels, exact pixels and CUDA are to be right, right and absent: {facts}")
     if not ISAS[machine] <= set(facts["isas"]) or not Path(facts["from"]).is_relative_to(found.place):
@@ -106,7 +113,7 @@ def _tried(found: Installed, wheel: Path, models: list[Path], root: Path, machin
     found.run([*found.aec, "compress", picture, "-e", "1", "-o", "a.aec"])
     found.run([*found.aec, "decompress", "a.aec", "-o", "a.png"])
     for model in models:
-        package, name = model.name.split("-")[0].replace("_", "-"), model.name.split("-")[0].rpartition("_")[2]
+        package, name = model.name.split("-")[0].replace("_", "-"), _name(model)
         use = [*found.aec, "compress", picture, "-e", "1", "--model", name, "-o", f"{name}.aec"]
         said = found.run(use, code=6)
         if f"pip install {package}" not in said:
@@ -117,10 +124,9 @@ def _tried(found: Installed, wheel: Path, models: list[Path], root: Path, machin
     doctor = found.run([*found.aec, "doctor"])
     if doctor.count("the same numbers as everywhere") != 2 * len(facts["isas"]):
         raise Fault(f"aec doctor says:\n{doctor}")
-    under = "under qemu" if machine != "x86_64" else "in a clean environment"
-    names = ", ".join(["eye", *(m.name.split("-")[0].rpartition("_")[2] for m in models)])
+    names = ", ".join(["eye", *map(_name, models)])
     return Tried(
-        f"{under}: golden pixels, compress and decompress with {names}, aec doctor; {', '.join(facts['isas'])}; "
+        f"{how}: golden pixels, compress and decompress with {names}, aec doctor; {', '.join(facts['isas'])}; "
         f"file and pixels {facts['digest'][:8]}",
         facts["digest"],
     )
