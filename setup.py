@@ -1,8 +1,9 @@
 """Builds codec._C through ninja: `pip install .`, or in place and incrementally `python setup.py build_ext --inplace`.
 
 Environment: AEC_CUDA=auto|0|1 (auto: if a working nvcc is found; and "emulate", for tests: kernels run on the CPU, see
-tests/cuda_emulation), AEC_CUDA_ARCHS="80 90" (and PTX of the newest), DEBUG=1, CXX, CXXFLAGS; nvcc itself reads
-NVCC_CCBIN, its host compiler. No torch here, no device is asked, no -march=native: a wheel runs wherever it is taken.
+tests/cuda_emulation), AEC_CUDA_ARCHS="80 90" (and PTX of the newest), DEBUG=1, CXX, CXXFLAGS, LDFLAGS (without CUDA);
+nvcc itself reads NVCC_CCBIN, its host compiler. CXX may compile for another machine. No torch here, no device is asked,
+no -march=native: a wheel runs wherever it is taken.
 """
 
 import functools
@@ -12,6 +13,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -34,10 +36,11 @@ ROOT = Path(__file__).parent.resolve()
 CSRC = ROOT / "csrc"
 # The folders of csrc that the extension is made of. The others are the C library's: csrc/CMakeLists.txt.
 ROOMS = ("base", "engine", "lossless", "python", "rans", "tile")
+BINDINGS = CSRC / "python"
 EMULATION = ROOT / "tests" / "cuda_emulation"
 NINJA_FILE = """\
 rule cxx
-  command = {cxx} {cxxflags} $isaflags -MMD -MF $out.d -c $in -o $out
+  command = {cxx} {cxxflags} $ownflags -MMD -MF $out.d -c $in -o $out
   depfile = $out.d
   deps = gcc
   description = CXX $in
@@ -130,10 +133,24 @@ def escape(path: Path) -> str:
 def target_machine() -> str:
     """What the compiler compiles for; this machine, if it does not say."""
     command = [*shlex.split(os.environ.get("CXX", "c++")), "-dumpmachine"]
+    # Only its answer counts: zig gives one, and then ends with an error, where the target has a version of glibc.
     run = subprocess.run(command, capture_output=True, text=True)
-    name = run.stdout.split("-")[0].strip() if run.returncode == 0 else ""
-    name = name or platform.machine().lower()
-    return MACHINES.get(name, name)
+    return known_as(run.stdout.split("-")[0].strip() or platform.machine())
+
+
+def known_as(machine: str) -> str:
+    return MACHINES.get(machine.lower(), machine.lower())
+
+
+def name_for_target() -> None:
+    """Where the compiler is one for another machine, have the extension and the wheel named for that machine.
+
+    The headers of this Python are used: those of CPython are the same on all Linux machines of 64 bits.
+    """
+    here, there = known_as(platform.machine()), target_machine()
+    if sys.platform == "linux" and here != there and there in ISA_FLAGS:
+        os.environ.setdefault("_PYTHON_HOST_PLATFORM", f"linux-{there}")
+        os.environ.setdefault("SETUPTOOLS_EXT_SUFFIX", sysconfig.get_config_var("EXT_SUFFIX").replace(here, there))
 
 
 def isa_flags(source: Path) -> str | None:
@@ -152,8 +169,8 @@ class NinjaBuildExt(build_ext):
         nvcc, archs, emulate = choose_nvcc(), cuda_archs(), os.environ.get("AEC_CUDA") == "emulate"
         debug = os.environ.get("DEBUG", "0") not in ("", "0")
         optimise = ["-O0", "-g"] if debug else ["-O3", "-DNDEBUG"]
-        includes = [f"-I{path}" for path in (CSRC, sysconfig.get_path("include"), pybind11.get_include())]
-        cxxflags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-pthread", *optimise, *includes]
+        warn = ["-Wall", "-Wextra"]
+        cxxflags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", *warn, "-pthread", *optimise, f"-I{CSRC}"]
         cxxflags.append("-ffp-contract=off")  # the encoder's choices are the same with and without fused multiply-add
         cxxflags.append("-fno-trapping-math")  # nobody reads the exception flags; AVX2 makes vectors of those choices
         if nvcc:
@@ -172,21 +189,25 @@ class NinjaBuildExt(build_ext):
             cu_compiler, nvccflags = [*cxx, "-x", "c++", *runtime], cxxflags
             sources.append(EMULATION / "runtime.cpp")
             link += shlex.split(os.environ.get("CXXFLAGS", ""))  # sanitizers
+        if not nvcc:  # whose flags are others
+            link += shlex.split(os.environ.get("LDFLAGS", ""))
         if sysconfig.get_platform().startswith("macosx"):
             link += ["-undefined", "dynamic_lookup"]
 
+        # Only the bindings are given Python's headers: a build for one more Python compiles no more than them.
+        python = shlex.join(f"-I{path}" for path in (sysconfig.get_path("include"), pybind11.get_include()))
         build = Path(self.build_temp).resolve()
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         for folder in (build, target.parent):
             folder.mkdir(parents=True, exist_ok=True)
         lines, objects = [], []
         for source in sources:
-            flags = isa_flags(source)
+            flags = python if BINDINGS in (ROOT / source).parents else isa_flags(source)
             if (source.suffix == ".cu" and not cu_compiler) or flags is None:
                 continue
             objects.append(escape(build / f"{source.name}.o"))
             rule = "nvcc" if source.suffix == ".cu" else "cxx"
-            lines.append(f"build {objects[-1]}: {rule} {escape(ROOT / source)}\n  isaflags = {flags}")
+            lines.append(f"build {objects[-1]}: {rule} {escape(ROOT / source)}\n  ownflags = {flags}")
         lines.append(f"build {escape(target)}: link {' '.join(objects)}\n")
         quoted = {
             "cxx": shlex.join(cxx),
@@ -204,6 +225,7 @@ def csrc(*suffixes: str) -> list[str]:
     return sorted(str(p.relative_to(ROOT)) for p in files if p.suffix in suffixes)
 
 
+name_for_target()
 setup(
     ext_modules=[Extension("codec._C", sources=csrc(".cpp", ".cu"), depends=csrc(".h", ".cuh"))],
     cmdclass={"build_ext": NinjaBuildExt},

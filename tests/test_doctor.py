@@ -53,6 +53,10 @@ def test_this_machine_is_in_order():
     assert _C.isa() == before
 
 
+def test_a_model_that_is_a_package_of_its_own_need_not_be_installed(no_models, no_integers):
+    assert rows()["model psnr"] == doctor.Check("model psnr", None, "not installed: pip install aec-codec-psnr")
+
+
 def test_integers_need_no_model(no_models, monkeypatch):
     monkeypatch.setattr(_C, "isas", lambda: [_C.isa()])
     assert failures() == set()

@@ -38,8 +38,12 @@ def checks() -> Iterator[Check]:
     yield _run("build", _build)
     yield (torch := _run("torch", _torch))
     yield _run("CUDA", _cuda) if torch.ok else Check("CUDA", None, "not looked for: torch is what uses it")
-    for path in model_search.available():
+    models = model_search.available()
+    for path in models:
         yield _run(f"model {path.stem}", partial(_model, path))
+    for (name, _), package in model_search.PACKAGES.items():
+        if name not in {path.stem for path in models}:
+            yield Check(f"model {name}", None, f"not installed: {model_search.installs(package)}")
     for name, make in _arithmetics(with_torch=bool(torch.ok)):
         yield _run(f"integers, {name}", partial(_digest, make, self_test.decoder_digest, self_test.DECODER))
         yield _run(f"analysis, {name}", partial(_digest, make, self_test.encoder_digest, self_test.ENCODER))

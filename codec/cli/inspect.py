@@ -7,7 +7,7 @@ import json
 from argparse import Namespace
 from dataclasses import replace
 
-from ..coding.model_search import name_of
+from ..coding.model_search import installs, name_of, package_of
 from ..coding.threads import cores
 from ..collection import Collection
 from ..container import format
@@ -49,11 +49,17 @@ def _table(facts: dict, last: bool) -> str:
     if facts.get("cicp"):
         facts = facts | {"cicp": words_of(facts["cicp"])}
     if facts["model"]:
-        facts = facts | {"model": f"{facts['model_name'] or 'not at hand'} ({facts['model']})", "model_name": None}
+        facts = facts | {"model": _model(facts["model_name"], facts["model"]), "model_name": None}
     shown = {k: words[v] if isinstance(v, bool) else v for k, v in facts.items() if v is not None}
     width = max(15, *map(len, shown))
     lines = [streams.shown(f"{k.replace('_', ' '):{width}} {v}") for k, v in shown.items()]
     return "\n".join([*lines, *([] if last else [""])])
+
+
+def _model(name: str | None, model_id: str) -> str:
+    if name is None and (package := package_of(bytes.fromhex(model_id))):
+        return f"not at hand ({model_id}): {installs(package)}"
+    return f"{name or 'not at hand'} ({model_id})"
 
 
 def describe(file: AecFile) -> dict:

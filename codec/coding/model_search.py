@@ -1,13 +1,17 @@
 """Finding model files by name, or by the model id in an .aec file. Only the headers of model files are read.
 
+Models come with this package, with packages of their own, and from the user. They are looked for in that order, and no
+further than until one is found: most files are of the default model, which is in the first folder.
+
 This module imports only the standard library, so that `aec info` and the Pillow plugin can name a model without loading
 numpy.
 """
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -15,8 +19,12 @@ from ..container.format import MODEL_ID_BYTES
 from ..errors import ModelError
 
 MODELS = Path(__file__).parents[1] / "models"
+NAMESPACE = "aec_models"  # a folder beside the installed packages, into which each package of a model puts its file
 SEARCH_PATH = "AEC_MODELS"  # environment variable with more folders of models, separated as in PATH
 DEFAULT = "eye"
+# The package of each published model that `aec-codec` need not hold, by name and id. A file can only be read
+# with the model that wrote it, so no line may ever go, and a package keeps its model (docs/releasing.md).
+PACKAGES = {("psnr", "f53a405e"): "aec-codec-psnr"}
 # The names of the entries that hold the configuration, and tell what kind of model a file is. Each kind has a phrase.
 CODEC, COLLECTION = "aec_model", "aec_collection_model"
 KINDS = {CODEC: "for pictures of any size", COLLECTION: "for collections of small pictures of one size"}
@@ -33,9 +41,20 @@ Loaded = TypeVar("Loaded", bound=_HasId)
 
 
 def available() -> list[Path]:
-    """Return the paths of the model files in the package and in the folders of $AEC_MODELS."""
-    folders = [MODELS, *(Path(p) for p in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if p)]
-    return [p for folder in folders for p in sorted(folder.glob("*.safetensors")) if p.is_file()]
+    """Return the paths of the model files in the package, in installed packages of models, and in $AEC_MODELS."""
+    return list(_files())
+
+
+def _files() -> Iterator[Path]:
+    for folder in _folders():
+        yield from (p for p in sorted(folder.glob("*.safetensors")) if p.is_file())
+
+
+def _folders() -> Iterator[Path]:
+    yield MODELS
+    if (installed := find_spec(NAMESPACE)) is not None:
+        yield from map(Path, installed.submodule_search_locations or ())
+    yield from (Path(p) for p in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if p)
 
 
 def find(model: str | os.PathLike | None) -> Path:
@@ -52,21 +71,34 @@ def find(model: str | os.PathLike | None) -> Path:
         if not Path(name).is_file():
             raise ModelError(f"model file {name} does not exist")
         return Path(name)
-    for path in available():
+    for path in _files():
         if path.stem == name:
             return path
-    raise ModelError(f"no model {name!r}: available are {', '.join(p.stem for p in available()) or 'none'}")
+    there = ", ".join(p.stem for p in available()) or "none"
+    package = next((package for (known, _), package in PACKAGES.items() if known == name), None)
+    hint = f"; {name} is installed by: {installs(package)}" if package else ""
+    raise ModelError(f"no model {name!r}: available are {there}{hint}")
 
 
 def find_id(model_id: bytes) -> Path:
     """Return the path of the available model with this id, 4 bytes. Raises ModelError if there is none."""
-    for path in available():
+    for path in _files():
         if _id_of(path, path.stat().st_mtime) == model_id:
             return path
-    raise ModelError(
-        f"the file needs model {model_id.hex()}, which is not at hand: "
-        f"give its file (--model, or model= in Python), or put its folder on ${SEARCH_PATH}"
-    )
+    by_hand = f"give its file (--model, or model= in Python), or put its folder on ${SEARCH_PATH}"
+    package = package_of(model_id)
+    todo = f"it is installed by: {installs(package)}" if package else by_hand
+    raise ModelError(f"the file needs model {model_id.hex()}, which is not at hand: {todo}")
+
+
+def package_of(model_id: bytes) -> str | None:
+    """Return the package that installs the model with this id; None if no package is known to."""
+    return next((package for (_, known), package in PACKAGES.items() if known == model_id.hex()), None)
+
+
+def installs(package: str) -> str:
+    """Return the command that installs a package."""
+    return f"pip install {package}"
 
 
 def load_for(load: Callable[[Path], Loaded], model_id: bytes, model: str | os.PathLike | None) -> Loaded:

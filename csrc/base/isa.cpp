@@ -1,11 +1,37 @@
 #include "base/isa.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <atomic>
 #include <stdexcept>
 #include <string>
 
 namespace aec {
 namespace {
+
+#if defined(__x86_64__)
+struct Found {
+    bool avx2, avx512;
+};
+
+bool all(unsigned word, unsigned bits) { return (word & bits) == bits; }
+
+// Not __builtin_cpu_supports: with zig's runtime, which the wheels are built with, it knows of no instruction set.
+Found look() {
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !all(c, bit_OSXSAVE | bit_AVX)) return {false, false};
+    unsigned kept, above;  // the registers that the operating system saves when it switches threads
+    __asm__("xgetbv" : "=a"(kept), "=d"(above) : "c"(0));
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return {false, false};
+    constexpr unsigned kYmm = 0x06, kZmm = 0xe6;
+    const bool avx2 = all(kept, kYmm) && all(b, bit_AVX2 | bit_BMI | bit_BMI2);
+    const bool avx512 = avx2 && all(kept, kZmm) && all(b, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL) &&
+                        all(c, bit_AVX512VBMI | bit_AVX512VBMI2 | bit_AVX512VNNI);
+    return {avx2, avx512};
+}
+#endif
 
 Isa best() {
     for (int i = kIsaCount - 1; i > 0; --i)
@@ -37,14 +63,9 @@ bool has(Isa isa) {
     if (isa == Isa::kSimd128) return true;
 #endif
 #if defined(__x86_64__)
-    // __builtin_cpu_supports also checks that the operating system saves the wide registers when it switches threads.
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-    if (isa == Isa::kAvx2) return avx2;
-    if (isa == Isa::kAvx512)
-        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-               __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
-               __builtin_cpu_supports("avx512vnni");
+    static const Found found = look();  // once: a virtual machine leaves to its host for CPUID
+    if (isa == Isa::kAvx2) return found.avx2;
+    if (isa == Isa::kAvx512) return found.avx512;
 #elif defined(__aarch64__)
     if (isa == Isa::kNeon) return true;
 #endif

