@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from ..desktop.install import collect, data_home, install, uninstall
+from ..desktop.install import collect, data_home, delegates, install, uninstall
 from ..desktop.thumbnail import path_of, thumbnail_of
 from ..failures import FAILURES, message
 from ..io import OutputError, write_bytes
@@ -52,6 +52,9 @@ def _write_into(path: Path, data: bytes) -> None:
 
 
 def desktop(args: Namespace) -> int:
+    if args.action == "delegates":
+        say(delegates(_command()).removesuffix("\n"))
+        return 0
     share = data_home() if args.prefix is None else Path(args.prefix).absolute() / "share"
     if args.action == "install":
         paths = install(share, _command())

@@ -20,7 +20,8 @@ def add_thumbnail(p: argparse.ArgumentParser) -> None:
 
 
 def add_desktop(p: argparse.ArgumentParser) -> None:
-    p.add_argument("action", choices=("install", "uninstall"), help="write the files, or remove them")
+    help = "write the files of the desktop, or remove them; or print a delegates.xml for ImageMagick"
+    p.add_argument("action", choices=("install", "uninstall", "delegates"), help=help)
     where = p.add_mutually_exclusive_group()
     where.add_argument("--user", action="store_true", help="for this user, in ~/.local/share (the default)")
     where.add_argument(

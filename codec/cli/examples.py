@@ -61,7 +61,8 @@ THUMBNAIL = """examples:
 DESKTOP = """examples:
   aec desktop install                                 for this user
   sudo aec desktop install --prefix /usr/local        for all users
-  aec desktop uninstall"""
+  aec desktop uninstall
+  aec desktop delegates > ~/.config/ImageMagick/delegates.xml"""
 
 SIMILAR = """examples:
   aec similar -r photos/                              groups of near-duplicates

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 from ..io import write_bytes
 
@@ -49,6 +50,12 @@ def install(share: Path, command: str) -> list[Path]:
         write_bytes(share / place, text.encode(errors="surrogateescape"), force=True)
         written.append(share / place)
     return written
+
+
+def delegates(command: str) -> str:
+    """Return ImageMagick's delegates.xml, with the path of the program `aec`."""
+    text = (FILES / "delegates.xml").read_text()
+    return text.replace('command="&quot;aec&quot;', f'command="&quot;{escape(command)}&quot;')
 
 
 def uninstall(share: Path) -> list[Path]:
