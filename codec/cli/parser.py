@@ -84,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_verify(add("verify", ".inspect", help, examples.VERIFY))
     _add_view(add("view", ".view", "open a picture in the browser", examples.VIEW))
     help = "a small PNG of an .aec file, as file managers ask for it"
-    desktop_arguments.add_thumbnail(add("thumbnail", ".desktop", help, examples.THUMBNAIL))
+    desktop_arguments.add_thumbnail(add("thumbnail", ".thumbnail", help, examples.THUMBNAIL))
     help = "let file managers and ImageMagick know .aec files"
     desktop_arguments.add_desktop(add("desktop", ".desktop", help, examples.DESKTOP))
     help = "pictures that are nearly the same, or most like one"

@@ -80,7 +80,8 @@ def _for_screens(picture: "Image.Image") -> "Image.Image":
 
     cicp = picture.info.get("cicp")
     colours = picture.convert("L" if picture.mode in ("L", "LA") else "RGB")
-    shown = colours.convert("RGB") if cicp and cicp[1] in _HDR_TRANSFERS else to_srgb(colours)
+    known = "icc_profile" in picture.info and not (cicp and cicp[1] in _HDR_TRANSFERS)
+    shown = to_srgb(colours) if known else colours.convert("RGB")
     if picture.mode in ("LA", "RGBA"):
         shown.putalpha(picture.getchannel("A"))
     shown.info = {}  # Pillow would write the profile that no longer holds
