@@ -52,7 +52,7 @@ Sha256Blocks chosen() {
 #if defined(__x86_64__)
     unsigned a, b, c, d;
     const bool sse41 = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_1) && (c & bit_SSSE3);
-    if (sse41 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 29)) return &sha256_blocks_shani;
+    if (sse41 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 29)) return &sha256_blocks_x86;
 #endif
     return &blocks_plain;
 }

@@ -23,6 +23,6 @@ private:
 // Hashes whole blocks of 64 bytes. One function for each instruction set.
 using Sha256Blocks = void (*)(uint32_t state[8], const uint8_t* data, size_t blocks);
 extern const uint32_t kSha256Constants[64];
-void sha256_blocks_shani(uint32_t state[8], const uint8_t* data, size_t blocks);
+void sha256_blocks_x86(uint32_t state[8], const uint8_t* data, size_t blocks);
 
 }  // namespace aec

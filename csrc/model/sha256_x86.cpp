@@ -1,4 +1,5 @@
-// SHA-256 with the SHA extensions of x86 processors: two instructions for each four rounds of state and message.
+// SHA-256 with the SHA extensions of x86 processors: two instructions for each four rounds of state and message. Only
+// this function is compiled for them, and it is called only where the processor has them.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -6,7 +7,7 @@
 
 namespace aec {
 
-void sha256_blocks_shani(uint32_t state[8], const uint8_t* data, size_t blocks) {
+__attribute__((target("ssse3,sse4.1,sha"))) void sha256_blocks_x86(uint32_t state[8], const uint8_t* data, size_t blocks) {
     const __m128i order = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);  // big-endian words
     // The instructions keep the state as {a, b, e, f} and {c, d, g, h}.
     const __m128i dcba = _mm_loadu_si128(reinterpret_cast<const __m128i*>(state));
