@@ -94,7 +94,7 @@ def decode_tile(
     is_prefix: bool = False,
     first: Sequence[bool] = (),
 ) -> NDArray[np.int16]:
-    """The latents of a tile, [height, width, M], from its payload (csrc/tile/decode_tile.h). CorruptError: FORMAT §3."""
+    """From a tile's payload to its latents, [height, width, M] (csrc/tile/decode_tile.h). CorruptError: FORMAT §3."""
 
 class Synthesis:
     """What makes pixels of latents, packed (csrc/engine/synthesis.h). For many threads at once.

@@ -1,8 +1,10 @@
 """The C library for tests: built by CMake once, and called by ctypes."""
 
 import ctypes
+import fcntl
 import shutil
 import subprocess
+from contextlib import contextmanager
 from ctypes import POINTER, byref, c_char, c_char_p, c_double, c_int32, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from codec import errors
 
 CSRC = Path(__file__).resolve().parents[1] / "csrc"
-KINDS = ("icc", "exif", "xmp", "cicp", "bits")
+KINDS = ("icc", "exif", "xmp", "cicp", "bits", "extra")
 STATUSES = {
     0: None,
     1: errors.NotAecError,
@@ -110,6 +112,14 @@ def build(folder: Path, *options: str, targets: tuple[str, ...] = ()) -> Path:
     return folder
 
 
+@contextmanager
+def locked(path: Path):
+    """Only one process at a time."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 class Library:
     """libaec.so. Methods raise the exception of `STATUSES` that belongs to a status."""
 
@@ -203,6 +213,11 @@ class File:
     def metadata(self, kind: int) -> bytes | None:
         data, size = POINTER(c_uint8)(), c_size_t()
         self.library.call("aec_get_metadata", self.handle, c_int32(kind), byref(data), byref(size))
+        return ctypes.string_at(data, size.value) if data else None
+
+    def extra(self, type: str) -> bytes | None:
+        data, size = POINTER(c_uint8)(), c_size_t()
+        self.library.call("aec_get_extra", self.handle, type.encode(), byref(data), byref(size))
         return ctypes.string_at(data, size.value) if data else None
 
     def embedded(self) -> tuple[bytes | None, int]:

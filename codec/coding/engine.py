@@ -121,7 +121,8 @@ class Engine:
         is_prefix: bool = False,
         first: Sequence[bool] = (),
     ) -> np.ndarray:
-        return rans.decode_tile(self._nets, self.tables, payload, quality, (rows, columns), available(), is_prefix, first)
+        size = rows, columns
+        return rans.decode_tile(self._nets, self.tables, payload, quality, size, available(), is_prefix, first)
 
     def empty(self, rows: int, columns: int) -> np.ndarray:
         return np.empty((rows, columns, self.config.latents), np.int16)
