@@ -1,7 +1,4 @@
-"""The loader of gdk-pixbuf: programs of GTK get the pixels that Python gets.
-
-It is built with the C library, which takes minutes, so that these tests only run with -m exhaustive.
-"""
+"""The loader of gdk-pixbuf: programs of GTK get the pixels that Python gets."""
 
 import base64
 import hashlib
@@ -22,7 +19,6 @@ from test_desktop import WIDE
 
 import codec
 
-pytestmark = pytest.mark.exhaustive
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
@@ -31,7 +27,7 @@ def run(*command, **environment) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture(scope="module")
-def loader(tmp_path_factory):
+def loader(c_build, tmp_path_factory):
     """loader(command): runs it where gdk-pixbuf has the loader."""
     for program in ("pkg-config", "gdk-pixbuf-pixdata", "gdk-pixbuf-thumbnailer", "update-mime-database"):
         if shutil.which(program) is None:
@@ -40,16 +36,11 @@ def loader(tmp_path_factory):
     if asked.returncode:
         pytest.skip("gdk-pixbuf's headers are not installed (Debian: libgdk-pixbuf-2.0-dev)")
     folder = tmp_path_factory.mktemp("loader")
-    build = capi.build(
-        folder / "build",
-        "-DAEC_GDK_PIXBUF=ON",
-        "-DAEC_TOOLS=OFF",
-        f"-DCMAKE_INSTALL_PREFIX={folder}",
-        f"-DAEC_GDK_PIXBUF_MODULE_DIR={folder}/loaders",
-    )
-    for step in (["cmake", "--install", build], ["update-mime-database", folder / "share/mime"]):
-        done = run(*step)
-        assert done.returncode == 0, done.stderr
+    with capi.locked(c_build.parent / "libaec.lock"):
+        capi.build(c_build, "-DAEC_GDK_PIXBUF=ON", f"-DAEC_GDK_PIXBUF_MODULE_DIR={folder}/loaders")
+        installed = run("cmake", "--install", c_build, "--prefix", folder)
+    assert installed.returncode == 0, installed.stderr
+    assert run("update-mime-database", folder / "share/mime").returncode == 0
     cache = folder / "loaders.cache"
     cache.write_text(run(asked.stdout.strip(), GDK_PIXBUF_MODULEDIR=str(folder / "loaders")).stdout)
     assert '"aec" 4 "gdk-pixbuf" "aec picture" "Apache-2.0"' in cache.read_text()
