@@ -1,8 +1,8 @@
 /* A loader of gdk-pixbuf for .aec files: what GTK programs open pictures with.
  *
- * gdk-pixbuf gives a file in pieces. They are collected, because the checksums of a file are compared before anything of
- * it is decoded. The size is told as soon as the head is there, and the program may then ask for a smaller picture: it is
- * decoded at 1/2, 1/4 or 1/8, which takes less time, and scaled to the exact size.
+ * gdk-pixbuf gives a file in pieces. They are collected, because the checksums of a file are compared before anything
+ * of it is decoded. The size is told as soon as the head is there, and the program may then ask for a smaller picture:
+ * it is decoded at 1/2, 1/4 or 1/8, which takes less time, and scaled to the exact size.
  */
 #define GDK_PIXBUF_ENABLE_BACKEND
 #include <gdk-pixbuf/gdk-pixbuf.h>
@@ -67,7 +67,8 @@ static const aec_model *model_of(const uint8_t *id, aec_error *error) {
 /* The largest shrink at which the picture is not smaller than what is asked for. */
 static uint32_t shrink_for(const aec_info *info, gint width, gint height) {
     uint32_t shrink = 8;
-    while (shrink > 1 && (info->width / shrink < (uint32_t)width || info->height / shrink < (uint32_t)height)) shrink /= 2;
+    const uint32_t columns = (uint32_t)width, rows = (uint32_t)height;
+    while (shrink > 1 && (info->width / shrink < columns || info->height / shrink < rows)) shrink /= 2;
     return shrink;
 }
 
