@@ -54,6 +54,16 @@ VIEW = """examples:
   aec view photo.aec
   aec view photo.png -o page.html                     write the page, open nothing"""
 
+THUMBNAIL = """examples:
+  aec thumbnail photo.aec thumb.png -s 128
+  aec thumbnail file:///home/me/photo.aec thumb.png   as some file managers name it"""
+
+DESKTOP = """examples:
+  aec desktop install                                 for this user
+  sudo aec desktop install --prefix /usr/local        for all users
+  aec desktop uninstall
+  aec desktop delegates > ~/.config/ImageMagick/delegates.xml"""
+
 SIMILAR = """examples:
   aec similar -r photos/                              groups of near-duplicates
   aec similar -r photos/ --query one.aec -k 5         the five pictures that are most like this one

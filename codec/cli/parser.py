@@ -17,7 +17,7 @@ from .. import api
 from ..container import format
 from ..failures import FAILURES, message
 from ..io import OutputError
-from . import arguments, bulk_arguments, examples, small_arguments, streams, train_arguments
+from . import arguments, bulk_arguments, desktop_arguments, examples, small_arguments, streams, train_arguments
 from .jobs import UsageError
 from .runner import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, exit_code
 
@@ -83,6 +83,10 @@ def make_parser() -> argparse.ArgumentParser:
     help = "whether .aec files are whole: their checksums, without decoding"
     _add_verify(add("verify", ".inspect", help, examples.VERIFY))
     _add_view(add("view", ".view", "open a picture in the browser", examples.VIEW))
+    help = "a small PNG of an .aec file, as file managers ask for it"
+    desktop_arguments.add_thumbnail(add("thumbnail", ".thumbnail", help, examples.THUMBNAIL))
+    help = "let file managers and ImageMagick know .aec files"
+    desktop_arguments.add_desktop(add("desktop", ".desktop", help, examples.DESKTOP))
     help = "pictures that are nearly the same, or most like one"
     _add_similar(add("similar", ".similar", help, examples.SIMILAR))
     help = "whether aec works on this machine, bit for bit; takes some seconds"

@@ -142,8 +142,8 @@ def _file_of(image: ImageFile) -> bytes:
     return data
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Convert LAB to sRGB, or CMYK by its profile. CMYK without a usable profile is converted by Pillow's formula."""
+def to_srgb(image: Image.Image) -> Image.Image:
+    """Convert to sRGB: LAB, or another mode by the picture's profile; without a usable one by Pillow's formula."""
     profile = image.info.get("icc_profile", b"")
     try:
         source = ImageCms.createProfile("LAB") if image.mode == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -188,7 +188,7 @@ def _samples(image: Image.Image) -> np.ndarray:
         why = ", for their samples are floating point" if image.mode == "F" else ""
         raise ValueError(f"images of mode {image.mode} cannot be encoded{why}: allowed are {allowed}")
     if image.mode in PROFILED:
-        return np.array(_to_srgb(image))
+        return np.array(to_srgb(image))
     return _converted(image, CONVERTED.get(image.mode, image.mode))
 
 

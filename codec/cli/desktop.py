@@ -1,0 +1,36 @@
+"""`aec desktop`: it tells file managers and ImageMagick of aec."""
+
+import shutil
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from ..desktop.install import collect, data_home, delegates, install, uninstall
+from .jobs import UsageError
+from .streams import complain, say, shown
+
+
+def desktop(args: Namespace) -> int:
+    if args.action == "delegates":
+        say(delegates(_command()).removesuffix("\n"))
+        return 0
+    share = data_home() if args.prefix is None else Path(args.prefix).absolute() / "share"
+    if args.action == "install":
+        paths = install(share, _command())
+    else:
+        paths = uninstall(share)
+        if not paths:
+            complain(f"aec: nothing of aec is installed below {share}")
+    for path in paths:
+        say(shown(str(path)))
+    if paths:
+        collect(share, lambda words: complain(f"aec: {words}"))
+    return 0
+
+
+def _command() -> str:
+    """Return the path of this program, for those who call it later and do not have this environment."""
+    beside = shutil.which("aec", path=str(Path(sys.executable).parent))
+    if (found := beside or shutil.which("aec")) is None:
+        raise UsageError("there is no program named aec beside this Python or on the path: install the package first")
+    return str(Path(found).absolute())

@@ -1,0 +1,47 @@
+"""`aec thumbnail`, which file managers call."""
+
+import errno
+import os
+from argparse import Namespace
+from pathlib import Path
+
+from ..desktop.thumbnail import path_of, thumbnail_of
+from ..failures import FAILURES, message
+from ..io import OutputError, write_bytes
+from .runner import exit_code
+from .streams import complain
+
+
+def thumbnail(args: Namespace) -> int:
+    try:
+        path = path_of(args.input)
+        data = thumbnail_of(path, args.size)
+    except FAILURES as e:
+        if args.debug:
+            raise
+        complain(f"aec: {args.input}: {message(e, args.input)}")
+        return exit_code(e)
+    output = None if args.output == "-" else Path(args.output)
+    if output is not None and output.is_file():
+        _write_into(output, data)
+    else:  # thumbnails are private: they show what private pictures show
+        write_bytes(output, data, force=True, mode=0o600)
+    return 0
+
+
+def _write_into(path: Path, data: bytes) -> None:
+    """Write into a file that is there. It must stay the same file, for Tumbler has opened it, and reads on in that.
+
+    Raises OutputError if it cannot be written; then it is empty, as those who call this have made it.
+    """
+    try:
+        with open(path, "r+b", buffering=0) as file:
+            file.truncate(0)
+            try:
+                if file.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                file.truncate(0)
+                raise
+    except OSError as e:
+        raise OutputError(f"cannot write {path}: {e.strerror or e}") from e

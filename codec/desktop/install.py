@@ -1,0 +1,89 @@
+"""Puts the files of this package where desktops look for them, and takes them away again."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from ..io import write_bytes
+
+FILES = Path(__file__).with_name("files")
+# Below the folder of shared data, such as ~/.local/share or /usr/share.
+PLACES = {
+    "aec.xml": "mime/packages/aec.xml",
+    "aec.thumbnailer": "thumbnailers/aec.thumbnailer",
+    "aec-view.desktop": "applications/aec-view.desktop",
+}
+# What collects these files into the databases that programs read: the folder it is told, and its Debian package.
+_COLLECTORS = {
+    "update-mime-database": ("mime", "shared-mime-info"),
+    "update-desktop-database": ("applications", "desktop-file-utils"),
+}
+
+
+def data_home() -> Path:
+    """Return the folder of a user's own shared data: $XDG_DATA_HOME, or ~/.local/share."""
+    given = os.environ.get("XDG_DATA_HOME", "")
+    return Path(given) if os.path.isabs(given) else Path.home() / ".local" / "share"
+
+
+def install(share: Path, command: str) -> list[Path]:
+    """Write the files below `share`, over those of an earlier installation.
+
+    Args:
+        share: the folder of shared data.
+        command: the path of the program `aec`. Desktops do not look into virtual environments for it.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        OutputError: one cannot be written.
+    """
+    written = []
+    for name, place in PLACES.items():
+        text = (FILES / name).read_text()
+        text = text.replace("TryExec=aec", "TryExec=" + command.replace("\\", "\\\\"))
+        text = text.replace("\nExec=aec ", f"\nExec={_quoted(command)} ")
+        write_bytes(share / place, text.encode(errors="surrogateescape"), force=True)
+        written.append(share / place)
+    return written
+
+
+def delegates(command: str) -> str:
+    """Return ImageMagick's delegates.xml, with the path of the program `aec`."""
+    text = (FILES / "delegates.xml").read_text()
+    return text.replace('command="&quot;aec&quot;', f'command="&quot;{escape(command)}&quot;')
+
+
+def uninstall(share: Path) -> list[Path]:
+    """Remove the files of `install`, and return the paths of those that were there. Raises OSError if one cannot be."""
+    there = [path for place in PLACES.values() if (path := share / place).is_file()]
+    for path in there:
+        path.unlink()
+    return there
+
+
+def collect(share: Path, complain: Callable[[str], None]) -> None:
+    """Have the databases made anew. What of it fails is told, and holds nothing up: the system does so in time too."""
+    for program, (folder, package) in _COLLECTORS.items():
+        if not (share / folder).is_dir():
+            continue
+        if (found := shutil.which(program)) is None:
+            complain(f"{program} is not there (Debian: {package}): file managers learn of the change when it has run")
+            continue
+        done = subprocess.run([found, str(share / folder)], capture_output=True, text=True, errors="replace")
+        if done.returncode:
+            complain(f"{program}: {done.stderr.strip() or f'exit status {done.returncode}'}")
+
+
+def _quoted(command: str) -> str:
+    """Quote a path for the Exec key of a desktop entry, unless it is of harmless characters only."""
+    command = command.replace("%", "%%")
+    if not set(command) & set(" \t\n\"'\\><~|&;$*?#()`"):
+        return command
+    # Quoted for the command line, and then, as every string of such a file, with its backslashes doubled.
+    inner = "".join(f"\\{c}" if c in '"`$\\' else c for c in command)
+    return f'"{inner}"'.replace("\\", "\\\\")
