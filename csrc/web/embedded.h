@@ -7,7 +7,7 @@
 
 #include "base/span.h"
 
-namespace aec {
+namespace aec::web {
 
 enum class Decoded { kOk, kDamaged, kUnsupported };
 
@@ -18,4 +18,4 @@ Decoded decode_png(Span file, uint32_t width, uint32_t height, int depth, void* 
 // A lossless still WebP of this size; kUnsupported: a lossy one. out: [height][width][4].
 Decoded decode_webp_lossless(Span file, uint32_t width, uint32_t height, uint8_t* out);
 
-}  // namespace aec
+}  // namespace aec::web

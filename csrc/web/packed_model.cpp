@@ -7,7 +7,7 @@
 #include "rans/coder_cpu.h"
 #include "rans/tables.h"
 
-namespace aec {
+namespace aec::web {
 namespace {
 
 constexpr uint8_t kMagic[] = {0xD7, 0x41, 0x45, 0x4D};
@@ -146,9 +146,13 @@ private:
 
 }  // namespace
 
+bool is_packed_model(Span data) {
+    return data.size >= sizeof kMagic && std::memcmp(data.data, kMagic, sizeof kMagic) == 0;
+}
+
 std::vector<uint8_t> unpack_model(Span packed) {
-    if (packed.size < kHeadBytes || std::memcmp(packed.data, kMagic, sizeof kMagic) != 0)
-        damaged("it does not begin as one");
+    if (!is_packed_model(packed)) damaged("it does not begin as one");
+    if (packed.size < kHeadBytes) damaged("it ends early");
     if (packed.data[4] != kVersion) damaged("version " + std::to_string(packed.data[4]) + ", but this reads version 1");
     const uint32_t size = number_at(packed.data + 8), stored = number_at(packed.data + 12);
     if (stored > packed.size - kHeadBytes) damaged("it ends early");
@@ -157,4 +161,4 @@ std::vector<uint8_t> unpack_model(Span packed) {
     return Unpacker({plain.data(), plain.size()}, payload).run();
 }
 
-}  // namespace aec
+}  // namespace aec::web

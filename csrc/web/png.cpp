@@ -6,7 +6,7 @@
 
 #include "web/embedded.h"
 
-namespace aec {
+namespace aec::web {
 namespace {
 
 constexpr uint8_t kSignature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
@@ -188,4 +188,4 @@ Decoded decode_png(Span file, uint32_t width, uint32_t height, int depth, void* 
                        : write(png, rows, passes, n, static_cast<uint8_t*>(out));
 }
 
-}  // namespace aec
+}  // namespace aec::web

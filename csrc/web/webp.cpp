@@ -4,7 +4,7 @@
 
 #include "web/embedded.h"
 
-namespace aec {
+namespace aec::web {
 namespace {
 
 constexpr int kMaxCodeLength = 15, kLengthCodes = 24, kDistanceCodes = 40, kMaxCacheBits = 11;
@@ -389,4 +389,4 @@ Decoded decode_webp_lossless(Span file, uint32_t width, uint32_t height, uint8_t
     }
 }
 
-}  // namespace aec
+}  // namespace aec::web

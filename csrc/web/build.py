@@ -1,0 +1,88 @@
+"""Builds the npm package for browsers and node: python csrc/web/build.py OUT [--model NAME ..].
+
+OUT gets the JavaScript of package/, aec.wasm, and a packed model file for each --model (by default all that ship with
+aec) in models/. Needs emscripten (Debian's 3.1.6 will do); only its compiler is used, none of its JavaScript. For the
+models Python's `codec` must be importable.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).parent.resolve()
+CSRC = HERE.parent
+ROOMS = ("base", "capi", "container", "embedded", "engine", "lossless", "model", "picture", "rans", "tile", "web")
+# What other machines run, and what links libraries that are not there.
+SKIPPED = ("_avx2", "_avx512", "_neon", "_shani")
+LIBRARIES = ("embedded/png.cpp", "embedded/webp.cpp", "embedded/jpeg.cpp")
+ENCODERS = ("engine/analysis.cpp", "engine/projection.cpp")
+FLAGS = ["-std=c++17", "-DNDEBUG", "-msimd128", "-fwasm-exceptions", "-ffp-contract=off", "-Wall", "-Wextra"]
+FLAGS += ["-Wno-c++11-narrowing"]  # ptrdiff_t{uint32_t} is no narrowing where pointers have 64 bits
+FAST = ("engine", "lossless", "rans")  # where the time goes; the other rooms are compiled for size
+FLAGS += [f"-I{CSRC}", f"-I{HERE / 'zlib'}"]
+LINK = ["-s", "STANDALONE_WASM=1", "--no-entry", "-s", "ALLOW_MEMORY_GROWTH=1", "-s", "MAXIMUM_MEMORY=4GB"]
+LINK += ["-s", "EXPORTED_FUNCTIONS=['_malloc','_free']"]
+LINK += ["-s", "ERROR_ON_UNDEFINED_SYMBOLS=0", "-s", "WARN_ON_UNDEFINED_SYMBOLS=0"]  # they are JavaScript's
+
+
+def sources() -> list[Path]:
+    found = [path for room in ROOMS for path in sorted((CSRC / room).glob("*.cpp"))]
+    left_out = {CSRC / name for name in (*LIBRARIES, *ENCODERS)}
+    return [path for path in found if path not in left_out and not path.stem.endswith(SKIPPED)]
+
+
+def version() -> str:
+    text = (CSRC.parent / "codec" / "__init__.py").read_text()
+    return text.split('__version__ = "')[1].split('"')[0]
+
+
+def compile_module(out: Path, jobs: int) -> None:
+    """Compile aec.wasm. Objects are kept in $AEC_WEB_OBJECTS, if it is set, and used again where nothing is newer."""
+    objects = Path(os.environ.get("AEC_WEB_OBJECTS", out / "objects"))
+    objects.mkdir(parents=True, exist_ok=True)
+    newest = max(path.stat().st_mtime for path in CSRC.rglob("*.h"))
+    flags = [*FLAGS, f'-DAEC_VERSION="{version()}"', '-DAEC_MODEL_FOLDER=""']
+
+    def compiled(source: Path) -> Path:
+        made = objects / f"{source.parent.name}-{source.stem}.o"
+        if not made.exists() or made.stat().st_mtime < max(newest, source.stat().st_mtime):
+            level = "-O3" if source.parent.name in FAST else "-Os"
+            subprocess.run(["em++", level, *flags, "-c", str(source), "-o", str(made)], check=True)
+        return made
+
+    with ThreadPoolExecutor(jobs) as pool:
+        made = list(pool.map(compiled, sources()))
+    subprocess.run(["em++", "-O3", *FLAGS, *LINK, *map(str, made), "-o", str(out / "aec.wasm")], check=True)
+    if "AEC_WEB_OBJECTS" not in os.environ:
+        shutil.rmtree(objects)
+
+
+def write_models(out: Path, names: list[str]) -> None:
+    from codec.coding import model_file, model_search, packed_model
+
+    out.mkdir(exist_ok=True)
+    for path in map(model_search.find, names) if names else model_search.available():
+        file = model_file.load(path)
+        (out / f"{file.id.hex()}.aecm").write_bytes(packed_model.pack(file))
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="the folder to make")
+    parser.add_argument("--model", action="append", default=[], help="name or path of a model; by default all of aec's")
+    parser.add_argument("--no-models", action="store_true", help="write no models")
+    parser.add_argument("-j", "--jobs", type=int, default=2, help="how many files are compiled at a time")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(HERE / "package", options.out, dirs_exist_ok=True)
+    compile_module(options.out, options.jobs)
+    if not options.no_models:
+        write_models(options.out / "models", options.model)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
