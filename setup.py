@@ -32,6 +32,8 @@ ISA_FLAGS = {
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 ROOT = Path(__file__).parent.resolve()
 CSRC = ROOT / "csrc"
+# The folders of csrc that the extension is made of. The others are the C library's: csrc/CMakeLists.txt.
+ROOMS = ("base", "engine", "lossless", "python", "rans", "tile")
 EMULATION = ROOT / "tests" / "cuda_emulation"
 NINJA_FILE = """\
 rule cxx
@@ -198,7 +200,8 @@ class NinjaBuildExt(build_ext):
 
 
 def csrc(*suffixes: str) -> list[str]:
-    return sorted(str(p.relative_to(ROOT)) for p in CSRC.rglob("*") if p.suffix in suffixes)
+    files = (p for room in ROOMS for p in (CSRC / room).iterdir())
+    return sorted(str(p.relative_to(ROOT)) for p in files if p.suffix in suffixes)
 
 
 setup(

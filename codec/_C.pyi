@@ -83,6 +83,19 @@ class Walk:
     def accept(self, k: int, symbols: NDArray[np.int16]) -> None: ...
     def latents(self) -> NDArray[np.int16]: ...  # [h, w, M]
 
+def decode_tile(
+    nets: Nets,
+    tables: Tables,
+    payload: Buffer,
+    quality: Quality,
+    height: int,
+    width: int,
+    threads: int = 1,
+    is_prefix: bool = False,
+    first: Sequence[bool] = (),
+) -> NDArray[np.int16]:
+    """From a tile's payload to its latents, [height, width, M] (csrc/tile/decode_tile.h). CorruptError: FORMAT §3."""
+
 class Synthesis:
     """What makes pixels of latents, packed (csrc/engine/synthesis.h). For many threads at once.
 

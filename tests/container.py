@@ -48,7 +48,7 @@ def files(draw):
     payloads += [draw(st.binary(max_size=30)) for _ in range(n * (header.parts - 1))]
     alphas = [draw(st.binary(max_size=20)) for _ in range(n)] if header.alpha and kind == "network" else []
     block = st.one_of(st.binary(min_size=1, max_size=40), st.integers(1, 500).map(bytes))
-    metadata = draw(st.dictionaries(st.sampled_from(["icc", "exif", "xmp"]), block))
+    metadata = draw(st.dictionaries(st.sampled_from(["icc", "exif", "xmp", "extra"]), block))
     if draw(st.booleans()):
         metadata["cicp"] = bytes([*draw(st.tuples(*[st.integers(0, 255)] * 2)), 0, draw(st.integers(0, 1))])
     if draw(st.booleans()):
@@ -106,7 +106,7 @@ def independent_read(data: bytes) -> dict:
         first, at = unleb(data, at + 1)
     header, side = data[:at], 64 << (data[10] >> 4)
     n = 1 if more & 8 else ((width + side - 1) // side) * ((height + side - 1) // side)
-    names = [name for i, name in enumerate(["icc", "exif", "xmp", "cicp", "bits"]) if kinds >> i & 1]
+    names = [name for i, name in enumerate(["icc", "exif", "xmp", "cicp", "bits", "extra"]) if kinds >> i & 1]
     maps, alphas = more >> 4 & 1, n if more & 0b1001010 == 2 else 0
     entries = []
     for i in range(len(names) + maps + alphas + n * parts):
@@ -142,7 +142,8 @@ EVERYTHING = format.write(
     Header(70, 50, 50, ID, alpha=True, depth=16, tile=64),
     [bytes(range(9)), bytes(7)],
     [b"", bytes(range(30))],
-    {"icc": bytes(90), "exif": bytes(range(20)), "xmp": b"x" * 33, "cicp": bytes([9, 16, 0, 1]), "bits": b"\x0a"},
+    {"icc": bytes(90), "exif": bytes(range(20)), "xmp": b"x" * 33, "cicp": bytes([9, 16, 0, 1]), "bits": b"\x0a"}
+    | {"extra": b"Test\2ab"},
 )
 EXACT = format.write(
     Header(100, 50, 3, bytes(4), tile=64, alpha=True, exact=True),

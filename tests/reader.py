@@ -30,7 +30,7 @@ from reader_nets import load_model, read_latents, read_map, synthesise
 __all__ = ["FormatError", "Picture", "load_model", "look", "read"]  # and the errors, by the names of FORMAT §2
 
 MAGIC = b"\xd7AEC"
-METADATA = ("icc", "exif", "xmp", "cicp", "bits")  # in the order of the bits of `kinds`
+METADATA = ("icc", "exif", "xmp", "cicp", "bits", "extra")  # in the order of the bits of `kinds`
 FIXED_LENGTH = {"cicp": 4, "bits": 1}
 DEFAULT_LIMIT = 1 << 28
 MAXIMAL_TILES = 65536
@@ -104,7 +104,7 @@ def read_head(source, limit):
     kinds = []
     if more & 1:
         bits = source.byte()
-        require(bits <= 31, UnsupportedVersionError, "kinds of metadata")
+        require(bits <= 63, UnsupportedVersionError, "kinds of metadata")
         require(bits, CorruptError, "no kind of metadata")
         kinds = [name for bit, name in enumerate(METADATA) if bits >> bit & 1]
     parts = first = 0
@@ -248,7 +248,19 @@ def read_metadata(entry, depth):
         require(block[2] == 0 and block[3] <= 1, CorruptError, "code points")
     if entry.kind == "bits":
         require(1 <= block[0] <= depth - 1, CorruptError, "significant bits")
+    if entry.kind == "extra":
+        check_extra_blocks(block)
     return block
+
+
+def check_extra_blocks(block):
+    """FORMAT §2.5: types and lengths of the extra blocks."""
+    source, seen = Bytes(block, CorruptError), set()
+    while source.at < len(block):
+        kind = bytes(source.take(4))
+        require(kind.isalnum() and kind not in seen, CorruptError, "the type of an extra block")
+        seen.add(kind)
+        source.take(source.varint())
 
 
 def all_metadata(head, table):

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -357,13 +358,14 @@ def test_the_caller_decides_what_is_kept():
     image = saved(Image.fromarray(photos.photo(24, 40)), "PNG", exif=PREFIX + exif(6), icc_profile=SRGB, xmp=XMP)
     own = carried.of(image)
     assert own == Metadata(SRGB, exif(6), XMP)
+    own = replace(own, extra={"Test": b"block"})
     for kinds in ((), ("icc",), ("exif", "xmp"), format.METADATA):
         data = codec.encode(image, metadata=own.only(kinds))
         assert set(format.read(data).metadata) == set(kinds)
         assert codec.inspect(data).width == 24  # turned all the same
         if "exif" in kinds:
             assert codec.decode(data).info["exif"] == PREFIX + exif(1)
-    with pytest.raises(ValueError, match="iptc: allowed are icc, exif, xmp"):
+    with pytest.raises(ValueError, match="iptc: allowed are icc, exif, xmp, extra"):
         own.only(["iptc"])
     with pytest.raises(TypeError, match="dict"):
         codec.encode(image, metadata={"icc": SRGB})

@@ -121,7 +121,8 @@ def _metadata(file: AecFile) -> tuple[dict[str, int], Metadata]:
         return {kind: len(block) for kind in format.METADATA if (block := getattr(found, kind))}, found
     sections = file.layout.metadata
     lengths = {kind: section.length for kind, section in sections.items() if kind in format.METADATA}
-    found = unpacked({k: section for k, section in sections.items() if k not in ("exif", "xmp")}, file.header.depth)
+    of_colour = {kind: section for kind, section in sections.items() if kind in ("icc", "cicp", "bits")}
+    found = unpacked(of_colour, file.header.depth)
     return lengths, replace(found, cicp=found.cicp or of_profile(found.icc))
 
 

@@ -121,15 +121,8 @@ class Engine:
         is_prefix: bool = False,
         first: Sequence[bool] = (),
     ) -> np.ndarray:
-        threads = available()
-        walk, decoder = self.walk(quality, rows, columns, first), rans.Decoder(self.tables, payload, is_prefix)
-        for k in range(walk.segments):
-            indexes = np.empty(walk.segment_size(k), np.uint8)
-            walk.predict(k, indexes)
-            walk.accept(k, decoder.decode(indexes, threads))
-        if not is_prefix:
-            decoder.finish()
-        return walk.latents()
+        size = rows, columns
+        return rans.decode_tile(self._nets, self.tables, payload, quality, size, available(), is_prefix, first)
 
     def empty(self, rows: int, columns: int) -> np.ndarray:
         return np.empty((rows, columns, self.config.latents), np.int16)

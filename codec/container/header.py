@@ -18,8 +18,9 @@ MAX_TILE_LOG2 = 6  # tile side at most 64 << 6 = 4096
 # With the smallest tile side, this many tiles hold 2^28 pixels. A longer table would cost much time and memory before
 # the first tile is decoded.
 MAX_TILES = 2**16
-METADATA = ("icc", "exif", "xmp")  # kinds of metadata that can be left out; code points go with the profile
-KINDS = (*METADATA, "cicp", "bits")  # kinds of metadata in a file, in the order of their bits and of their sections
+METADATA = ("icc", "exif", "xmp", "extra")  # kinds of metadata that can be left out; code points go with the profile
+# The kinds of metadata in a file, in the order of their bits and of their sections.
+KINDS = ("icc", "exif", "xmp", "cicp", "bits", "extra")
 MAX_ERROR = 255  # of an exact picture's samples, which the quality byte holds
 STORED_KINDS = {"PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF", "JPEG": b"\xff\xd8\xff"}  # the first bytes of each kind
 MAX_PARTS = 16  # of a tile's payload

@@ -1,13 +1,14 @@
-"""Colour profile, EXIF and XMP, kept byte for byte except for the orientation; code points and significant bits."""
+"""Colour profile, EXIF and XMP, kept byte for byte except for the orientation; code points, bits and extra blocks."""
 
 import re
 import struct
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal
 
 from ..errors import CorruptError
+from . import extra_blocks
 from .format import METADATA, Section
 
 # The code points of H.273: primaries, transfer characteristics, matrix, full range. They are about the samples as they
@@ -31,6 +32,8 @@ class Metadata:
             0 or 1. For example (9, 16, 0, 1) is BT.2020 with PQ. They count more than a profile that says otherwise.
         bits: how many bits of each sample are significant, less than its depth, such as 10 in samples of 16 bits; None:
             all.
+        extra: other blocks, by their types of four ASCII letters and digits. A program that does not know a type
+            ignores the block. `extra_blocks` tells which types are free to use.
     """
 
     icc: bytes | None = None
@@ -38,9 +41,12 @@ class Metadata:
     xmp: bytes | None = None
     cicp: Cicp | None = None
     bits: int | None = None
+    extra: Mapping[str, bytes] | None = field(default=None, hash=False)
 
     def only(self, kinds: Collection[str]) -> "Metadata":
-        """Return a copy that keeps only some kinds of blocks: "icc", "exif", "xmp". Raises ValueError for others.
+        """Return a copy that keeps only some kinds of blocks: "icc", "exif", "xmp", "extra".
+
+        Raises ValueError for other kinds.
 
         The code points go with the profile, because both describe the colours. The number of significant bits stays,
         because it belongs to the samples.
@@ -53,7 +59,7 @@ class Metadata:
     def blocks(self) -> dict[str, bytes]:
         """Return the blocks that are present, by name, as `format.write` takes them.
 
-        Raises ValueError if the code points, or the number of bits, are not as described above.
+        Raises ValueError if the code points, the number of bits, or the extra blocks are not as described above.
         """
         found: dict[str, bytes | None] = {"icc": self.icc, "exif": self.exif, "xmp": self.xmp}
         if self.cicp is not None:
@@ -64,6 +70,8 @@ class Metadata:
             if not 1 <= self.bits <= 15:
                 raise ValueError(f"{self.bits} significant bits: allowed are 1..15")
             found["bits"] = bytes([self.bits])
+        if self.extra:
+            found["extra"] = extra_blocks.pack(self.extra)
         return {k: v for k, v in found.items() if v}
 
 
@@ -80,13 +88,14 @@ def unpacked(sections: Mapping[str, Section], depth: int) -> Metadata:
     Raises CorruptError if a block does not decompress to its length, or has values that the format does not allow.
     """
     blocks = {k: section.unpack() for k, section in sections.items()}
-    cicp, bits = blocks.pop("cicp", None), blocks.pop("bits", None)
+    cicp, bits, extra = (blocks.pop(kind, None) for kind in ("cicp", "bits", "extra"))
     if cicp and _wrong(cicp):
         raise CorruptError(f"code points of matrix {cicp[2]} and range {cicp[3]}: allowed are 0, and 0 or 1")
     if bits and not 1 <= bits[0] < depth:
         raise CorruptError(f"{bits[0]} significant bits in samples of {depth}: allowed are 1..{depth - 1}")
     points = (cicp[0], cicp[1], cicp[2], cicp[3]) if cicp else None
-    return Metadata(**blocks, cicp=points, bits=bits[0] if bits else None)
+    others = extra_blocks.unpack(extra) if extra else None
+    return Metadata(**blocks, cicp=points, bits=bits[0] if bits else None, extra=others)
 
 
 # Byte order of a TIFF block, by its first four bytes.

@@ -126,6 +126,7 @@ PYBIND11_MODULE(_C, m) {
     bind_analysis(m);
     bind_synthesis(m);
     bind_lossless(m);
+    bind_decode_tile(m);
 
 #ifdef AEC_WITH_CUDA
     m.def("cuda_built", [] { return true; });

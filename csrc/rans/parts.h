@@ -5,15 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "base/span.h"
 #include "rans/coder_cpu.h"
 
 namespace aec {
-
-// The bytes of a memory that somebody else owns.
-struct Span {
-    const uint8_t* data;
-    size_t size;
-};
 
 std::vector<std::string> cut_payload(const Payload& payload);
 

@@ -58,7 +58,7 @@ def parts_of(data: bytes) -> Parts:
     flags = h.gray | bool(more) << 3 | (h.tile // 64).bit_length() - 1 << 4
     maps = () if layout.quality_map is None else (layout.quality_map,)
     payloads = tuple(bytes(p) for p in (*maps, *layout.alphas, *layout.payloads))
-    kinds = sum(1 << i for i, name in enumerate(("icc", "exif", "xmp", "cicp", "bits")) if name in blocks)
+    kinds = sum(1 << i for i, name in enumerate(("icc", "exif", "xmp", "cicp", "bits", "extra")) if name in blocks)
     packed = tuple((section.length, bytes(section.packed)) for section in blocks.values())
     parts = Parts(h.width, h.height, h.quality, flags, h.model_id, payloads, more=more, kinds=kinds, blocks=packed)
     parts = replace(parts, parts=h.parts, first=h.first)

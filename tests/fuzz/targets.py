@@ -313,10 +313,12 @@ def _samples(file: bytes) -> np.ndarray:
 def _check_carried(blocks: list[tuple[int, bytes]]) -> None:
     """Metadata of an .aec file: read, told to Pillow, and written into files of other kinds."""
     # Those of a kind above 127 are made too long for a segment of a JPEG file.
-    given = Metadata(**{format.METADATA[kind % 3]: block * (1 + kind // 128 * 60) for kind, block in blocks if block})
+    kinds = ("icc", "exif", "xmp")
+    given = Metadata(**{kinds[kind % 3]: block * (1 + kind // 128 * 60) for kind, block in blocks if block})
     for kind, block in blocks:  # code points and bits, of those that are long enough
         if kind % 3 == 0 and len(block) >= 4:
             given = replace(given, cicp=(block[0], block[1], 0, block[2] & 1), bits=1 + block[3] % 15)
+            given = replace(given, extra={"Fuzz": block, f"T{kind:03}": b""})
     given = code_points.settled(given, gray=False, depth=8)
     aec = codec.encode(RGB, lossless=True, metadata=given)
     if codec.read_metadata(aec) != reset_orientation(given):

@@ -1,0 +1,438 @@
+// The functions of aec.h: arguments checked, exceptions turned into statuses, and nothing else.
+#include "capi/aec.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "model/files.h"
+#include "picture/decode.h"
+
+struct aec_file {
+    aec_file(std::vector<uint8_t> owned_data, aec::Span span, const aec::Limits& limits, bool allow_partial)
+        : owned(std::move(owned_data)), layout(owned.empty() ? span : aec::Span{owned.data(), owned.size()}, limits, allow_partial) {}
+
+    const std::vector<uint8_t> owned;  // of a file that was opened by its path
+    const aec::Layout layout;
+    std::vector<aec_missing> missing;
+    std::mutex mutex;                                               // of `metadata`
+    std::optional<std::vector<uint8_t>> metadata[aec::kKindCount];  // the blocks that were asked for
+};
+
+struct aec_model {
+    std::shared_ptr<const aec::Model> model;
+};
+
+namespace {
+
+using namespace aec;
+
+// A wrong argument of the caller.
+struct ArgumentError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+void require(bool right, const std::string& message) {
+    if (!right) throw ArgumentError(message);
+}
+
+aec_status status_of(ErrorKind kind) {
+    switch (kind) {
+        case ErrorKind::kNotAec: return AEC_ERROR_NOT_AEC;
+        case ErrorKind::kVersion: return AEC_ERROR_VERSION;
+        case ErrorKind::kTruncated: return AEC_ERROR_TRUNCATED;
+        case ErrorKind::kCorrupt: return AEC_ERROR_CORRUPT;
+        case ErrorKind::kLimit: return AEC_ERROR_LIMIT;
+        case ErrorKind::kModel: return AEC_ERROR_MODEL;
+        case ErrorKind::kEmbedded: return AEC_ERROR_EMBEDDED;
+        case ErrorKind::kIo: return AEC_ERROR_IO;
+        case ErrorKind::kCancelled: return AEC_ERROR_CANCELLED;
+    }
+    return AEC_ERROR_INTERNAL;
+}
+
+aec_status report(aec_error* error, aec_status status, const char* message) {
+    if (error != nullptr) {
+        error->status = status;
+        std::snprintf(error->message, sizeof error->message, "%s", message);
+    }
+    return status;
+}
+
+// Runs the body of a function of the C interface, which no exception may leave.
+template <class Body>
+aec_status guarded(aec_error* error, Body body) noexcept {
+    try {
+        body();
+        return report(error, AEC_OK, "");
+    } catch (const Error& e) {
+        return report(error, status_of(e.kind), e.what());
+    } catch (const ArgumentError& e) {
+        return report(error, AEC_ERROR_ARGUMENT, e.what());
+    } catch (const std::bad_alloc&) {
+        return report(error, AEC_ERROR_MEMORY, "there is not enough memory");
+    } catch (const std::length_error&) {
+        return report(error, AEC_ERROR_MEMORY, "there is not enough memory");
+    } catch (const std::exception& e) {
+        return report(error, AEC_ERROR_INTERNAL, e.what());
+    } catch (...) {
+        return report(error, AEC_ERROR_INTERNAL, "an unknown exception");
+    }
+}
+
+// Structs of programs that were compiled with an older or a newer header: what both know is copied.
+
+template <class T>
+void init(T* to, size_t struct_size, T defaults) {
+    if (to == nullptr || struct_size < sizeof defaults.struct_size) return;
+    std::memset(to, 0, struct_size);
+    defaults.struct_size = struct_size;
+    std::memcpy(to, &defaults, std::min(struct_size, sizeof defaults));
+}
+
+template <class T>
+T options_of(const T* given, T defaults, const char* name) {
+    if (given == nullptr) return defaults;
+    require(given->struct_size >= sizeof given->struct_size, std::string(name) + " must be initialised");
+    std::memcpy(&defaults, given, std::min(given->struct_size, sizeof defaults));
+    return defaults;
+}
+
+template <class T>
+void give(T* to, T value, const char* name) {
+    require(to != nullptr && to->struct_size >= sizeof to->struct_size, std::string(name) + " must be initialised");
+    value.struct_size = to->struct_size;
+    std::memcpy(to, &value, std::min(to->struct_size, sizeof value));
+}
+
+aec_open_options default_open_options() { return {sizeof(aec_open_options), kDefaultMaxPixels, kMaxSide, 0}; }
+
+aec_decode_options default_decode_options() {
+    aec_decode_options options = {};
+    options.struct_size = sizeof options;
+    options.shrink = 1;
+    return options;
+}
+
+int threads_of(uint32_t wanted) {
+    constexpr uint32_t kMost = 256;
+    if (wanted == 0) wanted = std::max(1u, std::thread::hardware_concurrency());
+    return static_cast<int>(std::min(wanted, kMost));
+}
+
+aec_info info_of(const Header& header) {
+    aec_info info = {};
+    info.width = header.width;
+    info.height = header.height;
+    info.depth = header.depth;
+    info.gray = header.gray;
+    info.alpha = header.alpha;
+    info.quality = header.quality;
+    info.needs_model = header.by_network();
+    info.stored = header.stored;
+    info.exact = header.exact;
+    info.mapped = header.mapped;
+    info.tile = header.tile;
+    info.tiles = static_cast<uint32_t>(header.n_tiles());
+    info.parts = header.parts;
+    info.first = header.first;
+    std::copy(header.model_id.begin(), header.model_id.end(), info.model_id);
+    return info;
+}
+
+std::vector<aec_missing> missing_of(const Layout& layout) {
+    const Header& header = layout.header();
+    std::vector<aec_missing> found;
+    const auto add = [&](aec_missing_what what, const Area& area, int parts, int of, int kind) {
+        found.push_back({sizeof(aec_missing), static_cast<uint32_t>(what), area.x, area.y, area.width, area.height,
+                         static_cast<uint32_t>(parts), static_cast<uint32_t>(of), static_cast<uint32_t>(kind)});
+    };
+    for (uint64_t tile = 0; tile < header.n_tiles(); ++tile) {
+        const Area area = header.area_of(tile);
+        if (const int whole = layout.whole_parts(tile); whole < header.parts)
+            add(AEC_MISSING_COLOURS, area, whole, header.parts, 0);
+        if (header.alpha_apart() && layout.alpha_state(tile) != Presence::kWhole) add(AEC_MISSING_ALPHA, area, 0, 1, 0);
+    }
+    for (int kind = 0; kind < kKindCount; ++kind)
+        if (const Kind k = static_cast<Kind>(kind); layout.has(k) && layout.metadata_state(k) != Presence::kWhole)
+            add(AEC_MISSING_METADATA, {0, 0, header.width, header.height}, 0, 1, kind);
+    return found;
+}
+
+void open(std::vector<uint8_t> owned, Span span, const aec_open_options* given, aec_file** file) {
+    const aec_open_options options = options_of(given, default_open_options(), "options");
+    const bool partial = options.allow_partial != 0;
+    auto made = std::make_unique<aec_file>(std::move(owned), span, Limits{options.max_pixels, options.max_side}, partial);
+    if (partial) made->missing = missing_of(made->layout);
+    *file = made.release();
+}
+
+// What aec_decode is to make.
+struct Plan {
+    Area region;
+    Canvas canvas;  // without its memory
+};
+
+Plan plan_of(const Header& header, const aec_decode_options& options) {
+    const bool whole = options.width == 0 && options.height == 0 && options.x == 0 && options.y == 0;
+    const Area region = whole ? Area{0, 0, header.width, header.height}
+                              : Area{options.x, options.y, options.width, options.height};
+    require(region.width > 0 && region.height > 0 && uint64_t{region.x} + region.width <= header.width &&
+                uint64_t{region.y} + region.height <= header.height,
+            "region of " + std::to_string(options.width) + "x" + std::to_string(options.height) + " at (" +
+                std::to_string(options.x) + ", " + std::to_string(options.y) + "): must be within the picture of " +
+                std::to_string(header.width) + "x" + std::to_string(header.height));
+    const uint32_t s = options.shrink;
+    require(s == 1 || s == 2 || s == 4 || s == 8, "shrink is " + std::to_string(s) + ": allowed are 1, 2, 4 and 8");
+    require(options.depth == 0 || options.depth == 8 || options.depth == 16,
+            "depth is " + std::to_string(options.depth) + ": allowed are 0, 8 and 16");
+    require(options.channels <= 4, "channels is " + std::to_string(options.channels) + ": allowed are 0 to 4");
+    const bool gray_wanted = options.channels == AEC_CHANNELS_GRAY || options.channels == AEC_CHANNELS_GRAY_ALPHA;
+    require(header.gray || !gray_wanted, "gray channels of a picture in colour: allowed are RGB and RGBA");
+    const int channels = options.channels ? static_cast<int>(options.channels) : (header.gray ? 1 : 3) + header.alpha;
+    const uint32_t left = region.x / s, top = region.y / s;
+    return {region,
+            {nullptr, 0, channels, options.depth ? static_cast<int>(options.depth) : header.depth, static_cast<int>(s),
+             left, top, (region.right() + s - 1) / s - left, (region.bottom() + s - 1) / s - top}};
+}
+
+uint64_t row_bytes_of(const Canvas& canvas) { return uint64_t{canvas.width} * canvas.channels * (canvas.depth / 8); }
+
+aec_embedded_kind kind_for_c(StillKind kind) { return static_cast<aec_embedded_kind>(kind); }
+static_assert(static_cast<int>(StillKind::kPng) == AEC_EMBEDDED_PNG && static_cast<int>(StillKind::kWebp) == AEC_EMBEDDED_WEBP &&
+              static_cast<int>(StillKind::kJpeg) == AEC_EMBEDDED_JPEG);
+static_assert(kIcc == static_cast<int>(AEC_METADATA_ICC) && kBits == static_cast<int>(AEC_METADATA_SIGNIFICANT_BITS));
+
+// The caller's decoder of pictures inside, or the library's own.
+EmbeddedDecoder embedded_of(const aec_decode_options& options) {
+    if (options.embedded == nullptr) return &decode_embedded;
+    return [decode = options.embedded, user = options.embedded_user](const EmbeddedPicture& picture) {
+        const aec_embedded_picture given = {sizeof given, kind_for_c(picture.still.kind), picture.file.data,
+                                            picture.file.size, picture.still.width, picture.still.height,
+                                            static_cast<uint32_t>(picture.still.depth), picture.pixels, picture.stride};
+        const std::string name = name_of(picture.still.kind);
+        switch (decode(user, &given)) {
+            case AEC_OK: return;
+            case AEC_ERROR_CORRUPT: throw Error(ErrorKind::kCorrupt, "a damaged " + name + " picture");
+            case AEC_ERROR_MEMORY: throw std::bad_alloc();
+            case AEC_ERROR_CANCELLED: throw Error(ErrorKind::kCancelled, "the caller has stopped the decoding");
+            default: throw Error(ErrorKind::kEmbedded, "the caller's decoder does not decode this " + name + " picture");
+        }
+    };
+}
+
+Progress progress_of(const aec_decode_options& options) {
+    if (options.progress == nullptr) return nullptr;
+    return [report = options.progress, user = options.progress_user](double share) {
+        if (report(user, share) != 0) throw Error(ErrorKind::kCancelled, "the caller has stopped the decoding");
+    };
+}
+
+void set_model(aec_model** model, std::shared_ptr<const Model> loaded) { *model = new aec_model{std::move(loaded)}; }
+
+std::string default_folders() {
+    const char* named = std::getenv("AEC_MODELS");
+#ifdef _WIN32
+    const char* separator = ";";
+#else
+    const char* separator = ":";
+#endif
+    return named != nullptr && *named != 0 ? std::string(named) + separator + AEC_MODEL_FOLDER : AEC_MODEL_FOLDER;
+}
+
+}  // namespace
+
+extern "C" {
+
+uint32_t aec_abi_version(void) { return AEC_ABI_VERSION; }
+const char* aec_version(void) { return AEC_VERSION; }
+
+const char* aec_status_name(int32_t status) {
+    switch (status) {
+        case AEC_OK: return "ok";
+        case AEC_ERROR_NOT_AEC: return "not an .aec file";
+        case AEC_ERROR_VERSION: return "unsupported version";
+        case AEC_ERROR_TRUNCATED: return "truncated file";
+        case AEC_ERROR_CORRUPT: return "corrupt file";
+        case AEC_ERROR_LIMIT: return "beyond a limit";
+        case AEC_ERROR_MODEL: return "no usable model";
+        case AEC_ERROR_EMBEDDED: return "unsupported embedded picture";
+        case AEC_ERROR_ARGUMENT: return "invalid argument";
+        case AEC_ERROR_MEMORY: return "out of memory";
+        case AEC_ERROR_IO: return "unreadable file";
+        case AEC_ERROR_CANCELLED: return "cancelled";
+        case AEC_ERROR_INTERNAL: return "internal error";
+    }
+    return "unknown status";
+}
+
+void aec_open_options_init(aec_open_options* options, size_t struct_size) {
+    init(options, struct_size, default_open_options());
+}
+void aec_info_init(aec_info* info, size_t struct_size) { init(info, struct_size, aec_info{}); }
+void aec_missing_init(aec_missing* missing, size_t struct_size) { init(missing, struct_size, aec_missing{}); }
+void aec_pixels_init(aec_pixels* pixels, size_t struct_size) { init(pixels, struct_size, aec_pixels{}); }
+void aec_decode_options_init(aec_decode_options* options, size_t struct_size) {
+    init(options, struct_size, default_decode_options());
+}
+
+aec_status aec_read_info(const void* data, size_t size, aec_info* info, aec_error* error) {
+    return guarded(error, [&] {
+        require(data != nullptr || size == 0, "data is NULL");
+        size_t end = 0;
+        const Limits none = {UINT64_MAX, kMaxSide};
+        give(info, info_of(read_head({static_cast<const uint8_t*>(data), size}, none, end)), "info");
+    });
+}
+
+aec_status aec_open_memory(const void* data, size_t size, const aec_open_options* options, aec_file** file,
+                           aec_error* error) {
+    return guarded(error, [&] {
+        require(file != nullptr, "file is NULL");
+        require(data != nullptr || size == 0, "data is NULL");
+        open({}, {static_cast<const uint8_t*>(data), size}, options, file);
+    });
+}
+
+aec_status aec_open_path(const char* path, const aec_open_options* options, aec_file** file, aec_error* error) {
+    return guarded(error, [&] {
+        require(path != nullptr && file != nullptr, "path or file is NULL");
+        open(read_file(path), {}, options, file);
+    });
+}
+
+void aec_close(aec_file* file) { delete file; }
+
+aec_status aec_get_info(const aec_file* file, aec_info* info, aec_error* error) {
+    return guarded(error, [&] {
+        require(file != nullptr, "file is NULL");
+        give(info, info_of(file->layout.header()), "info");
+    });
+}
+
+aec_status aec_get_stage(const aec_file* file, uint32_t part, uint64_t* bytes, aec_error* error) {
+    return guarded(error, [&] {
+        require(file != nullptr && bytes != nullptr, "file or bytes is NULL");
+        const int parts = file->layout.header().parts;
+        require(part < static_cast<uint32_t>(parts),
+                "part is " + std::to_string(part) + ": the file has " + std::to_string(parts));
+        *bytes = file->layout.stage_bytes(static_cast<int>(part));
+    });
+}
+
+aec_status aec_get_metadata(aec_file* file, aec_metadata_kind kind, const uint8_t** data, size_t* size,
+                            aec_error* error) {
+    return guarded(error, [&] {
+        require(file != nullptr && data != nullptr && size != nullptr, "file, data or size is NULL");
+        const int number = static_cast<int>(kind);
+        require(number >= 0 && number < kKindCount, "metadata of kind " + std::to_string(number) + ", which is unknown");
+        const Kind wanted = static_cast<Kind>(number);
+        const uint8_t* found = nullptr;
+        size_t found_size = 0;
+        if (file->layout.has(wanted) && file->layout.metadata_state(wanted) == Presence::kWhole) {
+            const std::lock_guard<std::mutex> lock(file->mutex);
+            auto& block = file->metadata[number];
+            if (!block) block = file->layout.metadata(wanted);
+            found = block->data();
+            found_size = block->size();
+        }
+        *data = found;
+        *size = found_size;
+    });
+}
+
+uint64_t aec_missing_count(const aec_file* file) { return file == nullptr ? 0 : file->missing.size(); }
+
+aec_status aec_get_missing(const aec_file* file, uint64_t i, aec_missing* missing, aec_error* error) {
+    return guarded(error, [&] {
+        require(file != nullptr, "file is NULL");
+        require(i < file->missing.size(),
+                "number " + std::to_string(i) + ": " + std::to_string(file->missing.size()) + " things are missing");
+        give(missing, file->missing[i], "missing");
+    });
+}
+
+aec_status aec_model_open_memory(const void* data, size_t size, aec_model** model, aec_error* error) {
+    return guarded(error, [&] {
+        require(model != nullptr, "model is NULL");
+        require(data != nullptr || size == 0, "data is NULL");
+        set_model(model, Model::load({static_cast<const uint8_t*>(data), size}, threads_of(0)));
+    });
+}
+
+aec_status aec_model_open_path(const char* path, aec_model** model, aec_error* error) {
+    return guarded(error, [&] {
+        require(path != nullptr && model != nullptr, "path or model is NULL");
+        set_model(model, load_model(path, threads_of(0)));
+    });
+}
+
+aec_status aec_model_find(const uint8_t* id, const char* folders, aec_model** model, aec_error* error) {
+    return guarded(error, [&] {
+        require(id != nullptr && model != nullptr, "id or model is NULL");
+        ModelId wanted;
+        std::copy_n(id, wanted.size(), wanted.begin());
+        set_model(model, find_model(wanted, folders != nullptr ? folders : default_folders(), threads_of(0)));
+    });
+}
+
+void aec_model_close(aec_model* model) { delete model; }
+
+void aec_model_get_id(const aec_model* model, uint8_t* id) {
+    if (model != nullptr && id != nullptr) std::copy(model->model->id.begin(), model->model->id.end(), id);
+}
+
+aec_status aec_get_embedded(const aec_file* file, const uint8_t** data, size_t* size, aec_embedded_kind* kind,
+                            aec_error* error) {
+    return guarded(error, [&] {
+        require(file != nullptr && data != nullptr && size != nullptr && kind != nullptr,
+                "file, data, size or kind is NULL");
+        const bool stored = file->layout.header().stored;
+        const Span found = stored ? file->layout.payload(0) : Span{};
+        if (stored && kind_of(found) == StillKind::kNone)
+            throw Error(ErrorKind::kCorrupt, "the stored picture: a payload that is no PNG, WebP or JPEG picture");
+        *data = found.data;
+        *size = found.size;
+        *kind = kind_for_c(kind_of(found));
+    });
+}
+
+int32_t aec_has_embedded_decoder(aec_embedded_kind kind) { return has_decoder(static_cast<StillKind>(kind)); }
+
+aec_status aec_get_pixels(const aec_file* file, const aec_decode_options* options, aec_pixels* pixels,
+                          aec_error* error) {
+    return guarded(error, [&] {
+        require(file != nullptr, "file is NULL");
+        const Canvas canvas =
+            plan_of(file->layout.header(), options_of(options, default_decode_options(), "options")).canvas;
+        const uint64_t row_bytes = row_bytes_of(canvas);
+        give(pixels, {0, canvas.width, canvas.height, static_cast<uint32_t>(canvas.channels),
+                      static_cast<uint32_t>(canvas.depth), row_bytes, row_bytes * canvas.height}, "pixels");
+    });
+}
+
+aec_status aec_decode(aec_file* file, const aec_model* model, const aec_decode_options* given, void* out, size_t stride,
+                      size_t size, aec_error* error) {
+    return guarded(error, [&] {
+        require(file != nullptr && out != nullptr, "file or out is NULL");
+        const aec_decode_options options = options_of(given, default_decode_options(), "options");
+        Plan plan = plan_of(file->layout.header(), options);
+        const uint64_t row_bytes = row_bytes_of(plan.canvas);
+        require(stride >= row_bytes,
+                "stride is " + std::to_string(stride) + ": at least " + std::to_string(row_bytes) + " is needed");
+        require(size >= row_bytes && (size - row_bytes) / stride >= plan.canvas.height - 1,
+                "size is " + std::to_string(size) + ": too small for " + std::to_string(plan.canvas.height) +
+                    " rows, " + std::to_string(stride) + " bytes apart");
+        require(plan.canvas.depth == 8 || (stride % 2 == 0 && reinterpret_cast<uintptr_t>(out) % 2 == 0),
+                "out and stride must be even for 16 bits a sample");
+        plan.canvas.data = static_cast<uint8_t*>(out);
+        plan.canvas.stride = stride;
+        decode_picture(file->layout, model != nullptr ? model->model.get() : nullptr, plan.region, plan.canvas,
+                       threads_of(options.threads), embedded_of(options), progress_of(options));
+    });
+}
+
+}  // extern "C"

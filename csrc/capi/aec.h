@@ -1,0 +1,285 @@
+/* The C interface of aec, for decoding .aec files.
+ *
+ * A short tour: aec_open_memory parses a file and compares all its checksums; aec_get_info says what is in it; a model
+ * comes from aec_model_open_path, aec_model_open_memory or aec_model_find; aec_decode writes pixels to the caller's
+ * memory. csrc/capi/example.c does all of this in 40 lines, and docs/c-api.md describes building and linking.
+ *
+ * Errors. Functions that can fail return an aec_status, which is AEC_OK (0) if they succeeded. They also take an
+ * aec_error, which may be NULL, and write the status and a message to it, also AEC_OK and an empty message. When a call
+ * fails, its results are not touched, except pixels: what aec_decode has written by then is not a picture. No C++
+ * exception ever leaves the library, and it never prints, exits or aborts.
+ *
+ * Threads. Calls with different objects are independent. An aec_model never changes: any number of threads may decode
+ * with it. An aec_file may also be used by several threads at once. Closing an object must come after all other calls
+ * that use it. A call that is given more than one thread starts them itself, and they have ended when it returns.
+ *
+ * Memory. The library allocates with malloc, or with what the program has replaced operator new by. It never hands out
+ * memory that the caller must free, other than the objects with a close function, and never keeps a pointer to the
+ * caller's memory beyond what aec_open_memory says. A file allocates in proportion to its real size before aec_decode,
+ * never to a size that it claims. If there is no memory, calls return AEC_ERROR_MEMORY.
+ *
+ * Versions. Structs begin with their size, so that later versions can add fields at their end: set them by the _init
+ * functions, which are given the size that the program was compiled with.
+ */
+#ifndef AEC_H
+#define AEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define AEC_API
+#else
+#define AEC_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------------- versions */
+
+/* Rises when a program that was compiled with an older header would no longer work. The shared library's SOVERSION. */
+#define AEC_ABI_VERSION 1
+
+/* The ABI version of the library that is linked, to be compared with AEC_ABI_VERSION. */
+AEC_API uint32_t aec_abi_version(void);
+/* The version of the library, such as "0.9.0". */
+AEC_API const char *aec_version(void);
+
+/* --------------------------------------------------------------------------------------------------------- errors */
+
+typedef enum aec_status {
+    AEC_OK = 0,
+    /* Of the file; csrc's and Python's names of them are in FORMAT.md. */
+    AEC_ERROR_NOT_AEC = 1,     /* NotAecError: the data does not begin as an .aec file does */
+    AEC_ERROR_VERSION = 2,     /* UnsupportedVersionError: the file needs a newer library */
+    AEC_ERROR_TRUNCATED = 3,   /* TruncatedError: the file is shorter than its header says */
+    AEC_ERROR_CORRUPT = 4,     /* CorruptError: the file contradicts the format */
+    AEC_ERROR_LIMIT = 5,       /* LimitError: the picture is larger than the format, or the caller, allows */
+    AEC_ERROR_MODEL = 6,       /* ModelError: the model is missing, damaged, or not the one that wrote the file */
+    AEC_ERROR_EMBEDDED = 7,    /* the picture inside needs a PNG, WebP or JPEG decoder that this build does not have */
+    /* Of the call. */
+    AEC_ERROR_ARGUMENT = 8,    /* an argument is not as described here */
+    AEC_ERROR_MEMORY = 9,      /* there is not enough memory */
+    AEC_ERROR_IO = 10,         /* a file cannot be read */
+    AEC_ERROR_CANCELLED = 11,  /* the progress callback has asked to stop */
+    AEC_ERROR_INTERNAL = 12    /* a bug of the library; please report it with its message */
+} aec_status;
+
+#define AEC_MESSAGE_BYTES 508
+typedef struct aec_error {
+    int32_t status;                  /* an aec_status */
+    char message[AEC_MESSAGE_BYTES]; /* UTF-8, ends with a zero byte; what was found, and what is allowed */
+} aec_error;
+
+/* A short name of a status, such as "truncated file". */
+AEC_API const char *aec_status_name(int32_t status);
+
+/* ---------------------------------------------------------------------------------------------------------- files */
+
+typedef struct aec_file aec_file; /* an .aec file, parsed and verified */
+
+typedef struct aec_open_options {
+    size_t struct_size;
+    uint64_t max_pixels; /* refuse pictures with more pixels; the default is 2^28; UINT64_MAX: the format's own limit */
+    uint32_t max_side;   /* refuse pictures with a longer side; the default is 65535, the format's own limit */
+    int32_t allow_partial; /* not 0: also take a file that ends early, is too long or is damaged, as long as its head,
+                              its table and its map of qualities are whole (FORMAT.md, 2.4). aec_get_missing says what
+                              is not there. The default is 0. */
+} aec_open_options;
+
+AEC_API void aec_open_options_init(aec_open_options *options, size_t struct_size);
+
+/* What the header of a file says. */
+typedef struct aec_info {
+    size_t struct_size;
+    uint32_t width, height; /* in pixels, 1..65535 each */
+    uint32_t depth;         /* bits a sample: 8 or 16 */
+    uint32_t gray;          /* 1: one colour channel; 0: three, red, green and blue */
+    uint32_t alpha;         /* 1: there is an alpha channel, not premultiplied */
+    uint32_t quality;       /* 1..100; stored: 0; exact: the largest error of a colour sample, in levels, 0..255 */
+    uint32_t needs_model;   /* 1: aec_decode needs the model with model_id; 0: the picture is stored or exact */
+    uint32_t stored;        /* 1: the file holds a whole PNG, WebP or JPEG file, see aec_get_embedded */
+    uint32_t exact;         /* 1: the picture is lossless, or has a guaranteed largest error */
+    uint32_t mapped;        /* 1: blocks of the picture have qualities of their own */
+    uint32_t tile;          /* side of the tiles in pixels */
+    uint32_t tiles;         /* number of tiles */
+    uint32_t parts;         /* parts of each tile's data, 1..16; with more than 1, the beginning of the file is a
+                               coarser picture */
+    uint32_t first;         /* channels of latents in the first of two passes; 0: one pass */
+    uint8_t model_id[4];    /* zeros if needs_model is 0 */
+} aec_info;
+
+AEC_API void aec_info_init(aec_info *info, size_t struct_size);
+
+/* Reads only the header; of a file of any size its first 64 bytes are enough. No checksum is compared, and no limit
+ * holds but the format's own. */
+AEC_API aec_status aec_read_info(const void *data, size_t size, aec_info *info, aec_error *error);
+
+/* Parses a file in memory and compares all its checksums. The data must stay as it is until aec_close.
+ * options: NULL for the defaults. On success *file is set, and must be closed. */
+AEC_API aec_status aec_open_memory(const void *data, size_t size, const aec_open_options *options, aec_file **file,
+                                   aec_error *error);
+/* The same for a file on disk, which is read at once, and may be removed afterwards. */
+AEC_API aec_status aec_open_path(const char *path, const aec_open_options *options, aec_file **file, aec_error *error);
+/* NULL is allowed. */
+AEC_API void aec_close(aec_file *file);
+
+AEC_API aec_status aec_get_info(const aec_file *file, aec_info *info, aec_error *error);
+
+/* The number of bytes at the beginning of the whole file that hold the parts 0..part of every tile; with
+ * part = parts - 1 it is the size of the whole file. For readers that fetch a file step by step. */
+AEC_API aec_status aec_get_stage(const aec_file *file, uint32_t part, uint64_t *bytes, aec_error *error);
+
+/* ------------------------------------------------------------------------------------------------------- metadata */
+
+typedef enum aec_metadata_kind {
+    AEC_METADATA_ICC = 0,             /* ICC profile */
+    AEC_METADATA_EXIF = 1,            /* the TIFF block of EXIF, without "Exif\0\0" before it */
+    AEC_METADATA_XMP = 2,             /* XMP packet */
+    AEC_METADATA_CICP = 3,            /* 4 bytes: code points of H.273: primaries, transfer, matrix (0), full range.
+                                         They count more than an ICC profile beside them. */
+    AEC_METADATA_SIGNIFICANT_BITS = 4 /* 1 byte, less than depth: the source had so many bits a sample */
+} aec_metadata_kind;
+
+/* Gives a block of metadata as the file has it, inflated when it is asked for first. *data is valid until aec_close;
+ * NULL, with *size = 0, if the file has no such block, or a partial file has lost it. Without ICC and CICP samples are
+ * sRGB. AEC_ERROR_CORRUPT: the block cannot be inflated, or is not such as FORMAT.md allows.
+ *
+ * A stored picture without any block here has the metadata of the PNG, WebP or JPEG file inside, which aec_get_embedded
+ * gives; its EXIF orientation is then applied by aec_decode. In all other pictures the pixels are upright already. */
+AEC_API aec_status aec_get_metadata(aec_file *file, aec_metadata_kind kind, const uint8_t **data, size_t *size,
+                                    aec_error *error);
+
+/* -------------------------------------------------------------------------------------------------- partial files */
+
+typedef enum aec_missing_what {
+    AEC_MISSING_COLOURS = 0, /* of the area `parts` of `of` parts are whole; the rest is predicted from these */
+    AEC_MISSING_ALPHA = 1,   /* the area is opaque instead */
+    AEC_MISSING_METADATA = 2 /* a block of metadata, whose kind is in `kind`; the area is the whole picture */
+} aec_missing_what;
+
+typedef struct aec_missing {
+    size_t struct_size;
+    uint32_t what;                /* an aec_missing_what */
+    uint32_t x, y, width, height; /* in pixels. Around it colours may differ a little too. */
+    uint32_t parts, of;
+    uint32_t kind; /* an aec_metadata_kind */
+} aec_missing;
+
+AEC_API void aec_missing_init(aec_missing *missing, size_t struct_size);
+/* How many things a file that was opened with allow_partial does not have; 0 if it is whole. */
+AEC_API uint64_t aec_missing_count(const aec_file *file);
+AEC_API aec_status aec_get_missing(const aec_file *file, uint64_t i, aec_missing *missing, aec_error *error);
+
+/* --------------------------------------------------------------------------------------------------------- models */
+
+typedef struct aec_model aec_model; /* a model, verified and ready to decode */
+
+/* Loads a model file (*.safetensors) and compares its hash. A file without the encoder's half is enough. The memory may
+ * be freed afterwards. Needs about twice the file's size of memory. */
+AEC_API aec_status aec_model_open_memory(const void *data, size_t size, aec_model **model, aec_error *error);
+AEC_API aec_status aec_model_open_path(const char *path, aec_model **model, aec_error *error);
+/* Loads the model with this id, 4 bytes, from folders of model files. folders: separated as in PATH; NULL: those of the
+ * environment variable AEC_MODELS, and then the folder share/aec that the library was installed with. */
+AEC_API aec_status aec_model_find(const uint8_t *id, const char *folders, aec_model **model, aec_error *error);
+/* NULL is allowed. */
+AEC_API void aec_model_close(aec_model *model);
+/* Writes the model's id, 4 bytes, which is to be compared with aec_info.model_id. */
+AEC_API void aec_model_get_id(const aec_model *model, uint8_t *id);
+
+/* ---------------------------------------------------------------------------------------------- embedded pictures */
+
+typedef enum aec_embedded_kind {
+    AEC_EMBEDDED_NONE = 0,
+    AEC_EMBEDDED_PNG = 1,
+    AEC_EMBEDDED_WEBP = 2,
+    AEC_EMBEDDED_JPEG = 3
+} aec_embedded_kind;
+
+/* Gives the PNG, WebP or JPEG file inside a stored picture; NULL, 0 and AEC_EMBEDDED_NONE if the picture is not stored.
+ * *data is valid until aec_close. */
+AEC_API aec_status aec_get_embedded(const aec_file *file, const uint8_t **data, size_t *size, aec_embedded_kind *kind,
+                                    aec_error *error);
+
+/* A picture inside an .aec file that is to be decoded: a stored picture, or the alpha channel of a tile, which is a WebP
+ * (8 bits) or a gray PNG (16 bits). */
+typedef struct aec_embedded_picture {
+    size_t struct_size;
+    int32_t kind;           /* an aec_embedded_kind */
+    const uint8_t *data;
+    size_t size;
+    uint32_t width, height; /* its size, as its own header says, which the library has compared with the .aec file's */
+    uint32_t depth;         /* 8: samples are uint8_t; 16: uint16_t of the machine's byte order */
+    void *pixels;           /* to be filled: [height][width][4]: red, green, blue (gray: all the same), alpha */
+    size_t stride;          /* bytes between rows of pixels: width * 4 * depth / 8 */
+} aec_embedded_picture;
+
+/* Decodes a picture: fills `pixels`, of which everything is 0 before, and returns AEC_OK; or returns another aec_status,
+ * which becomes that of aec_decode: AEC_ERROR_CORRUPT for a damaged picture, AEC_ERROR_EMBEDDED for a kind that it does
+ * not decode. Colours are to be as they are in the file: no conversion by a profile, no orientation applied, alpha not
+ * premultiplied. It is called by the thread that called aec_decode. It must not let an exception out. */
+typedef aec_status (*aec_embedded_decoder)(void *user, const aec_embedded_picture *picture);
+
+/* Whether this library itself decodes pictures of a kind, with libpng, libwebp or libjpeg: 1 or 0. */
+AEC_API int32_t aec_has_embedded_decoder(aec_embedded_kind kind);
+
+/* -------------------------------------------------------------------------------------------------------- decoding */
+
+typedef enum aec_channels {
+    AEC_CHANNELS_OF_FILE = 0, /* gray or RGB, with alpha last if there is an alpha channel */
+    AEC_CHANNELS_GRAY = 1,    /* only of gray pictures */
+    AEC_CHANNELS_GRAY_ALPHA = 2,
+    AEC_CHANNELS_RGB = 3, /* a gray picture's three channels are the same */
+    AEC_CHANNELS_RGBA = 4 /* without an alpha channel: opaque */
+} aec_channels;
+
+/* Called with the share that is done, rising to 1, by the thread that called aec_decode, once for each window of
+ * 1024x1024 pixels or more often. Returns 0 to go on; anything else stops decoding with AEC_ERROR_CANCELLED. */
+typedef int32_t (*aec_progress)(void *user, double share);
+
+typedef struct aec_decode_options {
+    size_t struct_size;
+    uint32_t x, y, width, height; /* the region in pixels of the whole picture; width = height = 0, the default: all of
+                                     it. Only what it needs is decoded; its pixels equal those of the whole picture. */
+    uint32_t shrink;   /* 1 (default), 2, 4 or 8: each pixel of the result is the mean of a square of so many pixels a
+                          side. Squares are counted from the picture's origin; all that the region touches are made. */
+    uint32_t depth;    /* 8 or 16 bits a sample; 0 (default): as the file has */
+    uint32_t channels; /* an aec_channels; a channel of alpha that is not asked for is dropped */
+    uint32_t threads;  /* the most threads to use; 0 (default): one for each processor. The pixels are the same. */
+    aec_progress progress; /* NULL (default): none */
+    void *progress_user;
+    aec_embedded_decoder embedded; /* decodes pictures inside; NULL (default): the library's own, as far as it has */
+    void *embedded_user;
+} aec_decode_options;
+
+AEC_API void aec_decode_options_init(aec_decode_options *options, size_t struct_size);
+
+/* What aec_decode writes. */
+typedef struct aec_pixels {
+    size_t struct_size;
+    uint32_t width, height;
+    uint32_t channels;  /* 1 to 4: an aec_channels */
+    uint32_t depth;     /* 8 or 16 */
+    uint64_t row_bytes; /* width * channels * depth / 8: the least stride */
+    uint64_t bytes;     /* row_bytes * height: the least size, for this stride */
+} aec_pixels;
+
+AEC_API void aec_pixels_init(aec_pixels *pixels, size_t struct_size);
+/* options: NULL for the defaults. */
+AEC_API aec_status aec_get_pixels(const aec_file *file, const aec_decode_options *options, aec_pixels *pixels,
+                                  aec_error *error);
+
+/* Decodes a picture, or a part of it, into rows of interleaved samples: uint8_t, or uint16_t of the machine's byte order.
+ * model: the one with the file's model_id; it may be NULL if the file needs none. options: NULL for the defaults.
+ * out: has `size` bytes; for 16 bits it and the stride must be even. stride: bytes between rows, at least row_bytes. The
+ * bytes between rows are not touched. */
+AEC_API aec_status aec_decode(aec_file *file, const aec_model *model, const aec_decode_options *options, void *out,
+                              size_t stride, size_t size, aec_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

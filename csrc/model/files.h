@@ -1,0 +1,18 @@
+// Files on disk, and the search for the model that a picture needs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/model.h"
+
+namespace aec {
+
+// Reads a whole file. Throws Error of kind kIo, which names it.
+std::vector<uint8_t> read_file(const std::string& path);
+
+std::shared_ptr<const Model> load_model(const std::string& path, int threads);
+// folders: separated as in PATH. Throws Error of kind kModel if none of them has a model file with this id.
+std::shared_ptr<const Model> find_model(const ModelId& id, const std::string& folders, int threads);
+
+}  // namespace aec

@@ -1,0 +1,178 @@
+#include "model/forms.h"
+
+#include <cstring>
+#include <stdexcept>
+
+#include "model/json.h"
+
+namespace aec {
+namespace {
+
+constexpr int kMinFraction = -7, kMaxFraction = 20;
+constexpr float kMaxLevel = 120;
+
+struct Form {
+    DType type;
+    std::vector<int64_t> shape;
+};
+using Forms = std::map<std::string, Form>;
+
+// Collects the forms of the tensors of one net. has_units: each convolution has a tensor `.fraction`.
+class Net {
+public:
+    Net(Forms& forms, std::string prefix, bool has_units)
+        : forms_(forms), prefix_(std::move(prefix)), has_units_(has_units) {}
+
+    void convolution(const std::string& name, int64_t outputs, int64_t inputs, int64_t side = 1) {
+        forms_[prefix_ + name + ".weight"] = {DType::kInt16, {outputs, inputs, side, side}};
+        forms_[prefix_ + name + ".bias"] = {DType::kInt32, {outputs}};
+        forms_[prefix_ + name + ".shift"] = {DType::kUint8, {outputs}};
+        if (has_units_) forms_[prefix_ + name + ".fraction"] = {DType::kInt8, {1}};
+    }
+    void vector(const std::string& name, int64_t channels) {
+        forms_[prefix_ + name + ".table"] = {DType::kInt16, {kQualities, channels}};
+    }
+    void block(const std::string& name, int64_t n) {
+        convolution(name + ".space_in", n, n);
+        convolution(name + ".space", n, 1, 3);
+        convolution(name + ".space_out", n, n);
+        convolution(name + ".mix_in", 2 * n, n);
+        convolution(name + ".mix_out", n, 2 * n);
+    }
+    void blocks(const std::string& name, int count, int64_t n) {
+        for (int i = 0; i < count; ++i) block(name + "." + std::to_string(i), n);
+    }
+
+private:
+    Forms& forms_;
+    std::string prefix_;
+    bool has_units_;
+};
+
+void add_synthesis(Forms& forms, const ModelConfig& c) {
+    Net net(forms, "synthesis.", true);
+    net.convolution("shortcut", 3 * kLatentStride * kLatentStride, c.latents);
+    net.convolution("head16", c.wide16, c.latents);
+    net.convolution("tail16", 4 * c.wide8, c.wide16);
+    net.convolution("tail8", 3 * 64, c.wide8);
+    net.vector("gain", 3 * 64);
+    forms["synthesis.gain.shift"] = {DType::kUint8, {1}};
+    net.vector("quality8", c.wide8);
+    net.vector("quality16", c.wide16);
+    net.blocks("body8", c.blocks8, c.wide8);
+    net.blocks("body16", c.blocks16, c.wide16);
+}
+
+void add_entropy(Forms& forms, const ModelConfig& c) {
+    Net net(forms, "entropy.net.", false);
+    net.convolution("head", c.context, c.hyper);
+    net.vector("quality", c.context);
+    for (const char* stride : {"4", "2", "1"}) net.block(std::string("body") + stride, c.context);
+    for (const char* stride : {"2", "1"}) net.convolution(std::string("up") + stride, 4 * int64_t{c.context}, c.context);
+    for (int k = 0; k < c.steps; ++k) {
+        const std::string step = "steps." + std::to_string(k) + ".";
+        net.convolution(step + "from_hyper", c.context, c.context);
+        if (k > 0) net.convolution(step + "from_latents", c.context, c.latents);
+        net.vector(step + "quality", c.context);
+        net.block(step + "body", c.context);
+        net.convolution(step + "mean", c.latents, c.context);
+        net.convolution(step + "index", c.latents, c.context);
+        net.vector(step + "index_quality", c.latents);
+    }
+    forms["entropy.step"] = {DType::kInt16, {kQualities, c.latents}};
+    forms["entropy.hyper_step"] = {DType::kInt16, {kQualities, c.hyper}};
+    forms["entropy.hyper_index"] = {DType::kUint8, {kQualities, c.hyper}};
+}
+
+Forms forms_of(const ModelConfig& config) {
+    Forms forms;
+    add_synthesis(forms, config);
+    add_entropy(forms, config);
+    forms["levels"] = {DType::kFloat32, {kQualities}};
+    forms["tables.freqs"] = {DType::kUint16, {kIndexCount, kMaxAlphabet}};
+    forms["tables.limits"] = {DType::kUint8, {kIndexCount}};
+    forms["tables.raw_bits"] = {DType::kUint8, {kIndexCount}};
+    return forms;
+}
+
+bool starts(const std::string& text, const std::string& with) { return text.compare(0, with.size(), with) == 0; }
+bool ends(const std::string& text, const std::string& with) {
+    return text.size() >= with.size() && text.compare(text.size() - with.size(), with.size(), with) == 0;
+}
+
+// Layers whose outputs are added together must have the same unit, and the shortcut that of pixels.
+void check_units(const std::map<std::string, StoredTensor>& tensors) {
+    std::map<std::string, int> units = {{"shortcut", kPixelBits}};
+    for (const auto& [name, tensor] : tensors) {
+        if (!starts(name, "synthesis.") || !ends(name, ".fraction")) continue;
+        const int unit = static_cast<int8_t>(tensor.bytes.data[0]);
+        if (unit < kMinFraction || unit > kMaxFraction)
+            fail(name, "is " + std::to_string(unit) + ": -7 to 20 are allowed");
+        const std::string layer = name.substr(10, name.size() - 19);
+        const bool adds = ends(layer, "space_out") || ends(layer, "mix_out");
+        std::string stream;
+        if (layer == "shortcut") stream = "shortcut";
+        if (layer == "head16" || (adds && starts(layer, "body16."))) stream = "16";
+        if (layer == "tail16" || (adds && starts(layer, "body8."))) stream = "8";
+        if (stream.empty()) continue;
+        const int wanted = units.emplace(stream, unit).first->second;
+        if (unit != wanted)
+            fail(name, "is " + std::to_string(unit) + ": " + std::to_string(wanted) +
+                           " is allowed, as in what it is added to");
+    }
+}
+
+void check_levels(Span bytes) {
+    float before = 0;
+    for (int i = 0; i < kQualities; ++i) {
+        float level;
+        std::memcpy(&level, bytes.data + sizeof level * i, sizeof level);
+        if (!(i == 0 ? level >= 1 : level > before && level <= kMaxLevel))
+            fail("levels[" + std::to_string(i) + "]", "is " + std::to_string(level) + ": levels must rise, within 1 to 120");
+        before = level;
+    }
+}
+
+}  // namespace
+
+ModelConfig ModelConfig::of(const std::string& text) {
+    ModelConfig config;
+    std::map<std::string, int*> fields = {{"latents", &config.latents},   {"hyper", &config.hyper},
+                                          {"wide8", &config.wide8},       {"blocks8", &config.blocks8},
+                                          {"wide16", &config.wide16},     {"blocks16", &config.blocks16},
+                                          {"context", &config.context},   {"steps", &config.steps}};
+    JsonReader json({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+    json.object([&](const std::string& key) {
+        const auto found = fields.find(key);
+        if (found == fields.end()) throw std::invalid_argument("its configuration has " + key + ", which is unknown");
+        const uint64_t value = json.integer();
+        if (value > kMaxChannels) throw std::invalid_argument(key + " is " + std::to_string(value) + ": at most 16384 is allowed");
+        *found->second = static_cast<int>(value);
+        fields.erase(found);
+    });
+    json.end();
+    if (!fields.empty()) throw std::invalid_argument("its configuration lacks " + fields.begin()->first);
+    checked(config.nets());
+    checked(config.transform());
+    return config;
+}
+
+bool is_encoders(const std::string& tensor) { return starts(tensor, "analysis.") || starts(tensor, "hyper_analysis."); }
+
+void check_forms(const ModelConfig& config, const std::map<std::string, StoredTensor>& tensors) {
+    const Forms wanted = forms_of(config);
+    const auto text = [](DType type, const std::vector<int64_t>& shape) { return name_of(type) + (" " + text_of(shape)); };
+    for (const auto& [name, form] : wanted) {
+        const auto found = tensors.find(name);
+        if (found == tensors.end()) fail(name, "is missing");
+        const StoredTensor& tensor = found->second;
+        if (tensor.type != form.type || tensor.shape != form.shape)
+            fail(name, "is " + text(tensor.type, tensor.shape) + ": " + text(form.type, form.shape) + " is allowed");
+    }
+    for (const auto& item : tensors)
+        if (!is_encoders(item.first) && wanted.count(item.first) == 0) fail(item.first, "is no tensor of such a model");
+    check_units(tensors);
+    check_levels(tensors.at("levels").bytes);
+}
+
+}  // namespace aec
