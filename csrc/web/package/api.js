@@ -75,7 +75,7 @@ export function apiOf(platform) {
     const info = await pool.run((hand) => hand.call("inspect", { bytes, options }), signal);
     const { type, data } = info.storedPicture;
     const lossless = type === "image/png" || (type === "image/webp" && isLossless(data));
-    return lossless ? null : platform.decodePicture(new Blob([data], { type }));
+    return lossless ? null : platform.decodePicture(data, type);
   }
 
   /** A picture that every program shows in the right colours: a PNG file, with the profile and the depth of the file. */

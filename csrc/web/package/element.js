@@ -6,7 +6,7 @@ import { showArriving } from "./arriving.js";
 
 const NEAR = "200px"; // from the window, at which a lazy picture begins to load
 const STYLE = `:host { display: inline-block } :host([hidden]) { display: none }
-img { display: block; max-width: 100%; width: inherit; height: inherit; object-fit: inherit }`;
+img { display: block; width: 100%; height: 100%; object-fit: inherit; object-position: inherit }`;
 
 const near = globalThis.IntersectionObserver
   ? new IntersectionObserver((entries) => entries.forEach((e) => e.isIntersecting && e.target.load()), { rootMargin: NEAR })
@@ -16,6 +16,7 @@ export class AecImage extends HTMLElement {
   static observedAttributes = ["src", "alt", "width", "height", "loading"];
 
   #image = document.createElement("img");
+  #size = document.createElement("style"); // what the attributes width and height say, weaker than the page's styles
   #stop = null;
   #state = "waiting";
 
@@ -25,7 +26,7 @@ export class AecImage extends HTMLElement {
     style.textContent = STYLE;
     this.#image.part = "image";
     this.#image.decoding = "async";
-    this.attachShadow({ mode: "open" }).append(style, this.#image);
+    this.attachShadow({ mode: "open" }).append(style, this.#size, this.#image);
   }
 
   get complete() {
@@ -55,8 +56,18 @@ export class AecImage extends HTMLElement {
       if (this.isConnected) this.#begin();
     } else if (name === "loading") {
       if (this.isConnected) this.#begin();
-    } else if (value === null) this.#image.removeAttribute(name);
-    else this.#image.setAttribute(name, value);
+    } else if (name !== "alt") this.#resize();
+    else if (value === null) this.#image.removeAttribute("alt");
+    else this.#image.alt = value;
+  }
+
+  #resize() {
+    const [width, height] = ["width", "height"].map((name) => parseInt(this.getAttribute(name)));
+    const rules = [];
+    if (width >= 0) rules.push(`width: ${width}px`);
+    if (height >= 0) rules.push(`height: ${height}px`);
+    if (width > 0 && height > 0) rules.push(`aspect-ratio: ${width} / ${height}`);
+    this.#size.textContent = `:host { ${rules.join("; ")} }`;
   }
 
   #begin() {

@@ -54,9 +54,9 @@ const platform = {
     return new Uint8Array(await new Blob(parts).arrayBuffer());
   },
 
-  async decodePicture(blob) {
-    const plain = { colorSpaceConversion: "none", premultiplyAlpha: "none", imageOrientation: "none" };
-    const bitmap = await createImageBitmap(blob, plain).catch((error) => {
+  async decodePicture(data, type) {
+    const plain = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
+    const bitmap = await createImageBitmap(new Blob([withoutExif(data)], { type }), plain).catch((error) => {
       throw new AecError("corrupt", `the stored picture: ${error.message}`);
     });
     const { width, height } = bitmap;
@@ -65,6 +65,22 @@ const platform = {
     return { width, height, data: context.getImageData(0, 0, width, height).data };
   },
 };
+
+/** A JPEG or WebP file whose EXIF nobody finds: aec.wasm applies the orientation itself, and browsers differ. */
+function withoutExif(data) {
+  const copy = data.slice();
+  const view = new DataView(copy.buffer);
+  const is = (at, name) => [...name].every((c, i) => copy[at + i] === c.charCodeAt(0));
+  if (is(0, "RIFF"))
+    for (let at = 12; at + 8 <= copy.length; at += 8 + view.getUint32(at + 4, true) + (view.getUint32(at + 4, true) & 1)) {
+      if (is(at, "EXIF")) copy.set([0x6a, 0x75, 0x6e, 0x6b], at);
+    }
+  else
+    for (let at = 2; at + 10 <= copy.length && copy[at] === 0xff && copy[at + 1] !== 0xda; at += 2 + view.getUint16(at + 2)) {
+      if (copy[at + 1] === 0xe1 && is(at + 4, "Exif")) copy.set([0x6a, 0x75, 0x6e, 0x6b], at + 4);
+    }
+  return copy;
+}
 
 export { AecError };
 export const { configure, close, inspect, decode, toPng } = apiOf(platform);

@@ -43,7 +43,7 @@ const platform = {
     });
   },
 
-  async decodePicture({ type }) {
+  async decodePicture(data, type) {
     throw new AecError("embedded", `the picture inside is of type ${type}, lossy: node has no decoder for it`);
   },
 };
