@@ -14,7 +14,7 @@ import pytest
 from codec import errors
 
 CSRC = Path(__file__).resolve().parents[1] / "csrc"
-KINDS = ("icc", "exif", "xmp", "cicp", "bits")
+KINDS = ("icc", "exif", "xmp", "cicp", "bits", "extra")
 STATUSES = {
     0: None,
     1: errors.NotAecError,
@@ -213,6 +213,11 @@ class File:
     def metadata(self, kind: int) -> bytes | None:
         data, size = POINTER(c_uint8)(), c_size_t()
         self.library.call("aec_get_metadata", self.handle, c_int32(kind), byref(data), byref(size))
+        return ctypes.string_at(data, size.value) if data else None
+
+    def extra(self, type: str) -> bytes | None:
+        data, size = POINTER(c_uint8)(), c_size_t()
+        self.library.call("aec_get_extra", self.handle, type.encode(), byref(data), byref(size))
         return ctypes.string_at(data, size.value) if data else None
 
     def embedded(self) -> tuple[bytes | None, int]:

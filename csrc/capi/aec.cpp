@@ -170,6 +170,15 @@ void open(std::vector<uint8_t> owned, Span span, const aec_open_options* given, 
     *file = made.release();
 }
 
+// A block of metadata, which is inflated when it is asked for first; no data if the file does not have it.
+Span metadata_of(aec_file& file, Kind kind) {
+    if (!file.layout.has(kind) || file.layout.metadata_state(kind) != Presence::kWhole) return {};
+    const std::lock_guard<std::mutex> lock(file.mutex);
+    auto& block = file.metadata[kind];
+    if (!block) block = file.layout.metadata(kind);
+    return {block->data(), block->size()};
+}
+
 // What aec_decode is to make.
 struct Plan {
     Area region;
@@ -204,7 +213,7 @@ uint64_t row_bytes_of(const Canvas& canvas) { return uint64_t{canvas.width} * ca
 aec_embedded_kind kind_for_c(StillKind kind) { return static_cast<aec_embedded_kind>(kind); }
 static_assert(static_cast<int>(StillKind::kPng) == AEC_EMBEDDED_PNG && static_cast<int>(StillKind::kWebp) == AEC_EMBEDDED_WEBP &&
               static_cast<int>(StillKind::kJpeg) == AEC_EMBEDDED_JPEG);
-static_assert(kIcc == static_cast<int>(AEC_METADATA_ICC) && kBits == static_cast<int>(AEC_METADATA_SIGNIFICANT_BITS));
+static_assert(kIcc == static_cast<int>(AEC_METADATA_ICC) && kExtra == static_cast<int>(AEC_METADATA_EXTRA));
 
 // The caller's decoder of pictures inside, or the library's own.
 EmbeddedDecoder embedded_of(const aec_decode_options& options) {
@@ -330,17 +339,21 @@ aec_status aec_get_metadata(aec_file* file, aec_metadata_kind kind, const uint8_
         const int number = static_cast<int>(kind);
         require(number >= 0 && number < kKindCount, "metadata of kind " + std::to_string(number) + ", which is unknown");
         const Kind wanted = static_cast<Kind>(number);
-        const uint8_t* found = nullptr;
-        size_t found_size = 0;
-        if (file->layout.has(wanted) && file->layout.metadata_state(wanted) == Presence::kWhole) {
-            const std::lock_guard<std::mutex> lock(file->mutex);
-            auto& block = file->metadata[number];
-            if (!block) block = file->layout.metadata(wanted);
-            found = block->data();
-            found_size = block->size();
-        }
-        *data = found;
-        *size = found_size;
+        const Span found = metadata_of(*file, wanted);
+        *data = found.data;
+        *size = found.size;
+    });
+}
+
+aec_status aec_get_extra(aec_file* file, const char* type, const uint8_t** data, size_t* size, aec_error* error) {
+    return guarded(error, [&] {
+        require(file != nullptr && type != nullptr && data != nullptr && size != nullptr,
+                "file, type, data or size is NULL");
+        Span found;
+        for (const ExtraBlock& block : extra_blocks(metadata_of(*file, kExtra)))
+            if (block.type == type) found = block.data;
+        *data = found.data;
+        *size = found.size;
     });
 }
 

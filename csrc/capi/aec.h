@@ -140,7 +140,8 @@ typedef enum aec_metadata_kind {
     AEC_METADATA_XMP = 2,             /* XMP packet */
     AEC_METADATA_CICP = 3,            /* 4 bytes: code points of H.273: primaries, transfer, matrix (0), full range.
                                          They count more than an ICC profile beside them. */
-    AEC_METADATA_SIGNIFICANT_BITS = 4 /* 1 byte, less than depth: the source had so many bits a sample */
+    AEC_METADATA_SIGNIFICANT_BITS = 4, /* 1 byte, less than depth: the source had so many bits a sample */
+    AEC_METADATA_EXTRA = 5            /* all extra blocks, as FORMAT.md, 2.5, says; aec_get_extra gives one of them */
 } aec_metadata_kind;
 
 /* Gives a block of metadata as the file has it, inflated when it is asked for first. *data is valid until aec_close;
@@ -151,6 +152,11 @@ typedef enum aec_metadata_kind {
  * gives; its EXIF orientation is then applied by aec_decode. In all other pictures the pixels are upright already. */
 AEC_API aec_status aec_get_metadata(aec_file *file, aec_metadata_kind kind, const uint8_t **data, size_t *size,
                                     aec_error *error);
+
+/* Gives the extra block of a type, four ASCII letters and digits, which means something to the programs that know it.
+ * NULL, with *size = 0, if there is none; an empty block has a *data that is not NULL. Valid until aec_close. */
+AEC_API aec_status aec_get_extra(aec_file *file, const char *type, const uint8_t **data, size_t *size,
+                                 aec_error *error);
 
 /* -------------------------------------------------------------------------------------------------- partial files */
 

@@ -106,6 +106,7 @@ const char* name_of(Kind kind) {
         case kXmp: return "xmp";
         case kCicp: return "cicp";
         case kBits: return "bits";
+        case kExtra: return "extra";
     }
     return "unknown";
 }

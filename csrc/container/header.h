@@ -19,8 +19,8 @@ constexpr uint32_t kMaxFirst = (1 << 14) - 1;
 constexpr uint8_t kVersion = 2;
 
 // Kinds of metadata, in the order of their bits and of their sections.
-enum Kind : int { kIcc, kExif, kXmp, kCicp, kBits };
-constexpr int kKindCount = 5;
+enum Kind : int { kIcc, kExif, kXmp, kCicp, kBits, kExtra };
+constexpr int kKindCount = 6;
 const char* name_of(Kind kind);
 
 using ModelId = std::array<uint8_t, 4>;

@@ -2,7 +2,8 @@
 
 #include <zlib.h>
 
-#include <limits>
+#include <algorithm>
+#include <set>
 
 namespace aec {
 namespace {
@@ -48,6 +49,34 @@ std::vector<uint8_t> unpacked(Span packed, uint32_t whole) {
 }
 
 }  // namespace
+
+std::vector<ExtraBlock> extra_blocks(Span data) {
+    constexpr size_t kTypeBytes = 4;
+    const auto fail = [](const std::string& what) { throw Error(ErrorKind::kCorrupt, what); };
+    std::vector<ExtraBlock> found;
+    std::set<std::string> types;
+    for (size_t at = 0; at < data.size;) {
+        const Span type = data.part(at, at + kTypeBytes);
+        at += type.size;
+        const std::string name(reinterpret_cast<const char*>(type.data), type.size);
+        const auto is_allowed = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+        if (type.size < kTypeBytes || !std::all_of(name.begin(), name.end(), is_allowed))
+            fail("extra block of a type that is not four ASCII letters and digits");
+        if (!types.insert(name).second) fail("two extra blocks of type " + name + ": one is allowed");
+        uint32_t length = 0;
+        try {
+            length = read_varint(data, at, [] { return std::string("length"); });
+        } catch (const Error&) {
+            fail("the length of extra block " + name + " is not as a file can have it");
+        }
+        if (length > data.size - at)
+            fail("extra block " + name + " of " + std::to_string(length) + " bytes: " + std::to_string(data.size - at) +
+                 " are left");
+        found.push_back({name, data.part(at, at + length)});
+        at += length;
+    }
+    return found;
+}
 
 Layout::Layout(Span data, const Limits& limits, bool allow_partial) : data_(data) {
     size_t head_bytes = 0;
@@ -203,6 +232,7 @@ std::vector<uint8_t> Layout::metadata(Kind kind) const {
         throw Error(ErrorKind::kCorrupt, std::to_string(block[0]) + " significant bits in samples of " +
                                              std::to_string(header_.depth) + ": allowed are 1.." +
                                              std::to_string(header_.depth - 1));
+    if (kind == kExtra) extra_blocks({block.data(), block.size()});  // looks at all of them
     return block;
 }
 

@@ -8,6 +8,14 @@
 
 namespace aec {
 
+// An extra block (FORMAT §2.5) within the data of their entry.
+struct ExtraBlock {
+    std::string type;  // four ASCII letters and digits
+    Span data;
+};
+// Takes the data of the entry apart. Throws Error of kind kCorrupt.
+std::vector<ExtraBlock> extra_blocks(Span data);
+
 // What there is of the data of an entry of the table.
 enum class Presence : uint8_t { kWhole, kCut, kDamaged };
 

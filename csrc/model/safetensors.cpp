@@ -12,12 +12,13 @@ constexpr size_t kLengthBytes = kSafetensorsLengthBytes;
 constexpr uint64_t kMostHeader = 1 << 26;  // those of our models have about 2^17 bytes
 constexpr std::pair<const char*, DType> kTypes[] = {{"I8", DType::kInt8},     {"U8", DType::kUint8},
                                                     {"I16", DType::kInt16},   {"U16", DType::kUint16},
-                                                    {"I32", DType::kInt32},   {"F32", DType::kFloat32}};
+                                                    {"I32", DType::kInt32},   {"I64", DType::kInt64},
+                                                    {"F16", DType::kFloat16}, {"F32", DType::kFloat32}};
 
 DType type_of(const std::string& name, const std::string& tensor) {
     for (const auto& [known, type] : kTypes)
         if (name == known) return type;
-    throw std::invalid_argument(tensor + " holds " + name + ": allowed are I8, U8, I16, U16, I32, F32");
+    throw std::invalid_argument(tensor + " holds " + name + ": allowed are I8, U8, I16, U16, I32, I64, F16, F32");
 }
 
 // Where the data of a tensor lie, behind the header.
@@ -82,6 +83,8 @@ const char* name_of(DType type) {
         case DType::kInt16: return "int16";
         case DType::kUint16: return "uint16";
         case DType::kInt32: return "int32";
+        case DType::kInt64: return "int64";
+        case DType::kFloat16: return "float16";
         case DType::kFloat32: return "float32";
     }
     return "unknown";
@@ -90,8 +93,9 @@ const char* name_of(DType type) {
 size_t bytes_of(DType type) {
     switch (type) {
         case DType::kInt8: case DType::kUint8: return 1;
-        case DType::kInt16: case DType::kUint16: return 2;
+        case DType::kInt16: case DType::kUint16: case DType::kFloat16: return 2;
         case DType::kInt32: case DType::kFloat32: return 4;
+        case DType::kInt64: return 8;
     }
     return 0;
 }

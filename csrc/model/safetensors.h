@@ -9,7 +9,7 @@
 
 namespace aec {
 
-enum class DType { kInt8, kUint8, kInt16, kUint16, kInt32, kFloat32 };
+enum class DType { kInt8, kUint8, kInt16, kUint16, kInt32, kInt64, kFloat16, kFloat32 };
 const char* name_of(DType type);  // torch's and numpy's: "int16"
 size_t bytes_of(DType type);
 
