@@ -1,6 +1,6 @@
 """The extension (csrc/python/). `rans`, `segment_walk`, `engine` and CUDA twins in codec/coding use it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,6 +193,117 @@ class Projection:
         threads: int = 1,
     ) -> NDArray[np.int16]:
         """Changes of latents, [rows, columns, M], in units of 2^-12. Errors as those of `Analysis.run`."""
+
+# What an encoder makes of a picture's samples (csrc/tile/). `data` is uint8 or uint16 [height, width, 1 or 3], `alpha`
+# None or [height, width] of the same type; any strides. Areas are (x, y, width, height) in pixels.
+
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
+SEEN: int  # the margin around a tile, in latents, on which refinement measures errors
+SQUARED_ERROR: float  # their weights in the distortion for the eye
+PERCEIVED_ERROR: float
+
+def iterations(tune: str, effort: int) -> int: ...
+def level_lambda(level: float) -> float: ...
+def tile_input(
+    data: Samples, alpha: Samples | None, area: tuple[int, int, int, int], threads: int = 1
+) -> NDArray[np.int16]: ...
+def perceived_error(
+    original: NDArray[np.int16],  # [rows, columns, 3] as `tile_input` returns them
+    decoded: NDArray[np.uint16],  # [rows, columns, 1 or 3]
+    with_slope: bool = True,
+    threads: int = 1,
+) -> tuple[float, NDArray[np.float32] | None]: ...  # the slope is [3, rows, columns] (csrc/tile/perceived_error.h)
+
+class Refinement:
+    """The refinement of a tile by an encoder whose networks are elsewhere (csrc/tile/refinement.h)."""
+
+    def __init__(
+        self,
+        projection: Projection,
+        pixels: NDArray[np.int16],  # [rows, columns, 3] as `tile_input` returns them, of the tile and its margin
+        *,
+        size: tuple[int, int],  # rows and columns of them that lie in the picture
+        tile: tuple[int, int, int, int],  # the tile among them
+        tune: str,
+        effort: int,
+        level: float,
+        latents: NDArray[np.int16],  # [h, w, M]
+        threads: int = 1,
+    ) -> None: ...
+    @property
+    def target(self) -> NDArray[np.int16]: ...  # the latents to choose symbols for
+    @property
+    def best(self) -> NDArray[np.int16]: ...
+    def accept(
+        self, n_bytes: int, decoded: NDArray[np.uint16], latents: NDArray[np.int16], threads: int = 1
+    ) -> bool: ...  # whether there is a new target
+
+class EncoderModel:
+    """What a model has for encoding (csrc/tile/encode_tile.h). For many threads at once.
+
+    ValueError: an argument is out of range or of another shape; TypeError: it is of another type.
+    """
+
+    def __init__(
+        self,
+        *,
+        analysis: Analysis,
+        hyper_analysis: HyperAnalysis,
+        nets: Nets,
+        tables: Tables,
+        levels: NDArray[np.float32],  # [100]
+        tune: str,
+        synthesis: Synthesis | None,  # these two are needed for refinement only
+        projection: Projection | None,
+    ) -> None: ...
+    def latents(
+        self,
+        data: Samples,
+        alpha: Samples | None,
+        *,
+        area: tuple[int, int, int, int],
+        quality: Quality,
+        threads: int = 1,
+    ) -> NDArray[np.int16]: ...
+    def hyperlatents(self, latents: NDArray[np.int16], *, quality: Quality, threads: int = 1) -> NDArray[np.int16]: ...
+    def analyse(
+        self,
+        data: Samples,
+        alpha: Samples | None,
+        *,
+        tile: tuple[int, int, int, int],
+        quality: Quality,  # of the whole picture
+        effort: int,
+        dead_zones: NDArray[np.int16],
+        first: Sequence[bool],
+        threads: int,
+        progress: Callable[[], None],
+    ) -> tuple[NDArray[np.int16], NDArray[np.int16]]: ...  # latents and hyperlatents
+    def choose(
+        self,
+        latents: NDArray[np.int16],
+        hyperlatents: NDArray[np.int16],
+        *,
+        quality: Quality,  # of the tile
+        dead_zones: NDArray[np.int16],
+        first: Sequence[bool],
+        threads: int = 1,
+    ) -> tuple[NDArray[np.int16], NDArray[np.uint8], list[int], NDArray[np.int16]]:
+        """Symbols, indexes, lengths of the segments, and what the symbols decode to."""
+
+    def encode(
+        self,
+        data: Samples,
+        alpha: Samples | None,
+        *,
+        tile: tuple[int, int, int, int],
+        quality: Quality,  # of the whole picture
+        effort: int,
+        dead_zones: NDArray[np.int16],
+        first: Sequence[bool],
+        threads: int,
+        progress: Callable[[], None],
+    ) -> list[bytes]: ...  # the parts of the payload
 
 def multiply_add_loop(rounds: int) -> int: ...  # multiply-adds done, in registers, by isa(); 0 for "scalar"
 def isas() -> list[str]: ...

@@ -79,7 +79,7 @@ def encode(
         effort: how carefully the symbols are chosen, 1..9. It does not change how the file is decoded. 1 rounds each
             latent to the nearest symbol. 2 also chooses the symbol 0 where that saves more bits than its error is
             worth (`codec.coding.cdf_tables.dead_zones`). 3..9 decode the picture and choose all symbols again, 1 to 16
-            times (`codec.coding.refinement`); each time takes as long as two or three encodings. A model for squared
+            times (`csrc/tile/refinement.h`); each time takes as long as two or three encodings. A model for squared
             error, such as "psnr", does this twice at effort 2, and 3 to 16 times from effort 3 on. A model for MS-SSIM
             alone never does it: there, 3..9 are the same as 2.
         lossless: every decoded sample equals the original, also the colours where alpha is 0. No network runs. The file

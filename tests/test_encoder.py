@@ -92,7 +92,7 @@ def test_8_and_16_bits_of_the_same_picture_have_the_same_latents(encoder, kind):
     assert (narrow.depth, wide.depth) == (8, 16)
     assert np.array_equal(tile_input(narrow, whole_of(narrow)), tile_input(wide, whole_of(wide)))
     for quality in (1, 60, 100):
-        ours, theirs = (tiles.analyse(encoder, p, whole_of(p), quality, 1) for p in (narrow, wide))
+        ours, theirs = (encoder.analyse(p, whole_of(p), quality, 1) for p in (narrow, wide))
         assert all(map(np.array_equal, ours, theirs))
 
 
@@ -100,7 +100,7 @@ def test_gray_has_the_latents_of_the_same_colours(encoder):
     gray = photos.photo(50, 70)[..., 1].copy()
     ours, theirs = (to_pixels(array) for array in (gray, np.repeat(gray[..., None], 3, 2)))
     assert (ours.gray, theirs.gray) == (True, False)
-    assert all(map(np.array_equal, *(tiles.analyse(encoder, p, whole_of(p), 60, 1) for p in (ours, theirs))))
+    assert all(map(np.array_equal, *(encoder.analyse(p, whole_of(p), 60, 1) for p in (ours, theirs))))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -175,9 +175,9 @@ def test_both_encoders_have_the_same_latents_and_payloads_of_any_quality(shipped
     pixels = to_pixels(photos.photo(37, 90, seed=5))
     tile = whole_of(pixels)
     for quality in (1, 33, 100):
-        y, z = tiles.analyse(encoder, pixels, tile, quality, 1)
+        y, z = encoder.analyse(pixels, tile, quality, 1)
         assert (y.dtype, z.dtype, y.shape[:2], z.shape[:2]) == (np.int16, np.int16, (3, 6), (1, 2))
-        assert all(map(np.array_equal, (y, z), tiles.analyse(shipped.encoder, pixels, tile, quality, 1)))
+        assert all(map(np.array_equal, (y, z), shipped.encoder.analyse(pixels, tile, quality, 1)))
         for share in (0, 0.5, 2):
             zones = (share * shipped.file.dead_zones).astype(np.int16)
             ours, theirs = (payload_of(e.with_dead_zones(zones), quality, y, z) for e in (encoder, shipped.encoder))
@@ -199,7 +199,7 @@ def test_what_was_encoded_is_read_back(encoder, shipped):
     entropy nets say are not worth a symbol.
     """
     pixels = to_pixels(photos.photo(60, 44, seed=8))
-    y, z = tiles.analyse(encoder, pixels, whole_of(pixels), 80, 1)
+    y, z = encoder.analyse(pixels, whole_of(pixels), 80, 1)
     plain = encoder.with_dead_zones(np.zeros_like(shipped.file.dead_zones))
     back = encoder.decoder.read(80, *y.shape[:2], payload_of(plain, 80, y, z))
     steps = shipped.net.step[79].numpy()

@@ -210,9 +210,8 @@ def test_a_file_that_ends_before_its_colours_is_refused(encoder):
 def test_whole_parts_before_a_damaged_one_are_used_whatever_the_number_of_lanes(encoder, lanes_log2):
     pixels = to_pixels(photos.astronaut()[:64, :64].copy())
     header = dataclasses.replace(pixels.header(90, encoder.file.id), parts=5)
-    chosen = encoder.quantise(90, *tiles.analyse(encoder, pixels, header.tiles[0], 90, 1))
-    symbols, indexes = np.concatenate(chosen.symbols), np.concatenate(chosen.indexes)
-    parts = rans.encode_parts(symbols, indexes, list(map(len, chosen.symbols)), encoder.file.tables, lanes_log2)
+    chosen = encoder.quantise(90, *encoder.analyse(pixels, header.tiles[0], 90, 1))
+    parts = rans.encode_parts(chosen.symbols, chosen.indexes, chosen.segments, encoder.file.tables, lanes_log2)
     data = bytearray(format.write(header, parts))
     whole = format.read(data)
     at = whole.overhead_bytes + sum(map(len, parts[:3]))

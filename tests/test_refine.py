@@ -9,18 +9,17 @@ from photos import astronaut, photo
 
 from codec import _C
 from codec.api import EFFORTS
-from codec.coding import engine, model_search, tiles
+from codec.coding import engine, model_file, model_search, tiles
 from codec.coding.model_config import TUNES, Config, level_lambda
-from codec.coding.refinement import ITERATIONS, PERCEIVED_ERROR, SQUARED_ERROR
+from codec.coding.refinement import iterations
 from codec.container import format
 from codec.nets import losses, torch_codec
 from codec.nets.model import Model
 from codec.picture.pixels import to_pixels
 from codec.picture.ssimulacra2 import ssimulacra2
-from codec.picture.ssimulacra2_slope import error_and_slope
 from codec.train import export
 
-SHARES = {"mse": {"mse": 1.0}, "eye": {"mse": SQUARED_ERROR, "ssimulacra2": PERCEIVED_ERROR}}
+SHARES = {"mse": {"mse": 1.0}, "eye": {"mse": _C.SQUARED_ERROR, "ssimulacra2": _C.PERCEIVED_ERROR}}
 PLACES = ((100, 150), (250, 20), (0, 0), (300, 200))
 PICTURES = {
     "odd": lambda: photo(123, 85),
@@ -60,7 +59,7 @@ def unrefined_loss(model, image, quality, dead_zones=True):
     (tile,) = header.tiles
     if not dead_zones:
         encoder = encoder.with_dead_zones(np.zeros_like(encoder.dead_zones))
-    payload = encoder.pack(encoder.quantise(quality, *tiles.analyse(encoder, pixels, tile, quality, effort=1)))
+    payload = encoder.pack(encoder.quantise(quality, *encoder.analyse(pixels, tile, quality, effort=1)))
     return loss_of(model, image, quality, tiles.file(encoder, header, [payload]))
 
 
@@ -122,7 +121,7 @@ def test_odd_sizes_decode(models, tune, height, width, gray):
 
 @pytest.mark.parametrize(("tune", "effort"), [("mse", 2), ("eye", 3)])
 def test_refined_files_are_the_same_each_time_for_all_arithmetics(models, tune, effort):
-    """The errors' slope for the eye is in floats, of which all but the instruction set is the same here."""
+    """The errors' slope for the eye is in floats, whose operations have one order."""
     image, before = photo(64, 80), _C.isa()
     files = set()
     try:
@@ -139,15 +138,26 @@ def test_refined_files_are_the_same_each_time_for_all_arithmetics(models, tune, 
 def test_effort_1_is_the_analysis_alone(models):
     encoder, pixels = engine.encoder(models["mse"].path), to_pixels(photo(48, 64))
     tile = format.Header(64, 48, 50, models["mse"].id).tiles[0]
-    y, _ = tiles.analyse(encoder, pixels, tile, 50, 1, pytest.fail)
-    refined, _ = tiles.analyse(encoder, pixels, tile, 50, 2)
+    y, _ = encoder.analyse(pixels, tile, 50, 1, pytest.fail)
+    refined, _ = encoder.analyse(pixels, tile, 50, 2)
     assert y.shape == refined.shape and np.array_equal(y, encoder.latents(pixels, tile, 50)) and (y != refined).any()
 
 
-def test_every_kind_of_model_has_every_effort():
-    assert set(ITERATIONS) == set(TUNES)
-    for numbers in ITERATIONS.values():
-        assert list(numbers) == list(EFFORTS) and list(numbers.values()) == sorted(numbers.values())
+@pytest.mark.parametrize("tune", TUNES)
+def test_a_larger_effort_never_refines_less(tune):
+    numbers = [iterations(tune, effort) for effort in EFFORTS]
+    assert numbers[0] == 0 and numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(("tune", "effort"), [("mse", 0), ("mse", 10), ("mse ", 1), ("", 1)])
+def test_other_efforts_and_kinds_of_models_are_refused(tune, effort):
+    with pytest.raises(ValueError, match="effort|tune"):
+        iterations(tune, effort)
+
+
+@pytest.mark.parametrize("level", [1.0, 17.3, 100.0, 120.0])
+def test_bits_are_worth_what_they_were_in_training(level):
+    assert _C.level_lambda(level) == pytest.approx(level_lambda(level), rel=1e-12)
 
 
 @pytest.mark.parametrize("tune", SHARES)
@@ -155,7 +165,7 @@ def test_every_kind_of_model_has_every_effort():
 def test_encode_tells_how_far_it_is_over_all_tiles(models, tune, effort):
     shares = []
     coded.file(models[tune], photo(64, 100), 50, 64, effort, shares.append)
-    n = 2 * max(1, ITERATIONS[tune][effort])
+    n = 2 * max(1, iterations(tune, effort))
     assert shares == [(i + 1) / n for i in range(n)]
 
 
@@ -174,19 +184,19 @@ def test_a_model_for_ms_ssim_is_left_as_it_is(tmp_path):
 @pytest.mark.parametrize("name", NAMES.values())
 def test_the_projection_is_the_least_squares_change_of_each_latent_alone(name):
     model = torch_codec.load(model_search.find(name), torch.device("cpu"))
-    encoder = engine.encoder(model.path)
+    projection = engine.projection_of(model.file)
     weight = model.synthesis.shortcut.weight[:, :, 0, 0].double()  # pixels of [0, 1] for each latent
     errors = np.random.default_rng(0).integers(-4000, 4000, (32, 48, 3)).astype(np.int16)
     blocks = torch.nn.functional.pixel_unshuffle(torch.tensor(errors).permute(2, 0, 1)[None].double() / 8160, 16)
     expected = torch.einsum("om,bohw->bhwm", weight, blocks)[0] / weight.square().sum(0)
-    found = encoder.projection.run(errors)
+    found = projection.run(errors)
     wanted = (expected * 4096).clamp(-32768, 32767).numpy()
     assert np.abs(found - wanted).max() < 1 + 2e-3 * np.abs(wanted).max()
     before, same = _C.isa(), []
     try:
         for isa in _C.isas():
             _C.set_isa(isa)
-            same += [np.array_equal(encoder.projection.run(errors, threads=n), found) for n in (1, 3)]
+            same += [np.array_equal(projection.run(errors, threads=n), found) for n in (1, 3)]
     finally:
         _C.set_isa(before)
     assert all(same)
@@ -206,19 +216,52 @@ def test_the_projection_is_the_least_squares_change_of_each_latent_alone(name):
 )
 def test_errors_that_break_a_rule_are_refused(errors, error):
     with pytest.raises(error):
-        engine.encoder(model_search.find("eye")).projection.run(errors)
+        engine.projection_of(model_file.load(model_search.find("eye"))).run(errors)
 
 
 @pytest.mark.parametrize("height, width, noise", [(171, 203, 20), (64, 40, 2), (8, 8, 9), (9, 300, 0)])
 def test_the_slope_of_ssimulacra2_is_the_one_that_torch_finds(height, width, noise):
-    x = photo(height, width, seed=1).astype(np.float32)
-    y = np.clip(x + np.random.default_rng(0).normal(0, noise, x.shape), 0, 255).astype(np.float32)
-    error, slope = error_and_slope(x / 255, y / 255)
-    a, b = (torch.from_numpy(v / np.float32(255)).permute(2, 0, 1)[None] for v in (x, y))
+    x = photo(height, width, seed=1)
+    noisy = x + np.random.default_rng(0).normal(0, noise, x.shape)
+    y = np.rint(noisy.clip(0, 255) * 257).astype(np.uint16)
+    error, slope = _C.perceived_error(as_input(x), y)
+    a, b = (
+        torch.from_numpy((v / white).astype(np.float32)).permute(2, 0, 1)[None] for v, white in ((x, 255), (y, 65535))
+    )
     b.requires_grad_()
     expected = losses.perceived_error(b, a).sum() / losses.SSIMULACRA2_WEIGHT
     (by_torch,) = torch.autograd.grad(expected, b)
-    by_torch = by_torch[0].permute(1, 2, 0).numpy()
+    by_torch = by_torch[0].numpy()
     assert error == pytest.approx(float(expected.detach()), rel=1e-4, abs=1e-4)
     assert np.abs(slope - by_torch).max() <= 2e-3 * np.abs(by_torch).max() + 1e-9
-    assert error_and_slope(x / 255, y / 255, slope=False) == (error, None)
+    assert _C.perceived_error(as_input(x), y, with_slope=False) == (error, None)
+
+
+def as_input(picture):
+    return picture.astype(np.int16) * 32 - 4080
+
+
+def test_gray_has_the_perceived_error_of_the_same_colours():
+    x, y = (np.repeat(photo(50, 70, seed=seed)[..., :1], 3, 2) for seed in (1, 2))
+    decoded = y.astype(np.uint16) * 257
+    gray, colours = (_C.perceived_error(as_input(x), np.ascontiguousarray(v)) for v in (decoded[..., :1], decoded))
+    assert gray[0] == colours[0] and np.array_equal(gray[1], colours[1])
+
+
+def test_the_errors_of_ssimulacra2_are_the_same_numbers_with_all_instruction_sets_and_threads():
+    original = as_input(photo(101, 77, seed=1))
+    decoded = photo(101, 77, seed=2).astype(np.uint16) * 257
+    before, found = _C.isa(), []
+    try:
+        for isa in _C.isas():
+            _C.set_isa(isa)
+            found += [_C.perceived_error(original, decoded, threads=n) for n in (1, 3)]
+    finally:
+        _C.set_isa(before)
+    assert all(error == found[0][0] and np.array_equal(slope, found[0][1]) for error, slope in found)
+
+
+def test_equal_pictures_have_no_perceived_error():
+    x = photo(40, 50)
+    error, slope = _C.perceived_error(as_input(x), x.astype(np.uint16) * 257)
+    assert error == pytest.approx(0, abs=0.06) and np.isfinite(slope).all()

@@ -40,7 +40,7 @@ def test_a_map_of_one_quality_is_the_same_as_that_quality(shipped):
     tile = Tile(0, 0, 200, 150)
     for encoder in (shipped.encoder, torch_codec.load(shipped.path, CPU, "reference").encoder):
         alike = of_one(60, 3, 4)
-        one, many = (tiles.analyse(encoder, pixels, tile, quality, 1) for quality in (60, alike))
+        one, many = (encoder.analyse(pixels, tile, quality, 1) for quality in (60, alike))
         assert all(map(np.array_equal, one, many))
         assert encoder.pack(encoder.quantise(60, *one)) == encoder.pack(encoder.quantise(alike, *one))
 
@@ -52,7 +52,7 @@ def test_the_engine_and_the_reference_agree_on_maps_and_passes(shipped, first):
     quality = rng.integers(20, 95, (3, 4)).astype(np.uint8)
     reference = torch_codec.load(shipped.path, CPU, "reference")
     both = [c.encoder.with_first(first) for c in (shipped, reference)]
-    (y, z), theirs = (tiles.analyse(e, pixels, Tile(0, 0, 210, 140), quality, 1) for e in both)
+    (y, z), theirs = (e.analyse(pixels, Tile(0, 0, 210, 140), quality, 1) for e in both)
     assert np.array_equal(y, theirs[0]) and np.array_equal(z, theirs[1])
     ours, other = (e.pack(e.quantise(quality, y, z)) for e in both)
     assert ours == other and len(ours) == (9 if first else 5)

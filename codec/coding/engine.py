@@ -5,7 +5,7 @@ Payloads -> latents -> samples (FORMAT §3 to §8), and back.
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -16,13 +16,12 @@ from ..container.format import Tile
 from ..errors import ModelError
 from ..picture.pixels import Pixels
 from . import model_file, rans
-from .decoder import latent_size, widened
-from .model_config import HYPER_STRIDE, LATENT_STRIDE, Config, has_branch
+from .model_config import Config, has_branch
 from .model_file import ModelFile
 from .quality_map import Quality, highest
-from .refinement import Symbols
+from .refinement import Symbols, iterations
 from .threads import available, lock_across_forks
-from .tile_input import tile_input
+from .tile_input import box
 
 _LOADING = lock_across_forks()
 
@@ -65,7 +64,7 @@ class Synthesis(Levels):
 
     def __init__(self, config: Config, levels: np.ndarray, tensors: Mapping[str, np.ndarray]):
         super().__init__(config, levels)
-        self._handle = _C.Synthesis(_integers(tensors, "synthesis"), **_widths(config))
+        self.handle = _C.Synthesis(_integers(tensors, "synthesis"), **_widths(config))
 
     def run(
         self,
@@ -77,7 +76,7 @@ class Synthesis(Levels):
         origin: tuple[int, int],
         out: np.ndarray,
     ) -> None:
-        self._handle.run(
+        self.handle.run(
             latents,
             at=at,
             picture=size,
@@ -99,7 +98,7 @@ class Engine:
         c = self.config = file.config
         self.tables = file.tables
         integers = {k.removeprefix("entropy."): v for k, v in file.tensors.items() if k.startswith("entropy.")}
-        self._nets = _C.Nets(integers, latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps)
+        self.nets = _C.Nets(integers, latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps)
         self.steps = file.tensors["entropy.step"]
         self._file = file
 
@@ -110,7 +109,7 @@ class Engine:
 
     def walk(self, quality: Quality, rows: int, columns: int, first: Sequence[bool] = ()) -> _C.Walk:
         """Start a run of the entropy nets (FORMAT §8) for a tile of rows x columns latents, as `segment_walk.Start`."""
-        return _C.Walk(self._nets, quality, rows, columns, available(), first)
+        return _C.Walk(self.nets, quality, rows, columns, available(), first)
 
     def read(
         self,
@@ -122,7 +121,7 @@ class Engine:
         first: Sequence[bool] = (),
     ) -> np.ndarray:
         size = rows, columns
-        return rans.decode_tile(self._nets, self.tables, payload, quality, size, available(), is_prefix, first)
+        return rans.decode_tile(self.nets, self.tables, payload, quality, size, available(), is_prefix, first)
 
     def empty(self, rows: int, columns: int) -> np.ndarray:
         return np.empty((rows, columns, self.config.latents), np.int16)
@@ -132,7 +131,7 @@ class Engine:
 
 
 class Encoder:
-    """The implementation of `tiles.Encoder` on the CPU."""
+    """The implementation of `tiles.Encoder` on the CPU, by csrc/tile/encode_tile.h."""
 
     one_at_a_time = False
 
@@ -151,9 +150,29 @@ class Encoder:
     def decoder(self) -> Engine:
         return of_model(self.file)
 
-    @property
-    def projection(self) -> _C.Projection:
-        return projection_of(self.file)
+    @cached_property
+    def _plain(self) -> _C.EncoderModel:
+        """What encodes without refinement, which needs less of the model."""
+        return self._joined(None, None)
+
+    @cached_property
+    def _refining(self) -> _C.EncoderModel:
+        return self._joined(self.decoder.synthesis, projection_of(self.file))
+
+    def _joined(self, synthesis: Synthesis | None, projection: _C.Projection | None) -> _C.EncoderModel:
+        return _C.EncoderModel(
+            analysis=self._analysis,
+            hyper_analysis=self._hyper_analysis,
+            nets=self.decoder.nets,
+            tables=self.file.tables.handle,
+            levels=self.file.levels,
+            tune=self.file.tune,
+            synthesis=None if synthesis is None else synthesis.handle,
+            projection=projection,
+        )
+
+    def _model(self, effort: int) -> _C.EncoderModel:
+        return self._refining if iterations(self.file.tune, effort) else self._plain
 
     def with_dead_zones(self, dead_zones: np.ndarray) -> "Encoder":
         other = copy.copy(self)
@@ -167,39 +186,55 @@ class Encoder:
 
     def latents(self, pixels: Pixels, area: Tile, quality: Quality) -> np.ndarray:
         """Compute the latents of an area whose left and top are multiples of 16: int16 [h, w, M]."""
-        around, _, _ = widened(area, self.config.halo, pixels.width, pixels.height)
-        return self._analysis.run(
-            tile_input(pixels, around),
-            at=(around.y // LATENT_STRIDE, around.x // LATENT_STRIDE),
-            picture=latent_size(Tile(0, 0, pixels.width, pixels.height)),
-            quality=quality,
-            area=(area.y // LATENT_STRIDE, area.x // LATENT_STRIDE, *latent_size(area)),
-            threads=available(),
-        )
+        return self._plain.latents(pixels.data, pixels.alpha, area=box(area), quality=quality, threads=available())
 
     def hyperlatents(self, y: np.ndarray, quality: Quality) -> np.ndarray:
         """Compute the hyperlatents of a tile from its latents: int16 [ceil(h/4), ceil(w/4), Z]."""
-        bottom, right = (-n % HYPER_STRIDE for n in y.shape[:2])
-        if bottom or right:
-            y = np.pad(y, ((0, bottom), (0, right), (0, 0)), mode="edge")
-        return self._hyper_analysis.run(y, quality=quality, threads=available())
+        return self._plain.hyperlatents(y, quality=quality, threads=available())
+
+    def analyse(
+        self,
+        pixels: Pixels,
+        tile: Tile,
+        quality: Quality,
+        effort: int,
+        progress: Callable[[], None] = lambda: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self._model(effort).analyse(
+            pixels.data,
+            pixels.alpha,
+            tile=box(tile),
+            quality=quality,
+            effort=effort,
+            dead_zones=self.dead_zones,
+            first=self._first,
+            threads=available(),
+            progress=progress,
+        )
 
     def quantise(self, quality: Quality, y: np.ndarray, z: np.ndarray) -> Symbols:
-        rows, columns = y.shape[:2]
-        walk, none = self.decoder.walk(quality, rows, columns, self._first), np.zeros_like(self.dead_zones)
-        symbols, indexes = [], []
-        for k in range(walk.segments):
-            n = walk.segment_size(k)
-            indexes.append(np.empty(n, np.uint8))
-            symbols.append(np.empty(n, np.int16))
-            walk.predict(k, indexes[-1])
-            walk.choose(k, y if k else z, self.dead_zones if k else none, symbols[-1])
-        return Symbols(symbols, indexes, walk.latents())
+        chosen = self._plain.choose(
+            y, z, quality=quality, dead_zones=self.dead_zones, first=self._first, threads=available()
+        )
+        return Symbols(*chosen)
 
     def pack(self, chosen: Symbols) -> list[bytes]:
-        symbols, indexes = (np.concatenate(parts) for parts in (chosen.symbols, chosen.indexes))
-        segments = list(map(len, chosen.symbols))
-        return rans.encode_parts(symbols, indexes, segments, self.file.tables, threads=available())
+        return rans.encode_parts(chosen.symbols, chosen.indexes, chosen.segments, self.file.tables, threads=available())
+
+    def encode(
+        self, pixels: Pixels, tile: Tile, quality: Quality, effort: int, progress: Callable[[], None]
+    ) -> list[bytes]:
+        return self._model(effort).encode(
+            pixels.data,
+            pixels.alpha,
+            tile=box(tile),
+            quality=quality,
+            effort=effort,
+            dead_zones=self.dead_zones,
+            first=self._first,
+            threads=available(),
+            progress=progress,
+        )
 
 
 @lru_cache(maxsize=4)

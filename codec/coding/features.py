@@ -66,8 +66,8 @@ def of_pixels(encoder: tiles.Encoder, pixels: Pixels, header: Header) -> np.ndar
     coarse = _Coarse(encoder.file, header)
 
     def latents(tile: Tile) -> np.ndarray:
-        y = encoder.latents(pixels, tile, header.quality)
-        return encoder.quantise(header.quality, y, encoder.hyperlatents(y, header.quality)).latents
+        y, z = encoder.analyse(pixels, tile, header.quality, effort=1)
+        return encoder.quantise(header.quality, y, z).latents
 
     with team(len(header.tiles), encoder.one_at_a_time) as ordered:
         for tile, y in zip(header.tiles, ordered(latents, header.tiles), strict=True):

@@ -51,7 +51,7 @@ class Tables:
     """
 
     def __init__(self, freqs: np.ndarray, limits: np.ndarray, raw_bits: np.ndarray):
-        self._handle = _C.Tables(
+        self.handle = _C.Tables(
             _array("freqs", freqs, np.uint16, ndim=2),
             _array("limits", limits, np.uint8),
             _array("raw_bits", raw_bits, np.uint8),
@@ -101,7 +101,7 @@ def encode_parts(
     Arguments and errors are as in `encode`; `join` makes the payload of the parts.
     """
     symbols, indexes = _array("symbols", symbols, np.int16), _array("indexes", indexes, np.uint8)
-    return _C.encode(tables._handle, symbols, indexes, list(segments), lanes_log2, threads)
+    return _C.encode(tables.handle, symbols, indexes, list(segments), lanes_log2, threads)
 
 
 def join(parts: Sequence[bytes | memoryview], ends_early: bool = False) -> bytes:
@@ -134,7 +134,7 @@ class Decoder:
 
     def __init__(self, tables: Tables, payload: bytes | bytearray | memoryview, is_prefix: bool = False):
         try:
-            self._handle = _C.Decoder(tables._handle, payload, is_prefix)
+            self._handle = _C.Decoder(tables.handle, payload, is_prefix)
         except _C.CorruptError as error:
             raise CorruptError(str(error)) from None
 
@@ -194,6 +194,6 @@ def decode_tile(
         CorruptError: no encoder with this model writes such a payload.
     """
     try:
-        return _C.decode_tile(nets, tables._handle, payload, quality, *size, threads, is_prefix, first)
+        return _C.decode_tile(nets, tables.handle, payload, quality, *size, threads, is_prefix, first)
     except _C.CorruptError as error:
         raise CorruptError(str(error)) from None

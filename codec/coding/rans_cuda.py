@@ -101,7 +101,7 @@ def launch_site(device: torch.device) -> tuple[int, int]:
 def _tables_on(device: torch.device, tables: Tables) -> int:
     copies = _copies.setdefault(tables, {})
     if device not in copies:
-        copies[device] = _upload(_C.tables_data(tables._handle), device)
+        copies[device] = _upload(_C.tables_data(tables.handle), device)
     return copies[device].data_ptr()
 
 

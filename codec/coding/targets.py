@@ -321,7 +321,7 @@ def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Ca
     whole = task.quality(header)
 
     def analyse(tile: Tile) -> tuple[np.ndarray, ...]:
-        return tiles.analyse(encoder, task.pixels, tile, whole, effort=1)
+        return encoder.analyse(task.pixels, tile, whole, effort=1)
 
     # All latents take about 4 bytes for each pixel of the picture. They are allocated in one piece, because many
     # pieces, mixed with temporary arrays, would fragment the memory.

@@ -14,22 +14,15 @@ from typing import Protocol
 
 import numpy as np
 
-from .. import _C
 from ..container import format
 from ..container.format import Header, Tile
 from ..picture.pixels import Pixels
 from . import quality_map, rans
-from .decoder import Decoder, first_channels, latent_size, widened
-from .model_config import LATENT_STRIDE
+from .decoder import Decoder, first_channels
 from .model_file import ModelFile
-from .quality_map import Quality, of_tile
-from .refinement import Symbols, iterations, refine
+from .quality_map import Quality
+from .refinement import Symbols, iterations
 from .threads import team
-from .tile_input import tile_input
-
-# Refinement measures the error on the tile and on a margin of this many latents around it, because changing the tile's
-# latents changes the neighbours' pixels too.
-SEEN = 2
 
 
 class Encoder(Protocol):
@@ -49,27 +42,35 @@ class Encoder(Protocol):
     def decoder(self) -> Decoder:
         """The decoder of the same model."""
 
-    @property
-    def projection(self) -> _C.Projection:
-        """The projection of pixel errors on latents, for `refinement`."""
-
     def with_dead_zones(self, dead_zones: np.ndarray) -> "Encoder":
         """Return a copy that uses other dead zones: int16 [64], as `cdf_tables.dead_zones` returns; zeros for none."""
 
     def with_first(self, first: Sequence[bool]) -> "Encoder":
         """Return a copy that codes each tile in two passes, as `decoder.first_channels` says; empty: in one."""
 
-    def latents(self, pixels: Pixels, area: Tile, quality: Quality) -> np.ndarray:
-        """Compute y of an area of the picture. The area's left and top are multiples of 16."""
+    def analyse(
+        self,
+        pixels: Pixels,
+        tile: Tile,
+        quality: Quality,
+        effort: int,
+        progress: Callable[[], None] = lambda: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the latents and hyperlatents (y, z) of one tile, refined if `effort` asks for it.
 
-    def hyperlatents(self, y: np.ndarray, quality: Quality) -> np.ndarray:
-        """Compute z from a tile's y and quality."""
+        `quality` is that of the whole picture. `progress` is called after each iteration of the refinement.
+        """
 
     def quantise(self, quality: Quality, y: np.ndarray, z: np.ndarray) -> Symbols:
         """Choose the symbols of one tile."""
 
     def pack(self, chosen: Symbols) -> list[bytes]:
         """Entropy-code the symbols of one tile, and return the parts of its payload."""
+
+    def encode(
+        self, pixels: Pixels, tile: Tile, quality: Quality, effort: int, progress: Callable[[], None]
+    ) -> list[bytes]:
+        """Encode one tile, and return the parts of its payload. Arguments are as of `analyse`."""
 
 
 def encoder_for(path: Path, device: str) -> Encoder:
@@ -91,44 +92,6 @@ def encoder_for(path: Path, device: str) -> Encoder:
     from ..nets import torch_codec
 
     return torch_codec.load(path, torch.device(device)).encoder
-
-
-def analyse(
-    encoder: Encoder,
-    pixels: Pixels,
-    tile: Tile,
-    quality: Quality,
-    effort: int,
-    progress: Callable[[], None] = lambda: None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the latents and hyperlatents (y, z) of one tile, refined if `effort` asks for it.
-
-    `quality` is that of the whole picture. `progress` is called after each iteration of the refinement.
-    """
-    if not iterations(encoder.file.tune, effort):
-        y = encoder.latents(pixels, tile, quality)
-        return y, encoder.hyperlatents(y, of_tile(quality, tile))
-    seen, y0, x0 = widened(tile, SEEN, pixels.width, pixels.height)
-    known, top, left = widened(tile, SEEN + encoder.file.config.halo, pixels.width, pixels.height)
-    rows, columns = latent_size(tile)
-    inside = (
-        slice(top // LATENT_STRIDE, top // LATENT_STRIDE + rows),
-        slice(left // LATENT_STRIDE, left // LATENT_STRIDE + columns),
-    )
-    around, whole = encoder.latents(pixels, known, quality), latent_size(Tile(0, 0, pixels.width, pixels.height))
-    y = around[inside].copy()
-    z = encoder.hyperlatents(y, of_tile(quality, tile))
-
-    def decode(latents: np.ndarray) -> np.ndarray:
-        around[inside] = latents
-        out = np.empty((seen.height, seen.width, 1 if pixels.gray else 3), np.uint16)
-        at = known.y // LATENT_STRIDE, known.x // LATENT_STRIDE
-        encoder.decoder.synthesis.run(around, at, whole, quality, 1, (seen.y, seen.x), out)
-        return out
-
-    x = tile_input(pixels, seen)[: seen.height, : seen.width]
-    of_seen = slice(y0, y0 + tile.height), slice(x0, x0 + tile.width)
-    return refine(encoder, x, of_seen, y, z, decode, of_tile(quality, tile), effort, progress), z
 
 
 # With a mean payload of at least so many bytes a tile, files have their payloads in parts. The four more entries that
@@ -199,8 +162,7 @@ def encode(
             progress(done / (max(1, n) * len(tiles)))
 
     def parts(tile: Tile) -> list[bytes]:
-        latents = analyse(encoder, pixels, tile, whole, effort, tell)
-        coded = encoder.pack(encoder.quantise(of_tile(whole, tile), *latents))
+        coded = encoder.encode(pixels, tile, whole, effort, tell)
         if not n:
             tell()
         return coded

@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _C
-from ..coding import payloads, tiles
+from ..coding import payloads
 from ..coding.decoder import Decoder, latent_size, widened
 from ..coding.engine import projection_of
 from ..coding.model_config import HYPER_STRIDE, LATENT_STRIDE
-from ..coding.quality_map import Quality, at_latents
-from ..coding.refinement import Symbols
+from ..coding.quality_map import Quality, at_latents, of_tile
+from ..coding.refinement import Symbols, iterations
+from ..coding.threads import available
 from ..coding.tile_input import tile_input
 from ..container.format import Tile
 from ..picture.pixels import Pixels
@@ -25,11 +26,11 @@ from .torch_codec import Codec
 def analyse(
     codec: Codec, pixels: Pixels, tile: Tile, quality: Quality, effort: int, progress: Callable[[], None] = lambda: None
 ) -> tuple[Tensor, Tensor]:
-    """Run `tiles.analyse` and convert its results for a walk.
+    """Run an encoder's `analyse` and convert its results for a walk.
 
     Returns float32 [M, h, w] and [Z, ceil(h/4), ceil(w/4)], on the codec's device.
     """
-    y, z = tiles.analyse(codec.encoder, pixels, tile, quality, effort, progress)
+    y, z = codec.encoder.analyse(pixels, tile, quality, effort, progress)
     return _channels_first(y, codec.device), _channels_first(z, codec.device)
 
 
@@ -54,10 +55,6 @@ class TorchEncoder:
     @property
     def decoder(self) -> Decoder:
         return self.codec.decoder
-
-    @property
-    def projection(self) -> _C.Projection:
-        return projection_of(self.file)
 
     def with_dead_zones(self, dead_zones: np.ndarray) -> "TorchEncoder":
         codec = replace(self.codec, dead_zones=torch.tensor(dead_zones, device=self.codec.device))
@@ -87,19 +84,88 @@ class TorchEncoder:
         z = self.codec.integers["hyper_analysis"](wide, quality_tensor(quality, self.codec.device))
         return _channels_last(z[0])
 
+    def analyse(
+        self,
+        pixels: Pixels,
+        tile: Tile,
+        quality: Quality,
+        effort: int,
+        progress: Callable[[], None] = lambda: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if not iterations(self.file.tune, effort):
+            y = self.latents(pixels, tile, quality)
+            return y, self.hyperlatents(y, of_tile(quality, tile))
+        known, top, left = widened(tile, _C.SEEN + self.file.config.halo, pixels.width, pixels.height)
+        rows, columns = latent_size(tile)
+        top, left = top // LATENT_STRIDE, left // LATENT_STRIDE
+        around = self.latents(pixels, known, quality)
+        inside = around[top : top + rows, left : left + columns]  # a view, so that `around` follows its changes
+        y = inside.copy()
+        z = self.hyperlatents(y, of_tile(quality, tile))
+        return self._refined(pixels, tile, quality, effort, progress, known, around, inside, y, z), z
+
+    def _refined(
+        self,
+        pixels: Pixels,
+        tile: Tile,
+        quality: Quality,
+        effort: int,
+        progress: Callable[[], None],
+        known: Tile,
+        around: np.ndarray,
+        inside: np.ndarray,
+        y: np.ndarray,
+        z: np.ndarray,
+    ) -> np.ndarray:
+        """Improve the latents y of a tile, as csrc/tile/encode_tile.cpp does for the CPU.
+
+        Args:
+            known: the tile with the margin that the synthesis reads.
+            around: the latents of `known`.
+            inside: the part of `around` that is the tile's.
+        """
+        seen, y0, x0 = widened(tile, _C.SEEN, pixels.width, pixels.height)
+        size, threads = latent_size(Tile(0, 0, pixels.width, pixels.height)), available()
+        own = of_tile(quality, tile)
+        refinement = _C.Refinement(
+            projection_of(self.file),
+            tile_input(pixels, seen),
+            size=(seen.height, seen.width),
+            tile=(x0, y0, tile.width, tile.height),
+            tune=self.file.tune,
+            effort=effort,
+            level=float(np.mean(self.file.levels[np.subtract(own, 1)], dtype=np.float64)),
+            latents=y,
+            threads=threads,
+        )
+        decoded = np.empty((seen.height, seen.width, 1 if pixels.gray else 3), np.uint16)
+        while True:
+            chosen = self.quantise(own, refinement.target, z)
+            inside[...] = chosen.latents
+            at = known.y // LATENT_STRIDE, known.x // LATENT_STRIDE
+            self.decoder.synthesis.run(around, at, size, quality, 1, (seen.y, seen.x), decoded)
+            n_bytes = sum(map(len, self.pack(chosen)))
+            if not refinement.accept(n_bytes, decoded, chosen.latents, threads):
+                return refinement.best
+            progress()
+
     @torch.inference_mode()
     def quantise(self, quality: Quality, y: np.ndarray, z: np.ndarray) -> Symbols:
         (rows, columns), device = y.shape[:2], self.codec.device
         walk = self.codec.walk(quality, rows, columns, self._first)
         y_first, z_first = _channels_first(y, device), _channels_first(z, device)
         symbols, indexes, segments, decoded = payloads.quantise(walk, y_first, z_first, self.codec.dead_zones)
-        return Symbols(symbols.split(segments), indexes.split(segments), _channels_last(to_fixed(decoded)))
+        return Symbols(symbols, indexes, segments, _channels_last(to_fixed(decoded)))
 
     @torch.inference_mode()
     def pack(self, chosen: Symbols) -> list[bytes]:
-        segments = list(map(len, chosen.symbols))
-        symbols, indexes = torch.cat(list(chosen.symbols)), torch.cat(list(chosen.indexes))
-        return payloads.encode_parts(symbols, indexes, segments, self.file.tables)
+        return payloads.encode_parts(chosen.symbols, chosen.indexes, chosen.segments, self.file.tables)
+
+    def encode(
+        self, pixels: Pixels, tile: Tile, quality: Quality, effort: int, progress: Callable[[], None]
+    ) -> list[bytes]:
+        latents = self.analyse(pixels, tile, quality, effort, progress)
+        return self.pack(self.quantise(of_tile(quality, tile), *latents))
 
 
 def _channels_first(x: np.ndarray, device: torch.device) -> Tensor:

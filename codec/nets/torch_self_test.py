@@ -8,6 +8,7 @@ import torch
 from ..coding import rans, rans_cuda
 from ..coding.self_test import COLUMNS, LANES_LOG2, QUALITY, ROWS, fixed_model
 from . import torch_codec
+from .torch_encoder import TorchEncoder
 
 
 class InTorch:
@@ -15,7 +16,7 @@ class InTorch:
 
     def __init__(self, device: torch.device):
         self._codec = torch_codec.of_file(fixed_model(), device, "reference" if device.type == "cpu" else "native")
-        self.decoder, self.encoder = self._codec.decoder, self._codec.encoder
+        self.decoder, self.encoder = self._codec.decoder, TorchEncoder(self._codec)
 
     @torch.inference_mode()
     def payload(self, symbols: Callable[[int, np.ndarray], np.ndarray]) -> bytes:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from ..api import DEFAULT_EFFORT
-from ..coding import tiles
 from ..coding.cdf_tables import INDEX_COUNT
 from ..container.format import Header
 from ..nets.torch_codec import Codec
@@ -39,11 +38,8 @@ def symbol_counts(codec: Codec, images: list[np.ndarray], crops: int = 160, seed
         quality = int(rng.integers(1, 101))
         pixels = Pixels(source.draw(1, SIDE)[0].permute(1, 2, 0).numpy())
         (tile,) = Header(SIDE, SIDE, quality, codec.id).tiles
-        chosen = encoder.quantise(quality, *tiles.analyse(encoder, pixels, tile, quality, DEFAULT_EFFORT))
-        s, i = (
-            np.concatenate([v.cpu().numpy() if hasattr(v, "cpu") else v for v in parts])
-            for parts in (chosen.symbols, chosen.indexes)
-        )
+        chosen = encoder.quantise(quality, *encoder.analyse(pixels, tile, quality, DEFAULT_EFFORT))
+        s, i = (v.cpu().numpy() if hasattr(v, "cpu") else v for v in (chosen.symbols, chosen.indexes))
         s = s.astype(np.int64)
         inside = np.abs(s) <= LARGEST
         np.add.at(counts, (i[inside], s[inside] + LARGEST), 1)

@@ -1,12 +1,9 @@
 // The functions of aec.h: arguments checked, exceptions turned into statuses, and nothing else.
-#include "capi/aec.h"
+#include "capi/guard.h"
 
-#include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "model/files.h"
 #include "picture/decode.h"
@@ -30,84 +27,6 @@ namespace {
 
 using namespace aec;
 
-// A wrong argument of the caller.
-struct ArgumentError : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
-void require(bool right, const std::string& message) {
-    if (!right) throw ArgumentError(message);
-}
-
-aec_status status_of(ErrorKind kind) {
-    switch (kind) {
-        case ErrorKind::kNotAec: return AEC_ERROR_NOT_AEC;
-        case ErrorKind::kVersion: return AEC_ERROR_VERSION;
-        case ErrorKind::kTruncated: return AEC_ERROR_TRUNCATED;
-        case ErrorKind::kCorrupt: return AEC_ERROR_CORRUPT;
-        case ErrorKind::kLimit: return AEC_ERROR_LIMIT;
-        case ErrorKind::kModel: return AEC_ERROR_MODEL;
-        case ErrorKind::kEmbedded: return AEC_ERROR_EMBEDDED;
-        case ErrorKind::kIo: return AEC_ERROR_IO;
-        case ErrorKind::kCancelled: return AEC_ERROR_CANCELLED;
-    }
-    return AEC_ERROR_INTERNAL;
-}
-
-aec_status report(aec_error* error, aec_status status, const char* message) {
-    if (error != nullptr) {
-        error->status = status;
-        std::snprintf(error->message, sizeof error->message, "%s", message);
-    }
-    return status;
-}
-
-// Runs the body of a function of the C interface, which no exception may leave.
-template <class Body>
-aec_status guarded(aec_error* error, Body body) noexcept {
-    try {
-        body();
-        return report(error, AEC_OK, "");
-    } catch (const Error& e) {
-        return report(error, status_of(e.kind), e.what());
-    } catch (const ArgumentError& e) {
-        return report(error, AEC_ERROR_ARGUMENT, e.what());
-    } catch (const std::bad_alloc&) {
-        return report(error, AEC_ERROR_MEMORY, "there is not enough memory");
-    } catch (const std::length_error&) {
-        return report(error, AEC_ERROR_MEMORY, "there is not enough memory");
-    } catch (const std::exception& e) {
-        return report(error, AEC_ERROR_INTERNAL, e.what());
-    } catch (...) {
-        return report(error, AEC_ERROR_INTERNAL, "an unknown exception");
-    }
-}
-
-// Structs of programs that were compiled with an older or a newer header: what both know is copied.
-
-template <class T>
-void init(T* to, size_t struct_size, T defaults) {
-    if (to == nullptr || struct_size < sizeof defaults.struct_size) return;
-    std::memset(to, 0, struct_size);
-    defaults.struct_size = struct_size;
-    std::memcpy(to, &defaults, std::min(struct_size, sizeof defaults));
-}
-
-template <class T>
-T options_of(const T* given, T defaults, const char* name) {
-    if (given == nullptr) return defaults;
-    require(given->struct_size >= sizeof given->struct_size, std::string(name) + " must be initialised");
-    std::memcpy(&defaults, given, std::min(given->struct_size, sizeof defaults));
-    return defaults;
-}
-
-template <class T>
-void give(T* to, T value, const char* name) {
-    require(to != nullptr && to->struct_size >= sizeof to->struct_size, std::string(name) + " must be initialised");
-    value.struct_size = to->struct_size;
-    std::memcpy(to, &value, std::min(to->struct_size, sizeof value));
-}
-
 aec_open_options default_open_options() { return {sizeof(aec_open_options), kDefaultMaxPixels, kMaxSide, 0}; }
 
 aec_decode_options default_decode_options() {
@@ -115,12 +34,6 @@ aec_decode_options default_decode_options() {
     options.struct_size = sizeof options;
     options.shrink = 1;
     return options;
-}
-
-int threads_of(uint32_t wanted) {
-    constexpr uint32_t kMost = 256;
-    if (wanted == 0) wanted = std::max(1u, std::thread::hardware_concurrency());
-    return static_cast<int>(std::min(wanted, kMost));
 }
 
 aec_info info_of(const Header& header) {
@@ -230,13 +143,6 @@ EmbeddedDecoder embedded_of(const aec_decode_options& options) {
             case AEC_ERROR_CANCELLED: throw Error(ErrorKind::kCancelled, "the caller has stopped the decoding");
             default: throw Error(ErrorKind::kEmbedded, "the caller's decoder does not decode this " + name + " picture");
         }
-    };
-}
-
-Progress progress_of(const aec_decode_options& options) {
-    if (options.progress == nullptr) return nullptr;
-    return [report = options.progress, user = options.progress_user](double share) {
-        if (report(user, share) != 0) throw Error(ErrorKind::kCancelled, "the caller has stopped the decoding");
     };
 }
 
@@ -444,7 +350,7 @@ aec_status aec_decode(aec_file* file, const aec_model* model, const aec_decode_o
         plan.canvas.data = static_cast<uint8_t*>(out);
         plan.canvas.stride = stride;
         decode_picture(file->layout, model != nullptr ? model->model.get() : nullptr, plan.region, plan.canvas,
-                       threads_of(options.threads), embedded_of(options), progress_of(options));
+                       threads_of(options.threads), embedded_of(options), progress_of(options.progress, options.progress_user));
     });
 }
 

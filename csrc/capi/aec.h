@@ -1,4 +1,4 @@
-/* The C interface of aec, for decoding .aec files.
+/* The C interface of aec, for decoding and encoding .aec files.
  *
  * A short tour: aec_open_memory parses a file and compares all its checksums; aec_get_info says what is in it; a model
  * comes from aec_model_open_path, aec_model_open_memory or aec_model_find; aec_decode writes pixels to the caller's
@@ -283,6 +283,78 @@ AEC_API aec_status aec_get_pixels(const aec_file *file, const aec_decode_options
  * bytes between rows are not touched. */
 AEC_API aec_status aec_decode(aec_file *file, const aec_model *model, const aec_decode_options *options, void *out,
                               size_t stride, size_t size, aec_error *error);
+
+/* -------------------------------------------------------------------------------------------------------- encoding */
+
+typedef struct aec_encoder aec_encoder; /* a model, verified and ready to encode */
+
+/* Loads a whole model file and compares its hashes: as aec_model_open_memory, but a file with the decoder's half only is
+ * refused. An aec_encoder never changes: any number of threads may encode with it. */
+AEC_API aec_status aec_encoder_open_memory(const void *data, size_t size, aec_encoder **encoder, aec_error *error);
+AEC_API aec_status aec_encoder_open_path(const char *path, aec_encoder **encoder, aec_error *error);
+/* NULL is allowed. */
+AEC_API void aec_encoder_close(aec_encoder *encoder);
+
+/* Takes bytes that the library has made. Returns AEC_OK, or another aec_status, which becomes that of the call. */
+typedef aec_status (*aec_write)(void *user, const void *data, size_t size);
+
+/* The alpha channel of a tile that is not opaque everywhere, and is to be coded as FORMAT.md, 2.8, says: a WebP of 8 bits
+ * or a gray PNG of 16. */
+typedef struct aec_alpha_tile {
+    size_t struct_size;
+    uint32_t width, height, depth; /* depth: 8: samples are uint8_t; 16: uint16_t of the machine's byte order */
+    const void *samples;           /* [height][width] */
+    size_t stride;                 /* bytes between rows */
+    aec_write write;               /* to be called with write_user, once, with the coded tile */
+    void *write_user;
+} aec_alpha_tile;
+
+/* Codes the alpha of a tile. Returns AEC_OK, or another aec_status, which becomes that of aec_encode. It is called by
+ * the thread that called aec_encode, and must not let an exception out. */
+typedef aec_status (*aec_alpha_encoder)(void *user, const aec_alpha_tile *tile);
+
+typedef struct aec_bytes {
+    const void *data;
+    size_t size; /* 0: there are none */
+} aec_bytes;
+
+typedef struct aec_encode_options {
+    size_t struct_size;
+    uint32_t quality;     /* 1..100; the default is 75 */
+    uint32_t effort;      /* 1..9: how carefully symbols are chosen; the default is 2 */
+    uint32_t progressive; /* not 0: half of the file is to be a coarse picture; the default is 0 */
+    uint32_t tile;        /* side of the tiles: 64, 128, .. 4096; the default is 1024 */
+    uint32_t threads;     /* the most threads to use; 0 (default): one for each processor. The file is the same. */
+    aec_bytes map;        /* a quality for each block of 64x64 pixels, 1..100, rows of ceil(width / 64) bytes; none
+                             (default): the quality is the same everywhere */
+    aec_bytes metadata[5]; /* by aec_metadata_kind; none by default */
+    aec_progress progress; /* as of aec_decode, but called by the threads that do the work, one at a time */
+    void *progress_user;
+    aec_alpha_encoder alpha; /* NULL (default): pictures that are not opaque are refused with AEC_ERROR_EMBEDDED */
+    void *alpha_user;
+} aec_encode_options;
+
+AEC_API void aec_encode_options_init(aec_encode_options *options, size_t struct_size);
+
+/* Rows of interleaved samples: uint8_t, or uint16_t of the machine's byte order. They are not premultiplied. Without
+ * metadata of their colours they are sRGB. */
+typedef struct aec_picture {
+    size_t struct_size;
+    uint32_t width, height; /* 1..65535 each, 2^28 pixels at most */
+    uint32_t channels;      /* an aec_channels other than 0: 1 to 4, alpha last. Alpha that is opaque is left out. */
+    uint32_t depth;         /* 8 or 16 */
+    const void *pixels;
+    size_t stride;          /* bytes between rows */
+    size_t size;            /* bytes of `pixels` in all */
+} aec_picture;
+
+AEC_API void aec_picture_init(aec_picture *picture, size_t struct_size);
+
+/* Encodes a picture with the network, and calls `write` once with the whole file, by the thread that called. The same
+ * picture and options give the same file on every machine, and the one that Python's codec.encode makes, if that does
+ * not find that storing the picture takes less. */
+AEC_API aec_status aec_encode(const aec_encoder *encoder, const aec_picture *picture, const aec_encode_options *options,
+                              aec_write write, void *write_user, aec_error *error);
 
 #ifdef __cplusplus
 }

@@ -5,12 +5,9 @@
 namespace aec {
 namespace {
 
-constexpr uint8_t kMagic[4] = {0xD7, 'A', 'E', 'C'}, kCollectionMagic[4] = {0xD7, 'A', 'E', 'S'};
+constexpr uint8_t kCollectionMagic[4] = {0xD7, 'A', 'E', 'S'};
 constexpr size_t kFixedBytes = sizeof kMagic + 1 + sizeof(ModelId) + 1 + 1;
-// Bits of the byte flags, and of the byte that follows it if kMore is set.
-constexpr int kGray = 1, kMore = 8, kReserved = 0b0110;
-constexpr int kSections = 1, kAlpha = 2, kDeep = 4, kStored = 8, kMapped = 16, kParts = 32, kExact = 64,
-              kMoreReserved = 0b10000000;
+constexpr int kReserved = 0b0110, kMoreReserved = 0b10000000;
 
 std::string hex(unsigned value, int digits) {
     std::string text;

@@ -16,7 +16,20 @@ constexpr int kMinTile = 64, kMaxTileLog2 = 6;
 constexpr uint64_t kMaxTiles = 1 << 16;  // times the number of parts
 constexpr int kMaxParts = 16;
 constexpr uint32_t kMaxFirst = (1 << 14) - 1;
-constexpr uint8_t kVersion = 2;
+constexpr uint8_t kMagic[4] = {0xD7, 'A', 'E', 'C'}, kVersion = 2;
+
+// Bits of the byte flags, and of the byte that follows it if kMore is set.
+enum HeadBits : int {
+    kGray = 1,
+    kMore = 8,
+    kSections = 1,
+    kAlpha = 2,
+    kDeep = 4,
+    kStored = 8,
+    kMapped = 16,
+    kParts = 32,
+    kExact = 64,
+};
 
 // Kinds of metadata, in the order of their bits and of their sections.
 enum Kind : int { kIcc, kExif, kXmp, kCicp, kBits, kExtra };

@@ -18,9 +18,21 @@ public:
     Qualities(int columns, std::vector<uint8_t> map) : columns_(columns), map_(std::move(map)) {}
 
     bool is_one() const { return map_.empty(); }
+    int one() const { return one_; }                          // only if is_one()
+    const std::vector<uint8_t>& map() const { return map_; }  // empty if is_one()
     // The quality at a position, for planes of which a block has 2^block_log2 positions a side.
     int at(int y, int x, int block_log2) const {
         return is_one() ? one_ : map_[static_cast<size_t>(y >> block_log2) * columns_ + (x >> block_log2)];
+    }
+    // Those of the blocks with y0 <= y < y1 and x0 <= x < x1, as a picture of their own.
+    Qualities part(int y0, int y1, int x0, int x1) const {
+        if (is_one()) return one_;
+        std::vector<uint8_t> values;
+        for (int y = y0; y < y1; ++y) {
+            const auto row = map_.begin() + static_cast<ptrdiff_t>(y) * columns_;
+            values.insert(values.end(), row + x0, row + x1);
+        }
+        return {x1 - x0, std::move(values)};
     }
 
 private:

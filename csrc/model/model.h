@@ -28,6 +28,7 @@ public:
     const std::shared_ptr<const Nets> nets;
     const std::unique_ptr<const Synthesis> synthesis;
 
+    const std::vector<float>& levels() const { return levels_; }  // of each quality
     // Whether the synthesis needs its branch at a quality, or its shortcut is enough for such small pictures.
     bool has_branch(int quality, int shrink) const;
     // For each channel of the latents, whether the first of two passes codes it, if that codes n > 0 channels (FORMAT §8).

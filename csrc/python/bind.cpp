@@ -125,6 +125,7 @@ PYBIND11_MODULE(_C, m) {
     bind_nets(m);
     bind_analysis(m);
     bind_synthesis(m);
+    bind_encode(m);
     bind_lossless(m);
     bind_decode_tile(m);
 

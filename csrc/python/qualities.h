@@ -3,6 +3,7 @@
 
 #include "base/range.h"
 #include "engine/nets.h"
+#include "engine/pack.h"
 #include "engine/qualities.h"
 #include "python/bind.h"
 

@@ -1,0 +1,203 @@
+// The functions of aec.h that encode: arguments checked, exceptions turned into statuses, and nothing else.
+#include "capi/guard.h"
+#include "model/files.h"
+#include "picture/encode.h"
+
+struct aec_encoder {
+    std::shared_ptr<const aec::Encoder> encoder;
+};
+
+namespace aec {
+namespace {
+
+aec_encode_options default_options() {
+    aec_encode_options options = {};
+    options.struct_size = sizeof options;
+    options.quality = 75;
+    options.effort = 2;
+    options.tile = 1024;
+    return options;
+}
+
+// What the caller's callback has returned.
+struct Refused : Error {
+    Refused(aec_status status, const char* whose)
+        : Error(ErrorKind::kIo, std::string(whose) + " has returned the status \"" + aec_status_name(status) + "\""),
+          status(status) {}
+    const aec_status status;
+};
+
+int int_of(uint32_t value) { return static_cast<int>(std::min<uint32_t>(value, 1u << 30)); }
+
+Samples samples_of(const aec_picture& picture) {
+    require(picture.width >= 1 && picture.width <= kMaxSide && picture.height >= 1 && picture.height <= kMaxSide &&
+                uint64_t{picture.width} * picture.height <= kDefaultMaxPixels,
+            "image of " + std::to_string(picture.width) + "x" + std::to_string(picture.height) +
+                ": allowed are sides of 1 to 65535 and 2^28 pixels");
+    require(picture.channels >= 1 && picture.channels <= 4,
+            "channels is " + std::to_string(picture.channels) + ": allowed are 1 to 4");
+    require(picture.depth == 8 || picture.depth == 16,
+            "depth is " + std::to_string(picture.depth) + ": allowed are 8 and 16");
+    require(picture.pixels != nullptr, "pixels is NULL");
+    const ptrdiff_t sample = picture.depth / 8, pixel = sample * picture.channels;
+    const size_t row = static_cast<size_t>(pixel) * picture.width;
+    require(picture.stride >= row,
+            "stride is " + std::to_string(picture.stride) + ": at least " + std::to_string(row) + " is needed");
+    require(picture.size >= row && (picture.size - row) / picture.stride >= picture.height - 1,
+            "size is " + std::to_string(picture.size) + ": too small for " + std::to_string(picture.height) +
+                " rows, " + std::to_string(picture.stride) + " bytes apart");
+    const bool has_alpha = picture.channels % 2 == 0;
+    const auto* data = static_cast<const uint8_t*>(picture.pixels);
+    Samples samples = {int_of(picture.width),
+                       int_of(picture.height),
+                       picture.channels < 3 ? 1 : 3,
+                       int_of(picture.depth),
+                       data,
+                       static_cast<ptrdiff_t>(picture.stride),
+                       pixel,
+                       sample};
+    if (!has_alpha) return samples;
+    samples.alpha = data + (picture.channels - 1) * sample;
+    samples.alpha_row = samples.row;
+    samples.alpha_column = samples.column;
+    return samples;
+}
+
+// The alpha of an area, [height][width], and whether it is opaque.
+bool copy_alpha(const Samples& samples, const Area& area, std::vector<uint8_t>& out) {
+    const size_t bytes = samples.depth / 8;
+    out.resize(size_t{area.width} * area.height * bytes);
+    uint8_t* to = out.data();
+    bool is_opaque = true;
+    for (uint32_t y = area.y; y < area.bottom(); ++y)
+        for (uint32_t x = area.x; x < area.right(); ++x) {
+            const uint8_t* from =
+                samples.alpha + ptrdiff_t{y} * samples.alpha_row + ptrdiff_t{x} * samples.alpha_column;
+            for (size_t i = 0; i < bytes; ++i) {
+                is_opaque &= from[i] == 255;
+                *to++ = from[i];
+            }
+        }
+    return is_opaque;
+}
+
+aec_status append(void* user, const void* data, size_t size) noexcept {
+    try {
+        static_cast<std::string*>(user)->append(static_cast<const char*>(data), size);
+        return AEC_OK;
+    } catch (...) {
+        return AEC_ERROR_MEMORY;
+    }
+}
+
+// The coded alpha of each tile; none if the picture is opaque.
+std::vector<std::string> alphas_of(const Samples& samples, uint32_t side, const aec_encode_options& options) {
+    Header tiles;
+    tiles.width = samples.width;
+    tiles.height = samples.height;
+    tiles.tile = side;
+    std::vector<std::string> coded(tiles.n_tiles());
+    std::vector<uint8_t> alpha;
+    bool is_opaque = true;
+    for (uint64_t i = 0; i < coded.size(); ++i) {
+        const Area area = tiles.area_of(i);
+        if (copy_alpha(samples, area, alpha)) continue;
+        is_opaque = false;
+        if (options.alpha == nullptr)
+            throw Error(ErrorKind::kEmbedded, "a picture with transparent pixels, and no function that codes alpha");
+        const size_t stride = size_t{area.width} * (samples.depth / 8);
+        const aec_alpha_tile tile = {sizeof tile,  area.width, area.height, static_cast<uint32_t>(samples.depth),
+                                     alpha.data(), stride,     &append,     &coded[i]};
+        if (const aec_status status = options.alpha(options.alpha_user, &tile))
+            throw Refused(status, "the encoder of alpha");
+        require(!coded[i].empty(), "the encoder of alpha has written nothing");
+    }
+    if (is_opaque) coded.clear();
+    return coded;
+}
+
+std::array<Span, kKindCount> metadata_of(const aec_encode_options& options) {
+    std::array<Span, kKindCount> blocks;
+    for (int kind = 0; kind < kKindCount; ++kind) {
+        const aec_bytes& given = options.metadata[kind];
+        require(given.data != nullptr || given.size == 0,
+                std::string(name_of(static_cast<Kind>(kind))) + " metadata is NULL");
+        blocks[kind] = {static_cast<const uint8_t*>(given.data), given.size};
+    }
+    return blocks;
+}
+
+std::string encoded(const Encoder& encoder, const aec_picture& picture, const aec_encode_options& options) {
+    Samples samples = samples_of(picture);
+    EncodeSettings settings;
+    settings.quality = int_of(options.quality);
+    settings.effort = int_of(options.effort);
+    settings.progressive = options.progressive != 0;
+    settings.tile = options.tile;
+    settings.threads = threads_of(options.threads);
+    require(options.map.data != nullptr || options.map.size == 0, "map is NULL");
+    const auto* map = static_cast<const uint8_t*>(options.map.data);
+    settings.map.assign(map, map + options.map.size);
+    settings.progress = progress_of(options.progress, options.progress_user);
+    const std::array<Span, kKindCount> metadata = metadata_of(options);
+    require(settings.tile >= kMinTile, "tile is " + std::to_string(settings.tile) + ": allowed are 64, 128, .. 4096");
+    std::vector<std::string> alphas;
+    if (samples.alpha != nullptr) alphas = alphas_of(samples, settings.tile, options);
+    if (alphas.empty()) samples.alpha = nullptr;
+    return encode_picture(encoder, samples, settings, alphas, metadata);
+}
+
+void set_encoder(aec_encoder** encoder, Span file) { *encoder = new aec_encoder{Encoder::load(file, threads_of(0))}; }
+
+}  // namespace
+}  // namespace aec
+
+using namespace aec;
+
+extern "C" {
+
+void aec_encode_options_init(aec_encode_options* options, size_t struct_size) {
+    init(options, struct_size, default_options());
+}
+void aec_picture_init(aec_picture* picture, size_t struct_size) { init(picture, struct_size, aec_picture{}); }
+
+aec_status aec_encoder_open_memory(const void* data, size_t size, aec_encoder** encoder, aec_error* error) {
+    return guarded(error, [&] {
+        require(encoder != nullptr, "encoder is NULL");
+        require(data != nullptr || size == 0, "data is NULL");
+        set_encoder(encoder, {static_cast<const uint8_t*>(data), size});
+    });
+}
+
+aec_status aec_encoder_open_path(const char* path, aec_encoder** encoder, aec_error* error) {
+    return guarded(error, [&] {
+        require(path != nullptr && encoder != nullptr, "path or encoder is NULL");
+        const std::vector<uint8_t> file = read_file(path);
+        set_encoder(encoder, {file.data(), file.size()});
+    });
+}
+
+void aec_encoder_close(aec_encoder* encoder) { delete encoder; }
+
+aec_status aec_encode(const aec_encoder* encoder, const aec_picture* picture, const aec_encode_options* options,
+                      aec_write write, void* write_user, aec_error* error) {
+    aec_status refused = AEC_OK;
+    const aec_status status = guarded(error, [&] {
+        require(encoder != nullptr && picture != nullptr && write != nullptr, "encoder, picture or write is NULL");
+        try {
+            const std::string file = encoded(*encoder->encoder, options_of(picture, aec_picture{}, "picture"),
+                                             options_of(options, default_options(), "options"));
+            if (const aec_status written = write(write_user, file.data(), file.size())) throw Refused(written, "write");
+        } catch (const Refused& e) {
+            refused = e.status;
+            throw;
+        } catch (const std::invalid_argument& e) {
+            throw ArgumentError(e.what());
+        }
+    });
+    if (refused == AEC_OK) return status;
+    if (error != nullptr) error->status = refused;
+    return refused;
+}
+
+}  // extern "C"

@@ -1,0 +1,149 @@
+#include "container/writer.h"
+
+#include <zlib.h>
+
+#include <stdexcept>
+
+namespace aec {
+namespace {
+
+constexpr size_t kMinPayload = 5, kMaxSection = size_t{1} << 26;
+constexpr size_t kAlwaysUnpacked = size_t{1} << 20, kMostRatio = 64;  // FORMAT §2.6
+constexpr size_t kCicpBytes = 4, kBitsBytes = 1;
+
+void require(bool right, const std::string& message) {
+    if (!right) throw std::invalid_argument(message);
+}
+
+void append_varint(std::string& to, uint64_t value) {
+    for (; value >= 0x80; value >>= 7) to.push_back(static_cast<char>(value | 0x80));
+    to.push_back(static_cast<char>(value));
+}
+
+uLong crc_of(uLong crc, const void* data, size_t size) {
+    return crc32_z(crc, static_cast<const Bytef*>(data), size);
+}
+
+void check(const FileParts& parts) {
+    const Header& h = parts.header;
+    const uint64_t n = h.n_tiles();
+    require(parts.payloads.size() == n * h.parts, std::to_string(parts.payloads.size()) + " payloads for " +
+                                                      std::to_string(n) + " tiles of " + std::to_string(h.parts) +
+                                                      " parts");
+    require(parts.alphas.size() == (h.alpha ? n : 0),
+            std::to_string(parts.alphas.size()) + " alpha payloads for " + std::to_string(n) + " tiles");
+    require(parts.quality_map.empty() != h.mapped,
+            "a map of qualities must be given if and only if the header has one");
+    for (uint64_t i = 0; i < n; ++i)
+        require(parts.payloads[i].size() >= kMinPayload,
+                "payload of " + std::to_string(parts.payloads[i].size()) + " bytes: at least 5 are needed");
+    for (int kind = 0; kind < kKindCount; ++kind) {
+        const size_t size = parts.metadata[kind].size, fixed = kind == kCicp   ? kCicpBytes
+                                                               : kind == kBits ? kBitsBytes
+                                                                               : size;
+        const std::string block =
+            std::string(name_of(static_cast<Kind>(kind))) + " metadata of " + std::to_string(size) + " bytes: ";
+        require(size == 0 || size == fixed, block + std::to_string(fixed) + " are needed");
+        if (size > kMaxSection)
+            throw Error(ErrorKind::kLimit, block + "at most " + std::to_string(kMaxSection) + " are allowed");
+    }
+}
+
+// The head, which every checksum covers.
+std::string head_of(const Header& h, int kinds) {
+    int tile_log2 = 0;
+    while (uint32_t{kMinTile} << tile_log2 < h.tile) ++tile_log2;
+    const int more = (kinds ? kSections : 0) | (h.alpha ? kAlpha : 0) | (h.depth == 16 ? kDeep : 0) |
+                     (h.mapped ? kMapped : 0) | (h.parts > 1 ? kParts : 0);
+    const int flags = (h.gray ? kGray : 0) | (more ? kMore : 0) | tile_log2 << 4;
+    std::string head(reinterpret_cast<const char*>(kMagic), sizeof kMagic);
+    head.push_back(kVersion);
+    head.append(h.model_id.begin(), h.model_id.end());
+    head.push_back(static_cast<char>(h.quality));
+    head.push_back(static_cast<char>(flags));
+    if (more) head.push_back(static_cast<char>(more));
+    append_varint(head, h.width);
+    append_varint(head, h.height);
+    if (kinds) head.push_back(static_cast<char>(kinds));
+    if (h.parts > 1) {
+        head.push_back(static_cast<char>(h.parts));
+        append_varint(head, h.first);
+    }
+    return head;
+}
+
+// A block compressed by zlib; or as it is, if that is not shorter, or too much shorter to be allowed.
+std::string packed(Span block) {
+    uLongf size = compressBound(block.size);
+    std::string out(size, 0);
+    if (compress2(reinterpret_cast<Bytef*>(out.data()), &size, block.data, block.size, Z_BEST_COMPRESSION) != Z_OK)
+        throw std::bad_alloc();
+    out.resize(size);
+    if (size < block.size && block.size <= std::max(kAlwaysUnpacked, kMostRatio * size)) return out;
+    return {reinterpret_cast<const char*>(block.data), block.size};
+}
+
+// The table of lengths and checksums, and the data that it describes.
+struct Entries {
+    explicit Entries(const std::string& head) : head_crc(crc_of(0, head.data(), head.size())) {}
+
+    void add(const std::string& lengths, std::string bytes) {
+        table += lengths;
+        const uLong crc = crc_of(crc_of(head_crc, lengths.data(), lengths.size()), bytes.data(), bytes.size());
+        for (int i = 0; i < 4; ++i) table.push_back(static_cast<char>(crc >> (8 * i)));
+        data += bytes;
+    }
+    void add(const std::string& bytes) {
+        std::string length;
+        append_varint(length, bytes.size());
+        add(length, bytes);
+    }
+
+    const uLong head_crc;
+    std::string table, data;
+};
+
+}  // namespace
+
+void check_header(const Header& h) {
+    require(h.by_network(), "a picture that is stored or exact: this writes pictures that the network has coded");
+    require(h.quality >= 1 && h.quality <= 100, "quality " + std::to_string(h.quality) + ": allowed are 1..100");
+    require(h.depth == 8 || h.depth == 16, "depth " + std::to_string(h.depth) + ": allowed are 8 and 16 bits a sample");
+    int log2 = 0;
+    while (log2 < kMaxTileLog2 && uint32_t{kMinTile} << log2 != h.tile) ++log2;
+    require(uint32_t{kMinTile} << log2 == h.tile,
+            "tile side " + std::to_string(h.tile) + ": allowed are 64, 128, .. 4096");
+    require(h.parts >= 1 && h.parts <= kMaxParts, std::to_string(h.parts) + " parts of each tile: allowed are 1..16");
+    require(h.first >= 0 && h.first <= static_cast<int>(kMaxFirst) && (h.first == 0 || h.parts > 1),
+            std::to_string(h.first) + " channels in the first pass: allowed are 0..16383, and 0 without parts");
+    const std::string image = "image of " + std::to_string(h.width) + "x" + std::to_string(h.height);
+    require(h.width >= 1 && h.height >= 1, image + ": both sides must be at least 1");
+    if (std::max(h.width, h.height) > kMaxSide || uint64_t{h.width} * h.height > kDefaultMaxPixels)
+        throw Error(ErrorKind::kLimit, image + ": allowed are sides up to 65535 and 2^28 pixels");
+    const uint64_t n = h.n_tiles();
+    if (n * h.parts > kMaxTiles)
+        throw Error(ErrorKind::kLimit,
+                    std::to_string(n) + " tiles of " + std::to_string(h.parts) + " parts: at most 65536 are allowed");
+}
+
+std::string write_file(const FileParts& parts) {
+    check_header(parts.header);
+    check(parts);
+    int kinds = 0;
+    for (int kind = 0; kind < kKindCount; ++kind) kinds |= (parts.metadata[kind].size > 0) << kind;
+    const std::string head = head_of(parts.header, kinds);
+    Entries entries(head);
+    for (const Span& block : parts.metadata) {
+        if (block.size == 0) continue;
+        std::string bytes = packed(block), lengths;
+        append_varint(lengths, block.size);
+        append_varint(lengths, bytes.size());
+        entries.add(lengths, std::move(bytes));
+    }
+    if (parts.header.mapped) entries.add(parts.quality_map);
+    for (const std::string& alpha : parts.alphas) entries.add(alpha);
+    for (const std::string& payload : parts.payloads) entries.add(payload);
+    return head + entries.table + entries.data;
+}
+
+}  // namespace aec

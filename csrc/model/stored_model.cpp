@@ -1,0 +1,87 @@
+#include "model/stored_model.h"
+
+#include <cstring>
+#include <stdexcept>
+
+#include "model/forms.h"
+#include "model/sha256.h"
+
+namespace aec {
+namespace {
+
+constexpr size_t kAlignment = 8;  // of the tensors in a model file
+
+std::string hex(const uint8_t* bytes, size_t n) {
+    std::string text;
+    for (size_t i = 0; i < n; ++i) {
+        text += "0123456789abcdef"[bytes[i] >> 4];
+        text += "0123456789abcdef"[bytes[i] & 15];
+    }
+    return text;
+}
+
+Span aligned(Span bytes, Buffer<uint8_t>& copy) {
+    if (reinterpret_cast<uintptr_t>(bytes.data) % kAlignment == 0) return bytes;
+    copy = Buffer<uint8_t>(bytes.size);
+    std::memcpy(copy.get(), bytes.data, bytes.size);
+    return {copy.get(), bytes.size};
+}
+
+}  // namespace
+
+const std::string& entry_of(const std::map<std::string, std::string>& metadata, const std::string& name) {
+    const auto found = metadata.find(name);
+    if (found == metadata.end()) throw std::invalid_argument("its metadata lacks " + name);
+    return found->second;
+}
+
+ModelId id_of(const std::string& sha256) {
+    ModelId id = {};
+    if (sha256.size() != 64 || sha256.find_first_not_of("0123456789abcdef") != std::string::npos)
+        throw std::invalid_argument("decoder_sha256 is no SHA-256 in hexadecimal digits");
+    for (size_t i = 0; i < id.size(); ++i)
+        id[i] = static_cast<uint8_t>(std::stoi(sha256.substr(2 * i, 2), nullptr, 16));
+    return id;
+}
+
+const std::string& tune_in(const std::map<std::string, std::string>& metadata) {
+    static const std::string absent = "mse";
+    const auto found = metadata.find("tune");
+    const std::string& tune = found == metadata.end() ? absent : found->second;
+    if (tune != "mse" && tune != "ms-ssim" && tune != "eye")
+        throw std::invalid_argument("tune " + tune + ": allowed are mse, ms-ssim, eye");
+    return tune;
+}
+
+StoredModel::StoredModel(Span bytes) : file(aligned(bytes, copy_)) {
+    if (file.metadata.count("aec_collection_model") > 0)
+        throw std::invalid_argument("a model for collections of small pictures of one size");
+}
+
+std::string StoredModel::digest(bool encoders) const {
+    Sha256 hash;
+    hash.update(entry_of(file.metadata, "aec_model"));
+    for (const auto& [name, tensor] : file.tensors) {
+        if (is_encoders(name) != encoders) continue;
+        hash.update("\n" + name + " " + name_of(tensor.type) + " " + text_of(tensor.shape) + "\n");
+        hash.update(tensor.bytes.data, tensor.bytes.size);
+    }
+    const auto digest = hash.digest();
+    return hex(digest.data(), digest.size());
+}
+
+Tensors StoredModel::net(const std::string& prefix) const {
+    Tensors some;
+    const auto& all = file.tensors;
+    for (auto at = all.lower_bound(prefix); at != all.end() && at->first.compare(0, prefix.size(), prefix) == 0; ++at) {
+        const StoredTensor& tensor = at->second;
+        if (tensor.type == DType::kInt8) continue;  // `.fraction`, which affects no result
+        const Tensor::Type type = tensor.type == DType::kInt32   ? Tensor::kInt32
+                                  : tensor.type == DType::kUint8 ? Tensor::kUint8
+                                                                 : Tensor::kInt16;
+        some[at->first.substr(prefix.size())] = {type, tensor.shape, tensor.bytes.data};
+    }
+    return some;
+}
+
+}  // namespace aec

@@ -1,0 +1,35 @@
+// A model file in memory: what is read of it for both of its halves, the decoder's and the encoder's (FORMAT §7).
+#pragma once
+
+#include "base/buffer.h"
+#include "container/header.h"
+#include "engine/pack.h"
+#include "model/safetensors.h"
+
+namespace aec {
+
+// An entry of a model file's metadata. Throws invalid_argument if it is missing.
+const std::string& entry_of(const std::map<std::string, std::string>& metadata, const std::string& name);
+
+// The model id that a SHA-256 begins with. Throws invalid_argument if it is none.
+ModelId id_of(const std::string& sha256);
+
+// The distortion that a model was trained for: "mse", "ms-ssim" or "eye". Throws invalid_argument if it is another.
+const std::string& tune_in(const std::map<std::string, std::string>& metadata);
+
+class StoredModel {
+    Buffer<uint8_t> copy_;  // of a file that is not aligned as its tensors need
+
+public:
+    // bytes: must outlive it. Throws invalid_argument if it is no model for pictures.
+    explicit StoredModel(Span bytes);
+
+    // SHA-256 over the configuration, and the name, type, shape and bytes of a half's tensors in the order of names.
+    std::string digest(bool encoders) const;
+    // The tensors whose names begin with `prefix`, without it, as the engine takes them.
+    Tensors net(const std::string& prefix) const;
+
+    const Safetensors file;
+};
+
+}  // namespace aec
