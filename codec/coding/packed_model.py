@@ -1,8 +1,9 @@
-"""Packed model files, for readers that fetch a model over the network: the decoder's half, losslessly compressed.
+"""Packed model files, for readers that fetch a model over the network: losslessly compressed, and mostly without the
+encoder's half.
 
 Weights are noise to a general compressor. Here each is coded with the entropy coder of pictures, with a table for its
 scale, which is the product of one of its output channel and one of its input channel. csrc/web/packed_model.cpp unpacks
-such a file, to the bytes of a model file without the encoder's half. All numbers are little-endian:
+such a file, to the bytes of a model file. All numbers are little-endian:
 
     magic D7 41 45 4D, version 1 (uint8), three bytes 0; the sizes of the next part, inflated and as it is (uint32 each)
     a zlib stream that holds
@@ -13,7 +14,7 @@ such a file, to the bytes of a model file without the encoder's half. All number
             PLAIN: the first bytes of all elements, then the second bytes, and so on
             SMOOTH: as PLAIN, of what each row of int16 adds to the line through the two rows above it, modulo 2^16
             CODED: n (uint8), row and column classes (int8 each), then, if n is 1, the lowest bits of all elements, low
-                bits of a byte first. int16 >> n are symbols, one segment for each tensor
+                bits of a byte first. values >> n are symbols, one segment for each tensor
     the payload of the symbols, FORMAT §3. The table of a symbol is clamp((row class + column class) >> 1, 1, 63).
 """
 
@@ -48,9 +49,9 @@ class _Coded:
     indexes: np.ndarray
 
 
-def pack(file: ModelFile) -> bytes:
-    """Pack the decoder's half of a model."""
-    tensors = {k: v for k, v in file.tensors.items() if not k.startswith(ENCODER)}
+def pack(file: ModelFile, encoder: bool = False) -> bytes:
+    """Pack the decoder's half of a model, or both halves."""
+    tensors = {k: v for k, v in file.tensors.items() if encoder or not k.startswith(ENCODER)}
     whole = serialise(tensors, model_search.header_of(file.path, model_search.CODEC))
     start = 8 + int.from_bytes(whole[:8], "little")
     head = json.loads(whole[8:start])
@@ -70,7 +71,7 @@ def _packed(tensor: np.ndarray, coded: list[_Coded]) -> bytes:
     """Return what the zlib stream has of a tensor. What is coded of it is appended to `coded`."""
     rows = tensor.reshape(len(tensor), -1)
     head = struct.pack("<BII", tensor.itemsize, *rows.shape)
-    if tensor.dtype == np.int16 and tensor.ndim == 4 and tensor.size >= LEAST_CODED:
+    if tensor.dtype in (np.int8, np.int16) and tensor.ndim == 4 and tensor.size >= LEAST_CODED:
         return bytes([CODED]) + head + _coded(rows, coded)
     if tensor.dtype == np.int16 and tensor.ndim == 2:
         above = np.zeros((2, rows.shape[1]), np.int16)
@@ -86,7 +87,7 @@ def _planes(values: np.ndarray) -> bytes:
 
 def _coded(weights: np.ndarray, coded: list[_Coded]) -> bytes:
     low_bits = int(np.abs(weights.astype(np.int32)).max() > rans.MAX_SYMBOL)
-    symbols = weights >> low_bits
+    symbols = weights.astype(np.int16) >> low_bits
     magnitudes = np.abs(symbols.astype(np.float64)) + 0.3
     row, column = np.ones((len(weights), 1)), np.ones((1, weights.shape[1]))
     for _ in range(6):

@@ -1,15 +1,9 @@
-// What the WebAssembly module exports to csrc/web/package/core.js: the functions of aec.h with plain numbers as arguments,
-// so that JavaScript need not know how C lays out a struct. Every call that can fail returns an aec_status, and leaves
-// its message and its numbers where result() points.
+// What the WebAssembly modules export to csrc/web/package/core.js for decoding.
+#include "web/exports.h"
+
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 
-#include "capi/aec.h"
 #include "web/embedded.h"
-#include "web/packed_model.h"
-
-#define AEC_EXPORT(name) extern "C" __attribute__((export_name(#name)))
 
 // Imported from JavaScript. progress: not 0 to stop. decoded_picture: fills 8-bit pixels with those of a stored picture
 // that JavaScript has had decoded before; 0 if it has none.
@@ -20,24 +14,6 @@ __attribute__((import_module("aec"), import_name("decoded_picture"))) int32_t ae
 }
 
 namespace {
-
-struct Result {
-    aec_error error;
-    uint32_t numbers[32];
-} result;
-
-template <class... Numbers>
-void give(Numbers... numbers) {
-    uint32_t* to = result.numbers;
-    ((*to++ = static_cast<uint32_t>(numbers)), ...);
-}
-
-template <class T>
-T initial(void (*init)(T*, size_t)) {
-    T value;
-    init(&value, sizeof value);
-    return value;
-}
 
 void give_info(const aec_info& info) {
     const uint8_t* const id = info.model_id;
@@ -60,8 +36,6 @@ aec_status decode_embedded(void*, const aec_embedded_picture* picture) {
     return AEC_ERROR_EMBEDDED;
 }
 
-int32_t report_progress(void*, double share) { return aec_web_progress(share); }
-
 aec_decode_options options_of(uint32_t x, uint32_t y, uint32_t width, uint32_t height, uint32_t shrink, uint32_t depth,
                               uint32_t channels) {
     auto options = initial(aec_decode_options_init);
@@ -79,6 +53,10 @@ aec_decode_options options_of(uint32_t x, uint32_t y, uint32_t width, uint32_t h
 }
 
 }  // namespace
+
+Result result;
+
+int32_t report_progress(void*, double share) { return aec_web_progress(share); }
 
 AEC_EXPORT(result) Result* aec_web_result() { return &result; }
 AEC_EXPORT(version) const char* aec_web_version() { return aec_version(); }
@@ -140,28 +118,13 @@ AEC_EXPORT(embedded) int32_t aec_web_embedded(const aec_file* file) {
 
 // A packed model, or a model file. numbers: the model, and its id.
 AEC_EXPORT(open_model) int32_t aec_web_open_model(const uint8_t* data, size_t size) {
-    try {
-        std::vector<uint8_t> unpacked;
-        if (aec::web::is_packed_model({data, size})) {
-            unpacked = aec::web::unpack_model({data, size});
-            data = unpacked.data();
-            size = unpacked.size();
-        }
+    return aec::web::with_model_file({data, size}, [](aec::Span file) {
         aec_model* model = nullptr;
-        if (aec_model_open_memory(data, size, &model, &result.error) == AEC_OK) {
-            uint8_t id[4];
-            aec_model_get_id(model, id);
-            give(reinterpret_cast<uintptr_t>(model),
-                 static_cast<uint32_t>(id[0]) << 24 | id[1] << 16 | id[2] << 8 | id[3]);
-        }
-        return result.error.status;
-    } catch (const std::bad_alloc&) {
-        std::strcpy(result.error.message, "there is not enough memory");
-        return AEC_ERROR_MEMORY;
-    } catch (const std::exception& e) {
-        std::strncpy(result.error.message, e.what(), sizeof result.error.message - 1);
-        return AEC_ERROR_MODEL;
-    }
+        if (aec_model_open_memory(file.data, file.size, &model, &result.error) != AEC_OK) return;
+        uint8_t id[4];
+        aec_model_get_id(model, id);
+        give(reinterpret_cast<uintptr_t>(model), static_cast<uint32_t>(id[0]) << 24 | id[1] << 16 | id[2] << 8 | id[3]);
+    });
 }
 AEC_EXPORT(close_model) void aec_web_close_model(aec_model* model) { aec_model_close(model); }
 

@@ -76,14 +76,15 @@ public:
         for (uint32_t left = plain_.number(); left > 0; --left) {
             const int method = plain_.byte();
             const uint64_t width = plain_.byte(), rows = plain_.number(), columns = plain_.number();
-            if (width == 0 || width > 8 || (method != kPlain && width != 2)) damaged("an element of an unknown size");
+            if (width == 0 || width > 8 || (method == kSmooth && width != 2) || (method == kCoded && width > 2))
+                damaged("an element of an unknown size");
             if (columns != 0 && rows > kMostModel / columns) damaged("a tensor is too large");
             const uint64_t n = rows * columns, start = out_.size();
             if (start + n * width > kMostModel) damaged("it is too large");
             out_.resize(start + n * width);
             uint8_t* const out = out_.data() + start;
             if (method == kCoded)
-                decode(rows, columns, out);
+                decode(rows, columns, width, out);
             else if (method == kPlain || method == kSmooth)
                 interleave(n, width, out);
             else
@@ -120,7 +121,7 @@ private:
         }
     }
 
-    void decode(uint64_t rows, uint64_t columns, uint8_t* out) {
+    void decode(uint64_t rows, uint64_t columns, uint64_t width, uint8_t* out) {
         const int low_bits = plain_.byte();
         if (low_bits > 1) damaged(std::to_string(low_bits) + " low bits");
         const uint8_t *row = plain_.take(rows), *column = plain_.take(columns);
@@ -133,8 +134,13 @@ private:
                 indexes[y * columns + x] = static_cast<uint8_t>(std::clamp(index, 1, kIndexCount - 1));
             }
         check(decoder_->decode(indexes.data(), indexes.size(), 1, symbols.data()));
-        for (uint64_t i = 0; i < symbols.size(); ++i)
-            put(out + 2 * i, low ? symbols[i] * 2 + (low[i / 8] >> i % 8 & 1) : symbols[i]);
+        for (uint64_t i = 0; i < symbols.size(); ++i) {
+            const int value = low ? symbols[i] * 2 + (low[i / 8] >> i % 8 & 1) : symbols[i];
+            if (width == 1)
+                out[i] = static_cast<uint8_t>(value);
+            else
+                put(out + 2 * i, value);
+        }
     }
 
     Reader plain_;

@@ -43,6 +43,7 @@ export class Core {
     this.calls._initialize();
     this.result = this.calls.result();
     this.models = new Map();
+    this.encoder = 0;
   }
 
   #bytes(at, size) {
@@ -148,6 +149,22 @@ export class Core {
     const [model, id] = this.#with(bytes, (at, size) => this.#call("open_model", 2, at, size));
     this.models.set(hexOf(id), model);
     return hexOf(id);
+  }
+
+  /** Loads a whole model, packed or not, for encoding. Only aec-encode.wasm can. */
+  setEncoder(bytes) {
+    if (this.encoder) this.calls.close_encoder(this.encoder);
+    this.encoder = 0;
+    [this.encoder] = this.#with(bytes, (at, size) => this.#call("open_encoder", 1, at, size));
+  }
+
+  /** Encodes opaque sRGB pixels, as in an ImageData, to the bytes of a file. */
+  encode({ width, height, data }, { quality = 75, effort = 2, progressive = false }) {
+    return this.#with(data, (at) => {
+      const wanted = [width, height, quality, effort, progressive ? 1 : 0];
+      const [made, size] = this.#call("encode", 2, this.encoder, at, ...wanted);
+      return this.#bytes(made, size).slice();
+    });
   }
 
   /** Decodes a picture, or a region of it, to {width, height, depth, data, missing}. */

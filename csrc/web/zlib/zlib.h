@@ -1,17 +1,20 @@
 // What this library calls of zlib, for builds where there is no zlib: WebAssembly. Only that: CRC-32, and inflating a
-// whole zlib stream (RFC 1950, 1951) in one call, from one buffer to another. The names and results are zlib's.
+// whole zlib stream (RFC 1950, 1951) in one call, from one buffer to another. The names and results are zlib's. It does
+// not compress: compress2 makes a stream that is longer than what is in it, so that encoders keep the bytes as they are.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 using uInt = unsigned;
 using uLong = unsigned long;
+using uLongf = unsigned long;
 using Bytef = unsigned char;
 
 constexpr int Z_OK = 0, Z_STREAM_END = 1, Z_NEED_DICT = 2, Z_DATA_ERROR = -3, Z_MEM_ERROR = -4, Z_BUF_ERROR = -5;
-constexpr int Z_FINISH = 4;
+constexpr int Z_FINISH = 4, Z_BEST_COMPRESSION = 9;
 
 struct z_stream {
     const Bytef* next_in;
@@ -83,6 +86,16 @@ private:
     std::array<uint16_t, 288> symbols_{};
 };
 
+inline uint32_t adler(const Bytef* p, const Bytef* end) {
+    uint32_t a = 1, b = 0;
+    while (p != end) {
+        for (int n = 0; n < 5552 && p != end; ++n) b += a += *p++;  // as many as 32 bits hold without a remainder
+        a %= 65521;
+        b %= 65521;
+    }
+    return b << 16 | a;
+}
+
 class Inflater {
 public:
     explicit Inflater(z_stream& stream)
@@ -109,7 +122,7 @@ public:
             if (b < 0) return Z_BUF_ERROR;
             wanted = wanted << 8 | static_cast<uint32_t>(b);
         }
-        return wanted == adler() ? Z_STREAM_END : Z_DATA_ERROR;
+        return wanted == adler(begin_, out_) ? Z_STREAM_END : Z_DATA_ERROR;
     }
 
     void report(z_stream& stream) const {
@@ -232,17 +245,6 @@ private:
         }
     }
 
-    uint32_t adler() const {
-        uint32_t a = 1, b = 0;
-        const Bytef* p = begin_;
-        while (p != out_) {
-            for (int n = 0; n < 5552 && p != out_; ++n) b += a += *p++;  // as many as 32 bits hold without a remainder
-            a %= 65521;
-            b %= 65521;
-        }
-        return b << 16 | a;
-    }
-
     const Bytef *in_, *in_end_;
     Bytef *begin_, *out_, *out_end_;
     int held_ = 0, count_ = 0;
@@ -251,7 +253,7 @@ private:
 
 }  // namespace aec::zlib
 
-inline uLong crc32(uLong before, const Bytef* data, uInt n) {
+inline uLong crc32_z(uLong before, const Bytef* data, size_t n) {
     if (data == nullptr) return 0;
     const auto& of = aec::zlib::kCrc.of;
     uint32_t crc = ~static_cast<uint32_t>(before);
@@ -263,6 +265,8 @@ inline uLong crc32(uLong before, const Bytef* data, uInt n) {
     return ~crc;
 }
 
+inline uLong crc32(uLong before, const Bytef* data, uInt n) { return crc32_z(before, data, n); }
+
 inline int inflateInit(z_stream*) { return Z_OK; }
 inline int inflateEnd(z_stream*) { return Z_OK; }
 // Only with the whole stream at hand and room for all of its data: Z_BUF_ERROR if one of them is missing.
@@ -271,4 +275,23 @@ inline int inflate(z_stream* stream, int) {
     const int result = inflater.run();
     inflater.report(*stream);
     return result;
+}
+
+inline uLong compressBound(uLong n) { return n + 5 * (n / 65535 + 1) + 6; }
+inline int compress2(Bytef* out, uLongf* size, const Bytef* data, uLong n, int) {
+    if (*size < compressBound(n)) return Z_BUF_ERROR;
+    const Bytef *const begin = out, *const end = data + n;
+    const uint32_t check = aec::zlib::adler(data, end);
+    *out++ = 0x78;
+    *out++ = 0x01;
+    do {
+        const uLong block = end - data < 65535 ? end - data : 65535;
+        *out++ = data + block == end;
+        for (const uLong number : {block, ~block})
+            for (int shift = 0; shift < 16; shift += 8) *out++ = static_cast<Bytef>(number >> shift);
+        for (uLong i = 0; i < block; ++i) *out++ = *data++;
+    } while (data != end);
+    for (int shift = 24; shift >= 0; shift -= 8) *out++ = static_cast<Bytef>(check >> shift);
+    *size = static_cast<uLong>(out - begin);
+    return Z_OK;
 }
