@@ -39,27 +39,42 @@ def builder(tmp_path_factory):
     return build.Builder(folder)
 
 
+def corpus(target):
+    """The files that a target begins with: those of the C library are .aec files, as the golden ones are."""
+    return sorted(
+        (FUZZ.parent / "golden").glob("*tiny2*.aec") if target == "file" else (FUZZ / "corpus" / target).iterdir()
+    )
+
+
+def built(builder, target, **options):
+    if target == "file" and not any(
+        Path(folder, "zlib.h").exists() for folder in ("/usr/include", "/usr/local/include")
+    ):
+        pytest.skip("zlib's headers are not installed")
+    return builder.build(target, **options)
+
+
 def run(program, *arguments):
     return subprocess.run([str(program), *map(str, arguments)], capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("target", build.TARGETS)
 def test_target_survives_its_corpus_and_some_mutations(target, builder, tmp_path):
-    program, corpus = builder.build(target), FUZZ / "corpus" / target
-    done = run(program, "--seconds", 4, "--last", tmp_path / "last", corpus)
+    program, files = built(builder, target), corpus(target)
+    done = run(program, "--seconds", 4, "--last", tmp_path / "last", *files)
     assert done.returncode == 0, done.stderr
     replayed, mutated = map(int, re.fullmatch(r"(\d+) corpus inputs\n(\d+) mutated inputs, .*\n", done.stdout).groups())
-    assert replayed == len(list(corpus.iterdir())) >= 30
+    assert replayed == len(files) >= (15 if target == "file" else 30)
     assert mutated >= 100
 
 
 @pytest.mark.parametrize("target", build.TARGETS)
 def test_a_buffer_one_byte_short_is_found_and_its_input_kept(target, builder, tmp_path):
-    program, last = builder.build(target, defines=("AEC_FUZZ_SELF_TEST",)), tmp_path / "last"
-    done = run(program, "--last", last, FUZZ / "corpus" / target)
+    program, last = built(builder, target, defines=("AEC_FUZZ_SELF_TEST",)), tmp_path / "last"
+    done = run(program, "--last", last, *corpus(target))
     assert done.returncode != 0
     assert "heap-buffer-overflow" in done.stderr
-    assert last.read_bytes() in [path.read_bytes() for path in (FUZZ / "corpus" / target).iterdir()]
+    assert last.read_bytes() in [path.read_bytes() for path in corpus(target)]
 
 
 def test_corpus_stays_small():

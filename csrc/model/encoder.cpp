@@ -51,11 +51,11 @@ std::shared_ptr<const Encoder> Encoder::load(Span bytes, int threads) try {
     const ModelConfig& c = model.config;
     std::string found;
     parallel_for(threads, 4, [&](int64_t i) {
-        if (i == 0) parts.analysis = std::make_shared<Analysis>(c.transform(), stored.net("analysis."));
+        if (i == 0) parts.analysis = std::make_shared<Analysis>(c.transform(), stored.net("analysis.").tensors);
         if (i == 1)
             parts.hyper_analysis =
-                std::make_shared<HyperAnalysis>(c.latents, c.context, c.hyper, stored.net("hyper_analysis."));
-        if (i == 2) parts.projection = std::make_shared<Projection>(c.latents, stored.net("synthesis."));
+                std::make_shared<HyperAnalysis>(c.latents, c.context, c.hyper, stored.net("hyper_analysis.").tensors);
+        if (i == 2) parts.projection = std::make_shared<Projection>(c.latents, stored.net("synthesis.").tensors);
         if (i == 3) found = stored.digest(true);
     });
     if (found != entry_of(stored.file.metadata, "encoder_sha256"))

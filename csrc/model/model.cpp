@@ -40,10 +40,10 @@ std::shared_ptr<const Model> Model::load(Span bytes, int threads) try {
     // The three take about the same time.
     parallel_for(threads, 3, [&](int64_t i) {
         if (i == 0) found = stored.digest(false);
-        if (i == 1) parts.nets = std::make_unique<Nets>(parts.config.nets(), stored.net("entropy."));
+        if (i == 1) parts.nets = std::make_unique<Nets>(parts.config.nets(), stored.net("entropy.").tensors);
         if (i == 2)
             parts.synthesis =
-                std::make_unique<Synthesis>(parts.config.transform(), stored.net("synthesis."));
+                std::make_unique<Synthesis>(parts.config.transform(), stored.net("synthesis.").tensors);
     });
     if (found != entry_of(file.metadata, "decoder_sha256"))
         throw Error(ErrorKind::kModel, "decoder_sha256 of the model does not match: the file was changed or damaged");

@@ -70,18 +70,28 @@ std::string StoredModel::digest(bool encoders) const {
     return hex(digest.data(), digest.size());
 }
 
-Tensors StoredModel::net(const std::string& prefix) const {
-    Tensors some;
+StoredModel::Net StoredModel::net(const std::string& prefix) const {
+    static const std::string unused = ".fraction";  // affects no result
+    Net net;
     const auto& all = file.tensors;
     for (auto at = all.lower_bound(prefix); at != all.end() && at->first.compare(0, prefix.size(), prefix) == 0; ++at) {
-        const StoredTensor& tensor = at->second;
-        if (tensor.type == DType::kInt8) continue;  // `.fraction`, which affects no result
+        const auto& [name, tensor] = *at;
+        if (name.size() >= unused.size() && name.compare(name.size() - unused.size(), unused.size(), unused) == 0)
+            continue;
+        if (tensor.type == DType::kUint16 || tensor.type == DType::kFloat32)
+            fail(name, std::string("is ") + name_of(tensor.type) + ": int8, int16, int32 or uint8 is allowed");
+        const void* data = tensor.bytes.data;
+        if (tensor.type == DType::kInt8) {
+            const auto* values = reinterpret_cast<const int8_t*>(tensor.bytes.data);
+            net.widened.emplace_back(values, values + tensor.bytes.size);
+            data = net.widened.back().data();
+        }
         const Tensor::Type type = tensor.type == DType::kInt32   ? Tensor::kInt32
                                   : tensor.type == DType::kUint8 ? Tensor::kUint8
                                                                  : Tensor::kInt16;
-        some[at->first.substr(prefix.size())] = {type, tensor.shape, tensor.bytes.data};
+        net.tensors[name.substr(prefix.size())] = {type, tensor.shape, data};
     }
-    return some;
+    return net;
 }
 
 }  // namespace aec

@@ -26,8 +26,13 @@ public:
 
     // SHA-256 over the configuration, and the name, type, shape and bytes of a half's tensors in the order of names.
     std::string digest(bool encoders) const;
-    // The tensors whose names begin with `prefix`, without it, as the engine takes them.
-    Tensors net(const std::string& prefix) const;
+    // The tensors of a network as the engine takes them. Those of int8 are widened.
+    struct Net {
+        Tensors tensors;
+        std::vector<std::vector<int16_t>> widened;  // what some of them point into
+    };
+    // Those whose names begin with `prefix`, without it.
+    Net net(const std::string& prefix) const;
 
     const Safetensors file;
 };

@@ -1,4 +1,4 @@
-"""Builds fuzz targets: `python tests/fuzz/build.py decode tables [--cxx clang++ --engine libfuzzer] [-o FOLDER]`.
+"""Builds fuzz targets: `python tests/fuzz/build.py decode tables file [--cxx clang++ --engine libfuzzer] [-o FOLDER]`.
 
 The coder's sources and their flags are those of setup.py; the sanitizers see them all.
 """
@@ -17,7 +17,13 @@ from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-TARGETS = ("decode", "tables")
+MODEL = ROOT / "tests" / "golden" / "tiny2.safetensors"
+TARGETS = ("decode", "tables", "file")
+# What the target `file` needs of csrc beside the coder's folders, and of the system. No decoders of embedded pictures:
+# the target has its own.
+LIBRARY, LIBRARIES = ("capi", "container", "embedded", "model", "picture"), ("-lz",)
+SYSTEM_DECODERS = ("png.cpp", "webp.cpp", "jpeg.cpp")
+LIBRARY_DEFINES = ("FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION", 'AEC_VERSION="fuzz"', 'AEC_MODEL_FOLDER="none"')
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 
 
@@ -26,11 +32,17 @@ def default_cxx() -> list[str]:
 
 
 def coder_sources() -> list[tuple[Path, list[str]]]:
-    """The torch-free, Python-free part of csrc/ for this machine: (source, flags of its instruction set)."""
+    """The torch-free, Python-free part of the extension for this machine: (source, flags of its instruction set)."""
     with mock.patch("setuptools.setup"):
-        isa_flags = runpy.run_path(str(ROOT / "setup.py"))["isa_flags"]
-    sources = [p for p in sorted((ROOT / "csrc").rglob("*.cpp")) if p.parent.name != "python"]
-    return [(p, flags.split()) for p in sources if (flags := isa_flags(p)) is not None]
+        found = runpy.run_path(str(ROOT / "setup.py"))
+    rooms = [ROOT / "csrc" / room for room in found["ROOMS"] if room != "python"]
+    sources = [p for room in rooms for p in sorted(room.glob("*.cpp"))]
+    return [(p, flags.split()) for p in sources if (flags := found["isa_flags"](p)) is not None]
+
+
+def library_sources() -> list[Path]:
+    sources = [p for room in LIBRARY for p in sorted((ROOT / "csrc" / room).glob("*.cpp"))]
+    return [p for p in sources if p.name not in SYSTEM_DECODERS]
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Builder:
         subprocess.run(command, check=True, capture_output=True, text=True)
 
     def _compiled(self, source: Path, flags: list[str]) -> str:
-        out = self.folder / f"{source.name}.o"
+        out = self.folder / f"{source.parent.name}-{source.name}.o"
         engine = ["-fsanitize=fuzzer-no-link"] if self.libfuzzer else []
         self._compiler(*flags, *engine, "-c", str(source), "-o", str(out))
         return str(out)
@@ -64,6 +76,12 @@ class Builder:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(lambda source: self._compiled(*source), sources))
 
+    @cached_property
+    def _library(self) -> list[str]:
+        flags = [f"-D{define}" for define in LIBRARY_DEFINES]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(lambda source: self._compiled(source, flags), library_sources()))
+
     def build(self, target: str, defines: tuple[str, ...] = ()) -> Path:
         """The program of one of TARGETS.
 
@@ -71,9 +89,11 @@ class Builder:
             subprocess.CalledProcessError: with the compiler's words in `stderr`.
         """
         out = self.folder / "-".join([f"fuzz-{target}", *defines])
-        harness = self._compiled(HERE / f"{target}.cpp", [f"-D{d}" for d in defines])
+        flags = [*(f"-D{d}" for d in defines), f'-DAEC_FUZZ_MODEL="{MODEL}"']
+        harness = self._compiled(HERE / f"{target}.cpp", flags)
         engine = ["-fsanitize=fuzzer"] if self.libfuzzer else []
-        self._compiler(*engine, *self._common, harness, "-o", str(out))
+        more = [*self._library, *LIBRARIES] if target == "file" else []
+        self._compiler(*engine, *self._common, harness, *more, "-o", str(out))
         return out
 
 
