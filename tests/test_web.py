@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import re
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -28,7 +30,7 @@ LOSSY = [path for path in FILES if "stored-jpeg" in path.name]  # node has no de
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("package"), ["eye"])
+    return build(tmp_path_factory)
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +160,21 @@ def test_wrong_calls_name_what_is_allowed(package):
     assert [one["error"] for one in found] == ["TypeError"] * 3 + ["limit", "embedded"]
     assert "1, 2, 4, 8 are allowed" in found[0]["message"]
     assert "33x70" in found[2]["message"]
+
+
+def test_the_snippets_of_the_documentation_run(package, tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "javascript.md").read_text()
+    snippets = re.findall(r"^```js\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == 2
+    (tmp_path / "node_modules" / "@aec").mkdir(parents=True)
+    (tmp_path / "node_modules" / "@aec" / "decode").symlink_to(package)
+    data = codec.encode(photos.photo(257, 300), 50, model="eye", device="cpu")
+    (tmp_path / "photo.aec").write_bytes(data)
+    shim = "globalThis.fetch = async (name) => new Response((await import('node:fs')).readFileSync(name));\n"
+    (tmp_path / "snippets.mjs").write_text(shim + "".join(snippets) + "console.log(width, height, small.width);\n")
+    command = ["node", "--preserve-symlinks", "snippets.mjs"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert (run.returncode, run.stdout) == (0, "300 257 75\n"), run.stderr
 
 
 def test_a_damaged_model_is_refused(package, tmp_path):

@@ -1,10 +1,12 @@
-"""The npm package in a real browser: pixels, the element, the polyfill, and models that are fetched once."""
+"""The npm package in a real browser: pixels, the element, the polyfill, models that are fetched once; and the page to
+try it."""
 
 import base64
 import functools
 import http.server
 import io
 import threading
+from pathlib import Path
 
 import numpy as np
 import photos
@@ -59,7 +61,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 def site(tmp_path_factory):
     """A server of a folder with the package, pictures and the golden files."""
     folder = tmp_path_factory.mktemp("site")
-    build(folder / "package", ["eye"])
+    (folder / "package").symlink_to(build(tmp_path_factory))
     for path in [*GOLDEN.glob("*.aec"), *GOLDEN.glob("tiny?.safetensors")]:
         (folder / path.name).write_bytes(path.read_bytes())
     picture = photos.photo(233, 301, seed=5)
@@ -219,3 +221,43 @@ def test_plain_img_elements_work_with_the_polyfill(page, site):
     assert np.array_equal(pixels_of(page, "before"), rgba(in_python(site, "v2-tiny2-33x70.aec")))
     assert np.array_equal(pixels_of(page, "after"), rgba(in_python(site, "photo.aec")))
     assert page.evaluate("errors") == 0
+
+
+@pytest.fixture
+def trial(page, site):
+    """The page to try aec, which may complain of nothing."""
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(f"http://127.0.0.1:{site.server_port}/package/index.html")
+    yield page
+    assert complaints == []
+
+
+def test_the_page_encodes_and_compares(trial, tmp_path):
+    picture = photos.photo(120, 170, seed=8)
+    Image.fromarray(picture).save(tmp_path / "my photo.png")
+    trial.set_input_files("#file", tmp_path / "my photo.png")
+    trial.wait_for_selector("#result:not([hidden])")
+    with trial.expect_download() as download:
+        trial.get_by_role("link", name="Download the aec file").click()
+    assert download.value.suggested_filename == "my photo.aec"
+    assert Path(download.value.path()).read_bytes() == codec.encode(picture, 50, model="eye", device="cpu")
+    rows = trial.locator("#rows tr").all_inner_texts()
+    assert [row.split(",")[0].split("\t")[0] for row in rows] == ["original", "aec", "jpeg", "webp"]
+    trial.get_by_label("divider between the two pictures").focus()
+    trial.keyboard.press("Home")
+    said = trial.locator(".stage").get_attribute("aria-valuetext")
+    assert said.startswith("aec, quality 50 on the left, up to 0 %; jpeg")
+    trial.get_by_role("slider", name="Quality").fill("20")
+    trial.wait_for_function("rows.innerText.includes('aec, quality 20')")
+    trial.set_viewport_size({"width": 390, "height": 844})
+    assert trial.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_the_page_shows_an_aec_file_and_says_what_it_cannot_read(trial, site, tmp_path):
+    trial.set_input_files("#file", site.folder / "photo.aec")
+    trial.wait_for_selector("#result:not([hidden])")
+    assert "301x233, quality 60" in trial.inner_text("#status")
+    (tmp_path / "letter.txt").write_text("not a picture")
+    trial.set_input_files("#file", tmp_path / "letter.txt")
+    trial.wait_for_function("document.querySelector('#status.failed')?.textContent.includes('letter.txt')")

@@ -1,32 +1,39 @@
-"""The npm package, built once for all tests of a file, and calls of it in node."""
+"""The npm package, built once for all tests, and calls of it in node."""
 
+import fcntl
 import hashlib
-import importlib.util
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import codec
 from codec.coding import model_search
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def build(out: Path, models: list[str]) -> Path:
-    """Build the package into a folder; the test is skipped where emscripten is not installed."""
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the package, with the page to try it and one model, once for all processes that run tests.
+
+    The test is skipped where emscripten is not installed.
+    """
     if shutil.which("em++") is None:
         pytest.skip("em++ is not installed (Debian: apt-get install emscripten)")
-    script = ROOT / "csrc" / "web" / "build.py"
-    if not script.exists():
-        pytest.skip("the sources of the package are not here")
-    spec = importlib.util.spec_from_file_location("web_build", script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main([str(out), *(f"--model={model}" for model in models)])
+    base = tmp_path_factory.getbasetemp()
+    out = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "web-package"
+    with open(f"{out}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (out / "models").exists():
+            command = [sys.executable, ROOT / "csrc" / "web" / "build.py", out, "--model=eye", "--page"]
+            environment = os.environ | {"PYTHONPATH": str(Path(codec.__file__).parents[1])}
+            subprocess.run(command, check=True, env=environment, timeout=550)
     return out
 
 

@@ -42,7 +42,10 @@ def version() -> str:
 
 
 def compile_modules(out: Path, jobs: int, encode: bool) -> None:
-    """Compile aec.wasm, and aec-encode.wasm if it is asked for. Objects are kept in $AEC_WEB_OBJECTS, if it is set, and used again where nothing is newer."""
+    """Compile aec.wasm, and aec-encode.wasm if it is asked for.
+
+    Objects are kept in $AEC_WEB_OBJECTS, if it is set, and used again where no source is newer.
+    """
     objects = Path(os.environ.get("AEC_WEB_OBJECTS", out / "objects"))
     objects.mkdir(parents=True, exist_ok=True)
     newest = max(path.stat().st_mtime for path in CSRC.rglob("*.h"))

@@ -29,7 +29,9 @@ for (const file of files) {
       cpu.push((used.user + used.system) / 1e3);
     }
     const said = [clock, cpu].map((values) => `${median(values).toFixed(0)} ms`);
-    console.log(`${basename(file)}, ${width}x${height}, ${statSync(file).size} bytes, workers: ${workers}: ` +
-        `${said[0]}, of processors ${said[1]}`);
+    console.log(
+      `${basename(file)}, ${width}x${height}, ${statSync(file).size} bytes, workers: ${workers}: ` +
+        `${said[0]}, of processors ${said[1]}`,
+    );
   }
 }

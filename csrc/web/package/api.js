@@ -13,6 +13,7 @@ export function apiOf(platform) {
   let settings = { workers: Math.max(1, Math.min(platform.processors(), MOST_WORKERS)), model: platform.modelUrl };
   let pool = new Pool(platform, settings.workers);
   let models = new Models(platform, settings.model);
+  let decoding = 0; // how many pictures are at the moment
 
   function configure({ workers, model } = {}) {
     if (workers !== undefined && !(Number.isInteger(workers) && workers >= 1))
@@ -33,11 +34,19 @@ export function apiOf(platform) {
   }
 
   async function decode(source, options = {}) {
-    const checked = check(options);
-    const bytes = await bytesOf(source);
+    decoding++;
+    try {
+      return await decodeNow(await bytesOf(source), check(options), options);
+    } finally {
+      decoding--;
+    }
+  }
+
+  async function decodeNow(bytes, checked, options) {
     const info = await pool.run((hand) => hand.call("info", { bytes: bytes.slice(0, HEAD_BYTES) }), options.signal);
     const region = regionOf(info, options.region);
-    const parts = partsOf(info, region, options.workers ?? pool.free());
+    // Pictures that are decoded at once do not share them: a worker each takes less work in all.
+    const parts = partsOf(info, region, options.workers ?? Math.ceil(settings.workers / decoding));
     const shares = new Array(parts.length).fill(0);
     const progress = (i) => (share) => {
       shares[i] = Math.max(shares[i], share);
@@ -62,7 +71,8 @@ export function apiOf(platform) {
     const bytes = await models.get(id, onModelProgress);
     try {
       const found = await hand.call("model", { bytes });
-      if (found !== id) throw new AecError("model", `the picture needs model ${id}, but ${found} was found in its place`);
+      if (found !== id)
+        throw new AecError("model", `the picture needs model ${id}, but ${found} was found in its place`);
     } catch (error) {
       await models.forget(id);
       throw error;

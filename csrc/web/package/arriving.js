@@ -36,14 +36,16 @@ export async function showArriving(response, show, { signal, onProgress } = {}) 
   }
   showCoarse.shown = 0;
 
-  for (const reader = response.body.getReader(); ; ) {
+  for (const reader = response.body.getReader(); ;) {
     const { done: ended, value } = await reader.read();
     if (ended) break;
     parts.push(value);
     loaded += value.length;
     onProgress?.(loaded);
     // What is wrong with a part is wrong with the whole, which will tell.
-    showing ??= showCoarse().catch(() => {}).finally(() => (showing = null));
+    showing ??= showCoarse()
+      .catch(() => {})
+      .finally(() => (showing = null));
   }
   const whole = await bytes();
   await showing;

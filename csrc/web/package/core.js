@@ -21,6 +21,16 @@ export class AecError extends Error {
   }
 }
 
+/** Compiles aec.wasm. */
+export async function compile(bytes) {
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (error) {
+    if (!(error instanceof WebAssembly.CompileError)) throw error;
+    throw new AecError("internal", `WebAssembly with SIMD and exceptions is needed here: ${error.message}`);
+  }
+}
+
 const hexOf = (id) => (id >>> 0).toString(16).padStart(8, "0");
 
 export class Core {

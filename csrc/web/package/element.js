@@ -9,7 +9,9 @@ const STYLE = `:host { display: inline-block } :host([hidden]) { display: none }
 img { display: block; width: 100%; height: 100%; object-fit: inherit; object-position: inherit }`;
 
 const near = globalThis.IntersectionObserver
-  ? new IntersectionObserver((entries) => entries.forEach((e) => e.isIntersecting && e.target.load()), { rootMargin: NEAR })
+  ? new IntersectionObserver((entries) => entries.forEach((e) => e.isIntersecting && e.target.load()), {
+      rootMargin: NEAR,
+    })
   : null;
 
 export class AecImage extends HTMLElement {

@@ -63,7 +63,8 @@ export interface DecodeOptions extends Limits {
   scale?: 1 | 2 | 4 | 8;
   /** Bits a sample. Default: 8; of toPng: those of the file. */
   depth?: 8 | 16;
-  /** The most workers that share the picture. Default: all that are idle. The pixels are the same. */
+  /** The most workers that share the picture. Default: all, or its share of them while other
+   * pictures are decoded. The pixels are the same. */
   workers?: number;
   /** Called with the share that is done, rising to 1. */
   onProgress?(share: number): void;

@@ -1,6 +1,6 @@
 // The package in a page.
 import { apiOf } from "./api.js";
-import { AecError } from "./core.js";
+import { AecError, compile } from "./core.js";
 
 const here = (name) => new URL(name, import.meta.url);
 let compiled = null;
@@ -21,7 +21,7 @@ const platform = {
       compiled = null;
       throw error;
     };
-    const made = async () => WebAssembly.compile(await (await fetched(here("aec.wasm"))).arrayBuffer());
+    const made = async () => compile(await (await fetched(here("aec.wasm"))).arrayBuffer());
     return (compiled ??= made().catch(failed));
   },
 
@@ -45,7 +45,7 @@ const platform = {
     const total = Number(response.headers.get("Content-Length"));
     const parts = [];
     let loaded = 0;
-    for (const reader = response.body.getReader(); ; ) {
+    for (const reader = response.body.getReader(); ;) {
       const { done, value } = await reader.read();
       if (done) break;
       parts.push(value);
@@ -72,11 +72,19 @@ function withoutExif(data) {
   const view = new DataView(copy.buffer);
   const is = (at, name) => [...name].every((c, i) => copy[at + i] === c.charCodeAt(0));
   if (is(0, "RIFF"))
-    for (let at = 12; at + 8 <= copy.length; at += 8 + view.getUint32(at + 4, true) + (view.getUint32(at + 4, true) & 1)) {
+    for (
+      let at = 12;
+      at + 8 <= copy.length;
+      at += 8 + view.getUint32(at + 4, true) + (view.getUint32(at + 4, true) & 1)
+    ) {
       if (is(at, "EXIF")) copy.set([0x6a, 0x75, 0x6e, 0x6b], at);
     }
   else
-    for (let at = 2; at + 10 <= copy.length && copy[at] === 0xff && copy[at + 1] !== 0xda; at += 2 + view.getUint16(at + 2)) {
+    for (
+      let at = 2;
+      at + 10 <= copy.length && copy[at] === 0xff && copy[at + 1] !== 0xda;
+      at += 2 + view.getUint16(at + 2)
+    ) {
       if (copy[at + 1] === 0xe1 && is(at + 4, "Exif")) copy.set([0x6a, 0x75, 0x6e, 0x6b], at + 4);
     }
   return copy;

@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { apiOf } from "./api.js";
-import { AecError } from "./core.js";
+import { AecError, compile } from "./core.js";
 
 const here = (name) => new URL(name, import.meta.url);
 let compiled = null;
@@ -12,7 +12,7 @@ let compiled = null;
 const platform = {
   processors: availableParallelism,
   modelUrl: (id) => here(`models/${id}.aecm`).href,
-  module: () => (compiled ??= readFile(here("aec.wasm")).then((bytes) => WebAssembly.compile(bytes))),
+  module: () => (compiled ??= readFile(here("aec.wasm")).then((bytes) => compile(bytes))),
 
   worker() {
     const worker = new Worker(here("worker-node.js"));

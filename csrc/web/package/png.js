@@ -16,7 +16,7 @@ function crc32(bytes) {
 
 function adler32(bytes) {
   let [a, b] = [1, 0];
-  for (let i = 0; i < bytes.length; ) {
+  for (let i = 0; i < bytes.length;) {
     for (const end = Math.min(i + 5552, bytes.length); i < end; i++) b += a += bytes[i];
     a %= 65521;
     b %= 65521;

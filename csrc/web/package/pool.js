@@ -70,12 +70,7 @@ export class Pool {
       this.hands.add(hand);
       return hand;
     }
-    return new Promise((resolve) => this.queue.push(resolve));
-  }
-
-  /** How many more workers could start at once with a job. */
-  free() {
-    return this.idle.length + this.size - this.hands.size - this.starting;
+    return new Promise((resolve, reject) => this.queue.push({ resolve, reject }));
   }
 
   /** Runs job(hand) with a worker of its own. When the signal aborts, the worker is ended, whatever it does. */
@@ -90,21 +85,25 @@ export class Pool {
       return await job(hand);
     } finally {
       signal?.removeEventListener("abort", abort);
-      await this.#giveBack(hand);
+      this.#giveBack(hand);
     }
   }
 
-  async #giveBack(hand) {
+  #giveBack(hand) {
     if (hand.broken) this.hands.delete(hand);
     else if (this.queue.length === 0) return void this.idle.push(hand);
     const next = this.queue.shift();
-    if (next) next(hand.broken ? await this.#hand() : hand);
+    if (!next) return;
+    if (hand.broken) this.#hand().then(next.resolve, next.reject);
+    else next.resolve(hand);
   }
 
   /** Ends all workers. They start anew when they are needed. */
   close() {
-    for (const hand of this.hands) hand.fail(new AecError("cancelled", "the decoder was closed"));
+    const error = new AecError("cancelled", "the decoder was closed");
+    for (const { reject } of this.queue) reject(error);
+    for (const hand of this.hands) hand.fail(error);
     this.hands.clear();
-    this.idle = [];
+    [this.idle, this.queue] = [[], []];
   }
 }

@@ -1,10 +1,10 @@
 // Encodes in a worker: {model: bytes} loads a model, {picture, options} encodes with it. Answers {done: bytes or true},
 // {failed: message}, and {share} meanwhile.
-import { Core } from "./core.js";
+import { Core, compile } from "./core.js";
 
 const ready = fetch(new URL("aec-encode.wasm", import.meta.url))
   .then((response) => response.arrayBuffer())
-  .then(async (bytes) => new Core(await WebAssembly.compile(bytes)));
+  .then(async (bytes) => new Core(await compile(bytes)));
 
 addEventListener("message", async ({ data: { model, picture, options } }) => {
   try {

@@ -23,7 +23,6 @@ export async function atSize(canvas, type, n) {
 /** PSNR over red, green and blue of two ImageData of one size; Infinity if they are equal. */
 export function psnr(a, b) {
   let sum = 0;
-  for (let i = 0; i < a.data.length; i += 4)
-    for (let c = i; c < i + 3; c++) sum += (a.data[c] - b.data[c]) ** 2;
+  for (let i = 0; i < a.data.length; i += 4) for (let c = i; c < i + 3; c++) sum += (a.data[c] - b.data[c]) ** 2;
   return 10 * Math.log10((255 ** 2 * 3 * a.width * a.height) / sum);
 }

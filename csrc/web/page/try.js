@@ -225,7 +225,7 @@ function tell() {
       el(
         "tr",
         {},
-        el("th", { scope: "row" }, label),
+        el("th", { scope: "row", class: "text" }, label),
         ...[count(size), ((8 * size) / pixels).toFixed(3)].map((text) => el("td", {}, text)),
         el("td", {}, quality === undefined ? "" : quality === Infinity ? "equal" : quality.toFixed(2)),
         ...[seconds(made), seconds(time)].map((text) => el("td", {}, text)),
