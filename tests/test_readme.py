@@ -34,7 +34,7 @@ NOT_IN_ARCHIVES = [ROOT / "bench/results", ROOT / ".ci"]
 # Commands that are only parsed: they take minutes, need a network, or change the machine. Of `aec`, and others.
 PARSED_AEC = {"train", "bench", "doctor"}
 # tests/test_serve.py runs the server and its requests.
-PARSED = {".", "cd", "curl", "gunicorn", "pip", "python", "python3", "pytest", "ruff"}
+PARSED = {".", "apt-get", "cd", "curl", "gunicorn", "node", "pip", "python", "python3", "pytest", "ruff"}
 INSTALLED = {"codec", "PIL", "numpy"}  # what a snippet that runs in this process may import
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -131,7 +131,9 @@ def test_what_a_page_shows_works(section, folders, commands, monkeypatch, capfd)
         elif language == "python":
             run_python(text, names)
         else:
-            assert language == "text", f"{section}: a block is sh, python, or text, which is not run"
+            # tests/test_web.py runs the JavaScript, and tests/test_web_browser.py has the elements.
+            allowed = ("text", "js", "html")
+            assert language in allowed, f"{section}: a block is sh, python, js, or html or text, which are not run"
 
 
 def run_command(line: str, path: str) -> None:

@@ -85,7 +85,7 @@ def letters(pmf: np.ndarray, limit: int, raw_bits: int) -> tuple[np.ndarray, flo
     return np.append(bins, pmf[~inside].sum()), float(extra + raw_bits * bins.sum())
 
 
-def _best_table(scale: float, pmf: np.ndarray) -> tuple[float, np.ndarray, int, int]:
+def best_table(scale: float, pmf: np.ndarray) -> tuple[float, np.ndarray, int, int]:
     """Return (mean bits per symbol, frequencies, limit, raw bits) of the cheapest table for these probabilities.
 
     Among tables of equal cost it is the one with the shortest alphabet.
@@ -154,7 +154,7 @@ def _tables(pmfs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     limits, raw_bits = np.zeros(INDEX_COUNT, np.uint8), np.zeros(INDEX_COUNT, np.uint8)
     for i, (scale, pmf) in enumerate(zip(scales(), pmfs, strict=True)):
         if i > 0:
-            _, row, limits[i], raw_bits[i] = _best_table(scale, pmf)
+            _, row, limits[i], raw_bits[i] = best_table(scale, pmf)
             freqs[i, : len(row)] = row
     return freqs, limits, raw_bits
 

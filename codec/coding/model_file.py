@@ -23,7 +23,7 @@ from .model_tensors import check_forms, check_integers
 from .threads import lock_across_forks
 
 TABLES = ("freqs", "limits", "raw_bits")
-_ENCODER = ("analysis.", "hyper_analysis.")
+ENCODER = ("analysis.", "hyper_analysis.")
 _LOADING = lock_across_forks()
 
 
@@ -88,14 +88,14 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     Raises:
         OutputError: the file cannot be written.
     """
-    return tensor_file.write(path, tensors, metadata, model_search.CODEC, _ENCODER)
+    return tensor_file.write(path, tensors, metadata, model_search.CODEC, ENCODER)
 
 
 @lru_cache(maxsize=4)
 def _load(path: Path, modified: float) -> ModelFile:
     metadata = model_search.header_of(path, model_search.CODEC)
     try:
-        tensors = tensor_file.read(path, metadata, model_search.CODEC, _ENCODER)
+        tensors = tensor_file.read(path, metadata, model_search.CODEC, ENCODER)
         return _model_file(path, metadata, tensors)
     # JSON that is nested too deeply raises RecursionError.
     except (KeyError, TypeError, ValueError, RecursionError, SafetensorError) as e:
