@@ -39,6 +39,8 @@ public:
     Span quality_map() const { return data_of(maps_); }  // only if header().mapped
 
     bool has(Kind kind) const { return header_.kinds >> kind & 1; }  // whole or not
+    // Whether the metadata inside a stored picture counts: the file has none, whole or not, but such as may stand beside.
+    bool own_metadata_counts() const { return (header_.kinds & ~(1 << kBits | 1 << kExtra)) == 0; }
     Presence metadata_state(Kind kind) const { return states_[section_of(kind)]; }
     // Inflates and checks a block that `has` tells of. Throws Error.
     std::vector<uint8_t> metadata(Kind kind) const;

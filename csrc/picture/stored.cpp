@@ -86,8 +86,8 @@ void decode_stored(const Layout& layout, const Canvas& canvas, const EmbeddedDec
     const Header& header = layout.header();
     const Span file = layout.payload(0);
     const Still still = still_of(file);
-    // Without metadata of the .aec file that of the file inside counts, and its orientation may swap the sides.
-    const int orientation = header.kinds == 0 ? orientation_of(file) : 1;
+    // Where the metadata of the file inside counts, its orientation may swap the sides.
+    const int orientation = layout.own_metadata_counts() ? orientation_of(file) : 1;
     const uint32_t width = orientation >= 5 ? still.height : still.width;
     const uint32_t height = orientation >= 5 ? still.width : still.height;
     if (width != header.width || height != header.height)
