@@ -30,7 +30,7 @@ struct Refused : Error {
 
 int int_of(uint32_t value) { return static_cast<int>(std::min<uint32_t>(value, 1u << 30)); }
 
-Samples samples_of(const aec_picture& picture) {
+SampleView samples_of(const aec_picture& picture) {
     require(picture.width >= 1 && picture.width <= kMaxSide && picture.height >= 1 && picture.height <= kMaxSide &&
                 uint64_t{picture.width} * picture.height <= kDefaultMaxPixels,
             "image of " + std::to_string(picture.width) + "x" + std::to_string(picture.height) +
@@ -49,7 +49,7 @@ Samples samples_of(const aec_picture& picture) {
                 " rows, " + std::to_string(picture.stride) + " bytes apart");
     const bool has_alpha = picture.channels % 2 == 0;
     const auto* data = static_cast<const uint8_t*>(picture.pixels);
-    Samples samples = {int_of(picture.width),
+    SampleView samples = {int_of(picture.width),
                        int_of(picture.height),
                        picture.channels < 3 ? 1 : 3,
                        int_of(picture.depth),
@@ -65,7 +65,7 @@ Samples samples_of(const aec_picture& picture) {
 }
 
 // The alpha of an area, [height][width], and whether it is opaque.
-bool copy_alpha(const Samples& samples, const Area& area, std::vector<uint8_t>& out) {
+bool copy_alpha(const SampleView& samples, const Area& area, std::vector<uint8_t>& out) {
     const size_t bytes = samples.depth / 8;
     out.resize(size_t{area.width} * area.height * bytes);
     uint8_t* to = out.data();
@@ -92,7 +92,7 @@ aec_status append(void* user, const void* data, size_t size) noexcept {
 }
 
 // The coded alpha of each tile; none if the picture is opaque.
-std::vector<std::string> alphas_of(const Samples& samples, uint32_t side, const aec_encode_options& options) {
+std::vector<std::string> alphas_of(const SampleView& samples, uint32_t side, const aec_encode_options& options) {
     Header tiles;
     tiles.width = samples.width;
     tiles.height = samples.height;
@@ -139,7 +139,7 @@ std::array<Span, kKindCount> metadata_of(const aec_encode_options& options, int 
 }
 
 std::string encoded(const Encoder& encoder, const aec_picture& picture, const aec_encode_options& options) {
-    Samples samples = samples_of(picture);
+    SampleView samples = samples_of(picture);
     EncodeSettings settings;
     settings.quality = int_of(options.quality);
     settings.effort = int_of(options.effort);
