@@ -33,8 +33,9 @@ NOTES = ("bench/training.md", "bench/ablations.md", "bench/gpu.md", "bench/coder
 NOT_IN_ARCHIVES = [ROOT / "bench/results", ROOT / ".ci"]
 # Commands that are only parsed: they take minutes, need a network, or change the machine. Of `aec`, and others.
 PARSED_AEC = {"train", "bench", "doctor"}
-# tests/test_serve.py runs the server and its requests.
+# tests/test_serve.py runs the server and its requests; tests/test_aec_dec.py builds the C library and runs its programs.
 PARSED = {".", "cd", "curl", "gunicorn", "pip", "python", "python3", "pytest", "ruff"}
+PARSED |= {"aec-dec", "apt-get", "c++", "cc", "cmake", "install"}
 INSTALLED = {"codec", "PIL", "numpy"}  # what a snippet that runs in this process may import
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -130,8 +131,8 @@ def test_what_a_page_shows_works(section, folders, commands, monkeypatch, capfd)
                     run_command(line, commands)
         elif language == "python":
             run_python(text, names)
-        else:
-            assert language == "text", f"{section}: a block is sh, python, or text, which is not run"
+        else:  # tests/test_aec_dec.py runs the example in C
+            assert language in ("text", "c"), f"{section}: a block is sh, python, c, or text, which is not run"
 
 
 def run_command(line: str, path: str) -> None:
