@@ -12,6 +12,7 @@ import pytest
 
 from codec.coding import engine, model_file, quality_map, tiles
 from codec.container import format
+from codec.container.metadata import Metadata
 from codec.errors import ModelError
 from codec.picture import alpha
 from codec.picture.pixels import Pixels
@@ -48,7 +49,7 @@ class EncodeOptions(ctypes.Structure):
         ("struct_size", c_size_t),
         *((name, c_uint32) for name in ("quality", "effort", "progressive", "tile", "threads")),
         ("map", Bytes),
-        ("metadata", Bytes * 5),
+        ("metadata", Bytes * 8),
         ("progress", capi.PROGRESS),
         ("progress_user", c_void_p),
         ("alpha", ALPHA),
@@ -154,9 +155,10 @@ def test_a_map_and_metadata_are_written_as_python_does(pair):
     ours, theirs = pair
     image = photos.photo(130, 200)
     metadata = {"icc": b"icc" * 500, "exif": b"II*\0", "xmp": bytes(300), "cicp": bytes([9, 16, 0, 1]), "bits": b"\6"}
+    metadata["extra"] = Metadata(extra={"gain": b"a block"}).blocks()["extra"]
     for values in ([7, 7, 7, 7] * 3, range(20, 32)):
         blocks = np.array(values, np.uint8).reshape(3, 4)
-        sections = (Bytes * 5)(*map(Bytes.of, metadata.values()))
+        sections = (Bytes * 8)(*map(Bytes.of, metadata.values()))
         file = ours.encode(image, quality=25, map=Bytes.of(blocks.tobytes()), metadata=sections, tile=128)
         assert file == in_python(theirs, image, 25, 128, 2, blocks=blocks, metadata=metadata)
         layout = format.read(file)
@@ -221,8 +223,12 @@ def test_shares_rise_to_1_and_a_caller_can_stop(pair):
         ({"tile": 100}, {}, "tile side 100"),
         ({"map": Bytes.of(b"ab")}, {}, "a map of 2"),
         ({"map": Bytes.of(b"\0")}, {}, "of the map is 0"),
-        ({"metadata": (Bytes * 5)(Bytes(None, 0), Bytes(None, 3))}, {}, "exif metadata is NULL"),
-        ({"metadata": (Bytes * 5)(*[Bytes(None, 0)] * 3, Bytes.of(b"abc"))}, {}, "cicp metadata of 3 bytes: 4"),
+        ({"metadata": (Bytes * 8)(Bytes(None, 0), Bytes(None, 3))}, {}, "exif metadata is NULL"),
+        ({"metadata": (Bytes * 8)(*[Bytes(None, 0)] * 3, Bytes.of(b"abc"))}, {}, "cicp metadata of 3 bytes: 4"),
+        ({"metadata": (Bytes * 8)(*[Bytes(None, 0)] * 3, Bytes.of(b"abcd"))}, {}, "code points of matrix 99"),
+        ({"metadata": (Bytes * 8)(*[Bytes(None, 0)] * 4, Bytes.of(b"\x08"))}, {}, "8 significant bits"),
+        ({"metadata": (Bytes * 8)(*[Bytes(None, 0)] * 5, Bytes.of(b"a"))}, {}, "extra block"),
+        ({"metadata": (Bytes * 8)(*[Bytes(None, 0)] * 7, Bytes.of(b"a"))}, {}, "kind 7, which is unknown"),
         ({}, {"channels": 5}, "channels is 5"),
         ({}, {"depth": 12}, "depth is 12"),
         ({}, {"width": 0}, "0x9"),

@@ -207,3 +207,71 @@ def test_what_was_encoded_is_read_back(encoder, shipped):
     assert near.mean() > 0.98
     (got,) = coded.latents(shipped, coded.file(shipped, pixels.data, 80, effort=1))
     assert np.array_equal(got, back)
+
+
+# ------------------------------------------------------------------ what the extension refuses
+
+
+def arguments(encoder, **changed):
+    """Of `_C.EncoderModel.encode`, for a picture of 70x50 pixels."""
+    zones = np.zeros(64, np.int16)
+    given = {"data": photos.photo(50, 70), "alpha": None, "tile": (0, 0, 70, 50), "quality": 50, "effort": 2}
+    given |= {"dead_zones": zones, "first": [], "threads": 2, "progress": lambda: None} | changed
+    return encoder._model(2), (given.pop("data"), given.pop("alpha")), given
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"data": photos.photo(50, 70).astype(np.int16)}, TypeError, "uint8 or uint16"),
+        ({"data": photos.photo(50, 70)[..., :2]}, ValueError, r"\[50, 70, 2\]"),
+        ({"data": photos.photo(50, 70)[..., 0]}, ValueError, r"\[50, 70\]"),
+        ({"data": np.zeros((0, 70, 3), np.uint8)}, ValueError, "height is 0"),
+        ({"alpha": np.zeros((50, 70), np.uint16)}, TypeError, "alpha"),
+        ({"alpha": np.zeros((50, 71), np.uint8)}, ValueError, r"\[50, 71\]"),
+        ({"tile": (0, 0, 71, 50)}, ValueError, "width is 71"),
+        ({"tile": (0, 16, 70, 34)}, ValueError, "multiples of 64"),
+        ({"quality": 0}, ValueError, "quality is 0"),
+        ({"quality": np.full((1, 1), 50, np.uint8)}, ValueError, r"\[1, 1\]"),
+        ({"effort": 10}, ValueError, "effort is 10"),
+        ({"dead_zones": np.zeros(63, np.int16)}, ValueError, "dead_zones has 63"),
+        ({"dead_zones": np.zeros(64, np.int32)}, TypeError, "dead_zones"),
+        ({"first": [True]}, ValueError, "first"),
+        ({"threads": 0}, ValueError, "threads is 0"),
+    ],
+)
+def test_wrong_arguments_of_the_extension_are_named(tiny, changed, error, message):
+    model, positional, named = arguments(tiny, **changed)
+    with pytest.raises(error, match=message):
+        model.encode(*positional, **named)
+
+
+def test_a_model_without_the_synthesis_does_not_refine(tiny):
+    _, positional, named = arguments(tiny)
+    assert tiny.file.tune == "mse"
+    with pytest.raises(ValueError, match="needs the synthesis"):
+        tiny._plain.encode(*positional, **named)
+
+
+@pytest.mark.parametrize("effort", [1, 5])
+def test_an_error_of_the_callers_progress_stops_the_encoder(tiny, effort):
+    class Stopped(BaseException):
+        pass
+
+    def stop(share):
+        raise Stopped
+
+    pixels = to_pixels(photos.photo(70, 150))
+    with pytest.raises(Stopped):
+        tiles.encode(tiny, pixels, pixels.header(50, tiny.file.id, 64), effort, stop)
+
+
+def test_samples_may_have_any_strides(tiny):
+    image = with_alpha(photos.photo(70, 90), 3).astype(np.uint16) * 257
+    whole = Pixels(np.ascontiguousarray(image[..., :3]), np.ascontiguousarray(image[..., 3]))
+    turned = np.ascontiguousarray(image[::-1, ::-1].transpose(2, 1, 0))  # channels first, columns before rows
+    odd = turned.transpose(2, 1, 0)[::-1, ::-1]
+    other = Pixels(odd[..., :3], odd[..., 3])
+    assert other.data.strides != whole.data.strides
+    ours, theirs = (tiny.analyse(p, whole_of(p), 60, 2) for p in (whole, other))
+    assert all(map(np.array_equal, ours, theirs))

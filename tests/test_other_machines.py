@@ -96,6 +96,14 @@ def payload_hash(pixels: Pixels, quality: int) -> str:
     return fnv1a(rans.join(encoder.pack(encoder.quantise(quality, y, z))))
 
 
+def perceived_hash(pixels: Pixels) -> str:
+    """Of the error of a picture that has less contrast, and of its slope."""
+    x = tile_input(pixels, Tile(0, 0, pixels.width, pixels.height))
+    error, slope = _C.perceived_error(x, ((x.astype(np.int32) + 4080) * 7 + 1000).astype(np.uint16))
+    (bits,) = struct.unpack("<Q", struct.pack("<d", error))
+    return f"{int(fnv1a(slope.astype('<f4').tobytes()), 16) ^ bits:016x}"
+
+
 def exact_hash(pixels: Pixels) -> str:
     """Of the payload of an exact picture, of the low bytes of what the networks are given."""
     samples = tile_input(pixels, Tile(0, 0, pixels.width, pixels.height)) & 255
@@ -125,9 +133,13 @@ def built(build: str, folder: Path) -> Path:
     sources += [CSRC / "engine" / f"{name}.cpp" for name in SOURCES]
     sources += [CSRC / "rans" / f"{name}.cpp" for name in CODER]
     sources += [CSRC / "lossless" / f"{name}.cpp" for name in ("lossless", "least_squares_scalar")]
+    sources += [CSRC / "tile" / f"{name}.cpp" for name in ("perceived_error", "perceived_scalar")]
     neon, neon_coder = CSRC / "engine" / "nets_neon.cpp", CSRC / "rans" / "coder_neon.cpp"
     command = compiler.format(neon=neon, neon_coder=neon_coder).split()
-    subprocess.run([*command, "-std=c++17", "-O2", f"-I{CSRC}", *map(str, sources), "-o", str(program)], check=True)
+    subprocess.run(
+        [*command, "-std=c++17", "-O2", "-ffp-contract=off", f"-I{CSRC}", *map(str, sources), "-o", str(program)],
+        check=True,
+    )
     return program
 
 
@@ -148,6 +160,7 @@ def test_another_machine_computes_the_same(build, tmp_path):
         (found,) = {hashes for _, hashes in lines[i * per_case : (i + 1) * per_case]}
         assert found.split()[:2] == first_hashes(pixels, quality)
         assert found.split()[5] == all_pixels(pixels, quality)
+        assert found.split()[-3] == perceived_hash(pixels)
         assert found.split()[-2] == payload_hash(pixels, quality)
         assert found.split()[-1] == exact_hash(pixels)
 

@@ -327,7 +327,7 @@ typedef struct aec_encode_options {
     uint32_t threads;     /* the most threads to use; 0 (default): one for each processor. The file is the same. */
     aec_bytes map;        /* a quality for each block of 64x64 pixels, 1..100, rows of ceil(width / 64) bytes; none
                              (default): the quality is the same everywhere */
-    aec_bytes metadata[5]; /* by aec_metadata_kind; none by default */
+    aec_bytes metadata[8]; /* by aec_metadata_kind; none by default. The last ones are for kinds to come. */
     aec_progress progress; /* as of aec_decode, but called by the threads that do the work, one at a time */
     void *progress_user;
     aec_alpha_encoder alpha; /* NULL (default): pictures that are not opaque are refused with AEC_ERROR_EMBEDDED */

@@ -1,5 +1,6 @@
 // The functions of aec.h that encode: arguments checked, exceptions turned into statuses, and nothing else.
 #include "capi/guard.h"
+#include "container/layout.h"
 #include "model/files.h"
 #include "picture/encode.h"
 
@@ -29,7 +30,7 @@ struct Refused : Error {
 
 int int_of(uint32_t value) { return static_cast<int>(std::min<uint32_t>(value, 1u << 30)); }
 
-Samples samples_of(const aec_picture& picture) {
+SampleView samples_of(const aec_picture& picture) {
     require(picture.width >= 1 && picture.width <= kMaxSide && picture.height >= 1 && picture.height <= kMaxSide &&
                 uint64_t{picture.width} * picture.height <= kDefaultMaxPixels,
             "image of " + std::to_string(picture.width) + "x" + std::to_string(picture.height) +
@@ -48,7 +49,7 @@ Samples samples_of(const aec_picture& picture) {
                 " rows, " + std::to_string(picture.stride) + " bytes apart");
     const bool has_alpha = picture.channels % 2 == 0;
     const auto* data = static_cast<const uint8_t*>(picture.pixels);
-    Samples samples = {int_of(picture.width),
+    SampleView samples = {int_of(picture.width),
                        int_of(picture.height),
                        picture.channels < 3 ? 1 : 3,
                        int_of(picture.depth),
@@ -64,7 +65,7 @@ Samples samples_of(const aec_picture& picture) {
 }
 
 // The alpha of an area, [height][width], and whether it is opaque.
-bool copy_alpha(const Samples& samples, const Area& area, std::vector<uint8_t>& out) {
+bool copy_alpha(const SampleView& samples, const Area& area, std::vector<uint8_t>& out) {
     const size_t bytes = samples.depth / 8;
     out.resize(size_t{area.width} * area.height * bytes);
     uint8_t* to = out.data();
@@ -91,7 +92,7 @@ aec_status append(void* user, const void* data, size_t size) noexcept {
 }
 
 // The coded alpha of each tile; none if the picture is opaque.
-std::vector<std::string> alphas_of(const Samples& samples, uint32_t side, const aec_encode_options& options) {
+std::vector<std::string> alphas_of(const SampleView& samples, uint32_t side, const aec_encode_options& options) {
     Header tiles;
     tiles.width = samples.width;
     tiles.height = samples.height;
@@ -116,19 +117,29 @@ std::vector<std::string> alphas_of(const Samples& samples, uint32_t side, const 
     return coded;
 }
 
-std::array<Span, kKindCount> metadata_of(const aec_encode_options& options) {
+std::array<Span, kKindCount> metadata_of(const aec_encode_options& options, int depth) {
+    constexpr int kRoom = sizeof options.metadata / sizeof *options.metadata;
+    static_assert(kRoom >= kKindCount);
     std::array<Span, kKindCount> blocks;
-    for (int kind = 0; kind < kKindCount; ++kind) {
-        const aec_bytes& given = options.metadata[kind];
-        require(given.data != nullptr || given.size == 0,
-                std::string(name_of(static_cast<Kind>(kind))) + " metadata is NULL");
+    for (int i = 0; i < kRoom; ++i) {
+        const aec_bytes& given = options.metadata[i];
+        if (given.size == 0) continue;
+        require(i < kKindCount, "metadata of kind " + std::to_string(i) + ", which is unknown");
+        const Kind kind = static_cast<Kind>(i);
+        require(given.data != nullptr, std::string(name_of(kind)) + " metadata is NULL");
         blocks[kind] = {static_cast<const uint8_t*>(given.data), given.size};
+        check_block_length(kind, given.size);
+        try {
+            check_block(kind, blocks[kind], depth);
+        } catch (const Error& e) {
+            throw ArgumentError(e.what());
+        }
     }
     return blocks;
 }
 
 std::string encoded(const Encoder& encoder, const aec_picture& picture, const aec_encode_options& options) {
-    Samples samples = samples_of(picture);
+    SampleView samples = samples_of(picture);
     EncodeSettings settings;
     settings.quality = int_of(options.quality);
     settings.effort = int_of(options.effort);
@@ -139,7 +150,7 @@ std::string encoded(const Encoder& encoder, const aec_picture& picture, const ae
     const auto* map = static_cast<const uint8_t*>(options.map.data);
     settings.map.assign(map, map + options.map.size);
     settings.progress = progress_of(options.progress, options.progress_user);
-    const std::array<Span, kKindCount> metadata = metadata_of(options);
+    const std::array<Span, kKindCount> metadata = metadata_of(options, samples.depth);
     require(settings.tile >= kMinTile, "tile is " + std::to_string(settings.tile) + ": allowed are 64, 128, .. 4096");
     std::vector<std::string> alphas;
     if (samples.alpha != nullptr) alphas = alphas_of(samples, settings.tile, options);

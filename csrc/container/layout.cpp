@@ -230,15 +230,19 @@ size_t Layout::section_of(Kind kind) const {
 std::vector<uint8_t> Layout::metadata(Kind kind) const {
     const size_t entry = section_of(kind);
     std::vector<uint8_t> block = unpacked(data_of(entry), wholes_[entry]);
-    if (kind == kCicp && (block[2] != 0 || block[3] > 1))
-        throw Error(ErrorKind::kCorrupt, "code points of matrix " + std::to_string(block[2]) + " and range " +
-                                             std::to_string(block[3]) + ": allowed are 0, and 0 or 1");
-    if (kind == kBits && (block[0] < 1 || block[0] >= header_.depth))
-        throw Error(ErrorKind::kCorrupt, std::to_string(block[0]) + " significant bits in samples of " +
-                                             std::to_string(header_.depth) + ": allowed are 1.." +
-                                             std::to_string(header_.depth - 1));
-    if (kind == kExtra) extra_blocks({block.data(), block.size()});  // looks at all of them
+    check_block(kind, {block.data(), block.size()}, header_.depth);
     return block;
+}
+
+void check_block(Kind kind, Span block, int depth) {
+    const uint8_t* const values = block.data;
+    if (kind == kCicp && (values[2] != 0 || values[3] > 1))
+        throw Error(ErrorKind::kCorrupt, "code points of matrix " + std::to_string(values[2]) + " and range " +
+                                             std::to_string(values[3]) + ": allowed are 0, and 0 or 1");
+    if (kind == kBits && (values[0] < 1 || values[0] >= depth))
+        throw Error(ErrorKind::kCorrupt, std::to_string(values[0]) + " significant bits in samples of " +
+                                             std::to_string(depth) + ": allowed are 1.." + std::to_string(depth - 1));
+    if (kind == kExtra) extra_blocks(block);  // looks at all of them
 }
 
 }  // namespace aec

@@ -16,6 +16,10 @@ struct ExtraBlock {
 // Takes the data of the entry apart. Throws Error of kind kCorrupt.
 std::vector<ExtraBlock> extra_blocks(Span data);
 
+// Throws Error of kind kCorrupt unless FORMAT §2.5 allows a block of metadata, which has a length that it allows, for
+// samples of so many bits.
+void check_block(Kind kind, Span block, int depth);
+
 // What there is of the data of an entry of the table.
 enum class Presence : uint8_t { kWhole, kCut, kDamaged };
 

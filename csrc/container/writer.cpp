@@ -37,16 +37,8 @@ void check(const FileParts& parts) {
     for (uint64_t i = 0; i < n; ++i)
         require(parts.payloads[i].size() >= kMinPayload,
                 "payload of " + std::to_string(parts.payloads[i].size()) + " bytes: at least 5 are needed");
-    for (int kind = 0; kind < kKindCount; ++kind) {
-        const size_t size = parts.metadata[kind].size, fixed = kind == kCicp   ? kCicpBytes
-                                                               : kind == kBits ? kBitsBytes
-                                                                               : size;
-        const std::string block =
-            std::string(name_of(static_cast<Kind>(kind))) + " metadata of " + std::to_string(size) + " bytes: ";
-        require(size == 0 || size == fixed, block + std::to_string(fixed) + " are needed");
-        if (size > kMaxSection)
-            throw Error(ErrorKind::kLimit, block + "at most " + std::to_string(kMaxSection) + " are allowed");
-    }
+    for (int kind = 0; kind < kKindCount; ++kind)
+        if (const size_t size = parts.metadata[kind].size) check_block_length(static_cast<Kind>(kind), size);
 }
 
 // The head, which every checksum covers.
@@ -124,6 +116,14 @@ void check_header(const Header& h) {
     if (n * h.parts > kMaxTiles)
         throw Error(ErrorKind::kLimit,
                     std::to_string(n) + " tiles of " + std::to_string(h.parts) + " parts: at most 65536 are allowed");
+}
+
+void check_block_length(Kind kind, size_t size) {
+    const size_t needed = kind == kCicp ? kCicpBytes : kind == kBits ? kBitsBytes : size;
+    const std::string block = std::string(name_of(kind)) + " metadata of " + std::to_string(size) + " bytes: ";
+    require(size == needed, block + std::to_string(needed) + " are needed");
+    if (size > kMaxSection)
+        throw Error(ErrorKind::kLimit, block + "at most " + std::to_string(kMaxSection) + " are allowed");
 }
 
 std::string write_file(const FileParts& parts) {

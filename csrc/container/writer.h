@@ -20,8 +20,9 @@ struct FileParts {
     std::string quality_map;                  // the coded map, if header.mapped
 };
 
-// Throws as write_file does, if a field is out of range.
+// These throw as write_file does, if a field is out of range, or a block of metadata cannot have this length.
 void check_header(const Header& header);
+void check_block_length(Kind kind, size_t size);
 
 // Throws invalid_argument if something is not as described here or in FORMAT §2, and Error of kind kLimit if the
 // picture or a block of metadata is too large.

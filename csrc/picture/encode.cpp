@@ -56,7 +56,7 @@ std::string coded_map(const std::vector<uint8_t>& map, size_t columns, int base,
     return best;
 }
 
-void check(const Samples& samples, const EncodeSettings& settings) {
+void check(const SampleView& samples, const EncodeSettings& settings) {
     in_range(settings.quality, 1, kQualities, "quality");
     in_range(settings.effort, 1, kMaxEffort, "effort");
     in_range(settings.threads, 1, 1 << 16, "threads");
@@ -70,7 +70,7 @@ void check(const Samples& samples, const EncodeSettings& settings) {
 
 using Parts = std::vector<std::string>;  // of a tile
 
-std::vector<Parts> encode_tiles(const Encoder& encoder, const Samples& samples, const Header& header,
+std::vector<Parts> encode_tiles(const Encoder& encoder, const SampleView& samples, const Header& header,
                                 const EncodeSettings& settings) {
     const Qualities whole = settings.map.empty()
                                 ? Qualities(settings.quality)
@@ -123,7 +123,7 @@ void arrange(const std::vector<Parts>& coded, FileParts& file) {
 
 }  // namespace
 
-std::string encode_picture(const Encoder& encoder, const Samples& samples, const EncodeSettings& settings,
+std::string encode_picture(const Encoder& encoder, const SampleView& samples, const EncodeSettings& settings,
                            const std::vector<std::string>& alphas, const std::array<Span, kKindCount>& metadata) {
     check(samples, settings);
     FileParts file;

@@ -25,7 +25,7 @@ struct EncodeSettings {
 // `samples` alpha only says which colours do not matter. metadata: by Kind, as FileParts has it. The file is that of
 // codec.encode, if that does not find that storing the picture takes less. Throws invalid_argument if an argument is
 // not as described, and Error of kind kLimit as write_file does.
-std::string encode_picture(const Encoder& encoder, const Samples& samples, const EncodeSettings& settings,
+std::string encode_picture(const Encoder& encoder, const SampleView& samples, const EncodeSettings& settings,
                            const std::vector<std::string>& alphas, const std::array<Span, kKindCount>& metadata);
 
 }  // namespace aec

@@ -16,13 +16,13 @@ int side_of(py::ssize_t n, const char* name) {
 }
 
 // A view of arrays of any strides: data [height, width, 1 or 3], uint8 or uint16; alpha None or [height, width].
-Samples samples_of(const py::array& data, const py::object& alpha) {
+SampleView samples_of(const py::array& data, const py::object& alpha) {
     const bool is_deep = py::isinstance<Array<uint16_t>>(data);
     if (!is_deep && !py::isinstance<Array<uint8_t>>(data)) throw py::type_error("samples must be uint8 or uint16");
     if (data.ndim() != 3 || (data.shape(2) != 1 && data.shape(2) != 3))
         throw py::value_error("samples have shape " + text_of({data.shape(), data.shape() + data.ndim()}) +
                               ", must have [height, width, 1 or 3]");
-    Samples samples = {side_of(data.shape(1), "width"),
+    SampleView samples = {side_of(data.shape(1), "width"),
                        side_of(data.shape(0), "height"),
                        static_cast<int>(data.shape(2)),
                        is_deep ? 16 : 8,
@@ -44,7 +44,7 @@ Samples samples_of(const py::array& data, const py::object& alpha) {
 }
 
 // area: (x, y, width, height) in pixels. side: what its left and top are multiples of.
-Rect rect_of(const std::array<int, 4>& area, const Samples& samples, int side) {
+Rect rect_of(const std::array<int, 4>& area, const SampleView& samples, int side) {
     const int x = in_range(area[0], 0, samples.width - 1, "x"), y = in_range(area[1], 0, samples.height - 1, "y");
     if (x % side != 0 || y % side != 0) throw py::value_error("x and y must be multiples of " + std::to_string(side));
     return {y, y + in_range(area[3], 1, samples.height - y, "height"), x,
@@ -55,7 +55,7 @@ constexpr int kBlock = kLatentStride * kHyperStride;
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-Qualities whole_of(const py::object& quality, const Samples& samples) {
+Qualities whole_of(const py::object& quality, const SampleView& samples) {
     return qualities_of(quality, ceil_div(samples.height, kLatentStride), ceil_div(samples.width, kLatentStride));
 }
 
@@ -113,7 +113,7 @@ std::shared_ptr<EncoderModel> model_from(std::shared_ptr<Analysis> analysis,
 
 Array<int16_t> latents(const EncoderModel& model, const py::array& data, const py::object& alpha,
                        const std::array<int, 4>& area, const py::object& quality, int threads) {
-    const Samples samples = samples_of(data, alpha);
+    const SampleView samples = samples_of(data, alpha);
     const Rect rect = rect_of(area, samples, kLatentStride);
     const Qualities whole = whole_of(quality, samples);
     threads_of(threads);
@@ -145,7 +145,7 @@ py::tuple analyse(const EncoderModel& model, const py::array& data, const py::ob
                   const std::array<int, 4>& tile, const py::object& quality, int effort,
                   const Array<int16_t>& dead_zones, const std::vector<bool>& first, int threads,
                   const py::object& progress) {
-    const Samples samples = samples_of(data, alpha);
+    const SampleView samples = samples_of(data, alpha);
     const Rect rect = rect_of(tile, samples, kBlock);
     const Qualities whole = whole_of(quality, samples);
     const Choices choices = choices_of(dead_zones, first);
@@ -184,7 +184,7 @@ py::tuple choose(const EncoderModel& model, const Array<int16_t>& y, const Array
 py::list encode(const EncoderModel& model, const py::array& data, const py::object& alpha,
                 const std::array<int, 4>& tile, const py::object& quality, int effort, const Array<int16_t>& dead_zones,
                 const std::vector<bool>& first, int threads, const py::object& progress) {
-    const Samples samples = samples_of(data, alpha);
+    const SampleView samples = samples_of(data, alpha);
     const Rect rect = rect_of(tile, samples, kBlock);
     const Qualities whole = whole_of(quality, samples);
     const Choices choices = choices_of(dead_zones, first);
@@ -200,7 +200,7 @@ py::list encode(const EncoderModel& model, const py::array& data, const py::obje
 }
 
 Array<int16_t> input(const py::array& data, const py::object& alpha, const std::array<int, 4>& area, int threads) {
-    const Samples samples = samples_of(data, alpha);
+    const SampleView samples = samples_of(data, alpha);
     const Rect rect = rect_of(area, samples, 1);
     threads_of(threads);
     TileInput found;

@@ -19,7 +19,7 @@ Rect in_latents(const Rect& area) {
 }
 
 // An area in pixels with a margin of so many latents, as far as the picture has them.
-Rect widened(const Rect& area, int latents, const Samples& samples) {
+Rect widened(const Rect& area, int latents, const SampleView& samples) {
     const int by = latents * kLatentStride;
     return {std::max(0, area.y0 - by), std::min(samples.height, area.y1 + by), std::max(0, area.x0 - by),
             std::min(samples.width, area.x1 + by)};
@@ -56,7 +56,7 @@ struct Surroundings {
     }
 };
 
-std::vector<int16_t> refined(const EncoderModel& model, const Samples& samples, const Rect& tile,
+std::vector<int16_t> refined(const EncoderModel& model, const SampleView& samples, const Rect& tile,
                              const Qualities& whole, int effort, const Choices& choices, int threads,
                              const std::function<void()>& progress, Surroundings& around, const TileLatents& first) {
     const Qualities qualities = of_tile(whole, tile);
@@ -87,7 +87,7 @@ std::vector<int16_t> refined(const EncoderModel& model, const Samples& samples, 
 
 }  // namespace
 
-std::vector<int16_t> latents_of(const EncoderModel& model, const Samples& samples, const Rect& area,
+std::vector<int16_t> latents_of(const EncoderModel& model, const SampleView& samples, const Rect& area,
                                 const Qualities& whole, int threads) {
     const Rect around = widened(area, model.analysis->halo(), samples), wanted = in_latents(area);
     const Rect picture = in_latents({0, samples.height, 0, samples.width});
@@ -120,7 +120,7 @@ std::vector<int16_t> hyperlatents_of(const EncoderModel& model, int rows, int co
     return out;
 }
 
-TileLatents analyse_tile(const EncoderModel& model, const Samples& samples, const Rect& tile, const Qualities& whole,
+TileLatents analyse_tile(const EncoderModel& model, const SampleView& samples, const Rect& tile, const Qualities& whole,
                          int effort, const Choices& choices, int threads, const std::function<void()>& progress) {
     const Rect own = in_latents(tile);
     const bool refines = iterations_of(model.tune, effort) > 0;
@@ -167,7 +167,7 @@ std::vector<std::string> pack_symbols(const EncoderModel& model, const TileSymbo
     return cut_payload(payload);
 }
 
-std::vector<std::string> encode_tile(const EncoderModel& model, const Samples& samples, const Rect& tile,
+std::vector<std::string> encode_tile(const EncoderModel& model, const SampleView& samples, const Rect& tile,
                                      const Qualities& whole, int effort, const Choices& choices, int threads,
                                      const std::function<void()>& progress) {
     const Rect own = in_latents(tile);

@@ -52,7 +52,7 @@ struct TileSymbols {
 // most threads to use; no result depends on it.
 
 // The latents of an area: [rows][columns][channels].
-std::vector<int16_t> latents_of(const EncoderModel& model, const Samples& samples, const Rect& area,
+std::vector<int16_t> latents_of(const EncoderModel& model, const SampleView& samples, const Rect& area,
                                 const Qualities& whole, int threads);
 
 // The hyperlatents of a tile with these latents, [rows][columns][channels].
@@ -61,7 +61,7 @@ std::vector<int16_t> hyperlatents_of(const EncoderModel& model, int rows, int co
 
 // The latents of a tile, refined if the effort, 1 to kMaxEffort, asks for it. Symbols of refined ones should be chosen
 // in the same way again. progress: called after each iteration of the refinement.
-TileLatents analyse_tile(const EncoderModel& model, const Samples& samples, const Rect& tile, const Qualities& whole,
+TileLatents analyse_tile(const EncoderModel& model, const SampleView& samples, const Rect& tile, const Qualities& whole,
                          int effort, const Choices& choices, int threads, const std::function<void()>& progress);
 
 TileSymbols choose_symbols(const EncoderModel& model, int rows, int columns, const int16_t* y, const int16_t* z,
@@ -71,7 +71,7 @@ TileSymbols choose_symbols(const EncoderModel& model, int rows, int columns, con
 std::vector<std::string> pack_symbols(const EncoderModel& model, const TileSymbols& chosen, int threads);
 
 // All of the above.
-std::vector<std::string> encode_tile(const EncoderModel& model, const Samples& samples, const Rect& tile,
+std::vector<std::string> encode_tile(const EncoderModel& model, const SampleView& samples, const Rect& tile,
                                      const Qualities& whole, int effort, const Choices& choices, int threads,
                                      const std::function<void()>& progress);
 

@@ -89,7 +89,7 @@ void fill(Image& image, const Mask& known) {
                         image.data.data() + i * image.channels);
 }
 
-Mask known_of(const Samples& samples, const Rect& area) {
+Mask known_of(const SampleView& samples, const Rect& area) {
     Mask known(size_t(area.rows()) * area.columns());
     const int bytes = samples.depth / 8;
     auto to = known.begin();
@@ -102,7 +102,7 @@ Mask known_of(const Samples& samples, const Rect& area) {
 }
 
 template <class Sample>
-void fill_input(const Samples& samples, const Rect& area, int threads, TileInput& input) {
+void fill_input(const SampleView& samples, const Rect& area, int threads, TileInput& input) {
     const int width = area.columns();
     const auto sample = [&](int y, int x, int c) {
         return load<Sample>(samples.data + (area.y0 + y) * samples.row + (area.x0 + x) * samples.column +
@@ -138,7 +138,7 @@ void fill_input(const Samples& samples, const Rect& area, int threads, TileInput
 
 }  // namespace
 
-TileInput tile_input(const Samples& samples, const Rect& area, int threads) {
+TileInput tile_input(const SampleView& samples, const Rect& area, int threads) {
     const auto whole = [](int n) { return (n + kLatentStride - 1) / kLatentStride * kLatentStride; };
     TileInput input = {whole(area.rows()), whole(area.columns()), {}};
     input.data = Buffer<int16_t>(size_t(input.rows) * input.columns * kChannels);

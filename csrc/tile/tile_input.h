@@ -7,7 +7,7 @@ namespace aec {
 
 // A picture that somebody else owns: 8 or 16 bits a sample, in any order. Distances are in bytes, and may be negative;
 // samples of 16 bits need not be aligned.
-struct Samples {
+struct SampleView {
     int width, height;
     int channels;  // 1: gray; 3: RGB
     int depth;     // 8 or 16 bits a sample, alpha's included
@@ -27,6 +27,6 @@ struct TileInput {
 };
 
 // area: in pixels, within the picture and not empty.
-TileInput tile_input(const Samples& samples, const Rect& area, int threads);
+TileInput tile_input(const SampleView& samples, const Rect& area, int threads);
 
 }  // namespace aec
