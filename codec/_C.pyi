@@ -37,13 +37,13 @@ class Decoder:
     def decode(self, indexes: NDArray[np.uint8], out: NDArray[np.int16], threads: int = 1) -> None: ...
     def finish(self) -> None: ...
 
-def encode_exact(samples: NDArray[np.uint16], bits: int, largest_error: int = 0) -> bytes:
+def encode_exact(samples: NDArray[np.uint16], depth: int, largest_error: int = 0) -> bytes:
     """Code a tile (csrc/lossless/lossless.h): samples [h, w, C], contiguous, C = 1..4, sides 1..4096, each sample below
-    2^bits. Of another shape, or out of range: ValueError.
+    2^depth. Of another shape, or out of range: ValueError.
     """
 
-def decode_exact(payload: Buffer, out: NDArray[np.uint16], depth: int, largest_error: int = 0) -> int:
-    """Fill `out` [h, w, C] with a tile's samples, and return their bits, at most `depth`. CorruptError: FORMAT §9."""
+def decode_exact(payload: Buffer, out: NDArray[np.uint16], depth: int, largest_error: int = 0) -> None:
+    """Fill `out` [h, w, C] with a tile's samples. CorruptError: FORMAT §9."""
 
 # 1..100, or one of these for each block of 64x64 pixels of a picture or a tile.
 Quality = int | NDArray[np.uint8]

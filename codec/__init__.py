@@ -34,7 +34,7 @@ from .errors import (
 from .opened import AecFile, Missing
 from .plugins import pillow
 
-__version__ = "0.1.0"  # pyproject.toml reads it from here
+__version__ = "1.0.0"  # pyproject.toml reads it from here
 
 pillow.register()
 

@@ -230,7 +230,7 @@ def _own_file(file: AecFile, kind: str) -> bytes | None:
 
     Copying it avoids that a JPEG is encoded a second time. Otherwise None is returned.
     """
-    own = file.stored_file
-    if own is None or file.layout.has_sections or (format.stored_kind(own) or "").upper() != kind:
+    own, beside = file.stored_file, file.layout.metadata or not file.layout.own_metadata_counts
+    if own is None or beside or (format.stored_kind(own) or "").upper() != kind:
         return None
     return own

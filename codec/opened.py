@@ -135,12 +135,12 @@ class AecFile:
             CorruptError: a block of metadata, or the file inside a stored picture, cannot be read.
         """
         stored = self.stored_file
-        if stored is None or self.layout.has_sections:
+        if stored is None or not self.layout.own_metadata_counts:
             return code_points.of_sections(self.layout.metadata, self.header)
-        # A stored picture without metadata sections has the metadata of the PNG, WebP or JPEG file inside it.
         from .picture import embedded
 
-        return reset_orientation(embedded.read_metadata(stored, self.header))
+        own = reset_orientation(embedded.read_metadata(stored, self.header))
+        return code_points.of_stored(own, self.layout.metadata, self.header)
 
     @cached_property
     def missing(self) -> tuple[Missing, ...]:

@@ -268,16 +268,19 @@ class PlaneReader:
 
 def read(payload, width, height, channels, depth, error=0):
     """The samples [height][width][channels] of a tile, as lists; any other payload than a right one fails somehow."""
-    bits, shift, code = payload[0], payload[1], Code(payload[2:])
-    assert 1 <= bits <= depth and shift <= max(0, bits - 10) and (not error or bits == depth)
-    colours, planes = (1 if channels < 3 else 3), []
+    colours, planes, tops = (1 if channels < 3 else 3), [], []
+    heads = [payload[:2], payload[2:4]][: 1 + (channels > colours)]
+    assert all(1 <= bits <= depth and shift <= max(0, bits - 10) for bits, shift in heads)
+    code = Code(payload[2 * len(heads) :])
     for i in range(channels):
-        others, n = (planes[::-1], error) if i < colours else ([], 0)
+        bits, shift = heads[i >= colours]
+        tops.append(2**bits - 1)
+        others, n = (planes[::-1], error * tops[i] // (2**depth - 1)) if i < colours else ([], 0)
         planes.append(PlaneReader(code, bits, shift, n, others, width, height))
     assert code.code == 0 and code.at == len(code.data)
     order = [1, 0, 2, 3] if colours == 3 else [0, 1]
-    whole, top = [planes[order[c]].samples.rows for c in range(channels)], 2**bits - 1
+    whole = [(planes[order[c]].samples.rows, tops[order[c]]) for c in range(channels)]
     return [
-        [[(plane[y][x] * (2**depth - 1) + top // 2) // top for plane in whole] for x in range(width)]
+        [[(plane[y][x] * (2**depth - 1) + top // 2) // top for plane, top in whole] for x in range(width)]
         for y in range(height)
     ]

@@ -359,7 +359,9 @@ def read(data, model, partial=False, k=1, limit=DEFAULT_LIMIT):
     complete = not any(entry.fault for entry in table)
     if head.stored:
         samples, own = reader_pictures.stored(table[-1].data, head)
-        return Picture(head, samples, [], all_metadata(head, table) if head.kinds else own, complete)
+        beside = all_metadata(head, table)
+        metadata = {**own, **beside} if set(head.kinds) <= {"bits", "extra"} else beside
+        return Picture(head, samples, [], metadata, complete)
     if head.exact:
         return Picture(head, read_exact(head, table), [], all_metadata(head, table), complete)
     require(head.model_id == model.id, ModelError, "another model")

@@ -50,7 +50,7 @@ def stored(data, head):
     has_alpha = samples.shape[2] in (2, 4)
     if has_alpha and samples[:, :, -1].min() == (1 << depth) - 1:
         samples, has_alpha = samples[:, :, :-1], False
-    if not head.kinds:
+    if set(head.kinds) <= {"bits", "extra"}:
         samples, metadata = turn(samples, metadata)
     gray = samples.shape[2] <= 2
     found = samples.shape[1], samples.shape[0], gray, has_alpha, depth

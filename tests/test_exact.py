@@ -101,7 +101,7 @@ def test_bytes_never_change():
             (picture(30, 20, 3, np.uint8, "smooth"), 5),
         )
     ]
-    assert found == ["0b073507e30a1edd", "0436b824d4cab69a", "7cb065d4658c104b"]
+    assert found == ["0b073507e30a1edd", "07cd8d96a234ceb8", "7cb065d4658c104b"]
 
 
 @pytest.mark.parametrize("isa", _C.isas())
@@ -125,6 +125,31 @@ def test_samples_of_fewer_bits_take_no_more_bytes_in_a_wider_type(bits):
     payload = exact.encode(scaled)
     assert payload[0] <= bits and len(payload) < 1.1 * few.size * bits / 8 + 20
     assert np.array_equal(decoded(payload, scaled), scaled)
+
+
+@pytest.mark.parametrize(("colour_bits", "alpha_bits"), [(10, 8), (8, 1), (16, 12), (1, 16)])
+def test_colours_and_alpha_may_have_different_bits(colour_bits, alpha_bits):
+    rng = np.random.default_rng(colour_bits)
+    colours = whole_range(rng.integers(0, 2**colour_bits, (9, 13, 3)).astype(np.uint16), colour_bits)
+    alpha = whole_range(rng.integers(0, 2**alpha_bits, (9, 13, 1)).astype(np.uint16), alpha_bits)
+    samples = np.dstack([colours, alpha])
+    payload = exact.encode(samples)
+    assert (payload[0], payload[2]) == (colour_bits, alpha_bits)
+    assert np.array_equal(decoded(payload, samples), samples)
+    assert np.array_equal(exact_reader.read(payload, 13, 9, 4, 16), samples)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 7, 10, 12])
+@pytest.mark.parametrize("error", [1, 16, 65, 200, 255])
+def test_a_largest_error_costs_no_bytes_where_samples_have_few_bits(bits, error):
+    rng = np.random.default_rng(bits)
+    slope = np.linspace(0, 2**bits - 1, 40) + rng.normal(0, 2**bits / 50, (30, 40))
+    samples = whole_range(slope.clip(0, 2**bits - 1).astype(np.uint16), bits)[..., None]
+    payload = exact.encode(samples, error)
+    assert len(payload) <= len(exact.encode(samples))
+    back = decoded(payload, samples, error)
+    assert np.abs(back.astype(int) - samples).max() <= error
+    assert np.array_equal(exact_reader.read(payload, 40, 30, 1, 16, error), back)
 
 
 # ------------------------------------------------------------------ damage
@@ -173,7 +198,7 @@ def test_impossible_fields_are_named(head, words):
 
 
 def test_wrong_arguments_of_the_extension_are_refused():
-    for samples, bits, error in (
+    for samples, depth, error in (
         (np.full((2, 2, 1), 256, np.uint16), 8, 0),
         (np.zeros((2, 2, 5), np.uint16), 8, 0),
         (np.zeros((0, 2, 1), np.uint16), 8, 0),
@@ -182,8 +207,8 @@ def test_wrong_arguments_of_the_extension_are_refused():
         (np.zeros((2, 2, 1), np.uint16), 17, 0),
         (np.zeros((2, 2, 1), np.uint16), 8, 256),
     ):
-        with pytest.raises(ValueError, match="sample|channels|height|width|bits|largest_error"):
-            _C.encode_exact(samples, bits, error)
+        with pytest.raises(ValueError, match="sample|channels|height|width|depth|largest_error"):
+            _C.encode_exact(samples, depth, error)
 
 
 # ------------------------------------------------------------------ files

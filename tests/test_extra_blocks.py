@@ -1,7 +1,11 @@
 """Extra blocks of metadata (FORMAT §2.5): any come back, and damaged ones are refused."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import reader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,3 +78,16 @@ def test_info_tells_how_long_they_are(tmp_path, capsys):
     path.write_bytes(codec.encode(PICTURE, metadata=Metadata(extra={"Data": bytes(95)})))
     assert main(["info", str(path)]) == 0
     assert "extra 100 bytes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("beside", [{"extra": extra_blocks.pack({"Plan": b"a"})}, {"bits": b"\x05"}])
+def test_a_stored_picture_keeps_what_is_inside_of_it(beside):
+    """Of a JPEG of a camera that lies on its side, the orientation counts as it does without blocks beside it."""
+    data = (Path(__file__).parent / "golden" / "v2-tiny2-stored-jpeg-20x30.aec").read_bytes()
+    parsed = format.read(data)
+    more = format.write(parsed.header, [bytes(p) for p in parsed.payloads], metadata=beside)
+    assert np.array_equal(codec.decode(more, output="numpy"), codec.decode(data, output="numpy"))
+    own, both = codec.read_metadata(data), codec.read_metadata(more)
+    assert own.exif and both == replace(own, **({"bits": 5} if "bits" in beside else {"extra": {"Plan": b"a"}}))
+    read = reader.read(more, None)
+    assert read.samples.shape == (30, 20, 3) and read.metadata == {"exif": own.exif} | beside

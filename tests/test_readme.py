@@ -33,8 +33,9 @@ NOTES = ("bench/training.md", "bench/ablations.md", "bench/gpu.md", "bench/coder
 NOT_IN_ARCHIVES = [ROOT / "bench/results", ROOT / ".ci"]
 # Commands that are only parsed: they take minutes, need a network, or change the machine. Of `aec`, and others.
 PARSED_AEC = {"train", "bench", "doctor"}
-# tests/test_serve.py runs the server and its requests.
-PARSED = {".", "apt-get", "cd", "curl", "gunicorn", "node", "pip", "python", "python3", "pytest", "ruff"}
+# tests/test_serve.py runs the server and its requests; tests/test_aec_dec.py builds the C library and runs its programs.
+PARSED = {".", "cd", "curl", "gunicorn", "pip", "python", "python3", "pytest", "ruff"}
+PARSED |= {"aec-dec", "apt-get", "c++", "cc", "cmake", "install", "node"}
 INSTALLED = {"codec", "PIL", "numpy"}  # what a snippet that runs in this process may import
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -131,9 +132,9 @@ def test_what_a_page_shows_works(section, folders, commands, monkeypatch, capfd)
         elif language == "python":
             run_python(text, names)
         else:
-            # tests/test_web.py runs the JavaScript, and tests/test_web_browser.py has the elements.
-            allowed = ("text", "js", "html")
-            assert language in allowed, f"{section}: a block is sh, python, js, or html or text, which are not run"
+            # tests/test_aec_dec.py runs the example in C, tests/test_web.py the JavaScript.
+            allowed = ("text", "c", "js", "html")
+            assert language in allowed, f"{section}: a block is sh, python, c, js, html, or text, which is not run"
 
 
 def run_command(line: str, path: str) -> None:

@@ -16,16 +16,18 @@ from .pictures import photo
 def verified(extent: Extent) -> Measured:
     """`aec verify --deep` on every golden file, with the model that wrote it."""
     need_tests()
-    by_model: dict[str, list[Path]] = {}
+    by_model: dict[Path | None, list[Path]] = {}
     for path in sorted(GOLDEN.rglob("*.aec")):
-        facts = path.with_suffix(".json")
-        model = json.loads(facts.read_text()).get("model") if facts.exists() else None
-        if path.parent != GOLDEN or not model:  # collections, whose models lie beside them
-            model = "../tiny-collection.safetensors"
-        by_model.setdefault(str((path.parent / model).resolve()), []).append(path)
+        if path.parent.name == "shipped":
+            model = None  # found by its id
+        elif path.parent.name == "collections":
+            model = GOLDEN / "tiny-collection.safetensors"
+        else:
+            model = GOLDEN / json.loads(path.with_suffix(".json").read_text())["model"]
+        by_model.setdefault(model, []).append(path)
     wrong, n = [], 0
     for model, paths in by_model.items():
-        done = aec("verify", "--deep", "--model", model, *paths)
+        done = aec("verify", "--deep", *(["--model", model] if model else []), *paths)
         n += len(paths)
         if done.returncode:
             wrong += done.stderr.strip().splitlines()

@@ -16,7 +16,7 @@ from ..container.metadata import Metadata, unpacked
 from ..conversion import facts_of
 from ..io import read_bytes
 from ..opened import AecFile
-from ..picture.code_points import of_profile
+from ..picture.code_points import of_profile, of_stored
 from ..picture.code_points import words as words_of
 from . import runner, streams
 from .jobs import Job, expand, tell_left_out
@@ -114,13 +114,14 @@ def _metadata(file: AecFile) -> tuple[dict[str, int], Metadata]:
 
     A stored picture's may be in the PNG, WebP or JPEG file inside.
     """
-    if (stored := file.stored_file) is not None and not file.layout.has_sections:
+    sections = file.layout.metadata
+    lengths = {kind: section.length for kind, section in sections.items() if kind in format.METADATA}
+    if (stored := file.stored_file) is not None and file.layout.own_metadata_counts:
         from ..picture import stored_metadata
 
         found = stored_metadata.found(stored, file.header.depth)
-        return {kind: len(block) for kind in format.METADATA if (block := getattr(found, kind))}, found
-    sections = file.layout.metadata
-    lengths = {kind: section.length for kind, section in sections.items() if kind in format.METADATA}
+        lengths |= {kind: len(block) for kind in format.METADATA if (block := getattr(found, kind))}
+        return lengths, of_stored(found, sections, file.header)
     of_colour = {kind: section for kind, section in sections.items() if kind in ("icc", "cicp", "bits")}
     found = unpacked(of_colour, file.header.depth)
     return lengths, replace(found, cicp=found.cicp or of_profile(found.icc))

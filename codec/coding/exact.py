@@ -10,7 +10,6 @@ from ..container.format import NO_MODEL, Layout, Tile
 from ..errors import CorruptError
 from ..picture import code_points
 from ..picture.pixels import Pixels
-from ..picture.sample_bits import whole_range
 from .threads import team
 
 
@@ -38,13 +37,6 @@ def _joined(pixels: Pixels) -> np.ndarray:
     return pixels.data if pixels.alpha is None else np.dstack([pixels.data, pixels.alpha])
 
 
-def _bits(samples: np.ndarray) -> int:
-    """Return the least number of bits whose `whole_range` gives these samples."""
-    depth = 8 * samples.itemsize
-    used = np.flatnonzero(np.bincount(samples.reshape(-1), minlength=2**depth)).astype(samples.dtype)
-    return next(b for b in range(1, depth + 1) if np.array_equal(whole_range(used >> depth - b, b), used))
-
-
 def encode(samples: np.ndarray, largest_error: int = 0) -> bytes:
     """Code one tile.
 
@@ -55,9 +47,7 @@ def encode(samples: np.ndarray, largest_error: int = 0) -> bytes:
     Returns:
         The tile's payload (FORMAT §9).
     """
-    depth = 8 * samples.itemsize
-    bits = depth if largest_error else _bits(samples)
-    return _C.encode_exact(np.ascontiguousarray(samples >> depth - bits, np.uint16), bits, largest_error)
+    return _C.encode_exact(np.ascontiguousarray(samples, np.uint16), 8 * samples.itemsize, largest_error)
 
 
 def decode_tile(
@@ -79,10 +69,10 @@ def decode_tile(
     """
     out = np.empty(shape, np.uint16)
     try:
-        bits = _C.decode_exact(payload, out, depth, largest_error)
+        _C.decode_exact(payload, out, depth, largest_error)
     except _C.CorruptError as error:
         raise CorruptError(str(error)) from None
-    return whole_range(out if depth == 16 else out.astype(np.uint8), bits)
+    return out if depth == 16 else out.astype(np.uint8)
 
 
 def decode(layout: Layout, region: Tile) -> Pixels:

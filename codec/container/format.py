@@ -150,9 +150,13 @@ class Layout:
         return next(lacking, len(parts))
 
     @property
-    def has_sections(self) -> bool:
-        """Whether the file has metadata sections, whole or not: then those inside a stored picture do not count."""
-        return bool(self.metadata or self.damage and self.damage.metadata)
+    def own_metadata_counts(self) -> bool:
+        """Whether the metadata inside a stored picture counts.
+
+        It does if the file has no sections, whole or not, but those of significant bits and of extra blocks.
+        """
+        sections = {*self.metadata, *(self.damage.metadata if self.damage else ())}
+        return sections <= {"bits", "extra"}
 
 
 class _Parts(Sequence[memoryview]):

@@ -58,6 +58,20 @@ def of_sections(sections: Mapping[str, Section], header: Header) -> Metadata:
     return settled(unpacked(sections, header.depth), header.gray, header.depth)
 
 
+def of_stored(own: Metadata, sections: Mapping[str, Section], header: Header) -> Metadata:
+    """Return the metadata of a stored picture: that of the PNG, WebP or JPEG file inside, and what stands beside it.
+
+    Args:
+        own: the metadata of the file inside, as the upright picture has it.
+        sections: of the .aec file: significant bits, which count more than those inside, and extra blocks.
+        header: of the .aec file.
+
+    Raises CorruptError as `container.metadata.unpacked` does.
+    """
+    beside = unpacked(sections, header.depth)
+    return replace(own, bits=beside.bits or own.bits, extra=beside.extra)
+
+
 def known(cicp: Cicp) -> bool:
     """Return whether code points say anything: they are not unspecified, and H.273 defines them."""
     from . import colour

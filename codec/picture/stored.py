@@ -109,16 +109,17 @@ def decode(layout: Layout) -> Pixels:
     """
     header, payload = layout.header, bytes(layout.payloads[0])
     sizes = {(header.width, header.height)}
-    if not layout.has_sections:  # then the metadata inside the payload is used, and its orientation may swap the sides
+    if layout.own_metadata_counts:  # and its orientation may swap the sides
         sizes.add((header.height, header.width))
     try:
         samples, metadata = read(open_still(payload, STORED_KINDS, sizes), max_pixels=None)  # checked already
     except ValueError as e:
         raise CorruptError(f"the stored picture: {e}") from e
-    if layout.has_sections:
-        pixels = replace(upright(samples, NONE), metadata=code_points.of_sections(layout.metadata, header))
-    else:
+    if layout.own_metadata_counts:
         pixels = upright(samples, metadata)
+        pixels = replace(pixels, metadata=code_points.of_stored(pixels.metadata, layout.metadata, header))
+    else:
+        pixels = replace(upright(samples, NONE), metadata=code_points.of_sections(layout.metadata, header))
     if header.gray and stored_kind(payload) == "WebP":  # WebP has no gray
         pixels = replace(pixels, data=pixels.data[..., :1])
     found = pixels.header(0, NO_MODEL, format.MIN_TILE)

@@ -16,7 +16,7 @@ enum class ErrorKind {
     kCorrupt,
     kLimit,
     kModel,
-    kEmbedded,   // a picture inside is of a kind that nobody here can decode
+    kEmbedded,  // a picture inside is of a kind that nobody here can decode
     kIo,
     kCancelled,
 };

@@ -59,7 +59,9 @@ std::vector<ExtraBlock> extra_blocks(Span data) {
         const Span type = data.part(at, at + kTypeBytes);
         at += type.size;
         const std::string name(reinterpret_cast<const char*>(type.data), type.size);
-        const auto is_allowed = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+        const auto is_allowed = [](char c) {
+            return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        };
         if (type.size < kTypeBytes || !std::all_of(name.begin(), name.end(), is_allowed))
             fail("extra block of a type that is not four ASCII letters and digits");
         if (!types.insert(name).second) fail("two extra blocks of type " + name + ": one is allowed");
@@ -117,8 +119,8 @@ void Layout::read_table(size_t head_bytes) {
             length = read_packed(at, length, kept[i]);
         }
         if (length < least(i))
-            throw Error(ErrorKind::kCorrupt, name_of_entry(i) + " has length " + std::to_string(length) + ": at least " +
-                                                 std::to_string(least(i)) + " is needed");
+            throw Error(ErrorKind::kCorrupt, name_of_entry(i) + " has length " + std::to_string(length) +
+                                                 ": at least " + std::to_string(least(i)) + " is needed");
         at += kCrcBytes;
         if (at > data_.size)
             throw Error(ErrorKind::kTruncated,
@@ -157,8 +159,7 @@ void Layout::check_size() const {
     if (total > left)
         throw Error(ErrorKind::kTruncated,
                     "payloads of " + std::to_string(total) + " bytes exceed the remaining " + std::to_string(left));
-    if (total < left)
-        throw Error(ErrorKind::kCorrupt, std::to_string(left - total) + " bytes after the last payload");
+    if (total < left) throw Error(ErrorKind::kCorrupt, std::to_string(left - total) + " bytes after the last payload");
 }
 
 Presence Layout::compared(size_t entry, unsigned long head_crc) const {

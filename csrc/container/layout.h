@@ -63,7 +63,8 @@ private:
     Header header_;
     size_t maps_ = 0, alphas_ = 0, payloads_ = 0;  // numbers of the first entries behind metadata, map and alphas
     std::vector<uint32_t> wholes_;                 // of each block of metadata, its length when it is inflated
-    std::vector<uint64_t> entries_, starts_;  // offsets in the file at which entries, and their data, start; and the ends
+    // Offsets in the file at which the entries, and their data, start; and at which the last of them ends.
+    std::vector<uint64_t> entries_, starts_;
     std::vector<Presence> states_;
 };
 

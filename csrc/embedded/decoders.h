@@ -12,7 +12,7 @@ namespace aec {
 struct EmbeddedPicture {
     Still still;
     Span file;
-    void* pixels;   // [height][width][4]; 0 at first
+    void* pixels;  // [height][width][4]; 0 at first
     size_t stride;  // bytes between rows
 };
 

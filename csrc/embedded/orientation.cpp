@@ -1,5 +1,5 @@
-// Where the files inside .aec files keep EXIF and XMP, and the orientation in these. codec/container/metadata.py has the
-// same rules.
+// Where the files inside .aec files keep EXIF and XMP, and the orientation in these. codec/container/metadata.py has
+// the same rules.
 #include <zlib.h>
 
 #include "embedded/segments.h"

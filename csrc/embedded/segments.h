@@ -11,7 +11,9 @@ inline uint32_t big32(const uint8_t* p) { return uint32_t{p[0]} << 24 | p[1] << 
 inline uint32_t little32(const uint8_t* p) { return uint32_t{p[3]} << 24 | p[2] << 16 | p[1] << 8 | p[0]; }
 inline uint32_t big16(const uint8_t* p) { return uint32_t{p[0]} << 8 | p[1]; }
 
-inline bool begins(Span data, const char* with, size_t n) { return data.size >= n && std::memcmp(data.data, with, n) == 0; }
+inline bool begins(Span data, const char* with, size_t n) {
+    return data.size >= n && std::memcmp(data.data, with, n) == 0;
+}
 
 // Calls use(name of four letters, data) for each whole chunk until it returns false. In WebP files: of the RIFF list.
 template <class Use>

@@ -69,7 +69,8 @@ Still jpeg_of(Span file) {
     });
     if (frames == 0) fail("a JPEG picture without a frame");
     if (scans > kMostScans)
-        fail("a JPEG picture of " + std::to_string(scans) + " scans: at most " + std::to_string(kMostScans) + " are allowed");
+        fail("a JPEG picture of " + std::to_string(scans) + " scans: at most " + std::to_string(kMostScans) +
+             " are allowed");
     if (!ended) fail("a JPEG picture without its end marker");
     return still;
 }

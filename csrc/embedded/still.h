@@ -16,13 +16,13 @@ StillKind kind_of(Span file);
 struct Still {
     StillKind kind;
     uint32_t width, height;
-    int depth = 8;      // bits a sample when it is decoded, 8 or 16
+    int depth = 8;  // bits a sample when it is decoded, 8 or 16
     bool gray = false;  // one colour channel; WebP has always three
     bool cmyk = false;  // four colour channels
 };
 
-// Parses the header of a file, and of a JPEG its segments. Throws Error of kind kCorrupt if it is damaged, no single still
-// picture, or a JPEG of too many scans or without its end marker.
+// Parses the header of a file, and of a JPEG its segments. Throws Error of kind kCorrupt if it is damaged, no single
+// still picture, or a JPEG of too many scans or without its end marker.
 Still still_of(Span file);
 
 // The orientation, 1 to 8, that the file names in EXIF or, if EXIF has none, in XMP; 1 if absent or damaged.

@@ -39,15 +39,16 @@ public:
         }
     }
 
-    // source: the first sample of the plane, and `stride` further the next; null for decoders. A decoder whose payload has
-    // ended leaves the rest of the rows as they are, so that a short payload costs little time.
-    void code(const uint16_t* source, int stride) {
+    // source: the first sample of the plane, and `stride` further the next, of which the lowest `drop` bits are not coded;
+    // null for decoders. A decoder whose payload has ended leaves the rest of the rows as they are, so that a short payload
+    // costs little time.
+    void code(const uint16_t* source, int stride, int drop) {
         for (int y = 0; y < height_ && !coder_.past_end(); ++y) {
             samples_.begin_row(y);
             errors_.begin_row(y);
             misses_.begin_row(y);
             for (int x = 0; x < width_; ++x) {
-                code_sample(x, y, source ? *source : 0);
+                code_sample(x, y, source ? *source >> drop : 0);
                 if (source) source += stride;
             }
             samples_.end_row(y);

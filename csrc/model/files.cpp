@@ -1,6 +1,7 @@
 #include "model/files.h"
 
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -30,12 +31,21 @@ File open_file(const std::string& path) {
     return file;
 }
 
+// The size of a file if it has one that is known: a pipe has none.
+size_t size_hint(std::FILE* file) {
+    const long size = std::fseek(file, 0, SEEK_END) == 0 ? std::ftell(file) : 0;
+    std::rewind(file);
+    return size > 0 && size < LONG_MAX ? static_cast<size_t>(size) : 0;  // a folder's is LONG_MAX
+}
+
 // The next bytes of a file, at most so many.
-std::vector<uint8_t> read_some(std::FILE* file, const std::string& path, uint64_t most) {
+std::vector<uint8_t> read_some(std::FILE* file, const std::string& path, uint64_t most, size_t hint = 0) {
     constexpr uint64_t kPiece = 1 << 20;
     std::vector<uint8_t> data;
+    if (hint > 0) data.reserve(hint + kPiece);  // a piece more, because only reading on tells that the file has ended
     while (data.size() < most) {
-        const size_t at = data.size(), wanted = static_cast<size_t>(std::min(most - at, std::max<uint64_t>(kPiece, at)));
+        const size_t at = data.size();
+        const auto wanted = static_cast<size_t>(std::min(most - at, kPiece));
         data.resize(at + wanted);
         const size_t n = std::fread(data.data() + at, 1, wanted, file);
         data.resize(at + n);
@@ -64,7 +74,7 @@ bool has_id(const std::string& path, const ModelId& id) try {
 
 std::vector<uint8_t> read_file(const std::string& path) {
     const File file = open_file(path);
-    return read_some(file.get(), path, UINT64_MAX);
+    return read_some(file.get(), path, UINT64_MAX, size_hint(file.get()));
 }
 
 std::shared_ptr<const Model> load_model(const std::string& path, int threads) try {
@@ -83,13 +93,15 @@ std::shared_ptr<const Model> find_model(const ModelId& id, const std::string& fo
         std::vector<std::string> paths;
         std::error_code error;
         if (!folder.empty())
-            for (std::filesystem::directory_iterator entry(folder, error), last; !error && entry != last; entry.increment(error))
+            for (std::filesystem::directory_iterator entry(folder, error), last; !error && entry != last;
+                 entry.increment(error))
                 if (entry->path().extension() == ".safetensors") paths.push_back(entry->path().string());
         std::sort(paths.begin(), paths.end());
         for (const std::string& path : paths)
             if (has_id(path, id)) return load_model(path, threads);
     }
-    throw Error(ErrorKind::kModel, "the file needs model " + text_of(id) + ", which is not at hand: looked in " + folders);
+    throw Error(ErrorKind::kModel,
+                "the file needs model " + text_of(id) + ", which is not at hand: looked in " + folders);
 }
 
 }  // namespace aec

@@ -68,7 +68,8 @@ void add_entropy(Forms& forms, const ModelConfig& c) {
     net.convolution("head", c.context, c.hyper);
     net.vector("quality", c.context);
     for (const char* stride : {"4", "2", "1"}) net.block(std::string("body") + stride, c.context);
-    for (const char* stride : {"2", "1"}) net.convolution(std::string("up") + stride, 4 * int64_t{c.context}, c.context);
+    for (const char* stride : {"2", "1"})
+        net.convolution(std::string("up") + stride, 4 * int64_t{c.context}, c.context);
     for (int k = 0; k < c.steps; ++k) {
         const std::string step = "steps." + std::to_string(k) + ".";
         net.convolution(step + "from_hyper", c.context, c.context);
@@ -128,7 +129,8 @@ void check_levels(Span bytes) {
         float level;
         std::memcpy(&level, bytes.data + sizeof level * i, sizeof level);
         if (!(i == 0 ? level >= 1 : level > before && level <= kMaxLevel))
-            fail("levels[" + std::to_string(i) + "]", "is " + std::to_string(level) + ": levels must rise, within 1 to 120");
+            fail("levels[" + std::to_string(i) + "]",
+                 "is " + std::to_string(level) + ": levels must rise, within 1 to 120");
         before = level;
     }
 }
@@ -137,16 +139,17 @@ void check_levels(Span bytes) {
 
 ModelConfig ModelConfig::of(const std::string& text) {
     ModelConfig config;
-    std::map<std::string, int*> fields = {{"latents", &config.latents},   {"hyper", &config.hyper},
-                                          {"wide8", &config.wide8},       {"blocks8", &config.blocks8},
-                                          {"wide16", &config.wide16},     {"blocks16", &config.blocks16},
-                                          {"context", &config.context},   {"steps", &config.steps}};
+    std::map<std::string, int*> fields = {{"latents", &config.latents}, {"hyper", &config.hyper},
+                                          {"wide8", &config.wide8},     {"blocks8", &config.blocks8},
+                                          {"wide16", &config.wide16},   {"blocks16", &config.blocks16},
+                                          {"context", &config.context}, {"steps", &config.steps}};
     JsonReader json({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
     json.object([&](const std::string& key) {
         const auto found = fields.find(key);
         if (found == fields.end()) throw std::invalid_argument("its configuration has " + key + ", which is unknown");
         const uint64_t value = json.integer();
-        if (value > kMaxChannels) throw std::invalid_argument(key + " is " + std::to_string(value) + ": at most 16384 is allowed");
+        if (value > kMaxChannels)
+            throw std::invalid_argument(key + " is " + std::to_string(value) + ": at most 16384 is allowed");
         *found->second = static_cast<int>(value);
         fields.erase(found);
     });
@@ -161,7 +164,9 @@ bool is_encoders(const std::string& tensor) { return starts(tensor, "analysis.")
 
 void check_forms(const ModelConfig& config, const std::map<std::string, StoredTensor>& tensors) {
     const Forms wanted = forms_of(config);
-    const auto text = [](DType type, const std::vector<int64_t>& shape) { return name_of(type) + (" " + text_of(shape)); };
+    const auto text = [](DType type, const std::vector<int64_t>& shape) {
+        return name_of(type) + (" " + text_of(shape));
+    };
     for (const auto& [name, form] : wanted) {
         const auto found = tensors.find(name);
         if (found == tensors.end()) fail(name, "is missing");

@@ -51,7 +51,10 @@ uint32_t JsonReader::hex4() {
     uint32_t value = 0;
     for (int i = 0; i < 4; ++i, ++at_) {
         const int c = at_ < text_.size ? text_.data[at_] : 0;
-        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        const int digit = c >= '0' && c <= '9'   ? c - '0'
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                 : -1;
         if (digit < 0) fail("a hexadecimal digit");
         value = value << 4 | static_cast<uint32_t>(digit);
     }
@@ -71,7 +74,9 @@ std::string JsonReader::string() {
         }
         const char escape = at_ < text_.size ? static_cast<char>(text_.data[at_++]) : 0;
         switch (escape) {
-            case '"': case '\\': case '/': out += escape; break;
+            case '"':
+            case '\\':
+            case '/': out += escape; break;
             case 'b': out += '\b'; break;
             case 'f': out += '\f'; break;
             case 'n': out += '\n'; break;
@@ -80,7 +85,8 @@ std::string JsonReader::string() {
             case 'u': {
                 uint32_t code = hex4();
                 if (code >= 0xD800 && code < 0xE000) {  // two halves of a character beyond 16 bits
-                    const bool pair = code < 0xDC00 && at_ + 1 < text_.size && text_.data[at_] == '\\' && text_.data[at_ + 1] == 'u';
+                    const bool pair =
+                        code < 0xDC00 && at_ + 1 < text_.size && text_.data[at_] == '\\' && text_.data[at_ + 1] == 'u';
                     if (!pair) fail("the second half of a character");
                     at_ += 2;
                     const uint32_t low = hex4();

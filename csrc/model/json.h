@@ -1,5 +1,5 @@
-// A strict reader for the little JSON that a model file has: objects, arrays, strings and integers without sign. What is
-// read is fixed by the caller, so nothing nests deeper than the caller's code.
+// A strict reader for the little JSON that a model file has: objects, arrays, strings and integers without sign. What
+// is read is fixed by the caller, so nothing nests deeper than the caller's code.
 #pragma once
 
 #include <functional>

@@ -10,10 +10,9 @@ namespace {
 
 constexpr size_t kLengthBytes = kSafetensorsLengthBytes;
 constexpr uint64_t kMostHeader = 1 << 26;  // those of our models have about 2^17 bytes
-constexpr std::pair<const char*, DType> kTypes[] = {{"I8", DType::kInt8},     {"U8", DType::kUint8},
-                                                    {"I16", DType::kInt16},   {"U16", DType::kUint16},
-                                                    {"I32", DType::kInt32},   {"I64", DType::kInt64},
-                                                    {"F16", DType::kFloat16}, {"F32", DType::kFloat32}};
+constexpr std::pair<const char*, DType> kTypes[] = {
+    {"I8", DType::kInt8},   {"U8", DType::kUint8},  {"I16", DType::kInt16},   {"U16", DType::kUint16},
+    {"I32", DType::kInt32}, {"I64", DType::kInt64}, {"F16", DType::kFloat16}, {"F32", DType::kFloat32}};
 
 DType type_of(const std::string& name, const std::string& tensor) {
     for (const auto& [known, type] : kTypes)
@@ -47,7 +46,7 @@ StoredTensor read_tensor(JsonReader& json, const std::string& name, Range& range
     return tensor;
 }
 
-// Parses the header, which ends where `head` does, and calls use(name, tensor without its bytes, range) for each tensor.
+// Parses the header in `head`, and calls use(name, tensor without its bytes, range) for each tensor.
 template <class Use>
 void read_header(Span head, std::map<std::string, std::string>& metadata, Use use) {
     JsonReader json(head.part(kLengthBytes, head.size));
@@ -92,9 +91,13 @@ const char* name_of(DType type) {
 
 size_t bytes_of(DType type) {
     switch (type) {
-        case DType::kInt8: case DType::kUint8: return 1;
-        case DType::kInt16: case DType::kUint16: case DType::kFloat16: return 2;
-        case DType::kInt32: case DType::kFloat32: return 4;
+        case DType::kInt8:
+        case DType::kUint8: return 1;
+        case DType::kInt16:
+        case DType::kUint16:
+        case DType::kFloat16: return 2;
+        case DType::kInt32:
+        case DType::kFloat32: return 4;
         case DType::kInt64: return 8;
     }
     return 0;
@@ -118,6 +121,9 @@ std::map<std::string, std::string> safetensors_metadata(Span head) {
 }
 
 Safetensors::Safetensors(Span file) {
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    throw std::invalid_argument("its numbers are little-endian, and this machine's are not");
+#endif
     const uint64_t head = safetensors_head_bytes(file);
     if (head > file.size)
         throw std::invalid_argument("a header of " + std::to_string(head - kLengthBytes) + " bytes in a file of " +
@@ -125,7 +131,8 @@ Safetensors::Safetensors(Span file) {
     const Span data = file.part(head, file.size);
     std::map<uint64_t, std::pair<uint64_t, std::string>> ranges;  // by where they begin: the end, and the name
     read_header(file.part(0, head), metadata, [&](const std::string& name, StoredTensor&& tensor, const Range& range) {
-        if (range.begin > range.end || range.end > data.size || range.end - range.begin != size_of(tensor, name, data.size))
+        if (range.begin > range.end || range.end > data.size ||
+            range.end - range.begin != size_of(tensor, name, data.size))
             throw std::invalid_argument(name + " has offsets that do not fit its shape or the file");
         if (range.begin % bytes_of(tensor.type) != 0 || head % bytes_of(tensor.type) != 0)
             throw std::invalid_argument(name + " is not aligned");

@@ -37,9 +37,10 @@ void blocks_plain(uint32_t state[8], const uint8_t* data, size_t blocks) {
         std::copy_n(state, 8, s);
         for (int i = 0; i < 64; ++i) {
             const uint32_t e = s[4], a = s[0];
-            const uint32_t t1 = s[7] + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) +
-                                ((e & s[5]) ^ (~e & s[6])) + kSha256Constants[i] + w[i];
-            const uint32_t t2 = (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
+            const uint32_t t1 = s[7] + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) + ((e & s[5]) ^ (~e & s[6])) +
+                                kSha256Constants[i] + w[i];
+            const uint32_t t2 =
+                (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
             for (int k = 7; k > 0; --k) s[k] = s[k - 1];
             s[4] += t1;
             s[0] = t1 + t2;

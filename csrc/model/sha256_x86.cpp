@@ -7,7 +7,8 @@
 
 namespace aec {
 
-__attribute__((target("ssse3,sse4.1,sha"))) void sha256_blocks_x86(uint32_t state[8], const uint8_t* data, size_t blocks) {
+__attribute__((target("ssse3,sse4.1,sha"))) void sha256_blocks_x86(uint32_t state[8], const uint8_t* data,
+                                                                   size_t blocks) {
     const __m128i order = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);  // big-endian words
     // The instructions keep the state as {a, b, e, f} and {c, d, g, h}.
     const __m128i dcba = _mm_loadu_si128(reinterpret_cast<const __m128i*>(state));

@@ -70,7 +70,8 @@ void for_squares(const Canvas& canvas, const Samples<T>& samples, Use use) {
     const Area& area = samples.area;
     for (uint32_t y = 0; y < area.height; y += shrink)
         for (uint32_t x = 0; x < area.width; x += shrink) {
-            const T* first = samples.data + static_cast<ptrdiff_t>(y) * samples.stride + static_cast<ptrdiff_t>(x) * samples.step;
+            const T* first =
+                samples.data + static_cast<ptrdiff_t>(y) * samples.stride + static_cast<ptrdiff_t>(x) * samples.step;
             const Square<T> square = {first, samples.stride, samples.step,
                                       static_cast<int>(std::min(shrink, area.height - y)),
                                       static_cast<int>(std::min(shrink, area.width - x))};
@@ -91,7 +92,8 @@ void place(const Canvas& canvas, const Samples<T>& samples) {
         if (alpha < 0)
             store_opaque(canvas, pixel);
         else if (canvas.has_alpha())
-            store(canvas, pixel, canvas.channels - 1, to_depth(mean_of(square, alpha, -1), samples.depth, canvas.depth));
+            store(canvas, pixel, canvas.channels - 1,
+                  to_depth(mean_of(square, alpha, -1), samples.depth, canvas.depth));
     });
 }
 

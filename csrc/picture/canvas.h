@@ -1,5 +1,5 @@
-// The memory that a picture, or a part of it, is decoded to, and how samples get there: means of squares, another depth,
-// other channels. codec/picture/pixels.py has the same rules (`box_means`, `to_depth`).
+// The memory that a picture, or a part of it, is decoded to, and how samples get there: means of squares, another
+// depth, other channels. codec/picture/pixels.py has the same rules (`box_means`, `to_depth`).
 #pragma once
 
 #include <limits>
@@ -12,9 +12,9 @@ namespace aec {
 struct Canvas {
     uint8_t* data;
     size_t stride;  // bytes between rows
-    int channels;   // 1 to 4
-    int depth;      // 8 or 16
-    int shrink;     // 1, 2, 4 or 8: each of its pixels is the mean of a square of so many pixels of the picture
+    int channels;  // 1 to 4
+    int depth;  // 8 or 16
+    int shrink;  // 1, 2, 4 or 8: each of its pixels is the mean of a square of so many pixels of the picture
     // Its place in the picture, in its own pixels.
     uint32_t left, top, width, height;
 
@@ -37,8 +37,8 @@ struct Samples {
     const T* data;
     ptrdiff_t stride, step;  // elements between rows, and between pixels of a row
     Area area;
-    int colours;             // 1 or 3
-    int alpha;               // the number of the channel that is the alpha, by which means of colours are weighted; or -1
+    int colours;  // 1 or 3
+    int alpha;  // the number of the channel that is the alpha, by which means of colours are weighted; or -1
     int depth = 8 * sizeof(T);
 };
 

@@ -19,8 +19,8 @@ struct TileLatents {
 class ColourDecoder {
 public:
     ColourDecoder(const Layout& layout, const Model& model, const Area& region, const Canvas& canvas, int threads)
-        : layout_(layout), header_(layout.header()), model_(model), region_(region), canvas_(canvas),
-          threads_(threads), quality_(layout, model.tables), whole_(latents_of({0, 0, header_.width, header_.height})) {
+        : layout_(layout), header_(layout.header()), model_(model), region_(region), canvas_(canvas), threads_(threads),
+          quality_(layout, model.tables), whole_(latents_of({0, 0, header_.width, header_.height})) {
         if (header_.first > 0) first_ = model.first_channels(header_.quality, header_.first);
         has_branch_ = model.has_branch(quality_.highest(), canvas.shrink);
     }
@@ -121,7 +121,8 @@ private:
         const Synthesis& synthesis = *model_.synthesis;
         if (canvas_.channels == colours && canvas_.stride % sizeof(Sample) == 0) {
             auto* out = reinterpret_cast<Sample*>(canvas_.at(area.x0, area.y0));
-            synthesis.run(picture, latents, area, out, static_cast<ptrdiff_t>(canvas_.stride / sizeof(Sample)), threads_);
+            synthesis.run(picture, latents, area, out, static_cast<ptrdiff_t>(canvas_.stride / sizeof(Sample)),
+                          threads_);
             return;
         }
         std::vector<Sample> made(static_cast<size_t>(area.rows()) * area.columns() * colours);
@@ -149,7 +150,8 @@ void decode_colours(const Layout& layout, const Model& model, const Area& region
     const Header& header = layout.header();
     const int allowed = 1 + model.config.steps * (header.first > 0 ? 2 : 1);
     if (header.parts != 1 && header.parts != allowed)
-        throw Error(ErrorKind::kCorrupt, std::to_string(header.parts) + " parts of each tile: with this model it must be " +
+        throw Error(ErrorKind::kCorrupt, std::to_string(header.parts) +
+                                             " parts of each tile: with this model it must be " +
                                              std::to_string(allowed));
     if (header.first >= model.config.latents)
         throw Error(ErrorKind::kCorrupt, std::to_string(header.first) + " channels in the first pass: must be below " +

@@ -26,8 +26,8 @@ void decode_one(const Layout& layout, uint64_t tile, const Canvas& canvas) {
             samples[i] = static_cast<uint16_t>(is_alpha ? (1 << header.depth) - 1 : 1 << (header.depth - 1));
         }
     } else {
-        const ExactPicture picture = {static_cast<int>(area.width), static_cast<int>(area.height), channels, header.depth,
-                                      header.quality};
+        const ExactPicture picture = {static_cast<int>(area.width), static_cast<int>(area.height), channels,
+                                      header.depth, header.quality};
         const Span payload = layout.payload(tile);
         int bits = 0;
         if (const Fault fault = decode_exact(payload.data, payload.size, picture, samples.data(), bits))
@@ -37,7 +37,8 @@ void decode_one(const Layout& layout, uint64_t tile, const Canvas& canvas) {
     const Area shown = area.common(canvas.area(header.width, header.height));
     const ptrdiff_t stride = ptrdiff_t{area.width} * channels;
     const uint16_t* first = samples.data() + (shown.y - area.y) * stride + ptrdiff_t{shown.x - area.x} * channels;
-    place(canvas, Samples<uint16_t>{first, stride, channels, shown, colours, header.alpha ? colours : -1, header.depth});
+    place(canvas,
+          Samples<uint16_t>{first, stride, channels, shown, colours, header.alpha ? colours : -1, header.depth});
 }
 
 }  // namespace
@@ -51,7 +52,8 @@ void decode_exact_picture(const Layout& layout, const Canvas& canvas, int thread
     // As many tiles at once as there are threads, so that the caller hears of the progress.
     for (size_t done = 0; done < touched.size();) {
         const size_t n = std::min<size_t>(threads, touched.size() - done);
-        parallel_for(threads, static_cast<int64_t>(n), [&](int64_t i) { decode_one(layout, touched[done + i], canvas); });
+        parallel_for(threads, static_cast<int64_t>(n),
+                     [&](int64_t i) { decode_one(layout, touched[done + i], canvas); });
         done += n;
         if (progress) progress(static_cast<double>(done) / static_cast<double>(touched.size()));
     }

@@ -7,8 +7,8 @@
 
 namespace aec {
 
-// Decodes the tiles that the canvas touches. Those that are missing in a partial file are gray, and opaque. Throws Error
-// of kind kCorrupt, which names the tile.
+// Decodes the tiles that the canvas touches. Those that are missing in a partial file are gray, and opaque. Throws
+// Error of kind kCorrupt, which names the tile.
 void decode_exact_picture(const Layout& layout, const Canvas& canvas, int threads, const Progress& progress);
 
 }  // namespace aec

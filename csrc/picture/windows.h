@@ -10,7 +10,7 @@ namespace aec {
 constexpr uint32_t kWindow = 1024;
 
 struct Window {
-    Area area;     // its pixels
+    Area area;  // its pixels
     Rect latents;  // what it needs of the picture's latents, the margin included
 
     // The numbers of the tiles that hold these latents, in ascending order.

@@ -7,9 +7,9 @@
 namespace aec {
 namespace {
 
-Array<int16_t> decode(const std::shared_ptr<Nets>& nets, const std::shared_ptr<Tables>& tables, const py::object& payload,
-                      const py::object& quality, int height, int width, int threads, bool is_prefix,
-                      const std::vector<bool>& first) {
+Array<int16_t> decode(const std::shared_ptr<Nets>& nets, const std::shared_ptr<Tables>& tables,
+                      const py::object& payload, const py::object& quality, int height, int width, int threads,
+                      bool is_prefix, const std::vector<bool>& first) {
     const Bytes bytes(payload);
     constexpr int kMaxSide = 1 << 12;
     const TileSize size = {in_range(height, 1, kMaxSide, "height"), in_range(width, 1, kMaxSide, "width")};
@@ -20,7 +20,8 @@ Array<int16_t> decode(const std::shared_ptr<Nets>& nets, const std::shared_ptr<T
     Fault fault;
     {
         const WithoutGil released;
-        fault = decode_tile(nets, tables, qualities, size, {bytes.data(), bytes.size()}, is_prefix, first, threads, out);
+        fault =
+            decode_tile(nets, tables, qualities, size, {bytes.data(), bytes.size()}, is_prefix, first, threads, out);
     }
     raise(fault);
     return latents;

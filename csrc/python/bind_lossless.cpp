@@ -8,7 +8,7 @@ namespace {
 constexpr int kMaxExactSide = 4096, kMaxExactError = 255;  // a tile's side, and what the quality byte can say
 
 // What the array [height][width][channels] holds. Throws value_error unless it is contiguous and of an allowed size.
-ExactPicture picture_of(const Array<uint16_t>& samples, int bits, int largest_error) {
+ExactPicture picture_of(const Array<uint16_t>& samples, int depth, int largest_error) {
     if (samples.ndim() != 3 || !(samples.flags() & py::array::c_style))
         throw py::value_error("samples must be [height, width, channels] and contiguous");
     check_aligned(samples, "samples");
@@ -17,15 +17,15 @@ ExactPicture picture_of(const Array<uint16_t>& samples, int bits, int largest_er
         return in_range(static_cast<int>(std::min<py::ssize_t>(n, most + 1)), 1, most, name);
     };
     return {side(1, kMaxExactSide, "width"), side(0, kMaxExactSide, "height"), side(2, 4, "channels"),
-            in_range(bits, 1, 16, "bits"), in_range(largest_error, 0, kMaxExactError, "largest_error")};
+            in_range(depth, 1, 16, "depth"), in_range(largest_error, 0, kMaxExactError, "largest_error")};
 }
 
-py::bytes encode(const Array<uint16_t>& samples, int bits, int largest_error) {
-    const ExactPicture picture = picture_of(samples, bits, largest_error);
+py::bytes encode(const Array<uint16_t>& samples, int depth, int largest_error) {
+    const ExactPicture picture = picture_of(samples, depth, largest_error);
     const uint16_t* data = samples.data();
     for (py::ssize_t i = 0; i < samples.size(); ++i)
-        if (data[i] >> bits)
-            throw py::value_error("sample " + std::to_string(data[i]) + " has more than " + std::to_string(bits) + " bits");
+        if (data[i] >> depth)
+            throw py::value_error("sample " + std::to_string(data[i]) + " has more than " + std::to_string(depth) + " bits");
     std::vector<uint8_t> payload;
     {
         const WithoutGil released;
@@ -34,24 +34,22 @@ py::bytes encode(const Array<uint16_t>& samples, int bits, int largest_error) {
     return py::bytes(reinterpret_cast<const char*>(payload.data()), payload.size());
 }
 
-int decode(const py::object& payload, Array<uint16_t>& out, int depth, int largest_error) {
+void decode(const py::object& payload, Array<uint16_t>& out, int depth, int largest_error) {
     const Bytes bytes(payload);
     const ExactPicture picture = picture_of(out, depth, largest_error);
     uint16_t* const data = out.mutable_data();  // ValueError if read-only
-    int bits = 0;
     Fault fault;
     {
         const WithoutGil released;
-        fault = decode_exact(bytes.data(), bytes.size(), picture, data, bits);
+        fault = decode_exact(bytes.data(), bytes.size(), picture, data);
     }
     raise(fault);
-    return bits;
 }
 
 }  // namespace
 
 void bind_lossless(py::module_& m) {
-    m.def("encode_exact", &encode, py::arg("samples").noconvert(), py::arg("bits"), py::arg("largest_error") = 0);
+    m.def("encode_exact", &encode, py::arg("samples").noconvert(), py::arg("depth"), py::arg("largest_error") = 0);
     m.def("decode_exact", &decode, py::arg("payload"), py::arg("out").noconvert(), py::arg("depth"),
           py::arg("largest_error") = 0);
 }

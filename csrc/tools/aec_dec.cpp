@@ -69,7 +69,8 @@ uint64_t number(const char*& text, const char* option, uint64_t low, uint64_t hi
 }
 
 uint32_t shrink_of(const char* text) {
-    for (const auto& [name, shrink] : {std::pair("1", 1), {"1/2", 2}, {"1/4", 4}, {"1/8", 8}, {"0.5", 2}, {"0.25", 4}, {"0.125", 8}})
+    for (const auto& [name, shrink] :
+         {std::pair("1", 1), {"1/2", 2}, {"1/4", 4}, {"1/8", 8}, {"0.5", 2}, {"0.25", 4}, {"0.125", 8}})
         if (std::strcmp(text, name) == 0) return static_cast<uint32_t>(shrink);
     throw UsageError(std::string("--scale ") + text + ": allowed are 1, 1/2, 1/4 and 1/8");
 }
@@ -173,7 +174,8 @@ void write_file(const std::string& name, const Bytes& data, bool force) {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------- the work
+// ------------------------------------------------------------------------------------------------------------- the
+// work
 
 void print_info(const aec_info& info, uint64_t bytes) {
     const char* channels = info.gray ? (info.alpha ? "gray and alpha" : "gray") : info.alpha ? "RGB and alpha" : "RGB";
@@ -183,8 +185,9 @@ void print_info(const aec_info& info, uint64_t bytes) {
     else if (info.exact)
         std::printf("coded: exact, largest error %u\n", info.quality);
     else
-        std::printf("coded: quality %u%s\nmodel: %02x%02x%02x%02x\n", info.quality, info.mapped ? ", and a map of qualities" : "",
-                    info.model_id[0], info.model_id[1], info.model_id[2], info.model_id[3]);
+        std::printf("coded: quality %u%s\nmodel: %02x%02x%02x%02x\n", info.quality,
+                    info.mapped ? ", and a map of qualities" : "", info.model_id[0], info.model_id[1], info.model_id[2],
+                    info.model_id[3]);
     std::printf("tiles: %u of side %u\nparts: %u\nbytes: %llu\n", info.tiles, info.tile, info.parts,
                 static_cast<unsigned long long>(bytes));
 }
@@ -235,8 +238,10 @@ void run(const Arguments& args) {
     aec_pixels pixels;
     aec_pixels_init(&pixels, sizeof pixels);
     check(aec_get_pixels(file.get(), &args.decode, &pixels, &error), error);
-    Picture picture = {pixels.width, pixels.height, pixels.channels, pixels.depth, Bytes(pixels.bytes), {}, {}, {}, {}, {}};
-    check(aec_decode(file.get(), model.get(), &args.decode, picture.samples.data(), pixels.row_bytes, pixels.bytes, &error),
+    Picture picture = {
+        pixels.width, pixels.height, pixels.channels, pixels.depth, Bytes(pixels.bytes), {}, {}, {}, {}, {}};
+    check(aec_decode(file.get(), model.get(), &args.decode, picture.samples.data(), pixels.row_bytes, pixels.bytes,
+                     &error),
           error);
     picture.icc = metadata_of(file.get(), AEC_METADATA_ICC);
     picture.exif = metadata_of(file.get(), AEC_METADATA_EXIF);
@@ -255,7 +260,8 @@ void run(const Arguments& args) {
 int main(int argc, char** argv) {
     using namespace aec::tools;
     for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {
-        if (std::strcmp(argv[i], "--help") == 0 || std::strcmp(argv[i], "-h") == 0) return std::fputs(kUsage, stdout), 0;
+        if (std::strcmp(argv[i], "--help") == 0 || std::strcmp(argv[i], "-h") == 0)
+            return std::fputs(kUsage, stdout), 0;
         if (std::strcmp(argv[i], "--version") == 0) return std::printf("aec-dec %s\n", aec_version()), 0;
     }
     Arguments args;

@@ -89,8 +89,8 @@ Bytes png_samples(const Picture& picture) {
         const uint8_t* up = y > 0 ? here - row : zeros.data();
         for (size_t i = 0; i < row; ++i) {
             const bool has_left = i >= pixel;
-            filtered[i + 1] =
-                static_cast<uint8_t>(here[i] - paeth(has_left ? here[i - pixel] : 0, up[i], has_left ? up[i - pixel] : 0));
+            filtered[i + 1] = static_cast<uint8_t>(
+                here[i] - paeth(has_left ? here[i - pixel] : 0, up[i], has_left ? up[i - pixel] : 0));
         }
         deflater.add(filtered.data(), filtered.size(), y + 1 == picture.height);
     }
@@ -117,7 +117,8 @@ Bytes png_of(const Picture& picture) {
         append(chunk, deflater.out.data(), deflater.out.size());
         append_chunk(out, "iCCP", chunk);
     }
-    if (!picture.significant_bits.empty()) append_chunk(out, "sBIT", Bytes(picture.channels, picture.significant_bits[0]));
+    if (!picture.significant_bits.empty())
+        append_chunk(out, "sBIT", Bytes(picture.channels, picture.significant_bits[0]));
     if (!picture.exif.empty()) append_chunk(out, "eXIf", picture.exif);
     if (!picture.xmp.empty()) {
         Bytes chunk;
@@ -134,7 +135,8 @@ Bytes png_of(const Picture& picture) {
     return out;
 }
 
-// ----------------------------------------------------------------------------------------------------- Netpbm and NumPy
+// ----------------------------------------------------------------------------------------------------- Netpbm and
+// NumPy
 
 Bytes ppm_of(const Picture& picture) {
     if (picture.channels % 2 == 0) throw std::runtime_error("PPM holds no alpha channel: PNG, PAM and NPY do");
@@ -149,9 +151,10 @@ Bytes ppm_of(const Picture& picture) {
 Bytes pam_of(const Picture& picture) {
     const char* kTypes[] = {"GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA"};
     Bytes out;
-    append(out, "P7\nWIDTH " + std::to_string(picture.width) + "\nHEIGHT " + std::to_string(picture.height) + "\nDEPTH " +
-                    std::to_string(picture.channels) + "\nMAXVAL " + std::to_string((1 << picture.depth) - 1) +
-                    "\nTUPLTYPE " + kTypes[picture.channels - 1] + "\nENDHDR\n");
+    append(out, "P7\nWIDTH " + std::to_string(picture.width) + "\nHEIGHT " + std::to_string(picture.height) +
+                    "\nDEPTH " + std::to_string(picture.channels) + "\nMAXVAL " +
+                    std::to_string((1 << picture.depth) - 1) + "\nTUPLTYPE " + kTypes[picture.channels - 1] +
+                    "\nENDHDR\n");
     const Bytes samples = big_endian(picture);
     append(out, samples.data(), samples.size());
     return out;
@@ -162,8 +165,8 @@ Bytes npy_of(const Picture& picture) {
     const bool is_little = *reinterpret_cast<const uint8_t*>(&one) == 1;
     const std::string type = picture.depth == 8 ? "|u1" : is_little ? "<u2" : ">u2";
     const std::string channels = picture.channels > 1 ? ", " + std::to_string(picture.channels) : "";
-    std::string header = "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" + std::to_string(picture.height) +
-                         ", " + std::to_string(picture.width) + channels + "), }";
+    std::string header = "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" +
+                         std::to_string(picture.height) + ", " + std::to_string(picture.width) + channels + "), }";
     constexpr size_t kPrefix = 10, kAlignment = 64;
     header.append((kAlignment - (kPrefix + header.size() + 1) % kAlignment) % kAlignment, ' ');
     header += '\n';

@@ -11,7 +11,7 @@ using Bytes = std::vector<uint8_t>;
 
 struct Picture {
     uint32_t width, height, channels, depth;  // channels: gray, gray and alpha, RGB, or RGBA
-    Bytes samples;                            // rows without gaps, of the machine's byte order
+    Bytes samples;  // rows without gaps, of the machine's byte order
     // Metadata, as far as there is any; only PNG holds it.
     Bytes icc, exif, xmp, cicp, significant_bits;
 };

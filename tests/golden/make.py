@@ -1,9 +1,9 @@
 """How the golden files were made: `python tests/golden/make.py FOLDER`. Files are only ever added, never made again.
 
-Tiny models with random weights, of two and of four context steps, stand in for trained ones, so that they can stay in
-the repository for ever: what is golden is the format, the nets' integer arithmetic and the coder. A file's facts are in
-the .json beside it: hashes of its latents and of its samples. Only where a library decodes what is stored, a JPEG, they
-may differ by a level, so that there they lie in a .png.
+Tiny models with random weights, of two and of four context steps, stand in for trained ones: what is golden is the
+format, the nets' integer arithmetic and the coder. The folder `shipped` has files of the models that people use. A
+file's facts are in the .json beside it: hashes of its latents and of its samples. Only where a library decodes what is
+stored, a JPEG, they may differ by a level, so that there they lie in a .png. SHA256SUMS has the hashes of all files.
 """
 
 import io
@@ -17,17 +17,20 @@ import torch
 from PIL import Image
 
 import codec
-from codec.coding import exact, quality_map, tiles
+from codec.coding import exact, quality_map, rans, tiles
 from codec.container import format
 from codec.container.metadata import Metadata
 from codec.nets import torch_codec
 from codec.picture import code_points, stored
 from codec.picture.pixels import Pixels, of_bits, to_pixels
+from codec.picture.sample_bits import whole_range
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import coded  # noqa: E402
 
 EXIF = bytes.fromhex("49492a0008000000010012010300010000000100000000000000")  # orientation 1
+EXTRA = {"Plan": b"", "Data": bytes(range(200))}
+SHIPPED = ("eye", "psnr")
 METADATA = Metadata(b"not a profile, but kept", EXIF, b"<x:xmpmeta>" + b" " * 200 + b"</x:xmpmeta>")
 
 
@@ -65,6 +68,20 @@ def in_parts(tiny: torch_codec.Codec, first: int, roi=()) -> bytes:
     return format.write(header, [part for same in zip(*parts, strict=True) for part in same], quality_map=mapped)
 
 
+def with_lanes(tiny: torch_codec.Codec, lanes_log2: int, in_parts: bool, side: int = 64) -> bytes:
+    """A file with more lanes than such small payloads get."""
+    pixels, encoder = to_pixels(picture((100, 150, 3))), tiny.encoder
+    header, coded = pixels.header(70, tiny.id, side), []
+    for tile in header.tiles:
+        chosen = encoder.quantise(70, *tiles.analyse(encoder, pixels, tile, 70, 2))
+        symbols, indexes = (np.concatenate(each) for each in (chosen.symbols, chosen.indexes))
+        segments = list(map(len, chosen.symbols))
+        coded.append(rans.encode_parts(symbols, indexes, segments, tiny.tables, lanes_log2))
+    header = replace(header, parts=len(coded[0]) if in_parts else 1)
+    payloads = [part for same in zip(*coded, strict=True) for part in same] if in_parts else list(map(rans.join, coded))
+    return format.write(header, payloads)
+
+
 def other_files(tiny: torch_codec.Codec) -> dict[str, bytes]:
     """Alpha, metadata, 16 bits, and stored pictures."""
     alpha = to_pixels(picture((1, 1, 4)) // 2)
@@ -89,8 +106,34 @@ def other_files(tiny: torch_codec.Codec) -> dict[str, bytes]:
         "stored-png-9x7": stored.lossless(with_metadata(to_pixels(picture((7, 9, 4), 16))), 2, exact=True),
         "stored-jpeg-20x30": _stored_jpeg(jpeg),
         "hdr-33x70": coded.file_of(tiny, hdr, 90),
+        "lanes5-150x100": with_lanes(tiny, 5, in_parts=False),
+        "lanes7-150x100": with_lanes(tiny, 7, in_parts=False),
+        "lanes12-parts-150x100": with_lanes(tiny, 12, in_parts=True, side=1024),
+        "extra-17x3": coded.file_of(tiny, with_metadata(to_pixels(picture((3, 17, 3))), Metadata(extra=EXTRA)), 60),
+        "exact-16-bits-33x20": exact.file(to_pixels(picture((20, 33, 4), 16)), 0, 64),
+        "exact-few-bits-33x20": exact.file(few_bits(), 0, 64),
+        "exact-few-bits-error-33x20": exact.file(few_bits(), 100, 64),
+        "exact-stairs-33x20": exact.file(to_pixels(stairs()), 0, 64),
+        "exact-error-33x20": exact.file(to_pixels(picture((20, 33, 3), 16)), 7, 64),
+        "exact-largest-error-33x20": exact.file(to_pixels(picture((20, 33, 3))), 255, 64),
+        "exact-1x70": exact.file(to_pixels(picture((70, 1, 3))), 0, 64),
+        "exact-70x1": exact.file(to_pixels(picture((1, 70, 3))), 2, 64),
         "stored-hdr-33x70": stored.lossless(hdr, 2, exact=True),
     }
+
+
+def few_bits() -> Pixels:
+    """Colours of 10 bits and alpha of 8, in 16."""
+    ten, eight = picture((20, 33, 3), 16) >> 6, picture((20, 33, 4))[..., 3]
+    return to_pixels(np.dstack([whole_range(ten, 10), whole_range(eight.astype(np.uint16), 8)]))
+
+
+def stairs() -> np.ndarray:
+    """Black and white blocks, and one sample that is neither: sums of the exact coder reach their limits."""
+    i, j = np.mgrid[:20, :33]
+    blocks = np.repeat(((i // 8 + j // 8) % 2 * 65535).astype(np.uint16)[..., None], 3, 2)
+    blocks[11, 17, 1] = 12345
+    return blocks
 
 
 def _stored_jpeg(image: Image.Image) -> bytes:
@@ -100,7 +143,31 @@ def _stored_jpeg(image: Image.Image) -> bytes:
     return stored.original(to_pixels(Image.open(file)), file.getvalue())
 
 
+def files_of_shipped_models() -> dict[str, bytes]:
+    """Of a part of a photograph; and of gray waves of 16 bits in two passes."""
+    with Image.open(Path(__file__).parents[1] / "pictures" / "astronaut.png") as image:
+        photo = np.asarray(image.convert("RGB"))[40:176, 150:350]
+    made, gray = {}, picture((120, 200, 1), 16)[..., 0]
+    for model in SHIPPED:
+        made[f"{model}-low-200x136"] = codec.encode(photo, 20, "cpu", model)
+        made[f"{model}-200x136"] = codec.encode(photo, 75, "cpu", model, roi=[((0, 0, 64, 64), 20)])
+        made[f"{model}-high-200x120"] = codec.encode(gray, 95, "cpu", model, progressive=True)
+    assert all(codec.inspect(data).by_network for data in made.values())
+    return made
+
+
+def write_shipped(target: Path, data: bytes) -> None:
+    by_scale = {k: codec.decode(data, "cpu", output="numpy", scale=1 / k) for k in (1, 2, 4, 8)}
+    facts = {"model": codec.inspect(data).model_id.hex()}
+    facts |= {f"sha256 at 1/{k}": coded.sha256(samples) for k, samples in by_scale.items()}
+    target.write_bytes(data)
+    target.with_suffix(".json").write_text(json.dumps(facts) + "\n")
+
+
 def main(folder: Path) -> None:
+    (folder / "shipped").mkdir(parents=True, exist_ok=True)
+    for name, data in files_of_shipped_models().items():
+        write_shipped(folder / "shipped" / f"v{format.VERSION}-{name}.aec", data)
     for name in ("tiny2", "tiny4"):
         model = Path(__file__).with_name(f"{name}.safetensors")
         tiny = torch_codec.load(model, torch.device("cpu"))

@@ -129,8 +129,7 @@ std::vector<uint8_t> exact_of(const std::vector<int16_t>& picture, int rows, int
     const aec::ExactPicture about = {columns, rows, 3, 8, 0};
     const std::vector<uint8_t> payload = aec::encode_exact(about, samples.data());
     std::vector<uint16_t> back(samples.size());
-    int bits = 0;
-    if (aec::decode_exact(payload.data(), payload.size(), about, back.data(), bits) || back != samples)
+    if (aec::decode_exact(payload.data(), payload.size(), about, back.data()) || back != samples)
         throw std::runtime_error("the exact picture does not come back");
     return payload;
 }
