@@ -33,7 +33,8 @@ NOTES = ("bench/training.md", "bench/ablations.md", "bench/gpu.md", "bench/coder
 NOT_IN_ARCHIVES = [ROOT / "bench/results", ROOT / ".ci"]
 # Commands that are only parsed: they take minutes, need a network, or change the machine. Of `aec`, and others.
 PARSED_AEC = {"train", "bench", "doctor"}
-# tests/test_serve.py runs the server and its requests; tests/test_aec_dec.py builds the C library and runs its programs.
+# tests/test_serve.py runs the server and its requests; tests/test_aec_dec.py builds the C library, and runs its
+# programs.
 PARSED = {".", "cd", "curl", "gunicorn", "node", "pip", "python", "python3", "pytest", "ruff"}
 PARSED |= {"aec-dec", "apt-get", "c++", "cc", "cmake", "install"}
 INSTALLED = {"codec", "PIL", "numpy"}  # what a snippet that runs in this process may import
@@ -135,7 +136,7 @@ def test_what_a_page_shows_works(section, folders, commands, monkeypatch, capfd)
             # tests/test_web.py runs the JavaScript, tests/test_web_browser.py has the elements, and tests/test_aec_dec.py
             # runs the example in C.
             allowed = ("text", "js", "html", "c")
-            assert language in allowed, f"{section}: a block is sh, python, js, html, c or text, and the last are not run"
+            assert language in allowed, f"{section}: a block is sh, python, js, html, c or text"
 
 
 def run_command(line: str, path: str) -> None:
