@@ -168,13 +168,13 @@ def test_pictures_with_a_side_below_8_have_no_score(shipped):
 
 
 def test_latents_are_of_a_level_near_that_of_each_trial(shipped, monkeypatch):
-    analysed, latents = [], engine.Encoder.latents
+    analysed, analyse = [], engine.Encoder.analyse
 
-    def noted(self, pixels, area, quality):
+    def noted(self, pixels, tile, quality, effort):
         analysed.append(float(shipped.level(quality)))
-        return latents(self, pixels, area, quality)
+        return analyse(self, pixels, tile, quality, effort)
 
-    monkeypatch.setattr(engine.Encoder, "latents", noted)
+    monkeypatch.setattr(engine.Encoder, "analyse", noted)
     pixels = to_pixels(photos.photo(40, 50))
     task = targets._Task(encoder(shipped), pixels, Target(ssimulacra2=50), 0, 1024)
     code = targets._coder(task, lambda: lambda share: None)
