@@ -234,7 +234,7 @@ def test_the_orientation_of_a_stored_file_is_applied(c_library, kind, orientatio
     source = path.read_bytes()
     swapped = orientation >= 5
     header = format.Header(20 if swapped else 13, 13 if swapped else 20, 0, bytes(4), stored=True, tile=64)
-    data = format.write(header, [source])
+    data = format.write(header, [source], metadata={"extra": b"Abcd\0"} if orientation % 2 else {})
     wanted = codec.decode(data, output="numpy")
     decoded = c_library.open(data).decode()
     assert np.abs(decoded.astype(int) - wanted).max() <= (kind == "JPEG")

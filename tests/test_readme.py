@@ -33,7 +33,7 @@ NOTES = ("bench/training.md", "bench/ablations.md", "bench/gpu.md", "bench/coder
 NOT_IN_ARCHIVES = [ROOT / "bench/results", ROOT / ".ci"]
 # Commands that are only parsed: they take minutes, need a network, or change the machine. Of `aec`, and others.
 PARSED_AEC = {"train", "bench", "doctor"}
-# tests/test_serve.py runs the server and its requests; tests/test_aec_dec.py builds the C library and runs programs.
+# tests/test_serve.py runs the server and its requests, and tests/test_aec_dec.py builds and runs the programs in C.
 PARSED = {".", "cd", "curl", "gunicorn", "pip", "python", "python3", "pytest", "ruff"}
 PARSED |= {"aec-dec", "apt-get", "c++", "cc", "cmake", "install", "node"}
 INSTALLED = {"codec", "PIL", "numpy"}  # what a snippet that runs in this process may import

@@ -148,8 +148,8 @@ typedef enum aec_metadata_kind {
  * NULL, with *size = 0, if the file has no such block, or a partial file has lost it. Without ICC and CICP samples are
  * sRGB. AEC_ERROR_CORRUPT: the block cannot be inflated, or is not such as FORMAT.md allows.
  *
- * A stored picture without any block here has the metadata of the PNG, WebP or JPEG file inside, which aec_get_embedded
- * gives; its EXIF orientation is then applied by aec_decode. In all other pictures the pixels are upright already. */
+ * A stored picture without ICC, EXIF, XMP and CICP here has the metadata of the PNG, WebP or JPEG file inside, which
+ * aec_get_embedded gives; its orientation is then applied by aec_decode. All other pictures are upright already. */
 AEC_API aec_status aec_get_metadata(aec_file *file, aec_metadata_kind kind, const uint8_t **data, size_t *size,
                                     aec_error *error);
 

@@ -8,13 +8,6 @@
 namespace aec {
 namespace {
 
-// Samples of `bits` bits, scaled to the whole range of `depth` bits.
-void spread(std::vector<uint16_t>& samples, int bits, int depth) {
-    const uint32_t top = (1u << bits) - 1, full = (1u << depth) - 1;
-    if (top == full) return;
-    for (uint16_t& sample : samples) sample = static_cast<uint16_t>((sample * full + top / 2) / top);
-}
-
 void decode_one(const Layout& layout, uint64_t tile, const Canvas& canvas) {
     const Header& header = layout.header();
     const Area area = header.area_of(tile);
@@ -29,10 +22,8 @@ void decode_one(const Layout& layout, uint64_t tile, const Canvas& canvas) {
         const ExactPicture picture = {static_cast<int>(area.width), static_cast<int>(area.height), channels,
                                       header.depth, header.quality};
         const Span payload = layout.payload(tile);
-        int bits = 0;
-        if (const Fault fault = decode_exact(payload.data, payload.size, picture, samples.data(), bits))
+        if (const Fault fault = decode_exact(payload.data, payload.size, picture, samples.data()))
             throw Error(ErrorKind::kCorrupt, "tile " + std::to_string(tile) + ": " + words_of(fault));
-        spread(samples, bits, header.depth);
     }
     const Area shown = area.common(canvas.area(header.width, header.height));
     const ptrdiff_t stride = ptrdiff_t{area.width} * channels;

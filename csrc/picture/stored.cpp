@@ -87,7 +87,8 @@ void decode_stored(const Layout& layout, const Canvas& canvas, const EmbeddedDec
     const Span file = layout.payload(0);
     const Still still = still_of(file);
     // Without metadata of the .aec file that of the file inside counts, and its orientation may swap the sides.
-    const int orientation = header.kinds == 0 ? orientation_of(file) : 1;
+    constexpr int kBeside = 1 << kBits | 1 << kExtra;  // kinds that do not hide it
+    const int orientation = (header.kinds & ~kBeside) == 0 ? orientation_of(file) : 1;
     const uint32_t width = orientation >= 5 ? still.height : still.width;
     const uint32_t height = orientation >= 5 ? still.width : still.height;
     if (width != header.width || height != header.height)

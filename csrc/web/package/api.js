@@ -95,8 +95,9 @@ export function apiOf(platform) {
     const checked = check(options);
     const info = await pool.run((hand) => hand.call("inspect", { bytes, options: checked }), options.signal);
     const { depth, metadata, storedPicture: stored, width, height } = info;
+    const { icc, exif, xmp, cicp } = metadata;
     const isWhole = !options.region && !options.depth && checked.scale === 1;
-    if (stored && isWhole && Object.values(metadata).every((block) => block === null))
+    if (stored && isWhole && !(icc ?? exif ?? xmp ?? cicp))
       return { blob: new Blob([stored.data], { type: stored.type }), width, height, missing: info.missing };
     const picture = await decode(bytes, { ...options, depth: options.depth ?? depth });
     const file = await pool.run(

@@ -35,7 +35,7 @@ export interface Missing extends Region {
   parts: number;
   of: number;
   /** Of metadata: which. */
-  name: "icc" | "exif" | "xmp" | "cicp" | "significantBits" | null;
+  name: "icc" | "exif" | "xmp" | "cicp" | "significantBits" | "extra" | null;
 }
 
 export interface Picture<Data = Uint8ClampedArray> {
@@ -104,6 +104,8 @@ export interface Info {
     xmp: Uint8Array | null;
     cicp: Uint8Array | null;
     significantBits: number | null;
+    /** All extra blocks, one after the other, as FORMAT.md §2.5 says. */
+    extra: Uint8Array | null;
   };
 }
 
