@@ -103,6 +103,19 @@ def test_photographs_of_the_shipped_model_have_the_same_pixels(package, tmp_path
     check(package, jobs, wanted, workers=1)
 
 
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("quality", [10, 50, 95])
+def test_kodak_has_the_same_pixels(package, tmp_path, quality):
+    pictures = sorted(photos.KODAK.glob("*.png"))
+    if not pictures:
+        pytest.skip(f"no pictures in {photos.KODAK}")
+    paths = [tmp_path / f"{picture.stem}.aec" for picture in pictures]
+    for picture, path in zip(pictures, paths, strict=True):
+        samples = np.asarray(Image.open(picture).convert("RGB"))
+        path.write_bytes(codec.encode(samples, quality, model="eye", device="cpu"))
+    check(package, [job(path) for path in paths], [in_python(path) for path in paths])
+
+
 def test_partial_files_have_the_same_pixels(package):
     path = GOLDEN / "v2-tiny2-parts-150x100.aec"
     data = path.read_bytes()
@@ -142,15 +155,16 @@ def test_metadata_and_stages_are_told(package):
     assert (len(found["stages"]), found["stages"][-1]) == (found["parts"], parts.stat().st_size)
 
 
-def test_a_png_has_the_pixels_and_the_profile(package):
-    path = GOLDEN / "v2-tiny2-alpha-1x1.aec"
-    deep = GOLDEN / "v2-tiny2-deep-33x70.aec"
-    found = in_node(package, [job(path, "toPng"), job(deep, "toPng"), job(deep, "toPng", depth=8)])
-    png, deep_png, png_of_deep = [base64.b64decode(one["png"]) for one in found]
-    shown = Image.open(io.BytesIO(png))
-    assert np.array_equal(np.asarray(shown), in_python(path))
+def test_a_blob_has_the_pixels_and_the_profile(package):
+    path, deep = GOLDEN / "v2-tiny2-alpha-1x1.aec", GOLDEN / "v2-tiny2-deep-33x70.aec"
+    jobs = [job(path, "toBlob"), job(deep, "toBlob"), job(deep, "toBlob", depth=8), job(LOSSY[0], "toBlob")]
+    found = in_node(package, jobs)
+    assert [one["type"] for one in found] == ["image/png"] * 3 + ["image/jpeg"]
+    png, deep_png, png_of_deep, jpeg = [base64.b64decode(one["file"]) for one in found]
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png))), in_python(path))
     assert deep_png[24:26] == bytes([16, 6])
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png_of_deep)))[..., :3], in_python(deep, depth=8))
+    assert jpeg in LOSSY[0].read_bytes()
 
 
 def test_wrong_calls_name_what_is_allowed(package):

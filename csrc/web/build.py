@@ -7,6 +7,7 @@ models Python's `codec` must be importable.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -39,6 +40,17 @@ def sources() -> list[Path]:
 def version() -> str:
     text = (CSRC.parent / "codec" / "__init__.py").read_text()
     return text.split('__version__ = "')[1].split('"')[0]
+
+
+def copy_scripts(out: Path, page: bool) -> None:
+    shutil.copytree(HERE / "package", out, dirs_exist_ok=True)
+    shutil.copy(CSRC.parent / "LICENSE", out)
+    about = json.loads((out / "package.json").read_text()) | {"version": version()}
+    (out / "package.json").write_text(json.dumps(about, indent=2) + "\n")
+    if page:
+        shutil.copytree(HERE / "page", out, dirs_exist_ok=True)
+        for name in ASSETS:
+            shutil.copy(CSRC.parent / "bench" / "assets" / name, out)
 
 
 def compile_modules(out: Path, jobs: int, encode: bool) -> None:
@@ -88,11 +100,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("-j", "--jobs", type=int, default=2, help="how many files are compiled at a time")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(HERE / "package", options.out, dirs_exist_ok=True)
-    if options.page:
-        shutil.copytree(HERE / "page", options.out, dirs_exist_ok=True)
-        for name in ASSETS:
-            shutil.copy(CSRC.parent / "bench" / "assets" / name, options.out)
+    copy_scripts(options.out, options.page)
     compile_modules(options.out, options.jobs, options.page)
     if not options.no_models:
         write_models(options.out / "models", options.model, options.page)

@@ -16,7 +16,12 @@ const hashOf = (bytes) => createHash("sha256").update(bytes).digest("hex");
 /** What of a result can be compared as JSON. */
 async function told(value) {
   if (value.blob)
-    return { ...value, blob: undefined, png: Buffer.from(await value.blob.arrayBuffer()).toString("base64") };
+    return {
+      ...value,
+      blob: undefined,
+      type: value.blob.type,
+      file: Buffer.from(await value.blob.arrayBuffer()).toString("base64"),
+    };
   if (value.data) return { ...value, data: hashOf(new Uint8Array(value.data.buffer)) };
   return JSON.parse(JSON.stringify(value, (_, v) => (v instanceof Uint8Array ? Buffer.from(v).toString("base64") : v)));
 }

@@ -88,20 +88,27 @@ export function apiOf(platform) {
     return lossless ? null : platform.decodePicture(data, type);
   }
 
-  /** A picture that every program shows in the right colours: a PNG file, with the profile and the depth of the file. */
-  async function toPng(source, options = {}) {
+  /** A picture file that programs show in the right colours: a PNG with the profile and the depth of the .aec file; or
+   * the PNG, WebP or JPEG file that is stored in it, if that says all of its colours itself. */
+  async function toBlob(source, options = {}) {
     const bytes = await bytesOf(source);
-    const { depth, metadata } = await inspect(bytes, options);
+    const checked = check(options);
+    const info = await pool.run((hand) => hand.call("inspect", { bytes, options: checked }), options.signal);
+    const { depth, metadata, storedPicture: stored, width, height } = info;
+    const { icc, exif, xmp, cicp } = metadata;
+    const isWhole = !options.region && !options.depth && checked.scale === 1;
+    if (stored && isWhole && !(icc ?? exif ?? xmp ?? cicp))
+      return { blob: new Blob([stored.data], { type: stored.type }), width, height, missing: info.missing };
     const picture = await decode(bytes, { ...options, depth: options.depth ?? depth });
-    const { missing } = picture;
     const file = await pool.run(
       (hand) => hand.call("png", { picture, metadata }, { transfer: [picture.data.buffer] }),
       options.signal,
     );
-    return { blob: new Blob([file], { type: "image/png" }), width: picture.width, height: picture.height, missing };
+    const blob = new Blob([file], { type: "image/png" });
+    return { blob, width: picture.width, height: picture.height, missing: picture.missing };
   }
 
-  return { AecError, configure, close, inspect, decode, toPng };
+  return { AecError, configure, close, inspect, decode, toBlob };
 }
 
 async function bytesOf(source) {

@@ -1,5 +1,5 @@
 // Pictures that are shown while their bytes arrive.
-import { AecError, inspect, toPng } from "./index.js";
+import { AecError, inspect, toBlob } from "./index.js";
 
 /**
  * Reads a response, and calls show({blob, width, height, final}) with what there is of the picture: first, if the file has
@@ -31,7 +31,7 @@ export async function showArriving(response, show, { signal, onProgress } = {}) 
     const better = stages.filter((end) => end <= data.length).length;
     if (better === 0 || better === stages.length || better <= showCoarse.shown) return;
     showCoarse.shown = better;
-    const picture = await toPng(data, { partial: true, signal });
+    const picture = await toBlob(data, { partial: true, signal });
     if (!done) show({ ...picture, final: false });
   }
   showCoarse.shown = 0;
@@ -50,5 +50,5 @@ export async function showArriving(response, show, { signal, onProgress } = {}) 
   const whole = await bytes();
   await showing;
   done = true;
-  show({ ...(await toPng(whole, { signal })), final: true });
+  await show({ ...(await toBlob(whole, { signal })), final: true });
 }

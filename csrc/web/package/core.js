@@ -5,7 +5,7 @@ STATUS.push("argument", "memory", "io", "cancelled", "internal");
 const INFO = ["width", "height", "depth", "gray", "alpha", "quality", "needsModel", "stored"];
 INFO.push("exact", "mapped", "tile", "tiles", "parts", "first", "modelId");
 const FLAGS = new Set(["gray", "alpha", "needsModel", "stored", "exact", "mapped"]);
-const METADATA = ["icc", "exif", "xmp", "cicp", "significantBits"];
+const METADATA = ["icc", "exif", "xmp", "cicp", "significantBits", "extra"];
 const MISSING = ["colours", "alpha", "metadata"];
 export const EMBEDDED = [null, "image/png", "image/webp", "image/jpeg"];
 const MESSAGE_BYTES = 512; // of aec_error: the status, then the message

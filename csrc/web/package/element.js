@@ -3,6 +3,7 @@
 // It loads when it comes near the window, unless loading is "eager". Events: load, error (detail: an AecError), and
 // partial, when a coarse picture is shown. Inside is an <img part="image">, so that menus, readers and colours work.
 import { showArriving } from "./arriving.js";
+import { AecError } from "./index.js";
 
 const NEAR = "200px"; // from the window, at which a lazy picture begins to load
 const STYLE = `:host { display: inline-block } :host([hidden]) { display: none }
@@ -92,7 +93,12 @@ export class AecImage extends HTMLElement {
   async #show({ blob, final }, stop) {
     const before = this.#image.src;
     this.#image.src = URL.createObjectURL(blob);
-    await this.#image.decode().catch(() => {});
+    try {
+      await this.#image.decode();
+    } catch (error) {
+      // A coarse picture may be replaced before it is decoded.
+      if (final) throw new AecError("corrupt", `the browser cannot decode the picture: ${error.message}`);
+    }
     URL.revokeObjectURL(before);
     if (stop.signal.aborted) return;
     if (final) this.#state = "loaded";

@@ -35,7 +35,7 @@ export interface Missing extends Region {
   parts: number;
   of: number;
   /** Of metadata: which. */
-  name: "icc" | "exif" | "xmp" | "cicp" | "significantBits" | null;
+  name: "icc" | "exif" | "xmp" | "cicp" | "significantBits" | "extra" | null;
 }
 
 export interface Picture<Data = Uint8ClampedArray> {
@@ -61,7 +61,7 @@ export interface DecodeOptions extends Limits {
   region?: Region;
   /** Each pixel of the result is the mean of a square of so many pixels a side. Default: 1. */
   scale?: 1 | 2 | 4 | 8;
-  /** Bits a sample. Default: 8; of toPng: those of the file. */
+  /** Bits a sample. Default: 8; of toBlob: those of the file. */
   depth?: 8 | 16;
   /** The most workers that share the picture. Default: all, or its share of them while other
    * pictures are decoded. The pixels are the same. */
@@ -104,6 +104,8 @@ export interface Info {
     xmp: Uint8Array | null;
     cicp: Uint8Array | null;
     significantBits: number | null;
+    /** All extra blocks, one after the other, as FORMAT.md §2.5 says. */
+    extra: Uint8Array | null;
   };
 }
 
@@ -113,8 +115,12 @@ export function decode(source: Source, options: DecodeOptions & { depth: 16 }): 
 /** What a file says of itself. No model is needed. */
 export function inspect(source: Source, options?: Limits): Promise<Info>;
 
-/** A PNG file, large and quickly made, with the file's profile or code points: for <img> and for downloads. */
-export function toPng(
+/**
+ * A picture file for <img> and for downloads: a PNG, large and quickly made, with the file's profile or code points. Of a
+ * stored picture without metadata of its own it is the PNG, WebP or JPEG file inside, unless a part, a scale or a depth is
+ * asked for.
+ */
+export function toBlob(
   source: Source,
   options?: DecodeOptions,
 ): Promise<{ blob: Blob; width: number; height: number; missing: Missing[] }>;

@@ -91,4 +91,4 @@ function withoutExif(data) {
 }
 
 export { AecError };
-export const { configure, close, inspect, decode, toPng } = apiOf(platform);
+export const { configure, close, inspect, decode, toBlob } = apiOf(platform);

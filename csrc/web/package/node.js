@@ -49,4 +49,4 @@ const platform = {
 };
 
 export { AecError };
-export const { configure, close, inspect, decode, toPng } = apiOf(platform);
+export const { configure, close, inspect, decode, toBlob } = apiOf(platform);

@@ -1,8 +1,8 @@
 // Makes <img src="photo.aec"> work, with srcset, <picture> and lazy loading too: when the browser gives up on such a
-// picture, this decodes it and gives it back as a PNG. Pages load it as a module, and need do nothing else.
+// picture, this decodes it and gives it back as one that it reads. Pages load it as a module, and need do nothing else.
 //
 // Listeners hear no error of a picture that can be decoded, and `load` when it is. CSS backgrounds are not served.
-import { AecError, toPng } from "./index.js";
+import { AecError, toBlob } from "./index.js";
 
 const NAME = /\.aec($|[?#])/i;
 const busy = new WeakSet();
@@ -13,7 +13,7 @@ async function serve(image) {
   try {
     const response = await fetch(url);
     if (!response.ok) throw new AecError("io", `${url}: the server answered ${response.status}`);
-    const { blob } = await toPng(response);
+    const { blob } = await toBlob(response);
     if ((image.currentSrc || image.src) !== url) return; // it shows another picture by now
     const shown = URL.createObjectURL(blob);
     image.addEventListener("load", () => URL.revokeObjectURL(shown), { once: true });
