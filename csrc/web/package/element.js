@@ -7,7 +7,8 @@ import { AecError } from "./index.js";
 
 const NEAR = "200px"; // from the window, at which a lazy picture begins to load
 const STYLE = `:host { display: inline-block } :host([hidden]) { display: none }
-img { display: block; width: 100%; height: 100%; object-fit: inherit; object-position: inherit }`;
+img { display: block; width: 100%; height: 100%; object-fit: inherit; object-position: inherit }
+[hidden] { display: none }`;
 
 const near = globalThis.IntersectionObserver
   ? new IntersectionObserver((entries) => entries.forEach((e) => e.isIntersecting && e.target.load()), {
@@ -19,6 +20,7 @@ export class AecImage extends HTMLElement {
   static observedAttributes = ["src", "alt", "width", "height", "loading"];
 
   #image = document.createElement("img");
+  #text = document.createElement("span"); // the alternative text, in the place of a picture that cannot be shown
   #size = document.createElement("style"); // what the attributes width and height say, weaker than the page's styles
   #stop = null;
   #state = "waiting";
@@ -29,7 +31,10 @@ export class AecImage extends HTMLElement {
     style.textContent = STYLE;
     this.#image.part = "image";
     this.#image.decoding = "async";
-    this.attachShadow({ mode: "open" }).append(style, this.#size, this.#image);
+    this.#text.part = "alternative";
+    this.#text.role = "img";
+    this.#showText(false);
+    this.attachShadow({ mode: "open" }).append(style, this.#size, this.#image, this.#text);
   }
 
   get complete() {
@@ -60,8 +65,15 @@ export class AecImage extends HTMLElement {
     } else if (name === "loading") {
       if (this.isConnected) this.#begin();
     } else if (name !== "alt") this.#resize();
-    else if (value === null) this.#image.removeAttribute("alt");
-    else this.#image.alt = value;
+    else {
+      this.#text.textContent = this.#text.ariaLabel = value ?? "";
+      if (value === null) this.#image.removeAttribute("alt");
+      else this.#image.alt = value;
+    }
+  }
+
+  #showText(failed) {
+    [this.#image.hidden, this.#text.hidden] = [failed, !failed];
   }
 
   #resize() {
@@ -88,6 +100,7 @@ export class AecImage extends HTMLElement {
   #clear() {
     URL.revokeObjectURL(this.#image.src);
     this.#image.removeAttribute("src");
+    this.#showText(false);
   }
 
   async #show({ blob, final }, stop) {
@@ -117,7 +130,8 @@ export class AecImage extends HTMLElement {
     } catch (error) {
       if (stop.signal.aborted) return;
       this.#state = "failed";
-      this.#clear(); // so that the alternative text is shown
+      this.#clear();
+      this.#showText(true);
       this.dispatchEvent(new CustomEvent("error", { detail: error }));
     }
   }

@@ -103,7 +103,8 @@ async function open(file) {
 /** An .aec file that was opened: there is no original, so it is compared with what the browser makes of it. */
 async function showAec(file, { image, bitmap, read: time }, info) {
   const version = { label: `aec, quality ${info.quality}`, bitmap, image, size: file.size, read: time, blob: file };
-  await compare([version], `${file.name}: ${image.width}x${image.height}, quality ${info.quality}.`);
+  const about = `${file.name}: ${image.width}x${image.height}, quality ${info.quality}.`;
+  await compare([version], `${about} Its pixels are the original that the others are made from.`);
 }
 
 // ------------------------------------------------------------------------------------------------------- encoding
