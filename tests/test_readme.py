@@ -133,8 +133,8 @@ def test_what_a_page_shows_works(section, folders, commands, monkeypatch, capfd)
         elif language == "python":
             run_python(text, names)
         else:
-            # tests/test_web.py runs the JavaScript, tests/test_web_browser.py has the elements, tests/test_aec_dec.py runs
-            # the example in C.
+            # tests/test_web.py runs the JavaScript, tests/test_web_browser.py has the elements, and
+            # tests/test_aec_dec.py runs the example in C.
             allowed = ("text", "js", "html", "c")
             assert language in allowed, f"{section}: a block is sh, python, js, html, c or text"
 
