@@ -121,7 +121,7 @@ def locked(path: Path):
 
 
 class Library:
-    """libaec.so. Methods raise the exception of `STATUSES` that belongs to a status."""
+    """libaecodec.so. Methods raise the exception of `STATUSES` that belongs to a status."""
 
     def __init__(self, path: Path):
         self.c = ctypes.CDLL(str(path))
@@ -245,7 +245,7 @@ class File:
         stride = sizes.row_bytes + padding
         out = np.full((sizes.height, stride), 0xA5, np.uint8)
         arguments = [self.handle, model and model.handle, byref(given), c_void_p(out.ctypes.data)]
-        self.library.call("aec_decode", *arguments, c_size_t(stride), c_size_t(out.size - padding))
+        self.library.call("aec_decode_picture", *arguments, c_size_t(stride), c_size_t(out.size - padding))
         assert (out[:, sizes.row_bytes :] == 0xA5).all()
         samples = np.ascontiguousarray(out[:, : sizes.row_bytes]).view(f"uint{sizes.depth}")
         shape = (sizes.height, sizes.width, sizes.channels)

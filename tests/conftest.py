@@ -65,17 +65,17 @@ def c_build(tmp_path_factory):
     if kept := os.environ.get("AEC_C_BUILD"):
         folder = Path(kept)
         folder.mkdir(parents=True, exist_ok=True)
-    prefix = folder / "libaec-installed"
-    with capi.locked(folder / "libaec.lock"):
+    prefix = folder / "libaecodec-installed"
+    with capi.locked(folder / "libaecodec.lock"):
         flags = ("-DCMAKE_CXX_FLAGS_RELEASE=-O1", "-DAEC_EXAMPLE=ON", f"-DCMAKE_INSTALL_PREFIX={prefix}")
-        return capi.build(folder / "libaec", *flags)
+        return capi.build(folder / "libaecodec", *flags)
 
 
 @pytest.fixture(scope="session")
 def c_library(c_build):
     import capi
 
-    return capi.Library(c_build / "libaec.so")
+    return capi.Library(c_build / "libaecodec.so")
 
 
 @pytest.fixture

@@ -330,7 +330,9 @@ def test_wrong_arguments_are_refused_by_name(c_library, models):
     out = ctypes.create_string_buffer(33 * 70 * 3)
     for stride, size, words in [(98, 10**6, "stride is 98: at least 99"), (99, 99 * 70 - 1, "size is 6929")]:
         with pytest.raises(ValueError, match=words):
-            c_library.call("aec_decode", file.handle, model.handle, None, out, *map(ctypes.c_size_t, (stride, size)))
+            c_library.call(
+                "aec_decode_picture", file.handle, model.handle, None, out, *map(ctypes.c_size_t, (stride, size))
+            )
     with pytest.raises(ValueError, match="options must be initialised"):
         c_library.call("aec_get_pixels", file.handle, ctypes.byref(capi.DecodeOptions()), None)
     with pytest.raises(ValueError, match="NULL"):
@@ -374,8 +376,19 @@ def test_threads_share_a_file_and_a_model(c_library, models):
 
 
 def test_the_library_exports_nothing_but_its_functions(c_build):
-    done = subprocess.run(["nm", "-D", "--defined-only", c_build / "libaec.so"], capture_output=True, text=True)
+    done = subprocess.run(["nm", "-D", "--defined-only", c_build / "libaecodec.so"], capture_output=True, text=True)
     names = {line.split()[-1] for line in done.stdout.splitlines()}
     assert names and all(name.startswith("aec_") for name in names)
     header = (HERE.parent / "csrc" / "capi" / "aec.h").read_text()
     assert all(f"{name}(" in header for name in names)
+
+
+# What Debian's libaec0 exports (nm -D): the Adaptive Entropy Coding of CCSDS, which HDF5, ecCodes and others link.
+OF_ANOTHER_LIBRARY = {"aec_buffer_decode", "aec_buffer_encode", "aec_decode", "aec_encode"}
+OF_ANOTHER_LIBRARY |= {f"aec_{way}_{what}" for way in ("decode", "encode") for what in ("init", "end")}
+
+
+def test_no_name_is_one_of_the_library_for_adaptive_entropy_coding(c_build):
+    done = subprocess.run(["nm", "-D", "--defined-only", c_build / "libaecodec.so"], capture_output=True, text=True)
+    names = {line.split()[-1].split("@")[0] for line in done.stdout.splitlines()}
+    assert "aec_decode_picture" in names and not names & OF_ANOTHER_LIBRARY

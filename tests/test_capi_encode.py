@@ -103,7 +103,7 @@ class Encoder:
             return status
 
         given = self.made(EncodeOptions, "encode_options", **options)
-        self.library.call("aec_encode", self.handle, byref(picture), byref(given), WRITE(write), None)
+        self.library.call("aec_encode_picture", self.handle, byref(picture), byref(given), WRITE(write), None)
         assert len(written) == 1
         return written[0]
 

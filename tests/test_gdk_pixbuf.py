@@ -36,7 +36,7 @@ def loader(c_build, tmp_path_factory):
     if asked.returncode:
         pytest.skip("gdk-pixbuf's headers are not installed (Debian: libgdk-pixbuf-2.0-dev)")
     folder = tmp_path_factory.mktemp("loader")
-    with capi.locked(c_build.parent / "libaec.lock"):
+    with capi.locked(c_build.parent / "libaecodec.lock"):
         capi.build(c_build, "-DAEC_GDK_PIXBUF=ON", f"-DAEC_GDK_PIXBUF_MODULE_DIR={folder}/loaders")
         installed = run("cmake", "--install", c_build, "--prefix", folder)
     assert installed.returncode == 0, installed.stderr

@@ -92,7 +92,7 @@ Span metadata_of(aec_file& file, Kind kind) {
     return {block->data(), block->size()};
 }
 
-// What aec_decode is to make.
+// What aec_decode_picture is to make.
 struct Plan {
     Area region;
     Canvas canvas;  // without its memory
@@ -333,8 +333,8 @@ aec_status aec_get_pixels(const aec_file* file, const aec_decode_options* option
     });
 }
 
-aec_status aec_decode(aec_file* file, const aec_model* model, const aec_decode_options* given, void* out, size_t stride,
-                      size_t size, aec_error* error) {
+aec_status aec_decode_picture(aec_file* file, const aec_model* model, const aec_decode_options* given, void* out,
+                              size_t stride, size_t size, aec_error* error) {
     return guarded(error, [&] {
         require(file != nullptr && out != nullptr, "file or out is NULL");
         const aec_decode_options options = options_of(given, default_decode_options(), "options");

@@ -1,13 +1,13 @@
 /* The C interface of aec, for decoding and encoding .aec files.
  *
  * A short tour: aec_open_memory parses a file and compares all its checksums; aec_get_info says what is in it; a model
- * comes from aec_model_open_path, aec_model_open_memory or aec_model_find; aec_decode writes pixels to the caller's
- * memory. csrc/capi/example.c does all of this in 40 lines, and docs/c-api.md describes building and linking.
+ * comes from aec_model_open_path, aec_model_open_memory or aec_model_find; aec_decode_picture writes pixels to the
+ * caller's memory. csrc/capi/example.c does all of this in 40 lines, and docs/c-api.md describes building and linking.
  *
  * Errors. Functions that can fail return an aec_status, which is AEC_OK (0) if they succeeded. They also take an
  * aec_error, which may be NULL, and write the status and a message to it, also AEC_OK and an empty message. When a call
- * fails, its results are not touched, except pixels: what aec_decode has written by then is not a picture. No C++
- * exception ever leaves the library, and it never prints, exits or aborts.
+ * fails, its results are not touched, except pixels: what aec_decode_picture has written by then is not a picture. No
+ * C++ exception ever leaves the library, and it never prints, exits or aborts.
  *
  * Threads. Calls with different objects are independent. An aec_model never changes: any number of threads may decode
  * with it. An aec_file may also be used by several threads at once. Closing an object must come after all other calls
@@ -15,8 +15,8 @@
  *
  * Memory. The library allocates with malloc, or with what the program has replaced operator new by. It never hands out
  * memory that the caller must free, other than the objects with a close function, and never keeps a pointer to the
- * caller's memory beyond what aec_open_memory says. A file allocates in proportion to its real size before aec_decode,
- * never to a size that it claims. If there is no memory, calls return AEC_ERROR_MEMORY.
+ * caller's memory beyond what aec_open_memory says. A file allocates in proportion to its real size before
+ * aec_decode_picture, never to a size that it claims. If there is no memory, calls return AEC_ERROR_MEMORY.
  *
  * Versions. Structs begin with their size, so that later versions can add fields at their end: set them by the _init
  * functions, which are given the size that the program was compiled with.
@@ -99,7 +99,7 @@ typedef struct aec_info {
     uint32_t gray;          /* 1: one colour channel; 0: three, red, green and blue */
     uint32_t alpha;         /* 1: there is an alpha channel, not premultiplied */
     uint32_t quality;       /* 1..100; stored: 0; exact: the largest error of a colour sample, in levels, 0..255 */
-    uint32_t needs_model;   /* 1: aec_decode needs the model with model_id; 0: the picture is stored or exact */
+    uint32_t needs_model;   /* 1: aec_decode_picture needs the model with model_id; 0: the picture is stored or exact */
     uint32_t stored;        /* 1: the file holds a whole PNG, WebP or JPEG file, see aec_get_embedded */
     uint32_t exact;         /* 1: the picture is lossless, or has a guaranteed largest error */
     uint32_t mapped;        /* 1: blocks of the picture have qualities of their own */
@@ -149,7 +149,8 @@ typedef enum aec_metadata_kind {
  * sRGB. AEC_ERROR_CORRUPT: the block cannot be inflated, or is not such as FORMAT.md allows.
  *
  * A stored picture without ICC, EXIF, XMP and CICP here has the metadata of the PNG, WebP or JPEG file inside, which
- * aec_get_embedded gives; its orientation is then applied by aec_decode. All other pictures are upright already. */
+ * aec_get_embedded gives; its orientation is then applied by aec_decode_picture. All other pictures are upright
+ * already. */
 AEC_API aec_status aec_get_metadata(aec_file *file, aec_metadata_kind kind, const uint8_t **data, size_t *size,
                                     aec_error *error);
 
@@ -209,8 +210,8 @@ typedef enum aec_embedded_kind {
 AEC_API aec_status aec_get_embedded(const aec_file *file, const uint8_t **data, size_t *size, aec_embedded_kind *kind,
                                     aec_error *error);
 
-/* A picture inside an .aec file that is to be decoded: a stored picture, or the alpha channel of a tile, which is a WebP
- * (8 bits) or a gray PNG (16 bits). */
+/* A picture inside an .aec file that is to be decoded: a stored picture, or the alpha channel of a tile, which is a
+ * WebP (8 bits) or a gray PNG (16 bits). */
 typedef struct aec_embedded_picture {
     size_t struct_size;
     int32_t kind;           /* an aec_embedded_kind */
@@ -222,10 +223,11 @@ typedef struct aec_embedded_picture {
     size_t stride;          /* bytes between rows of pixels: width * 4 * depth / 8 */
 } aec_embedded_picture;
 
-/* Decodes a picture: fills `pixels`, of which everything is 0 before, and returns AEC_OK; or returns another aec_status,
- * which becomes that of aec_decode: AEC_ERROR_CORRUPT for a damaged picture, AEC_ERROR_EMBEDDED for a kind that it does
- * not decode. Colours are to be as they are in the file: no conversion by a profile, no orientation applied, alpha not
- * premultiplied. It is called by the thread that called aec_decode. It must not let an exception out. */
+/* Decodes a picture: fills `pixels`, of which everything is 0 before, and returns AEC_OK; or returns another
+ * aec_status, which becomes that of aec_decode_picture: AEC_ERROR_CORRUPT for a damaged picture, AEC_ERROR_EMBEDDED for
+ * a kind that it does not decode. Colours are to be as they are in the file: no conversion by a profile, no orientation
+ * applied, alpha not premultiplied. It is called by the thread that called aec_decode_picture. It must not let an
+ * exception out. */
 typedef aec_status (*aec_embedded_decoder)(void *user, const aec_embedded_picture *picture);
 
 /* Whether this library itself decodes pictures of a kind, with libpng, libwebp or libjpeg: 1 or 0. */
@@ -241,8 +243,8 @@ typedef enum aec_channels {
     AEC_CHANNELS_RGBA = 4 /* without an alpha channel: opaque */
 } aec_channels;
 
-/* Called with the share that is done, rising to 1, by the thread that called aec_decode, once for each window of
- * 1024x1024 pixels or more often. Returns 0 to go on; anything else stops decoding with AEC_ERROR_CANCELLED. */
+/* Called with the share that is done, rising to 1, by the thread that called aec_decode_picture, once for each window
+ * of 1024x1024 pixels or more often. Returns 0 to go on; anything else stops decoding with AEC_ERROR_CANCELLED. */
 typedef int32_t (*aec_progress)(void *user, double share);
 
 typedef struct aec_decode_options {
@@ -262,7 +264,7 @@ typedef struct aec_decode_options {
 
 AEC_API void aec_decode_options_init(aec_decode_options *options, size_t struct_size);
 
-/* What aec_decode writes. */
+/* What aec_decode_picture writes. */
 typedef struct aec_pixels {
     size_t struct_size;
     uint32_t width, height;
@@ -277,19 +279,19 @@ AEC_API void aec_pixels_init(aec_pixels *pixels, size_t struct_size);
 AEC_API aec_status aec_get_pixels(const aec_file *file, const aec_decode_options *options, aec_pixels *pixels,
                                   aec_error *error);
 
-/* Decodes a picture, or a part of it, into rows of interleaved samples: uint8_t, or uint16_t of the machine's byte order.
- * model: the one with the file's model_id; it may be NULL if the file needs none. options: NULL for the defaults.
- * out: has `size` bytes; for 16 bits it and the stride must be even. stride: bytes between rows, at least row_bytes. The
- * bytes between rows are not touched. */
-AEC_API aec_status aec_decode(aec_file *file, const aec_model *model, const aec_decode_options *options, void *out,
-                              size_t stride, size_t size, aec_error *error);
+/* Decodes a picture, or a part of it, into rows of interleaved samples: uint8_t, or uint16_t of the machine's byte
+ * order. model: the one with the file's model_id; it may be NULL if the file needs none. options: NULL for the
+ * defaults. out: has `size` bytes; for 16 bits it and the stride must be even. stride: bytes between rows, at least
+ * row_bytes. The bytes between rows are not touched. */
+AEC_API aec_status aec_decode_picture(aec_file *file, const aec_model *model, const aec_decode_options *options,
+                                      void *out, size_t stride, size_t size, aec_error *error);
 
 /* -------------------------------------------------------------------------------------------------------- encoding */
 
 typedef struct aec_encoder aec_encoder; /* a model, verified and ready to encode */
 
-/* Loads a whole model file and compares its hashes: as aec_model_open_memory, but a file with the decoder's half only is
- * refused. An aec_encoder never changes: any number of threads may encode with it. */
+/* Loads a whole model file and compares its hashes: as aec_model_open_memory, but a file with the decoder's half only
+ * is refused. An aec_encoder never changes: any number of threads may encode with it. */
 AEC_API aec_status aec_encoder_open_memory(const void *data, size_t size, aec_encoder **encoder, aec_error *error);
 AEC_API aec_status aec_encoder_open_path(const char *path, aec_encoder **encoder, aec_error *error);
 /* NULL is allowed. */
@@ -298,8 +300,8 @@ AEC_API void aec_encoder_close(aec_encoder *encoder);
 /* Takes bytes that the library has made. Returns AEC_OK, or another aec_status, which becomes that of the call. */
 typedef aec_status (*aec_write)(void *user, const void *data, size_t size);
 
-/* The alpha channel of a tile that is not opaque everywhere, and is to be coded as FORMAT.md, 2.8, says: a WebP of 8 bits
- * or a gray PNG of 16. */
+/* The alpha channel of a tile that is not opaque everywhere, and is to be coded as FORMAT.md, 2.8, says: a WebP of 8
+ * bits or a gray PNG of 16. */
 typedef struct aec_alpha_tile {
     size_t struct_size;
     uint32_t width, height, depth; /* depth: 8: samples are uint8_t; 16: uint16_t of the machine's byte order */
@@ -309,8 +311,8 @@ typedef struct aec_alpha_tile {
     void *write_user;
 } aec_alpha_tile;
 
-/* Codes the alpha of a tile. Returns AEC_OK, or another aec_status, which becomes that of aec_encode. It is called by
- * the thread that called aec_encode, and must not let an exception out. */
+/* Codes the alpha of a tile. Returns AEC_OK, or another aec_status, which becomes that of aec_encode_picture. It is
+ * called by the thread that called aec_encode_picture, and must not let an exception out. */
 typedef aec_status (*aec_alpha_encoder)(void *user, const aec_alpha_tile *tile);
 
 typedef struct aec_bytes {
@@ -328,7 +330,7 @@ typedef struct aec_encode_options {
     aec_bytes map;        /* a quality for each block of 64x64 pixels, 1..100, rows of ceil(width / 64) bytes; none
                              (default): the quality is the same everywhere */
     aec_bytes metadata[8]; /* by aec_metadata_kind; none by default. The last ones are for kinds to come. */
-    aec_progress progress; /* as of aec_decode, but called by the threads that do the work, one at a time */
+    aec_progress progress; /* as of aec_decode_picture, but called by the threads that do the work, one at a time */
     void *progress_user;
     aec_alpha_encoder alpha; /* NULL (default): pictures that are not opaque are refused with AEC_ERROR_EMBEDDED */
     void *alpha_user;
@@ -353,8 +355,9 @@ AEC_API void aec_picture_init(aec_picture *picture, size_t struct_size);
 /* Encodes a picture with the network, and calls `write` once with the whole file, by the thread that called. The same
  * picture and options give the same file on every machine, and the one that Python's codec.encode makes, if that does
  * not find that storing the picture takes less. */
-AEC_API aec_status aec_encode(const aec_encoder *encoder, const aec_picture *picture, const aec_encode_options *options,
-                              aec_write write, void *write_user, aec_error *error);
+AEC_API aec_status aec_encode_picture(const aec_encoder *encoder, const aec_picture *picture,
+                                      const aec_encode_options *options, aec_write write, void *write_user,
+                                      aec_error *error);
 
 #ifdef __cplusplus
 }

@@ -190,7 +190,7 @@ aec_status aec_encoder_open_path(const char* path, aec_encoder** encoder, aec_er
 
 void aec_encoder_close(aec_encoder* encoder) { delete encoder; }
 
-aec_status aec_encode(const aec_encoder* encoder, const aec_picture* picture, const aec_encode_options* options,
+aec_status aec_encode_picture(const aec_encoder* encoder, const aec_picture* picture, const aec_encode_options* options,
                       aec_write write, void* write_user, aec_error* error) {
     aec_status refused = AEC_OK;
     const aec_status status = guarded(error, [&] {

@@ -29,7 +29,7 @@ int main(int argc, char **argv) {
     if (aec_get_pixels(file, &options, &pixels, &error) != AEC_OK) return fail(&error);
     unsigned char *samples = malloc(pixels.bytes);
     if (samples == NULL) return fprintf(stderr, "out of memory\n"), 1;
-    if (aec_decode(file, model, &options, samples, pixels.row_bytes, pixels.bytes, &error) != AEC_OK) return fail(&error);
+    if (aec_decode_picture(file, model, &options, samples, pixels.row_bytes, pixels.bytes, &error) != AEC_OK) return fail(&error);
 
     FILE *out = fopen(argv[3], "wb");
     if (out == NULL) return perror(argv[3]), 1;

@@ -142,5 +142,5 @@ AEC_EXPORT(decode) int32_t aec_web_decode(aec_file* file, const aec_model* model
                                   uint32_t height, uint32_t shrink, uint32_t depth, uint32_t channels, void* out,
                                   size_t stride, size_t size) {
     const auto options = options_of(x, y, width, height, shrink, depth, channels);
-    return aec_decode(file, model, &options, out, stride, size, &result.error);
+    return aec_decode_picture(file, model, &options, out, stride, size, &result.error);
 }

@@ -41,7 +41,7 @@ AEC_EXPORT(encode) int32_t aec_web_encode(const aec_encoder* encoder, const void
     options.progressive = progressive;
     options.threads = 1;
     options.progress = report_progress;
-    if (aec_encode(encoder, &picture, &options, keep, nullptr, &result.error) == AEC_OK)
+    if (aec_encode_picture(encoder, &picture, &options, keep, nullptr, &result.error) == AEC_OK)
         give(reinterpret_cast<uintptr_t>(made.data()), made.size());
     return result.error.status;
 }

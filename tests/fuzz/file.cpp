@@ -46,7 +46,7 @@ std::vector<uint8_t> decoded(aec_file* file, const aec_decode_options& options, 
     AEC_REQUIRE(aec_get_pixels(file, &options, &pixels, nullptr) == AEC_OK);
     Exact<uint8_t> out(pixels.bytes);
     aec_error error;
-    const aec_status status = aec_decode(file, model(), &options, out.data(), pixels.row_bytes, pixels.bytes, &error);
+    const aec_status status = aec_decode_picture(file, model(), &options, out.data(), pixels.row_bytes, pixels.bytes, &error);
     AEC_REQUIRE(is_of_the_file(status) && error.status == status && (error.message[0] != 0) == (status != AEC_OK));
     if (status != AEC_OK) return {};
     return {out.data(), out.data() + pixels.bytes};
