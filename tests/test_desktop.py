@@ -288,6 +288,12 @@ def test_imagemagick_writes_with_the_quality_that_it_is_told(magick, tmp_path):
 
 
 def test_imagemagick_fails_where_aec_fails(magick, packed, tmp_path):
-    packed.write_bytes(damage(packed.read_bytes()))
+    Image.fromarray(photos.photo(24, 32)).save(tmp_path / "in.png")
+    before = packed.read_bytes()
+    done = magick(tmp_path / "in.png", "-quality", 150, packed)
+    assert done.returncode == 1 and "1..100" in done.stderr and packed.read_bytes() == before
+    done = magick(tmp_path / "in.png", "-quality", 150, tmp_path / "new.aec")
+    assert done.returncode == 1 and not (tmp_path / "new.aec").exists()
+    packed.write_bytes(damage(before))
     done = magick(packed, tmp_path / "out.png")
     assert done.returncode == 1 and "checksum" in done.stderr and not (tmp_path / "out.png").exists()
