@@ -237,7 +237,19 @@ def test_the_command_installs_and_removes_and_says_what(tmp_path, capsys):
     left = {name for name in files(tmp_path) if "aec" in Path(name).name or "other" in name}
     assert left == {"share/applications/other.desktop"}
     assert here("desktop", "uninstall", "--prefix", tmp_path) == 0
-    assert "nothing of aec is installed" in capsys.readouterr().err
+    assert "nothing that aec desktop has installed" in capsys.readouterr().err
+
+
+def test_files_of_others_at_the_same_places_stay_as_they_are(tmp_path, capsys):
+    theirs = tmp_path / "share" / install.PLACES["aec.xml"]
+    theirs.parent.mkdir(parents=True)
+    shutil.copy(install.FILES / "aec.xml", theirs)  # as CMake and distributions install it
+    for action in ("install", "uninstall"):
+        assert here("desktop", action, "--prefix", tmp_path) == 0
+        out = capsys.readouterr()
+        assert f"{theirs} is not of aec desktop" in out.err and "aec.xml" not in out.out
+        assert len(out.out.splitlines()) == len(install.PLACES) - 1
+        assert theirs.read_bytes() == (install.FILES / "aec.xml").read_bytes()
 
 
 def test_the_place_of_a_user_is_where_the_desktop_looks(monkeypatch, tmp_path):

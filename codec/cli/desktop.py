@@ -16,11 +16,13 @@ def desktop(args: Namespace) -> int:
         return 0
     share = data_home() if args.prefix is None else Path(args.prefix).absolute() / "share"
     if args.action == "install":
-        paths = install(share, _command())
+        paths, others = install(share, _command())
     else:
-        paths = uninstall(share)
+        paths, others = uninstall(share)
         if not paths:
-            complain(f"aec: nothing of aec is installed below {share}")
+            complain(f"aec: nothing that aec desktop has installed is below {share}")
+    for path in others:
+        complain(f"aec: {path} is not of aec desktop, and stays as it is")
     for path in paths:
         say(shown(str(path)))
     if paths:

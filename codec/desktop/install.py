@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape
 
 from ..io import write_bytes
 
+# Marks the files of `install`. Others, such as those of CMake or of a distribution, lie at the same places.
+MARK = "Written by `aec desktop install`, and removed by `aec desktop uninstall`."
 FILES = Path(__file__).with_name("files")
 # Below the folder of shared data, such as ~/.local/share or /usr/share.
 PLACES = {
@@ -29,27 +31,33 @@ def data_home() -> Path:
     return Path(given) if os.path.isabs(given) else Path.home() / ".local" / "share"
 
 
-def install(share: Path, command: str) -> list[Path]:
-    """Write the files below `share`, over those of an earlier installation.
+def install(share: Path, command: str) -> tuple[list[Path], list[Path]]:
+    """Write the files below `share`, over those of an earlier installation, but over no others.
 
     Args:
         share: the folder of shared data.
         command: the path of the program `aec`. Desktops do not look into virtual environments for it.
 
     Returns:
-        The paths of the files.
+        The paths of the files, and those of files of others, which serve as well, and stay as they are.
 
     Raises:
-        OutputError: one cannot be written.
+        OSError: one cannot be read. OutputError: one cannot be written.
     """
-    written = []
+    written, others = [], []
     for name, place in PLACES.items():
+        path = share / place
+        if path.exists() and not _is_ours(path):
+            others.append(path)
+            continue
         text = (FILES / name).read_text()
         text = text.replace("TryExec=aec", "TryExec=" + command.replace("\\", "\\\\"))
         text = text.replace("\nExec=aec ", f"\nExec={_quoted(command)} ")
-        write_bytes(share / place, text.encode(errors="surrogateescape"), force=True)
-        written.append(share / place)
-    return written
+        first, _, rest = text.partition("\n")
+        marked = f"{first}\n<!-- {MARK} -->\n{rest}" if name.endswith(".xml") else f"# {MARK}\n{text}"
+        write_bytes(path, marked.encode(errors="surrogateescape"), force=True)
+        written.append(path)
+    return written, others
 
 
 def delegates(command: str) -> str:
@@ -58,12 +66,24 @@ def delegates(command: str) -> str:
     return text.replace('command="&quot;aec&quot;', f'command="&quot;{escape(command)}&quot;')
 
 
-def uninstall(share: Path) -> list[Path]:
-    """Remove the files of `install`, and return the paths of those that were there. Raises OSError if one cannot be."""
+def uninstall(share: Path) -> tuple[list[Path], list[Path]]:
+    """Remove the files of `install`.
+
+    Returns:
+        The paths of those that were there, and those of files of others, which stay.
+
+    Raises:
+        OSError: one cannot be read or removed.
+    """
     there = [path for place in PLACES.values() if (path := share / place).is_file()]
-    for path in there:
+    removed = [path for path in there if _is_ours(path)]
+    for path in removed:
         path.unlink()
-    return there
+    return removed, [path for path in there if path not in removed]
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_file() and MARK.encode() in path.read_bytes()
 
 
 def collect(share: Path, complain: Callable[[str], None]) -> None:
