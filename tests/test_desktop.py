@@ -8,6 +8,7 @@ import resource
 import shlex
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ from PIL import Image, ImageCms
 from shell import AEC, aec, damage, files, here
 
 import codec
+from codec.cli import desktop
 from codec.desktop import install, thumbnail
 from codec.picture import colour
 
@@ -250,6 +252,39 @@ def test_files_of_others_at_the_same_places_stay_as_they_are(tmp_path, capsys):
         assert f"{theirs} is not of aec desktop" in out.err and "aec.xml" not in out.out
         assert len(out.out.splitlines()) == len(install.PLACES) - 1
         assert theirs.read_bytes() == (install.FILES / "aec.xml").read_bytes()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+def test_a_program_that_others_cannot_run_or_can_replace_is_told():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # the folders of pytest are private
+        program = Path(folder, "bin/aec")
+        program.parent.mkdir()
+        program.touch()
+        for path in (program.parents[1], program.parent, program):
+            path.chmod(0o755)
+        assert install.danger(program) is None
+        link = program.with_name("link")
+        link.symlink_to(program)
+        program.chmod(0o700)
+        assert install.danger(program) == f"{program} is not open to them"
+        assert install.danger(link) == f"{link} is not open to them"
+        program.chmod(0o755)
+        program.parent.chmod(0o777)
+        assert f"{program.parent} can be written by others" in install.danger(program)
+        program.parent.chmod(0o1777)  # as /tmp: only the owner of a file can replace it
+        assert install.danger(program) is None
+        os.chown(program.parent, 4321, 0)
+        assert f"{program.parent} belongs to 4321, who can" in install.danger(link)
+
+
+def test_installing_for_all_users_warns_and_installing_for_one_does_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    monkeypatch.setattr(desktop, "danger", lambda path: "/home/me belongs to me")
+    assert here("desktop", "install", "--prefix", tmp_path / "all") == 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warned) == 1 and "is not for all users: /home/me belongs to me; " in warned[0]
+    assert here("desktop", "install") == 0
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_the_place_of_a_user_is_where_the_desktop_looks(monkeypatch, tmp_path):

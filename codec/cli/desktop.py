@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from ..desktop.install import collect, data_home, delegates, install, uninstall
+from ..desktop.install import collect, danger, data_home, delegates, install, uninstall
 from .jobs import UsageError
 from .streams import complain, say, shown
 
@@ -16,7 +16,10 @@ def desktop(args: Namespace) -> int:
         return 0
     share = data_home() if args.prefix is None else Path(args.prefix).absolute() / "share"
     if args.action == "install":
-        paths, others = install(share, _command())
+        command = _command()
+        if args.prefix is not None:
+            _warn_of_dangers(command)
+        paths, others = install(share, command)
     else:
         paths, others = uninstall(share)
         if not paths:
@@ -28,6 +31,13 @@ def desktop(args: Namespace) -> int:
     if paths:
         collect(share, lambda words: complain(f"aec: {words}"))
     return 0
+
+
+def _warn_of_dangers(command: str) -> None:
+    """Warn where the programs of all users would call one that they cannot read, or that one of them can replace."""
+    needed = (Path(command), Path(sys.executable), Path(__file__).parents[1])
+    for why in dict.fromkeys(filter(None, map(danger, needed))):
+        complain(f"aec: warning: {command} is not for all users: {why}; install aec below /usr, as root")
 
 
 def _command() -> str:

@@ -1,7 +1,9 @@
 """Puts the files of this package where desktops look for them, and takes them away again."""
 
 import os
+import pwd
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +60,39 @@ def install(share: Path, command: str) -> tuple[list[Path], list[Path]]:
         write_bytes(path, marked.encode(errors="surrogateescape"), force=True)
         written.append(path)
     return written, others
+
+
+def danger(path: Path) -> str | None:
+    """Say why not all users can, or should, run a program: who cannot reach it, or who can replace it.
+
+    Args:
+        path: of the program, or of what it needs. Links on the way, and where they lead to, are looked at too.
+
+    Returns:
+        A sentence on the first file or folder that is to blame; None if none is.
+
+    Raises:
+        OSError: it, or a folder above it, cannot be looked at.
+    """
+    for place in (path.absolute(), path.resolve()):
+        for there in (*reversed(place.parents), place):
+            status = there.stat()
+            wanted = stat.S_IXOTH | (stat.S_IROTH if there == place else 0)
+            writers = stat.S_IWOTH | (stat.S_IWGRP if status.st_gid else 0)
+            if status.st_mode & wanted != wanted:
+                return f"{there} is not open to them"
+            if status.st_uid:
+                return f"{there} belongs to {_user(status.st_uid)}, who can put another program there"
+            if status.st_mode & writers and not status.st_mode & stat.S_ISVTX:
+                return f"{there} can be written by others than root, who can put another program there"
+    return None
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def delegates(command: str) -> str:
