@@ -287,6 +287,18 @@ def test_installing_for_all_users_warns_and_installing_for_one_does_not(tmp_path
     assert "warning" not in capsys.readouterr().err
 
 
+def test_what_is_installed_for_all_users_is_open_to_all_and_for_one_it_is_as_the_umask_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    before = os.umask(0o077)
+    try:
+        assert here("desktop", "install", "--prefix", tmp_path / "all") == here("desktop", "install") == 0
+    finally:
+        assert os.umask(before) == 0o077
+    for folder, modes in (("all", {0o644, 0o755}), ("user", {0o600, 0o700})):
+        made = [tmp_path / folder, *(tmp_path / folder).rglob("*")]
+        assert len(made) > len(install.PLACES) and {path.stat().st_mode & 0o777 for path in made} == modes
+
+
 def test_the_place_of_a_user_is_where_the_desktop_looks(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert install.data_home() == tmp_path

@@ -1,5 +1,6 @@
 """`aec desktop`: it tells file managers and ImageMagick of aec."""
 
+import os
 import shutil
 import sys
 from argparse import Namespace
@@ -14,10 +15,19 @@ def desktop(args: Namespace) -> int:
     if args.action == "delegates":
         say(delegates(_command()).removesuffix("\n"))
         return 0
-    share = data_home() if args.prefix is None else Path(args.prefix).absolute() / "share"
-    if args.action == "install":
+    if args.prefix is None:
+        return _change(args.action, data_home())
+    before = os.umask(0o022)  # files for all users are read by all, and so are the databases that are made of them
+    try:
+        return _change(args.action, Path(args.prefix).absolute() / "share", for_all=True)
+    finally:
+        os.umask(before)
+
+
+def _change(action: str, share: Path, for_all: bool = False) -> int:
+    if action == "install":
         command = _command()
-        if args.prefix is not None:
+        if for_all:
             _warn_of_dangers(command)
         paths, others = install(share, command)
     else:
