@@ -225,6 +225,30 @@ def test_every_path_of_the_command_survives_the_rules_of_the_exec_key(name):
     assert words(install._quoted(f"/home/{name}")) == [f"/home/{name}"]
 
 
+@pytest.mark.parametrize("action", ["install", "delegates"])
+@pytest.mark.parametrize(
+    "character", ["\n", "\r", "\x7f", "\udcff", '"', "$", "`", "\\", "%", ">", "|", ";", "&", "'", " ", "ä"]
+)
+def test_a_path_that_cannot_be_written_is_refused(action, character, tmp_path, monkeypatch, capsys):
+    program = tmp_path / f"a{character}b" / "aec"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.setattr(desktop.sys, "executable", str(program.with_name("python")))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    refused = character in "\n\r\x7f\udcff" or action == "delegates" and character in '"$`\\%>|;&'
+    assert here("desktop", action) == (2 if refused else 0)
+    out = capsys.readouterr()
+    if refused:
+        assert f"has a {character!r}" in out.err and out.out == "" and not (tmp_path / "user").exists()
+    elif action == "delegates":
+        assert [f'"{program}" ' in line.attrib["command"] for line in ElementTree.fromstring(out.out)] == [True, True]
+
+
+def test_delegates_have_no_place(tmp_path, capsys):
+    assert here("desktop", "delegates", "--prefix", tmp_path) == 2
+    assert "--prefix means nothing for delegates" in capsys.readouterr().err
+
+
 def test_the_command_installs_and_removes_and_says_what(tmp_path, capsys):
     (tmp_path / "share/applications").mkdir(parents=True)
     (tmp_path / "share/applications/other.desktop").write_text("[Desktop Entry]\nType=Application\nName=x\nExec=x\n")

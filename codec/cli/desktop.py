@@ -6,14 +6,16 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from ..desktop.install import collect, danger, data_home, delegates, install, uninstall
+from ..desktop.install import check_path, collect, danger, data_home, delegates, install, uninstall
 from .jobs import UsageError
 from .streams import complain, say, shown
 
 
 def desktop(args: Namespace) -> int:
     if args.action == "delegates":
-        say(delegates(_command()).removesuffix("\n"))
+        if args.prefix is not None:
+            raise UsageError("--prefix means nothing for delegates: they are printed")
+        say(delegates(_command(imagemagick=True)).removesuffix("\n"))
         return 0
     if args.prefix is None:
         return _change(args.action, data_home())
@@ -50,9 +52,14 @@ def _warn_of_dangers(command: str) -> None:
         complain(f"aec: warning: {command} is not for all users: {why}; install aec below /usr, as root")
 
 
-def _command() -> str:
+def _command(imagemagick: bool = False) -> str:
     """Return the path of this program, for those who call it later and do not have this environment."""
     beside = shutil.which("aec", path=str(Path(sys.executable).parent))
     if (found := beside or shutil.which("aec")) is None:
         raise UsageError("there is no program named aec beside this Python or on the path: install the package first")
-    return str(Path(found).absolute())
+    command = str(Path(found).absolute())
+    try:
+        check_path(command, imagemagick)
+    except ValueError as e:
+        raise UsageError(str(e)) from None
+    return command

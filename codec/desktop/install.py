@@ -20,6 +20,9 @@ PLACES = {
     "aec.thumbnailer": "thumbnailers/aec.thumbnailer",
     "aec-view.desktop": "applications/aec-view.desktop",
 }
+# What a path in delegates.xml must not hold: ImageMagick passes on what is in quotes, some of it to a shell, and has no
+# way to write these characters as themselves.
+_NOT_FOR_IMAGEMAGICK = '"$`\\%<>|&;'
 # What collects these files into the databases that programs read: the folder it is told, and its Debian package.
 _COLLECTORS = {
     "update-mime-database": ("mime", "shared-mime-info"),
@@ -33,12 +36,25 @@ def data_home() -> Path:
     return Path(given) if os.path.isabs(given) else Path.home() / ".local" / "share"
 
 
+def check_path(command: str, imagemagick: bool) -> None:
+    """Check that the path of a program can be written into the files of `install`, or of `delegates`.
+
+    Raises ValueError if it cannot: it has a character that means something else there, or bytes that are no UTF-8.
+    """
+    refused = _NOT_FOR_IMAGEMAGICK if imagemagick else ""
+    if found := [c for c in command if c in refused or c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff"]:
+        what = "delegates.xml" if imagemagick else "the files of a desktop"
+        raise ValueError(
+            f"the path of aec, {command!r}, has a {found[0]!r}, which {what} cannot hold: move aec elsewhere"
+        )
+
+
 def install(share: Path, command: str) -> tuple[list[Path], list[Path]]:
     """Write the files below `share`, over those of an earlier installation, but over no others.
 
     Args:
         share: the folder of shared data.
-        command: the path of the program `aec`. Desktops do not look into virtual environments for it.
+        command: the path of the program `aec`, as `check_path` allows. Desktops do not look into virtual environments.
 
     Returns:
         The paths of the files, and those of files of others, which serve as well, and stay as they are.
@@ -57,7 +73,7 @@ def install(share: Path, command: str) -> tuple[list[Path], list[Path]]:
         text = text.replace("\nExec=aec ", f"\nExec={_quoted(command)} ")
         first, _, rest = text.partition("\n")
         marked = f"{first}\n<!-- {MARK} -->\n{rest}" if name.endswith(".xml") else f"# {MARK}\n{text}"
-        write_bytes(path, marked.encode(errors="surrogateescape"), force=True)
+        write_bytes(path, marked.encode(), force=True)
         written.append(path)
     return written, others
 
@@ -96,7 +112,7 @@ def _user(number: int) -> str:
 
 
 def delegates(command: str) -> str:
-    """Return ImageMagick's delegates.xml, with the path of the program `aec`."""
+    """Return ImageMagick's delegates.xml, with the path of the program `aec`, as `check_path` allows."""
     text = (FILES / "delegates.xml").read_text()
     return text.replace('command="&quot;aec&quot;', f'command="&quot;{escape(command)}&quot;')
 
