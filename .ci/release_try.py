@@ -37,6 +37,11 @@ print(json.dumps({
 ISAS = {"x86_64": {"scalar", "simd128", "avx2"}, "aarch64": {"scalar", "neon"}}  # what is to be used, at least
 
 
+def package_of(wheel: Path) -> str:
+    """The name of a package, by that of its wheel: aec-codec-psnr of aec_codec_psnr-1-py3-none-any.whl."""
+    return wheel.name.split("-")[0].replace("_", "-")
+
+
 class Fault(Exception):
     """What a wheel did wrong."""
 
@@ -65,8 +70,11 @@ class Installed:
         return done.stdout + done.stderr
 
 
-def here(python: Path, place: Path, wheel: Path, models: list[Path], root: Path) -> Tried:
-    """Try a wheel for this machine. `python` is one of its version. Raises Fault."""
+def here(python: Path, place: Path, wheel: Path, models: dict[Path, str], root: Path) -> Tried:
+    """Try a wheel for this machine, and the wheels of models, {path: name}.
+
+    `python` is one of its version. Raises Fault.
+    """
     ours = place / "venv" / "bin"
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AEC_"))}
 
@@ -80,7 +88,9 @@ def here(python: Path, place: Path, wheel: Path, models: list[Path], root: Path)
     return _tried(found, wheel, models, root, platform.machine(), "in a clean environment")
 
 
-def elsewhere(arm: release_arm.System, tools: Path, place: Path, wheel: Path, models: list[Path], root: Path) -> Tried:
+def elsewhere(
+    arm: release_arm.System, tools: Path, place: Path, wheel: Path, models: dict[Path, str], root: Path
+) -> Tried:
     """Try a wheel for aarch64 under qemu. Raises Fault."""
     target = place / "site"
     env = os.environ | {"PYTHONPATH": str(target), "PYTHONHOME": str(arm.root / "usr")}
@@ -96,12 +106,7 @@ def elsewhere(arm: release_arm.System, tools: Path, place: Path, wheel: Path, mo
     return _tried(Installed(arm.python, start, install, env, place), wheel, models, root, "aarch64", "under qemu")
 
 
-def _name(model: Path) -> str:
-    """The name of the model in a wheel: psnr of aec_codec_psnr-1-py3-none-any.whl."""
-    return model.name.split("-")[0].rpartition("_")[2]
-
-
-def _tried(found: Installed, wheel: Path, models: list[Path], root: Path, machine: str, how: str) -> Tried:
+def _tried(found: Installed, wheel: Path, models: dict[Path, str], root: Path, machine: str, how: str) -> Tried:
     found.install(wheel)
     golden, picture = root / "tests/golden/v2-tiny2-33x70", root / "tests/pictures/astronaut.png"
     said = found.run([*found.python, "-c", SCRIPT, golden, picture])
@@ -112,8 +117,8 @@ def _tried(found: Installed, wheel: Path, models: list[Path], root: Path, machin
         raise Fault(f"it holds {facts['isas']}, and was imported from {facts['from']}")
     found.run([*found.aec, "compress", picture, "-e", "1", "-o", "a.aec"])
     found.run([*found.aec, "decompress", "a.aec", "-o", "a.png"])
-    for model in models:
-        package, name = model.name.split("-")[0].replace("_", "-"), _name(model)
+    for model, name in models.items():
+        package = package_of(model)
         use = [*found.aec, "compress", picture, "-e", "1", "--model", name, "-o", f"{name}.aec"]
         said = found.run(use, code=6)
         if f"pip install {package}" not in said:
@@ -124,7 +129,7 @@ def _tried(found: Installed, wheel: Path, models: list[Path], root: Path, machin
     doctor = found.run([*found.aec, "doctor"])
     if doctor.count("the same numbers as everywhere") != 2 * len(facts["isas"]):
         raise Fault(f"aec doctor says:\n{doctor}")
-    names = ", ".join(["eye", *map(_name, models)])
+    names = ", ".join(["eye", *models.values()])
     return Tried(
         f"{how}: golden pixels, compress and decompress with {names}, aec doctor; {', '.join(facts['isas'])}; "
         f"file and pixels {facts['digest'][:8]}",

@@ -181,6 +181,15 @@ def test_a_folder_takes_every_kind_that_a_single_file_may_have(folder):
     assert "icon.aec" in files(folder.parent / "out")
 
 
+def test_a_new_file_without_a_suffix_is_made_only_where_the_kind_is_said(folder, capsys):
+    assert here("compress", folder / "b.bmp", "-f", "-o", folder / "plain") == 2
+    assert "there is no such folder" in capsys.readouterr().err and "plain" not in files(folder)
+    assert here("compress", folder / "b.bmp", "-o", folder / "plain", "--format", "aec") == 0
+    assert codec.inspect(folder / "plain").width == 16
+    assert here("compress", folder / "b.bmp", "-o", folder / "b.jpg", "--format", "aec") == 2
+    assert "compress makes .aec files" in capsys.readouterr().err and "b.jpg" not in files(folder)
+
+
 # ------------------------------------------------------------------ what decompress writes
 
 

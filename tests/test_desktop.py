@@ -8,6 +8,7 @@ import resource
 import shlex
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ from PIL import Image, ImageCms
 from shell import AEC, aec, damage, files, here
 
 import codec
+from codec.cli import desktop
 from codec.desktop import install, thumbnail
 from codec.picture import colour
 
@@ -223,6 +225,30 @@ def test_every_path_of_the_command_survives_the_rules_of_the_exec_key(name):
     assert words(install._quoted(f"/home/{name}")) == [f"/home/{name}"]
 
 
+@pytest.mark.parametrize("action", ["install", "delegates"])
+@pytest.mark.parametrize(
+    "character", ["\n", "\r", "\x7f", "\udcff", '"', "$", "`", "\\", "%", ">", "|", ";", "&", "'", " ", "ä"]
+)
+def test_a_path_that_cannot_be_written_is_refused(action, character, tmp_path, monkeypatch, capsys):
+    program = tmp_path / f"a{character}b" / "aec"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.setattr(desktop.sys, "executable", str(program.with_name("python")))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    refused = character in "\n\r\x7f\udcff" or action == "delegates" and character in '"$`\\%>|;&'
+    assert here("desktop", action) == (2 if refused else 0)
+    out = capsys.readouterr()
+    if refused:
+        assert f"has a {character!r}" in out.err and out.out == "" and not (tmp_path / "user").exists()
+    elif action == "delegates":
+        assert [f'"{program}" ' in line.attrib["command"] for line in ElementTree.fromstring(out.out)] == [True, True]
+
+
+def test_delegates_have_no_place(tmp_path, capsys):
+    assert here("desktop", "delegates", "--prefix", tmp_path) == 2
+    assert "--prefix means nothing for delegates" in capsys.readouterr().err
+
+
 def test_the_command_installs_and_removes_and_says_what(tmp_path, capsys):
     (tmp_path / "share/applications").mkdir(parents=True)
     (tmp_path / "share/applications/other.desktop").write_text("[Desktop Entry]\nType=Application\nName=x\nExec=x\n")
@@ -237,7 +263,64 @@ def test_the_command_installs_and_removes_and_says_what(tmp_path, capsys):
     left = {name for name in files(tmp_path) if "aec" in Path(name).name or "other" in name}
     assert left == {"share/applications/other.desktop"}
     assert here("desktop", "uninstall", "--prefix", tmp_path) == 0
-    assert "nothing of aec is installed" in capsys.readouterr().err
+    assert "nothing that aec desktop has installed" in capsys.readouterr().err
+
+
+def test_files_of_others_at_the_same_places_stay_as_they_are(tmp_path, capsys):
+    theirs = tmp_path / "share" / install.PLACES["aec.xml"]
+    theirs.parent.mkdir(parents=True)
+    shutil.copy(install.FILES / "aec.xml", theirs)  # as CMake and distributions install it
+    for action in ("install", "uninstall"):
+        assert here("desktop", action, "--prefix", tmp_path) == 0
+        out = capsys.readouterr()
+        assert f"{theirs} is not of aec desktop" in out.err and "aec.xml" not in out.out
+        assert len(out.out.splitlines()) == len(install.PLACES) - 1
+        assert theirs.read_bytes() == (install.FILES / "aec.xml").read_bytes()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+def test_a_program_that_others_cannot_run_or_can_replace_is_told():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # the folders of pytest are private
+        program = Path(folder, "bin/aec")
+        program.parent.mkdir()
+        program.touch()
+        for path in (program.parents[1], program.parent, program):
+            path.chmod(0o755)
+        assert install.danger(program) is None
+        link = program.with_name("link")
+        link.symlink_to(program)
+        program.chmod(0o700)
+        assert install.danger(program) == f"{program} is not open to them"
+        assert install.danger(link) == f"{link} is not open to them"
+        program.chmod(0o755)
+        program.parent.chmod(0o777)
+        assert f"{program.parent} can be written by others" in install.danger(program)
+        program.parent.chmod(0o1777)  # as /tmp: only the owner of a file can replace it
+        assert install.danger(program) is None
+        os.chown(program.parent, 4321, 0)
+        assert f"{program.parent} belongs to 4321, who can" in install.danger(link)
+
+
+def test_installing_for_all_users_warns_and_installing_for_one_does_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    monkeypatch.setattr(desktop, "danger", lambda path: "/home/me belongs to me")
+    assert here("desktop", "install", "--prefix", tmp_path / "all") == 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warned) == 1 and "is not for all users: /home/me belongs to me; " in warned[0]
+    assert here("desktop", "install") == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_what_is_installed_for_all_users_is_open_to_all_and_for_one_it_is_as_the_umask_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    before = os.umask(0o077)
+    try:
+        assert here("desktop", "install", "--prefix", tmp_path / "all") == here("desktop", "install") == 0
+    finally:
+        assert os.umask(before) == 0o077
+    for folder, modes in (("all", {0o644, 0o755}), ("user", {0o600, 0o700})):
+        made = [tmp_path / folder, *(tmp_path / folder).rglob("*")]
+        assert len(made) > len(install.PLACES) and {path.stat().st_mode & 0o777 for path in made} == modes
 
 
 def test_the_place_of_a_user_is_where_the_desktop_looks(monkeypatch, tmp_path):
@@ -288,6 +371,12 @@ def test_imagemagick_writes_with_the_quality_that_it_is_told(magick, tmp_path):
 
 
 def test_imagemagick_fails_where_aec_fails(magick, packed, tmp_path):
-    packed.write_bytes(damage(packed.read_bytes()))
+    Image.fromarray(photos.photo(24, 32)).save(tmp_path / "in.png")
+    before = packed.read_bytes()
+    done = magick(tmp_path / "in.png", "-quality", 150, packed)
+    assert done.returncode == 1 and "1..100" in done.stderr and packed.read_bytes() == before
+    done = magick(tmp_path / "in.png", "-quality", 150, tmp_path / "new.aec")
+    assert done.returncode == 1 and not (tmp_path / "new.aec").exists()
+    packed.write_bytes(damage(before))
     done = magick(packed, tmp_path / "out.png")
     assert done.returncode == 1 and "checksum" in done.stderr and not (tmp_path / "out.png").exists()

@@ -108,7 +108,7 @@ def _convert(args: Namespace, suffixes: set[str], conversion: Conversion, networ
         if job.collection:
             return collections.unpack(args, job, progress)
         # --format says the kind of file where the name of the target has no suffix.
-        unnamed = job.target is None or "format" in args and args.format and not job.target.suffix
+        unnamed = job.target is None or args.format and not job.target.suffix
         made = conversion.make(read_bytes(job.source), None if unnamed else job.target, progress)
         if made.data is None:
             return Row("skipped", why=made.why, facts=made.facts)
@@ -195,7 +195,7 @@ def _jobs(args: Namespace, suffixes: set[str], suffix: str) -> list[Job]:
 
 
 def _check_aec(args: Namespace, target: Path) -> None:
-    if not target.suffix and not target.exists():
+    if not target.suffix and not target.exists() and not args.format:
         out = args.output
         raise UsageError(f"-o {out}: there is no such folder; write {out}/ to make one, or {out}.aec for a file")
     if (kind := target.suffix.lower()) in {*IMAGE_SUFFIXES, ".jxl", ".heic", ".heif"}:

@@ -22,9 +22,9 @@ def add_thumbnail(p: argparse.ArgumentParser) -> None:
 def add_desktop(p: argparse.ArgumentParser) -> None:
     help = "write the files of the desktop, or remove them; or print a delegates.xml for ImageMagick"
     p.add_argument("action", choices=("install", "uninstall", "delegates"), help=help)
-    where = p.add_mutually_exclusive_group()
-    where.add_argument("--user", action="store_true", help="for this user, in ~/.local/share (the default)")
-    where.add_argument(
-        "--prefix", metavar="DIR", help="for all users: /usr/local or /usr; the files go below DIR/share"
+    p.add_argument(
+        "--prefix",
+        metavar="DIR",
+        help="for all users: /usr/local or /usr; the files go below DIR/share, not into ~/.local/share for this user",
     )
     arguments.debug(p)

@@ -60,7 +60,7 @@ THUMBNAIL = """examples:
 
 DESKTOP = """examples:
   aec desktop install                                 for this user
-  sudo aec desktop install --prefix /usr/local        for all users
+  sudo "$(command -v aec)" desktop install --prefix /usr/local    for all users
   aec desktop uninstall
   aec desktop delegates > ~/.config/ImageMagick/delegates.xml"""
 

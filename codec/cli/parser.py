@@ -286,6 +286,12 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
         help="a.jpg becomes a.jpg.aec, not a.aec; without this option only where another input, such as a.png, would "
         "become the same file",
     )
+    p.add_argument(
+        "--format",
+        choices=("aec",),
+        help="for programs that call aec: -o may name a new file without a suffix, which else is refused, for it looks "
+        "like a folder that is not there",
+    )
     _files(p, "what to keep")
     _model(p)
     _talk(p)
