@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import os
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -49,7 +50,12 @@ _INFO = "width height depth gray alpha quality needs_model stored exact mapped t
 
 
 class Info(ctypes.Structure):
-    _fields_ = [("struct_size", c_size_t), *((name, c_uint32) for name in _INFO), ("model_id", c_uint8 * 4)]
+    _fields_ = [
+        ("struct_size", c_size_t),
+        *((name, c_uint32) for name in _INFO),
+        ("model_id", c_uint8 * 4),
+        ("reserved", c_uint32),
+    ]
 
 
 class Missing(ctypes.Structure):
@@ -68,6 +74,7 @@ class Embedded(ctypes.Structure):
         ("width", c_uint32),
         ("height", c_uint32),
         ("depth", c_uint32),
+        ("cmyk", c_uint32),
         ("pixels", c_void_p),
         ("stride", c_size_t),
     ]
@@ -159,7 +166,7 @@ class Library:
     def open(self, data: bytes | Path, **options) -> "File":
         given, handle = self.made(OpenOptions, **options), c_void_p()
         if isinstance(data, Path):
-            self.call("aec_open_path", str(data).encode(), byref(given), byref(handle))
+            self.call("aec_open_path", os.fsencode(data), byref(given), byref(handle))
         else:
             self.call("aec_open_memory", data, c_size_t(len(data)), byref(given), byref(handle))
         return File(self, handle, data)
@@ -167,14 +174,14 @@ class Library:
     def model(self, source: bytes | Path) -> "Model":
         handle = c_void_p()
         if isinstance(source, Path):
-            self.call("aec_model_open_path", str(source).encode(), byref(handle))
+            self.call("aec_model_open_path", os.fsencode(source), c_uint32(0), byref(handle))
         else:
-            self.call("aec_model_open_memory", source, c_size_t(len(source)), byref(handle))
+            self.call("aec_model_open_memory", source, c_size_t(len(source)), c_uint32(0), byref(handle))
         return Model(self, handle)
 
     def find_model(self, id: bytes, folders: str | None) -> "Model":
         handle = c_void_p()
-        self.call("aec_model_find", id, folders and folders.encode(), byref(handle))
+        self.call("aec_model_find", id, folders and folders.encode(), c_uint32(0), byref(handle))
         return Model(self, handle)
 
 

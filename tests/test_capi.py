@@ -265,7 +265,7 @@ def test_a_model_without_the_encoders_half_decodes(c_library, tmp_path):
     handle = ctypes.c_void_p()
     c_library.call(
         "aec_model_open_memory", ctypes.c_void_p(ctypes.addressof(shifted) + 1), ctypes.c_size_t(len(data)),
-        ctypes.byref(handle),
+        ctypes.c_uint32(1), ctypes.byref(handle),
     )  # fmt: skip
     assert capi.Model(c_library, handle).id == model.id
 

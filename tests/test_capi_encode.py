@@ -72,9 +72,9 @@ class Encoder:
         self.library, self.handle = library, c_void_p()
         library.c.aec_encoder_close.argtypes, library.c.aec_encoder_close.restype = [c_void_p], None
         if isinstance(source, Path):
-            library.call("aec_encoder_open_path", str(source).encode(), byref(self.handle))
+            library.call("aec_encoder_open_path", str(source).encode(), c_uint32(2), byref(self.handle))
         else:
-            library.call("aec_encoder_open_memory", source, c_size_t(len(source)), byref(self.handle))
+            library.call("aec_encoder_open_memory", source, c_size_t(len(source)), c_uint32(1), byref(self.handle))
 
     def __del__(self):
         self.library.c.aec_encoder_close(self.handle)

@@ -15,8 +15,8 @@ struct aec_file {
     const std::vector<uint8_t> owned;  // of a file that was opened by its path
     const aec::Layout layout;
     std::vector<aec_missing> missing;
-    std::mutex mutex;                                               // of `metadata`
-    std::optional<std::vector<uint8_t>> metadata[aec::kKindCount];  // the blocks that were asked for
+    mutable std::mutex mutex;                                               // of `metadata`
+    mutable std::optional<std::vector<uint8_t>> metadata[aec::kKindCount];  // the blocks that were asked for
 };
 
 struct aec_model {
@@ -48,7 +48,7 @@ aec_info info_of(const Header& header) {
     info.stored = header.stored;
     info.exact = header.exact;
     info.mapped = header.mapped;
-    info.tile = header.tile;
+    info.tile = header.stored ? 0 : header.tile;
     info.tiles = static_cast<uint32_t>(header.n_tiles());
     info.parts = header.parts;
     info.first = header.first;
@@ -84,7 +84,7 @@ void open(std::vector<uint8_t> owned, Span span, const aec_open_options* given, 
 }
 
 // A block of metadata, which is inflated when it is asked for first; no data if the file does not have it.
-Span metadata_of(aec_file& file, Kind kind) {
+Span metadata_of(const aec_file& file, Kind kind) {
     if (!file.layout.has(kind) || file.layout.metadata_state(kind) != Presence::kWhole) return {};
     const std::lock_guard<std::mutex> lock(file.mutex);
     auto& block = file.metadata[kind];
@@ -134,15 +134,10 @@ EmbeddedDecoder embedded_of(const aec_decode_options& options) {
     return [decode = options.embedded, user = options.embedded_user](const EmbeddedPicture& picture) {
         const aec_embedded_picture given = {sizeof given, kind_for_c(picture.still.kind), picture.file.data,
                                             picture.file.size, picture.still.width, picture.still.height,
-                                            static_cast<uint32_t>(picture.still.depth), picture.pixels, picture.stride};
-        const std::string name = name_of(picture.still.kind);
-        switch (decode(user, &given)) {
-            case AEC_OK: return;
-            case AEC_ERROR_CORRUPT: throw Error(ErrorKind::kCorrupt, "a damaged " + name + " picture");
-            case AEC_ERROR_MEMORY: throw std::bad_alloc();
-            case AEC_ERROR_CANCELLED: throw Error(ErrorKind::kCancelled, "the caller has stopped the decoding");
-            default: throw Error(ErrorKind::kEmbedded, "the caller's decoder does not decode this " + name + " picture");
-        }
+                                            static_cast<uint32_t>(picture.still.depth), picture.still.cmyk,
+                                            picture.pixels, picture.stride};
+        if (const int32_t status = decode(user, &given))
+            throw_status(status, std::string("the caller's decoder of a ") + name_of(picture.still.kind) + " picture");
     };
 }
 
@@ -238,20 +233,19 @@ aec_status aec_get_stage(const aec_file* file, uint32_t part, uint64_t* bytes, a
     });
 }
 
-aec_status aec_get_metadata(aec_file* file, aec_metadata_kind kind, const uint8_t** data, size_t* size,
+aec_status aec_get_metadata(const aec_file* file, aec_metadata_kind kind, const uint8_t** data, size_t* size,
                             aec_error* error) {
     return guarded(error, [&] {
         require(file != nullptr && data != nullptr && size != nullptr, "file, data or size is NULL");
-        const int number = static_cast<int>(kind);
-        require(number >= 0 && number < kKindCount, "metadata of kind " + std::to_string(number) + ", which is unknown");
-        const Kind wanted = static_cast<Kind>(number);
-        const Span found = metadata_of(*file, wanted);
+        require(kind >= 0 && kind < kKindCount, "metadata of kind " + std::to_string(kind) + ", which is unknown");
+        const Span found = metadata_of(*file, static_cast<Kind>(kind));
         *data = found.data;
         *size = found.size;
     });
 }
 
-aec_status aec_get_extra(aec_file* file, const char* type, const uint8_t** data, size_t* size, aec_error* error) {
+aec_status aec_get_extra(const aec_file* file, const char* type, const uint8_t** data, size_t* size,
+                         aec_error* error) {
     return guarded(error, [&] {
         require(file != nullptr && type != nullptr && data != nullptr && size != nullptr,
                 "file, type, data or size is NULL");
@@ -274,27 +268,30 @@ aec_status aec_get_missing(const aec_file* file, uint64_t i, aec_missing* missin
     });
 }
 
-aec_status aec_model_open_memory(const void* data, size_t size, aec_model** model, aec_error* error) {
+aec_status aec_model_open_memory(const void* data, size_t size, uint32_t threads, aec_model** model,
+                                 aec_error* error) {
     return guarded(error, [&] {
         require(model != nullptr, "model is NULL");
         require(data != nullptr || size == 0, "data is NULL");
-        set_model(model, Model::load({static_cast<const uint8_t*>(data), size}, threads_of(0)));
+        set_model(model, Model::load({static_cast<const uint8_t*>(data), size}, threads_of(threads)));
     });
 }
 
-aec_status aec_model_open_path(const char* path, aec_model** model, aec_error* error) {
+aec_status aec_model_open_path(const char* path, uint32_t threads, aec_model** model, aec_error* error) {
     return guarded(error, [&] {
         require(path != nullptr && model != nullptr, "path or model is NULL");
-        set_model(model, load_model(path, threads_of(0)));
+        set_model(model, load_model(path, threads_of(threads)));
     });
 }
 
-aec_status aec_model_find(const uint8_t* id, const char* folders, aec_model** model, aec_error* error) {
+aec_status aec_model_find(const uint8_t* id, const char* folders, uint32_t threads, aec_model** model,
+                          aec_error* error) {
     return guarded(error, [&] {
         require(id != nullptr && model != nullptr, "id or model is NULL");
         ModelId wanted;
         std::copy_n(id, wanted.size(), wanted.begin());
-        set_model(model, find_model(wanted, folders != nullptr ? folders : default_folders(), threads_of(0)));
+        const std::string searched = folders != nullptr ? folders : default_folders();
+        set_model(model, find_model(wanted, searched, threads_of(threads)));
     });
 }
 
@@ -319,7 +316,9 @@ aec_status aec_get_embedded(const aec_file* file, const uint8_t** data, size_t* 
     });
 }
 
-int32_t aec_has_embedded_decoder(aec_embedded_kind kind) { return has_decoder(static_cast<StillKind>(kind)); }
+int32_t aec_has_embedded_decoder(aec_embedded_kind kind) {
+    return kind > AEC_EMBEDDED_NONE && kind <= AEC_EMBEDDED_JPEG && has_decoder(static_cast<StillKind>(kind));
+}
 
 aec_status aec_get_pixels(const aec_file* file, const aec_decode_options* options, aec_pixels* pixels,
                           aec_error* error) {
@@ -333,8 +332,8 @@ aec_status aec_get_pixels(const aec_file* file, const aec_decode_options* option
     });
 }
 
-aec_status aec_decode_picture(aec_file* file, const aec_model* model, const aec_decode_options* given, void* out,
-                              size_t stride, size_t size, aec_error* error) {
+aec_status aec_decode_picture(const aec_file* file, const aec_model* model, const aec_decode_options* given,
+                              void* out, size_t stride, size_t size, aec_error* error) {
     return guarded(error, [&] {
         require(file != nullptr && out != nullptr, "file or out is NULL");
         const aec_decode_options options = options_of(given, default_decode_options(), "options");

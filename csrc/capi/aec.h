@@ -11,7 +11,8 @@
  *
  * Threads. Calls with different objects are independent. An aec_model never changes: any number of threads may decode
  * with it. An aec_file may also be used by several threads at once. Closing an object must come after all other calls
- * that use it. A call that is given more than one thread starts them itself, and they have ended when it returns.
+ * that use it. Calls that take a number of threads start so many at most, and they have ended when the call returns;
+ * with 1 they start none. No other call starts a thread.
  *
  * Memory. The library allocates with malloc, or with what the program has replaced operator new by. It never hands out
  * memory that the caller must free, other than the objects with a close function, and never keeps a pointer to the
@@ -19,7 +20,10 @@
  * aec_decode_picture, never to a size that it claims. If there is no memory, calls return AEC_ERROR_MEMORY.
  *
  * Versions. Structs begin with their size, so that later versions can add fields at their end: set them by the _init
- * functions, which are given the size that the program was compiled with.
+ * functions, which are given the size that the program was compiled with. A program that was compiled with a newer
+ * header than the library's may pass its larger structs, as long as it leaves the fields that the library does not know
+ * at 0: a call that finds another value there returns AEC_ERROR_ARGUMENT, because it could not do what is asked.
+ * Statuses and kinds are int32_t, so that later versions can add values: a status that is unknown is an error.
  */
 #ifndef AEC_H
 #define AEC_H
@@ -27,7 +31,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(_WIN32)
+#if defined(_WIN32) && defined(AEC_BUILDING) /* set while the library is compiled */
+#define AEC_API __declspec(dllexport)
+#elif defined(_WIN32)
 #define AEC_API
 #else
 #define AEC_API __attribute__((visibility("default")))
@@ -49,7 +55,8 @@ AEC_API const char *aec_version(void);
 
 /* --------------------------------------------------------------------------------------------------------- errors */
 
-typedef enum aec_status {
+typedef int32_t aec_status;
+enum {
     AEC_OK = 0,
     /* Of the file; csrc's and Python's names of them are in FORMAT.md. */
     AEC_ERROR_NOT_AEC = 1,     /* NotAecError: the data does not begin as an .aec file does */
@@ -65,12 +72,13 @@ typedef enum aec_status {
     AEC_ERROR_IO = 10,         /* a file cannot be read */
     AEC_ERROR_CANCELLED = 11,  /* the progress callback has asked to stop */
     AEC_ERROR_INTERNAL = 12    /* a bug of the library; please report it with its message */
-} aec_status;
+};
 
 #define AEC_MESSAGE_BYTES 508
 typedef struct aec_error {
     int32_t status;                  /* an aec_status */
-    char message[AEC_MESSAGE_BYTES]; /* UTF-8, ends with a zero byte; what was found, and what is allowed */
+    char message[AEC_MESSAGE_BYTES]; /* UTF-8, ends with a zero byte; what was found, and what is allowed. A longer
+                                        message has "..." in its middle, and bytes of names that are no UTF-8 are '?' */
 } aec_error;
 
 /* A short name of a status, such as "truncated file". */
@@ -103,12 +111,13 @@ typedef struct aec_info {
     uint32_t stored;        /* 1: the file holds a whole PNG, WebP or JPEG file, see aec_get_embedded */
     uint32_t exact;         /* 1: the picture is lossless, or has a guaranteed largest error */
     uint32_t mapped;        /* 1: blocks of the picture have qualities of their own */
-    uint32_t tile;          /* side of the tiles in pixels */
-    uint32_t tiles;         /* number of tiles */
+    uint32_t tile;          /* side of the tiles in pixels; stored: 0 */
+    uint32_t tiles;         /* number of tiles; stored: 1 */
     uint32_t parts;         /* parts of each tile's data, 1..16; with more than 1, the beginning of the file is a
                                coarser picture */
     uint32_t first;         /* channels of latents in the first of two passes; 0: one pass */
     uint8_t model_id[4];    /* zeros if needs_model is 0 */
+    uint32_t reserved;      /* 0 */
 } aec_info;
 
 AEC_API void aec_info_init(aec_info *info, size_t struct_size);
@@ -121,7 +130,8 @@ AEC_API aec_status aec_read_info(const void *data, size_t size, aec_info *info, 
  * options: NULL for the defaults. On success *file is set, and must be closed. */
 AEC_API aec_status aec_open_memory(const void *data, size_t size, const aec_open_options *options, aec_file **file,
                                    aec_error *error);
-/* The same for a file on disk, which is read at once, and may be removed afterwards. */
+/* The same for a file on disk, which is read at once, and may be removed afterwards. path: as fopen takes it, here and
+ * everywhere: bytes on most systems, on Windows in the encoding of the active code page. */
 AEC_API aec_status aec_open_path(const char *path, const aec_open_options *options, aec_file **file, aec_error *error);
 /* NULL is allowed. */
 AEC_API void aec_close(aec_file *file);
@@ -134,7 +144,8 @@ AEC_API aec_status aec_get_stage(const aec_file *file, uint32_t part, uint64_t *
 
 /* ------------------------------------------------------------------------------------------------------- metadata */
 
-typedef enum aec_metadata_kind {
+typedef int32_t aec_metadata_kind;
+enum {
     AEC_METADATA_ICC = 0,             /* ICC profile */
     AEC_METADATA_EXIF = 1,            /* the TIFF block of EXIF, without "Exif\0\0" before it */
     AEC_METADATA_XMP = 2,             /* XMP packet */
@@ -142,7 +153,7 @@ typedef enum aec_metadata_kind {
                                          They count more than an ICC profile beside them. */
     AEC_METADATA_SIGNIFICANT_BITS = 4, /* 1 byte, less than depth: the source had so many bits a sample */
     AEC_METADATA_EXTRA = 5            /* all extra blocks, as FORMAT.md, 2.5, says; aec_get_extra gives one of them */
-} aec_metadata_kind;
+};
 
 /* Gives a block of metadata as the file has it, inflated when it is asked for first. *data is valid until aec_close;
  * NULL, with *size = 0, if the file has no such block, or a partial file has lost it. Without ICC and CICP samples are
@@ -151,12 +162,12 @@ typedef enum aec_metadata_kind {
  * A stored picture without ICC, EXIF, XMP and CICP here has the metadata of the PNG, WebP or JPEG file inside, which
  * aec_get_embedded gives; its orientation is then applied by aec_decode_picture. All other pictures are upright
  * already. */
-AEC_API aec_status aec_get_metadata(aec_file *file, aec_metadata_kind kind, const uint8_t **data, size_t *size,
-                                    aec_error *error);
+AEC_API aec_status aec_get_metadata(const aec_file *file, aec_metadata_kind kind, const uint8_t **data,
+                                    size_t *size, aec_error *error);
 
 /* Gives the extra block of a type, four ASCII letters and digits, which means something to the programs that know it.
  * NULL, with *size = 0, if there is none; an empty block has a *data that is not NULL. Valid until aec_close. */
-AEC_API aec_status aec_get_extra(aec_file *file, const char *type, const uint8_t **data, size_t *size,
+AEC_API aec_status aec_get_extra(const aec_file *file, const char *type, const uint8_t **data, size_t *size,
                                  aec_error *error);
 
 /* -------------------------------------------------------------------------------------------------- partial files */
@@ -184,13 +195,17 @@ AEC_API aec_status aec_get_missing(const aec_file *file, uint64_t i, aec_missing
 
 typedef struct aec_model aec_model; /* a model, verified and ready to decode */
 
-/* Loads a model file (*.safetensors) and compares its hash. A file without the encoder's half is enough. The memory may
- * be freed afterwards. Needs about twice the file's size of memory. */
-AEC_API aec_status aec_model_open_memory(const void *data, size_t size, aec_model **model, aec_error *error);
-AEC_API aec_status aec_model_open_path(const char *path, aec_model **model, aec_error *error);
-/* Loads the model with this id, 4 bytes, from folders of model files. folders: separated as in PATH; NULL: those of the
- * environment variable AEC_MODELS, and then the folder share/aec that the library was installed with. */
-AEC_API aec_status aec_model_find(const uint8_t *id, const char *folders, aec_model **model, aec_error *error);
+/* Loads a model file (*.safetensors) and compares its hash. A file without the encoder's half is enough. threads: the
+ * most threads to use; 0: one for each processor. The memory may be freed afterwards. Beside the file itself, loading
+ * needs about as much memory as the file has bytes, and twice as much if the data is not aligned to 8 bytes. */
+AEC_API aec_status aec_model_open_memory(const void *data, size_t size, uint32_t threads, aec_model **model,
+                                         aec_error *error);
+AEC_API aec_status aec_model_open_path(const char *path, uint32_t threads, aec_model **model, aec_error *error);
+/* Loads the model with this id, 4 bytes, from folders of model files: the first whose file is whole. folders: separated
+ * as in PATH; NULL: those of the environment variable AEC_MODELS, and then the folder share/aec that the library was
+ * installed with. */
+AEC_API aec_status aec_model_find(const uint8_t *id, const char *folders, uint32_t threads, aec_model **model,
+                                  aec_error *error);
 /* NULL is allowed. */
 AEC_API void aec_model_close(aec_model *model);
 /* Writes the model's id, 4 bytes, which is to be compared with aec_info.model_id. */
@@ -198,12 +213,13 @@ AEC_API void aec_model_get_id(const aec_model *model, uint8_t *id);
 
 /* ---------------------------------------------------------------------------------------------- embedded pictures */
 
-typedef enum aec_embedded_kind {
+typedef int32_t aec_embedded_kind;
+enum {
     AEC_EMBEDDED_NONE = 0,
     AEC_EMBEDDED_PNG = 1,
     AEC_EMBEDDED_WEBP = 2,
     AEC_EMBEDDED_JPEG = 3
-} aec_embedded_kind;
+};
 
 /* Gives the PNG, WebP or JPEG file inside a stored picture; NULL, 0 and AEC_EMBEDDED_NONE if the picture is not stored.
  * *data is valid until aec_close. */
@@ -219,18 +235,21 @@ typedef struct aec_embedded_picture {
     size_t size;
     uint32_t width, height; /* its size, as its own header says, which the library has compared with the .aec file's */
     uint32_t depth;         /* 8: samples are uint8_t; 16: uint16_t of the machine's byte order */
+    uint32_t cmyk;          /* 1: a JPEG of four colour channels, CMYK or YCCK, which are to become sRGB */
     void *pixels;           /* to be filled: [height][width][4]: red, green, blue (gray: all the same), alpha */
     size_t stride;          /* bytes between rows of pixels: width * 4 * depth / 8 */
 } aec_embedded_picture;
 
 /* Decodes a picture: fills `pixels`, of which everything is 0 before, and returns AEC_OK; or returns another
  * aec_status, which becomes that of aec_decode_picture: AEC_ERROR_CORRUPT for a damaged picture, AEC_ERROR_EMBEDDED for
- * a kind that it does not decode. Colours are to be as they are in the file: no conversion by a profile, no orientation
- * applied, alpha not premultiplied. It is called by the thread that called aec_decode_picture. It must not let an
- * exception out. */
-typedef aec_status (*aec_embedded_decoder)(void *user, const aec_embedded_picture *picture);
+ * a kind that it does not decode. A value that is no aec_status becomes AEC_ERROR_ARGUMENT. Colours are to be as they
+ * are in the file: no conversion by a profile, no orientation applied, alpha not premultiplied. Only CMYK is to be
+ * converted to sRGB, by the profile in the JPEG file (FORMAT.md, 2.9), or refused with AEC_ERROR_EMBEDDED. It is called
+ * by the thread that called aec_decode_picture. It must not let an exception out. */
+typedef int32_t (*aec_embedded_decoder)(void *user, const aec_embedded_picture *picture);
 
-/* Whether this library itself decodes pictures of a kind, with libpng, libwebp or libjpeg: 1 or 0. */
+/* Whether this library itself decodes pictures of a kind, with libpng, libwebp or libjpeg: 1 or 0. JPEG pictures in
+ * CMYK are refused even where this is 1. */
 AEC_API int32_t aec_has_embedded_decoder(aec_embedded_kind kind);
 
 /* -------------------------------------------------------------------------------------------------------- decoding */
@@ -243,14 +262,17 @@ typedef enum aec_channels {
     AEC_CHANNELS_RGBA = 4 /* without an alpha channel: opaque */
 } aec_channels;
 
-/* Called with the share that is done, rising to 1, by the thread that called aec_decode_picture, once for each window
- * of 1024x1024 pixels or more often. Returns 0 to go on; anything else stops decoding with AEC_ERROR_CANCELLED. */
+/* Called with the share that is done, rising to 1, by the thread that called aec_decode_picture. Returns 0 to go on;
+ * anything else stops decoding with AEC_ERROR_CANCELLED. It is called after each window of 1024x1024 pixels and each
+ * tile of an alpha channel; after every `threads` tiles of an exact picture; and before and after a stored picture is
+ * decoded, which cannot be stopped on the way. */
 typedef int32_t (*aec_progress)(void *user, double share);
 
 typedef struct aec_decode_options {
     size_t struct_size;
-    uint32_t x, y, width, height; /* the region in pixels of the whole picture; width = height = 0, the default: all of
-                                     it. Only what it needs is decoded; its pixels equal those of the whole picture. */
+    uint32_t x, y, width, height; /* the region in pixels of the whole picture; all four 0, the default: all of it.
+                                     Only what it needs is decoded, except of stored pictures, which are decoded as a
+                                     whole, to four samples a pixel. Its pixels equal those of the whole picture. */
     uint32_t shrink;   /* 1 (default), 2, 4 or 8: each pixel of the result is the mean of a square of so many pixels a
                           side. Squares are counted from the picture's origin; all that the region touches are made. */
     uint32_t depth;    /* 8 or 16 bits a sample; 0 (default): as the file has */
@@ -283,22 +305,29 @@ AEC_API aec_status aec_get_pixels(const aec_file *file, const aec_decode_options
  * order. model: the one with the file's model_id; it may be NULL if the file needs none. options: NULL for the
  * defaults. out: has `size` bytes; for 16 bits it and the stride must be even. stride: bytes between rows, at least
  * row_bytes. The bytes between rows are not touched. */
-AEC_API aec_status aec_decode_picture(aec_file *file, const aec_model *model, const aec_decode_options *options,
-                                      void *out, size_t stride, size_t size, aec_error *error);
+AEC_API aec_status aec_decode_picture(const aec_file *file, const aec_model *model,
+                                      const aec_decode_options *options, void *out, size_t stride, size_t size,
+                                      aec_error *error);
 
 /* -------------------------------------------------------------------------------------------------------- encoding */
 
 typedef struct aec_encoder aec_encoder; /* a model, verified and ready to encode */
 
 /* Loads a whole model file and compares its hashes: as aec_model_open_memory, but a file with the decoder's half only
- * is refused. An aec_encoder never changes: any number of threads may encode with it. */
-AEC_API aec_status aec_encoder_open_memory(const void *data, size_t size, aec_encoder **encoder, aec_error *error);
-AEC_API aec_status aec_encoder_open_path(const char *path, aec_encoder **encoder, aec_error *error);
+ * is refused, and loading needs about twice as much memory as the file has bytes, beside the file itself, and three
+ * times as much if the data is not aligned to 8 bytes. An aec_encoder never changes: any number of threads may encode
+ * with it. */
+AEC_API aec_status aec_encoder_open_memory(const void *data, size_t size, uint32_t threads, aec_encoder **encoder,
+                                           aec_error *error);
+AEC_API aec_status aec_encoder_open_path(const char *path, uint32_t threads, aec_encoder **encoder, aec_error *error);
 /* NULL is allowed. */
 AEC_API void aec_encoder_close(aec_encoder *encoder);
+/* Writes the model's id, 4 bytes, which will be aec_info.model_id of the files. */
+AEC_API void aec_encoder_get_id(const aec_encoder *encoder, uint8_t *id);
 
-/* Takes bytes that the library has made. Returns AEC_OK, or another aec_status, which becomes that of the call. */
-typedef aec_status (*aec_write)(void *user, const void *data, size_t size);
+/* Takes bytes that the library has made. Returns AEC_OK, or another aec_status, which becomes that of the call; a value
+ * that is no aec_status becomes AEC_ERROR_ARGUMENT. */
+typedef int32_t (*aec_write)(void *user, const void *data, size_t size);
 
 /* The alpha channel of a tile that is not opaque everywhere, and is to be coded as FORMAT.md, 2.8, says: a WebP of 8
  * bits or a gray PNG of 16. */
@@ -307,13 +336,15 @@ typedef struct aec_alpha_tile {
     uint32_t width, height, depth; /* depth: 8: samples are uint8_t; 16: uint16_t of the machine's byte order */
     const void *samples;           /* [height][width] */
     size_t stride;                 /* bytes between rows */
-    aec_write write;               /* to be called with write_user, once, with the coded tile */
+    aec_write write;               /* to be called with write_user, once, with the coded tile; its size and its depth
+                                      must be those of this tile */
     void *write_user;
 } aec_alpha_tile;
 
-/* Codes the alpha of a tile. Returns AEC_OK, or another aec_status, which becomes that of aec_encode_picture. It is
- * called by the thread that called aec_encode_picture, and must not let an exception out. */
-typedef aec_status (*aec_alpha_encoder)(void *user, const aec_alpha_tile *tile);
+/* Codes the alpha of a tile. Returns AEC_OK, or another aec_status, which becomes that of aec_encode_picture; a value
+ * that is no aec_status becomes AEC_ERROR_ARGUMENT. It is called by the thread that called aec_encode_picture, and must
+ * not let an exception out. */
+typedef int32_t (*aec_alpha_encoder)(void *user, const aec_alpha_tile *tile);
 
 typedef struct aec_bytes {
     const void *data;
@@ -329,8 +360,10 @@ typedef struct aec_encode_options {
     uint32_t threads;     /* the most threads to use; 0 (default): one for each processor. The file is the same. */
     aec_bytes map;        /* a quality for each block of 64x64 pixels, 1..100, rows of ceil(width / 64) bytes; none
                              (default): the quality is the same everywhere */
-    aec_bytes metadata[8]; /* by aec_metadata_kind; none by default. The last ones are for kinds to come. */
-    aec_progress progress; /* as of aec_decode_picture, but called by the threads that do the work, one at a time */
+    aec_bytes metadata[8]; /* by aec_metadata_kind; none by default. The last ones are for kinds to come. The picture
+                              must be upright: EXIF or XMP that name an orientation other than 1 are refused. */
+    aec_progress progress; /* as of aec_decode_picture, but called by the threads that do the work, one at a time, after
+                              each tile, or each attempt at one for higher efforts */
     void *progress_user;
     aec_alpha_encoder alpha; /* NULL (default): pictures that are not opaque are refused with AEC_ERROR_EMBEDDED */
     void *alpha_user;
@@ -353,8 +386,8 @@ typedef struct aec_picture {
 AEC_API void aec_picture_init(aec_picture *picture, size_t struct_size);
 
 /* Encodes a picture with the network, and calls `write` once with the whole file, by the thread that called. The same
- * picture and options give the same file on every machine, and the one that Python's codec.encode makes, if that does
- * not find that storing the picture takes less. */
+ * picture and options give the same file on all the machines that we test, and the one that Python's codec.encode
+ * makes, if that does not find that storing the picture takes less. A picture that is too large is AEC_ERROR_LIMIT. */
 AEC_API aec_status aec_encode_picture(const aec_encoder *encoder, const aec_picture *picture,
                                       const aec_encode_options *options, aec_write write, void *write_user,
                                       aec_error *error);

@@ -2,6 +2,7 @@
 #include "capi/guard.h"
 #include "container/layout.h"
 #include "model/files.h"
+#include "picture/decode.h"
 #include "picture/encode.h"
 
 struct aec_encoder {
@@ -20,21 +21,14 @@ aec_encode_options default_options() {
     return options;
 }
 
-// What the caller's callback has returned.
-struct Refused : Error {
-    Refused(aec_status status, const char* whose)
-        : Error(ErrorKind::kIo, std::string(whose) + " has returned the status \"" + aec_status_name(status) + "\""),
-          status(status) {}
-    const aec_status status;
-};
-
 int int_of(uint32_t value) { return static_cast<int>(std::min<uint32_t>(value, 1u << 30)); }
 
 SampleView samples_of(const aec_picture& picture) {
-    require(picture.width >= 1 && picture.width <= kMaxSide && picture.height >= 1 && picture.height <= kMaxSide &&
-                uint64_t{picture.width} * picture.height <= kDefaultMaxPixels,
-            "image of " + std::to_string(picture.width) + "x" + std::to_string(picture.height) +
-                ": allowed are sides of 1 to 65535 and 2^28 pixels");
+    const std::string image = "image of " + std::to_string(picture.width) + "x" + std::to_string(picture.height);
+    require(picture.width >= 1 && picture.height >= 1, image + ": both sides must be at least 1");
+    if (std::max(picture.width, picture.height) > kMaxSide ||
+        uint64_t{picture.width} * picture.height > kDefaultMaxPixels)
+        throw Error(ErrorKind::kLimit, image + ": allowed are sides up to 65535 and 2^28 pixels");
     require(picture.channels >= 1 && picture.channels <= 4,
             "channels is " + std::to_string(picture.channels) + ": allowed are 1 to 4");
     require(picture.depth == 8 || picture.depth == 16,
@@ -82,13 +76,39 @@ bool copy_alpha(const SampleView& samples, const Area& area, std::vector<uint8_t
     return is_opaque;
 }
 
-aec_status append(void* user, const void* data, size_t size) noexcept {
+// What the encoder of alpha has written for a tile.
+struct Written {
+    std::string bytes;
+    int calls = 0;
+};
+
+int32_t take(void* user, const void* data, size_t size) noexcept {
+    auto& written = *static_cast<Written*>(user);
+    if (++written.calls > 1 || data == nullptr) return AEC_ERROR_ARGUMENT;
     try {
-        static_cast<std::string*>(user)->append(static_cast<const char*>(data), size);
+        written.bytes.assign(static_cast<const char*>(data), size);
         return AEC_OK;
     } catch (...) {
         return AEC_ERROR_MEMORY;
     }
+}
+
+// The alpha of a tile, coded by the caller, and checked as a decoder will.
+std::string coded_alpha(const aec_encode_options& options, const Area& area, int depth,
+                        const std::vector<uint8_t>& alpha) {
+    Written written;
+    const aec_alpha_tile tile = {sizeof tile,  area.width, area.height,
+                                 static_cast<uint32_t>(depth), alpha.data(), size_t{area.width} * (depth / 8),
+                                 &take, &written};
+    if (const int32_t status = options.alpha(options.alpha_user, &tile)) throw_status(status, "the encoder of alpha");
+    require(written.calls == 1,
+            "the encoder of alpha has written " + std::to_string(written.calls) + " times: once is needed");
+    try {
+        still_of_alpha({reinterpret_cast<const uint8_t*>(written.bytes.data()), written.bytes.size()}, area, depth);
+    } catch (const Error& e) {
+        throw ArgumentError(std::string("the encoder of alpha has written ") + e.what());
+    }
+    return std::move(written.bytes);
 }
 
 // The coded alpha of each tile; none if the picture is opaque.
@@ -106,12 +126,7 @@ std::vector<std::string> alphas_of(const SampleView& samples, uint32_t side, con
         is_opaque = false;
         if (options.alpha == nullptr)
             throw Error(ErrorKind::kEmbedded, "a picture with transparent pixels, and no function that codes alpha");
-        const size_t stride = size_t{area.width} * (samples.depth / 8);
-        const aec_alpha_tile tile = {sizeof tile,  area.width, area.height, static_cast<uint32_t>(samples.depth),
-                                     alpha.data(), stride,     &append,     &coded[i]};
-        if (const aec_status status = options.alpha(options.alpha_user, &tile))
-            throw Refused(status, "the encoder of alpha");
-        require(!coded[i].empty(), "the encoder of alpha has written nothing");
+        coded[i] = coded_alpha(options, area, samples.depth, alpha);
     }
     if (is_opaque) coded.clear();
     return coded;
@@ -135,6 +150,9 @@ std::array<Span, kKindCount> metadata_of(const aec_encode_options& options, int 
             throw ArgumentError(e.what());
         }
     }
+    const int orientation = orientation_of(blocks[kExif], blocks[kXmp]);
+    require(orientation == 1, "metadata of orientation " + std::to_string(orientation) +
+                                  ": turn the picture upright, and set it to 1 in EXIF and XMP");
     return blocks;
 }
 
@@ -158,7 +176,9 @@ std::string encoded(const Encoder& encoder, const aec_picture& picture, const ae
     return encode_picture(encoder, samples, settings, alphas, metadata);
 }
 
-void set_encoder(aec_encoder** encoder, Span file) { *encoder = new aec_encoder{Encoder::load(file, threads_of(0))}; }
+void set_encoder(aec_encoder** encoder, Span file, uint32_t threads) {
+    *encoder = new aec_encoder{Encoder::load(file, threads_of(threads))};
+}
 
 }  // namespace
 }  // namespace aec
@@ -172,43 +192,43 @@ void aec_encode_options_init(aec_encode_options* options, size_t struct_size) {
 }
 void aec_picture_init(aec_picture* picture, size_t struct_size) { init(picture, struct_size, aec_picture{}); }
 
-aec_status aec_encoder_open_memory(const void* data, size_t size, aec_encoder** encoder, aec_error* error) {
+aec_status aec_encoder_open_memory(const void* data, size_t size, uint32_t threads, aec_encoder** encoder,
+                                   aec_error* error) {
     return guarded(error, [&] {
         require(encoder != nullptr, "encoder is NULL");
         require(data != nullptr || size == 0, "data is NULL");
-        set_encoder(encoder, {static_cast<const uint8_t*>(data), size});
+        set_encoder(encoder, {static_cast<const uint8_t*>(data), size}, threads);
     });
 }
 
-aec_status aec_encoder_open_path(const char* path, aec_encoder** encoder, aec_error* error) {
+aec_status aec_encoder_open_path(const char* path, uint32_t threads, aec_encoder** encoder, aec_error* error) {
     return guarded(error, [&] {
         require(path != nullptr && encoder != nullptr, "path or encoder is NULL");
         const std::vector<uint8_t> file = read_file(path);
-        set_encoder(encoder, {file.data(), file.size()});
+        set_encoder(encoder, {file.data(), file.size()}, threads);
     });
 }
 
 void aec_encoder_close(aec_encoder* encoder) { delete encoder; }
 
+void aec_encoder_get_id(const aec_encoder* encoder, uint8_t* id) {
+    if (encoder == nullptr || id == nullptr) return;
+    const ModelId& its = encoder->encoder->model->id;
+    std::copy(its.begin(), its.end(), id);
+}
+
 aec_status aec_encode_picture(const aec_encoder* encoder, const aec_picture* picture, const aec_encode_options* options,
-                      aec_write write, void* write_user, aec_error* error) {
-    aec_status refused = AEC_OK;
-    const aec_status status = guarded(error, [&] {
+                              aec_write write, void* write_user, aec_error* error) {
+    return guarded(error, [&] {
         require(encoder != nullptr && picture != nullptr && write != nullptr, "encoder, picture or write is NULL");
         try {
             const std::string file = encoded(*encoder->encoder, options_of(picture, aec_picture{}, "picture"),
                                              options_of(options, default_options(), "options"));
-            if (const aec_status written = write(write_user, file.data(), file.size())) throw Refused(written, "write");
-        } catch (const Refused& e) {
-            refused = e.status;
-            throw;
+            if (const int32_t status = write(write_user, file.data(), file.size())) throw_status(status, "write");
         } catch (const std::invalid_argument& e) {
             throw ArgumentError(e.what());
         }
     });
-    if (refused == AEC_OK) return status;
-    if (error != nullptr) error->status = refused;
-    return refused;
 }
 
 }  // extern "C"

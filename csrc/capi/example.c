@@ -20,7 +20,7 @@ int main(int argc, char **argv) {
     if (aec_open_path(argv[1], NULL, &file, &error) != AEC_OK) return fail(&error);
     aec_info_init(&info, sizeof info);
     aec_get_info(file, &info, NULL);
-    if (info.needs_model && aec_model_open_path(argv[2], &model, &error) != AEC_OK) return fail(&error);
+    if (info.needs_model && aec_model_open_path(argv[2], 0, &model, &error) != AEC_OK) return fail(&error);
 
     aec_decode_options_init(&options, sizeof options);
     options.depth = 8;

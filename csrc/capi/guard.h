@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <new>
@@ -11,6 +10,7 @@
 
 #include "base/error.h"
 #include "capi/aec.h"
+#include "capi/message.h"
 
 namespace aec {
 
@@ -38,12 +38,35 @@ inline aec_status status_of(ErrorKind kind) {
     return AEC_ERROR_INTERNAL;
 }
 
+// Throws what becomes `status`, which a callback has returned; what is no aec_status becomes AEC_ERROR_ARGUMENT.
+// whose: names the callback.
+[[noreturn]] inline void throw_status(int32_t status, const std::string& whose) {
+    const std::string message =
+        whose + " has returned the status " + std::to_string(status) + ", \"" + aec_status_name(status) + "\"";
+    if (status == AEC_ERROR_MEMORY) throw std::bad_alloc();
+    if (status == AEC_ERROR_INTERNAL) throw std::runtime_error(message);
+    for (int kind = 0; kind <= static_cast<int>(ErrorKind::kCancelled); ++kind)
+        if (status_of(static_cast<ErrorKind>(kind)) == status) throw Error(static_cast<ErrorKind>(kind), message);
+    throw ArgumentError(message);
+}
+
 inline aec_status report(aec_error* error, aec_status status, const char* message) {
     if (error != nullptr) {
         error->status = status;
-        std::snprintf(error->message, sizeof error->message, "%s", message);
+        std::strncpy(error->message, message, sizeof error->message);
+        error->message[sizeof error->message - 1] = 0;
     }
     return status;
+}
+
+// The same for a message that may be long, or may hold names of files.
+inline aec_status report(aec_error* error, aec_status status, const std::exception& e) {
+    if (error == nullptr) return status;
+    try {
+        return report(error, status, fitted(e.what(), sizeof error->message).c_str());
+    } catch (...) {  // there is no memory for it
+        return report(error, status, aec_status_name(status));
+    }
 }
 
 // Runs the body of a function of the C interface, which no exception may leave.
@@ -53,15 +76,15 @@ aec_status guarded(aec_error* error, Body body) noexcept {
         body();
         return report(error, AEC_OK, "");
     } catch (const Error& e) {
-        return report(error, status_of(e.kind), e.what());
+        return report(error, status_of(e.kind), e);
     } catch (const ArgumentError& e) {
-        return report(error, AEC_ERROR_ARGUMENT, e.what());
+        return report(error, AEC_ERROR_ARGUMENT, e);
     } catch (const std::bad_alloc&) {
         return report(error, AEC_ERROR_MEMORY, "there is not enough memory");
     } catch (const std::length_error&) {
         return report(error, AEC_ERROR_MEMORY, "there is not enough memory");
     } catch (const std::exception& e) {
-        return report(error, AEC_ERROR_INTERNAL, e.what());
+        return report(error, AEC_ERROR_INTERNAL, e);
     } catch (...) {
         return report(error, AEC_ERROR_INTERNAL, "an unknown exception");
     }
@@ -77,10 +100,16 @@ void init(T* to, size_t struct_size, T defaults) {
     std::memcpy(to, &defaults, std::min(struct_size, sizeof defaults));
 }
 
+// Fields that this library does not know must be 0, because what they ask for would not be done.
 template <class T>
 T options_of(const T* given, T defaults, const char* name) {
     if (given == nullptr) return defaults;
     require(given->struct_size >= sizeof given->struct_size, std::string(name) + " must be initialised");
+    const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+    for (size_t i = sizeof defaults; i < given->struct_size; ++i)
+        require(bytes[i] == 0, std::string(name) + " has a value at byte " + std::to_string(i) +
+                                   ": this library knows the first " + std::to_string(sizeof defaults) +
+                                   " bytes, and the others must be 0");
     std::memcpy(&defaults, given, std::min(given->struct_size, sizeof defaults));
     return defaults;
 }

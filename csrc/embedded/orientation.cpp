@@ -121,13 +121,17 @@ int xmp_orientation(Span xmp) {
 
 }  // namespace
 
+int orientation_of(Span exif, Span xmp) {
+    const int of_exif = exif_orientation(exif);
+    return of_exif > 0 ? of_exif : xmp_orientation(xmp);
+}
+
 int orientation_of(Span file) {
     const StillKind kind = kind_of(file);
     const Blocks found = kind == StillKind::kPng    ? blocks_of_png(file)
                          : kind == StillKind::kWebp ? blocks_of_webp(file)
                                                     : blocks_of_jpeg(file);
-    const int of_exif = exif_orientation(found.exif);
-    return of_exif > 0 ? of_exif : xmp_orientation(found.xmp);
+    return orientation_of(found.exif, found.xmp);
 }
 
 }  // namespace aec

@@ -25,7 +25,9 @@ struct Still {
 // still picture, or a JPEG of too many scans or without its end marker.
 Still still_of(Span file);
 
-// The orientation, 1 to 8, that the file names in EXIF or, if EXIF has none, in XMP; 1 if absent or damaged.
+// The orientation, 1 to 8, that EXIF or, if EXIF has none, XMP names; 1 if absent or damaged.
+int orientation_of(Span exif, Span xmp);
+// The same of the blocks in a file.
 int orientation_of(Span file);
 
 }  // namespace aec

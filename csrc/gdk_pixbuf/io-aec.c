@@ -41,8 +41,9 @@ static void set_error(GError **error, const aec_error *found) {
     g_set_error(error, GDK_PIXBUF_ERROR, code, "%s", found->message);
 }
 
-/* The model with this id, which is never closed; NULL: it was not found, and *error says why. */
-static const aec_model *model_of(const uint8_t *id, aec_error *error) {
+/* The model with this id; NULL: it was not found, and *error says why. One that is not kept, because there is no room
+ * for it, is also put into *own, and is to be closed after its use. */
+static const aec_model *model_of(const uint8_t *id, aec_model **own, aec_error *error) {
     aec_model *found = NULL;
     g_mutex_lock(&models_mutex);
     gsize i = 0;
@@ -54,11 +55,12 @@ static const aec_model *model_of(const uint8_t *id, aec_error *error) {
             break;
         }
     }
-    if (found == NULL && i == MODELS) {
-        error->status = AEC_ERROR_MODEL;
-        g_snprintf(error->message, sizeof error->message, "this process has read files of %d models already", MODELS);
-    } else if (found == NULL && aec_model_find(id, NULL, &found, error) == AEC_OK) {
-        models[i] = found;
+    if (found == NULL && aec_model_find(id, NULL, 0, &found, error) == AEC_OK) {
+        if (i < MODELS) {
+            models[i] = found;
+        } else {
+            *own = found;
+        }
     }
     g_mutex_unlock(&models_mutex);
     return found;
@@ -72,29 +74,22 @@ static uint32_t shrink_for(const aec_info *info, gint width, gint height) {
     return shrink;
 }
 
-/* The pixels of an opened file, in the size that is asked for; NULL, and *error is set. */
-static GdkPixbuf *pixels_of(aec_file *file, gint width, gint height, GError **error) {
+/* Decodes a file whose model is there, to a size not smaller than what is asked for; NULL, and *error is set. */
+static GdkPixbuf *decoded(const aec_file *file, const aec_info *info, const aec_model *model, gint width, gint height,
+                          GError **error) {
     aec_error why = {0};
-    aec_info info;
-    aec_info_init(&info, sizeof info);
-    const aec_model *model = NULL;
-    if (aec_get_info(file, &info, &why) != AEC_OK ||
-        (info.needs_model && (model = model_of(info.model_id, &why)) == NULL)) {
-        set_error(error, &why);
-        return NULL;
-    }
     aec_decode_options options;
     aec_decode_options_init(&options, sizeof options);
     options.depth = 8;
-    options.channels = info.alpha ? AEC_CHANNELS_RGBA : AEC_CHANNELS_RGB;
-    options.shrink = shrink_for(&info, width, height);
+    options.channels = info->alpha ? AEC_CHANNELS_RGBA : AEC_CHANNELS_RGB;
+    options.shrink = shrink_for(info, width, height);
     aec_pixels size;
     aec_pixels_init(&size, sizeof size);
     if (aec_get_pixels(file, &options, &size, &why) != AEC_OK) {
         set_error(error, &why);
         return NULL;
     }
-    GdkPixbuf *made = gdk_pixbuf_new(GDK_COLORSPACE_RGB, info.alpha != 0, 8, (int)size.width, (int)size.height);
+    GdkPixbuf *made = gdk_pixbuf_new(GDK_COLORSPACE_RGB, info->alpha != 0, 8, (int)size.width, (int)size.height);
     if (made == NULL) {
         g_set_error(error, GDK_PIXBUF_ERROR, GDK_PIXBUF_ERROR_INSUFFICIENT_MEMORY,
                     "there is no memory for a picture of %ux%u pixels", size.width, size.height);
@@ -106,7 +101,25 @@ static GdkPixbuf *pixels_of(aec_file *file, gint width, gint height, GError **er
         g_object_unref(made);
         return NULL;
     }
-    if (width != (gint)size.width || height != (gint)size.height) {
+    return made;
+}
+
+/* The pixels of an opened file, in the size that is asked for; NULL, and *error is set. */
+static GdkPixbuf *pixels_of(const aec_file *file, gint width, gint height, GError **error) {
+    aec_error why = {0};
+    aec_info info;
+    aec_info_init(&info, sizeof info);
+    const aec_model *model = NULL;
+    aec_model *own = NULL;
+    if (aec_get_info(file, &info, &why) != AEC_OK ||
+        (info.needs_model && (model = model_of(info.model_id, &own, &why)) == NULL)) {
+        set_error(error, &why);
+        return NULL;
+    }
+    GdkPixbuf *made = decoded(file, &info, model, width, height, error);
+    aec_model_close(own);
+    if (made == NULL) return NULL;
+    if (width != gdk_pixbuf_get_width(made) || height != gdk_pixbuf_get_height(made)) {
         GdkPixbuf *scaled = gdk_pixbuf_scale_simple(made, width, height, GDK_INTERP_BILINEAR);
         g_object_unref(made);
         if (scaled == NULL) {

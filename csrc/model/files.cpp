@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 
 namespace aec {
@@ -86,6 +87,7 @@ std::shared_ptr<const Model> load_model(const std::string& path, int threads) tr
 }
 
 std::shared_ptr<const Model> find_model(const ModelId& id, const std::string& folders, int threads) {
+    std::optional<Error> damaged;  // the first file that names this id and cannot be loaded
     for (size_t at = 0; at <= folders.size();) {
         const size_t end = std::min(folders.find(kSeparator, at), folders.size());
         const std::string folder = folders.substr(at, end - at);
@@ -97,9 +99,16 @@ std::shared_ptr<const Model> find_model(const ModelId& id, const std::string& fo
                  entry.increment(error))
                 if (entry->path().extension() == ".safetensors") paths.push_back(entry->path().string());
         std::sort(paths.begin(), paths.end());
-        for (const std::string& path : paths)
-            if (has_id(path, id)) return load_model(path, threads);
+        for (const std::string& path : paths) {
+            if (!has_id(path, id)) continue;
+            try {
+                return load_model(path, threads);
+            } catch (const Error& e) {  // another folder may have a whole one
+                if (!damaged) damaged.emplace(e);
+            }
+        }
     }
+    if (damaged) throw *damaged;
     throw Error(ErrorKind::kModel,
                 "the file needs model " + text_of(id) + ", which is not at hand: looked in " + folders);
 }

@@ -12,7 +12,8 @@ namespace aec {
 std::vector<uint8_t> read_file(const std::string& path);
 
 std::shared_ptr<const Model> load_model(const std::string& path, int threads);
-// folders: separated as in PATH. Throws Error of kind kModel if none of them has a model file with this id.
+// folders: separated as in PATH. Takes the first file with this id that can be loaded. Throws Error: of kind kModel if
+// none of them has one, else that of the first file.
 std::shared_ptr<const Model> find_model(const ModelId& id, const std::string& folders, int threads);
 
 }  // namespace aec

@@ -12,7 +12,11 @@ void decode_picture(const Layout& layout, const Model* model, const Area& region
                     const EmbeddedDecoder& embedded, const Progress& progress);
 
 // The alpha channel of a picture that the network has coded: a picture for each tile, none for opaque ones.
-void decode_alpha(const Layout& layout, const Canvas& canvas, const EmbeddedDecoder& embedded);
+void decode_alpha(const Layout& layout, const Canvas& canvas, const EmbeddedDecoder& embedded,
+                  const Progress& progress);
+// What the header of a tile's coded alpha says. Throws Error of kind kCorrupt if it is not of the kind, the size or the
+// depth that FORMAT §2.8 wants.
+Still still_of_alpha(Span file, const Area& area, int depth);
 // A picture that is a PNG, WebP or JPEG file.
 void decode_stored(const Layout& layout, const Canvas& canvas, const EmbeddedDecoder& embedded);
 

@@ -1,5 +1,7 @@
 // Pictures inside .aec files: whole ones, and the alpha channels of tiles (FORMAT §2.8, §2.9).
+#include <cstdint>
 #include <limits>
+#include <new>
 
 #include "picture/decode.h"
 
@@ -9,7 +11,9 @@ namespace {
 // Red, green, blue and alpha of a decoded picture.
 template <class T>
 std::vector<T> decoded(const Still& still, Span file, const EmbeddedDecoder& embedded) {
-    std::vector<T> pixels(size_t{still.width} * still.height * 4, 0);
+    const uint64_t samples = uint64_t{still.width} * still.height * 4;
+    if (samples > SIZE_MAX / sizeof(T)) throw std::bad_alloc();  // where addresses have 32 bits
+    std::vector<T> pixels(static_cast<size_t>(samples), 0);
     embedded({still, file, pixels.data(), size_t{still.width} * 4 * sizeof(T)});
     return pixels;
 }
@@ -31,16 +35,11 @@ void decode_tile_alpha(const Layout& layout, uint64_t tile, const Canvas& canvas
     const Area area = header.area_of(tile);
     const Span file = layout.alpha(tile);
     if (file.size == 0 || layout.alpha_state(tile) != Presence::kWhole) return;  // opaque, as the canvas is already
-    const StillKind wanted = header.depth == 8 ? StillKind::kWebp : StillKind::kPng;
-    if (kind_of(file) != wanted)
-        throw Error(ErrorKind::kCorrupt, std::string("a payload that is no ") + name_of(wanted) + " picture");
-    const Still still = still_of(file);
-    if (still.width != area.width || still.height != area.height)
-        throw Error(ErrorKind::kCorrupt, "a picture of " + size_text(still.width, still.height) + " pixels: expected " +
-                                             size_text(area.width, area.height));
-    if (header.depth == 8) return place_tile_alpha<uint8_t>(canvas, header, area, still, file, embedded);
-    if (!still.gray || still.depth != 16) throw Error(ErrorKind::kCorrupt, "a picture that is no gray one of 16 bits");
-    place_tile_alpha<uint16_t>(canvas, header, area, still, file, embedded);
+    const Still still = still_of_alpha(file, area, header.depth);
+    if (header.depth == 8)
+        place_tile_alpha<uint8_t>(canvas, header, area, still, file, embedded);
+    else
+        place_tile_alpha<uint16_t>(canvas, header, area, still, file, embedded);
 }
 
 template <class T>
@@ -69,16 +68,35 @@ void place_stored(const Header& header, const Still& still, Span file, int orien
 
 }  // namespace
 
-void decode_alpha(const Layout& layout, const Canvas& canvas, const EmbeddedDecoder& embedded) {
+Still still_of_alpha(Span file, const Area& area, int depth) {
+    const StillKind wanted = depth == 8 ? StillKind::kWebp : StillKind::kPng;
+    if (kind_of(file) != wanted)
+        throw Error(ErrorKind::kCorrupt, std::string("a payload that is no ") + name_of(wanted) + " picture");
+    const Still still = still_of(file);
+    if (still.width != area.width || still.height != area.height)
+        throw Error(ErrorKind::kCorrupt, "a picture of " + size_text(still.width, still.height) + " pixels: expected " +
+                                             size_text(area.width, area.height));
+    if (depth == 16 && (!still.gray || still.depth != 16))
+        throw Error(ErrorKind::kCorrupt, "a picture that is no gray one of 16 bits");
+    return still;
+}
+
+void decode_alpha(const Layout& layout, const Canvas& canvas, const EmbeddedDecoder& embedded,
+                  const Progress& progress) {
     const Header& header = layout.header();
     const Area shown = canvas.area(header.width, header.height);
-    for (uint64_t tile = 0; tile < header.n_tiles(); ++tile) {
-        if (!header.area_of(tile).touches(shown)) continue;
+    std::vector<uint64_t> touched;
+    for (uint64_t tile = 0; tile < header.n_tiles(); ++tile)
+        if (header.area_of(tile).touches(shown)) touched.push_back(tile);
+    size_t done = 0;
+    for (const uint64_t tile : touched) {
         try {
             decode_tile_alpha(layout, tile, canvas, embedded);
         } catch (const Error& error) {
             throw Error(error.kind, "the alpha of tile " + std::to_string(tile) + ": " + error.what());
         }
+        ++done;
+        if (progress) progress(static_cast<double>(done) / static_cast<double>(touched.size()));
     }
 }
 

@@ -155,14 +155,26 @@ void write_all(std::FILE* file, const Bytes& data, const std::string& name) {
         throw std::runtime_error(name + ": " + std::strerror(errno));
 }
 
+// Opens a file beside `name`, under a name that no file has.
+std::FILE* open_beside(const std::string& name, std::string& chosen) {
+    constexpr int kMostTries = 100;
+    std::FILE* file = nullptr;
+    for (int i = 0; file == nullptr && i < kMostTries; ++i) {
+        chosen = name + ".part" + (i > 0 ? std::to_string(i) : "");
+        file = std::fopen(chosen.c_str(), "wbx");
+        if (file == nullptr && errno != EEXIST) break;
+    }
+    return file;
+}
+
 // An existing file is replaced as a whole; nothing is left half-written.
 void write_file(const std::string& name, const Bytes& data, bool force) {
     if (name == "-") return write_all(stdout, data, "standard output");
     if (!force)
         if (const std::unique_ptr<std::FILE, FileCloser> there{std::fopen(name.c_str(), "rb")})
             throw std::runtime_error(name + " exists: -f replaces it");
-    const std::string unfinished = name + ".part";
-    std::unique_ptr<std::FILE, FileCloser> file(std::fopen(unfinished.c_str(), "wb"));
+    std::string unfinished;
+    std::unique_ptr<std::FILE, FileCloser> file(open_beside(name, unfinished));
     if (!file) throw std::runtime_error(name + ": " + std::strerror(errno));
     try {
         write_all(file.get(), data, name);
@@ -174,8 +186,7 @@ void write_file(const std::string& name, const Bytes& data, bool force) {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------- the
-// work
+// ----------------------------------------------------------------------------------------------------------- the work
 
 void print_info(const aec_info& info, uint64_t bytes) {
     const char* channels = info.gray ? (info.alpha ? "gray and alpha" : "gray") : info.alpha ? "RGB and alpha" : "RGB";
@@ -188,22 +199,22 @@ void print_info(const aec_info& info, uint64_t bytes) {
         std::printf("coded: quality %u%s\nmodel: %02x%02x%02x%02x\n", info.quality,
                     info.mapped ? ", and a map of qualities" : "", info.model_id[0], info.model_id[1], info.model_id[2],
                     info.model_id[3]);
-    std::printf("tiles: %u of side %u\nparts: %u\nbytes: %llu\n", info.tiles, info.tile, info.parts,
-                static_cast<unsigned long long>(bytes));
+    if (!info.stored) std::printf("tiles: %u of side %u\nparts: %u\n", info.tiles, info.tile, info.parts);
+    std::printf("bytes: %llu\n", static_cast<unsigned long long>(bytes));
 }
 
-Model model_for(const aec_info& info, const std::string& path) {
+Model model_for(const aec_info& info, const std::string& path, uint32_t threads) {
     aec_model* model = nullptr;
     aec_error error;
     if (!info.needs_model) return nullptr;
     if (path.empty())
-        check(aec_model_find(info.model_id, nullptr, &model, &error), error);
+        check(aec_model_find(info.model_id, nullptr, threads, &model, &error), error);
     else
-        check(aec_model_open_path(path.c_str(), &model, &error), error);
+        check(aec_model_open_path(path.c_str(), threads, &model, &error), error);
     return Model(model);
 }
 
-Bytes metadata_of(aec_file* file, aec_metadata_kind kind) {
+Bytes metadata_of(const aec_file* file, aec_metadata_kind kind) {
     const uint8_t* data = nullptr;
     size_t size = 0;
     aec_error error;
@@ -234,7 +245,7 @@ void run(const Arguments& args) {
         check(aec_get_stage(file.get(), info.parts - 1, &bytes, &error), error);
         return print_info(info, bytes);
     }
-    const Model model = model_for(info, args.model);
+    const Model model = model_for(info, args.model, args.decode.threads);
     aec_pixels pixels;
     aec_pixels_init(&pixels, sizeof pixels);
     check(aec_get_pixels(file.get(), &args.decode, &pixels, &error), error);

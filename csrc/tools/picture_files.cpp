@@ -135,8 +135,7 @@ Bytes png_of(const Picture& picture) {
     return out;
 }
 
-// ----------------------------------------------------------------------------------------------------- Netpbm and
-// NumPy
+// --------------------------------------------------------------------------------------------------- Netpbm and NumPy
 
 Bytes ppm_of(const Picture& picture) {
     if (picture.channels % 2 == 0) throw std::runtime_error("PPM holds no alpha channel: PNG, PAM and NPY do");

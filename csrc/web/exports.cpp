@@ -22,7 +22,7 @@ void give_info(const aec_info& info) {
          static_cast<uint32_t>(id[0]) << 24 | id[1] << 16 | id[2] << 8 | id[3]);
 }
 
-aec_status decode_embedded(void*, const aec_embedded_picture* picture) {
+int32_t decode_embedded(void*, const aec_embedded_picture* picture) {
     using namespace aec;
     const Span file = {picture->data, picture->size};
     web::Decoded decoded = web::Decoded::kUnsupported;
@@ -87,10 +87,10 @@ AEC_EXPORT(stage) int32_t aec_web_stage(const aec_file* file, uint32_t part) {
 }
 
 // numbers: where the block is, and its size.
-AEC_EXPORT(metadata) int32_t aec_web_metadata(aec_file* file, int32_t kind) {
+AEC_EXPORT(metadata) int32_t aec_web_metadata(const aec_file* file, int32_t kind) {
     const uint8_t* data = nullptr;
     size_t size = 0;
-    if (aec_get_metadata(file, static_cast<aec_metadata_kind>(kind), &data, &size, &result.error) == AEC_OK)
+    if (aec_get_metadata(file, kind, &data, &size, &result.error) == AEC_OK)
         give(reinterpret_cast<uintptr_t>(data), size);
     return result.error.status;
 }
@@ -120,7 +120,7 @@ AEC_EXPORT(embedded) int32_t aec_web_embedded(const aec_file* file) {
 AEC_EXPORT(open_model) int32_t aec_web_open_model(const uint8_t* data, size_t size) {
     return aec::web::with_model_file({data, size}, [](aec::Span file) {
         aec_model* model = nullptr;
-        if (aec_model_open_memory(file.data, file.size, &model, &result.error) != AEC_OK) return;
+        if (aec_model_open_memory(file.data, file.size, 1, &model, &result.error) != AEC_OK) return;
         uint8_t id[4];
         aec_model_get_id(model, id);
         give(reinterpret_cast<uintptr_t>(model), static_cast<uint32_t>(id[0]) << 24 | id[1] << 16 | id[2] << 8 | id[3]);
@@ -138,9 +138,9 @@ AEC_EXPORT(pixels) int32_t aec_web_pixels(const aec_file* file, uint32_t x, uint
     return result.error.status;
 }
 
-AEC_EXPORT(decode) int32_t aec_web_decode(aec_file* file, const aec_model* model, uint32_t x, uint32_t y, uint32_t width,
-                                  uint32_t height, uint32_t shrink, uint32_t depth, uint32_t channels, void* out,
-                                  size_t stride, size_t size) {
+AEC_EXPORT(decode) int32_t aec_web_decode(const aec_file* file, const aec_model* model, uint32_t x, uint32_t y,
+                                          uint32_t width, uint32_t height, uint32_t shrink, uint32_t depth,
+                                          uint32_t channels, void* out, size_t stride, size_t size) {
     const auto options = options_of(x, y, width, height, shrink, depth, channels);
     return aec_decode_picture(file, model, &options, out, stride, size, &result.error);
 }

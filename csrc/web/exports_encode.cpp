@@ -6,7 +6,7 @@ namespace {
 // What the last call of encode has made.
 std::vector<uint8_t> made;
 
-aec_status keep(void*, const void* data, size_t size) {
+int32_t keep(void*, const void* data, size_t size) {
     const auto* bytes = static_cast<const uint8_t*>(data);
     made.assign(bytes, bytes + size);
     return AEC_OK;
@@ -14,11 +14,11 @@ aec_status keep(void*, const void* data, size_t size) {
 
 }  // namespace
 
-// A packed model with both halves, or a model file. numbers: the encoder, and the model's id.
+// A packed model with both halves, or a model file. numbers: the encoder.
 AEC_EXPORT(open_encoder) int32_t aec_web_open_encoder(const uint8_t* data, size_t size) {
     return aec::web::with_model_file({data, size}, [](aec::Span file) {
         aec_encoder* encoder = nullptr;
-        if (aec_encoder_open_memory(file.data, file.size, &encoder, &result.error) == AEC_OK)
+        if (aec_encoder_open_memory(file.data, file.size, 1, &encoder, &result.error) == AEC_OK)
             give(reinterpret_cast<uintptr_t>(encoder));
     });
 }

@@ -20,7 +20,7 @@ const aec_model* model() {
         std::ifstream file(AEC_FUZZ_MODEL, std::ios::binary);
         const std::vector<char> data{std::istreambuf_iterator<char>(file), {}};
         aec_model* made = nullptr;
-        AEC_REQUIRE(aec_model_open_memory(data.data(), data.size(), &made, nullptr) == AEC_OK);
+        AEC_REQUIRE(aec_model_open_memory(data.data(), data.size(), 0, &made, nullptr) == AEC_OK);
         return made;
     }();
     return loaded;
