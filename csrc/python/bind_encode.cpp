@@ -51,10 +51,6 @@ Rect rect_of(const std::array<int, 4>& area, const SampleView& samples, int side
             x + in_range(area[2], 1, samples.width - x, "width")};
 }
 
-constexpr int kBlock = kLatentStride * kHyperStride;
-
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
 Qualities whole_of(const py::object& quality, const SampleView& samples) {
     return qualities_of(quality, ceil_div(samples.height, kLatentStride), ceil_div(samples.width, kLatentStride));
 }
@@ -146,7 +142,7 @@ py::tuple analyse(const EncoderModel& model, const py::array& data, const py::ob
                   const Array<int16_t>& dead_zones, const std::vector<bool>& first, int threads,
                   const py::object& progress) {
     const SampleView samples = samples_of(data, alpha);
-    const Rect rect = rect_of(tile, samples, kBlock);
+    const Rect rect = rect_of(tile, samples, kBlockSide);
     const Qualities whole = whole_of(quality, samples);
     const Choices choices = choices_of(dead_zones, first);
     threads_of(threads);
@@ -157,7 +153,7 @@ py::tuple analyse(const EncoderModel& model, const py::array& data, const py::ob
     }
     return py::make_tuple(array_of(found.y, {ceil_div(rect.rows(), kLatentStride),
                                              ceil_div(rect.columns(), kLatentStride), model.analysis->latents()}),
-                          array_of(found.z, {ceil_div(rect.rows(), kBlock), ceil_div(rect.columns(), kBlock),
+                          array_of(found.z, {ceil_div(rect.rows(), kBlockSide), ceil_div(rect.columns(), kBlockSide),
                                              model.hyper_analysis->hyper()}));
 }
 
@@ -185,7 +181,7 @@ py::list encode(const EncoderModel& model, const py::array& data, const py::obje
                 const std::array<int, 4>& tile, const py::object& quality, int effort, const Array<int16_t>& dead_zones,
                 const std::vector<bool>& first, int threads, const py::object& progress) {
     const SampleView samples = samples_of(data, alpha);
-    const Rect rect = rect_of(tile, samples, kBlock);
+    const Rect rect = rect_of(tile, samples, kBlockSide);
     const Qualities whole = whole_of(quality, samples);
     const Choices choices = choices_of(dead_zones, first);
     threads_of(threads);
