@@ -1,3 +1,5 @@
+#include <mutex>
+
 #include "base/range.h"
 #include "python/bind.h"
 #include "python/qualities.h"
@@ -102,6 +104,7 @@ std::shared_ptr<EncoderModel> model_from(std::shared_ptr<Analysis> analysis,
         (projection && projection->latents() != latents))
         throw py::value_error("the networks have different numbers of channels");
     const float* first = vector_of(levels, "levels", kQualities);
+    if (projection && tune_of(tune) == Tune::kEye) prepare_perceived_error();
     EncoderModel model = {analysis,      hyper_analysis, nets,      tables, {first, first + kQualities},
                           tune_of(tune), synthesis,      projection};
     return std::make_shared<EncoderModel>(std::move(model));
@@ -232,13 +235,22 @@ const uint16_t* decoded_from(const Array<uint16_t>& decoded, int rows, int colum
     return decoded.data();
 }
 
-// A Refinement, and the sizes that its arrays must have.
+// A Refinement, and the sizes that its arrays must have. One thread at a time uses it; others wait without the GIL.
 struct RefinementOfArrays {
     Refinement refinement;
     int rows, columns;
     std::vector<py::ssize_t> latents;
+    std::mutex mutex{};
 
-    Array<int16_t> array(const std::vector<int16_t>& values) const { return array_of(values, latents); }
+    Array<int16_t> array(const std::vector<int16_t>& (Refinement::*values)() const) {
+        std::vector<int16_t> copy;
+        {
+            const WithoutGil released;
+            const std::lock_guard<std::mutex> lock(mutex);
+            copy = (refinement.*values)();
+        }
+        return array_of(copy, latents);
+    }
     bool accept(uint64_t n_bytes, const Array<uint16_t>& decoded, const Array<int16_t>& dequantised, int threads) {
         const uint16_t* samples = decoded_from(decoded, rows, columns);
         const int16_t* values = latents_from(dequantised, "latents", latents[2]);
@@ -247,6 +259,7 @@ struct RefinementOfArrays {
         threads_of(threads);
         const int channels = static_cast<int>(decoded.shape(2));
         const WithoutGil released;
+        const std::lock_guard<std::mutex> lock(mutex);
         return refinement.accept(n_bytes, samples, channels, values, threads);
     }
 };
@@ -305,10 +318,8 @@ void bind_encode(py::module_& m) {
         .def("__init__", made_by(&refinement_from), kConstructor, py::arg("projection").none(false),
              py::arg("pixels").noconvert(), py::kw_only(), py::arg("size"), py::arg("tile"), py::arg("tune"),
              py::arg("effort"), py::arg("level"), py::arg("latents").noconvert(), py::arg("threads") = 1)
-        .def_property_readonly("target",
-                               [](const RefinementOfArrays& self) { return self.array(self.refinement.target()); })
-        .def_property_readonly("best",
-                               [](const RefinementOfArrays& self) { return self.array(self.refinement.best()); })
+        .def_property_readonly("target", [](RefinementOfArrays& self) { return self.array(&Refinement::target); })
+        .def_property_readonly("best", [](RefinementOfArrays& self) { return self.array(&Refinement::best); })
         .def("accept", &RefinementOfArrays::accept, py::arg("n_bytes"), py::arg("decoded").noconvert(),
              py::arg("latents").noconvert(), py::arg("threads") = 1);
     py::class_<EncoderModel, std::shared_ptr<EncoderModel>>(m, "EncoderModel")
