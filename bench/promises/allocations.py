@@ -60,7 +60,7 @@ def operations(model: Path) -> dict[str, Callable[[], object]]:
 
     def load() -> None:
         engine.Engine(file), engine.Encoder(file)
-        engine.projection_of.__wrapped__(file)
+        engine._projection.__wrapped__(file)
 
     return {
         "decode": lambda: decode(data),

@@ -102,9 +102,15 @@ class Engine:
         self.steps = file.tensors["entropy.step"]
         self._file = file
 
-    @cached_property
+    @property
     def synthesis(self) -> Synthesis:
         """The synthesis transform. It is created on first use, because encoding mostly does not need it."""
+        with _LOADING:
+            return self._synthesis
+
+    @cached_property
+    def _synthesis(self) -> Synthesis:
+        """The same for those who hold _LOADING."""
         return Synthesis(self.config, self._file.levels, self._file.tensors)
 
     def walk(self, quality: Quality, rows: int, columns: int, first: Sequence[bool] = ()) -> _C.Walk:
@@ -138,6 +144,8 @@ class Encoder:
     def __init__(self, file: ModelFile):
         c = self.config = file.config
         self.file, self.dead_zones, self._first = file, file.dead_zones, list[bool]()
+        # By whether they refine; without that they need less of the model. The copies of an encoder share them.
+        self._models: dict[bool, _C.EncoderModel] = {}
         try:
             self._analysis = _C.Analysis(_integers(file.tensors, "analysis"), **_widths(c))
             self._hyper_analysis = _C.HyperAnalysis(
@@ -150,29 +158,28 @@ class Encoder:
     def decoder(self) -> Engine:
         return of_model(self.file)
 
-    @cached_property
+    @property
     def _plain(self) -> _C.EncoderModel:
-        """What encodes without refinement, which needs less of the model."""
-        return self._joined(None, None)
-
-    @cached_property
-    def _refining(self) -> _C.EncoderModel:
-        return self._joined(self.decoder.synthesis, projection_of(self.file))
-
-    def _joined(self, synthesis: Synthesis | None, projection: _C.Projection | None) -> _C.EncoderModel:
-        return _C.EncoderModel(
-            analysis=self._analysis,
-            hyper_analysis=self._hyper_analysis,
-            nets=self.decoder.nets,
-            tables=self.file.tables.handle,
-            levels=self.file.levels,
-            tune=self.file.tune,
-            synthesis=None if synthesis is None else synthesis.handle,
-            projection=projection,
-        )
+        return self._joined(refines=False)
 
     def _model(self, effort: int) -> _C.EncoderModel:
-        return self._refining if iterations(self.file.tune, effort) else self._plain
+        return self._joined(refines=iterations(self.file.tune, effort) > 0)
+
+    def _joined(self, refines: bool) -> _C.EncoderModel:
+        with _LOADING:  # tiles are encoded by several threads, and the first of them may come together
+            if refines not in self._models:
+                decoder = _made(self.file)
+                self._models[refines] = _C.EncoderModel(
+                    analysis=self._analysis,
+                    hyper_analysis=self._hyper_analysis,
+                    nets=decoder.nets,
+                    tables=self.file.tables.handle,
+                    levels=self.file.levels,
+                    tune=self.file.tune,
+                    synthesis=decoder._synthesis.handle if refines else None,
+                    projection=_projection(self.file) if refines else None,
+                )
+            return self._models[refines]
 
     def with_dead_zones(self, dead_zones: np.ndarray) -> "Encoder":
         other = copy.copy(self)
@@ -237,9 +244,14 @@ class Encoder:
         )
 
 
-@lru_cache(maxsize=4)
 def projection_of(file: ModelFile) -> _C.Projection:
     """Return the projection of pixel errors on latents, which refinement needs. It is cached for a few models."""
+    with _LOADING:
+        return _projection(file)
+
+
+@lru_cache(maxsize=4)
+def _projection(file: ModelFile) -> _C.Projection:
     return _C.Projection(_integers(file.tensors, "synthesis"), latents=file.config.latents)
 
 

@@ -44,6 +44,10 @@ std::atomic<Isa>& setting() {
     return isa;
 }
 
+// Asked when the library is loaded: a process that forks while one of its threads asks first has a child that waits for
+// that thread for ever.
+[[maybe_unused]] const Isa loaded = setting().load(std::memory_order_relaxed);
+
 }  // namespace
 
 const char* name_of(Isa isa) {

@@ -1,4 +1,4 @@
-// A check of numeric arguments.
+// A check of numeric arguments, and a division.
 #pragma once
 
 #include <stdexcept>
@@ -13,5 +13,8 @@ inline int in_range(int value, int low, int high, const char* name) {
                                     std::to_string(low) + " to " + std::to_string(high));
     return value;
 }
+
+// Rounded up, of numbers that are not negative.
+constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 }  // namespace aec

@@ -2,18 +2,14 @@
 
 #include <cstring>
 
+#include "base/hex.h"
+
 namespace aec {
 namespace {
 
 constexpr uint8_t kCollectionMagic[4] = {0xD7, 'A', 'E', 'S'};
 constexpr size_t kFixedBytes = sizeof kMagic + 1 + sizeof(ModelId) + 1 + 1;
 constexpr int kReserved = 0b0110, kMoreReserved = 0b10000000;
-
-std::string hex(unsigned value, int digits) {
-    std::string text;
-    for (int i = digits - 1; i >= 0; --i) text += "0123456789abcdef"[value >> (4 * i) & 15];
-    return text;
-}
 
 [[noreturn]] void fail(ErrorKind kind, const std::string& message) { throw Error(kind, message); }
 
@@ -23,7 +19,7 @@ void check_magic(Span data) {
     if (n == sizeof kMagic && std::memcmp(data.data, kCollectionMagic, n) == 0)
         fail(ErrorKind::kNotAec, "a collection of small pictures and not a single one");
     std::string found;
-    for (size_t i = 0; i < n; ++i) found += (i ? " " : "") + hex(data.data[i], 2);
+    for (size_t i = 0; i < n; ++i) found += (i ? " " : "") + hex(data.data[i]);
     fail(ErrorKind::kNotAec, "not an .aec file: starts with " + (found.empty() ? "nothing" : found));
 }
 
@@ -47,9 +43,9 @@ void check_size(const Header& header, const Limits& limits) {
 void check_features(int flags, int more) {
     if (flags & kReserved)
         fail(ErrorKind::kVersion,
-             "flags 0x" + hex(flags, 2) + " ask for a feature that this decoder does not know");
+             "flags 0x" + hex(static_cast<uint8_t>(flags)) + " ask for a feature that this decoder does not know");
     if (more & kMoreReserved)
-        fail(ErrorKind::kVersion, "flags 0x" + hex(more, 2) + " ask for a feature that this decoder does not know");
+        fail(ErrorKind::kVersion, "flags 0x" + hex(static_cast<uint8_t>(more)) + " ask for a feature that this decoder does not know");
     if ((flags & kMore) && more == 0) fail(ErrorKind::kCorrupt, "a second byte of flags that says nothing");
 }
 
@@ -79,7 +75,7 @@ void check_tiles(const Header& header) {
 int read_kinds(Span data, size_t& at) {
     const int kinds = read_byte(data, at);
     if (kinds >> kKindCount)
-        fail(ErrorKind::kVersion, "metadata of kinds 0x" + hex(kinds, 2) + ", of which this decoder does not know all");
+        fail(ErrorKind::kVersion, "metadata of kinds 0x" + hex(static_cast<uint8_t>(kinds)) + ", of which this decoder does not know all");
     if (kinds == 0) fail(ErrorKind::kCorrupt, "metadata of kinds 0x00: there must be one");
     return kinds;
 }
@@ -108,11 +104,7 @@ const char* name_of(Kind kind) {
     return "unknown";
 }
 
-std::string text_of(const ModelId& id) {
-    std::string text;
-    for (const uint8_t byte : id) text += hex(byte, 2);
-    return text;
-}
+std::string text_of(const ModelId& id) { return hex({id.data(), id.size()}); }
 
 Area Area::common(const Area& other) const {
     const uint32_t left = std::max(x, other.x), top = std::max(y, other.y);

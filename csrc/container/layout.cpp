@@ -5,18 +5,12 @@
 #include <algorithm>
 #include <set>
 
+#include "container/limits.h"
+
 namespace aec {
 namespace {
 
 constexpr size_t kCrcBytes = 4;
-constexpr uint32_t kMinPayload = 5;  // the lanes byte and the state of one lane (FORMAT §3)
-constexpr uint32_t kMaxSection = 1 << 26;
-constexpr uint64_t kMostRatio = 64;  // real blocks stay below it; it keeps a small file from filling the memory
-
-uint64_t most_unpacked(uint32_t packed) { return std::max(uint64_t{1} << 20, kMostRatio * packed); }
-
-// Bytes of the blocks that always have the same length; else 0.
-uint32_t fixed_length(Kind kind) { return kind == kCicp ? 4 : kind == kBits ? 1 : 0; }
 
 unsigned long crc_of(Span data, unsigned long before) {
     while (data.size > 0) {  // zlib's lengths are 32-bit

@@ -4,20 +4,14 @@
 
 #include <stdexcept>
 
+#include "base/varint.h"
+#include "container/limits.h"
+
 namespace aec {
 namespace {
 
-constexpr size_t kMinPayload = 5, kMaxSection = size_t{1} << 26;
-constexpr size_t kAlwaysUnpacked = size_t{1} << 20, kMostRatio = 64;  // FORMAT §2.6
-constexpr size_t kCicpBytes = 4, kBitsBytes = 1;
-
 void require(bool right, const std::string& message) {
     if (!right) throw std::invalid_argument(message);
-}
-
-void append_varint(std::string& to, uint64_t value) {
-    for (; value >= 0x80; value >>= 7) to.push_back(static_cast<char>(value | 0x80));
-    to.push_back(static_cast<char>(value));
 }
 
 uLong crc_of(uLong crc, const void* data, size_t size) {
@@ -36,7 +30,8 @@ void check(const FileParts& parts) {
             "a map of qualities must be given if and only if the header has one");
     for (uint64_t i = 0; i < n; ++i)
         require(parts.payloads[i].size() >= kMinPayload,
-                "payload of " + std::to_string(parts.payloads[i].size()) + " bytes: at least 5 are needed");
+                "payload of " + std::to_string(parts.payloads[i].size()) + " bytes: at least " +
+                    std::to_string(kMinPayload) + " are needed");
     for (int kind = 0; kind < kKindCount; ++kind)
         if (const size_t size = parts.metadata[kind].size) check_block_length(static_cast<Kind>(kind), size);
 }
@@ -71,7 +66,7 @@ std::string packed(Span block) {
     if (compress2(reinterpret_cast<Bytef*>(out.data()), &size, block.data, block.size, Z_BEST_COMPRESSION) != Z_OK)
         throw std::bad_alloc();
     out.resize(size);
-    if (size < block.size && block.size <= std::max(kAlwaysUnpacked, kMostRatio * size)) return out;
+    if (size < block.size && block.size <= most_unpacked(size)) return out;
     return {reinterpret_cast<const char*>(block.data), block.size};
 }
 
@@ -119,7 +114,7 @@ void check_header(const Header& h) {
 }
 
 void check_block_length(Kind kind, size_t size) {
-    const size_t needed = kind == kCicp ? kCicpBytes : kind == kBits ? kBitsBytes : size;
+    const size_t fixed = fixed_length(kind), needed = fixed > 0 ? fixed : size;
     const std::string block = std::string(name_of(kind)) + " metadata of " + std::to_string(size) + " bytes: ";
     require(size == needed, block + std::to_string(needed) + " are needed");
     if (size > kMaxSection)

@@ -17,8 +17,7 @@ public:
     Analysis(const TransformConfig& config, const Tensors& tensors);
 
     int latents() const { return config_.latents; }
-    // How many latents around an area `run` looks at: one for each two Blocks at 1/8, and one for each at 1/16.
-    int halo() const { return config_.blocks16 + (config_.blocks8 + 1) / 2; }
+    int halo() const { return config_.halo(); }  // how many latents around an area `run` looks at
 
     struct Picture {
         int rows, columns;  // of the latents of the whole picture

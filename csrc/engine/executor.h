@@ -22,6 +22,12 @@ struct Rect {
     }
 };
 
+// The latents of an area in pixels, whose left and top are multiples of 16.
+inline Rect in_latents(const Rect& area) {
+    constexpr int s = kLatentStride;
+    return {area.y0 / s, (area.y1 + s - 1) / s, area.x0 / s, (area.x1 + s - 1) / s};
+}
+
 // A rectangle of a plane in memory, [rows][columns][channels]. Neighbouring positions are `stride` elements apart, and
 // rows `row_stride`.
 struct View {

@@ -19,6 +19,7 @@ constexpr int kLeakBits = 3, kLeakHalf = 1 << kLeakBits >> 1;  // leaky ReLU wit
 constexpr int kMaxShift = 20;
 constexpr int64_t kAccumulatorLimit = (int64_t{1} << 31) - (1 << 17);
 constexpr int kQualities = 100;
+constexpr float kMaxLevel = 120;  // each quality has a level, 1 to this; a model's rise with the qualities
 constexpr int kHyperStride = 4;  // a hyperlatent stands for 4x4 positions of latents
 constexpr int kMaxSteps = 4;
 

@@ -70,6 +70,8 @@ constexpr int kLatentStride = 16;  // a position of latents stands for 16x16 pix
 // picture's size.
 struct TransformConfig {
     int latents, wide8, blocks8, wide16, blocks16;
+    // How far a transform reads around a latent, in latents: one for each two Blocks at 1/8, and one for each at 1/16.
+    int halo() const { return blocks16 + (blocks8 + 1) / 2; }
 };
 
 // Returns its argument. Throws invalid_argument, which names what is out of range.

@@ -9,7 +9,11 @@
 
 namespace aec {
 
+constexpr uint32_t kBlockSide = 64;   // of a block, in pixels
 constexpr int kBlockLatentsLog2 = 2;  // a block has 4x4 positions of latents, and one of hyperlatents
+
+// How many blocks a side of so many pixels has.
+constexpr uint32_t blocks_of(uint32_t pixels) { return (pixels + kBlockSide - 1) / kBlockSide; }
 
 class Qualities {
 public:

@@ -64,6 +64,7 @@ std::shared_ptr<const Encoder> Encoder::load(Span bytes, int threads) try {
     parts.tables = model.tables;
     parts.levels = model.levels();
     parts.tune = tune_of(tune_in(stored.file.metadata));
+    if (parts.tune == Tune::kEye) prepare_perceived_error();
     parts.synthesis = {encoder->model, model.synthesis.get()};
     encoder->dead_zones = dead_zones_of(stored.file);
     return encoder;

@@ -9,7 +9,6 @@ namespace aec {
 namespace {
 
 constexpr int kMinFraction = -7, kMaxFraction = 20;
-constexpr float kMaxLevel = 120;
 
 struct Form {
     DType type;

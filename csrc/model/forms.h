@@ -15,7 +15,7 @@ struct ModelConfig {
     static ModelConfig of(const std::string& json);
     NetsConfig nets() const { return {latents, hyper, context, steps}; }
     TransformConfig transform() const { return {latents, wide8, blocks8, wide16, blocks16}; }
-    int halo() const { return blocks16 + (blocks8 + 1) / 2; }  // how far the synthesis reads around a latent
+    int halo() const { return transform().halo(); }
 };
 
 // Whether only encoders need the tensor.

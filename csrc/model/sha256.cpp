@@ -58,10 +58,11 @@ Sha256Blocks chosen() {
     return &blocks_plain;
 }
 
+const Sha256Blocks kBlocks = chosen();  // when the library is loaded, as base/isa.cpp chooses
+
 }  // namespace
 
 void Sha256::update(const void* data, size_t size) {
-    static const Sha256Blocks blocks = chosen();
     const uint8_t* from = static_cast<const uint8_t*>(data);
     const size_t held = bytes_ % sizeof block_;
     bytes_ += size;
@@ -71,9 +72,9 @@ void Sha256::update(const void* data, size_t size) {
         from += n;
         size -= n;
         if (held + n < sizeof block_) return;
-        blocks(state_, block_, 1);
+        kBlocks(state_, block_, 1);
     }
-    blocks(state_, from, size / sizeof block_);
+    kBlocks(state_, from, size / sizeof block_);
     if (const size_t rest = size % sizeof block_) std::memcpy(block_, from + size - rest, rest);
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "base/hex.h"
 #include "model/forms.h"
 #include "model/sha256.h"
 
@@ -10,15 +11,6 @@ namespace aec {
 namespace {
 
 constexpr size_t kAlignment = 8;  // of the tensors in a model file
-
-std::string hex(const uint8_t* bytes, size_t n) {
-    std::string text;
-    for (size_t i = 0; i < n; ++i) {
-        text += "0123456789abcdef"[bytes[i] >> 4];
-        text += "0123456789abcdef"[bytes[i] & 15];
-    }
-    return text;
-}
 
 Span aligned(Span bytes, Buffer<uint8_t>& copy) {
     if (reinterpret_cast<uintptr_t>(bytes.data) % kAlignment == 0) return bytes;
@@ -67,7 +59,7 @@ std::string StoredModel::digest(bool encoders) const {
         hash.update(tensor.bytes.data, tensor.bytes.size);
     }
     const auto digest = hash.digest();
-    return hex(digest.data(), digest.size());
+    return hex({digest.data(), digest.size()});
 }
 
 StoredModel::Net StoredModel::net(const std::string& prefix) const {
@@ -78,17 +70,20 @@ StoredModel::Net StoredModel::net(const std::string& prefix) const {
         const auto& [name, tensor] = *at;
         if (name.size() >= unused.size() && name.compare(name.size() - unused.size(), unused.size(), unused) == 0)
             continue;
-        if (tensor.type == DType::kUint16 || tensor.type == DType::kFloat32)
-            fail(name, std::string("is ") + name_of(tensor.type) + ": int8, int16, int32 or uint8 is allowed");
+        Tensor::Type type = Tensor::kInt16;
         const void* data = tensor.bytes.data;
-        if (tensor.type == DType::kInt8) {
-            const auto* values = reinterpret_cast<const int8_t*>(tensor.bytes.data);
-            net.widened.emplace_back(values, values + tensor.bytes.size);
-            data = net.widened.back().data();
+        switch (tensor.type) {
+            case DType::kInt8: {
+                const auto* values = reinterpret_cast<const int8_t*>(tensor.bytes.data);
+                net.widened.emplace_back(values, values + tensor.bytes.size);
+                data = net.widened.back().data();
+                break;
+            }
+            case DType::kInt16: break;
+            case DType::kInt32: type = Tensor::kInt32; break;
+            case DType::kUint8: type = Tensor::kUint8; break;
+            default: fail(name, std::string("is ") + name_of(tensor.type) + ": int8, int16, int32 or uint8 is allowed");
         }
-        const Tensor::Type type = tensor.type == DType::kInt32   ? Tensor::kInt32
-                                  : tensor.type == DType::kUint8 ? Tensor::kUint8
-                                                                 : Tensor::kInt16;
         net.tensors[name.substr(prefix.size())] = {type, tensor.shape, data};
     }
     return net;

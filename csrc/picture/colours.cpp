@@ -11,7 +11,7 @@ namespace aec {
 namespace {
 
 // The latents of a tile, [rows][columns][channels].
-struct TileLatents {
+struct DecodedTile {
     Rect rect;  // in the picture's latents
     std::vector<int16_t> data;
 };
@@ -20,7 +20,7 @@ class ColourDecoder {
 public:
     ColourDecoder(const Layout& layout, const Model& model, const Area& region, const Canvas& canvas, int threads)
         : layout_(layout), header_(layout.header()), model_(model), region_(region), canvas_(canvas), threads_(threads),
-          quality_(layout, model.tables), whole_(latents_of({0, 0, header_.width, header_.height})) {
+          quality_(layout, model.tables), whole_(in_latents(rect_of({0, 0, header_.width, header_.height}))) {
         if (header_.first > 0) first_ = model.first_channels(header_.quality, header_.first);
         has_branch_ = model.has_branch(quality_.highest(), canvas.shrink);
     }
@@ -46,7 +46,7 @@ public:
 private:
     // Decodes those of the tiles that are not there yet: several at once, and each with a share of the threads.
     void read_tiles(const std::vector<uint64_t>& tiles) {
-        std::vector<std::pair<uint64_t, TileLatents*>> wanted;
+        std::vector<std::pair<uint64_t, DecodedTile*>> wanted;
         for (const uint64_t tile : tiles)
             if (const auto [at, is_new] = held_.try_emplace(tile); is_new) wanted.emplace_back(tile, &at->second);
         const int64_t n = static_cast<int64_t>(wanted.size());
@@ -54,9 +54,9 @@ private:
         parallel_for(threads_, n, [&](int64_t i) { *wanted[i].second = read_tile(wanted[i].first, each); });
     }
 
-    TileLatents read_tile(uint64_t tile, int threads) const {
+    DecodedTile read_tile(uint64_t tile, int threads) const {
         const Area area = header_.area_of(tile);
-        TileLatents latents = {latents_of(area), {}};
+        DecodedTile latents = {in_latents(rect_of(area)), {}};
         const TileSize size = {latents.rect.rows(), latents.rect.columns()};
         latents.data.resize(static_cast<size_t>(size.rows) * size.columns * model_.config.latents);
         // The parts up to the first that is not whole. Of that one there may be the beginning, if it is cut off; of a
@@ -87,7 +87,7 @@ private:
     void gather(const Rect& to, const std::vector<uint64_t>& tiles, int16_t* out) const {
         const ptrdiff_t channels = model_.config.latents;
         for (const uint64_t tile : tiles) {
-            const TileLatents& from = held_.at(tile);
+            const DecodedTile& from = held_.at(tile);
             const int x0 = std::max(from.rect.x0, to.x0), x1 = std::min(from.rect.x1, to.x1);
             for (int y = std::max(from.rect.y0, to.y0); y < std::min(from.rect.y1, to.y1); ++y) {
                 const ptrdiff_t at = static_cast<ptrdiff_t>(y - from.rect.y0) * from.rect.columns() + x0 - from.rect.x0;
@@ -103,7 +103,7 @@ private:
         std::vector<int16_t> gathered;
         Synthesis::Latents latents = {window.latents, nullptr, window.latents.columns() * channels};
         if (tiles.size() == 1) {
-            const TileLatents& only = held_.at(tiles[0]);
+            const DecodedTile& only = held_.at(tiles[0]);
             latents = {only.rect, only.data.data(), only.rect.columns() * channels};
         } else {
             gathered.resize(static_cast<size_t>(window.latents.rows()) * window.latents.columns() * channels);
@@ -140,7 +140,7 @@ private:
     const Rect whole_;  // the latents of the picture
     std::vector<bool> first_;
     bool has_branch_;
-    std::map<uint64_t, TileLatents> held_;
+    std::map<uint64_t, DecodedTile> held_;
 };
 
 }  // namespace

@@ -5,12 +5,12 @@
 #include <mutex>
 
 #include "base/range.h"
+#include "picture/windows.h"
 #include "rans/parts.h"
 
 namespace aec {
 namespace {
 
-constexpr uint32_t kBlockSide = 64;
 constexpr int kMostAtOnce = 4;  // tiles: the networks need up to 250 MB for one and its margin
 // With a mean payload of at least so many bytes a tile, files have their payloads in parts. The four more entries that
 // each tile then has in the table take at most 28 bytes, 0.23 % of it. Smaller files arrive as a whole anyway: the
@@ -29,8 +29,6 @@ int first_of(const Model& model, int quality) {
     return 0;
 }
 
-uint32_t blocks_of(uint32_t pixels) { return (pixels + kBlockSide - 1) / kBlockSide; }
-
 // The map of qualities, coded as differences between neighbours with the index that takes the fewest bytes (FORMAT §8).
 std::string coded_map(const std::vector<uint8_t>& map, size_t columns, int base, const Tables& tables) {
     std::vector<int16_t> symbols(map.size());
@@ -48,7 +46,7 @@ std::string coded_map(const std::vector<uint8_t>& map, size_t columns, int base,
         Payload payload;
         if (const Fault fault =
                 encode_cpu(tables, symbols.data(), indexes.data(), {map.size()}, kAutoLanes, 1, payload))
-            throw std::invalid_argument(describe(fault.status));
+            throw std::logic_error(describe(fault.status));
         if (!best.empty() && payload.size + 1 >= best.size()) continue;
         best.assign(1, static_cast<char>(index));
         best.append(reinterpret_cast<const char*>(payload.data), payload.size);
@@ -90,10 +88,7 @@ std::vector<Parts> encode_tiles(const Encoder& encoder, const SampleView& sample
     };
     std::vector<Parts> coded(n);
     parallel_for(workers, n, [&](int64_t i) {
-        const Area area = header.area_of(i);
-        const Rect tile = {static_cast<int>(area.y), static_cast<int>(area.bottom()), static_cast<int>(area.x),
-                           static_cast<int>(area.right())};
-        coded[i] = encode_tile(encoder.parts, samples, tile, whole, settings.effort, choices,
+        coded[i] = encode_tile(encoder.parts, samples, rect_of(header.area_of(i)), whole, settings.effort, choices,
                                std::max(1, settings.threads / workers), tell);
         if (iterations == 0) tell();
     });

@@ -3,10 +3,6 @@
 namespace aec {
 namespace {
 
-constexpr uint32_t kBlockSide = 64;
-
-uint32_t blocks_of(uint32_t pixels) { return (pixels + kBlockSide - 1) / kBlockSide; }
-
 [[noreturn]] void fail(const std::string& what) { throw Error(ErrorKind::kCorrupt, "the map of qualities" + what); }
 
 std::vector<int16_t> symbols_of(Span data, size_t n, const std::shared_ptr<const Tables>& tables) {
@@ -27,13 +23,12 @@ std::vector<int16_t> symbols_of(Span data, size_t n, const std::shared_ptr<const
 }  // namespace
 
 PictureQuality::PictureQuality(const Layout& layout, const std::shared_ptr<const Tables>& tables)
-    : one_(layout.header().quality), highest_(one_) {
+    : whole_(layout.header().quality), highest_(layout.header().quality) {
     const Header& header = layout.header();
     if (!header.mapped) return;
     const size_t rows = blocks_of(header.height), columns = blocks_of(header.width);
     const std::vector<int16_t> symbols = symbols_of(layout.quality_map(), rows * columns, tables);
-    columns_ = static_cast<int>(columns);
-    map_.resize(rows * columns);
+    std::vector<uint8_t> map(rows * columns);
     highest_ = 0;
     int64_t first = header.quality;  // what a row's first block counts from: the first block of the row above
     for (size_t y = 0; y < rows; ++y) {
@@ -42,27 +37,15 @@ PictureQuality::PictureQuality(const Layout& layout, const std::shared_ptr<const
             value += symbols[y * columns + x];
             if (x == 0) first = value;
             if (value < 1 || value > 100) fail(" has " + std::to_string(value) + ": must be 1..100");
-            map_[y * columns + x] = static_cast<uint8_t>(value);
+            map[y * columns + x] = static_cast<uint8_t>(value);
             highest_ = std::max(highest_, static_cast<int>(value));
         }
     }
-}
-
-Qualities PictureQuality::whole() const {
-    if (map_.empty()) return one_;
-    return {columns_, map_};
+    whole_ = {static_cast<int>(columns), std::move(map)};
 }
 
 Qualities PictureQuality::of(const Area& area) const {
-    if (map_.empty()) return one_;
-    const uint32_t top = area.y / kBlockSide, bottom = blocks_of(area.bottom());
-    const uint32_t left = area.x / kBlockSide, right = blocks_of(area.right());
-    std::vector<uint8_t> some;
-    for (uint32_t y = top; y < bottom; ++y) {
-        const auto row = map_.begin() + static_cast<ptrdiff_t>(y) * columns_;
-        some.insert(some.end(), row + left, row + right);
-    }
-    return {static_cast<int>(right - left), std::move(some)};
+    return whole_.part(area.y / kBlockSide, blocks_of(area.bottom()), area.x / kBlockSide, blocks_of(area.right()));
 }
 
 }  // namespace aec

@@ -13,13 +13,13 @@ public:
     // Throws Error of kind kCorrupt if no encoder with this model's tables writes such a map.
     PictureQuality(const Layout& layout, const std::shared_ptr<const Tables>& tables);
 
-    Qualities whole() const;
+    const Qualities& whole() const { return whole_; }
     Qualities of(const Area& area) const;  // whose left and top are multiples of 64
     int highest() const { return highest_; }
 
 private:
-    int one_, highest_, columns_ = 0;
-    std::vector<uint8_t> map_;  // [rows][columns] of blocks; empty: the quality is one_ everywhere
+    Qualities whole_;
+    int highest_;
 };
 
 }  // namespace aec

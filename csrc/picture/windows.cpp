@@ -2,10 +2,9 @@
 
 namespace aec {
 
-Rect latents_of(const Area& area) {
-    constexpr int s = kLatentStride;
-    return {static_cast<int>(area.y / s), static_cast<int>((area.bottom() + s - 1) / s), static_cast<int>(area.x / s),
-            static_cast<int>((area.right() + s - 1) / s)};
+Rect rect_of(const Area& area) {
+    return {static_cast<int>(area.y), static_cast<int>(area.bottom()), static_cast<int>(area.x),
+            static_cast<int>(area.right())};
 }
 
 std::vector<uint64_t> Window::tiles(const Header& header) const {
@@ -18,12 +17,12 @@ std::vector<uint64_t> Window::tiles(const Header& header) const {
 }
 
 std::vector<Window> windows_of(const Header& header, const Area& region, int halo) {
-    const Rect whole = latents_of({0, 0, header.width, header.height});
+    const Rect whole = in_latents(rect_of({0, 0, header.width, header.height}));
     std::vector<Window> windows;
     for (uint32_t y = region.y / kWindow * kWindow; y < region.bottom(); y += kWindow)
         for (uint32_t x = region.x / kWindow * kWindow; x < region.right(); x += kWindow) {
             const Area area = Area{x, y, kWindow, kWindow}.common(region);
-            const Rect own = latents_of(area);
+            const Rect own = in_latents(rect_of(area));
             windows.push_back({area,
                                {std::max(own.y0 - halo, 0), std::min(own.y1 + halo, whole.y1),
                                 std::max(own.x0 - halo, 0), std::min(own.x1 + halo, whole.x1)}});

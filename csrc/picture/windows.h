@@ -17,8 +17,8 @@ struct Window {
     std::vector<uint64_t> tiles(const Header& header) const;
 };
 
-// The latents of a tile or of the whole picture.
-Rect latents_of(const Area& area);
+// The same area as the engine has it.
+Rect rect_of(const Area& area);
 
 // Cuts a region along the grid of windows. halo: the width of the margin in latents.
 std::vector<Window> windows_of(const Header& header, const Area& region, int halo);

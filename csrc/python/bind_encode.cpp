@@ -1,3 +1,5 @@
+#include <mutex>
+
 #include "base/range.h"
 #include "python/bind.h"
 #include "python/qualities.h"
@@ -51,10 +53,6 @@ Rect rect_of(const std::array<int, 4>& area, const SampleView& samples, int side
             x + in_range(area[2], 1, samples.width - x, "width")};
 }
 
-constexpr int kBlock = kLatentStride * kHyperStride;
-
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
 Qualities whole_of(const py::object& quality, const SampleView& samples) {
     return qualities_of(quality, ceil_div(samples.height, kLatentStride), ceil_div(samples.width, kLatentStride));
 }
@@ -106,6 +104,7 @@ std::shared_ptr<EncoderModel> model_from(std::shared_ptr<Analysis> analysis,
         (projection && projection->latents() != latents))
         throw py::value_error("the networks have different numbers of channels");
     const float* first = vector_of(levels, "levels", kQualities);
+    if (projection && tune_of(tune) == Tune::kEye) prepare_perceived_error();
     EncoderModel model = {analysis,      hyper_analysis, nets,      tables, {first, first + kQualities},
                           tune_of(tune), synthesis,      projection};
     return std::make_shared<EncoderModel>(std::move(model));
@@ -146,7 +145,7 @@ py::tuple analyse(const EncoderModel& model, const py::array& data, const py::ob
                   const Array<int16_t>& dead_zones, const std::vector<bool>& first, int threads,
                   const py::object& progress) {
     const SampleView samples = samples_of(data, alpha);
-    const Rect rect = rect_of(tile, samples, kBlock);
+    const Rect rect = rect_of(tile, samples, kBlockSide);
     const Qualities whole = whole_of(quality, samples);
     const Choices choices = choices_of(dead_zones, first);
     threads_of(threads);
@@ -157,7 +156,7 @@ py::tuple analyse(const EncoderModel& model, const py::array& data, const py::ob
     }
     return py::make_tuple(array_of(found.y, {ceil_div(rect.rows(), kLatentStride),
                                              ceil_div(rect.columns(), kLatentStride), model.analysis->latents()}),
-                          array_of(found.z, {ceil_div(rect.rows(), kBlock), ceil_div(rect.columns(), kBlock),
+                          array_of(found.z, {ceil_div(rect.rows(), kBlockSide), ceil_div(rect.columns(), kBlockSide),
                                              model.hyper_analysis->hyper()}));
 }
 
@@ -185,7 +184,7 @@ py::list encode(const EncoderModel& model, const py::array& data, const py::obje
                 const std::array<int, 4>& tile, const py::object& quality, int effort, const Array<int16_t>& dead_zones,
                 const std::vector<bool>& first, int threads, const py::object& progress) {
     const SampleView samples = samples_of(data, alpha);
-    const Rect rect = rect_of(tile, samples, kBlock);
+    const Rect rect = rect_of(tile, samples, kBlockSide);
     const Qualities whole = whole_of(quality, samples);
     const Choices choices = choices_of(dead_zones, first);
     threads_of(threads);
@@ -236,13 +235,22 @@ const uint16_t* decoded_from(const Array<uint16_t>& decoded, int rows, int colum
     return decoded.data();
 }
 
-// A Refinement, and the sizes that its arrays must have.
+// A Refinement, and the sizes that its arrays must have. One thread at a time uses it; others wait without the GIL.
 struct RefinementOfArrays {
     Refinement refinement;
     int rows, columns;
     std::vector<py::ssize_t> latents;
+    std::mutex mutex{};
 
-    Array<int16_t> array(const std::vector<int16_t>& values) const { return array_of(values, latents); }
+    Array<int16_t> array(const std::vector<int16_t>& (Refinement::*values)() const) {
+        std::vector<int16_t> copy;
+        {
+            const WithoutGil released;
+            const std::lock_guard<std::mutex> lock(mutex);
+            copy = (refinement.*values)();
+        }
+        return array_of(copy, latents);
+    }
     bool accept(uint64_t n_bytes, const Array<uint16_t>& decoded, const Array<int16_t>& dequantised, int threads) {
         const uint16_t* samples = decoded_from(decoded, rows, columns);
         const int16_t* values = latents_from(dequantised, "latents", latents[2]);
@@ -251,6 +259,7 @@ struct RefinementOfArrays {
         threads_of(threads);
         const int channels = static_cast<int>(decoded.shape(2));
         const WithoutGil released;
+        const std::lock_guard<std::mutex> lock(mutex);
         return refinement.accept(n_bytes, samples, channels, values, threads);
     }
 };
@@ -309,10 +318,8 @@ void bind_encode(py::module_& m) {
         .def("__init__", made_by(&refinement_from), kConstructor, py::arg("projection").none(false),
              py::arg("pixels").noconvert(), py::kw_only(), py::arg("size"), py::arg("tile"), py::arg("tune"),
              py::arg("effort"), py::arg("level"), py::arg("latents").noconvert(), py::arg("threads") = 1)
-        .def_property_readonly("target",
-                               [](const RefinementOfArrays& self) { return self.array(self.refinement.target()); })
-        .def_property_readonly("best",
-                               [](const RefinementOfArrays& self) { return self.array(self.refinement.best()); })
+        .def_property_readonly("target", [](RefinementOfArrays& self) { return self.array(&Refinement::target); })
+        .def_property_readonly("best", [](RefinementOfArrays& self) { return self.array(&Refinement::best); })
         .def("accept", &RefinementOfArrays::accept, py::arg("n_bytes"), py::arg("decoded").noconvert(),
              py::arg("latents").noconvert(), py::arg("threads") = 1);
     py::class_<EncoderModel, std::shared_ptr<EncoderModel>>(m, "EncoderModel")

@@ -2,18 +2,10 @@
 
 #include <algorithm>
 
+#include "base/varint.h"
 #include "rans/layout.h"
 
 namespace aec {
-namespace {
-
-void append_varint(std::string& to, uint64_t value) {
-    uint8_t bytes[kMaxVarintBytes];
-    const uint8_t* const end = write_varint(bytes, static_cast<uint32_t>(value));
-    to.append(reinterpret_cast<const char*>(bytes), end - bytes);
-}
-
-}  // namespace
 
 std::vector<std::string> cut_payload(const Payload& payload) {
     const auto& piece_bytes = payload.piece_bytes;

@@ -3,20 +3,12 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "base/range.h"
 #include "rans/coder_cpu.h"
 #include "rans/parts.h"
 
 namespace aec {
 namespace {
-
-constexpr int kBlock = kLatentStride * kHyperStride;  // the side of a block of qualities in pixels
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
-// An area in pixels in latents.
-Rect in_latents(const Rect& area) {
-    return {area.y0 / kLatentStride, ceil_div(area.y1, kLatentStride), area.x0 / kLatentStride,
-            ceil_div(area.x1, kLatentStride)};
-}
 
 // An area in pixels with a margin of so many latents, as far as the picture has them.
 Rect widened(const Rect& area, int latents, const SampleView& samples) {
@@ -26,7 +18,8 @@ Rect widened(const Rect& area, int latents, const SampleView& samples) {
 }
 
 Qualities of_tile(const Qualities& whole, const Rect& tile) {
-    return whole.part(tile.y0 / kBlock, ceil_div(tile.y1, kBlock), tile.x0 / kBlock, ceil_div(tile.x1, kBlock));
+    constexpr int kSide = kBlockSide;
+    return whole.part(tile.y0 / kSide, blocks_of(tile.y1), tile.x0 / kSide, blocks_of(tile.x1));
 }
 
 double mean_level(const std::vector<float>& levels, const Qualities& qualities) {
@@ -163,7 +156,7 @@ std::vector<std::string> pack_symbols(const EncoderModel& model, const TileSymbo
     Payload payload;
     const Fault fault = encode_cpu(*model.tables, chosen.symbols.data(), chosen.indexes.data(), chosen.segments,
                                    kAutoLanes, threads, payload);
-    if (fault) throw std::invalid_argument(describe(fault.status));
+    if (fault) throw std::logic_error(describe(fault.status));  // choose_symbols makes none that cannot be coded
     return cut_payload(payload);
 }
 

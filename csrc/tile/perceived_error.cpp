@@ -95,6 +95,11 @@ PerceivedKernels kernels_now() {
 
 }  // namespace
 
+void prepare_perceived_error() {
+    light_of_original();
+    light_of_decoded();
+}
+
 // What a thread needs for a chunk of rows.
 struct PerceivedError::Scratch {
     static constexpr int kAround = kRows + 2 * kBlurRadius;  // what the blur of a chunk reads

@@ -13,6 +13,10 @@
 
 namespace aec {
 
+// Makes the tables that all share. Else the first thread that needs them does, and a process must not fork meanwhile:
+// the child would wait for that thread for ever.
+void prepare_perceived_error();
+
 // For one original, with which many decoded pictures are compared. Two threads must not use it at the same time.
 class PerceivedError {
 public:

@@ -34,7 +34,6 @@ constexpr int kMaxEffort = 9;
 // The number of iterations at an effort, 1 to kMaxEffort. A model for MS-SSIM alone is never refined.
 int iterations_of(Tune tune, int effort);
 
-constexpr double kMaxLevel = 120;
 // Lambda at a level, 1 to kMaxLevel: what a bit is worth (codec/coding/model_config.py).
 double lambda_of(double level);
 
