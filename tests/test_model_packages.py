@@ -44,6 +44,34 @@ def test_a_model_beside_the_installed_packages_is_found_by_name_and_by_id(tmp_pa
     assert model_search.name_of(codec.inspect(data).model_id) == "small"
 
 
+def test_a_file_that_claims_the_id_of_another_model_does_not_hide_that_one(tmp_path, monkeypatch):
+    data = codec.encode(photos.photo(20, 30), model=TINY)
+    damaged = bytearray(TINY.read_bytes())
+    damaged[-1] ^= 1  # the header, with the id, stays
+    (tmp_path / "a.safetensors").write_bytes(damaged)
+    monkeypatch.setenv(model_search.SEARCH_PATH, str(tmp_path))
+    with pytest.raises(codec.ModelError, match="sha256"):
+        codec.decode(data)
+    shutil.copy(TINY, tmp_path / "b.safetensors")
+    assert codec.decode(data).size == (30, 20)
+
+
+def test_a_model_file_that_vanishes_while_it_is_looked_for_is_none(tmp_path, monkeypatch):
+    there = [tmp_path / "gone.safetensors"]
+    monkeypatch.setattr(model_search, "_files", lambda: iter(there))
+    with pytest.raises(codec.ModelError, match="not at hand"):
+        model_search.find_id(PSNR)
+    monkeypatch.setattr(model_search, "_id_of", lambda path, modified: PSNR)
+    there[0].touch()
+
+    def load(path):
+        path.unlink()
+        return path.read_bytes()
+
+    with pytest.raises(codec.ModelError, match="not at hand"):
+        model_search.load_for(load, PSNR, None)
+
+
 def test_packages_are_not_looked_for_where_the_default_model_serves(monkeypatch):
     def looked(name):
         raise AssertionError(f"{name} was looked for")

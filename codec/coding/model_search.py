@@ -82,13 +82,27 @@ def find(model: str | os.PathLike | None) -> Path:
 
 def find_id(model_id: bytes) -> Path:
     """Return the path of the available model with this id, 4 bytes. Raises ModelError if there is none."""
+    for path in _with_id(model_id):
+        return path
+    raise _missing(model_id)
+
+
+def _with_id(model_id: bytes) -> Iterator[Path]:
+    """Yield the available files that claim this id; whether it is theirs is verified when they are loaded."""
     for path in _files():
-        if _id_of(path, path.stat().st_mtime) == model_id:
-            return path
+        try:
+            modified = path.stat().st_mtime
+        except OSError:  # it has gone since its folder was listed
+            continue
+        if _id_of(path, modified) == model_id:
+            yield path
+
+
+def _missing(model_id: bytes) -> ModelError:
     by_hand = f"give its file (--model, or model= in Python), or put its folder on ${SEARCH_PATH}"
     package = package_of(model_id)
     todo = f"it is installed by: {installs(package)}" if package else by_hand
-    raise ModelError(f"the file needs model {model_id.hex()}, which is not at hand: {todo}")
+    return ModelError(f"the file needs model {model_id.hex()}, which is not at hand: {todo}")
 
 
 def package_of(model_id: bytes) -> str | None:
@@ -112,11 +126,32 @@ def load_for(load: Callable[[Path], Loaded], model_id: bytes, model: str | os.Pa
     Raises:
         ModelError: there is no such model, or `model` has a different id.
     """
-    path = find_id(model_id) if model is None else find(model)
+    if model is None:
+        return _first_that_loads(load, model_id)
+    path = find(model)
     found = load(path)
     if found.id != model_id:
         raise ModelError(f"the file was written with model {model_id.hex()}, not {found.id.hex()} ({path})")
     return found
+
+
+def _first_that_loads(load: Callable[[Path], Loaded], model_id: bytes) -> Loaded:
+    """Load the model with this id. A file that only claims the id must not keep the right one from being found.
+
+    Raises ModelError: there is none; or, where files claim the id, what is wrong with the first of them.
+    """
+    fault = None
+    for path in _with_id(model_id):
+        try:
+            found = load(path)
+        except ModelError as e:
+            fault = fault or e
+            continue
+        except OSError:  # it has gone since it was found
+            continue
+        if found.id == model_id:
+            return found
+    raise fault or _missing(model_id)
 
 
 def name_of(model_id: bytes) -> str | None:
