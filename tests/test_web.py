@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import struct
 import subprocess
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ from web_package import GOLDEN, build, hash_of, in_node
 
 import codec
 from codec.coding import model_file, model_search, packed_model
+from codec.container import format
 
 CODES = {
     "NotAecError": "not-aec",
@@ -174,6 +176,20 @@ def test_wrong_calls_name_what_is_allowed(package):
     assert [one["error"] for one in found] == ["TypeError"] * 3 + ["limit", "embedded"]
     assert "1, 2, 4, 8 are allowed" in found[0]["message"]
     assert "33x70" in found[2]["message"]
+
+
+def test_a_stored_picture_beyond_the_addresses_of_32_bits_is_refused(package, tmp_path):
+    """Its samples take 2^32 bytes and a few more."""
+    width, height = 65535, 16385
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b"")]
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    path = tmp_path / "large.aec"
+    path.write_bytes(format.write(format.Header(width, height, 0, bytes(4), stored=True, tile=64), [png]))
+    part = {"x": 0, "y": 0, "width": 1, "height": 1}
+    (found,) = in_node(package, [job(path, region=part, maxPixels=2**31)])
+    assert found["error"] == "memory"
 
 
 def test_the_snippets_of_the_documentation_run(package, tmp_path):
