@@ -9,6 +9,7 @@ import subprocess
 import zlib
 from pathlib import Path
 
+import container
 import numpy as np
 import photos
 import pytest
@@ -17,7 +18,6 @@ from web_package import GOLDEN, build, hash_of, in_node
 
 import codec
 from codec.coding import model_file, model_search, packed_model
-from codec.container import format
 
 CODES = {
     "NotAecError": "not-aec",
@@ -185,8 +185,9 @@ def test_a_stored_picture_beyond_the_addresses_of_32_bits_is_refused(package, tm
     png = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
-    path = tmp_path / "large.aec"
-    path.write_bytes(format.write(format.Header(width, height, 0, bytes(4), stored=True, tile=64), [png]))
+    path, more_and_stored = tmp_path / "large.aec", bytes([8, 8])
+    head = b"\xd7AEC\x02" + bytes(4) + b"\0" + more_and_stored + container.leb(width) + container.leb(height)
+    path.write_bytes(container.assemble(head, png))
     part = {"x": 0, "y": 0, "width": 1, "height": 1}
     (found,) = in_node(package, [job(path, region=part, maxPixels=2**31)])
     assert found["error"] == "memory"
