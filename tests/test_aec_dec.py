@@ -85,7 +85,10 @@ def test_the_model_is_found_by_its_id(aec_dec):
 def test_info_says_what_the_header_says(aec_dec):
     words = aec_dec("--info", COLOUR).stdout.decode().splitlines()
     assert words[:5] == ["size: 33x70", "channels: RGB", "depth: 8", "coded: quality 90", "model: abfdc0ff"]
-    assert words[-1] == f"bytes: {COLOUR.stat().st_size}"
+    assert words[5:] == ["tiles: 1 of side 1024", "parts: 1", f"bytes: {COLOUR.stat().st_size}"]
+    stored = GOLDEN / "v2-tiny2-stored-png-9x7.aec"
+    words = aec_dec("--info", stored).stdout.decode().splitlines()
+    assert words[2:] == ["depth: 16", "coded: stored", f"bytes: {stored.stat().st_size}"]
 
 
 def test_a_partial_file_is_decoded_only_if_it_is_asked_for(aec_dec, tmp_path):
@@ -122,6 +125,15 @@ def test_existing_files_are_replaced_only_if_it_is_asked_for(aec_dec, tmp_path):
     assert aec_dec("-f", "--model", MODEL, COLOUR, "out.ppm").returncode == 0
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.ppm")), pixels(COLOUR))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.ppm"]
+
+
+def test_other_files_are_not_touched_on_the_way(aec_dec, tmp_path):
+    for name in ("out.ppm.part", "out.ppm.part1"):
+        (tmp_path / name).write_bytes(b"mine")
+    assert aec_dec("--model", MODEL, COLOUR, "out.ppm").returncode == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.ppm")), pixels(COLOUR))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.ppm", "out.ppm.part", "out.ppm.part1"]
+    assert {(tmp_path / f"out.ppm.part{i}").read_bytes() for i in ("", "1")} == {b"mine"}
 
 
 def test_files_that_cannot_be_read_or_written_are_named(aec_dec, tmp_path):

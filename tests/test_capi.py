@@ -4,6 +4,7 @@ import ctypes
 import dataclasses
 import itertools
 import json
+import os
 import random
 import subprocess
 import threading
@@ -191,6 +192,7 @@ def test_stored_pictures_are_given_as_they_are(c_library):
     for name, kind in (("stored-png-9x7", PNG), ("stored-webp-30x20", WEBP), ("stored-jpeg-20x30", JPEG)):
         data = golden(f"tiny2-{name}").read_bytes()
         assert c_library.open(data).embedded() == (codec.open(data).stored_file, kind)
+        assert (c_library.open(data).info.tile, c_library.open(data).info.tiles) == (0, 1)
     assert c_library.open(golden("tiny2-33x70")).embedded() == (None, 0)
 
 
@@ -216,12 +218,36 @@ def test_pictures_inside_are_decoded_by_the_callers_decoder(c_library, models):
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(4, errors.CorruptError), (7, NotImplementedError), (9, MemoryError), (11, InterruptedError)]
+    ("status", "error"),
+    [(4, errors.CorruptError), (7, NotImplementedError), (9, MemoryError), (10, OSError), (11, InterruptedError)]
+    + [(12, AssertionError)]
+    + [(status, ValueError) for status in (8, 77, -1, 2**31 - 1)],
 )
 def test_errors_of_the_callers_decoder_are_those_of_the_call(c_library, status, error):
     refuse = capi.EMBEDDED(lambda user, picture: status)
     with pytest.raises(error):
         c_library.open(golden("tiny2-stored-webp-30x20")).decode(embedded=refuse)
+
+
+def test_the_callers_decoder_is_told_of_cmyk(c_library, tmp_path):
+    for mode, cmyk in (("CMYK", 1), ("RGB", 0)):
+        path, seen = tmp_path / f"{mode}.jpg", []
+        Image.new(mode, (16, 8)).save(path)
+        data = format.write(format.Header(16, 8, 0, bytes(4), stored=True, tile=64), [path.read_bytes()])
+
+        def decode(_, given, seen=seen):
+            seen.append(given.contents.cmyk)
+            ctypes.memset(given.contents.pixels, 255, 16 * 8 * 4)
+            return 0
+
+        assert (c_library.open(data).decode(embedded=capi.EMBEDDED(decode)) == 255).all() and seen == [cmyk]
+        if cmyk and c_library.c.aec_has_embedded_decoder(JPEG):
+            with pytest.raises(NotImplementedError, match="CMYK"):
+                c_library.open(data).decode()
+
+
+def test_kinds_that_are_unknown_have_no_decoder(c_library):
+    assert [c_library.c.aec_has_embedded_decoder(kind) for kind in (-1, 0, 4, 1000)] == [0] * 4
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -309,6 +335,13 @@ def test_a_model_is_found_by_its_id(c_library, monkeypatch, tmp_path):
     wanted = codec.inspect(golden("tiny4-33x70").read_bytes()).model_id
     (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 100)
     assert c_library.find_model(wanted, f"{tmp_path}:{GOLDEN}").id == wanted
+    # A damaged copy in a folder before does not end the search, but is named if there is no other.
+    damaged = bytearray((GOLDEN / "tiny4.safetensors").read_bytes())
+    damaged[-1] ^= 1
+    (tmp_path / "tiny4.safetensors").write_bytes(damaged[:-1])
+    assert c_library.find_model(wanted, f"{tmp_path}:{GOLDEN}").id == wanted
+    with pytest.raises(errors.ModelError, match=f"^{tmp_path / 'tiny4.safetensors'}: "):
+        c_library.find_model(wanted, str(tmp_path))
 
 
 # ------------------------------------------------------------------ arguments, limits, threads
@@ -353,6 +386,28 @@ def test_structs_of_other_sizes_are_understood(c_library):
         assert set(memory[size:]) == {0xEE}
 
 
+def test_larger_structs_are_taken_only_if_what_is_unknown_is_0(c_library):
+    file, n = c_library.open(golden("tiny2-stored-png-9x7")), ctypes.sizeof(capi.DecodeOptions)
+    memory = (ctypes.c_uint8 * (n + 16))()
+    c_library.c.aec_decode_options_init(memory, ctypes.c_size_t(n + 16))
+    sizes = c_library.made(capi.PixelSizes)
+    c_library.call("aec_get_pixels", file.handle, memory, ctypes.byref(sizes))
+    assert (sizes.width, sizes.height) == (9, 7)
+    memory[n + 11] = 1
+    with pytest.raises(ValueError, match=f"options has a value at byte {n + 11}: this library knows the first {n}"):
+        c_library.call("aec_get_pixels", file.handle, memory, ctypes.byref(sizes))
+
+
+def test_messages_are_utf_8_and_keep_the_reason_behind_a_long_path(c_library):
+    for name in ("x" * 200, "é" * 100, "漢" * 67):
+        path = "/nowhere/" + "/".join([name] * 4)
+        with pytest.raises(OSError, match=r"^/nowhere/.* \.\.\. .*: No such file or directory$") as caught:
+            c_library.open(Path(path))
+        assert 500 <= len(str(caught.value).encode()) < 508 and "?" not in str(caught.value)
+    with pytest.raises(OSError, match=r"^/nowhere/\?\?é: No such"):
+        c_library.open(Path(os.fsdecode(b"/nowhere/\xc3\xff\xc3\xa9")))
+
+
 def test_a_caller_can_stop_the_decoding_and_hears_of_its_progress(c_library, models):
     path, heard = golden("tiny2-tiles-150x100"), []
     file, model = c_library.open(path), models[model_of(path)]
@@ -361,6 +416,23 @@ def test_a_caller_can_stop_the_decoding_and_hears_of_its_progress(c_library, mod
     assert heard == [1.0]
     with pytest.raises(InterruptedError):
         file.decode(model, progress=capi.PROGRESS(lambda user, share: 1))
+
+
+def test_progress_is_told_for_alpha_and_for_stored_pictures_too(c_library, models):
+    path, heard = golden("tiny2-alpha-tiles-150x100"), []
+    file, model = c_library.open(path), models[model_of(path)]
+    file.decode(model, progress=capi.PROGRESS(lambda user, share: heard.append(share) or 0))
+    assert len(heard) == 1 + file.info.tiles and heard == sorted(set(heard)) and heard[-1] == 1
+    file.decode(model, channels=RGB, progress=capi.PROGRESS(lambda user, share: heard.append(share) or 0))
+    assert heard[1 + file.info.tiles :] == [1]
+    with pytest.raises(InterruptedError):
+        file.decode(model, progress=capi.PROGRESS(lambda user, share: share > 0.9))
+    heard.clear()
+    stored = c_library.open(golden("tiny2-stored-png-9x7"))
+    stored.decode(progress=capi.PROGRESS(lambda user, share: heard.append(share) or 0))
+    assert heard == [0, 1]
+    with pytest.raises(InterruptedError):
+        stored.decode(progress=capi.PROGRESS(lambda user, share: 1))
 
 
 def test_threads_share_a_file_and_a_model(c_library, models):

@@ -28,7 +28,10 @@ def outcome(call):
 
 def fields(header) -> tuple:
     names = "width height depth gray alpha quality stored exact mapped tile parts first".split()
-    return tuple(int(getattr(header, name)) for name in names) + (bytes(header.model_id),)
+    values = {name: int(getattr(header, name)) for name in names}
+    if header.stored:
+        values["tile"] = 0  # which Python's headers have nevertheless
+    return (*values.values(), bytes(header.model_id))
 
 
 def block(layout: format.Layout, kind: str) -> bytes:

@@ -9,11 +9,12 @@ import capi
 import numpy as np
 import photos
 import pytest
+from PIL import Image
 
 from codec.coding import engine, model_file, quality_map, tiles
 from codec.container import format
 from codec.container.metadata import Metadata
-from codec.errors import ModelError
+from codec.errors import LimitError, ModelError
 from codec.picture import alpha
 from codec.picture.pixels import Pixels
 
@@ -195,8 +196,35 @@ def test_alpha_is_coded_by_the_callers_function(pair, dtype):
     assert file == in_python(theirs, image, 75, 64, 2, alphas=alphas)
     with pytest.raises(NotImplementedError, match="transparent"):
         ours.encode(image)
-    with pytest.raises(capi.STATUSES[4], match="alpha"):
+    with pytest.raises(capi.STATUSES[4], match="the encoder of alpha has returned the status 4"):
         ours.encode(image, alpha=ALPHA(lambda user, tile: 4))
+
+
+def coded_alpha(height: int, width: int, dtype: type) -> bytes:
+    samples = np.zeros((height, width), dtype)
+    return alpha.encode(samples, [format.Tile(0, 0, width, height)], 100)[0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "pieces", "words"),
+    [
+        (np.uint8, [b"hello"], "has written a payload that is no WebP picture"),
+        (np.uint8, [b""], "has written a payload that is no WebP picture"),
+        (np.uint8, [coded_alpha(5, 6, np.uint8)], "has written a picture of 6x5 pixels: expected 7x5"),
+        (np.uint8, [coded_alpha(5, 7, np.uint16)], "has written a payload that is no WebP picture"),
+        (np.uint16, [coded_alpha(5, 7, np.uint8)], "has written a payload that is no PNG picture"),
+        (np.uint8, [], "has written 0 times: once is needed"),
+        (np.uint8, [coded_alpha(5, 7, np.uint8)] * 2, "has written 2 times: once is needed"),
+    ],
+)
+def test_alpha_that_no_decoder_would_take_is_refused(pair, dtype, pieces, words):
+    def code(_, tile) -> int:
+        for piece in pieces:
+            tile.contents.write(tile.contents.write_user, piece, len(piece))
+        return 0
+
+    with pytest.raises(ValueError, match=f"the encoder of alpha {words}"):
+        pair[0].encode(np.zeros((5, 7, 4), dtype), alpha=ALPHA(code))
 
 
 def test_shares_rise_to_1_and_a_caller_can_stop(pair):
@@ -211,6 +239,9 @@ def test_shares_rise_to_1_and_a_caller_can_stop(pair):
         pair[0].encode(photos.photo(8, 8), status=STATUS_OF_IO)
     with pytest.raises(InterruptedError):
         pair[0].encode(photos.photo(8, 8), status=STATUS_OF_CANCELLED)
+    for unknown in (13, 77, 1000, -1):
+        with pytest.raises(ValueError, match=f"write has returned the status {unknown}"):
+            pair[0].encode(photos.photo(8, 8), status=unknown)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +263,6 @@ def test_shares_rise_to_1_and_a_caller_can_stop(pair):
         ({}, {"channels": 5}, "channels is 5"),
         ({}, {"depth": 12}, "depth is 12"),
         ({}, {"width": 0}, "0x9"),
-        ({}, {"height": 70000}, "70000"),
         ({}, {"pixels": None}, "pixels is NULL"),
         ({}, {"stride": 23}, "stride is 23"),
         ({}, {"size": 200}, "size is 200"),
@@ -241,6 +271,31 @@ def test_shares_rise_to_1_and_a_caller_can_stop(pair):
 def test_wrong_arguments_are_named(pair, options, of_picture, message):
     with pytest.raises(ValueError, match=message):
         pair[0].encode(photos.photo(9, 8), of_picture=of_picture, **options)
+
+
+@pytest.mark.parametrize(("width", "height"), [(8, 70000), (2**32 - 1, 1), (65535, 4097)])
+def test_pictures_that_are_too_large_are_refused_as_in_python(pair, width, height):
+    with pytest.raises(LimitError, match=f"image of {width}x{height}: allowed are"):
+        pair[0].encode(photos.photo(9, 8), of_picture={"width": width, "height": height})
+
+
+def test_pictures_that_are_not_upright_are_refused(pair):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sections = {1: exif.tobytes(), 2: b'<x tiff:Orientation="8"/>'}
+    for kind, block in sections.items():
+        given = [Bytes(None, 0)] * kind + [Bytes.of(block)]
+        with pytest.raises(ValueError, match=f"metadata of orientation {6 if kind == 1 else 8}: turn the picture"):
+            pair[0].encode(photos.photo(9, 8), metadata=(Bytes * 8)(*given))
+    exif[0x0112] = 1
+    file = pair[0].encode(photos.photo(9, 8), metadata=(Bytes * 8)(Bytes(None, 0), Bytes.of(exif.tobytes())))
+    assert format.read(file).metadata["exif"].unpack() == exif.tobytes()
+
+
+def test_an_encoder_has_the_id_of_its_model(pair):
+    out = ctypes.create_string_buffer(4)
+    pair[0].library.c.aec_encoder_get_id(pair[0].handle, out)
+    assert out.raw == pair[1].file.id == format.read(pair[0].encode(photos.photo(9, 8))).header.model_id
 
 
 def test_models_that_cannot_encode_are_refused(c_library):

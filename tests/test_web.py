@@ -4,10 +4,12 @@ import base64
 import io
 import json
 import re
+import struct
 import subprocess
 import zlib
 from pathlib import Path
 
+import container
 import numpy as np
 import photos
 import pytest
@@ -174,6 +176,21 @@ def test_wrong_calls_name_what_is_allowed(package):
     assert [one["error"] for one in found] == ["TypeError"] * 3 + ["limit", "embedded"]
     assert "1, 2, 4, 8 are allowed" in found[0]["message"]
     assert "33x70" in found[2]["message"]
+
+
+def test_a_stored_picture_beyond_the_addresses_of_32_bits_is_refused(package, tmp_path):
+    """Its samples take 2^32 bytes and a few more."""
+    width, height = 65535, 16385
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b"")]
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    path, more_and_stored = tmp_path / "large.aec", bytes([8, 8])
+    head = b"\xd7AEC\x02" + bytes(4) + b"\0" + more_and_stored + container.leb(width) + container.leb(height)
+    path.write_bytes(container.assemble(head, png))
+    part = {"x": 0, "y": 0, "width": 1, "height": 1}
+    (found,) = in_node(package, [job(path, region=part, maxPixels=2**31)])
+    assert found["error"] == "memory"
 
 
 def test_the_snippets_of_the_documentation_run(package, tmp_path):

@@ -10,7 +10,8 @@
 
 struct aec_file {
     aec_file(std::vector<uint8_t> owned_data, aec::Span span, const aec::Limits& limits, bool allow_partial)
-        : owned(std::move(owned_data)), layout(owned.empty() ? span : aec::Span{owned.data(), owned.size()}, limits, allow_partial) {}
+        : owned(std::move(owned_data)),
+          layout(owned.empty() ? span : aec::Span{owned.data(), owned.size()}, limits, allow_partial) {}
 
     const std::vector<uint8_t> owned;  // of a file that was opened by its path
     const aec::Layout layout;
@@ -78,7 +79,8 @@ std::vector<aec_missing> missing_of(const Layout& layout) {
 void open(std::vector<uint8_t> owned, Span span, const aec_open_options* given, aec_file** file) {
     const aec_open_options options = options_of(given, default_open_options(), "options");
     const bool partial = options.allow_partial != 0;
-    auto made = std::make_unique<aec_file>(std::move(owned), span, Limits{options.max_pixels, options.max_side}, partial);
+    const Limits limits = {options.max_pixels, options.max_side};
+    auto made = std::make_unique<aec_file>(std::move(owned), span, limits, partial);
     if (partial) made->missing = missing_of(made->layout);
     *file = made.release();
 }
@@ -124,7 +126,8 @@ Plan plan_of(const Header& header, const aec_decode_options& options) {
 uint64_t row_bytes_of(const Canvas& canvas) { return uint64_t{canvas.width} * canvas.channels * (canvas.depth / 8); }
 
 aec_embedded_kind kind_for_c(StillKind kind) { return static_cast<aec_embedded_kind>(kind); }
-static_assert(static_cast<int>(StillKind::kPng) == AEC_EMBEDDED_PNG && static_cast<int>(StillKind::kWebp) == AEC_EMBEDDED_WEBP &&
+static_assert(static_cast<int>(StillKind::kPng) == AEC_EMBEDDED_PNG &&
+              static_cast<int>(StillKind::kWebp) == AEC_EMBEDDED_WEBP &&
               static_cast<int>(StillKind::kJpeg) == AEC_EMBEDDED_JPEG);
 static_assert(kIcc == static_cast<int>(AEC_METADATA_ICC) && kExtra == static_cast<int>(AEC_METADATA_EXTRA));
 
@@ -349,7 +352,8 @@ aec_status aec_decode_picture(const aec_file* file, const aec_model* model, cons
         plan.canvas.data = static_cast<uint8_t*>(out);
         plan.canvas.stride = stride;
         decode_picture(file->layout, model != nullptr ? model->model.get() : nullptr, plan.region, plan.canvas,
-                       threads_of(options.threads), embedded_of(options), progress_of(options.progress, options.progress_user));
+                       threads_of(options.threads), embedded_of(options),
+                       progress_of(options.progress, options.progress_user));
     });
 }
 

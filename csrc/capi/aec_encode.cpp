@@ -97,9 +97,14 @@ int32_t take(void* user, const void* data, size_t size) noexcept {
 std::string coded_alpha(const aec_encode_options& options, const Area& area, int depth,
                         const std::vector<uint8_t>& alpha) {
     Written written;
-    const aec_alpha_tile tile = {sizeof tile,  area.width, area.height,
-                                 static_cast<uint32_t>(depth), alpha.data(), size_t{area.width} * (depth / 8),
-                                 &take, &written};
+    const aec_alpha_tile tile = {sizeof tile,
+                                 area.width,
+                                 area.height,
+                                 static_cast<uint32_t>(depth),
+                                 alpha.data(),
+                                 size_t{area.width} * (depth / 8),
+                                 &take,
+                                 &written};
     if (const int32_t status = options.alpha(options.alpha_user, &tile)) throw_status(status, "the encoder of alpha");
     require(written.calls == 1,
             "the encoder of alpha has written " + std::to_string(written.calls) + " times: once is needed");

@@ -95,8 +95,9 @@ static GdkPixbuf *decoded(const aec_file *file, const aec_info *info, const aec_
                     "there is no memory for a picture of %ux%u pixels", size.width, size.height);
         return NULL;
     }
-    if (aec_decode_picture(file, model, &options, gdk_pixbuf_get_pixels(made), (size_t)gdk_pixbuf_get_rowstride(made),
-                   gdk_pixbuf_get_byte_length(made), &why) != AEC_OK) {
+    if (aec_decode_picture(file, model, &options, gdk_pixbuf_get_pixels(made),
+                           (size_t)gdk_pixbuf_get_rowstride(made), gdk_pixbuf_get_byte_length(made),
+                           &why) != AEC_OK) {
         set_error(error, &why);
         g_object_unref(made);
         return NULL;

@@ -251,8 +251,8 @@ void run(const Arguments& args) {
     check(aec_get_pixels(file.get(), &args.decode, &pixels, &error), error);
     Picture picture = {
         pixels.width, pixels.height, pixels.channels, pixels.depth, Bytes(pixels.bytes), {}, {}, {}, {}, {}};
-    check(aec_decode_picture(file.get(), model.get(), &args.decode, picture.samples.data(), pixels.row_bytes, pixels.bytes,
-                     &error),
+    check(aec_decode_picture(file.get(), model.get(), &args.decode, picture.samples.data(), pixels.row_bytes,
+                             pixels.bytes, &error),
           error);
     picture.icc = metadata_of(file.get(), AEC_METADATA_ICC);
     picture.exif = metadata_of(file.get(), AEC_METADATA_EXIF);

@@ -27,9 +27,11 @@ int32_t decode_embedded(void*, const aec_embedded_picture* picture) {
     const Span file = {picture->data, picture->size};
     web::Decoded decoded = web::Decoded::kUnsupported;
     if (picture->kind == AEC_EMBEDDED_PNG)
-        decoded = web::decode_png(file, picture->width, picture->height, static_cast<int>(picture->depth), picture->pixels);
+        decoded = web::decode_png(file, picture->width, picture->height, static_cast<int>(picture->depth),
+                                  picture->pixels);
     else if (picture->kind == AEC_EMBEDDED_WEBP)
-        decoded = web::decode_webp_lossless(file, picture->width, picture->height, static_cast<uint8_t*>(picture->pixels));
+        decoded = web::decode_webp_lossless(file, picture->width, picture->height,
+                                            static_cast<uint8_t*>(picture->pixels));
     if (decoded == web::Decoded::kDamaged) return AEC_ERROR_CORRUPT;
     if (decoded == web::Decoded::kOk || aec_web_decoded_picture(picture->pixels, picture->width, picture->height))
         return AEC_OK;

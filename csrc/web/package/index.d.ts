@@ -87,7 +87,7 @@ export interface Info {
   exact: boolean;
   /** Blocks of the picture have qualities of their own. */
   mapped: boolean;
-  /** Side of the tiles in pixels, and their number. */
+  /** Side of the tiles in pixels, and their number; stored: 0 and 1. */
   tile: number;
   tiles: number;
   /** Parts of each tile: with more than 1 the beginning of the file is a coarser picture. */
