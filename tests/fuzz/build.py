@@ -1,4 +1,4 @@
-"""Builds fuzz targets: `python tests/fuzz/build.py decode tables file [--cxx clang++ --engine libfuzzer] [-o FOLDER]`.
+"""Builds fuzz targets: `python tests/fuzz/build.py decode file [--cxx clang++ --engine libfuzzer] [-o FOLDER]`.
 
 The coder's sources and their flags are those of setup.py; the sanitizers see them all.
 """
@@ -18,11 +18,13 @@ from unittest import mock
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MODEL = ROOT / "tests" / "golden" / "tiny2.safetensors"
-TARGETS = ("decode", "tables", "file")
-# What the target `file` needs of csrc beside the coder's folders, and of the system. No decoders of embedded pictures:
-# the target has its own.
-LIBRARY, LIBRARIES = ("capi", "container", "embedded", "model", "picture"), ("-lz",)
+TARGETS = ("decode", "tables", "file", "model", "embedded")
+# What `file` and `model` need of csrc beside the coder's folders, and all of the system. No decoders of embedded
+# pictures: `file` has its own, and `embedded` is of theirs.
+LIBRARY = ("capi", "container", "embedded", "model", "picture")
 SYSTEM_DECODERS = ("png.cpp", "webp.cpp", "jpeg.cpp")
+LIBRARIES = {"file": ("-lz",), "model": ("-lz",), "embedded": ("-lz", "-lpng", "-lwebp", "-ljpeg")}
+DECODER_DEFINES = ("AEC_WITH_PNG", "AEC_WITH_WEBP", "AEC_WITH_JPEG")
 LIBRARY_DEFINES = ("FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION", 'AEC_VERSION="fuzz"', 'AEC_MODEL_FOLDER="none"')
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 
@@ -64,8 +66,8 @@ class Builder:
         command = [*self.cxx, *flags, *arguments]
         subprocess.run(command, check=True, capture_output=True, text=True)
 
-    def _compiled(self, source: Path, flags: list[str]) -> str:
-        out = self.folder / f"{source.parent.name}-{source.name}.o"
+    def _compiled(self, source: Path, flags: list[str], prefix: str = "") -> str:
+        out = self.folder / f"{prefix}{source.parent.name}-{source.name}.o"
         engine = ["-fsanitize=fuzzer-no-link"] if self.libfuzzer else []
         self._compiler(*flags, *engine, "-c", str(source), "-o", str(out))
         return str(out)
@@ -82,6 +84,17 @@ class Builder:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(lambda source: self._compiled(source, flags), library_sources()))
 
+    @cached_property
+    def _decoders(self) -> list[str]:
+        flags, sources = [f"-D{define}" for define in DECODER_DEFINES], (ROOT / "csrc" / "embedded").glob("*.cpp")
+        return [self._compiled(source, flags, "system-") for source in sorted(sources)]
+
+    def _more(self, target: str) -> list[str]:
+        """What a target is linked with beside the coder."""
+        if target in ("file", "model"):
+            return self._library
+        return self._decoders if target == "embedded" else []
+
     def build(self, target: str, defines: tuple[str, ...] = ()) -> Path:
         """The program of one of TARGETS.
 
@@ -92,7 +105,7 @@ class Builder:
         flags = [*(f"-D{d}" for d in defines), f'-DAEC_FUZZ_MODEL="{MODEL}"']
         harness = self._compiled(HERE / f"{target}.cpp", flags)
         engine = ["-fsanitize=fuzzer"] if self.libfuzzer else []
-        more = [*self._library, *LIBRARIES] if target == "file" else []
+        more = [*self._more(target), *LIBRARIES.get(target, ())]
         self._compiler(*engine, *self._common, harness, *more, "-o", str(out))
         return out
 

@@ -1,15 +1,17 @@
-"""Writes the first inputs of each target: `python tests/fuzz/seeds.py FOLDER`, into FOLDER/decode and FOLDER/tables.
+"""Writes the first inputs of each target: `python tests/fuzz/seeds.py FOLDER`, into FOLDER/decode and so on.
 
-The layouts are those at the top of decode.cpp and tables.cpp. The corpus in the repository is what libFuzzer made of
-these, merged (README.md).
+The layouts are those at the top of decode.cpp, tables.cpp and model.cpp; those of embedded.cpp are picture files. The
+corpus of the first two in the repository is what libFuzzer made of these, merged (README.md).
 """
 
+import io
 import random
 import struct
 import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from codec.coding import cdf_tables, rans
 
@@ -76,8 +78,38 @@ def tables_seeds() -> list[bytes]:
     return seeds
 
 
+def model_seeds() -> list[bytes]:
+    """No change, with the least and the most to do; and a few of the header, of the tensors, and of both."""
+    rng = random.Random(3)
+    seeds = [bytes([flags, quality]) for flags, quality in ((0, 0), (15, 99))]
+    for in_header, in_tensors in ((1, 0), (3, 0), (0, 1), (0, 9), (0, 60), (2, 3)):
+        places = [0] * in_header + [1] * in_tensors
+        edits = [struct.pack("<HBB", rng.randrange(65536), place, rng.randrange(256)) for place in places]
+        seeds.append(bytes([rng.randrange(16), rng.randrange(100)]) + b"".join(edits))
+    return seeds
+
+
+def embedded_seeds() -> list[bytes]:
+    pixels = np.random.default_rng(4).integers(0, 256, (9, 7, 4), np.uint8)
+    image, deep = Image.fromarray(pixels), Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    files = [(image.convert(mode), "PNG", {}) for mode in ("L", "LA", "P", "RGB")]
+    files += [(deep, "PNG", {}), (image, "PNG", {"exif": turned})]
+    files += [(image, "WEBP", {"lossless": True}), (image.convert("RGB"), "WEBP", {}), (image, "WEBP", {"exif": turned})]
+    files += [(image.convert(mode), "JPEG", {"quality": 50}) for mode in ("L", "RGB", "CMYK")]
+    files += [(image.convert("RGB"), "JPEG", {"progressive": True, "quality": 50, "exif": turned})]
+    seeds = []
+    for picture, kind, options in files:
+        file = io.BytesIO()
+        picture.save(file, kind, **options)
+        seeds.append(file.getvalue())
+    return seeds
+
+
 def main() -> None:
-    for name, seeds in (("decode", decode_seeds()), ("tables", tables_seeds())):
+    made = {"decode": decode_seeds(), "tables": tables_seeds(), "model": model_seeds(), "embedded": embedded_seeds()}
+    for name, seeds in made.items():
         folder = Path(sys.argv[1]) / name
         folder.mkdir(parents=True, exist_ok=True)
         for i, seed in enumerate(seeds):
