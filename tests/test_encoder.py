@@ -1,5 +1,7 @@
 """Encoders on the CPU and in torch: what they read of a picture, and that all of them write the same bytes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import coded
 import numpy as np
 import photos
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 
 import codec
 from codec import _C
-from codec.coding import engine, rans, tiles
+from codec.coding import engine, model_file, rans, tiles
 from codec.coding.decoder import latent_size
 from codec.coding.model_tensors import PIXEL_UNIT
+from codec.coding.refinement import iterations
 from codec.coding.tile_input import WHITE, tile_input
 from codec.container.format import Tile
 from codec.nets import torch_codec, torch_encoder
@@ -275,3 +278,34 @@ def test_samples_may_have_any_strides(tiny):
     assert other.data.strides != whole.data.strides
     ours, theirs = (tiny.analyse(p, whole_of(p), 60, 2) for p in (whole, other))
     assert all(map(np.array_equal, ours, theirs))
+
+
+def test_copies_of_an_encoder_share_what_is_made_for_it_once(tiny_model):
+    file = model_file.load(tiny_model[0])
+    encoder = engine.Encoder(file)
+    copies = [encoder.with_first([]), encoder.with_dead_zones(np.zeros_like(file.dead_zones))]
+    with ThreadPoolExecutor(4) as pool:
+        made = set(pool.map(lambda i: copies[i % 2]._model(1 + i // 2 % 2 * 4), range(40)))
+    assert made == {encoder._model(1), encoder._model(5)} and len(made) == 2
+
+
+def test_threads_may_share_a_refinement(tiny):
+    """They take turns, and each sees whole latents."""
+    pixels = to_pixels(photos.photo(64, 64))
+    y = tiny.latents(pixels, whole_of(pixels), 50)
+    refinement = _C.Refinement(
+        engine.projection_of(tiny.file),
+        tile_input(pixels, whole_of(pixels)),
+        size=(64, 64),
+        tile=(0, 0, 64, 64),
+        tune="mse",
+        effort=9,
+        level=50.0,
+        latents=y,
+    )
+    decoded = np.zeros((64, 64, 3), np.uint16)
+    with ThreadPoolExecutor(4) as pool:
+        accepted = [pool.submit(refinement.accept, 10, decoded, y) for _ in range(40)]
+        seen = list(pool.map(lambda _: refinement.target, range(40)))
+    assert sum(future.result() for future in accepted) == iterations("mse", 9)
+    assert {target.shape for target in seen} == {y.shape}

@@ -4,8 +4,8 @@ Each worker thread gets a share of the cores, and limits the threads that C++ an
 
 About forks: a forked child process has only the thread that called fork. This is harmless for the threads of csrc and
 of the pools here, which live only during one call. What csrc makes once and keeps is made when the extension is loaded
-or, for encoders on the CPU, under `lock_across_forks`, so that no fork comes in the middle. torch's OpenMP threads would
-be missing, and the child would wait for them forever; nothing here uses them on the CPU.
+or, for encoders on the CPU, under `lock_across_forks`, so that no fork comes in the middle. torch's OpenMP threads
+would be missing, and the child would wait for them forever; nothing here uses them on the CPU.
 """
 
 import os

@@ -96,7 +96,11 @@ def embedded_seeds() -> list[bytes]:
     turned[0x0112] = 6
     files = [(image.convert(mode), "PNG", {}) for mode in ("L", "LA", "P", "RGB")]
     files += [(deep, "PNG", {}), (image, "PNG", {"exif": turned})]
-    files += [(image, "WEBP", {"lossless": True}), (image.convert("RGB"), "WEBP", {}), (image, "WEBP", {"exif": turned})]
+    files += [
+        (image, "WEBP", {"lossless": True}),
+        (image.convert("RGB"), "WEBP", {}),
+        (image, "WEBP", {"exif": turned}),
+    ]
     files += [(image.convert(mode), "JPEG", {"quality": 50}) for mode in ("L", "RGB", "CMYK")]
     files += [(image.convert("RGB"), "JPEG", {"progressive": True, "quality": 50, "exif": turned})]
     seeds = []
