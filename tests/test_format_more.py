@@ -116,12 +116,12 @@ def test_an_exact_picture_has_no_model_and_any_largest_error():
 
 @pytest.mark.parametrize("kinds", range(256))
 def test_kinds_of_metadata_are_accepted_or_refused_as_the_format_says(kinds):
-    names = [name for i, name in enumerate(["icc", "exif", "xmp", "cicp", "bits"]) if kinds >> i & 1]
+    names = [name for i, name in enumerate(["icc", "exif", "xmp", "cicp", "bits", "extra"]) if kinds >> i & 1]
     start = bytes.fromhex("d741454302") + ID + bytes([50, 8, 1, 1, 1, kinds])
     sizes = [{"cicp": 4, "bits": 1}.get(name, 5) for name in names]
     lengths = [leb(n) * 2 for n in sizes] + [b"\x05"]
     data = assemble(start, *map(bytes, [*sizes, 5]), lengths=lengths)
-    if 1 <= kinds <= 31:
+    if 1 <= kinds <= 63:
         assert list(format.read(data).metadata) == names
     else:
         with pytest.raises(UnsupportedVersionError if kinds else CorruptError, match=f"kinds {kinds:#04x}"):

@@ -349,7 +349,8 @@ def test_training_stops_at_its_budget_and_leaves_a_checkpoint(tmp_path):
     again = Run.load(tmp_path / "c.safetensors", Options(minutes=0.5 / 60, batch=2))
     again.images = images
     train(again, tmp_path / "c.safetensors", lambda line: None)
-    assert again.step == run.step  # the budget is the total
+    # The budget is the total. A step more may fit in, because how long one takes is an estimate.
+    assert run.step <= again.step <= run.step + 1
 
 
 def test_an_interrupted_training_leaves_a_checkpoint(tmp_path, monkeypatch):
