@@ -15,6 +15,7 @@ from codec.coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW, MAX_SHIFT, 
 from codec.nets import torch_codec
 from codec.nets.coding_order import step_of
 from codec.nets.integer import (
+    PLAIN_LEVELS,
     IntegerAdd,
     IntegerAddVector,
     IntegerConv,
@@ -23,6 +24,7 @@ from codec.nets.integer import (
     IntegerQualityVector,
     at_levels,
     swap,
+    weights_of,
 )
 from codec.nets.layers import FRACTION_BITS, LEAK_BITS, Add, Block, QualityVector
 from codec.nets.model import Model
@@ -226,7 +228,7 @@ def test_export_takes_the_largest_shift_that_cannot_overflow(seed, kernel, log2_
     with torch.no_grad():
         conv.weight.copy_(torch.randn(conv.weight.shape, generator=rng) * 2**log2_gain)
         conv.bias.copy_(torch.randn(6, generator=rng) * offset)
-    twin = IntegerConv.from_float(conv)
+    twin = IntegerConv.from_weights(*weights_of(conv))
     for o in range(6):
         shift = int(twin.shift[o])
         taps = [int(v) for v in twin.weight[o].flatten()]
@@ -249,7 +251,7 @@ def test_export_refuses_weights_that_no_shift_can_hold(weight):
     with torch.no_grad():
         conv.weight[2, 1] = weight
     with pytest.raises(ValueError, match="1 output channels have weights too large"):
-        IntegerConv.from_float(conv)
+        IntegerConv.from_weights(*weights_of(conv))
 
 
 def test_export_of_a_model_with_too_large_weights_leaves_no_file(tmp_path):
@@ -265,7 +267,7 @@ def test_export_is_close_to_the_float_layer():
     torch.manual_seed(1)
     conv = nn.Conv2d(16, 8, 1)
     x = torch.randint(-8000, 8000, (1, 16, 9, 9)).double()
-    got = IntegerConv.from_float(conv)(x)
+    got = IntegerConv.from_weights(*weights_of(conv))(x)
     want = conv.double()(x / ONE) * ONE
     assert (got - want).abs().max() <= 2  # units of 2^-12
 
@@ -355,7 +357,8 @@ def test_export_then_load_gives_the_same_integers(tmp_path):
     model = lively(TINY[1], 5)
     export.save(tmp_path / "m.safetensors", model)
     loaded = torch_codec.load(tmp_path / "m.safetensors", torch.device("cpu")).net.state_dict()
-    exported = IntegerEntropyNet.from_float(model).state_dict()
+    moments = export.calibration(model, PLAIN_LEVELS, []).moments["entropy"]
+    exported = IntegerEntropyNet.from_float(model, moments=moments).state_dict()
     assert loaded.keys() == exported.keys()
     assert all(loaded[k].dtype == v.dtype and torch.equal(loaded[k], v) for k, v in exported.items())
 

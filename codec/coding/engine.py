@@ -97,8 +97,9 @@ class Engine:
     def __init__(self, file: ModelFile):
         c = self.config = file.config
         self.tables = file.tables
-        integers = {k.removeprefix("entropy."): v for k, v in file.tensors.items() if k.startswith("entropy.")}
-        self.nets = _C.Nets(integers, latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps)
+        self.nets = _C.Nets(
+            _integers(file.tensors, "entropy"), latents=c.latents, hyper=c.hyper, context=c.context, steps=c.steps
+        )
         self.steps = file.tensors["entropy.step"]
         self._file = file
 

@@ -10,7 +10,7 @@ from .cdf_tables import INDEX_COUNT, MAX_LIMIT
 from .model_config import LATENT_STRIDE, QUALITIES, Config
 
 LOW, HIGH = -(2**15), 2**15 - 1  # range of weights and activations
-HIGH8 = 2**7 - 1  # largest weight in the 1x1 convolutions of an encoder, except its shortcut
+HIGH8 = 2**7 - 1  # largest weight of 8 bits
 MAX_SHIFT = 20
 MIN_SHORTCUT_SHIFT, MAX_GAIN_SHIFT = 2, 30
 PIXEL_BITS = 10  # the synthesis computes samples in units of 2^-10 of an 8-bit level, before they are rounded
@@ -23,10 +23,24 @@ ACCUMULATOR_LIMIT = 2**31 - 2**17  # leaves room to add a quality vector and a s
 
 @dataclass(frozen=True)
 class Form:
-    """The dtype and shape of one tensor."""
+    """The shape of one tensor, and the dtypes that it may have; new models have the first one."""
 
-    dtype: str
+    dtypes: tuple[str, ...]
     shape: tuple[int, ...]
+
+
+# 1x1 convolutions with weights of 16 bits. They read latents or hyperlatents, whose deviations differ much, and the
+# weights accordingly; or they make pixels or latents without anything after them that could make up for an error.
+_WIDE = re.compile(r"(analysis|synthesis)\.shortcut|synthesis\.head16|entropy\.net\.(head|steps\.\d+\.from_latents)")
+
+
+def heaviest_weight(layer: str, side: int = 1) -> int:
+    """Return the largest magnitude of a weight in new models, by the name of the layer, such as "synthesis.head16".
+
+    Args:
+        side: of the convolution. All but 1x1 have weights of 16 bits.
+    """
+    return HIGH if side > 1 or _WIDE.fullmatch(layer) else HIGH8
 
 
 class _Net:
@@ -35,28 +49,28 @@ class _Net:
     Args:
         prefix: name of the net, with which the names of its tensors begin.
         scaled: whether each layer's output has its own unit (`nets.scaled`), given by a `.fraction` tensor.
-        narrow: whether the weights of 1x1 convolutions have 8 bits.
+        narrow: dtypes of the weights of those convolutions that `heaviest_weight` gives 8 bits.
     """
 
-    def __init__(self, prefix: str, scaled: bool = True, narrow: bool = False):
+    def __init__(self, prefix: str, scaled: bool = True, narrow: tuple[str, ...] = ("int8", "int16")):
         self.prefix, self.scaled, self.narrow = prefix, scaled, narrow
         self.forms: dict[str, Form] = {}
 
     def convolution(self, name: str, outputs: int, inputs: int, side: int = 1) -> None:
-        kind = "int8" if self.narrow and side == 1 and name != "shortcut" else "int16"
-        self.forms[f"{self.prefix}.{name}.weight"] = Form(kind, (outputs, inputs, side, side))
-        self.forms[f"{self.prefix}.{name}.bias"] = Form("int32", (outputs,))
-        self.forms[f"{self.prefix}.{name}.shift"] = Form("uint8", (outputs,))
+        kinds = self.narrow if heaviest_weight(f"{self.prefix}.{name}", side) == HIGH8 else ("int16",)
+        self.forms[f"{self.prefix}.{name}.weight"] = Form(kinds, (outputs, inputs, side, side))
+        self.forms[f"{self.prefix}.{name}.bias"] = Form(("int32",), (outputs,))
+        self.forms[f"{self.prefix}.{name}.shift"] = Form(("uint8",), (outputs,))
         if self.scaled:
-            self.forms[f"{self.prefix}.{name}.fraction"] = Form("int8", (1,))
+            self.forms[f"{self.prefix}.{name}.fraction"] = Form(("int8",), (1,))
 
     def vector(self, name: str, channels: int) -> None:
         """Add a quality vector: a table with one row of channels for each quality."""
-        self.forms[f"{self.prefix}.{name}.table"] = Form("int16", (QUALITIES, channels))
+        self.forms[f"{self.prefix}.{name}.table"] = Form(("int16",), (QUALITIES, channels))
 
     def gain(self, channels: int, shifts: int) -> None:
         self.vector("gain", channels)
-        self.forms[f"{self.prefix}.gain.shift"] = Form("uint8", (shifts,))
+        self.forms[f"{self.prefix}.gain.shift"] = Form(("uint8",), (shifts,))
 
     def block(self, name: str, n: int) -> None:
         self.convolution(f"{name}.space_in", n, n)
@@ -74,16 +88,16 @@ def forms(config: Config) -> dict[str, Form]:
         | _synthesis(config)
         | _entropy(config)
         | {
-            "levels": Form("float32", (QUALITIES,)),
-            "tables.freqs": Form("uint16", (INDEX_COUNT, 2 * MAX_LIMIT + 2)),
-            "tables.limits": Form("uint8", (INDEX_COUNT,)),
-            "tables.raw_bits": Form("uint8", (INDEX_COUNT,)),
+            "levels": Form(("float32",), (QUALITIES,)),
+            "tables.freqs": Form(("uint16",), (INDEX_COUNT, 2 * MAX_LIMIT + 2)),
+            "tables.limits": Form(("uint8",), (INDEX_COUNT,)),
+            "tables.raw_bits": Form(("uint8",), (INDEX_COUNT,)),
         }
     )
 
 
 def _analysis(c: Config) -> dict[str, Form]:
-    net = _Net("analysis", narrow=True)
+    net = _Net("analysis", narrow=("int8",))
     net.convolution("shortcut", c.latents, 3 * LATENT_STRIDE**2)
     net.convolution("head8", c.wide8, 3 * 64)
     net.convolution("head16", c.wide16, 4 * c.wide8)
@@ -112,7 +126,7 @@ def _bodies(net: _Net, c: Config) -> None:
 
 
 def _hyper_analysis(c: Config) -> dict[str, Form]:
-    net, n = _Net("hyper_analysis", narrow=True), c.context
+    net, n = _Net("hyper_analysis", narrow=("int8",)), c.context
     net.convolution("head", n, c.latents)
     net.vector("quality", n)
     net.block("body", n)
@@ -141,9 +155,9 @@ def _entropy(c: Config) -> dict[str, Form]:
         net.convolution(f"steps.{k}.index", c.latents, n)
         net.vector(f"steps.{k}.index_quality", c.latents)
     return net.forms | {
-        "entropy.step": Form("int16", (QUALITIES, c.latents)),
-        "entropy.hyper_step": Form("int16", (QUALITIES, c.hyper)),
-        "entropy.hyper_index": Form("uint8", (QUALITIES, c.hyper)),
+        "entropy.step": Form(("int16",), (QUALITIES, c.latents)),
+        "entropy.hyper_step": Form(("int16",), (QUALITIES, c.hyper)),
+        "entropy.hyper_index": Form(("uint8",), (QUALITIES, c.hyper)),
     }
 
 
@@ -161,9 +175,9 @@ def check_forms(config: Config, tensors: Mapping[str, np.ndarray]) -> None:
     for name, form in wanted.items():
         if name not in tensors:
             raise ValueError(f"{name} is missing")
-        if tensors[name].dtype != form.dtype or tensors[name].shape != form.shape:
+        if tensors[name].dtype not in form.dtypes or tensors[name].shape != form.shape:
             found = f"{tensors[name].dtype} {list(tensors[name].shape)}"
-            raise ValueError(f"{name} is {found}: {form.dtype} {list(form.shape)} is allowed")
+            raise ValueError(f"{name} is {found}: {' or '.join(form.dtypes)} {list(form.shape)} is allowed")
     if more := sorted(tensors.keys() - wanted.keys()):
         raise ValueError(f"{more[0]} is no tensor of such a model")
 

@@ -145,7 +145,7 @@ def fixed_model() -> ModelFile:
     tensors = {f"tables.{name}": values for name, values in tables.items()} | {"levels": LEVELS}
     for name, form in wanted.items():
         if name not in tensors:
-            tensors[name] = _fixed_tensor(name, form, wanted).astype(form.dtype)
+            tensors[name] = _fixed_tensor(name, form, wanted).astype(form.dtypes[-1])
     check_forms(CONFIG, tensors)
     check_integers(tensors)
     zones = dead_zones(*tables.values())

@@ -1,10 +1,13 @@
-"""Pictures for calibrating the integer transforms, and the largest magnitudes that they cause inside the nets.
+"""Calibration of the integer nets: what pictures cause inside the float nets.
 
-Calibration uses photographs and synthetic pictures. The latter, with checkerboards, blocks of saturated colours and
-hard edges, cause several times the magnitudes of photographs. They are the same on every machine.
+The largest magnitudes, by which units are chosen, come from photographs and synthetic pictures. The latter, with
+checkerboards, blocks of saturated colours and hard edges, cause several times the magnitudes of photographs. They are
+the same on every machine. The moments, by which weights are rounded, come from the photographs alone, if there are any.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,12 +19,26 @@ from .integer_analysis import IntegerAnalysis, IntegerHyperAnalysis
 from .integer_synthesis import IntegerSynthesis
 from .layers import saturate
 from .model import Model
+from .rounding import input_moments
 from .scaled import largest_magnitudes
 
 QUALITIES = (1, 25, 50, 75, 100)
 CROP = 512  # largest side of the crops of photographs, in pixels
 SIDE = 256  # side of the synthetic pictures, in pixels
 COLOURS = np.array([[255 * (i >> bit & 1) for bit in range(3)] for i in range(8)], np.uint8)  # black .. white
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the export of a model goes by.
+
+    Args:
+        largest: the largest magnitude of each stored tensor in the transforms, by the names of net and tensor.
+        moments: of the inputs of all 1x1 convolutions, by the names of net and layer (`rounding.input_moments`).
+    """
+
+    largest: dict[str, dict[str, float]]
+    moments: dict[str, dict[str, Tensor]]
 
 
 def synthetic_pictures() -> list[np.ndarray]:
@@ -70,23 +87,20 @@ def _text(rng: np.random.Generator) -> np.ndarray:
 
 
 @torch.no_grad()
-def calibration_latents(
-    model: Model, levels: Tensor, pictures: Iterable[np.ndarray] = ()
-) -> Iterator[tuple[Tensor, float]]:
+def calibration_latents(model: Model, levels: Tensor, pictures: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, float]]:
     """Compute latents that resemble those in a decoder: rounded to the quantisation steps, and saturated.
 
     Args:
         model: the float model, on any device.
         levels: the level of each quality, float [100].
-        pictures: uint8 [H, W, 3] each, photographs of the kind that the model is for; a crop from the middle is used.
+        pictures: uint8 [H, W, 3] each; a crop from the middle is used.
 
     Yields:
-        For each of these pictures, each of `synthetic_pictures`, and each of five qualities: latents float32 [M, h, w]
-        on the CPU, and their level.
+        For each picture and each of five qualities: latents float32 [M, h, w] on the CPU, and their level.
     """
     model = model.eval()
     device = model.log_step.knots.device
-    for picture in [*pictures, *synthetic_pictures()]:
+    for picture in pictures:
         top, left = (max(0, (n - CROP) // 2) for n in picture.shape[:2])
         crop = torch.from_numpy(np.ascontiguousarray(picture[top : top + CROP, left : left + CROP])).to(device)
         x = crop.permute(2, 0, 1)[None].float() / 255 - 0.5
@@ -99,27 +113,39 @@ def calibration_latents(
 
 
 @torch.no_grad()
-def magnitudes(model: Model, levels: Tensor, pictures: Iterable[np.ndarray] = ()) -> dict[str, dict[str, float]]:
-    """Measure the largest magnitude of each stored tensor in the model's transforms.
+def calibrate(model: Model, levels: Tensor, photographs: Sequence[np.ndarray] = ()) -> Calibration:
+    """Run a model's nets on photographs and on synthetic pictures, and measure what is inside.
 
     Args:
-        model, levels, pictures: as in `calibration_latents`.
-
-    Returns:
-        The magnitudes, by the name of the net and the name of the tensor.
+        model: the float model, on any device.
+        levels: the level of each quality, float [100].
+        photographs: uint8 [H, W, 3] each, of the kind that the model is for.
 
     Raises:
         ValueError: a net computes a value that is not finite.
     """
-    with (
-        largest_magnitudes(model.analysis, IntegerAnalysis.planes) as of_analysis,
-        largest_magnitudes(model.hyper_analysis, IntegerHyperAnalysis.planes) as of_hyper_analysis,
-        largest_magnitudes(model.synthesis, IntegerSynthesis.planes) as of_synthesis,
-    ):
-        for y, level in calibration_latents(model, levels, pictures):
-            device = model.log_step.knots.device
-            y, at = y[None].to(device), torch.tensor([level], device=device)
-            model.synthesis(y, at)
-            right, bottom = (-n % HYPER_STRIDE for n in (y.shape[3], y.shape[2]))
-            model.hyper_analysis(F.pad(y, (0, right, 0, bottom), mode="replicate"), at)
-    return {"analysis": of_analysis, "hyper_analysis": of_hyper_analysis, "synthesis": of_synthesis}
+    nets = {"analysis": model.analysis, "hyper_analysis": model.hyper_analysis, "synthesis": model.synthesis}
+    planes = {kind.name: kind.planes for kind in (IntegerAnalysis, IntegerHyperAnalysis, IntegerSynthesis)}
+    with ExitStack() as records:
+        largest = {k: records.enter_context(largest_magnitudes(net, planes[k])) for k, net in nets.items()}
+        with ExitStack() as only:
+            moments = {k: only.enter_context(input_moments(v)) for k, v in (nets | {"entropy": model.entropy}).items()}
+            if photographs:
+                _run(model, levels, photographs)
+                only.close()
+            _run(model, levels, synthetic_pictures())
+    return Calibration(largest, moments)
+
+
+def _run(model: Model, levels: Tensor, pictures: Iterable[np.ndarray]) -> None:
+    """Run all nets as an encoder and a decoder would, roughly: latents and hyperlatents are rounded without means."""
+    device = model.log_step.knots.device
+    for latents, level in calibration_latents(model, levels, pictures):
+        y, at = latents[None].to(device), torch.tensor([level], device=device)
+        model.synthesis(y, at)
+        right, bottom = (-n % HYPER_STRIDE for n in (y.shape[3], y.shape[2]))
+        z = model.hyper_analysis(F.pad(y, (0, right, 0, bottom), mode="replicate"), at)
+        step = model.hyper_log_step(at).exp()
+        prior = model.entropy.prior(step * (saturate(z) / step).round(), at, *y.shape[2:])
+        for k in range(model.config.steps):
+            model.entropy.step(k, prior, y, at)

@@ -12,7 +12,7 @@ saturate it first.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -22,10 +22,19 @@ from torch import Tensor, nn
 
 from ..coding.cdf_tables import INDEX_COUNT
 from ..coding.model_config import KNOTS, QUALITIES, Config
-from ..coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW, MAX_SHIFT, accumulator_bound, check_integers
+from ..coding.model_tensors import (
+    ACCUMULATOR_LIMIT,
+    HIGH,
+    LOW,
+    MAX_SHIFT,
+    accumulator_bound,
+    check_integers,
+    heaviest_weight,
+)
 from ..coding.quality_map import Quality
 from .layers import FRACTION_BITS, LEAK_BITS, Add, AddVector, FreeAdd, Leaky, QualityVector
 from .model import INDEX_UNIT, EntropyNet, Model
+from .rounding import rounded
 
 PLAIN_LEVELS = torch.arange(1.0, QUALITIES + 1)  # levels of the qualities before calibration: the quality itself
 _POWERS = torch.tensor([2.0**-shift for shift in range(MAX_SHIFT + 1)], dtype=torch.float64)
@@ -55,11 +64,6 @@ class IntegerConv(nn.Module):
         self.register_buffer("shift", torch.zeros(out_channels, dtype=torch.uint8))
 
     @classmethod
-    def from_float(cls, conv: nn.Conv2d) -> "IntegerConv":
-        """Quantise a layer whose input and output have FRACTION_BITS. Raises ValueError as `from_weights` does."""
-        return cls.from_weights(*weights_of(conv))
-
-    @classmethod
     def from_weights(
         cls: type[AnyConv],
         w: Tensor,
@@ -68,6 +72,7 @@ class IntegerConv(nn.Module):
         f_out: int = FRACTION_BITS,
         largest: int = -LOW,
         heaviest: int = HIGH,
+        moments: Tensor | None = None,
     ) -> AnyConv:
         """Quantise weights, with the largest shift for each output channel for which no accumulator can overflow.
 
@@ -76,6 +81,7 @@ class IntegerConv(nn.Module):
             f_in, f_out: fractional bits of the input and of the output.
             largest: largest magnitude of the input, in units of 2^-f_in.
             heaviest: largest magnitude of a quantised weight.
+            moments: of the inputs of a 1x1 convolution, to round by (`rounding.rounded`); None: to the nearest.
 
         Raises:
             ValueError: a channel's weights are too large for any shift.
@@ -92,8 +98,20 @@ class IntegerConv(nn.Module):
             self.shift[take] = shift
             done |= fits
             if done.all():
+                if moments is not None:
+                    self._compensate(w, f_out - f_in, largest, heaviest, moments)
                 return self
         raise ValueError(f"{int((~done).sum())} output channels have weights too large for int16 arithmetic")
+
+    def _compensate(self, w: Tensor, fraction: int, largest: int, heaviest: int, moments: Tensor) -> None:
+        """Round the weights again, by the moments of the inputs, where no accumulator can overflow then."""
+        better = rounded(
+            (w * torch.exp2(self.shift.double() + fraction)[:, None, None, None])[:, :, 0, 0], moments, heaviest
+        )
+        better = better[:, :, None, None]
+        bound = accumulator_bound(better.numpy(), self.bias.numpy(), self.shift.numpy(), largest)
+        fits = torch.from_numpy(bound < ACCUMULATOR_LIMIT)
+        self.weight[fits] = better[fits].to(torch.int16)
 
     def to_weights(self, f_in: int = FRACTION_BITS, f_out: int = FRACTION_BITS) -> tuple[Tensor, Tensor]:
         """Return the weight and the bias that `from_weights` was given, except for rounding: float64."""
@@ -291,15 +309,29 @@ class IntegerEntropyNet(nn.Module):
         self.register_buffer("hyper_index", torch.zeros(QUALITIES, config.hyper, dtype=torch.uint8))
 
     @classmethod
-    def from_float(cls, model: Model, levels: Tensor = PLAIN_LEVELS) -> "IntegerEntropyNet":
-        """Export a trained model, given the level of each quality, float [100].
+    def from_float(
+        cls, model: Model, levels: Tensor = PLAIN_LEVELS, moments: Mapping[str, Tensor] | None = None
+    ) -> "IntegerEntropyNet":
+        """Export a trained model.
 
-        Raises ValueError as `IntegerConv.from_weights` does, with the layer's name.
+        Args:
+            model: the float model.
+            levels: the level of each quality, float [100].
+            moments: of the inputs of 1x1 convolutions, by their names in `model.entropy` (`rounding.input_moments`), to
+                give most of them weights of 8 bits; None: all weights have 16 bits.
+
+        Raises:
+            ValueError: as `IntegerConv.from_weights` does, with the layer's name.
         """
 
-        def twin(_: str, layer: Layer) -> nn.Module:
+        def twin(name: str, layer: Layer) -> nn.Module:
             if isinstance(layer, nn.Conv2d):
-                return IntegerConv.from_float(layer)
+                if (
+                    moments is None
+                    or (heaviest := heaviest_weight(f"entropy.net.{name}", layer.kernel_size[0])) == HIGH
+                ):
+                    return IntegerConv.from_weights(*weights_of(layer))
+                return IntegerConv.from_weights(*weights_of(layer), heaviest=heaviest, moments=moments[name])
             return IntegerQualityVector.from_float(layer, levels)
 
         self = cls(model.config)

@@ -4,8 +4,7 @@ Only encoders run them, so they do not affect how a file decodes. They are exact
 the same file on every machine.
 
 Samples are in units of 1/32 of an 8-bit level, and 0 is mid-gray. A finer unit would gain nothing, and the smaller
-range leaves more bits for the weights. The weights of 1x1 convolutions, except the shortcut, have 8 bits. This costs
-nothing that can be measured (bench/ablations.md), and makes model files 4 MB smaller.
+range leaves more bits for the weights.
 """
 
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..coding.model_config import LATENT_STRIDE
-from ..coding.model_tensors import HIGH8, LARGEST_PIXEL, PIXEL_UNIT
+from ..coding.model_tensors import LARGEST_PIXEL, PIXEL_UNIT
 from .integer import Layer, saturate16, weights_of
 from .layers import FRACTION_BITS
 from .model import Analysis, HyperAnalysis
@@ -38,7 +37,7 @@ class IntegerAnalysis(ScaledNet):
         limits={"pixels": LARGEST_PIXEL},
     )
     layers = ("shortcut", "head8", "body8", "head16", "body16", "tail", "quality8", "quality16")
-    heaviest = HIGH8
+    name = "analysis"
     float_net = Analysis
 
     def _empty(self, name: str, layer: Layer) -> nn.Module:
@@ -95,7 +94,7 @@ class IntegerHyperAnalysis(ScaledNet):
     )
     layers = ("head", "quality", "body", "down2", "body2", "down4", "body4", "tail")
     has_gain = False
-    heaviest = HIGH8
+    name = "hyper_analysis"
     float_net = HyperAnalysis
 
     def forward(self, y: Tensor, q: Tensor) -> Tensor:

@@ -108,6 +108,8 @@ class IntegerSynthesis(ScaledNet):
         margins={"tail8": TAIL8_MARGIN},
     )
     layers = ("shortcut", "head16", "body16", "tail16", "body8", "tail8", "quality16", "quality8")
+    name = "synthesis"
+    decodes = True
     float_net = Synthesis
 
     def _empty(self, name: str, layer: Layer) -> nn.Module:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..coding.model_config import QUALITIES, Config
-from ..coding.model_tensors import HIGH, LOW, MAX_FRACTION, MAX_GAIN_SHIFT, MIN_FRACTION
+from ..coding.model_tensors import HIGH, LOW, MAX_FRACTION, MAX_GAIN_SHIFT, MIN_FRACTION, heaviest_weight
 from .integer import (
     PLAIN_LEVELS,
     IntegerConv,
@@ -148,8 +148,9 @@ class ScaledConv(IntegerConv):
         f_out: int = FRACTION_BITS,
         largest: int = -LOW,
         heaviest: int = HIGH,
+        moments: Tensor | None = None,
     ) -> AnyScaledConv:
-        self = super().from_weights(w, b, f_in, f_out, largest, heaviest)
+        self = super().from_weights(w, b, f_in, f_out, largest, heaviest, moments)
         self.fraction.fill_(f_out)
         return self
 
@@ -212,11 +213,12 @@ class IntegerGain(nn.Module):
 class ScaledNet(nn.Module):
     """The integer twin of a float transform. Its layers have the same names, except that `log_gain` becomes `gain`."""
 
+    name: str  # with which the names of its tensors begin
     float_net: type[nn.Module]  # the class of the float transform
     planes: Planes
     layers: tuple[str, ...]  # names of the layers, except `log_gain`
     has_gain = True
-    heaviest = HIGH  # largest magnitude of a weight in 1x1 convolutions, except the shortcut
+    decodes = False  # whether decoders have it
 
     def __init__(self, config: Config):
         super().__init__()
@@ -243,14 +245,23 @@ class ScaledNet(nn.Module):
             self.gain = net.log_gain
 
     @classmethod
-    def from_float(cls, config: Config, net: nn.Module, levels: Tensor, largest: Mapping[str, float]) -> "ScaledNet":
+    def from_float(
+        cls,
+        config: Config,
+        net: nn.Module,
+        levels: Tensor,
+        largest: Mapping[str, float],
+        moments: Mapping[str, Tensor] | None = None,
+    ) -> "ScaledNet":
         """Export a trained net.
 
         Args:
             config: sizes of the nets.
             net: the float net.
             levels: the level of each quality, float [100].
-            largest: the largest magnitude of each plane, from `calibration.magnitudes`, to choose the units by.
+            largest: the largest magnitude of each plane, to choose the units by.
+            moments: of the inputs of 1x1 convolutions, by name (`rounding.input_moments`), to give most of them weights
+                of 8 bits; None: all weights of a decoder have 16 bits, and those of an encoder are rounded to nearest.
 
         Raises:
             ValueError: the weights of a layer are too large for the integers (the message names it), or `largest` is
@@ -268,8 +279,11 @@ class ScaledNet(nn.Module):
             unit = cls.planes.unit(made)
             w, b = cls._prepared(name, w, net) * (unit / cls.planes.unit(read)), b * unit
             limit = cls.planes.limits.get(read, -LOW)
-            heaviest = cls.heaviest if layer.kernel_size == (1, 1) else HIGH
-            return ScaledConv.from_weights(w, b, fractions[read], fractions[made], limit, heaviest)
+            heaviest = heaviest_weight(f"{cls.name}.{name}", layer.kernel_size[0])
+            if heaviest == HIGH or (moments is None and cls.decodes):
+                return ScaledConv.from_weights(w, b, fractions[read], fractions[made], limit)
+            by = None if moments is None else moments[name]
+            return ScaledConv.from_weights(w, b, fractions[read], fractions[made], limit, heaviest, by)
 
         self = cls(config)
         self._take(swap(copy.deepcopy(net).cpu(), twin))

@@ -142,8 +142,9 @@ def of_file(file: ModelFile, device: torch.device, nets: str = "native") -> Code
 def _assembled(file: ModelFile, device: torch.device, nets: str) -> Codec:
     def fill(module: AnyModule, name: str) -> AnyModule:
         arrays = {k.removeprefix(f"{name}."): v for k, v in file.tensors.items() if k.startswith(f"{name}.")}
-        # torch.tensor copies: the file's arrays are read-only, and tensors cannot be.
-        module.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()}, assign=True)
+        # Copies, because the file's arrays are read-only, and tensors cannot be. Weights of 8 bits are widened.
+        values = {k: torch.tensor(v).to(torch.int16 if k.endswith(".weight") else None) for k, v in arrays.items()}
+        module.load_state_dict(values, assign=True)
         return module.to(device).eval()
 
     config = file.config

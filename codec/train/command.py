@@ -129,13 +129,13 @@ def main(
     # Drafts are written to a temporary folder, so that nobody takes an unfinished model for the final one.
     with TemporaryDirectory(dir=output.parent) as folder:
         draft = Path(folder) / output.name
-        largest = export.calibration(model, EVEN_LEVELS, pictures)
+        by = export.calibration(model, EVEN_LEVELS, pictures)
         # The first draft has the tables of Gaussians; it is used to count symbols.
-        export.save(draft, model, None, run.tune, EVEN_LEVELS, largest)
+        export.save(draft, model, None, run.tune, EVEN_LEVELS, by)
         counts = symbol_counts(torch_codec.load(draft, device), images)
-        export.save(draft, model, counts, run.tune, EVEN_LEVELS, largest)
+        export.save(draft, model, counts, run.tune, EVEN_LEVELS, by)
         levels = calibrated_levels(torch_codec.load(draft, device), pictures)
-    model_id = export.save(output, model, counts, run.tune, levels, largest)
+    model_id = export.save(output, model, counts, run.tune, levels, by)
     report(f"wrote {output}: model {model_id.hex()}, {output.stat().st_size / 1e6:.1f} MB")
     shown = held[:MOST_TO_MEASURE]
     before = figures.held_out(init, shown, options.device) if init is not None and model_search.is_model(init) else None

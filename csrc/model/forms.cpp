@@ -13,6 +13,7 @@ constexpr int kMinFraction = -7, kMaxFraction = 20;
 struct Form {
     DType type;
     std::vector<int64_t> shape;
+    bool or_int8 = false;  // whether int8 is allowed too
 };
 using Forms = std::map<std::string, Form>;
 
@@ -22,8 +23,9 @@ public:
     Net(Forms& forms, std::string prefix, bool has_units)
         : forms_(forms), prefix_(std::move(prefix)), has_units_(has_units) {}
 
-    void convolution(const std::string& name, int64_t outputs, int64_t inputs, int64_t side = 1) {
-        forms_[prefix_ + name + ".weight"] = {DType::kInt16, {outputs, inputs, side, side}};
+    // A convolution of side x side. or_int8: its weights may have 8 bits.
+    void convolution(const std::string& name, int64_t outputs, int64_t inputs, bool or_int8, int64_t side = 1) {
+        forms_[prefix_ + name + ".weight"] = {DType::kInt16, {outputs, inputs, side, side}, or_int8};
         forms_[prefix_ + name + ".bias"] = {DType::kInt32, {outputs}};
         forms_[prefix_ + name + ".shift"] = {DType::kUint8, {outputs}};
         if (has_units_) forms_[prefix_ + name + ".fraction"] = {DType::kInt8, {1}};
@@ -32,11 +34,11 @@ public:
         forms_[prefix_ + name + ".table"] = {DType::kInt16, {kQualities, channels}};
     }
     void block(const std::string& name, int64_t n) {
-        convolution(name + ".space_in", n, n);
-        convolution(name + ".space", n, 1, 3);
-        convolution(name + ".space_out", n, n);
-        convolution(name + ".mix_in", 2 * n, n);
-        convolution(name + ".mix_out", n, 2 * n);
+        convolution(name + ".space_in", n, n, true);
+        convolution(name + ".space", n, 1, false, 3);
+        convolution(name + ".space_out", n, n, true);
+        convolution(name + ".mix_in", 2 * n, n, true);
+        convolution(name + ".mix_out", n, 2 * n, true);
     }
     void blocks(const std::string& name, int count, int64_t n) {
         for (int i = 0; i < count; ++i) block(name + "." + std::to_string(i), n);
@@ -50,10 +52,10 @@ private:
 
 void add_synthesis(Forms& forms, const ModelConfig& c) {
     Net net(forms, "synthesis.", true);
-    net.convolution("shortcut", 3 * kLatentStride * kLatentStride, c.latents);
-    net.convolution("head16", c.wide16, c.latents);
-    net.convolution("tail16", 4 * c.wide8, c.wide16);
-    net.convolution("tail8", 3 * 64, c.wide8);
+    net.convolution("shortcut", 3 * kLatentStride * kLatentStride, c.latents, false);
+    net.convolution("head16", c.wide16, c.latents, false);
+    net.convolution("tail16", 4 * c.wide8, c.wide16, true);
+    net.convolution("tail8", 3 * 64, c.wide8, true);
     net.vector("gain", 3 * 64);
     forms["synthesis.gain.shift"] = {DType::kUint8, {1}};
     net.vector("quality8", c.wide8);
@@ -64,19 +66,19 @@ void add_synthesis(Forms& forms, const ModelConfig& c) {
 
 void add_entropy(Forms& forms, const ModelConfig& c) {
     Net net(forms, "entropy.net.", false);
-    net.convolution("head", c.context, c.hyper);
+    net.convolution("head", c.context, c.hyper, false);
     net.vector("quality", c.context);
     for (const char* stride : {"4", "2", "1"}) net.block(std::string("body") + stride, c.context);
     for (const char* stride : {"2", "1"})
-        net.convolution(std::string("up") + stride, 4 * int64_t{c.context}, c.context);
+        net.convolution(std::string("up") + stride, 4 * int64_t{c.context}, c.context, true);
     for (int k = 0; k < c.steps; ++k) {
         const std::string step = "steps." + std::to_string(k) + ".";
-        net.convolution(step + "from_hyper", c.context, c.context);
-        if (k > 0) net.convolution(step + "from_latents", c.context, c.latents);
+        net.convolution(step + "from_hyper", c.context, c.context, true);
+        if (k > 0) net.convolution(step + "from_latents", c.context, c.latents, false);
         net.vector(step + "quality", c.context);
         net.block(step + "body", c.context);
-        net.convolution(step + "mean", c.latents, c.context);
-        net.convolution(step + "index", c.latents, c.context);
+        net.convolution(step + "mean", c.latents, c.context, true);
+        net.convolution(step + "index", c.latents, c.context, true);
         net.vector(step + "index_quality", c.latents);
     }
     forms["entropy.step"] = {DType::kInt16, {kQualities, c.latents}};
@@ -163,15 +165,15 @@ bool is_encoders(const std::string& tensor) { return starts(tensor, "analysis.")
 
 void check_forms(const ModelConfig& config, const std::map<std::string, StoredTensor>& tensors) {
     const Forms wanted = forms_of(config);
-    const auto text = [](DType type, const std::vector<int64_t>& shape) {
-        return name_of(type) + (" " + text_of(shape));
-    };
     for (const auto& [name, form] : wanted) {
         const auto found = tensors.find(name);
         if (found == tensors.end()) fail(name, "is missing");
         const StoredTensor& tensor = found->second;
-        if (tensor.type != form.type || tensor.shape != form.shape)
-            fail(name, "is " + text(tensor.type, tensor.shape) + ": " + text(form.type, form.shape) + " is allowed");
+        const bool fits = tensor.type == form.type || (form.or_int8 && tensor.type == DType::kInt8);
+        if (!fits || tensor.shape != form.shape)
+            fail(name, std::string("is ") + name_of(tensor.type) + " " + text_of(tensor.shape) + ": " +
+                           (form.or_int8 ? "int8 or " : "") + name_of(form.type) + " " + text_of(form.shape) +
+                           " is allowed");
     }
     for (const auto& item : tensors)
         if (!is_encoders(item.first) && wanted.count(item.first) == 0) fail(item.first, "is no tensor of such a model");
