@@ -38,10 +38,11 @@ def test_pictures_that_have_no_score_leave_the_levels_even(shipped):
 def test_a_calibrated_model_has_its_qualities_scores_on_its_pictures(tmp_path):
     image = photos.astronaut()[:128, 128:320]
     model = export.float_model(model_search.find(None))
-    export.save(tmp_path / "even.safetensors", model, None, "eye", EVEN_LEVELS)
+    largest = export.calibration(model, EVEN_LEVELS, [image])
+    export.save(tmp_path / "even.safetensors", model, None, "eye", EVEN_LEVELS, largest)
     even = torch_codec.load(tmp_path / "even.safetensors", torch.device("cpu"))
     levels = calibrated_levels(even, [image])
-    export.save(tmp_path / "calibrated.safetensors", model, None, "eye", levels)
+    export.save(tmp_path / "calibrated.safetensors", model, None, "eye", levels, largest)
     import codec
 
     for q in (50, 70):
