@@ -111,7 +111,7 @@ def test_a_model_tuned_for_ms_ssim_says_so_and_its_symbols_are_not_refined(tmp_p
         Run.load(checkpoint_path(model), Options(1, tune="mse"))
 
 
-def test_no_minutes_fit_tables_and_qualities_and_train_nothing(tmp_path, quick_export, tiny_model):
+def test_no_minutes_fit_tables_and_qualities_and_train_nothing(tmp_path, tiny_model):
     for i in range(2):
         Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
     fitted = tmp_path / "fitted.safetensors"
