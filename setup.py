@@ -1,9 +1,9 @@
 """Builds codec._C through ninja: `pip install .`, or in place and incrementally `python setup.py build_ext --inplace`.
 
 Environment: AEC_CUDA=auto|0|1 (auto: if a working nvcc is found; and "emulate", for tests: kernels run on the CPU, see
-tests/cuda_emulation), AEC_CUDA_ARCHS="80 90" (and PTX of the newest), DEBUG=1, CXX, CXXFLAGS, LDFLAGS (without CUDA);
-nvcc itself reads NVCC_CCBIN, its host compiler. CXX may compile for another machine. No torch here, no device is asked,
-no -march=native: a wheel runs wherever it is taken.
+tests/cuda_emulation, and CXXFLAGS are for them alone), AEC_CUDA_ARCHS="80 90" (and PTX of the newest), DEBUG=1, CXX,
+CXXFLAGS, LDFLAGS (without CUDA); nvcc itself reads NVCC_CCBIN, its host compiler. CXX may compile for another machine.
+No torch here, no device is asked, no -march=native: a wheel runs wherever it is taken.
 """
 
 import functools
@@ -45,7 +45,7 @@ rule cxx
   deps = gcc
   description = CXX $in
 rule nvcc
-  command = {nvcc} {nvccflags} -MD -MF $out.d -c $in -o $out
+  command = {nvcc} {nvccflags} $ownflags -MD -MF $out.d -c $in -o $out
   depfile = $out.d
   deps = gcc
   description = NVCC $in
@@ -162,6 +162,17 @@ def isa_flags(source: Path) -> str | None:
     return ""
 
 
+def emulated_flags(source: Path, sanitizers: str) -> str:
+    """Compiler flags of a source where kernels are emulated: the sanitizers see these and their bindings only.
+
+    Of all sources they would take three times as long to compile; and the others are what tests/fuzz looks at. Nor do
+    the bindings have the one for undefined behaviour, which alone doubles the time that pybind11's templates take.
+    """
+    if EMULATION not in source.parents and not source.stem.endswith("_cuda"):
+        return " -O1"
+    return f" {sanitizers}" + (" -fno-sanitize=undefined" if BINDINGS in source.parents else "")
+
+
 class NinjaBuildExt(build_ext):
     def build_extension(self, ext: Extension) -> None:
         import pybind11
@@ -176,7 +187,8 @@ class NinjaBuildExt(build_ext):
         if nvcc:
             names = " ".join([*(f"sm_{a}" for a in archs), f"compute_{archs[-1]}"])
             cxxflags += ["-DAEC_WITH_CUDA", f'-DAEC_CUDA_ARCHS="{names}"']
-        cxxflags += shlex.split(os.environ.get("CXXFLAGS", ""))
+        given = os.environ.get("CXXFLAGS", "")
+        cxxflags += [] if emulate else shlex.split(given)
         nvccflags = ["-std=c++17", f"-I{CSRC}", "-Xcompiler=-fPIC,-fvisibility=hidden", *gencode(archs)]
         nvccflags += ["-O0", "-g", "-G"] if debug else ["-O3", "-DNDEBUG", "-lineinfo"]
         cxx = shlex.split(os.environ.get("CXX", "c++"))
@@ -188,7 +200,7 @@ class NinjaBuildExt(build_ext):
             runtime = ["-include", str(EMULATION / "cuda_runtime_api.h"), "-I", str(EMULATION), "-Wno-unknown-pragmas"]
             cu_compiler, nvccflags = [*cxx, "-x", "c++", *runtime], cxxflags
             sources.append(EMULATION / "runtime.cpp")
-            link += shlex.split(os.environ.get("CXXFLAGS", ""))  # sanitizers
+            link += shlex.split(given)  # sanitizers
         if not nvcc:  # whose flags are others
             link += shlex.split(os.environ.get("LDFLAGS", ""))
         if sysconfig.get_platform().startswith("macosx"):
@@ -205,6 +217,8 @@ class NinjaBuildExt(build_ext):
             flags = python if BINDINGS in (ROOT / source).parents else isa_flags(source)
             if (source.suffix == ".cu" and not cu_compiler) or flags is None:
                 continue
+            if emulate:
+                flags += emulated_flags(ROOT / source, given)
             objects.append(escape(build / f"{source.name}.o"))
             rule = "nvcc" if source.suffix == ".cu" else "cxx"
             lines.append(f"build {objects[-1]}: {rule} {escape(ROOT / source)}\n  ownflags = {flags}")

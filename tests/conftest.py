@@ -97,7 +97,7 @@ def psnr_model():
     return torch_codec.load(model_search.find("psnr"), torch.device("cpu"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """A model of another id: untrained, but whole."""
     torch.manual_seed(0)

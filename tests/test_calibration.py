@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codec.coding import model_search
 from codec.coding.model_config import MAX_LEVEL
-from codec.nets import torch_codec
+from codec.nets import calibration, torch_codec
 from codec.picture.ssimulacra2 import ssimulacra2
 from codec.train import export
 from codec.train.quality_levels import EVEN_LEVELS, LEAST_SLOPE, MEASURED, calibrated_levels, levels_for
@@ -35,13 +35,15 @@ def test_pictures_that_have_no_score_leave_the_levels_even(shipped):
     assert torch.equal(calibrated_levels(shipped, [photos.photo(7, 100)]), EVEN_LEVELS)
 
 
-def test_a_calibrated_model_has_its_qualities_scores_on_its_pictures(tmp_path):
+def test_a_calibrated_model_has_its_qualities_scores_on_its_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "synthetic_pictures", list)  # it is for its own picture alone
     image = photos.astronaut()[:128, 128:320]
     model = export.float_model(model_search.find(None))
-    export.save(tmp_path / "even.safetensors", model, None, "eye", EVEN_LEVELS)
+    largest = export.calibration(model, EVEN_LEVELS, [image])
+    export.save(tmp_path / "even.safetensors", model, None, "eye", EVEN_LEVELS, largest)
     even = torch_codec.load(tmp_path / "even.safetensors", torch.device("cpu"))
     levels = calibrated_levels(even, [image])
-    export.save(tmp_path / "calibrated.safetensors", model, None, "eye", levels)
+    export.save(tmp_path / "calibrated.safetensors", model, None, "eye", levels, largest)
     import codec
 
     for q in (50, 70):

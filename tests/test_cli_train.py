@@ -1,6 +1,7 @@
 """`aec train`: models that decode what they encode, and hours of work that nothing overwrites."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import photos
@@ -15,11 +16,19 @@ import codec
 from codec.cli import arguments, parser
 from codec.coding import model_file
 from codec.coding.model_config import CONFIGS, TUNES
-from codec.nets import losses, torch_codec
-from codec.train import figures, loop
+from codec.nets import calibration, losses, torch_codec
+from codec.train import command, figures, loop
 from codec.train.checkpoints import checkpoint_path
 from codec.train.codec_run import Options, Run
 from codec.train.quality_levels import EVEN_LEVELS
+
+
+@pytest.fixture
+def quick_export(monkeypatch):
+    """Fits to a few pictures what a training fits to many, which takes most of the time of one that is short."""
+    pictures = calibration.synthetic_pictures()[:2]
+    monkeypatch.setattr(calibration, "synthetic_pictures", lambda: pictures)
+    monkeypatch.setattr(command, "symbol_counts", partial(command.symbol_counts, crops=8))
 
 
 def test_train_does_not_overwrite_a_checkpoint_unless_told(tmp_path, capsys):
@@ -34,10 +43,12 @@ def test_train_does_not_overwrite_a_checkpoint_unless_told(tmp_path, capsys):
     assert (tmp_path / "m.checkpoint.safetensors").read_bytes() == b"hours of work"
 
 
-def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_checkpoint(tmp_path):
+def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_checkpoint(
+    tmp_path, quick_export, capsys
+):
     data = tmp_path / "data"
     data.mkdir()
-    for i in range(4):
+    for i in range(2):
         Image.fromarray(photos.photo(256, 272, seed=i)).save(data / f"{i}.png")
     (data / "broken.png").write_bytes(b"broken")
     Image.fromarray(photos.photo(100, 300)).save(data / "small.png")
@@ -61,26 +72,28 @@ def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_c
     assert here("decompress", tmp_path / "x.aec") == 6
     assert here("decompress", tmp_path / "x.aec", "--model", model) == 0
 
-    again = aec("train", data, "-o", model, "--minutes", 0.05, "--resume", checkpoint, "--quiet", *options)
-    assert (again.returncode, again.stderr) == (0, "")
+    capsys.readouterr()
+    assert here("train", data, "-o", model, "--minutes", 0.05, "--resume", checkpoint, "--quiet", *options) == 0
+    assert capsys.readouterr().err == ""
     assert codec.decode(codec.encode(image, model=model), model=model).size == (50, 70)
 
     tuned = tmp_path / "models" / "tuned.safetensors"
-    done = aec("train", data, "-o", tuned, "--minutes", 0.002, "--init", model, "--batch", 2)
-    assert done.returncode == 0 and files(tmp_path / "models") == {
+    assert here("train", data, "-o", tuned, "--minutes", 0.002, "--init", model, "--batch", 2) == 0
+    assert files(tmp_path / "models") == {
         "mine.safetensors",
         "mine.checkpoint.safetensors",
         "tuned.safetensors",
     }
-    assert re.search(r"each minute a checkpoint of some \d+ MB is written to .*, which is removed when", done.stderr)
-    assert done.stderr.count("  before: 1 images  q ") == done.stderr.count("held out: 1 images  q ") == 6
+    said = capsys.readouterr().err
+    assert re.search(r"each minute a checkpoint of some \d+ MB is written to .*, which is removed when", said)
+    assert said.count("  before: 1 images  q ") == said.count("held out: 1 images  q ") == 6
     assert codec.decode(codec.encode(image, model=tuned), model=tuned).size == (50, 70)
 
-    refused = aec("train", data, "-o", model, "--minutes", 0.01, *options)
-    assert refused.returncode == 7 and "exists already" in refused.stderr
+    assert here("train", data, "-o", model, "--minutes", 0.01, *options) == 7
+    assert "exists already" in capsys.readouterr().err
 
 
-def test_a_model_tuned_for_ms_ssim_says_so_and_its_symbols_are_not_refined(tmp_path, capsys):
+def test_a_model_tuned_for_ms_ssim_says_so_and_its_symbols_are_not_refined(tmp_path, quick_export, capsys):
     for i in range(2):
         Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
     model, options = tmp_path / "m.safetensors", ["--config", "small", "--batch", 4, "--device", "cpu"]
@@ -111,7 +124,7 @@ def test_no_minutes_fit_tables_and_qualities_and_train_nothing(tmp_path, tiny_mo
     assert not checkpoint_path(fitted).exists()
 
 
-def test_a_mixture_of_its_own_can_be_trained_for_and_is_gone_on_with(tmp_path, tiny_model):
+def test_a_mixture_of_its_own_can_be_trained_for_and_is_gone_on_with(tmp_path, quick_export, tiny_model):
     for i in range(2):
         Image.fromarray(photos.photo(256, 256, seed=i)).save(tmp_path / f"{i}.png")
     model = tmp_path / "m.safetensors"

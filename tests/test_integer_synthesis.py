@@ -8,12 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from extremes import TINY, extreme, latents
-from photos import astronaut, kodak, photo, psnr
+from photos import kodak, photo, psnr
 from torch import nn
 
-from codec.coding import model_file, model_search
+from codec.coding import model_search
 from codec.coding.model_config import LINEAR_FROM, Config
-from codec.nets.calibration import calibrate, calibration_latents, synthetic_pictures
+from codec.nets import torch_codec
+from codec.nets.calibration import calibration_latents, synthetic_pictures
 from codec.nets.integer import to_fixed
 from codec.nets.integer_synthesis import TAIL8_MARGIN, IntegerSynthesis, samples
 from codec.nets.layers import QualityVector, saturate
@@ -384,12 +385,10 @@ def test_calibration_has_each_picture_at_five_levels_on_the_models_steps():
 
 @pytest.fixture(scope="module", params=["eye", "psnr"])
 def shipped(request):
+    """The float model, its levels, and the integers of the file itself."""
     path = model_search.find(request.param)
-    levels = torch.tensor(model_file.load(path).levels)
-    model = export.float_model(path)
-    largest = calibrate(model, levels, [astronaut(), photo(256, 256)]).largest["synthesis"]
-    net = IntegerSynthesis.from_float(model.config, model.synthesis, levels, largest)
-    return model, levels, net
+    file = torch_codec.load(path, torch.device("cpu"))
+    return export.float_model(path), file.levels, file.integers["synthesis"]
 
 
 def test_no_accumulator_of_the_shipped_models_can_overflow(shipped):

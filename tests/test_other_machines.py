@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import web_package
 from photos import photo
 
 from codec import _C
@@ -23,9 +24,11 @@ from codec.picture.pixels import Pixels, of_file
 HERE = Path(__file__).parent
 CSRC = HERE.parent / "csrc"
 MODEL = HERE / "golden" / "tiny4.safetensors"
-SOURCES = ("analysis", "executor", "nets_cpu", "nets_pack", "nets_scalar", "nets_simd128", "pack", "program")
-SOURCES += ("projection", "synthesis")
-CODER = ("coder_cpu", "coder_scalar", "compact", "parts")
+ENGINE = ("analysis", "executor", "nets_cpu", "nets_pack", "nets_scalar", "nets_simd128", "pack", "program")
+ENGINE += ("projection", "synthesis")
+SOURCES = ["base/isa", *(f"engine/{name}" for name in ENGINE), "lossless/lossless", "lossless/least_squares_scalar"]
+SOURCES += ["rans/coder_cpu", "rans/coder_scalar", "rans/compact", "rans/parts"]
+SOURCES += ["tile/perceived_error", "tile/perceived_scalar"]
 TYPES = {"int16": 0, "int32": 1, "uint8": 2}
 NETS = ("analysis", "hyper_analysis", "entropy", "synthesis")
 CASES = ((64, 128, 1), (128, 64, 60), (64, 64, 100))  # rows and columns of pixels, multiples of 64, and quality
@@ -41,7 +44,7 @@ BUILDS = {
         {"scalar"},
     ),
     "wasm": (
-        "em++ -msimd128 -s STANDALONE_WASM=1 -s INITIAL_MEMORY=1073741824",
+        "em++ -msimd128 -fwasm-exceptions -s STANDALONE_WASM=1 -s INITIAL_MEMORY=1073741824",
         ["node", "--no-warnings", str(HERE / "other_machines" / "run_wasm.mjs")],
         {"scalar", "simd128"},
     ),
@@ -122,25 +125,28 @@ def all_pixels(pixels: Pixels, quality: int, model: Path = MODEL) -> str:
     return fnv1a(out.tobytes())
 
 
-def built(build: str, folder: Path) -> Path:
-    """The program for another machine; the test is skipped where what makes or runs it is not installed."""
-    compiler, runner, _ = BUILDS[build]
-    for tool in (compiler.split()[0], runner[0]):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
-    program = folder / "digest.wasm"  # by its name em++ knows what to make
-    sources = [HERE / "other_machines" / "digest.cpp", CSRC / "base" / "isa.cpp"]
-    sources += [CSRC / "engine" / f"{name}.cpp" for name in SOURCES]
-    sources += [CSRC / "rans" / f"{name}.cpp" for name in CODER]
-    sources += [CSRC / "lossless" / f"{name}.cpp" for name in ("lossless", "least_squares_scalar")]
-    sources += [CSRC / "tile" / f"{name}.cpp" for name in ("perceived_error", "perceived_scalar")]
-    neon, neon_coder = CSRC / "engine" / "nets_neon.cpp", CSRC / "rans" / "coder_neon.cpp"
-    command = compiler.format(neon=neon, neon_coder=neon_coder).split()
-    subprocess.run(
-        [*command, "-std=c++17", "-O2", "-ffp-contract=off", f"-I{CSRC}", *map(str, sources), "-o", str(program)],
-        check=True,
-    )
-    return program
+@pytest.fixture
+def built(tmp_path, tmp_path_factory):
+    """built(build): the program for another machine; skips where what makes or runs it is not installed."""
+
+    def one(build: str) -> Path:
+        compiler, runner, _ = BUILDS[build]
+        for tool in (compiler.split()[0], runner[0]):
+            if shutil.which(tool) is None:
+                pytest.skip(f"{tool} is not installed")
+        program = tmp_path / "digest.wasm"  # by its name em++ knows what to make
+        if build == "wasm":  # the package's own objects
+            objects = web_package.objects_of(web_package.build(tmp_path_factory))
+            parts = [objects / f"{name.replace('/', '-')}.o" for name in SOURCES]
+        else:
+            parts = [CSRC / f"{name}.cpp" for name in SOURCES]
+        command = compiler.format(neon=CSRC / "engine" / "nets_neon.cpp", neon_coder=CSRC / "rans" / "coder_neon.cpp")
+        flags = ["-std=c++17", "-O2", "-ffp-contract=off", f"-I{CSRC}"]
+        sources = [HERE / "other_machines" / "digest.cpp", *parts]
+        subprocess.run([*command.split(), *flags, *map(str, sources), "-o", str(program)], check=True)
+        return program
+
+    return one
 
 
 def lines_of(build: str, program: Path, data: bytes, *arguments: str) -> list[list[str]]:
@@ -151,9 +157,9 @@ def lines_of(build: str, program: Path, data: bytes, *arguments: str) -> list[li
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_another_machine_computes_the_same(build, tmp_path):
+def test_another_machine_computes_the_same(build, built):
     cases = pictures()
-    lines = lines_of(build, built(build, tmp_path), program_input(MODEL, cases))
+    lines = lines_of(build, built(build), program_input(MODEL, cases))
     assert {head.split()[0] for head, _ in lines} == BUILDS[build][2]
     per_case = len(lines) // len(cases)
     for i, (pixels, quality) in enumerate(cases):
@@ -168,7 +174,7 @@ def test_another_machine_computes_the_same(build, tmp_path):
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("quality", [5, 25, 50, 75, 100])
 @pytest.mark.parametrize(("build", "isa"), [("wasm", "simd128"), ("aarch64", "neon")])
-def test_photographs_are_the_same_on_other_machines(build, isa, quality, tmp_path):
+def test_photographs_are_the_same_on_other_machines(build, isa, quality, built):
     """The shipped model, 24 photographs of Kodak: symbols and pixels as this machine has them in all its instruction
     sets. Under qemu each picture takes a minute, so there each has one of the qualities."""
     folder = HERE.parents[1] / "shared" / "data" / "test" / "kodak"
@@ -180,7 +186,7 @@ def test_photographs_are_the_same_on_other_machines(build, isa, quality, tmp_pat
         paths = paths[qualities.index(quality) :: len(qualities)]
     cases = [(of_file(path.read_bytes()), quality) for path in paths]
     model = model_search.find(None)
-    lines = lines_of(build, built(build, tmp_path), program_input(model, cases), isa)
+    lines = lines_of(build, built(build), program_input(model, cases), isa)
     per_case = len(lines) // len(cases)
     for i, (pixels, _) in enumerate(cases):
         (found,) = {hashes for _, hashes in lines[i * per_case : (i + 1) * per_case]}

@@ -33,8 +33,14 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (out / "models").exists():
             command = [sys.executable, ROOT / "csrc" / "web" / "build.py", out, "--model=eye", "--page"]
             environment = os.environ | {"PYTHONPATH": str(Path(codec.__file__).parents[1])}
+            environment["AEC_WEB_OBJECTS"] = str(objects_of(out))
             subprocess.run(command, check=True, env=environment, timeout=550)
     return out
+
+
+def objects_of(package: Path) -> Path:
+    """The folder of the object files that a package was linked of: ROOM-NAME.o."""
+    return Path(os.environ.get("AEC_WEB_OBJECTS", f"{package}-objects"))
 
 
 def in_node(package: Path, jobs: list[dict], workers: int = 2) -> list[dict]:
