@@ -20,7 +20,8 @@ namespace aec {
 // Which input channel is assigned to which k does not matter, as long as A and B agree. Here, of every 32 channels, the
 // thread `member` gets channels 8 * member + 0..7, so that it loads them with one instruction: the first four are the
 // hardware's k = 4 * member + 0..3, the other four k + 16.
-constexpr int kMmaRows = 16, kMmaDepth = 32;  // rows of A (positions), and channels in one instruction
+// Rows of A (positions), columns of B (output channels), and input channels in one instruction.
+constexpr int kMmaRows = 16, kMmaColumns = 8, kMmaDepth = 32;
 
 // Two int16 channels are loaded and stored as a Word, and eight as a Quad.
 using Word [[gnu::may_alias]] = uint32_t;
