@@ -17,7 +17,7 @@ from .quality_map import Quality
 from .rans_cuda import launch_site
 from .segment_walk_cuda import LARGE
 
-_READ_TOGETHER = 8  # channels that a thread of a kernel loads at a time
+READ_TOGETHER = 8  # channels that a thread of a kernel loads at a time
 
 
 class CudaSynthesis(Levels):
@@ -65,7 +65,7 @@ class CudaSynthesis(Levels):
             raise ValueError(f"expected int16 [h, w, {self.config.latents}] and samples on {self.device}")
         if channels not in (1, 3):
             raise ValueError(f"samples of {channels} channels: must have 1 or 3 channels")
-        y = F.pad(y, (0, -y.shape[2] % _READ_TOGETHER)).contiguous()
+        y = F.pad(y, (0, -y.shape[2] % READ_TOGETHER)).contiguous()
         blocks = torch.from_numpy(quality).to(self.device) if isinstance(quality, np.ndarray) else None
         job = _C.CudaSynthesis(
             self.handle,

@@ -23,6 +23,7 @@ from .integer import IntegerEntropyNet
 from .integer_analysis import IntegerAnalysis, IntegerHyperAnalysis
 from .integer_synthesis import IntegerSynthesis
 from .model import Synthesis
+from .torch_analysis import Analysis, analyser
 from .torch_decoder import TorchDecoder, synthesiser
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ class Codec:
         return TorchDecoder(
             self.walk, self.file, synthesiser(self.integers["synthesis"], self.file, self.nets), self.device
         )
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """The transforms of a `TorchEncoder`. They are created on first use, because decoding does not need them."""
+        return analyser(self.integers, self.file, self.nets)
 
     @property
     def encoder(self) -> "Encoder":

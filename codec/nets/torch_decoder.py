@@ -1,6 +1,7 @@
 """Decoding with torch on any device: used on GPUs, and as the oracle of the tests, which follows FORMAT.md directly."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -64,10 +65,15 @@ def synthesiser(net: IntegerSynthesis, file: ModelFile, nets: str) -> decoder.Sy
     """
     device = net.shortcut.weight.device
     if nets == "native" and rans_cuda.serves(device):
-        on_device = CudaSynthesis(file.config, file.levels, engine.of_model(file).synthesis.handle, device)
+        on_device = _in_cuda(file, device)
         if on_device.fits:
             return on_device
     return ReferenceSynthesis(net, file.levels)
+
+
+@lru_cache(maxsize=4)
+def _in_cuda(file: ModelFile, device: torch.device) -> CudaSynthesis:
+    return CudaSynthesis(file.config, file.levels, engine.of_model(file).synthesis.handle, device)
 
 
 class TorchDecoder:

@@ -30,13 +30,14 @@ struct Fetched {
 
 __device__ inline void fetch(Fetched& fetched, const uint8_t* __restrict__ image, const Conv& conv, int pair, int k) {
     if (pair >= conv.pairs) return;
+    const int step = conv.narrow ? kWarpSize : 2 * kWarpSize;
     const Quad* const from = reinterpret_cast<const Quad*>(image + conv.weights) +
-                             (static_cast<size_t>(pair) * conv.k_steps + k) * 2 * kWarpSize + lane_index();
+                             (static_cast<size_t>(pair) * conv.k_steps + k) * step + lane_index();
 #pragma unroll
     for (int i = 0; i < kChunk; ++i)
         if (k + i < conv.k_steps) {
-            fetched.weights[i][0] = from[(2 * i + 0) * kWarpSize];
-            fetched.weights[i][1] = from[(2 * i + 1) * kWarpSize];
+            fetched.weights[i][0] = from[i * step];
+            if (!conv.narrow) fetched.weights[i][1] = from[i * step + kWarpSize];
         }
 }
 
@@ -58,6 +59,11 @@ struct Sums {
         mma<true, false>(middle, x_high, w_low);
         mma<false, false>(low, x_low, w_low);
         mma<false, true>(middle, x_low, w_high);
+    }
+    // The same for weights of 8 bits.
+    __device__ void add(const uint32_t (&x_high)[4], const uint32_t (&x_low)[4], const uint32_t (&w)[2]) {
+        mma<true, true>(middle, x_high, w);
+        mma<false, true>(low, x_low, w);
     }
     // The sum of the products, after bias and shift.
     __device__ int32_t result(int i, const Constants& c) const {
@@ -117,9 +123,13 @@ __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, co
                     split(row + t * kMmaRows * pitch + (k + i) * kMmaDepth, pitch, high, low);
 #pragma unroll
                     for (int tile = 0; tile < 2; ++tile) {
-                        const Quad& w = now.weights[i][tile];
+                        const Quad &both = now.weights[i][0], &w = now.weights[i][tile];
+                        const uint32_t narrow[2] = {both.at[2 * tile], both.at[2 * tile + 1]};
                         const uint32_t w_high[2] = {w.at[0], w.at[1]}, w_low[2] = {w.at[2], w.at[3]};
-                        sums[t][tile].add(high, low, w_high, w_low);
+                        if (conv.narrow)
+                            sums[t][tile].add(high, low, narrow);
+                        else
+                            sums[t][tile].add(high, low, w_high, w_low);
                     }
                 }
             }

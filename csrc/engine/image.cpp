@@ -1,5 +1,6 @@
 #include "engine/image.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
@@ -17,26 +18,30 @@ int16_t weight_of(const PackedPointwise& from, int output, int input) {
 
 }  // namespace
 
-Conv ImageWriter::conv(const PackedPointwise& from, int group) {
+Conv ImageWriter::variants(const std::vector<PackedPointwise>& from, int group) {
+    const bool narrow = std::all_of(from.begin(), from.end(), [](const PackedPointwise& variant) {
+        return std::all_of(variant.weight.begin(), variant.weight.end(), [](int w) { return -128 <= w && w < 128; });
+    });
+    Conv all = variant(from[0], group, narrow), last = all;
+    for (size_t i = 1; i < from.size(); ++i) last = variant(from[i], group, narrow);
+    if (from.size() > 1) all.stride = (last.weights - all.weights) / static_cast<uint32_t>(from.size() - 1);
+    return all;
+}
+
+Conv ImageWriter::variant(const PackedPointwise& from, int group, bool narrow) {
     const int inputs = 2 * from.input_pairs;
     if (group == 0) group = inputs;
     const int padded = round_up(group, kDepth);
     Conv conv;
+    conv.narrow = narrow;
     conv.k_steps = (inputs / group) * (padded / kDepth);
     conv.pairs = static_cast<int>(from.shift.size()) / kPairColumns;
-    conv.weights = take(static_cast<size_t>(conv.pairs) * kPairColumns * conv.k_steps * kDepth * sizeof(int16_t));
+    conv.weights = take(static_cast<size_t>(conv.pairs) * kPairColumns * conv.k_steps * kDepth * (narrow ? 1 : 2));
     for (int output = 0; output < conv.pairs * kPairColumns; ++output)
         for (int input = 0; input < inputs; ++input)
             set_weight(conv, output, input / group * padded + input % group, weight_of(from, output, input));
     conv.constants = constants(from.start, from.shift);
     return conv;
-}
-
-Conv ImageWriter::variants(const std::vector<PackedPointwise>& from, int group) {
-    Conv all = conv(from[0], group), last = all;
-    for (size_t i = 1; i < from.size(); ++i) last = conv(from[i], group);
-    if (from.size() > 1) all.stride = (last.weights - all.weights) / static_cast<uint32_t>(from.size() - 1);
-    return all;
 }
 
 SpaceConv ImageWriter::space(const PackedDepthwise& from) {
@@ -67,15 +72,17 @@ uint32_t ImageWriter::take(size_t n) {
     return static_cast<uint32_t>(at);
 }
 
-// Of the 16 bytes that a thread loads, the first 8 are the high bytes of the weights of its 8 input channels, and the
-// last 8 are the low bytes.
 void ImageWriter::set_weight(const Conv& conv, int output, int input, int16_t weight) {
-    const size_t pair = output / kPairColumns, tile = output % kPairColumns / kColumns;
-    const size_t lane = output % kColumns * 4 + input % kDepth / kLaneChannels;
-    const size_t place = ((pair * conv.k_steps + input / kDepth) * 2 + tile) * 32 + lane;
-    uint8_t* const to = bytes_.data() + conv.weights + place * 2 * kLaneChannels + input % kLaneChannels;
-    to[0] = static_cast<uint8_t>(static_cast<uint16_t>(weight) >> 8);
-    to[kLaneChannels] = static_cast<uint8_t>(weight & 0xFF);
+    const size_t step = static_cast<size_t>(output / kPairColumns) * conv.k_steps + input / kDepth;
+    const size_t tile = output % kPairColumns / kColumns, lane = output % kColumns * 4 + input % kDepth / kLaneChannels;
+    uint8_t* const to = bytes_.data() + conv.weights + input % kLaneChannels;
+    if (conv.narrow) {
+        to[((step * 32 + lane) * 2 + tile) * kLaneChannels] = static_cast<uint8_t>(weight & 0xFF);
+        return;
+    }
+    const size_t place = ((step * 2 + tile) * 32 + lane) * 2 * kLaneChannels;
+    to[place] = static_cast<uint8_t>(static_cast<uint16_t>(weight) >> 8);
+    to[place + kLaneChannels] = static_cast<uint8_t>(weight & 0xFF);
 }
 
 }  // namespace aec

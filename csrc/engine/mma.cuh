@@ -3,9 +3,10 @@
 // Write an activation as x = 256 * x_high + x_low, with a signed byte x_high and an unsigned byte x_low, and a weight w
 // likewise. Then
 //   x * w = 2^16 * x_high * w_high + 2^8 * (x_high * w_low + x_low * w_high) + x_low * w_low,
-// so a sum of products is computed as three sums of byte products, which are combined at the end. The three sums and
-// their combination may wrap around modulo 2^32. That does no harm: the complete sum lies within int32 for every model
-// that is loaded (nets.h), and a number within int32 is determined by its value modulo 2^32.
+// so a sum of products is computed as three sums of byte products, which are combined at the end. If all weights are
+// signed bytes, there are only two: x * w = 2^8 * x_high * w + x_low * w. These sums and their combination may wrap
+// around modulo 2^32. That does no harm: the complete sum lies within int32 for every model that is loaded (nets.h),
+// and a number within int32 is determined by its value modulo 2^32.
 #pragma once
 
 #include "base/portable.h"

@@ -16,8 +16,6 @@ Rect widened(const Rect& r) { return r.empty() ? r : Rect{r.y0 - 1, r.y1 + 1, r.
 // The positions of the coarser plane that a kShuffle2 stage needs to fill a rectangle of the finer plane.
 Rect halved(const Rect& r) { return {r.y0 / 2, (r.y1 + 1) / 2, r.x0 / 2, (r.x1 + 1) / 2}; }
 
-Rect doubled(const Rect& r) { return {2 * r.y0, 2 * r.y1, 2 * r.x0, 2 * r.x1}; }
-
 }  // namespace
 
 Plan::Plan(const Program& program, int rows, int columns, Rect area)

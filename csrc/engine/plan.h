@@ -26,6 +26,9 @@ inline Rect in_latents(const Rect& area) {
     return {area.y0 / s, (area.y1 + s - 1) / s, area.x0 / s, (area.x1 + s - 1) / s};
 }
 
+// The same positions in a plane of twice the resolution.
+inline Rect doubled(const Rect& r) { return {2 * r.y0, 2 * r.y1, 2 * r.x0, 2 * r.x1}; }
+
 // Consecutive stages that can run on one position after the other, because no stage but the first reads results of
 // neighbouring positions: a depthwise convolution or a change of resolution starts a new round. So all stages of a round
 // can run on some of its positions before the others are begun.

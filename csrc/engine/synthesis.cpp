@@ -103,8 +103,7 @@ void Synthesis::run(const Picture& picture, const Latents& latents, const Rect& 
     const Kernels& kernels = kernels_of(current_isa());
     std::unique_ptr<Execution> execution;
     if (picture.branch) {
-        const Rect at_eighth = {2 * own.y0, 2 * own.y1, 2 * own.x0, 2 * own.x1};
-        execution = std::make_unique<Execution>(program_, picture.rows, picture.columns, at_eighth);
+        execution = std::make_unique<Execution>(program_, picture.rows, picture.columns, doubled(own));
         check_halo(latents.rect, execution->reads());
         // The cast is safe: a program never writes to its inputs, but View is used for outputs too.
         const View input = {latents.rect, const_cast<int16_t*>(latents.data), latents.row_stride, config_.latents};

@@ -3,10 +3,9 @@
 // the branch's output.
 #include "engine/synthesis_cuda.h"
 
-#include <limits>
-
 #include "base/cuda_check.h"
 #include "engine/executor_cuda.cuh"
+#include "engine/rect_tile.cuh"
 
 namespace aec {
 namespace {
@@ -25,6 +24,10 @@ struct ShortcutSums {
         mma<false, true>(low_high, x_low, w_high);
         mma<false, false>(low_low, x_low, w_low);
     }
+    __device__ void add(const uint32_t (&x_high)[4], const uint32_t (&x_low)[4], const uint32_t (&w)[2]) {
+        mma<true, true>(high_low, x_high, w);
+        mma<false, true>(low_low, x_low, w);
+    }
     __device__ int32_t result(int i, const Constants& c) const {
         return shortcut_of(joined(high_high[i], high_low[i]), joined(low_high[i], low_low[i]), c.start, c.shift);
     }
@@ -36,16 +39,16 @@ struct ShortcutSums {
 
 struct PixelArgs {
     const uint8_t* image;
-    Conv shortcut;           // with a variant for each quarter
+    Conv shortcut;        // with a variant for each quarter
     DevicePlane latents;
-    DevicePlane branch;      // the output of the branch's program; no data: there is none
-    const int16_t* gain;     // [kQualities][kBranch]
+    DevicePlane branch;   // the output of the branch's program; no data: there is none
+    const int16_t* gain;  // [kQualities][kBranch]
     int gain_shift, shrink_log2;
     bool gray;
     DeviceQualities qualities;
-    int y0, x0, height, width;        // the latents whose pixels are made
-    int top, left, bottom, right;     // the samples of them that are wanted
-    Strides strides;                  // of the samples
+    LatentRect rect;               // the latents whose pixels are made
+    int top, left, bottom, right;  // the samples of them that are wanted
+    Strides strides;               // of the samples
 };
 
 // The distance of two rows of the shortcut's results in shared memory, in numbers. The 8 keep the eight rows that a
@@ -58,7 +61,8 @@ size_t shared_bytes(const PixelArgs& args, int rows) {
 }
 
 // The branch's part of channel `channel` of sample (y, x) of a quarter. pixels, gain: [8][8][3].
-__device__ int32_t branch_mean(const PixelArgs& args, const int16_t* pixels, const int16_t* gain, int y, int x, int channel) {
+__device__ int32_t branch_mean(const PixelArgs& args, const int16_t* pixels, const int16_t* gain, int y, int x,
+                               int channel) {
     const int side = 1 << args.shrink_log2;
     int32_t sum = 0;
     for (int i = 0; i < side; ++i)
@@ -80,12 +84,7 @@ __global__ void __launch_bounds__(kThreads) pixel_kernel(const __grid_constant__
     int* const gain_rows = places + kRows;
     int16_t* const latents = reinterpret_cast<int16_t*>(gain_rows + kRows);
     int32_t* const results = reinterpret_cast<int32_t*>(latents + kRows * pitch);
-    if (threadIdx.x < kRows) {
-        const int rank = blockIdx.x * kRows + threadIdx.x, i = rank / args.width;
-        const int y = args.y0 + i, x = args.x0 + rank % args.width;
-        places[threadIdx.x] = i < args.height ? place_at(y, x) : kNowhere;
-        gain_rows[threadIdx.x] = i < args.height ? args.qualities.at(y, x) - 1 : 0;
-    }
+    find_places(args.rect, args.qualities, kRows, places, gain_rows);
     __syncthreads();
     gather<kTiles>(args.latents, args.latents.channels, 1, places, latents, pitch);
     __syncthreads();
@@ -99,7 +98,8 @@ __global__ void __launch_bounds__(kThreads) pixel_kernel(const __grid_constant__
     for (int i = threadIdx.x; i < part * kRows * part; i += kThreads) {
         const int x = i % part, row = i / part % kRows, y = i / part / kRows, place = places[row];
         if (place == kNowhere) continue;
-        const int at_y = (2 * y_of(place) + (quarter >> 1)) * part + y, at_x = (2 * x_of(place) + (quarter & 1)) * part + x;
+        const int at_y = (2 * y_of(place) + (quarter >> 1)) * part + y;
+        const int at_x = (2 * x_of(place) + (quarter & 1)) * part + x;
         if (at_y < args.top || at_y >= args.bottom || at_x < args.left || at_x >= args.right) continue;
         int32_t values[kChannels];
 #pragma unroll
@@ -125,18 +125,14 @@ bool launch(const PixelArgs& args, Sample* out, Launch where) {
     constexpr int kRows = kTiles * kMmaRows;
     const size_t bytes = shared_bytes(args, kRows);
     if (bytes > kMaxSharedBytes) return false;
-    const int64_t positions = static_cast<int64_t>(args.height) * args.width;
-    const dim3 grid(static_cast<unsigned>((positions + kRows - 1) / kRows), 4);
-    run_kernel(pixel_kernel<Sample, kTiles>, grid, dim3(kThreads), bytes, where, args, out);
+    run_kernel(pixel_kernel<Sample, kTiles>, dim3(tile_count(args.rect, kRows), 4), dim3(kThreads), bytes, where, args,
+               out);
     return true;
 }
 
-// The positions of the branch's output in a rectangle of latents.
-Rect at_eighth(const Rect& latents) { return {2 * latents.y0, 2 * latents.y1, 2 * latents.x0, 2 * latents.x1}; }
-
 CudaExecution branch_of(const CudaSynthesis& made, const Rect& own, const uint8_t* image, uint8_t* workspace) {
     const ProgramImage& net = made.net.branch;
-    const Plan plan(net.program, made.picture.rows, made.picture.columns, at_eighth(own));
+    const Plan plan(net.program, made.picture.rows, made.picture.columns, doubled(own));
     check_halo(made.given, plan.needed[net.program.inputs[0]]);
     return CudaExecution(net, plan, image, workspace);
 }
@@ -167,7 +163,8 @@ void synthesise_cuda(const CudaSynthesis& made, const CudaSynthesisMemory& memor
     args.image = memory.image;
     args.shortcut = net.shortcuts[picture.shrink_log2];
     // The cast is safe: planes are written to only as outputs of layers.
-    args.latents = {const_cast<int16_t*>(memory.latents), given.rows(), given.columns(), memory.channels, given.y0, given.x0};
+    args.latents = {const_cast<int16_t*>(memory.latents), given.rows(), given.columns(), memory.channels, given.y0,
+                    given.x0};
     args.qualities = device_qualities(picture.qualities, memory.map, picture.columns);
     if (picture.branch) {
         CudaExecution branch = branch_of(made, own, memory.image, memory.workspace);
@@ -178,11 +175,10 @@ void synthesise_cuda(const CudaSynthesis& made, const CudaSynthesisMemory& memor
     args.gain_shift = net.gain_shift;
     args.shrink_log2 = picture.shrink_log2;
     args.gray = picture.gray;
-    args.y0 = own.y0, args.x0 = own.x0, args.height = own.rows(), args.width = own.columns();
+    args.rect = latent_rect(own);
     args.top = area.y0, args.left = area.x0, args.bottom = area.y1, args.right = area.x1;
     args.strides = strides;
-    const int64_t positions = static_cast<int64_t>(args.height) * args.width;
-    if (positions > memory.large && launch<Sample, 2>(args, out, where)) return;
+    if (static_cast<int64_t>(own.rows()) * own.columns() > memory.large && launch<Sample, 2>(args, out, where)) return;
     if (!launch<Sample, 1>(args, out, where)) throw std::invalid_argument("a network is too wide for shared memory");
 }
 

@@ -10,7 +10,7 @@ namespace {
 // Positions are divided into classes, and each class into tiles of `rows` positions. With phases there are four classes,
 // by the parity of row and column, so that all positions of a tile have the same phase; else there is one.
 int64_t tile_count(const TileProgram& program, int rows) {
-    const auto tiles = [&](int height, int width) { return (static_cast<int64_t>(height) * width + rows - 1) / rows; };
+    const auto tiles = [&](int64_t height, int64_t width) { return (height * width + rows - 1) / rows; };
     if (program.steps == 0) return tiles(program.height, program.width);
     int64_t n = 0;
     for (int parity = 0; parity < 4; ++parity)

@@ -135,6 +135,7 @@ PYBIND11_MODULE(_C, m) {
     bind_cuda(m);
     bind_nets_cuda(m);
     bind_synthesis_cuda(m);
+    bind_analysis_cuda(m);
 #else
     m.def("cuda_built", [] { return false; });
     m.def("cuda_archs", [] { return ""; });
