@@ -73,8 +73,7 @@ CudaExecution::CudaExecution(const ProgramImage& net, Plan plan, const uint8_t* 
     }
 }
 
-// Whether a plane that was written by a stage is read by a later round, or is the program's output. stage: the first of
-// the later round.
+// Whether what was written to a plane before this stage is read by it or a later one, or is the program's output.
 bool CudaExecution::is_read_after(size_t stage, int plane) const {
     for (; stage < net_.program.stages.size(); ++stage) {
         const Stage& later = net_.program.stages[stage];
@@ -84,10 +83,10 @@ bool CudaExecution::is_read_after(size_t stage, int plane) const {
     return plane == net_.program.output;
 }
 
-// Whether stages of a round after stage i read a plane.
-bool CudaExecution::is_used_until(size_t last, size_t i, int plane) const {
+// Whether stages from `stage` to last - 1 read a plane.
+bool CudaExecution::is_read_between(size_t stage, size_t last, int plane) const {
     const std::vector<Stage>& stages = net_.program.stages;
-    return std::any_of(stages.begin() + i + 1, stages.begin() + last, [&](const Stage& later) {
+    return std::any_of(stages.begin() + stage, stages.begin() + last, [&](const Stage& later) {
         return later.in == plane || (later.out == plane && later.adds);
     });
 }
@@ -105,7 +104,7 @@ Layer CudaExecution::layer_of(size_t i, int variant, const Round& round, const R
                                                         static_cast<uintptr_t>(variant) * from.vector_stride);
     layer.adds_to_out = stage.adds;
     layer.is_leaky = stage.leaky;
-    layer.stays = is_used_until(round.last, i, stage.out);
+    layer.stays = is_read_between(i + 1, round.last, stage.out);
     const bool is_written_again = std::any_of(stages.begin() + i + 1, stages.begin() + round.last,
                                               [&](const Stage& later) { return later.out == stage.out; });
     if (!is_written_again && is_read_after(round.last, stage.out)) layer.memory = planes_[stage.out];
@@ -137,7 +136,7 @@ TileProgram CudaExecution::program_of(const Round& round) const {
         }
         read(stage.in, stage.map == Map::kUnshuffle2 ? 4 : 1);
         if (stage.adds) read(stage.out, 1);
-        if (is_used_until(round.last, i, stage.out)) regions.hold(stage.out, planes_[stage.out].channels, layer);
+        if (is_read_between(i + 1, round.last, stage.out)) regions.hold(stage.out, planes_[stage.out].channels, layer);
         layer += static_cast<int>(stage.variants.size());
     }
     regions.place();

@@ -16,12 +16,9 @@ public:
 
     uint64_t workspace_bytes() const { return bytes_; }
 
-    // The rectangle of the input plane that `run` reads.
-    const Rect& reads() const { return plan_.needed[net_.program.inputs[0]]; }
-
-    // input: contains reads(), and has at least as many channels as the program's input plane. qualities: of the whole
-    // picture; their block_log2 is that of positions of resolution 1. large: as of run_tiles. The caller holds a
-    // DeviceGuard. The kernels are only launched: nothing waits for them.
+    // input: contains what the plan says is needed of the program's input plane, and has at least as many channels, a
+    // multiple of 8. qualities: of the whole picture; their block_log2 is that of positions of resolution 1. large: as
+    // of run_tiles. The caller holds a DeviceGuard. The kernels are only launched: nothing waits for them.
     void run(const DevicePlane& input, const DeviceQualities& qualities, int64_t large, Launch where);
 
     // The rectangle of the output plane, in the workspace.
@@ -34,13 +31,13 @@ private:
 
     TileProgram program_of(const Round& round) const;
     Layer layer_of(size_t i, int variant, const Round& round, const Regions& regions) const;
-    bool is_used_until(size_t last, size_t i, int plane) const;
+    bool is_read_between(size_t stage, size_t last, int plane) const;
     bool is_read_after(size_t stage, int plane) const;
 
     const ProgramImage& net_;
     const Plan plan_;
     const uint8_t* image_;
-    std::vector<DevicePlane> planes_;  // without memory for planes that are local to a round
+    std::vector<DevicePlane> planes_;  // without memory for planes that are local to a round, or the input
     uint64_t bytes_ = 0;
 };
 
