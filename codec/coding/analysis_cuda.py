@@ -112,4 +112,4 @@ class CudaAnalysis:
         return torch.empty(shape, dtype=dtype, device=self.device)
 
     def _map(self, quality: Quality) -> Tensor | None:
-        return torch.from_numpy(quality).to(self.device) if isinstance(quality, np.ndarray) else None
+        return torch.tensor(quality, device=self.device) if isinstance(quality, np.ndarray) else None

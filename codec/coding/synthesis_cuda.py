@@ -66,7 +66,7 @@ class CudaSynthesis(Levels):
         if channels not in (1, 3):
             raise ValueError(f"samples of {channels} channels: must have 1 or 3 channels")
         y = F.pad(y, (0, -y.shape[2] % READ_TOGETHER)).contiguous()
-        blocks = torch.from_numpy(quality).to(self.device) if isinstance(quality, np.ndarray) else None
+        blocks = torch.tensor(quality, device=self.device) if isinstance(quality, np.ndarray) else None
         job = _C.CudaSynthesis(
             self.handle,
             at=at,

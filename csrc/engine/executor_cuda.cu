@@ -120,13 +120,13 @@ TileProgram CudaExecution::program_of(const Round& round) const {
     };
     std::vector<Load> loads;  // what the round reads without having written it
     int layer = 0;
-    const auto read = [&](int plane, int corners) {
+    const auto read = [&](int plane, int corners, int last) {
         const int channels = corners * planes_[plane].channels;
         if (!regions.has(plane)) {
             loads.push_back({plane, corners});
             regions.hold(plane, channels, kBeforeLayers);
         }
-        regions.hold(plane, channels, layer);
+        regions.hold(plane, channels, last);
     };
     for (size_t i = round.first; i < round.last; ++i) {
         const Stage& stage = stages[i];
@@ -134,10 +134,11 @@ TileProgram CudaExecution::program_of(const Round& round) const {
             regions.hold(stage.out, planes_[stage.out].channels, kBeforeLayers);
             continue;
         }
-        read(stage.in, stage.map == Map::kUnshuffle2 ? 4 : 1);
-        if (stage.adds) read(stage.out, 1);
+        const int next = layer + static_cast<int>(stage.variants.size());
+        read(stage.in, stage.map == Map::kUnshuffle2 ? 4 : 1, next - 1);
+        if (stage.adds) read(stage.out, 1, next - 1);
         if (is_read_between(i + 1, round.last, stage.out)) regions.hold(stage.out, planes_[stage.out].channels, layer);
-        layer += static_cast<int>(stage.variants.size());
+        layer = next;
     }
     regions.place();
 
