@@ -410,3 +410,116 @@ class CudaWalk:
         stream: int,
     ) -> None: ...
     def accept(self, k: int, symbols: int, device: int, stream: int) -> None: ...
+
+# Of codec.coding.synthesis_cuda; addresses as above, see csrc/engine/synthesis_cuda.h.
+
+class SynthesisImage:
+    """A synthesis as the GPU reads it (csrc/engine/synthesis_image.h)."""
+
+    def __init__(self, synthesis: Synthesis) -> None: ...
+    @property
+    def fits(self) -> bool: ...
+    def bytes(self) -> NDArray[np.uint8]: ...
+
+class CudaSynthesis:
+    """A rectangle of samples that is to be made. These arguments are checked as those of `Synthesis.run`."""
+
+    def __init__(
+        self,
+        image: SynthesisImage,
+        *,
+        at: tuple[int, int],
+        given: tuple[int, int],  # rows and columns of the latents
+        picture: tuple[int, int],
+        quality: Quality,
+        shrink: int,
+        branch: bool,
+        origin: tuple[int, int],
+        size: tuple[int, int],  # rows and columns of the samples
+        gray: bool,
+    ) -> None: ...
+    @property
+    def workspace_bytes(self) -> int: ...
+    def run(
+        self,
+        *,
+        image: int,
+        map: int,  # the quality of each block, if there is a map
+        latents: int,
+        channels: int,
+        workspace: int,
+        large: int,
+        out: int,
+        depth: int,  # 8 or 16
+        strides: Sequence[int],  # of channels, rows and columns of the samples
+        device: int,
+        stream: int,
+    ) -> None: ...
+
+# Of codec.coding.analysis_cuda; addresses as above, see csrc/engine/analysis_cuda.h.
+
+class AnalysisImage:
+    """An analysis as the GPU reads it (csrc/engine/analysis_image.h)."""
+
+    def __init__(self, net: Analysis) -> None: ...
+    @property
+    def fits(self) -> bool: ...
+    @property
+    def latents(self) -> int: ...
+    def bytes(self) -> NDArray[np.uint8]: ...
+
+class HyperAnalysisImage:
+    def __init__(self, net: HyperAnalysis) -> None: ...
+    @property
+    def fits(self) -> bool: ...
+    @property
+    def hyper(self) -> int: ...
+    def bytes(self) -> NDArray[np.uint8]: ...
+
+class CudaAnalysis:
+    """An area whose latents are to be made. These arguments are checked as those of `Analysis.run`."""
+
+    def __init__(
+        self,
+        image: AnalysisImage,
+        *,
+        given: Sequence[int],  # row, column, rows and columns of the pixels, in latents
+        picture: tuple[int, int],
+        quality: Quality,
+        area: Sequence[int],
+    ) -> None: ...
+    @property
+    def workspace_bytes(self) -> int: ...
+    def run(
+        self,
+        *,
+        image: int,
+        map: int,  # the quality of each block, if there is a map
+        workspace: int,
+        large: int,
+        pixels: int,
+        out: int,
+        device: int,
+        stream: int,
+    ) -> None: ...
+
+class CudaHyperAnalysis:
+    """A tile whose hyperlatents are to be made: rows x columns of them."""
+
+    def __init__(self, image: HyperAnalysisImage, *, rows: int, columns: int, quality: Quality) -> None: ...
+    @property
+    def workspace_bytes(self) -> int: ...
+    @property
+    def output(self) -> tuple[int, int]: ...  # where they are in the workspace, in bytes; and their padded channels
+    def run(
+        self,
+        *,
+        image: int,
+        map: int,
+        workspace: int,
+        large: int,
+        latents: int,
+        channels: int,
+        device: int,
+        stream: int,
+    ) -> None: ...

@@ -91,9 +91,8 @@ def on_gpu(extent: Extent) -> Measured:
 
     if not torch.cuda.is_available():
         raise NotHere("no GPU")
-    return run_tests(
-        ["test_exactness.py", "test_cuda.py", "test_coder_cuda.py", "test_nets_cuda.py"], "-m", "needs_cuda"
-    )
+    parts = [f"test_{part}_cuda.py" for part in ("coder", "nets", "analysis", "synthesis")]
+    return run_tests(["test_exactness.py", "test_cuda.py", *parts], "-m", "needs_cuda")
 
 
 POISON = "test_exactness.py::test_writing_and_reading_a_file_use_no_float_network_at_all"

@@ -148,8 +148,8 @@ class Encoder:
         # By whether they refine; without that they need less of the model. The copies of an encoder share them.
         self._models: dict[bool, _C.EncoderModel] = {}
         try:
-            self._analysis = _C.Analysis(_integers(file.tensors, "analysis"), **_widths(c))
-            self._hyper_analysis = _C.HyperAnalysis(
+            self.analysis = _C.Analysis(_integers(file.tensors, "analysis"), **_widths(c))
+            self.hyper_analysis = _C.HyperAnalysis(
                 _integers(file.tensors, "hyper_analysis"), latents=c.latents, context=c.context, hyper=c.hyper
             )
         except ValueError as e:
@@ -171,8 +171,8 @@ class Encoder:
             if refines not in self._models:
                 decoder = _made(self.file)
                 self._models[refines] = _C.EncoderModel(
-                    analysis=self._analysis,
-                    hyper_analysis=self._hyper_analysis,
+                    analysis=self.analysis,
+                    hyper_analysis=self.hyper_analysis,
                     nets=decoder.nets,
                     tables=self.file.tables.handle,
                     levels=self.file.levels,

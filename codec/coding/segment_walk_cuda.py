@@ -11,9 +11,9 @@ from ..nets.integer import to_fixed
 from .model_config import HYPER_STRIDE, Config
 from .rans_cuda import launch_site
 
-# The kernels cut a plane of latents into tiles of 16 or 32 positions. Tiles of 32 load the weights half as often. They
+# The kernels cut a plane into tiles of 16, 32 or 64 positions. Larger tiles load the weights less often. Tiles of 32
 # are used for planes with more positions than this, which keep all multiprocessors of a large GPU busy (an H100 has
-# 132).
+# 132), and tiles of 64 for planes with more than four times as many.
 LARGE = 16 * 132
 
 

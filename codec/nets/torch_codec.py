@@ -23,7 +23,8 @@ from .integer import IntegerEntropyNet
 from .integer_analysis import IntegerAnalysis, IntegerHyperAnalysis
 from .integer_synthesis import IntegerSynthesis
 from .model import Synthesis
-from .torch_decoder import TorchDecoder
+from .torch_analysis import Analysis, analyser
+from .torch_decoder import TorchDecoder, synthesiser
 
 if TYPE_CHECKING:
     from ..coding.tiles import Encoder
@@ -95,7 +96,14 @@ class Codec:
         """The decoder. It is created on first use, because encoding may not need it."""
         if self.native is not None:
             return engine.load(self.path)
-        return TorchDecoder(self.walk, self.file, self.integers["synthesis"])
+        return TorchDecoder(
+            self.walk, self.file, synthesiser(self.integers["synthesis"], self.file, self.nets), self.device
+        )
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """The transforms of a `TorchEncoder`. They are created on first use, because decoding does not need them."""
+        return analyser(self.integers, self.file, self.nets)
 
     @property
     def encoder(self) -> "Encoder":

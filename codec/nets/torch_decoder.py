@@ -1,18 +1,20 @@
 """Decoding with torch on any device: used on GPUs, and as the oracle of the tests, which follows FORMAT.md directly."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..coding import payloads
+from ..coding import decoder, engine, payloads, rans_cuda
 from ..coding.engine import Levels
 from ..coding.model_config import LATENT_STRIDE
 from ..coding.model_file import ModelFile
 from ..coding.quality_map import Quality, at_latents, highest
 from ..coding.segment_walk import Start
+from ..coding.synthesis_cuda import CudaSynthesis
 from .integer import quality_tensor
 from .integer_synthesis import IntegerSynthesis, samples
 from .layers import FRACTION_BITS
@@ -21,7 +23,8 @@ from .layers import FRACTION_BITS
 class ReferenceSynthesis(Levels):
     """The implementation of `decoder.Synthesis` by `IntegerSynthesis`, which keeps integers in float64.
 
-    It runs on the device of the net.
+    It runs on the device of the net: as the oracle of the tests, and on GPUs if this build has no kernels
+    for the GPU, or none that the net fits.
     """
 
     def __init__(self, net: IntegerSynthesis, levels: np.ndarray):
@@ -52,6 +55,27 @@ class ReferenceSynthesis(Levels):
         out[...] = made if on_device else made.permute(1, 2, 0).cpu().numpy()
 
 
+def synthesiser(net: IntegerSynthesis, file: ModelFile, nets: str) -> decoder.Synthesis:
+    """Choose the implementation of the synthesis for the device of a net.
+
+    Args:
+        net: the synthesis, on its device.
+        file: the model that it is of.
+        nets: one of segment_walk.NETS.
+    """
+    device = net.shortcut.weight.device
+    if nets == "native" and rans_cuda.serves(device):
+        on_device = _in_cuda(file, device)
+        if on_device.fits:
+            return on_device
+    return ReferenceSynthesis(net, file.levels)
+
+
+@lru_cache(maxsize=4)
+def _in_cuda(file: ModelFile, device: torch.device) -> CudaSynthesis:
+    return CudaSynthesis(file.config, file.levels, engine.of_model(file).synthesis.handle, device)
+
+
 class TorchDecoder:
     """The implementation of `decoder.Decoder` with torch, on the device of its nets.
 
@@ -59,13 +83,14 @@ class TorchDecoder:
         walk: starts runs of the entropy nets.
         file: the model.
         synthesis: of the same model, on the same device.
+        device: of both.
     """
 
-    def __init__(self, walk: Start, file: ModelFile, synthesis: IntegerSynthesis):
-        self.config, self._walk = synthesis.config, walk
+    def __init__(self, walk: Start, file: ModelFile, synthesis: decoder.Synthesis, device: torch.device):
+        self.config, self._walk = file.config, walk
         self.tables, self.steps = file.tables, file.tensors["entropy.step"]
-        self.synthesis = ReferenceSynthesis(synthesis, file.levels)
-        self._device = synthesis.shortcut.weight.device
+        self.synthesis = synthesis
+        self._device = device
         self.one_at_a_time = self._device.type != "cpu"
 
     @torch.inference_mode()

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _C
@@ -13,13 +12,13 @@ from ..coding import payloads
 from ..coding.decoder import Decoder, latent_size, widened
 from ..coding.engine import projection_of
 from ..coding.model_config import HYPER_STRIDE, LATENT_STRIDE
-from ..coding.quality_map import Quality, at_latents, of_tile
+from ..coding.quality_map import Quality, of_tile
 from ..coding.refinement import Symbols, iterations
 from ..coding.threads import available
 from ..coding.tile_input import tile_input
 from ..container.format import Tile
 from ..picture.pixels import Pixels
-from .integer import quality_tensor, to_fixed, to_float
+from .integer import to_fixed, to_float
 from .torch_codec import Codec
 
 
@@ -63,26 +62,16 @@ class TorchEncoder:
     def with_first(self, first: Sequence[bool]) -> "TorchEncoder":
         return TorchEncoder(self.codec, first)
 
-    @torch.inference_mode()
     def latents(self, pixels: Pixels, area: Tile, quality: Quality) -> np.ndarray:
-        around, *corner = widened(area, self.file.config.halo, pixels.width, pixels.height)
-        (height, width), (top, left) = latent_size(area), (n // LATENT_STRIDE for n in corner)
-        x = torch.from_numpy(tile_input(pixels, around)).to(self.codec.device).permute(2, 0, 1)[None].double()
-        first = around.y // LATENT_STRIDE, around.x // LATENT_STRIDE
-        q = quality_tensor(at_latents(quality, first, latent_size(around)), self.codec.device)
-        y = self.codec.integers["analysis"](x, q)
-        return _channels_last(y[0, :, top : top + height, left : left + width])
+        around, *_ = widened(area, self.file.config.halo, pixels.width, pixels.height)
+        at, size = _in_latents(around), latent_size(Tile(0, 0, pixels.width, pixels.height))
+        wanted = *_in_latents(area), *latent_size(area)
+        return _array(self.codec.analysis.latents(tile_input(pixels, around), at, size, quality, wanted))
 
-    @torch.inference_mode()
     def hyperlatents(self, y: np.ndarray, quality: Quality) -> np.ndarray:
         bottom, right = (-n % HYPER_STRIDE for n in y.shape[:2])
-        wide = F.pad(
-            torch.from_numpy(y).to(self.codec.device).permute(2, 0, 1)[None].double(),
-            (0, right, 0, bottom),
-            mode="replicate",
-        )
-        z = self.codec.integers["hyper_analysis"](wide, quality_tensor(quality, self.codec.device))
-        return _channels_last(z[0])
+        wide = np.pad(y, ((0, bottom), (0, right), (0, 0)), "edge")
+        return _array(self.codec.analysis.hyperlatents(wide, quality))
 
     def analyse(
         self,
@@ -142,8 +131,7 @@ class TorchEncoder:
         while True:
             chosen = self.quantise(own, refinement.target, z)
             inside[...] = chosen.latents
-            at = known.y // LATENT_STRIDE, known.x // LATENT_STRIDE
-            self.decoder.synthesis.run(around, at, size, quality, 1, (seen.y, seen.x), decoded)
+            self.decoder.synthesis.run(around, _in_latents(known), size, quality, 1, (seen.y, seen.x), decoded)
             n_bytes = sum(map(len, self.pack(chosen)))
             if not refinement.accept(n_bytes, decoded, chosen.latents, threads):
                 return refinement.best
@@ -155,7 +143,7 @@ class TorchEncoder:
         walk = self.codec.walk(quality, rows, columns, self._first)
         y_first, z_first = _channels_first(y, device), _channels_first(z, device)
         symbols, indexes, segments, decoded = payloads.quantise(walk, y_first, z_first, self.codec.dead_zones)
-        return Symbols(symbols, indexes, segments, _channels_last(to_fixed(decoded)))
+        return Symbols(symbols, indexes, segments, _array(to_fixed(decoded).permute(1, 2, 0).to(torch.int16)))
 
     @torch.inference_mode()
     def pack(self, chosen: Symbols) -> list[bytes]:
@@ -173,6 +161,10 @@ def _channels_first(x: np.ndarray, device: torch.device) -> Tensor:
     return to_float(torch.from_numpy(x).to(device)).permute(2, 0, 1)
 
 
-def _channels_last(x: Tensor) -> np.ndarray:
-    """Convert a tensor [C, h, w] that holds int16 values to an array int16 [h, w, C]."""
-    return x.permute(1, 2, 0).to(torch.int16).contiguous().cpu().numpy()
+def _array(x: Tensor) -> np.ndarray:
+    return x.contiguous().cpu().numpy()
+
+
+def _in_latents(area: Tile) -> tuple[int, int]:
+    """Return the (row, column) of the first latent of an area."""
+    return area.y // LATENT_STRIDE, area.x // LATENT_STRIDE

@@ -39,18 +39,24 @@ Analysis::Analysis(const TransformConfig& config, const Tensors& tensors)
         if (s < 1 || s > kMaxGainShift) fail("gain.shift", "is not 1 to " + std::to_string(kMaxGainShift));
 }
 
-void Analysis::run(const Picture& picture, const Pixels& pixels, const Rect& area, int16_t* out, int threads) const {
+void Analysis::check_area(const Picture& picture, const Rect& area) {
     const Rect whole = {0, picture.rows, 0, picture.columns};
     if (!whole.holds(area)) throw std::invalid_argument("the area is not within the picture");
+}
+
+void Analysis::check_pixels(const Rect& given, const Rect& area, const Rect& reads) {
+    if (!doubled(given).holds(reads) || !doubled(given).holds(doubled(area)))
+        throw std::invalid_argument("the pixels do not cover the area and the halo that the network reads around it");
+}
+
+void Analysis::run(const Picture& picture, const Pixels& pixels, const Rect& area, int16_t* out, int threads) const {
+    check_area(picture, area);
     if (area.empty()) return;
     Execution execution(program_, picture.rows, picture.columns, area);
     // From here on, rectangles are in positions of the branch's input, of which a latent has 2x2.
     const Rect& reads = execution.reads();
-    const Rect given = {2 * pixels.rect.y0, 2 * pixels.rect.y1, 2 * pixels.rect.x0, 2 * pixels.rect.x1};
-    const Rect own = {2 * area.y0, 2 * area.y1, 2 * area.x0, 2 * area.x1};
-    if (!given.holds(reads) || !given.holds(own))
-        throw std::invalid_argument("the pixels do not cover the area and the halo that the network reads around it");
-
+    check_pixels(pixels.rect, area, reads);
+    const Rect given = doubled(pixels.rect), own = doubled(area);
     const Rect rect = {std::min(reads.y0, own.y0), std::max(reads.y1, own.y1), std::min(reads.x0, own.x0),
                        std::max(reads.x1, own.x1)};
     Buffer<int16_t> blocks(static_cast<size_t>(rect.rows()) * rect.columns() * kBlockOfPixels);

@@ -37,7 +37,14 @@ public:
     // the branch reads around it.
     void run(const Picture& picture, const Pixels& pixels, const Rect& area, int16_t* out, int threads) const;
 
+    // The checks of `run`, the first of which comes before a Plan is made. given: the rectangle of the pixels, in
+    // positions of latents. reads: what the branch reads, in positions of 8x8 pixels.
+    static void check_area(const Picture& picture, const Rect& area);
+    static void check_pixels(const Rect& given, const Rect& area, const Rect& reads);
+
 private:
+    friend class AnalysisImage;  // which packs the weights for a GPU
+
     static constexpr int kLatents = 16;  // positions of latents that a thread computes at a time
 
     const int16_t* gain_of(int quality) const {
@@ -65,6 +72,8 @@ public:
     void run(int rows, int columns, const Qualities& qualities, const int16_t* latents, int16_t* out, int threads) const;
 
 private:
+    friend class HyperAnalysisImage;
+
     PackedProgram program_;
 };
 

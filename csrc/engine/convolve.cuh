@@ -6,11 +6,12 @@
 #include "base/warp.cuh"
 #include "engine/mma.cuh"
 #include "engine/nets.h"
-#include "engine/nets_image.h"
+#include "engine/image.h"
 
 namespace aec {
 
 constexpr int kWarps = 8, kThreads = kWarps * kWarpSize;
+constexpr size_t kMaxSharedBytes = 99 * 1024;  // a block's limit on the devices since sm_80 that have the least
 
 // The distance of two rows in shared memory, in elements: an odd multiple of 32, that is of half the 128 bytes that the
 // 32 banks span. So eight threads that load 16 bytes each, four of them neighbours in one row and four in the next, use
@@ -29,13 +30,14 @@ struct Fetched {
 
 __device__ inline void fetch(Fetched& fetched, const uint8_t* __restrict__ image, const Conv& conv, int pair, int k) {
     if (pair >= conv.pairs) return;
+    const int step = conv.narrow ? kWarpSize : 2 * kWarpSize;
     const Quad* const from = reinterpret_cast<const Quad*>(image + conv.weights) +
-                             (static_cast<size_t>(pair) * conv.k_steps + k) * 2 * kWarpSize + lane_index();
+                             (static_cast<size_t>(pair) * conv.k_steps + k) * step + lane_index();
 #pragma unroll
     for (int i = 0; i < kChunk; ++i)
         if (k + i < conv.k_steps) {
-            fetched.weights[i][0] = from[(2 * i + 0) * kWarpSize];
-            fetched.weights[i][1] = from[(2 * i + 1) * kWarpSize];
+            fetched.weights[i][0] = from[i * step];
+            if (!conv.narrow) fetched.weights[i][1] = from[i * step + kWarpSize];
         }
 }
 
@@ -46,12 +48,27 @@ __device__ inline void fetch_first(Fetched& fetched, const uint8_t* __restrict__
 
 // ------------------------------------------------------------------------------------------------------ 1x1, all rows
 
-struct Sums {  // one thread's accumulators for 16 positions and 8 output channels: the three sums of mma.cuh
+// One thread's accumulators for 16 positions and 8 output channels: the three sums of mma.cuh.
+struct Sums {
     int32_t high[4] = {}, middle[4] = {}, low[4] = {};
 
-    __device__ int32_t total(int i, int32_t start) const {
+    // Adds the products of activations x and weights w, each given by its high and its low bytes.
+    __device__ void add(const uint32_t (&x_high)[4], const uint32_t (&x_low)[4], const uint32_t (&w_high)[2],
+                        const uint32_t (&w_low)[2]) {
+        mma<true, true>(high, x_high, w_high);
+        mma<true, false>(middle, x_high, w_low);
+        mma<false, false>(low, x_low, w_low);
+        mma<false, true>(middle, x_low, w_high);
+    }
+    // The same for weights of 8 bits.
+    __device__ void add(const uint32_t (&x_high)[4], const uint32_t (&x_low)[4], const uint32_t (&w)[2]) {
+        mma<true, true>(middle, x_high, w);
+        mma<false, true>(low, x_low, w);
+    }
+    // The sum of the products, after bias and shift.
+    __device__ int32_t result(int i, const Constants& c) const {
         return static_cast<int32_t>((static_cast<uint32_t>(high[i]) << 16) + (static_cast<uint32_t>(middle[i]) << 8) +
-                                    static_cast<uint32_t>(low[i]) + static_cast<uint32_t>(start));
+                                    static_cast<uint32_t>(low[i]) + static_cast<uint32_t>(c.start)) >> c.shift;
     }
 };
 
@@ -70,10 +87,11 @@ __device__ inline void split(const int16_t* row, int pitch, uint32_t (&high)[4],
 }
 
 // A 1x1 convolution of all positions of the tile. For each position and each pair of output channels one thread calls
-// emit(row, channel, a, b), where `channel` is even and a and b are the sums of `channel` and channel + 1 after the
-// shift, before anything is added and saturated. in: shared memory that all threads can see (after a barrier), to which
-// emit must not write. fetched: holds the first weights of `conv`, and on return those of `next`.
-template <int kTiles, class Emit>
+// emit(row, channel, a, b), where `channel` is even and a and b are the results of `channel` and channel + 1: those of
+// Sums, before anything is added and saturated, or of another class of accumulators. in: shared memory that all threads
+// can see (after a barrier), to which emit must not write. fetched: holds the first weights of `conv`, and on return
+// those of `next`.
+template <int kTiles, class Accumulators = Sums, class Emit>
 __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, const int16_t* in, int pitch,
                          Fetched& fetched, const Conv& next, const Emit& emit) {
     const int warp = warp_index(), group = lane_index() / 4, member = lane_index() % 4;
@@ -87,7 +105,7 @@ __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, co
             constants[tile][0] = {static_cast<int32_t>(both.at[0]), static_cast<int32_t>(both.at[1])};
             constants[tile][1] = {static_cast<int32_t>(both.at[2]), static_cast<int32_t>(both.at[3])};
         }
-        Sums sums[kTiles][2];
+        Accumulators sums[kTiles][2];
         for (int k = 0; k < conv.k_steps; k += kChunk) {
             const Fetched now = fetched;
             if (k + kChunk < conv.k_steps)
@@ -105,12 +123,13 @@ __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, co
                     split(row + t * kMmaRows * pitch + (k + i) * kMmaDepth, pitch, high, low);
 #pragma unroll
                     for (int tile = 0; tile < 2; ++tile) {
-                        const Quad& w = now.weights[i][tile];
+                        const Quad &both = now.weights[i][0], &w = now.weights[i][tile];
+                        const uint32_t narrow[2] = {both.at[2 * tile], both.at[2 * tile + 1]};
                         const uint32_t w_high[2] = {w.at[0], w.at[1]}, w_low[2] = {w.at[2], w.at[3]};
-                        mma<true, true>(sums[t][tile].high, high, w_high);
-                        mma<true, false>(sums[t][tile].middle, high, w_low);
-                        mma<false, false>(sums[t][tile].low, low, w_low);
-                        mma<false, true>(sums[t][tile].middle, low, w_high);
+                        if (conv.narrow)
+                            sums[t][tile].add(high, low, narrow);
+                        else
+                            sums[t][tile].add(high, low, w_high, w_low);
                     }
                 }
             }
@@ -122,10 +141,9 @@ __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, co
 #pragma unroll
                 for (int half = 0; half < 2; ++half) {
                     const Constants(&c)[2] = constants[tile];
-                    const Sums& s = sums[t][tile];
-                    emit(t * kMmaRows + 8 * half + group, 16 * pair + 8 * tile + 2 * member,
-                         s.total(2 * half, c[0].start) >> c[0].shift,
-                         s.total(2 * half + 1, c[1].start) >> c[1].shift);
+                    const Accumulators& s = sums[t][tile];
+                    emit(t * kMmaRows + 8 * half + group, 16 * pair + 8 * tile + 2 * member, s.result(2 * half, c[0]),
+                         s.result(2 * half + 1, c[1]));
                 }
     }
     if (warp >= conv.pairs) fetch_first(fetched, image, next);
@@ -135,14 +153,27 @@ __device__ void convolve(const uint8_t* __restrict__ image, const Conv& conv, co
 
 // A place is a position of a tile as one number, y << 16 | x, or kNowhere for a row of the tile that has no position.
 constexpr int kNowhere = -1;
+__device__ inline int place_at(int y, int x) { return y << 16 | x; }
+__device__ inline int y_of(int place) { return place >> 16; }
+__device__ inline int x_of(int place) { return place & 0xFFFF; }
+// The place (2y + i, 2x + j) in a plane of twice the resolution. quarter: 2i + j.
+__device__ inline int finer(int place, int quarter) { return 2 * place + place_at(quarter >> 1, quarter & 1); }
 
-// A feature map in global memory, int16 [height][width][channels]. channels is a multiple of 8.
+// A rectangle of a feature map in global memory, int16 [height][width][channels], whose first position is (y0, x0).
+// channels is a multiple of 8.
 struct DevicePlane {
     int16_t* data;
     int height, width, channels;
+    int y0 = 0, x0 = 0;
 
-    __device__ int16_t* at(int place) const { return at(place >> 16, place & 0xFFFF); }
-    __device__ int16_t* at(int y, int x) const { return data + (static_cast<size_t>(y) * width + x) * channels; }
+    __device__ bool has(int y, int x) const {
+        return static_cast<unsigned>(y - y0) < static_cast<unsigned>(height) &&
+               static_cast<unsigned>(x - x0) < static_cast<unsigned>(width);
+    }
+    __device__ int16_t* at(int place) const { return at(y_of(place), x_of(place)); }
+    __device__ int16_t* at(int y, int x) const {
+        return data + (static_cast<size_t>(y - y0) * width + (x - x0)) * channels;
+    }
 };
 
 struct Pair {
@@ -162,17 +193,22 @@ __device__ inline Quad read(const DevicePlane& plane, int place, int eighth) {
     return place == kNowhere ? Quad() : *reinterpret_cast<const Quad*>(plane.at(place) + 8 * eighth);
 }
 
-// Copies the first `channels` channels of a tile's positions to shared memory; rows without a position become 0.
+// Copies the first `channels` channels of a tile's positions to shared memory; rows without a position become 0. With
+// corners = 4, of four positions of a plane of twice the resolution for each of the tile: [corners][channels].
 template <int kTiles>
-__device__ void gather(const DevicePlane& plane, int channels, const int* places, int16_t* to, int pitch) {
+__device__ void gather(const DevicePlane& plane, int channels, int corners, const int* places, int16_t* to, int pitch) {
     constexpr int kAtOnce = 4;  // loads that a thread issues before it waits for the first of them
-    const int eighths = channels / 8, n = kTiles * kMmaRows * eighths;
+    const int each = channels / 8, eighths = corners * each, n = kTiles * kMmaRows * eighths;
+    const auto value = [&](int place, int eighth) {
+        if (corners == 1 || place == kNowhere) return read(plane, place, eighth);
+        return read(plane, finer(place, eighth / each), eighth % each);
+    };
     for (int first = threadIdx.x; first < n; first += kAtOnce * kThreads) {
         Quad values[kAtOnce];
 #pragma unroll
         for (int j = 0; j < kAtOnce; ++j) {
             const int i = first + j * kThreads, row = i / eighths;
-            values[j] = i < n ? read(plane, places[row], i % eighths) : Quad();
+            values[j] = i < n ? value(places[row], i % eighths) : Quad();
         }
 #pragma unroll
         for (int j = 0; j < kAtOnce; ++j) {
@@ -186,15 +222,15 @@ __device__ inline int channel_of(const Quad& x, int i) {
     return static_cast<int16_t>(x.at[i / 2] >> (i % 2 * 16) & 0xFFFF);
 }
 
-// Writes the 3x3 depthwise convolution of `plane`, with zero padding, to `to`; and copies `beside`, a plane of the same
-// shape, to beside_to. Both targets are in shared memory. The copy is done here so that its loads overlap the
+// Writes the 3x3 depthwise convolution of `plane`, with zeros around it, to `to`; and copies `beside`, a plane with as
+// many channels, to beside_to. Both targets are in shared memory. The copy is done here so that its loads overlap the
 // arithmetic.
 template <int kTiles>
-__device__ void convolve_space(const uint8_t* __restrict__ image, const BodyLayout& body, const DevicePlane& plane,
+__device__ void convolve_space(const uint8_t* __restrict__ image, const SpaceConv& conv, const DevicePlane& plane,
                                const DevicePlane& beside, const int* places, int16_t* to, int16_t* beside_to, int pitch) {
     const int eighths = plane.channels / 8;
-    const Quad* const weights = reinterpret_cast<const Quad*>(image + body.space_weights);
-    const Quad* const constants = reinterpret_cast<const Quad*>(image + body.space_constants);
+    const Quad* const weights = reinterpret_cast<const Quad*>(image + conv.weights);
+    const Quad* const constants = reinterpret_cast<const Quad*>(image + conv.constants);
     for (int i = threadIdx.x; i < kTiles * kMmaRows * eighths; i += kThreads) {
         const int row = i / eighths, eighth = i % eighths, place = places[row];
         const Quad copied = read(beside, place, eighth);
@@ -208,10 +244,8 @@ __device__ void convolve_space(const uint8_t* __restrict__ image, const BodyLayo
         if (place != kNowhere)
 #pragma unroll
             for (int tap = 0; tap < 9; ++tap) {
-                const int y = (place >> 16) + tap / 3 - 1, x = (place & 0xFFFF) + tap % 3 - 1;
-                if (static_cast<unsigned>(y) >= static_cast<unsigned>(plane.height) ||
-                    static_cast<unsigned>(x) >= static_cast<unsigned>(plane.width))
-                    continue;
+                const int y = y_of(place) + tap / 3 - 1, x = x_of(place) + tap % 3 - 1;
+                if (!plane.has(y, x)) continue;
                 const Quad values = *reinterpret_cast<const Quad*>(plane.at(y, x) + 8 * eighth);
                 const Quad w = weights[tap * eighths + eighth];
 #pragma unroll

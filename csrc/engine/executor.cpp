@@ -6,19 +6,6 @@
 namespace aec {
 namespace {
 
-Rect joined(const Rect& a, const Rect& b) {
-    if (a.empty()) return b;
-    if (b.empty()) return a;
-    return {std::min(a.y0, b.y0), std::max(a.y1, b.y1), std::min(a.x0, b.x0), std::max(a.x1, b.x1)};
-}
-
-Rect widened(const Rect& r) { return r.empty() ? r : Rect{r.y0 - 1, r.y1 + 1, r.x0 - 1, r.x1 + 1}; }
-
-// The positions of the coarser plane that a kShuffle2 stage needs to fill a rectangle of the finer plane.
-Rect halved(const Rect& r) { return {r.y0 / 2, (r.y1 + 1) / 2, r.x0 / 2, (r.x1 + 1) / 2}; }
-
-Rect doubled(const Rect& r) { return {2 * r.y0, 2 * r.y1, 2 * r.x0, 2 * r.x1}; }
-
 // Copies the input of a kUnshuffle2 stage: for the positions x0 <= x < x1 of row y, the four positions (2y + i, 2x + j)
 // of the plane `fine`. to: [x1 - x0][4 corners][channels].
 void gather(const View& fine, int y, int x0, int x1, int channels, int16_t* to) {
@@ -34,18 +21,14 @@ int padded(const Plane& plane) { return round_up(plane.channels, kBlock); }
 }  // namespace
 
 Execution::Execution(const PackedProgram& packed, int rows, int columns, Rect area)
-    : program_(packed.program), packed_(packed.stages), rows_(rows), columns_(columns),
-      needed_(program_.planes.size(), Rect{}), is_local_(program_.planes.size(), false),
+    : program_(packed.program), packed_(packed.stages), plan_(program_, rows, columns, area),
       views_(program_.planes.size()) {
-    find_rounds();
-    find_rects(area);
-    find_local_planes();
     int most = 0;
     for (size_t i = 0; i < program_.planes.size(); ++i) {
         const int channels = padded(program_.planes[i]);
         most = std::max(most, channels);
-        if (is_local_[i] || is_input(static_cast<int>(i))) continue;
-        const Rect& rect = needed_[i];
+        if (plan_.is_local[i] || program_.is_input(static_cast<int>(i))) continue;
+        const Rect& rect = plan_.needed[i];
         buffers_.emplace_back(static_cast<size_t>(rect.rows()) * rect.columns() * channels);
         views_[i] = {rect, buffers_.back().get(), static_cast<ptrdiff_t>(rect.columns()) * channels, channels};
     }
@@ -53,71 +36,6 @@ Execution::Execution(const PackedProgram& packed, int rows, int columns, Rect ar
     for (const Stage& stage : program_.stages)
         if (stage.map == Map::kUnshuffle2)
             most_gathered_ = std::max(most_gathered_, 4 * program_.planes[stage.in].channels);
-}
-
-bool Execution::is_input(int plane) const {
-    return std::find(program_.inputs.begin(), program_.inputs.end(), plane) != program_.inputs.end();
-}
-
-void Execution::find_rounds() {
-    for (size_t i = 0; i < program_.stages.size(); ++i) {
-        const Stage& stage = program_.stages[i];
-        const int resolution =
-            std::min(program_.planes[stage.in].resolution, program_.planes[stage.out].resolution);
-        if (rounds_.empty() || stage.op == Op::kDepthwise || rounds_.back().resolution != resolution)
-            rounds_.push_back({i, i, resolution, Rect{}});
-        rounds_.back().last = i + 1;
-    }
-}
-
-Rect Execution::clipped(Rect r, int resolution) const {
-    return {std::max(r.y0, 0), std::min(r.y1, rows_ * resolution), std::max(r.x0, 0),
-            std::min(r.x1, columns_ * resolution)};
-}
-
-// Sets the rectangles of the rounds and needed_, from the last stage to the first: a stage computes what later stages
-// read. wanted: for each plane, what the stages after the current one read.
-void Execution::find_rects(Rect area) {
-    std::vector<Rect> wanted(program_.planes.size(), Rect{});
-    wanted[program_.output] = area;
-    for (size_t r = rounds_.size(); r-- > 0;) {
-        Round& round = rounds_[r];
-        // All stages of a round run together, on the union of the rectangles that are wanted of each of them.
-        std::vector<Rect> after = wanted;
-        for (size_t i = round.last; i-- > round.first;) {
-            const Stage& stage = program_.stages[i];
-            const Rect here = stage.map == Map::kShuffle2 ? halved(after[stage.out]) : after[stage.out];
-            round.rect = joined(round.rect, here);
-            if (stage.map != Map::kUnshuffle2) after[stage.in] = joined(after[stage.in], here);
-        }
-        for (size_t i = round.last; i-- > round.first;) {
-            const Stage& stage = program_.stages[i];
-            const Rect written = stage.map == Map::kShuffle2 ? doubled(round.rect) : round.rect;
-            needed_[stage.out] = joined(needed_[stage.out], written);
-            wanted[stage.out] = stage.adds ? joined(wanted[stage.out], round.rect) : Rect{};
-            const Rect read = stage.op == Op::kDepthwise       ? clipped(widened(round.rect), round.resolution)
-                              : stage.map == Map::kUnshuffle2 ? doubled(round.rect)
-                                                              : round.rect;
-            wanted[stage.in] = joined(wanted[stage.in], read);
-            needed_[stage.in] = joined(needed_[stage.in], read);
-        }
-    }
-}
-
-// A plane is local if every round that uses it writes it first and then reads it at the same position.
-void Execution::find_local_planes() {
-    std::fill(is_local_.begin(), is_local_.end(), true);
-    for (const int input : program_.inputs) is_local_[input] = false;
-    is_local_[program_.output] = false;
-    for (const Round& round : rounds_) {
-        std::vector<bool> written(program_.planes.size(), false);
-        for (size_t i = round.first; i < round.last; ++i) {
-            const Stage& stage = program_.stages[i];
-            if (stage.op == Op::kDepthwise || !written[stage.in]) is_local_[stage.in] = false;
-            if ((stage.adds && !written[stage.out]) || stage.map == Map::kShuffle2) is_local_[stage.out] = false;
-            written[stage.out] = true;
-        }
-    }
 }
 
 void Execution::run(const std::vector<View>& inputs, const Qualities& qualities, int block_log2,
@@ -128,25 +46,25 @@ void Execution::run(const std::vector<View>& inputs, const Qualities& qualities,
         views_[program_.inputs[i]] = inputs[i];
     }
     int64_t most = 1;  // segments of the largest round: more threads would have no work
-    for (const Round& round : rounds_) most = std::max(most, round.segments());
+    for (const Round& round : plan_.rounds) most = std::max(most, segments(round));
     threads = static_cast<int>(std::min<int64_t>(threads, most));
-    parallel(threads, static_cast<int>(rounds_.size()), [&](Team& team, int) {
+    parallel(threads, static_cast<int>(plan_.rounds.size()), [&](Team& team, int) {
         std::vector<View> views = views_;
         std::vector<Buffer<int16_t>> local;
         Buffer<int16_t> gathered(static_cast<size_t>(kSegment) * most_gathered_);
         for (size_t i = 0; i < views.size(); ++i)
-            if (is_local_[i]) {
+            if (plan_.is_local[i]) {
                 const int channels = padded(program_.planes[i]);
                 local.emplace_back(static_cast<size_t>(kSegment) * channels);
                 views[i] = {{}, local.back().get(), 0, channels};
             }
-        for (const Round& round : rounds_) {
-            const int columns = round.rect.columns(), n = round.row_segments();
-            team.each(round.segments(), [&](int64_t i) {
+        for (const Round& round : plan_.rounds) {
+            const int columns = round.rect.columns(), n = row_segments(round);
+            team.each(segments(round), [&](int64_t i) {
                 const int y = round.rect.y0 + static_cast<int>(i / n), part = static_cast<int>(i % n);
                 const int x0 = round.rect.x0 + columns * part / n, x1 = round.rect.x0 + columns * (part + 1) / n;
                 for (size_t p = 0; p < views.size(); ++p)
-                    if (is_local_[p]) views[p].rect = {y, y + 1, x0, x1};
+                    if (plan_.is_local[p]) views[p].rect = {y, y + 1, x0, x1};
                 run_segment(round, y, x0, x1, views.data(), gathered.get(), qualities, block_log2, kernels);
             });
         }
@@ -224,7 +142,7 @@ void Execution::run_pointwise(const Stage& stage, const PackedStage& packed, con
 
 void Execution::run_depthwise(const PackedDepthwise& conv, const View& in, const View& out, int resolution, int y,
                               int x0, int x1, const Kernels& kernels) const {
-    const int height = rows_ * resolution, width = columns_ * resolution;
+    const int height = plan_.rows * resolution, width = plan_.columns * resolution;
     const auto part = [&](int from, int to) {
         if (from >= to) return;
         DepthwiseCall call = {};

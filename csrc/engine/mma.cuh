@@ -3,9 +3,10 @@
 // Write an activation as x = 256 * x_high + x_low, with a signed byte x_high and an unsigned byte x_low, and a weight w
 // likewise. Then
 //   x * w = 2^16 * x_high * w_high + 2^8 * (x_high * w_low + x_low * w_high) + x_low * w_low,
-// so a sum of products is computed as three sums of byte products, which are combined at the end. The three sums and
-// their combination may wrap around modulo 2^32. That does no harm: the complete sum lies within int32 for every model
-// that is loaded (nets.h), and a number within int32 is determined by its value modulo 2^32.
+// so a sum of products is computed as three sums of byte products, which are combined at the end. If all weights are
+// signed bytes, there are only two: x * w = 2^8 * x_high * w + x_low * w. These sums and their combination may wrap
+// around modulo 2^32. That does no harm: the complete sum lies within int32 for every model that is loaded (nets.h),
+// and a number within int32 is determined by its value modulo 2^32.
 #pragma once
 
 #include "base/portable.h"
@@ -20,7 +21,8 @@ namespace aec {
 // Which input channel is assigned to which k does not matter, as long as A and B agree. Here, of every 32 channels, the
 // thread `member` gets channels 8 * member + 0..7, so that it loads them with one instruction: the first four are the
 // hardware's k = 4 * member + 0..3, the other four k + 16.
-constexpr int kMmaRows = 16, kMmaDepth = 32;  // rows of A (positions), and channels in one instruction
+// Rows of A (positions), columns of B (output channels), and input channels in one instruction.
+constexpr int kMmaRows = 16, kMmaColumns = 8, kMmaDepth = 32;
 
 // Two int16 channels are loaded and stored as a Word, and eight as a Quad.
 using Word [[gnu::may_alias]] = uint32_t;

@@ -1,7 +1,7 @@
 // READ ME FIRST
 //  1. For a photo of usual size the time of these networks is not limited by arithmetic but by latency, since some 50
 //     layers run one after the other. So a block of threads takes a tile of positions, and runs as many layers on it as
-//     possible without leaving shared memory (nets_tile.cuh). Only a 3x3 convolution reads results of other tiles.
+//     possible without leaving shared memory (tile.cuh). Only a 3x3 convolution reads results of other tiles.
 //     Before it, a kernel must end and the next one begin.
 //  2. Therefore the border between two kernels lies in the middle of a Block (FORMAT §8). One kernel writes t, the
 //     Block's input, and s = Leaky(space_in(t)) to global memory: it begins the Block. The next kernel ends the Block:
@@ -23,7 +23,7 @@
 #include <algorithm>
 
 #include "base/cuda_check.h"
-#include "engine/nets_tile.cuh"
+#include "engine/tile.cuh"
 
 namespace aec {
 namespace {
@@ -145,21 +145,24 @@ public:
         program_.width = width;
         program_.steps = walk.layout.config.steps;
         program_.image = walk.image;
+        program_.qualities.one = walk.quality;
     }
 
-    void vector(uint32_t table, int channels, uint32_t stride = 0) {
-        program_.vector = row_of<int16_t>(walk_, table, channels);
-        program_.vector_channels = channels;
-        program_.vector_stride = stride / sizeof(int16_t);
+    // stride: bytes from the table for one variant of the layer to that for the next.
+    void vector(Layer& layer, uint32_t table, uint32_t stride = 0) {
+        layer.vector = reinterpret_cast<const int16_t*>(reinterpret_cast<uintptr_t>(walk_.image) + table);
+        layer.vector_stride = stride / sizeof(int16_t);
     }
 
-    void source(const DevicePlane& plane, int channels, Region to) { program_.sources[n_sources_++] = {plane, channels, to}; }
+    void source(const DevicePlane& plane, int channels, Region to) {
+        program_.sources[n_sources_++] = {plane, channels, 1, to};
+    }
 
     // The kernel begins in the middle of a Block; the Block's result is left in x, and also written to `memory`, if
     // given.
     void end_body(const BodyLayout& body, const Begun& begun, const DevicePlane& memory = {}) {
         const Region inner = {wide_.before, pitch_of(walk_.layout.wide)};
-        program_.body = body;
+        program_.space = body.space;
         program_.t = begun.t;
         program_.t_to = x_;
         program_.s = begun.s;
@@ -185,7 +188,7 @@ public:
         Layer& layer = leave(conv, in);
         layer.stays = true;
         layer.out = out;
-        program_.pitch = std::max(program_.pitch, out.before + out.pitch);
+        program_.pitch = std::max(program_.pitch, out.end());
         return layer;
     }
 
@@ -194,13 +197,13 @@ public:
         Layer& layer = program_.layers[program_.n_layers++];
         layer.conv = conv;
         layer.in = in;
-        program_.pitch = std::max(program_.pitch, in.before + in.pitch);
+        program_.pitch = std::max(program_.pitch, in.end());
         return layer;
     }
 
     Region x() const { return x_; }
     Region wide() const { return wide_; }
-    Region after_wide(int channels) const { return {wide_.before + wide_.pitch, pitch_of(channels)}; }
+    Region after_wide(int channels) const { return {wide_.end(), pitch_of(channels)}; }
     TileProgram& program() { return program_; }
 
 private:
@@ -213,9 +216,8 @@ private:
 TileProgram hyper_program(const CudaWalk& walk, const DevicePlane& z, const Begun& out) {
     const NetLayout& net = walk.layout;
     Writer write(walk, z.height, z.width, net.hyper);
-    write.vector(net.quality, net.width);
     write.source(z, net.hyper, write.x());
-    write.add(net.head, write.x(), write.wide()).adds_vector = true;
+    write.vector(write.add(net.head, write.x(), write.wide()), net.quality);
     write.begin_body(net.bodies[0].space_in, out);
     return write.program();
 }
@@ -227,6 +229,7 @@ TileProgram upsample_program(const CudaWalk& walk, int i, const Begun& in, const
     const NetLayout& net = walk.layout;
     Writer write(walk, in.t.height, in.t.width, net.width);
     write.program().steps = 0;
+    write.program().quarters = true;
     write.end_body(net.bodies[i], in);
     write.add(net.up[i], write.x(), write.wide());
     write.begin_body(net.bodies[i + 1].space_in, out);
@@ -239,10 +242,10 @@ TileProgram prior_program(const CudaWalk& walk, const Begun& in, const DevicePla
     const NetLayout& net = walk.layout;
     const StepLayout& first = net.steps[0];
     Writer write(walk, walk.height, walk.width, net.width);
-    write.vector(first.quality, net.width);
     write.end_body(net.bodies[2], in, prior);
     Layer& layer = write.add(first.from_hyper, write.x(), write.wide());
-    layer.adds_vector = layer.is_leaky = true;
+    write.vector(layer, first.quality);
+    layer.is_leaky = true;
     write.begin_body(first.body.space_in, out);
     return write.program();
 }
@@ -254,10 +257,9 @@ TileProgram context_program(const CudaWalk& walk, int k, const DevicePlane& prio
     const StepLayout& step = net.steps[k];
     const int channels = step.from_latents.k_steps * kMmaDepth;
     Writer write(walk, walk.height, walk.width, net.width);
-    write.vector(step.quality, net.width);
     write.source(prior, net.width, write.x());
     write.source(latents, channels, write.after_wide(channels));
-    write.add(step.from_hyper, write.x(), write.wide()).adds_vector = true;
+    write.vector(write.add(step.from_hyper, write.x(), write.wide()), step.quality);
     Layer& layer = write.add(step.from_latents, write.after_wide(channels), write.wide());
     layer.adds_to_out = layer.is_leaky = true;
     write.begin_body(step.body.space_in, out);
@@ -268,31 +270,17 @@ TileProgram heads_program(const CudaWalk& walk, int k, const Begun& in, int16_t*
     const NetLayout& net = walk.layout;
     const StepLayout& step = net.steps[k];
     Writer write(walk, walk.height, walk.width, net.width);
-    write.vector(step.heads_quality, net.heads, step.heads_quality_stride);
     write.end_body(step.body, in);
     Layer& layer = write.leave(step.heads, write.x());
-    layer.adds_vector = layer.is_heads = true;
+    write.vector(layer, step.heads_quality, step.heads_quality_stride);
+    layer.is_heads = true;
     write.program().heads = {net.config.steps, k, net.config.latents / net.config.steps, means, indexes};
     return write.program();
 }
 
 // ------------------------------------------------------------------------------------------------------------ launches
 
-constexpr int kSmallRows = kMmaRows, kLargeRows = 2 * kMmaRows;
-constexpr size_t kMaxSharedBytes = 99 * 1024;  // a block's limit on the devices since sm_80 that have the least
-
-size_t bytes_of(const TileProgram& program, int rows) {
-    return shared_bytes(rows, program.vector_channels, program.pitch);
-}
-
-void run(const CudaWalk& walk, const TileProgram& program, Launch where) {
-    const bool wants_large = static_cast<int64_t>(program.height) * program.width > walk.large;
-    const bool is_large = wants_large && bytes_of(program, kLargeRows) <= kMaxSharedBytes;
-    const int rows = is_large ? kLargeRows : kSmallRows, quarters = program.steps == 0 ? 4 : 1;
-    const auto tiles = static_cast<unsigned>(tile_count(program.height, program.width, rows));
-    run_kernel(is_large ? tile_kernel<2> : tile_kernel<1>, dim3(tiles, quarters), dim3(kThreads),
-               bytes_of(program, rows), where, program);
-}
+void run(const CudaWalk& walk, const TileProgram& program, Launch where) { run_tiles(program, walk.large, where); }
 
 dim3 grid_of(int64_t positions, int channels) {
     return dim3(static_cast<unsigned>((positions + kThreads - 1) / kThreads), channels);
@@ -334,8 +322,7 @@ bool fits(const NetLayout& layout) {
     const TileProgram largest[] = {hyper_program(walk, {}, {}), prior_program(walk, {}, {}, {}),
                                context_program(walk, last, {}, {}, {}),
                                heads_program(walk, last, {}, nullptr, nullptr)};
-    return std::all_of(std::begin(largest), std::end(largest),
-                       [](const TileProgram& p) { return bytes_of(p, kSmallRows) <= kMaxSharedBytes; });
+    return std::all_of(std::begin(largest), std::end(largest), [](const TileProgram& p) { return fits(p); });
 }
 
 uint64_t workspace_bytes(const NetLayout& layout, int height, int width) {

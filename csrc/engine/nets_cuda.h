@@ -24,10 +24,6 @@ bool fits(const NetLayout& layout);
 uint64_t workspace_bytes(const NetLayout& layout, int height, int width);
 int64_t segment_size(const NetsConfig& config, int height, int width, int k);
 
-struct Strides {  // in elements
-    int64_t channel, row, column;
-};
-
 // indexes, symbols: [segment_size]. values: the hyperlatents (k = 0) or latents to quantise, [channels, rows, columns]
 // with these strides, 12 fractional bits. dead_zones: [kIndexCount], as in choose_symbol (nets.h).
 void predict_cuda(const CudaWalk& walk, int k, uint8_t* indexes, Launch where);

@@ -1,11 +1,11 @@
 // Networks as data. A Program is a list of stages (convolutions with their bias, shift and activation) that read and
-// write planes (feature maps), in the order of FORMAT §8. executor.h runs it on a CPU; nets_image.h packs its weights
-// for a GPU.
+// write planes (feature maps), in the order of FORMAT §8. executor.h runs it on a CPU, and executor_cuda.cuh on a GPU.
 //
 // Programs are made here from a model's configuration, and never read from a model file. So a file can only hold
 // numbers of known shapes, which are easy to check.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -62,6 +62,8 @@ struct Program {
     std::vector<Stage> stages;  // in the order in which they run
     std::vector<int> inputs;    // numbers of planes
     int output;                 // number of a plane
+
+    bool is_input(int plane) const { return std::find(inputs.begin(), inputs.end(), plane) != inputs.end(); }
 };
 
 constexpr int kLatentStride = 16;  // a position of latents stands for 16x16 pixels

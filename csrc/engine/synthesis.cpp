@@ -85,27 +85,26 @@ Synthesis::Synthesis(const TransformConfig& config, const Tensors& tensors)
                 gain_.push_back(gain[q * kBranch + channel * kEighth * kEighth + at]);
 }
 
-Rect Synthesis::latents_of(const Picture& picture, const Rect& area) const {
+Rect Synthesis::checked_latents(const Picture& picture, const Rect& given, const Rect& area) const {
     const int side = kLatentStride >> picture.shrink_log2;
-    return {area.y0 / side, (area.y1 + side - 1) / side, area.x0 / side, (area.x1 + side - 1) / side};
+    const Rect whole = {0, picture.rows * side, 0, picture.columns * side};
+    if (!whole.holds(area)) throw std::invalid_argument("the area is not within the picture");
+    const Rect own = {area.y0 / side, (area.y1 + side - 1) / side, area.x0 / side, (area.x1 + side - 1) / side};
+    if (!area.empty() && !given.holds(own))
+        throw std::invalid_argument("the latents do not cover the area that is wanted");
+    return own;
 }
 
 template <class Sample>
 void Synthesis::run(const Picture& picture, const Latents& latents, const Rect& area, Sample* out,
                     ptrdiff_t row_stride, int threads) const {
-    const int side = kLatentStride >> picture.shrink_log2;
-    const Rect whole = {0, picture.rows * side, 0, picture.columns * side};
-    if (!whole.holds(area)) throw std::invalid_argument("the area is not within the picture");
+    const Rect own = checked_latents(picture, latents.rect, area);
     if (area.empty()) return;
-    const Rect own = latents_of(picture, area);
-    if (!latents.rect.holds(own)) throw std::invalid_argument("the latents do not cover the area that is wanted");
     const Kernels& kernels = kernels_of(current_isa());
     std::unique_ptr<Execution> execution;
     if (picture.branch) {
-        const Rect at_eighth = {2 * own.y0, 2 * own.y1, 2 * own.x0, 2 * own.x1};
-        execution = std::make_unique<Execution>(program_, picture.rows, picture.columns, at_eighth);
-        if (!latents.rect.holds(execution->reads()))
-            throw std::invalid_argument("the latents do not cover the area and the halo that the network reads around it");
+        execution = std::make_unique<Execution>(program_, picture.rows, picture.columns, doubled(own));
+        check_halo(latents.rect, execution->reads());
         // The cast is safe: a program never writes to its inputs, but View is used for outputs too.
         const View input = {latents.rect, const_cast<int16_t*>(latents.data), latents.row_stride, config_.latents};
         execution->run({input}, picture.qualities, kBlockLatentsLog2, kernels, threads);

@@ -2,9 +2,19 @@
 // at its position (the shortcut) and the output of a deeper network (the branch, a Program), rounded to a sample.
 #pragma once
 
+#include <stdexcept>
+
 #include "engine/executor.h"
 
 namespace aec {
+
+constexpr int kMaxShrinkLog2 = 3;
+
+// Throws invalid_argument unless the latents that are given contain those that the branch reads.
+inline void check_halo(const Rect& given, const Rect& reads) {
+    if (!given.holds(reads))
+        throw std::invalid_argument("the latents do not cover the area and the halo that the network reads around it");
+}
 
 class Synthesis {
 public:
@@ -38,7 +48,13 @@ public:
     void run(const Picture& picture, const Latents& latents, const Rect& area, Sample* out, ptrdiff_t row_stride,
              int threads) const;
 
+    // As `run`, checks that an area is within the picture, and that a rectangle of latents contains those of the area;
+    // returns these. The latents that the branch reads around them are for the caller to check.
+    Rect checked_latents(const Picture& picture, const Rect& given, const Rect& area) const;
+
 private:
+    friend class SynthesisImage;  // which packs the weights for a GPU
+
     // The shortcut for one size of the picture. Since it is linear, a mean of its pixels is a convolution with means of
     // its weights. The outputs are the samples of a latent, in the order [rows][columns][3].
     struct Shortcut {
@@ -48,9 +64,8 @@ private:
     // Intermediate results of a thread for up to kLatents positions of latents.
     struct Scratch;
     // kLatents: positions of latents that a thread computes at a time.
-    static constexpr int kLatents = 16, kMaxShrinkLog2 = 3;
+    static constexpr int kLatents = 16;
 
-    Rect latents_of(const Picture& picture, const Rect& area) const;
     void branch_of_latent(const Picture& picture, const View& branch, int y, int x, const Kernels& kernels,
                           Scratch& scratch) const;
     template <class Sample>

@@ -134,6 +134,8 @@ PYBIND11_MODULE(_C, m) {
     m.def("cuda_archs", [] { return AEC_CUDA_ARCHS; });
     bind_cuda(m);
     bind_nets_cuda(m);
+    bind_synthesis_cuda(m);
+    bind_analysis_cuda(m);
 #else
     m.def("cuda_built", [] { return false; });
     m.def("cuda_archs", [] { return ""; });

@@ -1,9 +1,9 @@
 // Helpers for the bind_*.cpp files, which are the only part of csrc that knows Python. A binding checks its arguments,
 // releases the GIL while it computes, and turns a Fault into an exception.
 //
-// The bindings of bind_nets_cuda.cpp keep the GIL. run_kernel first sets a kernel's limit of shared memory, which
-// depends on the model, and then launches it; without the GIL another thread with another model could lower the limit
-// in between.
+// The bindings of networks on a GPU keep the GIL: bind_nets_cuda.cpp, bind_analysis_cuda.cpp, bind_synthesis_cuda.cpp.
+// run_kernel first sets a kernel's limit of shared memory, which depends on the model, and then launches it; without the
+// GIL another thread with another model could lower the limit in between.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -127,7 +127,9 @@ void bind_synthesis(py::module_& m);
 void bind_encode(py::module_& m);
 void bind_lossless(py::module_& m);
 void bind_decode_tile(py::module_& m);
-void bind_cuda(py::module_& m);       // only defined with AEC_WITH_CUDA
-void bind_nets_cuda(py::module_& m);  // only defined with AEC_WITH_CUDA
+void bind_cuda(py::module_& m);  // this and the following are only defined with AEC_WITH_CUDA
+void bind_nets_cuda(py::module_& m);
+void bind_analysis_cuda(py::module_& m);
+void bind_synthesis_cuda(py::module_& m);
 
 }  // namespace aec

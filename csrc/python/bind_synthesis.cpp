@@ -1,7 +1,4 @@
-#include "base/range.h"
-#include "engine/synthesis.h"
-#include "python/bind.h"
-#include "python/qualities.h"
+#include "python/synthesis_arguments.h"
 #include "python/tensors.h"
 
 namespace aec {
@@ -13,8 +10,6 @@ std::shared_ptr<Synthesis> synthesis_from(const std::map<std::string, py::array>
     const WithoutGil released;
     return std::make_shared<Synthesis>(TransformConfig{latents, wide8, blocks8, wide16, blocks16}, tensors);
 }
-
-constexpr int kMaxLatents = 1 << 12, kMaxSamples = kMaxLatents * kLatentStride;  // rows or columns of a picture
 
 // The distance between the rows of an array [rows][columns][channels], in elements. Throws value_error unless the array
 // has this shape and each row is contiguous.
@@ -47,15 +42,8 @@ void run(const Synthesis& synthesis, const Synthesis::Picture& picture, const Sy
 void synthesise(const Synthesis& synthesis, int channels, const Array<int16_t>& latents, std::pair<int, int> at,
                 std::pair<int, int> picture_size, const py::object& quality, int shrink, bool branch, std::pair<int, int> origin,
                 py::array& out, int threads) {
-    int log2 = 0;
-    while (log2 < 3 && 1 << log2 != shrink) ++log2;
-    if (1 << log2 != shrink) throw py::value_error("shrink must be 1, 2, 4 or 8");
-    const Synthesis::Picture picture = {in_range(picture_size.first, 1, kMaxLatents, "rows"),
-                                        in_range(picture_size.second, 1, kMaxLatents, "columns"),
-                                        qualities_of(quality, picture_size.first, picture_size.second),
-                                        log2,
-                                        branch,
-                                        out.ndim() == 3 && out.shape(2) == 1};
+    const Synthesis::Picture picture =
+        picture_of(picture_size, quality, shrink, branch, out.ndim() == 3 && out.shape(2) == 1);
     const ptrdiff_t row_stride = row_stride_of(latents, "latents", channels);
     const int y = in_range(at.first, 0, kMaxLatents, "at"), x = in_range(at.second, 0, kMaxLatents, "at");
     const Synthesis::Latents view = {{y, y + static_cast<int>(latents.shape(0)), x, x + static_cast<int>(latents.shape(1))},

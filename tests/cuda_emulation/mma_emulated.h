@@ -14,24 +14,27 @@ struct Accumulators {
     int32_t at[4];
 };
 
-inline int byte_of(uint32_t word, int i, bool is_signed) {
-    const uint32_t byte = word >> 8 * i & 0xFF;
-    return is_signed ? static_cast<int8_t>(byte) : static_cast<int>(byte);
-}
-
+// Most of the time of the tests is spent here. So these loops are such that the compiler makes vectors of them, and the
+// sanitizers leave them alone: their indexes do not depend on what a kernel does, and their sums cannot overflow.
 template <bool kSignedA, bool kSignedB>
-void multiply_add(uint32_t mask, const Operands* const* in, Accumulators* const* out) {
+[[gnu::optimize("O3"), gnu::no_sanitize("address", "undefined")]] void multiply_add(uint32_t mask,
+                                                                                  const Operands* const* in,
+                                                                                  Accumulators* const* out) {
     if (mask != 0xFFFFFFFF) fail("mma without all lanes of the warp");
-    int a[16][32], b[8][32];  // A: [row][k], B: [column][k]
+    int16_t a[16][32], b[8][32];  // A: [row][k], B: [column][k]
     for (int lane = 0; lane < kWarpSize; ++lane) {
         const int group = lane >> 2, member = lane % 4;
         for (int i = 0; i < 16; ++i) {
             const int row = i < 4 || (i >= 8 && i < 12) ? group : group + 8;
             const int column = member * 4 + (i & 3) + (i >= 8 ? 16 : 0);
-            a[row][column] = byte_of(in[lane]->a[i / 4], i % 4, kSignedA);
+            const uint32_t byte = in[lane]->a[i / 4] >> i % 4 * 8 & 0xFF;
+            a[row][column] = static_cast<int16_t>(kSignedA ? static_cast<int8_t>(byte) : static_cast<int>(byte));
         }
-        for (int i = 0; i < 8; ++i)
-            b[group][member * 4 + (i & 3) + (i >= 4 ? 16 : 0)] = byte_of(in[lane]->b[i / 4], i % 4, kSignedB);
+        for (int i = 0; i < 8; ++i) {
+            const uint32_t byte = in[lane]->b[i / 4] >> i % 4 * 8 & 0xFF;
+            b[group][member * 4 + (i & 3) + (i >= 4 ? 16 : 0)] =
+                static_cast<int16_t>(kSignedB ? static_cast<int8_t>(byte) : static_cast<int>(byte));
+        }
     }
     for (int lane = 0; lane < kWarpSize; ++lane)
         for (int i = 0; i < 4; ++i) {
