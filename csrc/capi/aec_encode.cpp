@@ -111,7 +111,7 @@ std::string coded_alpha(const aec_encode_options& options, const Area& area, int
     try {
         still_of_alpha({reinterpret_cast<const uint8_t*>(written.bytes.data()), written.bytes.size()}, area, depth);
     } catch (const Error& e) {
-        throw ArgumentError(std::string("the encoder of alpha has written ") + e.what());
+        throw std::invalid_argument(std::string("the encoder of alpha has written ") + e.what());
     }
     return std::move(written.bytes);
 }
@@ -152,7 +152,7 @@ std::array<Span, kKindCount> metadata_of(const aec_encode_options& options, int 
         try {
             check_block(kind, blocks[kind], depth);
         } catch (const Error& e) {
-            throw ArgumentError(e.what());
+            throw std::invalid_argument(e.what());
         }
     }
     const int orientation = orientation_of(blocks[kExif], blocks[kXmp]);
@@ -226,13 +226,9 @@ aec_status aec_encode_picture(const aec_encoder* encoder, const aec_picture* pic
                               aec_write write, void* write_user, aec_error* error) {
     return guarded(error, [&] {
         require(encoder != nullptr && picture != nullptr && write != nullptr, "encoder, picture or write is NULL");
-        try {
-            const std::string file = encoded(*encoder->encoder, options_of(picture, aec_picture{}, "picture"),
-                                             options_of(options, default_options(), "options"));
-            if (const int32_t status = write(write_user, file.data(), file.size())) throw_status(status, "write");
-        } catch (const std::invalid_argument& e) {
-            throw ArgumentError(e.what());
-        }
+        const std::string file = encoded(*encoder->encoder, options_of(picture, aec_picture{}, "picture"),
+                                         options_of(options, default_options(), "options"));
+        if (const int32_t status = write(write_user, file.data(), file.size())) throw_status(status, "write");
     });
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -14,13 +15,8 @@
 
 namespace aec {
 
-// A wrong argument of the caller.
-struct ArgumentError : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
 inline void require(bool right, const std::string& message) {
-    if (!right) throw ArgumentError(message);
+    if (!right) throw std::invalid_argument(message);
 }
 
 inline aec_status status_of(ErrorKind kind) {
@@ -47,7 +43,7 @@ inline aec_status status_of(ErrorKind kind) {
     if (status == AEC_ERROR_INTERNAL) throw std::runtime_error(message);
     for (int kind = 0; kind <= static_cast<int>(ErrorKind::kCancelled); ++kind)
         if (status_of(static_cast<ErrorKind>(kind)) == status) throw Error(static_cast<ErrorKind>(kind), message);
-    throw ArgumentError(message);
+    throw std::invalid_argument(message);
 }
 
 inline aec_status report(aec_error* error, aec_status status, const char* message) {
@@ -77,7 +73,7 @@ aec_status guarded(aec_error* error, Body body) noexcept {
         return report(error, AEC_OK, "");
     } catch (const Error& e) {
         return report(error, status_of(e.kind), e);
-    } catch (const ArgumentError& e) {
+    } catch (const std::invalid_argument& e) {
         return report(error, AEC_ERROR_ARGUMENT, e);
     } catch (const std::bad_alloc&) {
         return report(error, AEC_ERROR_MEMORY, "there is not enough memory");

@@ -7,10 +7,11 @@ namespace {
 
 constexpr int kMaxExactSide = 4096, kMaxExactError = 255;  // a tile's side, and what the quality byte can say
 
-// What the array [height][width][channels] holds. Throws value_error unless it is contiguous and of an allowed size.
+// What the array [height][width][channels] holds. Throws invalid_argument unless it is contiguous and of an
+// allowed size.
 ExactPicture picture_of(const Array<uint16_t>& samples, int depth, int largest_error) {
     if (samples.ndim() != 3 || !(samples.flags() & py::array::c_style))
-        throw py::value_error("samples must be [height, width, channels] and contiguous");
+        throw std::invalid_argument("samples must be [height, width, channels] and contiguous");
     check_aligned(samples, "samples");
     const auto side = [&](int axis, int most, const char* name) {
         const py::ssize_t n = samples.shape(axis);
@@ -25,7 +26,8 @@ py::bytes encode(const Array<uint16_t>& samples, int depth, int largest_error) {
     const uint16_t* data = samples.data();
     for (py::ssize_t i = 0; i < samples.size(); ++i)
         if (data[i] >> depth)
-            throw py::value_error("sample " + std::to_string(data[i]) + " has more than " + std::to_string(depth) + " bits");
+            throw std::invalid_argument("sample " + std::to_string(data[i]) + " has more than " +
+                                        std::to_string(depth) + " bits");
     std::vector<uint8_t> payload;
     {
         const WithoutGil released;

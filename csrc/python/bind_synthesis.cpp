@@ -16,18 +16,18 @@ std::shared_ptr<Synthesis> synthesis_from(const std::map<std::string, py::array>
 
 constexpr int kMaxLatents = 1 << 12, kMaxSamples = kMaxLatents * kLatentStride;  // rows or columns of a picture
 
-// The distance between the rows of an array [rows][columns][channels], in elements. Throws value_error unless the array
-// has this shape and each row is contiguous.
+// The distance between the rows of an array [rows][columns][channels], in elements. Throws invalid_argument unless
+// the array has this shape and each row is contiguous.
 template <class T>
 ptrdiff_t row_stride_of(const Array<T>& array, const char* name, py::ssize_t channels) {
     constexpr py::ssize_t kSize = sizeof(T);
     if (array.ndim() != 3 || array.shape(2) != channels)
-        throw py::value_error(std::string(name) + " must be [rows, columns, " + std::to_string(channels) + "]");
+        throw std::invalid_argument(std::string(name) + " must be [rows, columns, " + std::to_string(channels) + "]");
     if ((array.shape(2) > 1 && array.strides(2) != kSize) ||
         (array.shape(1) > 1 && array.strides(1) != channels * kSize) || array.strides(0) % kSize != 0)
-        throw py::value_error(std::string(name) + " must be contiguous but for its rows");
+        throw std::invalid_argument(std::string(name) + " must be contiguous but for its rows");
     if (array.shape(0) > kMaxSamples || array.shape(1) > kMaxSamples)
-        throw py::value_error(std::string(name) + " is larger than any picture");
+        throw std::invalid_argument(std::string(name) + " is larger than any picture");
     check_aligned(array, name);
     return array.strides(0) / kSize;
 }
@@ -49,7 +49,7 @@ void synthesise(const Synthesis& synthesis, int channels, const Array<int16_t>& 
                 py::array& out, int threads) {
     int log2 = 0;
     while (log2 < 3 && 1 << log2 != shrink) ++log2;
-    if (1 << log2 != shrink) throw py::value_error("shrink must be 1, 2, 4 or 8");
+    if (1 << log2 != shrink) throw std::invalid_argument("shrink must be 1, 2, 4 or 8");
     const Synthesis::Picture picture = {in_range(picture_size.first, 1, kMaxLatents, "rows"),
                                         in_range(picture_size.second, 1, kMaxLatents, "columns"),
                                         qualities_of(quality, picture_size.first, picture_size.second),
@@ -69,7 +69,7 @@ void synthesise(const Synthesis& synthesis, int channels, const Array<int16_t>& 
         auto samples = py::reinterpret_borrow<Array<uint16_t>>(out);
         run(synthesis, picture, view, origin.first, origin.second, samples, threads);
     } else {
-        throw py::value_error("out must be uint8 or uint16");
+        throw std::invalid_argument("out must be uint8 or uint16");
     }
 }
 
