@@ -1,4 +1,5 @@
 // The functions of aec.h: arguments checked, exceptions turned into statuses, and nothing else.
+#include "capi/embedded.h"
 #include "capi/guard.h"
 
 #include <cstdlib>
@@ -125,24 +126,7 @@ Plan plan_of(const Header& header, const aec_decode_options& options) {
 
 uint64_t row_bytes_of(const Canvas& canvas) { return uint64_t{canvas.width} * canvas.channels * (canvas.depth / 8); }
 
-aec_embedded_kind kind_for_c(StillKind kind) { return static_cast<aec_embedded_kind>(kind); }
-static_assert(static_cast<int>(StillKind::kPng) == AEC_EMBEDDED_PNG &&
-              static_cast<int>(StillKind::kWebp) == AEC_EMBEDDED_WEBP &&
-              static_cast<int>(StillKind::kJpeg) == AEC_EMBEDDED_JPEG);
 static_assert(kIcc == static_cast<int>(AEC_METADATA_ICC) && kExtra == static_cast<int>(AEC_METADATA_EXTRA));
-
-// The caller's decoder of pictures inside, or the library's own.
-EmbeddedDecoder embedded_of(const aec_decode_options& options) {
-    if (options.embedded == nullptr) return &decode_embedded;
-    return [decode = options.embedded, user = options.embedded_user](const EmbeddedPicture& picture) {
-        const aec_embedded_picture given = {sizeof given, kind_for_c(picture.still.kind), picture.file.data,
-                                            picture.file.size, picture.still.width, picture.still.height,
-                                            static_cast<uint32_t>(picture.still.depth), picture.still.cmyk,
-                                            picture.pixels, picture.stride};
-        if (const int32_t status = decode(user, &given))
-            throw_status(status, std::string("the caller's decoder of a ") + name_of(picture.still.kind) + " picture");
-    };
-}
 
 void set_model(aec_model** model, std::shared_ptr<const Model> loaded) { *model = new aec_model{std::move(loaded)}; }
 
@@ -352,7 +336,7 @@ aec_status aec_decode_picture(const aec_file* file, const aec_model* model, cons
         plan.canvas.data = static_cast<uint8_t*>(out);
         plan.canvas.stride = stride;
         decode_picture(file->layout, model != nullptr ? model->model.get() : nullptr, plan.region, plan.canvas,
-                       threads_of(options.threads), embedded_of(options),
+                       threads_of(options.threads), embedded_by(options.embedded, options.embedded_user),
                        progress_of(options.progress, options.progress_user));
     });
 }

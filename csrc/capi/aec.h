@@ -2,7 +2,8 @@
  *
  * A short tour: aec_open_memory parses a file and compares all its checksums; aec_get_info says what is in it; a model
  * comes from aec_model_open_path, aec_model_open_memory or aec_model_find; aec_decode_picture writes pixels to the
- * caller's memory. csrc/capi/example.c does all of this in 40 lines, and docs/c-api.md describes building and linking.
+ * caller's memory. csrc/capi/example.c does all of this in 40 lines. aec_encode_picture, aec_encode_exact and
+ * aec_store_picture make files. docs/c-api.md describes building and linking.
  *
  * Errors. Functions that can fail return an aec_status, which is AEC_OK (0) if they succeeded. They also take an
  * aec_error, which may be NULL, and write the status and a message to it, also AEC_OK and an empty message. When a call
@@ -65,7 +66,8 @@ enum {
     AEC_ERROR_CORRUPT = 4,     /* CorruptError: the file contradicts the format */
     AEC_ERROR_LIMIT = 5,       /* LimitError: the picture is larger than the format, or the caller, allows */
     AEC_ERROR_MODEL = 6,       /* ModelError: the model is missing, damaged, or not the one that wrote the file */
-    AEC_ERROR_EMBEDDED = 7,    /* the picture inside needs a PNG, WebP or JPEG decoder that this build does not have */
+    AEC_ERROR_EMBEDDED = 7,    /* the picture inside needs a PNG, WebP or JPEG decoder, or alpha a WebP encoder, that
+                                  this build does not have */
     /* Of the call. */
     AEC_ERROR_ARGUMENT = 8,    /* an argument is not as described here */
     AEC_ERROR_MEMORY = 9,      /* there is not enough memory */
@@ -341,6 +343,11 @@ typedef struct aec_alpha_tile {
     void *write_user;
 } aec_alpha_tile;
 
+/* Whether this library itself codes the alpha of pictures of a depth, 8 or 16, exactly: 1 or 0. For 8 bits it needs
+ * libwebp. Where it does not, and the caller has no function that does, pictures that are not opaque are refused with
+ * AEC_ERROR_EMBEDDED. */
+AEC_API int32_t aec_has_alpha_encoder(uint32_t depth);
+
 /* Codes the alpha of a tile. Returns AEC_OK, or another aec_status, which becomes that of aec_encode_picture; a value
  * that is no aec_status becomes AEC_ERROR_ARGUMENT. It is called by the thread that called aec_encode_picture, and must
  * not let an exception out. */
@@ -365,7 +372,7 @@ typedef struct aec_encode_options {
     aec_progress progress; /* as of aec_decode_picture, but called by the threads that do the work, one at a time, after
                               each tile, or each attempt at one for higher efforts */
     void *progress_user;
-    aec_alpha_encoder alpha; /* NULL (default): pictures that are not opaque are refused with AEC_ERROR_EMBEDDED */
+    aec_alpha_encoder alpha; /* codes alpha that is not opaque; NULL (default): the library does, if it can */
     void *alpha_user;
 } aec_encode_options;
 
@@ -391,6 +398,45 @@ AEC_API void aec_picture_init(aec_picture *picture, size_t struct_size);
 AEC_API aec_status aec_encode_picture(const aec_encoder *encoder, const aec_picture *picture,
                                       const aec_encode_options *options, aec_write write, void *write_user,
                                       aec_error *error);
+
+/* ----------------------------------------------------------------------------------------- encoding without a model */
+
+typedef struct aec_exact_options {
+    size_t struct_size;
+    uint32_t max_error; /* 0 (default): each sample is kept, also colours where alpha is 0; 1..255: each colour sample
+                           differs by at most this many levels of the picture's depth, and alpha is kept */
+    uint32_t tile;      /* side of the tiles: 64, 128, .. 4096; the default is 1024 */
+    uint32_t threads;   /* the most threads to use; 0 (default): one for each processor. The file is the same. */
+    aec_bytes metadata[8]; /* as in aec_encode_options */
+    aec_progress progress; /* the same, after each tile */
+    void *progress_user;
+} aec_exact_options;
+
+AEC_API void aec_exact_options_init(aec_exact_options *options, size_t struct_size);
+
+/* Encodes a picture exactly, or with a guaranteed largest error, by the coder of FORMAT.md, 9, which needs no model; it
+ * codes alpha too. Calls `write` once with the whole file. The file is the one that Python's codec.encode makes with
+ * lossless or max_error, if that does not find that storing the picture as WebP or PNG takes less. options: NULL for
+ * the defaults. */
+AEC_API aec_status aec_encode_exact(const aec_picture *picture, const aec_exact_options *options, aec_write write,
+                                    void *write_user, aec_error *error);
+
+typedef struct aec_store_options {
+    size_t struct_size;
+    uint64_t max_pixels; /* refuse pictures with more pixels; the default, and the most that is written, is 2^28 */
+    aec_embedded_decoder embedded; /* as in aec_decode_options */
+    void *embedded_user;
+} aec_store_options;
+
+AEC_API void aec_store_options_init(aec_store_options *options, size_t struct_size);
+
+/* Stores a PNG, WebP or JPEG file in an .aec file, unchanged, so that aec_get_embedded gives it back to the byte; its
+ * metadata and its orientation count as they are inside. Calls `write` once with the whole file, which is the one that
+ * Python's codec.encode makes where it stores its source. The picture is decoded once, to see that it is whole, and
+ * whether it is opaque: AEC_ERROR_CORRUPT if it is damaged, an animation, or no such picture; AEC_ERROR_EMBEDDED if
+ * this build has no decoder for it, and options have none. options: NULL for the defaults. */
+AEC_API aec_status aec_store_picture(const void *data, size_t size, const aec_store_options *options, aec_write write,
+                                     void *write_user, aec_error *error);
 
 #ifdef __cplusplus
 }

@@ -24,7 +24,7 @@ void check(const FileParts& parts) {
     require(parts.payloads.size() == n * h.parts, std::to_string(parts.payloads.size()) + " payloads for " +
                                                       std::to_string(n) + " tiles of " + std::to_string(h.parts) +
                                                       " parts");
-    require(parts.alphas.size() == (h.alpha ? n : 0),
+    require(parts.alphas.size() == (h.alpha_apart() ? n : 0),
             std::to_string(parts.alphas.size()) + " alpha payloads for " + std::to_string(n) + " tiles");
     require(parts.quality_map.empty() != h.mapped,
             "a map of qualities must be given if and only if the header has one");
@@ -41,7 +41,8 @@ std::string head_of(const Header& h, int kinds) {
     int tile_log2 = 0;
     while (uint32_t{kMinTile} << tile_log2 < h.tile) ++tile_log2;
     const int more = (kinds ? kSections : 0) | (h.alpha ? kAlpha : 0) | (h.depth == 16 ? kDeep : 0) |
-                     (h.mapped ? kMapped : 0) | (h.parts > 1 ? kParts : 0);
+                     (h.stored ? kStored : 0) | (h.mapped ? kMapped : 0) | (h.parts > 1 ? kParts : 0) |
+                     (h.exact ? kExact : 0);
     const int flags = (h.gray ? kGray : 0) | (more ? kMore : 0) | tile_log2 << 4;
     std::string head(reinterpret_cast<const char*>(kMagic), sizeof kMagic);
     head.push_back(kVersion);
@@ -93,8 +94,14 @@ struct Entries {
 }  // namespace
 
 void check_header(const Header& h) {
-    require(h.by_network(), "a picture that is stored or exact: this writes pictures that the network has coded");
-    require(h.quality >= 1 && h.quality <= 100, "quality " + std::to_string(h.quality) + ": allowed are 1..100");
+    const int least = h.by_network() ? 1 : 0, most = h.by_network() ? 100 : h.exact ? kMaxError : 0;
+    require(!(h.stored && h.exact), "a picture is either stored or exact");
+    require(h.quality >= least && h.quality <= most, std::string(h.exact ? "largest error " : "quality ") +
+                                                         std::to_string(h.quality) + ": allowed are " +
+                                                         std::to_string(least) + ".." + std::to_string(most));
+    require(h.by_network() || (h.model_id == ModelId{} && !h.mapped && h.parts == 1),
+            "a stored or exact picture has no model, no map of qualities and one part");
+    require(!h.stored || h.tile == kMinTile, "a stored picture has no tiles");
     require(h.depth == 8 || h.depth == 16, "depth " + std::to_string(h.depth) + ": allowed are 8 and 16 bits a sample");
     int log2 = 0;
     while (log2 < kMaxTileLog2 && uint32_t{kMinTile} << log2 != h.tile) ++log2;

@@ -1,4 +1,4 @@
-// Writes an .aec file whose picture the network has coded (FORMAT §2). codec/container/format.py is its twin, and its
+// Writes an .aec file (FORMAT §2). codec/container/format.py is its twin, and its
 // oracle in tests.
 #pragma once
 
@@ -13,9 +13,9 @@ namespace aec {
 struct FileParts {
     Header header;  // its `kinds` are ignored: the blocks of metadata say them
     // The first part of each tile in row-major order, of at least 5 bytes; then the second part of each tile, and so
-    // on.
+    // on. Of a stored picture: its file.
     std::vector<std::string> payloads;
-    std::vector<std::string> alphas;  // one for each tile if there is an alpha channel; empty for an opaque tile
+    std::vector<std::string> alphas;  // one for each tile if header.alpha_apart(); empty for an opaque tile
     std::array<Span, kKindCount> metadata{};  // by Kind; no bytes: there is no such block
     std::string quality_map;                  // the coded map, if header.mapped
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <mutex>
 
 #include "base/range.h"
 #include "picture/windows.h"
@@ -79,13 +78,8 @@ std::vector<Parts> encode_tiles(const Encoder& encoder, const SampleView& sample
     const auto n = static_cast<int64_t>(header.n_tiles());
     const int workers = static_cast<int>(std::min<int64_t>({n, settings.threads, kMostAtOnce}));
     const int iterations = iterations_of(encoder.parts.tune, settings.effort);
-    std::mutex mutex;
-    int64_t done = 0;
-    const auto tell = [&] {
-        const std::lock_guard<std::mutex> lock(mutex);
-        ++done;
-        if (settings.progress) settings.progress(static_cast<double>(done) / (std::max(1, iterations) * n));
-    };
+    Steps steps(settings.progress, std::max(1, iterations) * n);
+    const auto tell = [&] { steps.next(); };
     std::vector<Parts> coded(n);
     parallel_for(workers, n, [&](int64_t i) {
         coded[i] = encode_tile(encoder.parts, samples, rect_of(header.area_of(i)), whole, settings.effort, choices,

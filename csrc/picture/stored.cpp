@@ -18,6 +18,13 @@ std::vector<T> decoded(const Still& still, Span file, const EmbeddedDecoder& emb
     return pixels;
 }
 
+template <class T>
+bool is_opaque(const std::vector<T>& pixels) {
+    for (size_t i = 3; i < pixels.size(); i += 4)
+        if (pixels[i] != std::numeric_limits<T>::max()) return false;
+    return true;
+}
+
 std::string size_text(uint32_t width, uint32_t height) { return std::to_string(width) + "x" + std::to_string(height); }
 
 template <class T>
@@ -46,8 +53,7 @@ template <class T>
 void place_stored(const Header& header, const Still& still, Span file, int orientation, const Canvas& canvas,
                   const EmbeddedDecoder& embedded) {
     const std::vector<T> pixels = decoded<T>(still, file, embedded);
-    bool opaque = true;
-    for (size_t i = 3; i < pixels.size() && opaque; i += 4) opaque = pixels[i] == std::numeric_limits<T>::max();
+    const bool opaque = is_opaque(pixels);
     if (opaque == header.alpha)
         throw Error(ErrorKind::kCorrupt, std::string("a picture ") + (opaque ? "without" : "with") +
                                              " an alpha channel: the header says otherwise");
@@ -98,6 +104,11 @@ void decode_alpha(const Layout& layout, const Canvas& canvas, const EmbeddedDeco
         ++done;
         if (progress) progress(static_cast<double>(done) / static_cast<double>(touched.size()));
     }
+}
+
+bool is_opaque(const Still& still, Span file, const EmbeddedDecoder& embedded) {
+    return still.depth == 8 ? is_opaque(decoded<uint8_t>(still, file, embedded))
+                            : is_opaque(decoded<uint16_t>(still, file, embedded));
 }
 
 void decode_stored(const Layout& layout, const Canvas& canvas, const EmbeddedDecoder& embedded) try {

@@ -1,11 +1,12 @@
 #include "base/range.h"
+#include "container/header.h"
 #include "lossless/lossless.h"
 #include "python/bind.h"
 
 namespace aec {
 namespace {
 
-constexpr int kMaxExactSide = 4096, kMaxExactError = 255;  // a tile's side, and what the quality byte can say
+constexpr int kMaxExactSide = kMinTile << kMaxTileLog2;  // of a tile
 
 // What the array [height][width][channels] holds. Throws invalid_argument unless it is contiguous and of an
 // allowed size.
@@ -18,7 +19,7 @@ ExactPicture picture_of(const Array<uint16_t>& samples, int depth, int largest_e
         return in_range(static_cast<int>(std::min<py::ssize_t>(n, most + 1)), 1, most, name);
     };
     return {side(1, kMaxExactSide, "width"), side(0, kMaxExactSide, "height"), side(2, 4, "channels"),
-            in_range(depth, 1, 16, "depth"), in_range(largest_error, 0, kMaxExactError, "largest_error")};
+            in_range(depth, 1, 16, "depth"), in_range(largest_error, 0, kMaxError, "largest_error")};
 }
 
 py::bytes encode(const Array<uint16_t>& samples, int depth, int largest_error) {
