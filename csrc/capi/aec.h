@@ -15,10 +15,11 @@
  * that use it. Calls that take a number of threads start so many at most, and they have ended when the call returns;
  * with 1 they start none. No other call starts a thread.
  *
- * Memory. The library allocates with malloc, or with what the program has replaced operator new by. It never hands out
- * memory that the caller must free, other than the objects with a close function, and never keeps a pointer to the
- * caller's memory beyond what aec_open_memory says. A file allocates in proportion to its real size before
- * aec_decode_picture, never to a size that it claims. If there is no memory, calls return AEC_ERROR_MEMORY.
+ * Memory. The library allocates with malloc, or with what the program has replaced operator new by, or with an
+ * aec_allocator that an object is made with. It never hands out memory that the caller must free, other than the
+ * objects with a close function, and never keeps a pointer to the caller's memory beyond what aec_open_memory says. A
+ * file allocates in proportion to its real size before aec_decode_picture, never to a size that it claims. If there is
+ * no memory, calls return AEC_ERROR_MEMORY.
  *
  * Versions. Structs begin with their size, so that later versions can add fields at their end: set them by the _init
  * functions, which are given the size that the program was compiled with. A program that was compiled with a newer
@@ -86,6 +87,20 @@ typedef struct aec_error {
 /* A short name of a status, such as "truncated file". */
 AEC_API const char *aec_status_name(int32_t status);
 
+/* --------------------------------------------------------------------------------------------------------- memory */
+
+/* Functions of the caller for memory, which are copied from here to the object that is made with them, and used for
+ * it until it is closed, by the threads that work for it, also at once. All that grows with a picture, a file or a
+ * model comes from them: copies of files, weights, samples, latents, symbols, coded data, and what the work needs.
+ * Still from malloc come objects and texts of some hundred bytes; the lists of what a model file, or a layout of
+ * windows, holds; threads; and what zlib, libpng, libwebp and libjpeg take, while they work for a call. */
+typedef struct aec_allocator {
+    void *(*allocate)(void *user, size_t size); /* size: at least 1. Returns memory that is aligned as that of malloc,
+                                                   or NULL: then the call returns AEC_ERROR_MEMORY, and keeps nothing */
+    void (*release)(void *user, void *memory);  /* memory: what allocate has returned, once */
+    void *user;
+} aec_allocator;
+
 /* ---------------------------------------------------------------------------------------------------------- files */
 
 typedef struct aec_file aec_file; /* an .aec file, parsed and verified */
@@ -97,6 +112,7 @@ typedef struct aec_open_options {
     int32_t allow_partial; /* not 0: also take a file that ends early, is too long or is damaged, as long as its head,
                               its table and its map of qualities are whole (FORMAT.md, 2.4). aec_get_missing says what
                               is not there. The default is 0. */
+    const aec_allocator *allocator; /* the memory of the file, and of all work on it; NULL (default): malloc */
 } aec_open_options;
 
 AEC_API void aec_open_options_init(aec_open_options *options, size_t struct_size);
@@ -197,15 +213,30 @@ AEC_API aec_status aec_get_missing(const aec_file *file, uint64_t i, aec_missing
 
 typedef struct aec_model aec_model; /* a model, verified and ready to decode */
 
-/* Loads a model file (*.safetensors) and compares its hash. A file without the encoder's half is enough. threads: the
- * most threads to use; 0: one for each processor. The memory may be freed afterwards. Beside the file itself, loading
- * needs about as much memory as the file has bytes, and twice as much if the data is not aligned to 8 bytes. */
+/* Where a model comes from: the file at a path; a file in memory, which may be freed afterwards; or the first whole
+ * file with an id, in folders of model files. What belongs to the other two is NULL. */
+typedef struct aec_model_options {
+    size_t struct_size;
+    const char *path;
+    const void *data;
+    size_t size;
+    const uint8_t *id;   /* 4 bytes */
+    const char *folders; /* separated as in PATH; NULL: those of the environment variable AEC_MODELS, and then the
+                            folder share/aec that the library was installed with */
+    uint32_t threads;    /* the most threads to use while loading; 0 (default): one for each processor */
+    const aec_allocator *allocator; /* the memory of the model; NULL (default): malloc */
+} aec_model_options;
+
+AEC_API void aec_model_options_init(aec_model_options *options, size_t struct_size);
+
+/* Loads a model file (*.safetensors) and compares its hash. A file without the encoder's half is enough. Beside the
+ * file itself, loading needs about as much memory as the file has bytes, and twice as much if the data is not aligned
+ * to 8 bytes. */
+AEC_API aec_status aec_model_open(const aec_model_options *options, aec_model **model, aec_error *error);
+/* The same with the options that most need. */
 AEC_API aec_status aec_model_open_memory(const void *data, size_t size, uint32_t threads, aec_model **model,
                                          aec_error *error);
 AEC_API aec_status aec_model_open_path(const char *path, uint32_t threads, aec_model **model, aec_error *error);
-/* Loads the model with this id, 4 bytes, from folders of model files: the first whose file is whole. folders: separated
- * as in PATH; NULL: those of the environment variable AEC_MODELS, and then the folder share/aec that the library was
- * installed with. */
 AEC_API aec_status aec_model_find(const uint8_t *id, const char *folders, uint32_t threads, aec_model **model,
                                   aec_error *error);
 /* NULL is allowed. */
@@ -315,10 +346,12 @@ AEC_API aec_status aec_decode_picture(const aec_file *file, const aec_model *mod
 
 typedef struct aec_encoder aec_encoder; /* a model, verified and ready to encode */
 
-/* Loads a whole model file and compares its hashes: as aec_model_open_memory, but a file with the decoder's half only
- * is refused, and loading needs about twice as much memory as the file has bytes, beside the file itself, and three
- * times as much if the data is not aligned to 8 bytes. An aec_encoder never changes: any number of threads may encode
- * with it. */
+/* Loads a whole model file and compares its hashes: as aec_model_open, but by a path or from memory only. The allocator
+ * serves encoding too. A file with the decoder's half only is refused, and loading needs about twice as much memory as
+ * the file has bytes, beside the file itself, and three times as much if the data is not aligned to 8 bytes. An
+ * aec_encoder never changes: any number of threads may encode with it. */
+AEC_API aec_status aec_encoder_open(const aec_model_options *options, aec_encoder **encoder, aec_error *error);
+/* The same with the options that most need. */
 AEC_API aec_status aec_encoder_open_memory(const void *data, size_t size, uint32_t threads, aec_encoder **encoder,
                                            aec_error *error);
 AEC_API aec_status aec_encoder_open_path(const char *path, uint32_t threads, aec_encoder **encoder, aec_error *error);
@@ -410,6 +443,7 @@ typedef struct aec_exact_options {
     aec_bytes metadata[8]; /* as in aec_encode_options */
     aec_progress progress; /* the same, after each tile */
     void *progress_user;
+    const aec_allocator *allocator; /* the memory of the call; NULL (default): malloc */
 } aec_exact_options;
 
 AEC_API void aec_exact_options_init(aec_exact_options *options, size_t struct_size);
@@ -426,6 +460,7 @@ typedef struct aec_store_options {
     uint64_t max_pixels; /* refuse pictures with more pixels; the default, and the most that is written, is 2^28 */
     aec_embedded_decoder embedded; /* as in aec_decode_options */
     void *embedded_user;
+    const aec_allocator *allocator; /* the memory of the call; NULL (default): malloc */
 } aec_store_options;
 
 AEC_API void aec_store_options_init(aec_store_options *options, size_t struct_size);

@@ -1,10 +1,12 @@
 // The functions of aec.h that encode: arguments checked, exceptions turned into statuses, and nothing else.
 #include "capi/encode_input.h"
+#include "capi/model_options.h"
 #include "embedded/encoders.h"
 #include "model/files.h"
 #include "picture/decode.h"
 
 struct aec_encoder {
+    aec::OwnMemory memory;
     std::shared_ptr<const aec::Encoder> encoder;
 };
 
@@ -21,7 +23,7 @@ aec_encode_options default_options() {
 }
 
 // The alpha of an area, [height][width], and whether it is opaque.
-bool copy_alpha(const SampleView& samples, const Area& area, std::vector<uint8_t>& out) {
+bool copy_alpha(const SampleView& samples, const Area& area, Vector<uint8_t>& out) {
     const size_t bytes = samples.depth / 8;
     out.resize(size_t{area.width} * area.height * bytes);
     uint8_t* to = out.data();
@@ -40,7 +42,7 @@ bool copy_alpha(const SampleView& samples, const Area& area, std::vector<uint8_t
 
 // What the encoder of alpha has written for a tile.
 struct Written {
-    std::string bytes;
+    ByteString bytes;
     int calls = 0;
 };
 
@@ -56,8 +58,8 @@ int32_t take(void* user, const void* data, size_t size) noexcept {
 }
 
 // The alpha of a tile, coded by the caller, and checked as a decoder will.
-std::string coded_alpha(const aec_encode_options& options, const Area& area, int depth,
-                        const std::vector<uint8_t>& alpha) {
+ByteString coded_alpha(const aec_encode_options& options, const Area& area, int depth,
+                        const Vector<uint8_t>& alpha) {
     Written written;
     const aec_alpha_tile tile = {sizeof tile,
                                  area.width,
@@ -79,13 +81,13 @@ std::string coded_alpha(const aec_encode_options& options, const Area& area, int
 }
 
 // The coded alpha of each tile; none if the picture is opaque.
-std::vector<std::string> alphas_of(const SampleView& samples, uint32_t side, const aec_encode_options& options) {
+Vector<ByteString> alphas_of(const SampleView& samples, uint32_t side, const aec_encode_options& options) {
     Header tiles;
     tiles.width = samples.width;
     tiles.height = samples.height;
     tiles.tile = side;
-    std::vector<std::string> coded(tiles.n_tiles());
-    std::vector<uint8_t> alpha;
+    Vector<ByteString> coded(tiles.n_tiles());
+    Vector<uint8_t> alpha;
     bool is_opaque = true;
     for (uint64_t i = 0; i < coded.size(); ++i) {
         const Area area = tiles.area_of(i);
@@ -98,7 +100,7 @@ std::vector<std::string> alphas_of(const SampleView& samples, uint32_t side, con
     return coded;
 }
 
-std::string encoded(const Encoder& encoder, const aec_picture& picture, const aec_encode_options& options) {
+ByteString encoded(const Encoder& encoder, const aec_picture& picture, const aec_encode_options& options) {
     SampleView samples = samples_of(picture);
     EncodeSettings settings;
     settings.quality = int_of(options.quality);
@@ -112,14 +114,27 @@ std::string encoded(const Encoder& encoder, const aec_picture& picture, const ae
     settings.progress = progress_of(options.progress, options.progress_user);
     const std::array<Span, kKindCount> metadata = metadata_of(options.metadata, samples.depth);
     check_tile(settings.tile);
-    std::vector<std::string> alphas;
+    Vector<ByteString> alphas;
     if (samples.alpha != nullptr) alphas = alphas_of(samples, settings.tile, options);
     if (alphas.empty()) samples.alpha = nullptr;
     return encode_picture(encoder, samples, settings, alphas, metadata);
 }
 
-void set_encoder(aec_encoder** encoder, Span file, uint32_t threads) {
-    *encoder = new aec_encoder{Encoder::load(file, threads_of(threads))};
+std::shared_ptr<const Encoder> encoder_of(const aec_model_options& options) {
+    check_source(options);
+    require(options.id == nullptr, "an id: an encoder is opened by a path or from memory");
+    const int threads = threads_of(options.threads);
+    if (options.path == nullptr) return Encoder::load(memory_span(options), threads);
+    const Vector<uint8_t> file = read_file(options.path);
+    return Encoder::load({file.data(), file.size()}, threads);
+}
+
+void open_encoder(const aec_model_options& options, aec_encoder** encoder) {
+    require(encoder != nullptr, "encoder is NULL");
+    OwnMemory memory = memory_of(options.allocator);
+    const MemoryScope scope(memory.get());
+    std::shared_ptr<const Encoder> loaded = encoder_of(options);
+    *encoder = new aec_encoder{std::move(memory), std::move(loaded)};
 }
 
 }  // namespace
@@ -136,20 +151,22 @@ void aec_picture_init(aec_picture* picture, size_t struct_size) { init(picture, 
 
 int32_t aec_has_alpha_encoder(uint32_t depth) { return has_alpha_encoder(int_of(depth)); }
 
+aec_status aec_encoder_open(const aec_model_options* options, aec_encoder** encoder, aec_error* error) {
+    return guarded(error, [&] {
+        require(options != nullptr, "options is NULL");
+        open_encoder(options_of(options, default_model_options(), "options"), encoder);
+    });
+}
+
 aec_status aec_encoder_open_memory(const void* data, size_t size, uint32_t threads, aec_encoder** encoder,
                                    aec_error* error) {
-    return guarded(error, [&] {
-        require(encoder != nullptr, "encoder is NULL");
-        require(data != nullptr || size == 0, "data is NULL");
-        set_encoder(encoder, {static_cast<const uint8_t*>(data), size}, threads);
-    });
+    return guarded(error, [&] { open_encoder(options_for(data, size, threads), encoder); });
 }
 
 aec_status aec_encoder_open_path(const char* path, uint32_t threads, aec_encoder** encoder, aec_error* error) {
     return guarded(error, [&] {
-        require(path != nullptr && encoder != nullptr, "path or encoder is NULL");
-        const std::vector<uint8_t> file = read_file(path);
-        set_encoder(encoder, {file.data(), file.size()}, threads);
+        require(path != nullptr, "path is NULL");
+        open_encoder(options_for(path, threads), encoder);
     });
 }
 
@@ -165,7 +182,8 @@ aec_status aec_encode_picture(const aec_encoder* encoder, const aec_picture* pic
                               aec_write write, void* write_user, aec_error* error) {
     return guarded(error, [&] {
         require(encoder != nullptr && picture != nullptr && write != nullptr, "encoder, picture or write is NULL");
-        const std::string file = encoded(*encoder->encoder, options_of(picture, aec_picture{}, "picture"),
+        const MemoryScope scope(encoder->memory.get());
+        const ByteString file = encoded(*encoder->encoder, options_of(picture, aec_picture{}, "picture"),
                                          options_of(options, default_options(), "options"));
         write_out(file, write, write_user);
     });

@@ -21,7 +21,7 @@ aec_store_options default_store_options() {
     return options;
 }
 
-std::string exact(const aec_picture& picture, const aec_exact_options& options) {
+ByteString exact(const aec_picture& picture, const aec_exact_options& options) {
     const SampleView samples = samples_of(picture);
     ExactSettings settings;
     settings.largest_error = int_of(options.max_error);
@@ -48,6 +48,8 @@ aec_status aec_encode_exact(const aec_picture* picture, const aec_exact_options*
     return guarded(error, [&] {
         require(picture != nullptr && write != nullptr, "picture or write is NULL");
         const aec_exact_options options = options_of(given, default_exact_options(), "options");
+        const OwnMemory memory = memory_of(options.allocator);
+        const MemoryScope scope(memory.get());
         write_out(exact(options_of(picture, aec_picture{}, "picture"), options), write, write_user);
     });
 }
@@ -57,6 +59,8 @@ aec_status aec_store_picture(const void* data, size_t size, const aec_store_opti
     return guarded(error, [&] {
         require(data != nullptr && write != nullptr, "data or write is NULL");
         const aec_store_options options = options_of(given, default_store_options(), "options");
+        const OwnMemory memory = memory_of(options.allocator);
+        const MemoryScope scope(memory.get());
         const Limits limits = {options.max_pixels, kMaxSide};
         write_out(store_picture({static_cast<const uint8_t*>(data), size}, limits,
                                 embedded_by(options.embedded, options.embedded_user)),

@@ -1,6 +1,7 @@
 // What the functions of aec.h that encode share: samples and metadata that the caller gives, and the file it gets.
 #pragma once
 
+#include "base/memory.h"
 #include "capi/guard.h"
 #include "picture/encode.h"
 
@@ -18,7 +19,7 @@ std::array<Span, kKindCount> metadata_of(const aec_bytes (&blocks_given)[kMetada
 void check_tile(uint32_t side);
 
 // Throws what becomes the status that `write` returns.
-inline void write_out(const std::string& file, aec_write write, void* user) {
+inline void write_out(const ByteString& file, aec_write write, void* user) {
     if (const int32_t status = write(user, file.data(), file.size())) throw_status(status, "write");
 }
 

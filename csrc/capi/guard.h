@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <thread>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "capi/aec.h"
 #include "capi/message.h"
 
@@ -69,6 +71,7 @@ inline aec_status report(aec_error* error, aec_status status, const std::excepti
 template <class Body>
 aec_status guarded(aec_error* error, Body body) noexcept {
     try {
+        const MemoryScope plain(nullptr);  // where a callback calls the library
         body();
         return report(error, AEC_OK, "");
     } catch (const Error& e) {
@@ -115,6 +118,15 @@ void give(T* to, T value, const char* name) {
     require(to != nullptr && to->struct_size >= sizeof to->struct_size, std::string(name) + " must be initialised");
     value.struct_size = to->struct_size;
     std::memcpy(to, &value, std::min(to->struct_size, sizeof value));
+}
+
+// The caller's functions for memory, which what is made with them keeps. Null: there are none.
+using OwnMemory = std::unique_ptr<const Memory>;
+
+inline OwnMemory memory_of(const aec_allocator* given) {
+    if (given == nullptr) return nullptr;
+    require(given->allocate != nullptr && given->release != nullptr, "allocate or release of the allocator is NULL");
+    return OwnMemory(new Memory{given->allocate, given->release, given->user});
 }
 
 inline int threads_of(uint32_t wanted) {

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <memory>
 #include <new>
-#include <vector>
 
 #include "base/error.h"
 
@@ -44,7 +43,7 @@ public:
     Deflated(const Deflated&) = delete;
     Deflated& operator=(const Deflated&) = delete;
 
-    void add(const uint8_t* data, size_t size, int flush, std::string& out) {
+    void add(const uint8_t* data, size_t size, int flush, ByteString& out) {
         stream_.next_in = const_cast<Bytef*>(data);
         stream_.avail_in = static_cast<uInt>(size);
         uint8_t some[1 << 14];
@@ -60,11 +59,11 @@ private:
     z_stream stream_ = {};
 };
 
-void append_big32(std::string& out, uint32_t value) {
+void append_big32(ByteString& out, uint32_t value) {
     for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
 }
 
-void append_chunk(std::string& out, const char* name, const std::string& data) {
+void append_chunk(ByteString& out, const char* name, const ByteString& data) {
     append_big32(out, static_cast<uint32_t>(data.size()));
     const size_t start = out.size();
     out.append(name, 4).append(data);
@@ -73,11 +72,11 @@ void append_chunk(std::string& out, const char* name, const std::string& data) {
 }
 
 // A gray PNG of 16 bits a sample. Each row has the filter whose bytes have the smallest sum of magnitudes.
-std::string encode_png_alpha(const uint8_t* samples, uint32_t width, uint32_t height) {
+ByteString encode_png_alpha(const uint8_t* samples, uint32_t width, uint32_t height) {
     const size_t n = size_t{width} * kPixel;
-    std::vector<uint8_t> above(n), row(n), best(1 + n), other(1 + n);
+    Vector<uint8_t> above(n), row(n), best(1 + n), other(1 + n);
     Deflated stream;
-    std::string data;
+    ByteString data;
     for (uint32_t y = 0; y < height; ++y) {
         for (size_t x = 0; x < width; ++x) {
             uint16_t sample;
@@ -96,7 +95,7 @@ std::string encode_png_alpha(const uint8_t* samples, uint32_t width, uint32_t he
         stream.add(best.data(), best.size(), y + 1 == height ? Z_FINISH : Z_NO_FLUSH, data);
         above.swap(row);
     }
-    std::string head, file("\x89PNG\r\n\x1a\n", 8);
+    ByteString head, file("\x89PNG\r\n\x1a\n", 8);
     append_big32(head, width);
     append_big32(head, height);
     head.append({16, 0, 0, 0, 0});  // bits a sample, gray, deflate, adaptive filters, not interlaced
@@ -116,7 +115,7 @@ bool has_alpha_encoder(int depth) {
 #endif
 }
 
-std::string encode_alpha(const uint8_t* samples, uint32_t width, uint32_t height, int depth) {
+ByteString encode_alpha(const uint8_t* samples, uint32_t width, uint32_t height, int depth) {
     if (depth == 16) return encode_png_alpha(samples, width, height);
 #ifdef AEC_WITH_WEBP
     return encode_webp_alpha(samples, width, height);

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/memory.h"
 #include "base/span.h"
 
 namespace aec {
@@ -13,9 +14,9 @@ bool has_alpha_encoder(int depth);
 // The alpha of a tile of width x height pixels. samples: [height][width], without gaps, 16 bits in the machine's byte
 // order. The result keeps them exactly: a WebP of 8 bits, made by libwebp, or a gray PNG of 16. Throws Error of kind
 // kEmbedded if this build has no encoder for the depth.
-std::string encode_alpha(const uint8_t* samples, uint32_t width, uint32_t height, int depth);
+ByteString encode_alpha(const uint8_t* samples, uint32_t width, uint32_t height, int depth);
 
 // By libwebp, in builds that have it.
-std::string encode_webp_alpha(const uint8_t* samples, uint32_t width, uint32_t height);
+ByteString encode_webp_alpha(const uint8_t* samples, uint32_t width, uint32_t height);
 
 }  // namespace aec

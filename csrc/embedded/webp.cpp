@@ -16,7 +16,7 @@ bool decode_webp(const EmbeddedPicture& picture) {
                               static_cast<int>(picture.stride)) != nullptr;
 }
 
-std::string encode_webp_alpha(const uint8_t* samples, uint32_t width, uint32_t height) {
+ByteString encode_webp_alpha(const uint8_t* samples, uint32_t width, uint32_t height) {
     struct Picture : WebPPicture {
         ~Picture() { WebPPictureFree(this); }
     } picture{};

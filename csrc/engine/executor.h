@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "engine/program.h"
 #include "engine/qualities.h"
@@ -85,15 +86,15 @@ private:
                        int x1, const Kernels& kernels) const;
 
     const Program& program_;
-    const std::vector<PackedStage>& packed_;
+    const Vector<PackedStage>& packed_;
     int rows_, columns_;
     std::vector<Round> rounds_;
     std::vector<Rect> needed_;    // for each plane: the rectangle that is written or read by any stage
     std::vector<bool> is_local_;  // for each plane: whether its values are only used within a segment of a round; then
                                   // each thread has a buffer of one segment for it
     std::vector<View> views_;     // for each plane that is not local
-    std::vector<Buffer<int16_t>> buffers_;
-    std::vector<int16_t> zeros_;  // the channels of one position beyond the picture's edges
+    Vector<Buffer<int16_t>> buffers_;
+    Vector<int16_t> zeros_;  // the channels of one position beyond the picture's edges
     int most_gathered_ = 0;       // the most numbers that a kUnshuffle2 stage gathers for a position
 };
 

@@ -14,7 +14,7 @@ constexpr size_t kAlignment = 256;
 // Appends tensors to the bytes, and returns their offsets.
 class Writer {
 public:
-    explicit Writer(std::vector<uint8_t>& bytes) : bytes_(bytes) {}
+    explicit Writer(Vector<uint8_t>& bytes) : bytes_(bytes) {}
 
     Conv conv(const PackedPointwise& from) {
         Conv conv;
@@ -28,7 +28,7 @@ public:
         return conv;
     }
 
-    Conv variants(const std::vector<PackedPointwise>& from) {
+    Conv variants(const Vector<PackedPointwise>& from) {
         Conv all = conv(from[0]), last = all;
         for (size_t i = 1; i < from.size(); ++i) last = conv(from[i]);
         if (from.size() > 1) all.stride = (last.weights - all.weights) / static_cast<uint32_t>(from.size() - 1);
@@ -49,14 +49,14 @@ public:
     }
 
     template <class T>
-    uint32_t table(const std::vector<T>& values) {
+    uint32_t table(const Vector<T>& values) {
         const uint32_t at = take(values.size() * sizeof(T));
         std::memcpy(bytes_.data() + at, values.data(), values.size() * sizeof(T));
         return at;
     }
 
     uint32_t narrow(const QualityTable& from) {
-        return table(std::vector<int16_t>(from.values.begin(), from.values.end()));
+        return table(Vector<int16_t>(from.values.begin(), from.values.end()));
     }
 
 private:
@@ -67,8 +67,8 @@ private:
         return static_cast<uint32_t>(at);
     }
 
-    uint32_t constants(const std::vector<int32_t>& start, const std::vector<int32_t>& shift) {
-        std::vector<Constants> both(start.size());
+    uint32_t constants(const Vector<int32_t>& start, const Vector<int32_t>& shift) {
+        Vector<Constants> both(start.size());
         for (size_t i = 0; i < both.size(); ++i) both[i] = {start[i], shift[i]};
         return table(both);
     }
@@ -89,7 +89,7 @@ private:
         to[kLaneChannels] = static_cast<uint8_t>(weight & 0xFF);
     }
 
-    std::vector<uint8_t>& bytes_;
+    Vector<uint8_t>& bytes_;
 };
 
 }  // namespace

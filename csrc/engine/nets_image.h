@@ -2,6 +2,7 @@
 // copied to the device, and a NetLayout, which tells the offset of each tensor in it. Neither holds a pointer.
 #pragma once
 
+#include "base/memory.h"
 #include "engine/nets_pack.h"
 
 namespace aec {
@@ -51,7 +52,7 @@ struct NetImage {
     explicit NetImage(const Nets& nets);  // throws invalid_argument above 4 GB
 
     NetLayout layout;
-    std::vector<uint8_t> bytes;
+    Vector<uint8_t> bytes;
 };
 
 }  // namespace aec

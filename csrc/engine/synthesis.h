@@ -2,6 +2,7 @@
 // at its position (the shortcut) and the output of a deeper network (the branch, a Program), rounded to a sample.
 #pragma once
 
+#include "base/memory.h"
 #include "engine/executor.h"
 
 namespace aec {
@@ -43,7 +44,7 @@ private:
     // its weights. The outputs are the samples of a latent, in the order [rows][columns][3].
     struct Shortcut {
         PackedPointwise conv;
-        std::vector<int32_t> bias;  // includes half_of(shift)
+        Vector<int32_t> bias;  // includes half_of(shift)
     };
     // Intermediate results of a thread for up to kLatents positions of latents.
     struct Scratch;
@@ -61,7 +62,7 @@ private:
     PackedProgram program_;
     Shortcut shortcuts_[kMaxShrinkLog2 + 1];  // by shrink_log2
     int shortcut_shift_, gain_shift_;
-    std::vector<int16_t> gain_;  // [kQualities][8 rows][8 columns][3]: for each channel of the branch's output
+    Vector<int16_t> gain_;  // [kQualities][8 rows][8 columns][3]: for each channel of the branch's output
 };
 
 }  // namespace aec

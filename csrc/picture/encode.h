@@ -4,6 +4,7 @@
 #include <functional>
 #include <mutex>
 
+#include "base/memory.h"
 #include "container/writer.h"
 #include "embedded/decoders.h"
 #include "model/encoder.h"
@@ -37,7 +38,7 @@ struct EncodeSettings {
     bool progressive = false;  // code each tile in two passes, so that half of the file is a coarse picture
     uint32_t tile = 1024;      // side of the tiles: 64, 128, .. 4096
     // A quality for each block of 64x64 pixels, [rows][columns of blocks], 1..100 each; empty: `quality` everywhere.
-    std::vector<uint8_t> map = {};
+    Vector<uint8_t> map = {};
     int threads = 1;  // the most to use; the file is the same
     EncodeProgress progress = nullptr;
 };
@@ -46,8 +47,8 @@ struct EncodeSettings {
 // picture is opaque. In `samples` alpha only says which colours do not matter. metadata: by Kind, as FileParts has it.
 // The file is that of codec.encode, if that does not find that storing the picture takes less. Throws invalid_argument
 // if an argument is not as described, and Error of kind kLimit as write_file does.
-std::string encode_picture(const Encoder& encoder, const SampleView& samples, const EncodeSettings& settings,
-                           const std::vector<std::string>& alphas, const std::array<Span, kKindCount>& metadata);
+ByteString encode_picture(const Encoder& encoder, const SampleView& samples, const EncodeSettings& settings,
+                           const Vector<ByteString>& alphas, const std::array<Span, kKindCount>& metadata);
 
 struct ExactSettings {
     int largest_error = 0;  // 0..255, of a colour sample, in levels of its own depth; alpha is kept exactly
@@ -59,12 +60,12 @@ struct ExactSettings {
 // Encodes with the exact coder (FORMAT §9): no network runs. Alpha that is opaque everywhere is left out. The file is
 // that of codec.encode with max_error, if that does not find that storing the picture takes less. Throws as
 // encode_picture.
-std::string encode_exact_picture(const SampleView& samples, const ExactSettings& settings,
+ByteString encode_exact_picture(const SampleView& samples, const ExactSettings& settings,
                                  const std::array<Span, kKindCount>& metadata);
 
 // Stores a PNG, WebP or JPEG file unchanged (FORMAT §2.9), after it was decoded to see that it is whole. The file is
 // that of codec.encode with this source, if that does not find that another one takes less. Throws Error: of kind
 // kCorrupt if the file is no such picture, kLimit if the picture is too large, and as `embedded` does.
-std::string store_picture(Span file, const Limits& limits, const EmbeddedDecoder& embedded);
+ByteString store_picture(Span file, const Limits& limits, const EmbeddedDecoder& embedded);
 
 }  // namespace aec

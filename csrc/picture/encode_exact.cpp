@@ -27,9 +27,9 @@ bool is_opaque(const SampleView& samples) {
     return true;
 }
 
-std::string coded_tile(const SampleView& samples, const Area& area, bool has_alpha, int largest_error) {
+ByteString coded_tile(const SampleView& samples, const Area& area, bool has_alpha, int largest_error) {
     const int channels = samples.channels + has_alpha;
-    std::vector<uint16_t> gathered(size_t{area.width} * area.height * channels);
+    Vector<uint16_t> gathered(size_t{area.width} * area.height * channels);
     uint16_t* to = gathered.data();
     for (ptrdiff_t y = area.y; y < area.bottom(); ++y)
         for (ptrdiff_t x = area.x; x < area.right(); ++x) {
@@ -40,13 +40,13 @@ std::string coded_tile(const SampleView& samples, const Area& area, bool has_alp
         }
     const ExactPicture picture = {static_cast<int>(area.width), static_cast<int>(area.height), channels, samples.depth,
                                   largest_error};
-    const std::vector<uint8_t> payload = encode_exact(picture, gathered.data());
+    const Vector<uint8_t> payload = encode_exact(picture, gathered.data());
     return {payload.begin(), payload.end()};
 }
 
 }  // namespace
 
-std::string encode_exact_picture(const SampleView& samples, const ExactSettings& settings,
+ByteString encode_exact_picture(const SampleView& samples, const ExactSettings& settings,
                                  const std::array<Span, kKindCount>& metadata) {
     in_range(settings.largest_error, 0, kMaxError, "max_error");
     in_range(settings.threads, 1, 1 << 16, "threads");
@@ -72,7 +72,7 @@ std::string encode_exact_picture(const SampleView& samples, const ExactSettings&
     return write_file(file);
 }
 
-std::string store_picture(Span file, const Limits& limits, const EmbeddedDecoder& embedded) {
+ByteString store_picture(Span file, const Limits& limits, const EmbeddedDecoder& embedded) {
     const Still still = still_of(file);
     const bool is_turned = orientation_of(file) >= 5;
     FileParts parts;

@@ -25,7 +25,7 @@ void check_threads(int threads) {
 
 // Returns the parts of the payload.
 py::list encode(const Tables& tables, const Array<int16_t>& symbols, const Array<uint8_t>& indexes,
-                 const std::vector<uint64_t>& segments, int lanes_log2, int threads) {
+                 const Vector<uint64_t>& segments, int lanes_log2, int threads) {
     check_threads(threads);
     const int16_t* symbols_data = vector_of(symbols, "symbols", symbols.size());
     const uint8_t* indexes_data = vector_of(indexes, "indexes", symbols.size());
@@ -48,20 +48,20 @@ py::list encode(const Tables& tables, const Array<int16_t>& symbols, const Array
     if (fault.status == Status::kTooLong) throw std::invalid_argument(describe(fault.status));
     raise(fault);
     py::list parts;
-    for (const std::string& part : cut_payload(payload)) parts.append(py::bytes(part));
+    for (const ByteString& part : cut_payload(payload)) parts.append(py::bytes(part.data(), part.size()));
     return parts;
 }
 
 py::bytes join(const std::vector<py::object>& parts, bool ends_early) {
     std::deque<Bytes> held;  // a deque, because Bytes cannot be moved
-    std::vector<Span> spans;
+    Vector<Span> spans;
     for (const py::object& part : parts) {
         held.emplace_back(part);
         spans.push_back({held.back().data(), held.back().size()});
     }
-    std::string payload;
+    ByteString payload;
     raise(join_parts(spans, ends_early, payload));
-    return payload;
+    return py::bytes(payload.data(), payload.size());
 }
 
 std::unique_ptr<Decoder> decoder_from(std::shared_ptr<Tables> tables, const py::object& payload, bool is_prefix) {

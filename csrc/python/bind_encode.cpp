@@ -61,7 +61,7 @@ Qualities whole_of(const py::object& quality, const SampleView& samples) {
 int threads_of(int threads) { return in_range(threads, 1, 1 << 16, "threads"); }
 
 template <class T>
-Array<T> array_of(const std::vector<T>& values, const std::vector<py::ssize_t>& shape) {
+Array<T> array_of(const Vector<T>& values, const std::vector<py::ssize_t>& shape) {
     Array<T> out(shape);
     std::copy(values.begin(), values.end(), out.mutable_data());
     return out;
@@ -118,7 +118,7 @@ Array<int16_t> latents(const EncoderModel& model, const py::array& data, const p
     const Rect rect = rect_of(area, samples, kLatentStride);
     const Qualities whole = whole_of(quality, samples);
     threads_of(threads);
-    std::vector<int16_t> found;
+    Vector<int16_t> found;
     {
         const WithoutGil released;
         found = latents_of(model, samples, rect, whole, threads);
@@ -133,7 +133,7 @@ Array<int16_t> hyperlatents(const EncoderModel& model, const Array<int16_t>& y, 
     const int rows = static_cast<int>(y.shape(0)), columns = static_cast<int>(y.shape(1));
     const Qualities qualities = qualities_of(quality, rows, columns);
     threads_of(threads);
-    std::vector<int16_t> found;
+    Vector<int16_t> found;
     {
         const WithoutGil released;
         found = hyperlatents_of(model, rows, columns, values, qualities, threads);
@@ -190,13 +190,13 @@ py::list encode(const EncoderModel& model, const py::array& data, const py::obje
     const Qualities whole = whole_of(quality, samples);
     const Choices choices = choices_of(dead_zones, first);
     threads_of(threads);
-    std::vector<std::string> found;
+    Vector<ByteString> found;
     {
         const WithoutGil released;
         found = encode_tile(model, samples, rect, whole, effort, choices, threads, called(progress));
     }
     py::list parts;
-    for (const std::string& part : found) parts.append(py::bytes(part));
+    for (const ByteString& part : found) parts.append(py::bytes(part.data(), part.size()));
     return parts;
 }
 
@@ -244,8 +244,8 @@ struct RefinementOfArrays {
     std::vector<py::ssize_t> latents;
     std::mutex mutex{};
 
-    Array<int16_t> array(const std::vector<int16_t>& (Refinement::*values)() const) {
-        std::vector<int16_t> copy;
+    Array<int16_t> array(const Vector<int16_t>& (Refinement::*values)() const) {
+        Vector<int16_t> copy;
         {
             const WithoutGil released;
             const std::lock_guard<std::mutex> lock(mutex);

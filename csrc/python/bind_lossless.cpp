@@ -29,7 +29,7 @@ py::bytes encode(const Array<uint16_t>& samples, int depth, int largest_error) {
         if (data[i] >> depth)
             throw std::invalid_argument("sample " + std::to_string(data[i]) + " has more than " +
                                         std::to_string(depth) + " bits");
-    std::vector<uint8_t> payload;
+    Vector<uint8_t> payload;
     {
         const WithoutGil released;
         payload = encode_exact(picture, data);

@@ -30,7 +30,7 @@ inline Qualities qualities_of(const py::object& quality, int rows, int columns) 
         throw std::invalid_argument("a map of qualities has shape " + text_of({map.shape(), map.shape() + map.ndim()}) +
                                     ", must have " + text_of({block_rows, block_columns}));
     if (!(map.flags() & py::array::c_style)) throw std::invalid_argument("a map of qualities must be contiguous");
-    std::vector<uint8_t> values(map.data(), map.data() + map.size());
+    Vector<uint8_t> values(map.data(), map.data() + map.size());
     for (const uint8_t value : values) in_range(value, 1, kQualities, "quality");
     return {static_cast<int>(block_columns), std::move(values)};
 }
