@@ -82,7 +82,7 @@ std::vector<aec_missing> missing_of(const Layout& layout) {
 }
 
 // path: null for a file in memory, which is `span`.
-void open(const char* path, Span span, const aec_open_options* given, aec_file** file) {
+void open_file(const char* path, Span span, const aec_open_options* given, aec_file** file) {
     const aec_open_options options = options_of(given, default_open_options(), "options");
     const bool partial = options.allow_partial != 0;
     const Limits limits = {options.max_pixels, options.max_side};
@@ -216,14 +216,14 @@ aec_status aec_open_memory(const void* data, size_t size, const aec_open_options
     return guarded(error, [&] {
         require(file != nullptr, "file is NULL");
         require(data != nullptr || size == 0, "data is NULL");
-        open(nullptr, {static_cast<const uint8_t*>(data), size}, options, file);
+        open_file(nullptr, {static_cast<const uint8_t*>(data), size}, options, file);
     });
 }
 
 aec_status aec_open_path(const char* path, const aec_open_options* options, aec_file** file, aec_error* error) {
     return guarded(error, [&] {
         require(path != nullptr && file != nullptr, "path or file is NULL");
-        open(path, {}, options, file);
+        open_file(path, {}, options, file);
     });
 }
 

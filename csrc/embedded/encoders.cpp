@@ -33,31 +33,14 @@ uint64_t filtered(int filter, const uint8_t* row, const uint8_t* above, size_t n
     return sum;
 }
 
-// A stream of deflate that grows as it is fed.
-class Deflated {
-public:
-    Deflated() {
-        if (deflateInit(&stream_, kLevel) != Z_OK) throw std::bad_alloc();
-    }
-    ~Deflated() { deflateEnd(&stream_); }
-    Deflated(const Deflated&) = delete;
-    Deflated& operator=(const Deflated&) = delete;
-
-    void add(const uint8_t* data, size_t size, int flush, ByteString& out) {
-        stream_.next_in = const_cast<Bytef*>(data);
-        stream_.avail_in = static_cast<uInt>(size);
-        uint8_t some[1 << 14];
-        do {
-            stream_.next_out = some;
-            stream_.avail_out = sizeof some;
-            deflate(&stream_, flush);
-            out.append(reinterpret_cast<const char*>(some), sizeof some - stream_.avail_out);
-        } while (stream_.avail_out == 0);
-    }
-
-private:
-    z_stream stream_ = {};
-};
+ByteString deflated(const Vector<uint8_t>& data) {
+    uLongf size = compressBound(data.size());
+    ByteString out(size, 0);
+    if (compress2(reinterpret_cast<Bytef*>(out.data()), &size, data.data(), data.size(), kLevel) != Z_OK)
+        throw std::bad_alloc();
+    out.resize(size);
+    return out;
+}
 
 void append_big32(ByteString& out, uint32_t value) {
     for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
@@ -74,9 +57,8 @@ void append_chunk(ByteString& out, const char* name, const ByteString& data) {
 // A gray PNG of 16 bits a sample. Each row has the filter whose bytes have the smallest sum of magnitudes.
 ByteString encode_png_alpha(const uint8_t* samples, uint32_t width, uint32_t height) {
     const size_t n = size_t{width} * kPixel;
-    Vector<uint8_t> above(n), row(n), best(1 + n), other(1 + n);
-    Deflated stream;
-    ByteString data;
+    Vector<uint8_t> above(n), row(n), best(1 + n), other(1 + n), data;
+    data.reserve(height * (1 + n));
     for (uint32_t y = 0; y < height; ++y) {
         for (size_t x = 0; x < width; ++x) {
             uint16_t sample;
@@ -92,7 +74,7 @@ ByteString encode_png_alpha(const uint8_t* samples, uint32_t width, uint32_t hei
             least = sum;
             best.swap(other);
         }
-        stream.add(best.data(), best.size(), y + 1 == height ? Z_FINISH : Z_NO_FLUSH, data);
+        data.insert(data.end(), best.begin(), best.end());
         above.swap(row);
     }
     ByteString head, file("\x89PNG\r\n\x1a\n", 8);
@@ -100,7 +82,7 @@ ByteString encode_png_alpha(const uint8_t* samples, uint32_t width, uint32_t hei
     append_big32(head, height);
     head.append({16, 0, 0, 0, 0});  // bits a sample, gray, deflate, adaptive filters, not interlaced
     append_chunk(file, "IHDR", head);
-    append_chunk(file, "IDAT", data);
+    append_chunk(file, "IDAT", deflated(data));
     append_chunk(file, "IEND", "");
     return file;
 }
