@@ -10,6 +10,7 @@ import ast
 import gzip
 import hashlib
 import io
+import itertools
 import os
 import platform
 import re
@@ -20,6 +21,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -193,7 +195,7 @@ def find_pythons(given: list[str]) -> list[str]:
         if there or on_path:
             found.append(str(there[-1]) if there else on_path)
         else:
-            print(f"release: there is no Python {version}: no wheel for it is made")
+            tell(f"there is no Python {version}: no wheel for it is made")
     return found
 
 
@@ -214,14 +216,48 @@ def main() -> int:
                 tell("there are changes that are not committed: they are not in the release")
             out.mkdir(parents=True)
             make(out, args.machine, pythons, work, tools)
-        files = try_all(out, pythons, work, tools)
-    sums = "".join(f"{hashlib.sha256(f.path.read_bytes()).hexdigest()}  {f.path.name}\n" for f in files)
-    (out / "SHA256SUMS").write_text(sums)
+        files = files_of(out)
+        sums = "".join(f"{hashlib.sha256(f.path.read_bytes()).hexdigest()}  {f.path.name}\n" for f in files)
+        (out / "SHA256SUMS").write_text(sums)  # of what there is, whatever comes of trying it
+        versions = {tag_of(python): python for python in pythons}
+        try_all(files, versions, work, tools)
+    absent = missing(files, sorted(versions) if args.python else [tag(v) for v in PYTHONS], args.machine)
     print("\n| file | MB | what was tried |\n|---|---|---|")
     for f in files:
         words = [*f.said, *(f"FAILED: {fault}" for fault in f.faults)]
         print(f"| {f.path.name} | {f.path.stat().st_size / 1e6:.1f} | {'; '.join(words)} |")
-    return 1 if any(f.faults for f in files) else 0
+    for name in absent:
+        print(f"release: INCOMPLETE: there is no {name}")
+    if absent:
+        print("release: --python and --machine ask for a part of a release")
+    return 1 if absent or any(f.faults for f in files) else 0
+
+
+def tag(version: str) -> str:
+    """cp311 of 3.11."""
+    return "cp" + version.replace(".", "")
+
+
+def tag_of(python: str) -> str:
+    return tag(run(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip())
+
+
+def files_of(out: Path) -> list[File]:
+    return [File(path) for pattern in ("*.whl", "*.tar.gz") for path in sorted(out.glob(pattern))]
+
+
+def missing(files: list[File], tags: list[str], machines: list[str]) -> list[str]:
+    """What a release for these versions of Python, and these machines, should have too."""
+    names = [f.path.name for f in files]
+    patterns = {"source of aec-codec": r"aec_codec-.*\.tar\.gz"}
+    for tag_, machine in itertools.product(tags, machines):
+        patterns[f"wheel for {tag_} and {machine}"] = rf"aec_codec-.*-{tag_}-{tag_}-.*_{machine}\.whl"
+    for (name, _), package in model_packages().items():
+        if (ROOT / "codec" / "models" / f"{name}.safetensors").is_file():
+            folder = package.replace("-", "_")
+            patterns[f"source of {package}"] = rf"{folder}-.*\.tar\.gz"
+            patterns[f"wheel of {package}"] = rf"{folder}-.*-none-any\.whl"
+    return [what for what, pattern in patterns.items() if not any(re.fullmatch(pattern, name) for name in names)]
 
 
 def make(out: Path, machines: list[str], pythons: list[str], work: Path, tools: Path) -> None:
@@ -243,47 +279,77 @@ def make(out: Path, machines: list[str], pythons: list[str], work: Path, tools: 
             shutil.copy2(wheel(python, tools, main_source, work, machine, env), out)
 
 
-def try_all(out: Path, pythons: list[str], work: Path, tools: Path) -> list[File]:
-    """Try all files in `out`."""
-    files = [File(path) for pattern in ("*.whl", "*.tar.gz") for path in sorted(out.glob(pattern))]
+def try_all(files: list[File], versions: dict[str, str], work: Path, tools: Path) -> None:
+    """Try all files. versions: interpreters by their tags."""
     for f in files:
-        checked = subprocess.run([tools, "-m", "twine", "check", "--strict", f.path], capture_output=True, text=True)
-        if checked.returncode:
-            f.faults.append(checked.stdout)
-        else:
-            f.said.append("twine check")
-        f.faults += faults_of_content(f.path) if f.path.suffix == ".whl" else []
-        if f.path.stat().st_size > MOST_BYTES:
-            f.faults.append(f"over {MOST_BYTES:,} bytes")
-    versions = {run(p, "-c", "import sys; print('cp%d%d' % sys.version_info[:2])").strip(): p for p in pythons}
+        check(f, tools)
     names = {package: name for (name, _), package in model_packages().items()}
     wheels = [f.path for f in files if f.path.name.endswith("-none-any.whl")]
     models = {path: names[release_try.package_of(path)] for path in wheels}
-    arm = None
+    arms: dict[str, release_arm.System] = {}
     for f in files:
-        if f.path.suffix != ".whl" or f.path in models:
+        if f.path in models:
             continue
         tell(f"trying {f.path.name}")
-        version, machine = f.path.name.split("-")[2], next(m for m in MACHINES if f.path.stem.endswith(m))
-        place = Path(tempfile.mkdtemp(dir=work))
         try:
-            if machine == platform.machine() and version in versions:
-                tried = release_try.here(versions[version], place, f.path, models, ROOT)
-            elif machine == "aarch64" and version == release_arm.VERSION:
-                arm = arm or release_arm.system(work / "arm")
-                tried = release_try.elsewhere(arm, tools, place, f.path, models, ROOT)
-            else:
-                f.said.append("not run, for there is no such Python here")
-                continue
+            tried = try_one(f.path, models, versions, arms, Path(tempfile.mkdtemp(dir=work)), tools)
+        except NotRun as e:
+            f.said.append(f"not run: {e}")
+            continue
         except (release_try.Fault, release_arm.Missing) as e:
             f.faults.append(str(e))
             continue
         f.said.append(tried.said)
         f.digest = tried.digest
-    digests = {f.digest for f in files if f.digest}
+    digests = Counter(f.digest for f in files if f.digest)
     if len(digests) > 1:
-        raise SystemExit(f"release: the wheels do not make the same files and pixels: {digests}")
-    return files
+        for f in (f for f in files if f.digest):
+            f.faults.append(f"files and pixels {f.digest[:8]}, which are not those of all the others")
+
+
+class NotRun(Exception):
+    """Why a wheel cannot be run here."""
+
+
+def check(f: File, tools: Path) -> None:
+    """What can be said of a file without running it."""
+    checked = subprocess.run([tools, "-m", "twine", "check", "--strict", f.path], capture_output=True, text=True)
+    if checked.returncode:
+        f.faults.append(checked.stdout)
+    else:
+        f.said.append("twine check")
+    f.faults += faults_of_content(f.path) if f.path.suffix == ".whl" else []
+    if f.path.stat().st_size > MOST_BYTES:
+        f.faults.append(f"over {MOST_BYTES:,} bytes")
+
+
+def try_one(
+    path: Path,
+    models: dict[Path, str],
+    versions: dict[str, str],
+    arms: dict[str, release_arm.System],
+    place: Path,
+    tools: Path,
+) -> release_try.Tried:
+    """Try a wheel of aec-codec, or a source archive. Raises NotRun, or what it did wrong."""
+    if path.suffix != ".whl":
+        if not versions:
+            raise NotRun("there is no Python to build it for")
+        python = versions[sorted(versions)[-1]]
+        own = [wheel for wheel in models if release_try.package_of(wheel) == release_try.package_of(path)]
+        if own:
+            return release_try.built_model(python, place, path, own[0])
+        return release_try.built(python, place, path, models, ROOT)
+    version, machine = path.name.split("-")[2], next(m for m in MACHINES if path.stem.endswith(m))
+    if machine == platform.machine():
+        if version not in versions:
+            raise NotRun(f"there is no Python for {version} here")
+        return release_try.here(versions[version], place, path, models, ROOT)
+    if machine != "aarch64" or version not in release_arm.SUITES:
+        raise NotRun(f"there is no Python for {version} and {machine} here")
+    if version not in arms:
+        arms[version] = release_arm.system(place / "system", version)
+    return release_try.elsewhere(arms[version], tools, place, path, models, ROOT)
 
 
 def tell(what: str) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Fault(Exception):
 @dataclass(frozen=True)
 class Tried:
     said: str
-    digest: str  # of a file that was made, and of its pixels: the same of every wheel
+    digest: str | None  # of a file that was made, and of its pixels: the same of every wheel; None: it made none
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,51 @@ def here(python: Path, place: Path, wheel: Path, models: dict[Path, str], root: 
     `python` is one of its version. Raises Fault.
     """
     ours = place / "venv" / "bin"
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AEC_"))}
+    env = _clean()
 
     def install(path: Path) -> None:
         # The file counts, and not one of that name that PyPI may have.
-        found.run([ours / "python", "-m", "pip", "install", "-q", "--find-links", wheel.parent, path])
+        found.run([ours / "python", "-m", "pip", "install", "-q", "--find-links", path.parent, path])
         found.run([ours / "python", "-m", "pip", "check"])
 
     found = Installed([ours / "python"], [ours / "aec"], install, env, place)
     found.run([python, "-m", "venv", place / "venv"])
     return _tried(found, wheel, models, root, platform.machine(), "in a clean environment")
+
+
+def built(python: Path, place: Path, source: Path, models: dict[Path, str], root: Path) -> Tried:
+    """Try a source archive of aec-codec for this machine: build a wheel of it, and try that. Raises Fault."""
+    tried = here(python, place, wheel_of(python, place, source), models, root)
+    return Tried(f"built into a wheel in a clean environment, and {tried.said}", tried.digest)
+
+
+def built_model(python: Path, place: Path, source: Path, wheel: Path) -> Tried:
+    """Build a wheel of the source archive of a model: it must hold what the model's own wheel holds. Raises Fault."""
+    found, wanted = (_contents(path) for path in (wheel_of(python, place, source), wheel))
+    if found != wanted:
+        differing = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
+        raise Fault(f"its wheel differs from {wheel.name} in {', '.join(differing)}")
+    return Tried("built into a wheel in a clean environment: the same content", None)
+
+
+def wheel_of(python: Path, place: Path, source: Path) -> Path:
+    """Build a wheel in an environment with nothing but pip, in which pip puts what the source asks for."""
+    clean = Installed([], [], lambda path: None, _clean() | {"AEC_CUDA": "0"}, place)
+    clean.run([python, "-m", "venv", place / "builder"])
+    made = place / "made"
+    clean.run([place / "builder/bin/python", "-m", "pip", "wheel", "-q", "--no-deps", "-w", made, source])
+    (wheel,) = made.glob("*.whl")
+    return wheel
+
+
+def _contents(wheel: Path) -> dict[str, bytes]:
+    """The files of a package; without what tells of the tool that made the wheel."""
+    archive = zipfile.ZipFile(wheel)
+    return {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def _clean() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AEC_"))}
 
 
 def elsewhere(
@@ -98,7 +134,7 @@ def elsewhere(
 
     def install(path: Path) -> None:
         with_these = [f"--platform={tag}" for tag in release_arm.PLATFORMS]
-        with_these += ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
+        with_these += ["--only-binary=:all:", "--implementation=cp", f"--python-version={arm.version}"]
         links = ["--find-links", wheel.parent, "--upgrade"]
         outside.run([tools, "-m", "pip", "install", "-q", "--target", target, *with_these, *links, path])
 

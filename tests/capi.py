@@ -37,12 +37,34 @@ class Error(ctypes.Structure):
     _fields_ = [("status", c_int32), ("message", c_char * 508)]
 
 
+ALLOCATE = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_size_t)
+RELEASE = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
+
+
+class Allocator(ctypes.Structure):
+    _fields_ = [("allocate", ALLOCATE), ("release", RELEASE), ("user", c_void_p)]
+
+
 class OpenOptions(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t),
         ("max_pixels", c_uint64),
         ("max_side", c_uint32),
         ("allow_partial", c_int32),
+        ("allocator", POINTER(Allocator)),
+    ]
+
+
+class ModelOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("path", c_char_p),
+        ("data", c_char_p),
+        ("size", c_size_t),
+        ("id", c_char_p),
+        ("folders", c_char_p),
+        ("threads", c_uint32),
+        ("allocator", POINTER(Allocator)),
     ]
 
 
@@ -152,6 +174,7 @@ class Library:
         """An initialised struct."""
         value = kind()
         names = {OpenOptions: "open_options", DecodeOptions: "decode_options", PixelSizes: "pixels"}
+        names[ModelOptions] = "model_options"
         init = getattr(self.c, f"aec_{names.get(kind, kind.__name__.lower())}_init")
         init(byref(value), c_size_t(ctypes.sizeof(value)))
         for name, field in fields.items():

@@ -194,8 +194,6 @@ def test_alpha_is_coded_by_the_callers_function(pair, dtype):
     alphas = alpha.encode(image[..., 3], header.tiles, 100)
     assert list(map(bool, alphas)) == [True, False, False, False]
     assert file == in_python(theirs, image, 75, 64, 2, alphas=alphas)
-    with pytest.raises(NotImplementedError, match="transparent"):
-        ours.encode(image)
     with pytest.raises(capi.STATUSES[4], match="the encoder of alpha has returned the status 4"):
         ours.encode(image, alpha=ALPHA(lambda user, tile: 4))
 

@@ -47,8 +47,13 @@ def corpus(target):
 
 
 # How many inputs there are at least to begin with, and what the targets beside the coder's need.
-AT_LEAST = {"decode": 30, "tables": 30, "file": 15, "model": 8, "embedded": 12}
-HEADERS = {"file": ["zlib.h"], "model": ["zlib.h"], "embedded": ["zlib.h", "png.h", "webp/decode.h", "jpeglib.h"]}
+AT_LEAST = {"decode": 30, "tables": 30, "file": 15, "model": 8, "embedded": 12, "memory": 12}
+HEADERS = {
+    "file": ["zlib.h"],
+    "model": ["zlib.h"],
+    "memory": ["zlib.h"],
+    "embedded": ["zlib.h", "png.h", "webp/decode.h", "jpeglib.h"],
+}
 
 
 def built(builder, target, **options):

@@ -110,11 +110,37 @@ def test_the_table_of_packages_has_the_ids_of_the_models():
         assert not path.is_file() or model_file.load(path).id.hex() == model_id, package
 
 
-def test_an_installed_package_of_a_model_is_found(tmp_path, monkeypatch):
+@pytest.fixture
+def release(monkeypatch):
     if not RELEASE.exists():
         pytest.skip("not in a clone")
     monkeypatch.syspath_prepend(RELEASE.parent)
-    release = importlib.import_module("release")
+    return importlib.import_module("release")
+
+
+def test_a_release_names_what_it_lacks(release):
+    names = ["aec_codec-1.0.0.tar.gz", "aec_codec-1.0.0-cp311-cp311-manylinux2014_x86_64.whl"]
+    names += ["aec_codec_psnr-1.tar.gz", "aec_codec_psnr-1-py3-none-any.whl"]
+    files = [release.File(Path(name)) for name in names]
+    assert release.missing(files, ["cp311"], ["x86_64"]) == []
+    lacks = ["wheel for cp310 and x86_64", "wheel for cp310 and aarch64", "wheel for cp311 and aarch64"]
+    assert release.missing(files, ["cp310", "cp311"], release.MACHINES) == lacks
+    assert release.missing(files[1:], ["cp311"], ["x86_64"]) == ["source of aec-codec"]
+    assert release.missing(files[:2], ["cp311"], ["x86_64"]) == ["source of aec-codec-psnr", "wheel of aec-codec-psnr"]
+
+
+def test_wheels_that_do_not_agree_are_faults_of_all_of_them(release, monkeypatch, tmp_path):
+    files = [release.File(Path(f"aec_codec-1-cp31{i}-cp31{i}-manylinux2014_x86_64.whl")) for i in range(3)]
+    monkeypatch.setattr(release, "check", lambda f, tools: None)
+    found = iter(["aa", "bb", "aa"])
+    monkeypatch.setattr(release, "try_one", lambda *given: release.release_try.Tried("tried", next(found)))
+    release.try_all(files, {}, tmp_path, tmp_path)
+    assert [f.faults for f in files] == [
+        [f"files and pixels {digest}, which are not those of all the others"] for digest in ("aa", "bb", "aa")
+    ]
+
+
+def test_an_installed_package_of_a_model_is_found(release, tmp_path, monkeypatch):
     assert release.model_packages() == model_search.PACKAGES
     release.model_source(tmp_path / "source", TINY, "00000000", "aec-codec-tiny2")
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation"]

@@ -1,5 +1,6 @@
 // What is thrown about files and models: a kind, which callers can tell apart, and a message for people. The kinds are
-// those of FORMAT.md and codec/errors.py. Wrong arguments throw invalid_argument instead.
+// those of FORMAT.md and codec/errors.py. Wrong arguments throw invalid_argument instead, in all rooms: Python gets a
+// ValueError of it, and C AEC_ERROR_ARGUMENT.
 #pragma once
 
 #include <stdexcept>

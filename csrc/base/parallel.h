@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/memory.h"
+
 namespace aec {
 
 // What each thread of a `parallel` call uses to share out work. All threads of a call must call `each` in the same
@@ -79,7 +81,8 @@ private:
 template <class Work>
 void parallel(int threads, int max_rounds, Work work) {
     Team::Shared shared(max_rounds);
-    const auto run = [&shared, &work](int thread) {
+    const auto run = [&shared, &work, memory = current_memory](int thread) {
+        const MemoryScope scope(memory);
         try {
             Team team(shared);
             work(team, thread);

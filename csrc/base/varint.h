@@ -1,12 +1,11 @@
 // Writes varints (FORMAT §1) behind what a string has.
 #pragma once
 
-#include <cstdint>
-#include <string>
+#include "base/memory.h"
 
 namespace aec {
 
-inline void append_varint(std::string& to, uint64_t value) {
+inline void append_varint(ByteString& to, uint64_t value) {
     for (; value >= 0x80; value >>= 7) to.push_back(static_cast<char>(value | 0x80));
     to.push_back(static_cast<char>(value));
 }

@@ -1,5 +1,6 @@
 // The functions of aec.h: arguments checked, exceptions turned into statuses, and nothing else.
-#include "capi/guard.h"
+#include "capi/embedded.h"
+#include "capi/model_options.h"
 
 #include <cstdlib>
 #include <mutex>
@@ -9,18 +10,22 @@
 #include "picture/decode.h"
 
 struct aec_file {
-    aec_file(std::vector<uint8_t> owned_data, aec::Span span, const aec::Limits& limits, bool allow_partial)
-        : owned(std::move(owned_data)),
+    aec_file(aec::OwnMemory own_memory, aec::Vector<uint8_t> owned_data, aec::Span span, const aec::Limits& limits,
+             bool allow_partial)
+        : memory(std::move(own_memory)),
+          owned(std::move(owned_data)),
           layout(owned.empty() ? span : aec::Span{owned.data(), owned.size()}, limits, allow_partial) {}
 
-    const std::vector<uint8_t> owned;  // of a file that was opened by its path
+    const aec::OwnMemory memory;  // of all that follows, and of the work on the file
+    const aec::Vector<uint8_t> owned;  // of a file that was opened by its path
     const aec::Layout layout;
     std::vector<aec_missing> missing;
     mutable std::mutex mutex;                                               // of `metadata`
-    mutable std::optional<std::vector<uint8_t>> metadata[aec::kKindCount];  // the blocks that were asked for
+    mutable std::optional<aec::Vector<uint8_t>> metadata[aec::kKindCount];  // the blocks that were asked for
 };
 
 struct aec_model {
+    aec::OwnMemory memory;
     std::shared_ptr<const aec::Model> model;
 };
 
@@ -28,7 +33,7 @@ namespace {
 
 using namespace aec;
 
-aec_open_options default_open_options() { return {sizeof(aec_open_options), kDefaultMaxPixels, kMaxSide, 0}; }
+aec_open_options default_open_options() { return {sizeof(aec_open_options), kDefaultMaxPixels, kMaxSide, 0, nullptr}; }
 
 aec_decode_options default_decode_options() {
     aec_decode_options options = {};
@@ -76,11 +81,16 @@ std::vector<aec_missing> missing_of(const Layout& layout) {
     return found;
 }
 
-void open(std::vector<uint8_t> owned, Span span, const aec_open_options* given, aec_file** file) {
+// path: null for a file in memory, which is `span`.
+void open_file(const char* path, Span span, const aec_open_options* given, aec_file** file) {
     const aec_open_options options = options_of(given, default_open_options(), "options");
     const bool partial = options.allow_partial != 0;
     const Limits limits = {options.max_pixels, options.max_side};
-    auto made = std::make_unique<aec_file>(std::move(owned), span, limits, partial);
+    OwnMemory memory = memory_of(options.allocator);
+    const MemoryScope scope(memory.get());
+    Vector<uint8_t> owned;
+    if (path != nullptr) owned = read_file(path);
+    auto made = std::make_unique<aec_file>(std::move(memory), std::move(owned), span, limits, partial);
     if (partial) made->missing = missing_of(made->layout);
     *file = made.release();
 }
@@ -89,6 +99,7 @@ void open(std::vector<uint8_t> owned, Span span, const aec_open_options* given, 
 Span metadata_of(const aec_file& file, Kind kind) {
     if (!file.layout.has(kind) || file.layout.metadata_state(kind) != Presence::kWhole) return {};
     const std::lock_guard<std::mutex> lock(file.mutex);
+    const MemoryScope scope(file.memory.get());
     auto& block = file.metadata[kind];
     if (!block) block = file.layout.metadata(kind);
     return {block->data(), block->size()};
@@ -125,26 +136,7 @@ Plan plan_of(const Header& header, const aec_decode_options& options) {
 
 uint64_t row_bytes_of(const Canvas& canvas) { return uint64_t{canvas.width} * canvas.channels * (canvas.depth / 8); }
 
-aec_embedded_kind kind_for_c(StillKind kind) { return static_cast<aec_embedded_kind>(kind); }
-static_assert(static_cast<int>(StillKind::kPng) == AEC_EMBEDDED_PNG &&
-              static_cast<int>(StillKind::kWebp) == AEC_EMBEDDED_WEBP &&
-              static_cast<int>(StillKind::kJpeg) == AEC_EMBEDDED_JPEG);
 static_assert(kIcc == static_cast<int>(AEC_METADATA_ICC) && kExtra == static_cast<int>(AEC_METADATA_EXTRA));
-
-// The caller's decoder of pictures inside, or the library's own.
-EmbeddedDecoder embedded_of(const aec_decode_options& options) {
-    if (options.embedded == nullptr) return &decode_embedded;
-    return [decode = options.embedded, user = options.embedded_user](const EmbeddedPicture& picture) {
-        const aec_embedded_picture given = {sizeof given, kind_for_c(picture.still.kind), picture.file.data,
-                                            picture.file.size, picture.still.width, picture.still.height,
-                                            static_cast<uint32_t>(picture.still.depth), picture.still.cmyk,
-                                            picture.pixels, picture.stride};
-        if (const int32_t status = decode(user, &given))
-            throw_status(status, std::string("the caller's decoder of a ") + name_of(picture.still.kind) + " picture");
-    };
-}
-
-void set_model(aec_model** model, std::shared_ptr<const Model> loaded) { *model = new aec_model{std::move(loaded)}; }
 
 std::string default_folders() {
     const char* named = std::getenv("AEC_MODELS");
@@ -154,6 +146,24 @@ std::string default_folders() {
     const char* separator = ":";
 #endif
     return named != nullptr && *named != 0 ? std::string(named) + separator + AEC_MODEL_FOLDER : AEC_MODEL_FOLDER;
+}
+
+std::shared_ptr<const Model> model_of(const aec_model_options& options) {
+    check_source(options);
+    const int threads = threads_of(options.threads);
+    if (options.path != nullptr) return load_model(options.path, threads);
+    if (options.id == nullptr) return Model::load(memory_span(options), threads);
+    ModelId wanted;
+    std::copy_n(options.id, wanted.size(), wanted.begin());
+    return find_model(wanted, options.folders != nullptr ? options.folders : default_folders(), threads);
+}
+
+void open_model(const aec_model_options& options, aec_model** model) {
+    require(model != nullptr, "model is NULL");
+    OwnMemory memory = memory_of(options.allocator);
+    const MemoryScope scope(memory.get());
+    std::shared_ptr<const Model> loaded = model_of(options);
+    *model = new aec_model{std::move(memory), std::move(loaded)};
 }
 
 }  // namespace
@@ -206,14 +216,14 @@ aec_status aec_open_memory(const void* data, size_t size, const aec_open_options
     return guarded(error, [&] {
         require(file != nullptr, "file is NULL");
         require(data != nullptr || size == 0, "data is NULL");
-        open({}, {static_cast<const uint8_t*>(data), size}, options, file);
+        open_file(nullptr, {static_cast<const uint8_t*>(data), size}, options, file);
     });
 }
 
 aec_status aec_open_path(const char* path, const aec_open_options* options, aec_file** file, aec_error* error) {
     return guarded(error, [&] {
         require(path != nullptr && file != nullptr, "path or file is NULL");
-        open(read_file(path), {}, options, file);
+        open_file(path, {}, options, file);
     });
 }
 
@@ -252,6 +262,7 @@ aec_status aec_get_extra(const aec_file* file, const char* type, const uint8_t**
     return guarded(error, [&] {
         require(file != nullptr && type != nullptr && data != nullptr && size != nullptr,
                 "file, type, data or size is NULL");
+        const MemoryScope scope(file->memory.get());
         Span found;
         for (const ExtraBlock& block : extra_blocks(metadata_of(*file, kExtra)))
             if (block.type == type) found = block.data;
@@ -271,30 +282,38 @@ aec_status aec_get_missing(const aec_file* file, uint64_t i, aec_missing* missin
     });
 }
 
+void aec_model_options_init(aec_model_options* options, size_t struct_size) {
+    init(options, struct_size, default_model_options());
+}
+
+aec_status aec_model_open(const aec_model_options* options, aec_model** model, aec_error* error) {
+    return guarded(error, [&] {
+        require(options != nullptr, "options is NULL");
+        open_model(options_of(options, default_model_options(), "options"), model);
+    });
+}
+
 aec_status aec_model_open_memory(const void* data, size_t size, uint32_t threads, aec_model** model,
                                  aec_error* error) {
-    return guarded(error, [&] {
-        require(model != nullptr, "model is NULL");
-        require(data != nullptr || size == 0, "data is NULL");
-        set_model(model, Model::load({static_cast<const uint8_t*>(data), size}, threads_of(threads)));
-    });
+    return guarded(error, [&] { open_model(options_for(data, size, threads), model); });
 }
 
 aec_status aec_model_open_path(const char* path, uint32_t threads, aec_model** model, aec_error* error) {
     return guarded(error, [&] {
-        require(path != nullptr && model != nullptr, "path or model is NULL");
-        set_model(model, load_model(path, threads_of(threads)));
+        require(path != nullptr, "path is NULL");
+        open_model(options_for(path, threads), model);
     });
 }
 
 aec_status aec_model_find(const uint8_t* id, const char* folders, uint32_t threads, aec_model** model,
                           aec_error* error) {
     return guarded(error, [&] {
-        require(id != nullptr && model != nullptr, "id or model is NULL");
-        ModelId wanted;
-        std::copy_n(id, wanted.size(), wanted.begin());
-        const std::string searched = folders != nullptr ? folders : default_folders();
-        set_model(model, find_model(wanted, searched, threads_of(threads)));
+        require(id != nullptr, "id is NULL");
+        aec_model_options options = default_model_options();
+        options.id = id;
+        options.folders = folders;
+        options.threads = threads;
+        open_model(options, model);
     });
 }
 
@@ -349,10 +368,11 @@ aec_status aec_decode_picture(const aec_file* file, const aec_model* model, cons
                     " rows, " + std::to_string(stride) + " bytes apart");
         require(plan.canvas.depth == 8 || (stride % 2 == 0 && reinterpret_cast<uintptr_t>(out) % 2 == 0),
                 "out and stride must be even for 16 bits a sample");
+        const MemoryScope scope(file->memory.get());
         plan.canvas.data = static_cast<uint8_t*>(out);
         plan.canvas.stride = stride;
         decode_picture(file->layout, model != nullptr ? model->model.get() : nullptr, plan.region, plan.canvas,
-                       threads_of(options.threads), embedded_of(options),
+                       threads_of(options.threads), embedded_by(options.embedded, options.embedded_user),
                        progress_of(options.progress, options.progress_user));
     });
 }

@@ -2,7 +2,8 @@
  *
  * A short tour: aec_open_memory parses a file and compares all its checksums; aec_get_info says what is in it; a model
  * comes from aec_model_open_path, aec_model_open_memory or aec_model_find; aec_decode_picture writes pixels to the
- * caller's memory. csrc/capi/example.c does all of this in 40 lines, and docs/c-api.md describes building and linking.
+ * caller's memory. csrc/capi/example.c does all of this in 40 lines. aec_encode_picture, aec_encode_exact and
+ * aec_store_picture make files. docs/c-api.md describes building and linking.
  *
  * Errors. Functions that can fail return an aec_status, which is AEC_OK (0) if they succeeded. They also take an
  * aec_error, which may be NULL, and write the status and a message to it, also AEC_OK and an empty message. When a call
@@ -14,10 +15,11 @@
  * that use it. Calls that take a number of threads start so many at most, and they have ended when the call returns;
  * with 1 they start none. No other call starts a thread.
  *
- * Memory. The library allocates with malloc, or with what the program has replaced operator new by. It never hands out
- * memory that the caller must free, other than the objects with a close function, and never keeps a pointer to the
- * caller's memory beyond what aec_open_memory says. A file allocates in proportion to its real size before
- * aec_decode_picture, never to a size that it claims. If there is no memory, calls return AEC_ERROR_MEMORY.
+ * Memory. The library allocates with malloc, or with what the program has replaced operator new by, or with an
+ * aec_allocator that an object is made with. It never hands out memory that the caller must free, other than the
+ * objects with a close function, and never keeps a pointer to the caller's memory beyond what aec_open_memory says. A
+ * file allocates in proportion to its real size before aec_decode_picture, never to a size that it claims. If there is
+ * no memory, calls return AEC_ERROR_MEMORY.
  *
  * Versions. Structs begin with their size, so that later versions can add fields at their end: set them by the _init
  * functions, which are given the size that the program was compiled with. A program that was compiled with a newer
@@ -65,7 +67,8 @@ enum {
     AEC_ERROR_CORRUPT = 4,     /* CorruptError: the file contradicts the format */
     AEC_ERROR_LIMIT = 5,       /* LimitError: the picture is larger than the format, or the caller, allows */
     AEC_ERROR_MODEL = 6,       /* ModelError: the model is missing, damaged, or not the one that wrote the file */
-    AEC_ERROR_EMBEDDED = 7,    /* the picture inside needs a PNG, WebP or JPEG decoder that this build does not have */
+    AEC_ERROR_EMBEDDED = 7,    /* the picture inside needs a PNG, WebP or JPEG decoder, or alpha a WebP encoder, that
+                                  this build does not have */
     /* Of the call. */
     AEC_ERROR_ARGUMENT = 8,    /* an argument is not as described here */
     AEC_ERROR_MEMORY = 9,      /* there is not enough memory */
@@ -84,6 +87,20 @@ typedef struct aec_error {
 /* A short name of a status, such as "truncated file". */
 AEC_API const char *aec_status_name(int32_t status);
 
+/* --------------------------------------------------------------------------------------------------------- memory */
+
+/* Functions of the caller for memory, which are copied from here to the object that is made with them, and used for
+ * it until it is closed, by the threads that work for it, also at once. All that grows with a picture, a file or a
+ * model comes from them: copies of files, weights, samples, latents, symbols, coded data, and what the work needs.
+ * Still from malloc come objects and texts of some hundred bytes; the lists of what a model file, or a layout of
+ * windows, holds; threads; and what zlib, libpng, libwebp and libjpeg take, while they work for a call. */
+typedef struct aec_allocator {
+    void *(*allocate)(void *user, size_t size); /* size: at least 1. Returns memory that is aligned as that of malloc,
+                                                   or NULL: then the call returns AEC_ERROR_MEMORY, and keeps nothing */
+    void (*release)(void *user, void *memory);  /* memory: what allocate has returned, once */
+    void *user;
+} aec_allocator;
+
 /* ---------------------------------------------------------------------------------------------------------- files */
 
 typedef struct aec_file aec_file; /* an .aec file, parsed and verified */
@@ -95,6 +112,7 @@ typedef struct aec_open_options {
     int32_t allow_partial; /* not 0: also take a file that ends early, is too long or is damaged, as long as its head,
                               its table and its map of qualities are whole (FORMAT.md, 2.4). aec_get_missing says what
                               is not there. The default is 0. */
+    const aec_allocator *allocator; /* the memory of the file, and of all work on it; NULL (default): malloc */
 } aec_open_options;
 
 AEC_API void aec_open_options_init(aec_open_options *options, size_t struct_size);
@@ -195,15 +213,30 @@ AEC_API aec_status aec_get_missing(const aec_file *file, uint64_t i, aec_missing
 
 typedef struct aec_model aec_model; /* a model, verified and ready to decode */
 
-/* Loads a model file (*.safetensors) and compares its hash. A file without the encoder's half is enough. threads: the
- * most threads to use; 0: one for each processor. The memory may be freed afterwards. Beside the file itself, loading
- * needs about as much memory as the file has bytes, and twice as much if the data is not aligned to 8 bytes. */
+/* Where a model comes from: the file at a path; a file in memory, which may be freed afterwards; or the first whole
+ * file with an id, in folders of model files. What belongs to the other two is NULL. */
+typedef struct aec_model_options {
+    size_t struct_size;
+    const char *path;
+    const void *data;
+    size_t size;
+    const uint8_t *id;   /* 4 bytes */
+    const char *folders; /* separated as in PATH; NULL: those of the environment variable AEC_MODELS, and then the
+                            folder share/aec that the library was installed with */
+    uint32_t threads;    /* the most threads to use while loading; 0 (default): one for each processor */
+    const aec_allocator *allocator; /* the memory of the model; NULL (default): malloc */
+} aec_model_options;
+
+AEC_API void aec_model_options_init(aec_model_options *options, size_t struct_size);
+
+/* Loads a model file (*.safetensors) and compares its hash. A file without the encoder's half is enough. Beside the
+ * file itself, loading needs about as much memory as the file has bytes, and twice as much if the data is not aligned
+ * to 8 bytes. */
+AEC_API aec_status aec_model_open(const aec_model_options *options, aec_model **model, aec_error *error);
+/* The same with the options that most need. */
 AEC_API aec_status aec_model_open_memory(const void *data, size_t size, uint32_t threads, aec_model **model,
                                          aec_error *error);
 AEC_API aec_status aec_model_open_path(const char *path, uint32_t threads, aec_model **model, aec_error *error);
-/* Loads the model with this id, 4 bytes, from folders of model files: the first whose file is whole. folders: separated
- * as in PATH; NULL: those of the environment variable AEC_MODELS, and then the folder share/aec that the library was
- * installed with. */
 AEC_API aec_status aec_model_find(const uint8_t *id, const char *folders, uint32_t threads, aec_model **model,
                                   aec_error *error);
 /* NULL is allowed. */
@@ -313,10 +346,12 @@ AEC_API aec_status aec_decode_picture(const aec_file *file, const aec_model *mod
 
 typedef struct aec_encoder aec_encoder; /* a model, verified and ready to encode */
 
-/* Loads a whole model file and compares its hashes: as aec_model_open_memory, but a file with the decoder's half only
- * is refused, and loading needs about twice as much memory as the file has bytes, beside the file itself, and three
- * times as much if the data is not aligned to 8 bytes. An aec_encoder never changes: any number of threads may encode
- * with it. */
+/* Loads a whole model file and compares its hashes: as aec_model_open, but by a path or from memory only. The allocator
+ * serves encoding too. A file with the decoder's half only is refused, and loading needs about twice as much memory as
+ * the file has bytes, beside the file itself, and three times as much if the data is not aligned to 8 bytes. An
+ * aec_encoder never changes: any number of threads may encode with it. */
+AEC_API aec_status aec_encoder_open(const aec_model_options *options, aec_encoder **encoder, aec_error *error);
+/* The same with the options that most need. */
 AEC_API aec_status aec_encoder_open_memory(const void *data, size_t size, uint32_t threads, aec_encoder **encoder,
                                            aec_error *error);
 AEC_API aec_status aec_encoder_open_path(const char *path, uint32_t threads, aec_encoder **encoder, aec_error *error);
@@ -340,6 +375,11 @@ typedef struct aec_alpha_tile {
                                       must be those of this tile */
     void *write_user;
 } aec_alpha_tile;
+
+/* Whether this library itself codes the alpha of pictures of a depth, 8 or 16, exactly: 1 or 0. For 8 bits it needs
+ * libwebp. Where it does not, and the caller has no function that does, pictures that are not opaque are refused with
+ * AEC_ERROR_EMBEDDED. */
+AEC_API int32_t aec_has_alpha_encoder(uint32_t depth);
 
 /* Codes the alpha of a tile. Returns AEC_OK, or another aec_status, which becomes that of aec_encode_picture; a value
  * that is no aec_status becomes AEC_ERROR_ARGUMENT. It is called by the thread that called aec_encode_picture, and must
@@ -365,7 +405,7 @@ typedef struct aec_encode_options {
     aec_progress progress; /* as of aec_decode_picture, but called by the threads that do the work, one at a time, after
                               each tile, or each attempt at one for higher efforts */
     void *progress_user;
-    aec_alpha_encoder alpha; /* NULL (default): pictures that are not opaque are refused with AEC_ERROR_EMBEDDED */
+    aec_alpha_encoder alpha; /* codes alpha that is not opaque; NULL (default): the library does, if it can */
     void *alpha_user;
 } aec_encode_options;
 
@@ -391,6 +431,47 @@ AEC_API void aec_picture_init(aec_picture *picture, size_t struct_size);
 AEC_API aec_status aec_encode_picture(const aec_encoder *encoder, const aec_picture *picture,
                                       const aec_encode_options *options, aec_write write, void *write_user,
                                       aec_error *error);
+
+/* ----------------------------------------------------------------------------------------- encoding without a model */
+
+typedef struct aec_exact_options {
+    size_t struct_size;
+    uint32_t max_error; /* 0 (default): each sample is kept, also colours where alpha is 0; 1..255: each colour sample
+                           differs by at most this many levels of the picture's depth, and alpha is kept */
+    uint32_t tile;      /* side of the tiles: 64, 128, .. 4096; the default is 1024 */
+    uint32_t threads;   /* the most threads to use; 0 (default): one for each processor. The file is the same. */
+    aec_bytes metadata[8]; /* as in aec_encode_options */
+    aec_progress progress; /* the same, after each tile */
+    void *progress_user;
+    const aec_allocator *allocator; /* the memory of the call; NULL (default): malloc */
+} aec_exact_options;
+
+AEC_API void aec_exact_options_init(aec_exact_options *options, size_t struct_size);
+
+/* Encodes a picture exactly, or with a guaranteed largest error, by the coder of FORMAT.md, 9, which needs no model; it
+ * codes alpha too. Calls `write` once with the whole file. The file is the one that Python's codec.encode makes with
+ * lossless or max_error, if that does not find that storing the picture as WebP or PNG takes less. options: NULL for
+ * the defaults. */
+AEC_API aec_status aec_encode_exact(const aec_picture *picture, const aec_exact_options *options, aec_write write,
+                                    void *write_user, aec_error *error);
+
+typedef struct aec_store_options {
+    size_t struct_size;
+    uint64_t max_pixels; /* refuse pictures with more pixels; the default, and the most that is written, is 2^28 */
+    aec_embedded_decoder embedded; /* as in aec_decode_options */
+    void *embedded_user;
+    const aec_allocator *allocator; /* the memory of the call; NULL (default): malloc */
+} aec_store_options;
+
+AEC_API void aec_store_options_init(aec_store_options *options, size_t struct_size);
+
+/* Stores a PNG, WebP or JPEG file in an .aec file, unchanged, so that aec_get_embedded gives it back to the byte; its
+ * metadata and its orientation count as they are inside. Calls `write` once with the whole file, which is the one that
+ * Python's codec.encode makes where it stores its source. The picture is decoded once, to see that it is whole, and
+ * whether it is opaque: AEC_ERROR_CORRUPT if it is damaged, an animation, or no such picture; AEC_ERROR_EMBEDDED if
+ * this build has no decoder for it, and options have none. options: NULL for the defaults. */
+AEC_API aec_status aec_store_picture(const void *data, size_t size, const aec_store_options *options, aec_write write,
+                                     void *write_user, aec_error *error);
 
 #ifdef __cplusplus
 }

@@ -1,11 +1,12 @@
 // The functions of aec.h that encode: arguments checked, exceptions turned into statuses, and nothing else.
-#include "capi/guard.h"
-#include "container/layout.h"
+#include "capi/encode_input.h"
+#include "capi/model_options.h"
+#include "embedded/encoders.h"
 #include "model/files.h"
 #include "picture/decode.h"
-#include "picture/encode.h"
 
 struct aec_encoder {
+    aec::OwnMemory memory;
     std::shared_ptr<const aec::Encoder> encoder;
 };
 
@@ -21,45 +22,8 @@ aec_encode_options default_options() {
     return options;
 }
 
-int int_of(uint32_t value) { return static_cast<int>(std::min<uint32_t>(value, 1u << 30)); }
-
-SampleView samples_of(const aec_picture& picture) {
-    const std::string image = "image of " + std::to_string(picture.width) + "x" + std::to_string(picture.height);
-    require(picture.width >= 1 && picture.height >= 1, image + ": both sides must be at least 1");
-    if (std::max(picture.width, picture.height) > kMaxSide ||
-        uint64_t{picture.width} * picture.height > kDefaultMaxPixels)
-        throw Error(ErrorKind::kLimit, image + ": allowed are sides up to 65535 and 2^28 pixels");
-    require(picture.channels >= 1 && picture.channels <= 4,
-            "channels is " + std::to_string(picture.channels) + ": allowed are 1 to 4");
-    require(picture.depth == 8 || picture.depth == 16,
-            "depth is " + std::to_string(picture.depth) + ": allowed are 8 and 16");
-    require(picture.pixels != nullptr, "pixels is NULL");
-    const ptrdiff_t sample = picture.depth / 8, pixel = sample * picture.channels;
-    const size_t row = static_cast<size_t>(pixel) * picture.width;
-    require(picture.stride >= row,
-            "stride is " + std::to_string(picture.stride) + ": at least " + std::to_string(row) + " is needed");
-    require(picture.size >= row && (picture.size - row) / picture.stride >= picture.height - 1,
-            "size is " + std::to_string(picture.size) + ": too small for " + std::to_string(picture.height) +
-                " rows, " + std::to_string(picture.stride) + " bytes apart");
-    const bool has_alpha = picture.channels % 2 == 0;
-    const auto* data = static_cast<const uint8_t*>(picture.pixels);
-    SampleView samples = {int_of(picture.width),
-                       int_of(picture.height),
-                       picture.channels < 3 ? 1 : 3,
-                       int_of(picture.depth),
-                       data,
-                       static_cast<ptrdiff_t>(picture.stride),
-                       pixel,
-                       sample};
-    if (!has_alpha) return samples;
-    samples.alpha = data + (picture.channels - 1) * sample;
-    samples.alpha_row = samples.row;
-    samples.alpha_column = samples.column;
-    return samples;
-}
-
 // The alpha of an area, [height][width], and whether it is opaque.
-bool copy_alpha(const SampleView& samples, const Area& area, std::vector<uint8_t>& out) {
+bool copy_alpha(const SampleView& samples, const Area& area, Vector<uint8_t>& out) {
     const size_t bytes = samples.depth / 8;
     out.resize(size_t{area.width} * area.height * bytes);
     uint8_t* to = out.data();
@@ -78,7 +42,7 @@ bool copy_alpha(const SampleView& samples, const Area& area, std::vector<uint8_t
 
 // What the encoder of alpha has written for a tile.
 struct Written {
-    std::string bytes;
+    ByteString bytes;
     int calls = 0;
 };
 
@@ -94,8 +58,8 @@ int32_t take(void* user, const void* data, size_t size) noexcept {
 }
 
 // The alpha of a tile, coded by the caller, and checked as a decoder will.
-std::string coded_alpha(const aec_encode_options& options, const Area& area, int depth,
-                        const std::vector<uint8_t>& alpha) {
+ByteString coded_alpha(const aec_encode_options& options, const Area& area, int depth,
+                        const Vector<uint8_t>& alpha) {
     Written written;
     const aec_alpha_tile tile = {sizeof tile,
                                  area.width,
@@ -111,57 +75,32 @@ std::string coded_alpha(const aec_encode_options& options, const Area& area, int
     try {
         still_of_alpha({reinterpret_cast<const uint8_t*>(written.bytes.data()), written.bytes.size()}, area, depth);
     } catch (const Error& e) {
-        throw ArgumentError(std::string("the encoder of alpha has written ") + e.what());
+        throw std::invalid_argument(std::string("the encoder of alpha has written ") + e.what());
     }
     return std::move(written.bytes);
 }
 
 // The coded alpha of each tile; none if the picture is opaque.
-std::vector<std::string> alphas_of(const SampleView& samples, uint32_t side, const aec_encode_options& options) {
+Vector<ByteString> alphas_of(const SampleView& samples, uint32_t side, const aec_encode_options& options) {
     Header tiles;
     tiles.width = samples.width;
     tiles.height = samples.height;
     tiles.tile = side;
-    std::vector<std::string> coded(tiles.n_tiles());
-    std::vector<uint8_t> alpha;
+    Vector<ByteString> coded(tiles.n_tiles());
+    Vector<uint8_t> alpha;
     bool is_opaque = true;
     for (uint64_t i = 0; i < coded.size(); ++i) {
         const Area area = tiles.area_of(i);
         if (copy_alpha(samples, area, alpha)) continue;
         is_opaque = false;
-        if (options.alpha == nullptr)
-            throw Error(ErrorKind::kEmbedded, "a picture with transparent pixels, and no function that codes alpha");
-        coded[i] = coded_alpha(options, area, samples.depth, alpha);
+        coded[i] = options.alpha == nullptr ? encode_alpha(alpha.data(), area.width, area.height, samples.depth)
+                                            : coded_alpha(options, area, samples.depth, alpha);
     }
     if (is_opaque) coded.clear();
     return coded;
 }
 
-std::array<Span, kKindCount> metadata_of(const aec_encode_options& options, int depth) {
-    constexpr int kRoom = sizeof options.metadata / sizeof *options.metadata;
-    static_assert(kRoom >= kKindCount);
-    std::array<Span, kKindCount> blocks;
-    for (int i = 0; i < kRoom; ++i) {
-        const aec_bytes& given = options.metadata[i];
-        if (given.size == 0) continue;
-        require(i < kKindCount, "metadata of kind " + std::to_string(i) + ", which is unknown");
-        const Kind kind = static_cast<Kind>(i);
-        require(given.data != nullptr, std::string(name_of(kind)) + " metadata is NULL");
-        blocks[kind] = {static_cast<const uint8_t*>(given.data), given.size};
-        check_block_length(kind, given.size);
-        try {
-            check_block(kind, blocks[kind], depth);
-        } catch (const Error& e) {
-            throw ArgumentError(e.what());
-        }
-    }
-    const int orientation = orientation_of(blocks[kExif], blocks[kXmp]);
-    require(orientation == 1, "metadata of orientation " + std::to_string(orientation) +
-                                  ": turn the picture upright, and set it to 1 in EXIF and XMP");
-    return blocks;
-}
-
-std::string encoded(const Encoder& encoder, const aec_picture& picture, const aec_encode_options& options) {
+ByteString encoded(const Encoder& encoder, const aec_picture& picture, const aec_encode_options& options) {
     SampleView samples = samples_of(picture);
     EncodeSettings settings;
     settings.quality = int_of(options.quality);
@@ -173,16 +112,29 @@ std::string encoded(const Encoder& encoder, const aec_picture& picture, const ae
     const auto* map = static_cast<const uint8_t*>(options.map.data);
     settings.map.assign(map, map + options.map.size);
     settings.progress = progress_of(options.progress, options.progress_user);
-    const std::array<Span, kKindCount> metadata = metadata_of(options, samples.depth);
-    require(settings.tile >= kMinTile, "tile is " + std::to_string(settings.tile) + ": allowed are 64, 128, .. 4096");
-    std::vector<std::string> alphas;
+    const std::array<Span, kKindCount> metadata = metadata_of(options.metadata, samples.depth);
+    check_tile(settings.tile);
+    Vector<ByteString> alphas;
     if (samples.alpha != nullptr) alphas = alphas_of(samples, settings.tile, options);
     if (alphas.empty()) samples.alpha = nullptr;
     return encode_picture(encoder, samples, settings, alphas, metadata);
 }
 
-void set_encoder(aec_encoder** encoder, Span file, uint32_t threads) {
-    *encoder = new aec_encoder{Encoder::load(file, threads_of(threads))};
+std::shared_ptr<const Encoder> encoder_of(const aec_model_options& options) {
+    check_source(options);
+    require(options.id == nullptr, "an id: an encoder is opened by a path or from memory");
+    const int threads = threads_of(options.threads);
+    if (options.path == nullptr) return Encoder::load(memory_span(options), threads);
+    const Vector<uint8_t> file = read_file(options.path);
+    return Encoder::load({file.data(), file.size()}, threads);
+}
+
+void open_encoder(const aec_model_options& options, aec_encoder** encoder) {
+    require(encoder != nullptr, "encoder is NULL");
+    OwnMemory memory = memory_of(options.allocator);
+    const MemoryScope scope(memory.get());
+    std::shared_ptr<const Encoder> loaded = encoder_of(options);
+    *encoder = new aec_encoder{std::move(memory), std::move(loaded)};
 }
 
 }  // namespace
@@ -197,20 +149,24 @@ void aec_encode_options_init(aec_encode_options* options, size_t struct_size) {
 }
 void aec_picture_init(aec_picture* picture, size_t struct_size) { init(picture, struct_size, aec_picture{}); }
 
+int32_t aec_has_alpha_encoder(uint32_t depth) { return has_alpha_encoder(int_of(depth)); }
+
+aec_status aec_encoder_open(const aec_model_options* options, aec_encoder** encoder, aec_error* error) {
+    return guarded(error, [&] {
+        require(options != nullptr, "options is NULL");
+        open_encoder(options_of(options, default_model_options(), "options"), encoder);
+    });
+}
+
 aec_status aec_encoder_open_memory(const void* data, size_t size, uint32_t threads, aec_encoder** encoder,
                                    aec_error* error) {
-    return guarded(error, [&] {
-        require(encoder != nullptr, "encoder is NULL");
-        require(data != nullptr || size == 0, "data is NULL");
-        set_encoder(encoder, {static_cast<const uint8_t*>(data), size}, threads);
-    });
+    return guarded(error, [&] { open_encoder(options_for(data, size, threads), encoder); });
 }
 
 aec_status aec_encoder_open_path(const char* path, uint32_t threads, aec_encoder** encoder, aec_error* error) {
     return guarded(error, [&] {
-        require(path != nullptr && encoder != nullptr, "path or encoder is NULL");
-        const std::vector<uint8_t> file = read_file(path);
-        set_encoder(encoder, {file.data(), file.size()}, threads);
+        require(path != nullptr, "path is NULL");
+        open_encoder(options_for(path, threads), encoder);
     });
 }
 
@@ -226,13 +182,10 @@ aec_status aec_encode_picture(const aec_encoder* encoder, const aec_picture* pic
                               aec_write write, void* write_user, aec_error* error) {
     return guarded(error, [&] {
         require(encoder != nullptr && picture != nullptr && write != nullptr, "encoder, picture or write is NULL");
-        try {
-            const std::string file = encoded(*encoder->encoder, options_of(picture, aec_picture{}, "picture"),
-                                             options_of(options, default_options(), "options"));
-            if (const int32_t status = write(write_user, file.data(), file.size())) throw_status(status, "write");
-        } catch (const std::invalid_argument& e) {
-            throw ArgumentError(e.what());
-        }
+        const MemoryScope scope(encoder->memory.get());
+        const ByteString file = encoded(*encoder->encoder, options_of(picture, aec_picture{}, "picture"),
+                                         options_of(options, default_options(), "options"));
+        write_out(file, write, write_user);
     });
 }
 

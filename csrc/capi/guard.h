@@ -4,23 +4,21 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "capi/aec.h"
 #include "capi/message.h"
 
 namespace aec {
 
-// A wrong argument of the caller.
-struct ArgumentError : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
 inline void require(bool right, const std::string& message) {
-    if (!right) throw ArgumentError(message);
+    if (!right) throw std::invalid_argument(message);
 }
 
 inline aec_status status_of(ErrorKind kind) {
@@ -47,7 +45,7 @@ inline aec_status status_of(ErrorKind kind) {
     if (status == AEC_ERROR_INTERNAL) throw std::runtime_error(message);
     for (int kind = 0; kind <= static_cast<int>(ErrorKind::kCancelled); ++kind)
         if (status_of(static_cast<ErrorKind>(kind)) == status) throw Error(static_cast<ErrorKind>(kind), message);
-    throw ArgumentError(message);
+    throw std::invalid_argument(message);
 }
 
 inline aec_status report(aec_error* error, aec_status status, const char* message) {
@@ -73,11 +71,12 @@ inline aec_status report(aec_error* error, aec_status status, const std::excepti
 template <class Body>
 aec_status guarded(aec_error* error, Body body) noexcept {
     try {
+        const MemoryScope plain(nullptr);  // where a callback calls the library
         body();
         return report(error, AEC_OK, "");
     } catch (const Error& e) {
         return report(error, status_of(e.kind), e);
-    } catch (const ArgumentError& e) {
+    } catch (const std::invalid_argument& e) {
         return report(error, AEC_ERROR_ARGUMENT, e);
     } catch (const std::bad_alloc&) {
         return report(error, AEC_ERROR_MEMORY, "there is not enough memory");
@@ -119,6 +118,15 @@ void give(T* to, T value, const char* name) {
     require(to != nullptr && to->struct_size >= sizeof to->struct_size, std::string(name) + " must be initialised");
     value.struct_size = to->struct_size;
     std::memcpy(to, &value, std::min(to->struct_size, sizeof value));
+}
+
+// The caller's functions for memory, which what is made with them keeps. Null: there are none.
+using OwnMemory = std::unique_ptr<const Memory>;
+
+inline OwnMemory memory_of(const aec_allocator* given) {
+    if (given == nullptr) return nullptr;
+    require(given->allocate != nullptr && given->release != nullptr, "allocate or release of the allocator is NULL");
+    return OwnMemory(new Memory{given->allocate, given->release, given->user});
 }
 
 inline int threads_of(uint32_t wanted) {

@@ -29,17 +29,6 @@ uint8_t read_byte(Span data, size_t& at) {
     return data.data[at++];
 }
 
-void check_size(const Header& header, const Limits& limits) {
-    const std::string image = "image of " + std::to_string(header.width) + "x" + std::to_string(header.height);
-    const uint32_t max_side = std::min(limits.max_side, kMaxSide);
-    if (std::max(header.width, header.height) > max_side)
-        fail(ErrorKind::kLimit, image + ": a side may have at most " + std::to_string(max_side) + " pixels");
-    const uint64_t pixels = uint64_t{header.width} * header.height;
-    if (pixels > limits.max_pixels)
-        fail(ErrorKind::kLimit, image + " has " + std::to_string(pixels) + " pixels: at most " +
-                                    std::to_string(limits.max_pixels) + " are allowed");
-}
-
 void check_features(int flags, int more) {
     if (flags & kReserved)
         fail(ErrorKind::kVersion,
@@ -116,6 +105,17 @@ Area Header::area_of(uint64_t tile_number) const {
     const auto x = static_cast<uint32_t>(tile_number % across()) * tile;
     const auto y = static_cast<uint32_t>(tile_number / across()) * tile;
     return {x, y, std::min(tile, width - x), std::min(tile, height - y)};
+}
+
+void check_size(const Header& header, const Limits& limits) {
+    const std::string image = "image of " + std::to_string(header.width) + "x" + std::to_string(header.height);
+    const uint32_t max_side = std::min(limits.max_side, kMaxSide);
+    if (std::max(header.width, header.height) > max_side)
+        fail(ErrorKind::kLimit, image + ": a side may have at most " + std::to_string(max_side) + " pixels");
+    const uint64_t pixels = uint64_t{header.width} * header.height;
+    if (pixels > limits.max_pixels)
+        fail(ErrorKind::kLimit, image + " has " + std::to_string(pixels) + " pixels: at most " +
+                                    std::to_string(limits.max_pixels) + " are allowed");
 }
 
 Header read_head(Span data, const Limits& limits, size_t& end) {

@@ -16,6 +16,7 @@ constexpr int kMinTile = 64, kMaxTileLog2 = 6;
 constexpr uint64_t kMaxTiles = 1 << 16;  // times the number of parts
 constexpr int kMaxParts = 16;
 constexpr uint32_t kMaxFirst = (1 << 14) - 1;
+constexpr int kMaxError = 255;  // of an exact picture's samples, which the quality byte holds
 constexpr uint8_t kMagic[4] = {0xD7, 'A', 'E', 'C'}, kVersion = 2;
 
 // Bits of the byte flags, and of the byte that follows it if kMore is set.
@@ -94,6 +95,9 @@ uint32_t read_varint(Span data, size_t& at, Name name) {
     }
     throw Error(ErrorKind::kCorrupt, name() + " at byte " + std::to_string(at) + " is longer than 5 bytes");
 }
+
+// Throws Error of kind kLimit if a picture is larger than is allowed.
+void check_size(const Header& header, const Limits& limits);
 
 // Parses the head at the beginning of a file; `end` is where it ends. Throws Error as FORMAT §2 says.
 Header read_head(Span data, const Limits& limits, size_t& end);

@@ -21,9 +21,9 @@ unsigned long crc_of(Span data, unsigned long before) {
     return before;
 }
 
-std::vector<uint8_t> unpacked(Span packed, uint32_t whole) {
+Vector<uint8_t> unpacked(Span packed, uint32_t whole) {
     if (packed.size == whole) return {packed.data, packed.data + packed.size};
-    std::vector<uint8_t> out(size_t{whole} + 1);  // a byte more, to see a stream that does not end where it should
+    Vector<uint8_t> out(size_t{whole} + 1);  // a byte more, to see a stream that does not end where it should
     z_stream stream = {};
     if (inflateInit(&stream) != Z_OK) throw std::bad_alloc();
     stream.next_in = const_cast<uint8_t*>(packed.data);
@@ -100,7 +100,7 @@ void Layout::read_table(size_t head_bytes) {
     entries_.reserve(n + 1);
     starts_.reserve(n + 1);
     entries_.push_back(head_bytes);
-    std::vector<uint32_t> lengths;
+    Vector<uint32_t> lengths;
     lengths.reserve(n);
     std::vector<Kind> kept;
     for (int kind = 0; kind < kKindCount; ++kind)
@@ -222,9 +222,9 @@ size_t Layout::section_of(Kind kind) const {
     return at;
 }
 
-std::vector<uint8_t> Layout::metadata(Kind kind) const {
+Vector<uint8_t> Layout::metadata(Kind kind) const {
     const size_t entry = section_of(kind);
-    std::vector<uint8_t> block = unpacked(data_of(entry), wholes_[entry]);
+    Vector<uint8_t> block = unpacked(data_of(entry), wholes_[entry]);
     check_block(kind, {block.data(), block.size()}, header_.depth);
     return block;
 }

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "base/memory.h"
 #include "container/header.h"
 
 namespace aec {
@@ -43,7 +44,7 @@ public:
     bool own_metadata_counts() const { return (header_.kinds & ~(1 << kBits | 1 << kExtra)) == 0; }
     Presence metadata_state(Kind kind) const { return states_[section_of(kind)]; }
     // Inflates and checks a block that `has` tells of. Throws Error.
-    std::vector<uint8_t> metadata(Kind kind) const;
+    Vector<uint8_t> metadata(Kind kind) const;
 
     // The size at which the file holds all parts up to this one of every tile.
     uint64_t stage_bytes(int part) const { return starts_[payloads_ + header_.n_tiles() * (part + 1)]; }
@@ -64,10 +65,10 @@ private:
     Span data_;
     Header header_;
     size_t maps_ = 0, alphas_ = 0, payloads_ = 0;  // numbers of the first entries behind metadata, map and alphas
-    std::vector<uint32_t> wholes_;                 // of each block of metadata, its length when it is inflated
+    Vector<uint32_t> wholes_;                 // of each block of metadata, its length when it is inflated
     // Offsets in the file at which the entries, and their data, start; and at which the last of them ends.
-    std::vector<uint64_t> entries_, starts_;
-    std::vector<Presence> states_;
+    Vector<uint64_t> entries_, starts_;
+    Vector<Presence> states_;
 };
 
 }  // namespace aec

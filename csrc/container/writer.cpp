@@ -24,7 +24,7 @@ void check(const FileParts& parts) {
     require(parts.payloads.size() == n * h.parts, std::to_string(parts.payloads.size()) + " payloads for " +
                                                       std::to_string(n) + " tiles of " + std::to_string(h.parts) +
                                                       " parts");
-    require(parts.alphas.size() == (h.alpha ? n : 0),
+    require(parts.alphas.size() == (h.alpha_apart() ? n : 0),
             std::to_string(parts.alphas.size()) + " alpha payloads for " + std::to_string(n) + " tiles");
     require(parts.quality_map.empty() != h.mapped,
             "a map of qualities must be given if and only if the header has one");
@@ -37,13 +37,14 @@ void check(const FileParts& parts) {
 }
 
 // The head, which every checksum covers.
-std::string head_of(const Header& h, int kinds) {
+ByteString head_of(const Header& h, int kinds) {
     int tile_log2 = 0;
     while (uint32_t{kMinTile} << tile_log2 < h.tile) ++tile_log2;
     const int more = (kinds ? kSections : 0) | (h.alpha ? kAlpha : 0) | (h.depth == 16 ? kDeep : 0) |
-                     (h.mapped ? kMapped : 0) | (h.parts > 1 ? kParts : 0);
+                     (h.stored ? kStored : 0) | (h.mapped ? kMapped : 0) | (h.parts > 1 ? kParts : 0) |
+                     (h.exact ? kExact : 0);
     const int flags = (h.gray ? kGray : 0) | (more ? kMore : 0) | tile_log2 << 4;
-    std::string head(reinterpret_cast<const char*>(kMagic), sizeof kMagic);
+    ByteString head(reinterpret_cast<const char*>(kMagic), sizeof kMagic);
     head.push_back(kVersion);
     head.append(h.model_id.begin(), h.model_id.end());
     head.push_back(static_cast<char>(h.quality));
@@ -60,9 +61,9 @@ std::string head_of(const Header& h, int kinds) {
 }
 
 // A block compressed by zlib; or as it is, if that is not shorter, or too much shorter to be allowed.
-std::string packed(Span block) {
+ByteString packed(Span block) {
     uLongf size = compressBound(block.size);
-    std::string out(size, 0);
+    ByteString out(size, 0);
     if (compress2(reinterpret_cast<Bytef*>(out.data()), &size, block.data, block.size, Z_BEST_COMPRESSION) != Z_OK)
         throw std::bad_alloc();
     out.resize(size);
@@ -72,29 +73,35 @@ std::string packed(Span block) {
 
 // The table of lengths and checksums, and the data that it describes.
 struct Entries {
-    explicit Entries(const std::string& head) : head_crc(crc_of(0, head.data(), head.size())) {}
+    explicit Entries(const ByteString& head) : head_crc(crc_of(0, head.data(), head.size())) {}
 
-    void add(const std::string& lengths, std::string bytes) {
+    void add(const ByteString& lengths, ByteString bytes) {
         table += lengths;
         const uLong crc = crc_of(crc_of(head_crc, lengths.data(), lengths.size()), bytes.data(), bytes.size());
         for (int i = 0; i < 4; ++i) table.push_back(static_cast<char>(crc >> (8 * i)));
         data += bytes;
     }
-    void add(const std::string& bytes) {
-        std::string length;
+    void add(const ByteString& bytes) {
+        ByteString length;
         append_varint(length, bytes.size());
         add(length, bytes);
     }
 
     const uLong head_crc;
-    std::string table, data;
+    ByteString table, data;
 };
 
 }  // namespace
 
 void check_header(const Header& h) {
-    require(h.by_network(), "a picture that is stored or exact: this writes pictures that the network has coded");
-    require(h.quality >= 1 && h.quality <= 100, "quality " + std::to_string(h.quality) + ": allowed are 1..100");
+    const int least = h.by_network() ? 1 : 0, most = h.by_network() ? 100 : h.exact ? kMaxError : 0;
+    require(!(h.stored && h.exact), "a picture is either stored or exact");
+    require(h.quality >= least && h.quality <= most, std::string(h.exact ? "largest error " : "quality ") +
+                                                         std::to_string(h.quality) + ": allowed are " +
+                                                         std::to_string(least) + ".." + std::to_string(most));
+    require(h.by_network() || (h.model_id == ModelId{} && !h.mapped && h.parts == 1),
+            "a stored or exact picture has no model, no map of qualities and one part");
+    require(!h.stored || h.tile == kMinTile, "a stored picture has no tiles");
     require(h.depth == 8 || h.depth == 16, "depth " + std::to_string(h.depth) + ": allowed are 8 and 16 bits a sample");
     int log2 = 0;
     while (log2 < kMaxTileLog2 && uint32_t{kMinTile} << log2 != h.tile) ++log2;
@@ -121,23 +128,23 @@ void check_block_length(Kind kind, size_t size) {
         throw Error(ErrorKind::kLimit, block + "at most " + std::to_string(kMaxSection) + " are allowed");
 }
 
-std::string write_file(const FileParts& parts) {
+ByteString write_file(const FileParts& parts) {
     check_header(parts.header);
     check(parts);
     int kinds = 0;
     for (int kind = 0; kind < kKindCount; ++kind) kinds |= (parts.metadata[kind].size > 0) << kind;
-    const std::string head = head_of(parts.header, kinds);
+    const ByteString head = head_of(parts.header, kinds);
     Entries entries(head);
     for (const Span& block : parts.metadata) {
         if (block.size == 0) continue;
-        std::string bytes = packed(block), lengths;
+        ByteString bytes = packed(block), lengths;
         append_varint(lengths, block.size);
         append_varint(lengths, bytes.size());
         entries.add(lengths, std::move(bytes));
     }
     if (parts.header.mapped) entries.add(parts.quality_map);
-    for (const std::string& alpha : parts.alphas) entries.add(alpha);
-    for (const std::string& payload : parts.payloads) entries.add(payload);
+    for (const ByteString& alpha : parts.alphas) entries.add(alpha);
+    for (const ByteString& payload : parts.payloads) entries.add(payload);
     return head + entries.table + entries.data;
 }
 

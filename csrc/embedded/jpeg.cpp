@@ -5,8 +5,8 @@
 #include <jerror.h>
 #include <jpeglib.h>
 
-#include <vector>
 
+#include "base/memory.h"
 #include "embedded/decoders.h"
 
 namespace aec {
@@ -52,7 +52,7 @@ bool decode(jpeg_decompress_struct& jpeg, Errors& errors, const EmbeddedPicture&
 }  // namespace
 
 bool decode_jpeg(const EmbeddedPicture& picture) {
-    std::vector<uint8_t> row(size_t{picture.still.width} * 3);
+    Vector<uint8_t> row(size_t{picture.still.width} * 3);
     jpeg_decompress_struct jpeg = {};
     Errors errors = {};
     jpeg.err = jpeg_std_error(&errors.manager);

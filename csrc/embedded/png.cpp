@@ -3,8 +3,8 @@
 
 #include <cstring>
 #include <new>
-#include <vector>
 
+#include "base/memory.h"
 #include "embedded/decoders.h"
 
 namespace aec {
@@ -47,7 +47,7 @@ bool decode(png_structp png, png_infop info, const EmbeddedPicture& picture, png
 }  // namespace
 
 bool decode_png(const EmbeddedPicture& picture) {
-    std::vector<png_bytep> rows(picture.still.height);
+    Vector<png_bytep> rows(picture.still.height);
     for (uint32_t y = 0; y < picture.still.height; ++y)
         rows[y] = static_cast<png_bytep>(picture.pixels) + y * picture.stride;
     Source source = {picture.file.data, picture.file.size};

@@ -3,6 +3,7 @@
 // so that an encoder makes the same file on every machine.
 #pragma once
 
+#include "base/memory.h"
 #include "engine/executor.h"
 
 namespace aec {
@@ -56,8 +57,8 @@ private:
     TransformConfig config_;
     PackedProgram program_;
     PackedPointwise shortcut_;
-    std::vector<int16_t> gain_;  // [kQualities][latents]
-    std::vector<int32_t> gain_shift_;  // [latents]
+    Vector<int16_t> gain_;  // [kQualities][latents]
+    Vector<int32_t> gain_shift_;  // [latents]
 };
 
 class HyperAnalysis {

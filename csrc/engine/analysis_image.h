@@ -14,7 +14,7 @@ public:
     AnalysisImage(const AnalysisImage&) = delete;                  // write_ refers to bytes
 
     std::shared_ptr<const Analysis> analysis;
-    std::vector<uint8_t> bytes;
+    Vector<uint8_t> bytes;
 
 private:
     ImageWriter write_{bytes};  // before what it makes
@@ -31,7 +31,7 @@ public:
     HyperAnalysisImage(const HyperAnalysisImage&) = delete;
 
     std::shared_ptr<const HyperAnalysis> analysis;
-    std::vector<uint8_t> bytes;
+    Vector<uint8_t> bytes;
 
 private:
     ImageWriter write_{bytes};

@@ -50,7 +50,7 @@ void Execution::run(const std::vector<View>& inputs, const Qualities& qualities,
     threads = static_cast<int>(std::min<int64_t>(threads, most));
     parallel(threads, static_cast<int>(plan_.rounds.size()), [&](Team& team, int) {
         std::vector<View> views = views_;
-        std::vector<Buffer<int16_t>> local;
+        Vector<Buffer<int16_t>> local;
         Buffer<int16_t> gathered(static_cast<size_t>(kSegment) * most_gathered_);
         for (size_t i = 0; i < views.size(); ++i)
             if (plan_.is_local[i]) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "engine/plan.h"
 #include "engine/qualities.h"
@@ -54,11 +55,11 @@ private:
                        int x1, const Kernels& kernels) const;
 
     const Program& program_;
-    const std::vector<PackedStage>& packed_;
+    const Vector<PackedStage>& packed_;
     const Plan plan_;
     std::vector<View> views_;     // for each plane that is not local; of a local one each thread has a segment
-    std::vector<Buffer<int16_t>> buffers_;
-    std::vector<int16_t> zeros_;  // the channels of one position beyond the picture's edges
+    Vector<Buffer<int16_t>> buffers_;
+    Vector<int16_t> zeros_;  // the channels of one position beyond the picture's edges
     int most_gathered_ = 0;       // the most numbers that a kUnshuffle2 stage gathers for a position
 };
 

@@ -18,7 +18,7 @@ int16_t weight_of(const PackedPointwise& from, int output, int input) {
 
 }  // namespace
 
-Conv ImageWriter::variants(const std::vector<PackedPointwise>& from, int group) {
+Conv ImageWriter::variants(const Vector<PackedPointwise>& from, int group) {
     const bool narrow = std::all_of(from.begin(), from.end(), [](const PackedPointwise& variant) {
         return std::all_of(variant.weight.begin(), variant.weight.end(), [](int w) { return -128 <= w && w < 128; });
     });
@@ -49,14 +49,14 @@ SpaceConv ImageWriter::space(const PackedDepthwise& from) {
     return {weights, constants(from.start, from.shift)};
 }
 
-uint32_t ImageWriter::constants(const std::vector<int32_t>& start, const std::vector<int32_t>& shift) {
-    std::vector<Constants> both(start.size());
+uint32_t ImageWriter::constants(const Vector<int32_t>& start, const Vector<int32_t>& shift) {
+    Vector<Constants> both(start.size());
     for (size_t i = 0; i < both.size(); ++i) both[i] = {start[i], shift[i]};
     return table(both);
 }
 
 uint32_t ImageWriter::narrow(const QualityTable& from) {
-    return table(std::vector<int16_t>(from.values.begin(), from.values.end()));
+    return table(Vector<int16_t>(from.values.begin(), from.values.end()));
 }
 
 uint32_t ImageWriter::append(const void* data, size_t n) {

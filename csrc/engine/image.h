@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
 #include "engine/program.h"
 
 namespace aec {
@@ -42,17 +43,17 @@ constexpr int kDepth = 32;  // input channels in a k step; the channels of plane
 // Appends tensors to the bytes of an image, and returns where they are. Throws invalid_argument above 4 GB.
 class ImageWriter {
 public:
-    explicit ImageWriter(std::vector<uint8_t>& bytes) : bytes_(bytes) {}
+    explicit ImageWriter(Vector<uint8_t>& bytes) : bytes_(bytes) {}
 
     // group: if not 0, the input channels are read in groups of so many, each of which is padded to a multiple of kDepth.
     Conv conv(const PackedPointwise& from, int group = 0) { return variants({from}, group); }
-    Conv variants(const std::vector<PackedPointwise>& from, int group = 0);
+    Conv variants(const Vector<PackedPointwise>& from, int group = 0);
     SpaceConv space(const PackedDepthwise& from);
-    uint32_t constants(const std::vector<int32_t>& start, const std::vector<int32_t>& shift);
+    uint32_t constants(const Vector<int32_t>& start, const Vector<int32_t>& shift);
     uint32_t narrow(const QualityTable& from);  // as int16 [kQualities][channels]
 
     template <class T>
-    uint32_t table(const std::vector<T>& values) {
+    uint32_t table(const Vector<T>& values) {
         return append(values.data(), values.size() * sizeof(T));
     }
 
@@ -62,7 +63,7 @@ private:
     uint32_t take(size_t n);
     void set_weight(const Conv& conv, int output, int input, int16_t weight);
 
-    std::vector<uint8_t>& bytes_;
+    Vector<uint8_t>& bytes_;
 };
 
 }  // namespace aec

@@ -118,8 +118,8 @@ void Walk::predict(int k, uint8_t* indexes) {
     step_->run({prior_->output(), y_hat_.view()}, qualities_, kBlockLatentsLog2, *kernels_, threads_);
 
     const int group_size = nets_->group_size();
-    for_runs(step_of(k), threads_for(segment_size(k)), [&](const Run& run, int y, std::vector<uint8_t>& found,
-                                                           std::vector<int16_t>&) {
+    for_runs(step_of(k), threads_for(segment_size(k)), [&](const Run& run, int y, Vector<uint8_t>& found,
+                                                           Vector<int16_t>&) {
         for (int t = 0; t < run.n; ++t) index_row(k, run, y, 2 * t + run.first, &found[t * group_size]);
         transpose(found.data(), group_size, run.n, group_size, indexes + run.offset, int64_t{height_} * width_);
     });
@@ -145,8 +145,8 @@ template <class Body>
 void Walk::for_runs(int k, int threads, Body body) const {
     parallel(std::min(threads, height_), 1, [&](Team& team, int) {
         const size_t most = static_cast<size_t>(parity_count(width_, 0)) * nets_->group_size();
-        std::vector<uint8_t> indexes(most);
-        std::vector<int16_t> symbols(most);
+        Vector<uint8_t> indexes(most);
+        Vector<int16_t> symbols(most);
         team.each(height_, [&](int64_t y) {
             for (int parity = 0; parity < std::min(2, width_); ++parity)
                 body(run_of(k, static_cast<int>(y), parity), static_cast<int>(y), indexes, symbols);
@@ -188,10 +188,10 @@ template <class RowSymbols>
 void Walk::fill_step(int k, RowSymbols row_symbols) {
     const int group_size = nets_->group_size(), step = step_of(k);
     for_runs(step, threads_for(segment_size(k)),
-             [&](const Run& run, int y, std::vector<uint8_t>& indexes, std::vector<int16_t>& symbols) {
+             [&](const Run& run, int y, Vector<uint8_t>& indexes, Vector<int16_t>& symbols) {
                  row_symbols(run, y, indexes, symbols);
                  const uint8_t* coded = this->coded(k, run.group);
-                 std::vector<int16_t> made(group_size);
+                 Vector<int16_t> made(group_size);
                  for (int t = 0; t < run.n; ++t) {
                      const int x = 2 * t + run.first;
                      int16_t* const out = y_hat_.at(y, x) + step * group_size;
@@ -214,8 +214,8 @@ void Walk::choose(int k, const int16_t* values, const int16_t* dead_zones, int16
     }
     const int steps = nets_->config.steps, group_size = nets_->group_size();
     const ptrdiff_t channels = nets_->config.latents;
-    fill_step(k, [&](const Run& run, int y, std::vector<uint8_t>& indexes, std::vector<int16_t>& chosen) {
-        std::vector<int16_t> wanted(group_size), zones(group_size);
+    fill_step(k, [&](const Run& run, int y, Vector<uint8_t>& indexes, Vector<int16_t>& chosen) {
+        Vector<int16_t> wanted(group_size), zones(group_size);
         for (int t = 0; t < run.n; ++t) {
             const int x = 2 * t + run.first;
             const int16_t* value = values + (static_cast<ptrdiff_t>(y) * width_ + x) * channels + run.group;
@@ -239,7 +239,7 @@ void Walk::accept(int k, const int16_t* symbols) {
         return;
     }
     const int group_size = nets_->group_size();
-    fill_step(k, [&](const Run& run, int, std::vector<uint8_t>&, std::vector<int16_t>& read) {
+    fill_step(k, [&](const Run& run, int, Vector<uint8_t>&, Vector<int16_t>& read) {
         transpose(symbols + run.offset, int64_t{height_} * width_, group_size, run.n, read.data(), group_size);
     });
 }

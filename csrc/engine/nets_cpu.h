@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/memory.h"
 #include "engine/executor.h"
 #include "engine/nets_pack.h"
 
@@ -82,7 +83,7 @@ private:
     std::shared_ptr<const Nets> nets_;
     static constexpr int kFailed = -1;
     Qualities qualities_;
-    std::vector<uint8_t> first_;  // [2 passes][steps][group_size]: whether the pass codes the channel, by groups of
+    Vector<uint8_t> first_;  // [2 passes][steps][group_size]: whether the pass codes the channel, by groups of
                                   // channels; empty if there is one pass, which codes all
     int height_, width_, coarse_height_, coarse_width_, threads_;
     int next_ = 0;          // the segment that comes next; kFailed: a call has thrown, and the state is incomplete

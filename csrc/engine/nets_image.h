@@ -1,6 +1,7 @@
 // The weights of the entropy networks, packed for the GPU, and a NetLayout, which tells where each tensor is in them.
 #pragma once
 
+#include "base/memory.h"
 #include "engine/image.h"
 #include "engine/nets_pack.h"
 
@@ -31,7 +32,7 @@ struct NetImage {
     explicit NetImage(const Nets& nets);  // throws invalid_argument above 4 GB
 
     NetLayout layout;
-    std::vector<uint8_t> bytes;
+    Vector<uint8_t> bytes;
 };
 
 }  // namespace aec

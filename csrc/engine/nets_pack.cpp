@@ -6,11 +6,11 @@ namespace aec {
 namespace {
 
 template <class T>
-std::vector<T> read_rows(const Reader& reader, const std::string& name, int channels, T low, T high) {
+Vector<T> read_rows(const Reader& reader, const std::string& name, int channels, T low, T high) {
     const T* values = reader.at<T>(name, {kQualities, channels});
     for (int64_t i = 0; i < int64_t{kQualities} * channels; ++i)
         if (values[i] < low || values[i] > high) fail(name, "has a value out of range");
-    return std::vector<T>(values, values + static_cast<size_t>(kQualities) * channels);
+    return Vector<T>(values, values + static_cast<size_t>(kQualities) * channels);
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 // changed after they are made, so threads can share them.
 #pragma once
 
-#include <vector>
 
+#include "base/memory.h"
 #include "engine/program.h"
 
 namespace aec {
@@ -18,11 +18,11 @@ public:
     int group_size() const { return config.group_size(); }
 
     NetsConfig config;
-    std::vector<int16_t> step, hyper_step;  // [kQualities][latents], [kQualities][hyper]
-    std::vector<int16_t> group_step;        // [kQualities][steps][group_size]: step, by groups of channels
-    std::vector<uint8_t> hyper_index;       // [kQualities][hyper]
+    Vector<int16_t> step, hyper_step;  // [kQualities][latents], [kQualities][hyper]
+    Vector<int16_t> group_step;        // [kQualities][steps][group_size]: step, by groups of channels
+    Vector<uint8_t> hyper_index;       // [kQualities][hyper]
     PackedProgram prior;               // prior_program
-    std::vector<PackedProgram> steps;  // step_program, for each context step
+    Vector<PackedProgram> steps;  // step_program, for each context step
 };
 
 }  // namespace aec

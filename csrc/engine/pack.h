@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
 #include "engine/nets_kernels.h"
 
 namespace aec {
@@ -29,16 +30,16 @@ public:
         return {input_pairs, static_cast<int>(shift.size()), weight.data(), start.data(), shift.data()};
     }
     int input_pairs = 0;
-    std::vector<int16_t> weight;
-    std::vector<int32_t> start, shift;
+    Vector<int16_t> weight;
+    Vector<int32_t> start, shift;
 };
 
 // The weights of a Depthwise convolution (nets_kernels.h).
 class PackedDepthwise {
 public:
     Depthwise view() const { return {static_cast<int>(shift.size()), weight.data(), start.data(), shift.data()}; }
-    std::vector<int16_t> weight;
-    std::vector<int32_t> start, shift;
+    Vector<int16_t> weight;
+    Vector<int32_t> start, shift;
 };
 
 // A vector of numbers in the range of int16 for each quality. They are kept as int32, because kernels add them to int32
@@ -47,7 +48,7 @@ class QualityTable {
 public:
     const int32_t* row(int quality) const { return values.data() + (quality - 1) * channels; }  // quality: 1 to 100
     int channels = 0;             // padded to a multiple of kBlock, with zeros
-    std::vector<int32_t> values;  // [kQualities][channels]
+    Vector<int32_t> values;  // [kQualities][channels]
 };
 
 // Finds tensors by name. Throws invalid_argument, which names the tensor, if one is missing or has another type or

@@ -117,9 +117,9 @@ Program step_program(const NetsConfig& config, int k);
 
 // The packed weights and vectors of a stage, for each of its variants. What a stage does not have is empty.
 struct PackedStage {
-    std::vector<PackedPointwise> pointwise;
+    Vector<PackedPointwise> pointwise;
     PackedDepthwise depthwise;
-    std::vector<QualityTable> vectors;
+    Vector<QualityTable> vectors;
 };
 
 class PackedProgram {
@@ -132,7 +132,7 @@ public:
     const PackedStage& at(const std::string& conv) const;
 
     Program program;
-    std::vector<PackedStage> stages;  // for each stage of the program
+    Vector<PackedStage> stages;  // for each stage of the program
 };
 
 }  // namespace aec

@@ -29,8 +29,8 @@ Projection::Projection(int latents, const Tensors& tensors) : latents_(latents) 
     // synthesis multiplies w * latent, and shifts it right by 8 and by `shift` to get units of 2^-kPixelBits of a
     // level.
     const double unit = std::ldexp(double{kPixelUnit}, -8 - kPixelBits - shift[0]);
-    std::vector<int16_t> packed(static_cast<size_t>(latents) * kAll);
-    std::vector<uint8_t> shifts(latents);
+    Vector<int16_t> packed(static_cast<size_t>(latents) * kAll);
+    Vector<uint8_t> shifts(latents);
     for (int m = 0; m < latents; ++m) {
         double energy = 0, sum = 0, largest = 0;
         for (int o = 0; o < kAll; ++o) {
@@ -57,7 +57,7 @@ Projection::Projection(int latents, const Tensors& tensors) : latents_(latents) 
             packed[static_cast<size_t>(m) * kAll + at] = static_cast<int16_t>(std::lround(std::ldexp(w * scale, s)));
         }
     }
-    const std::vector<int32_t> bias(latents);
+    const Vector<int32_t> bias(latents);
     weights_ = pack({latents, kAll, packed.data(), bias.data(), shifts.data()});
 }
 

@@ -5,7 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
-#include <vector>
+
+#include "base/memory.h"
 
 namespace aec {
 
@@ -19,11 +20,11 @@ class Qualities {
 public:
     Qualities(int quality) : one_(quality) {}  // implicit, because mostly there is one quality
     // map: [rows][columns of blocks].
-    Qualities(int columns, std::vector<uint8_t> map) : columns_(columns), map_(std::move(map)) {}
+    Qualities(int columns, Vector<uint8_t> map) : columns_(columns), map_(std::move(map)) {}
 
     bool is_one() const { return map_.empty(); }
     int one() const { return one_; }                          // only if is_one()
-    const std::vector<uint8_t>& map() const { return map_; }  // empty if is_one()
+    const Vector<uint8_t>& map() const { return map_; }  // empty if is_one()
     // The quality at a position, for planes of which a block has 2^block_log2 positions a side.
     int at(int y, int x, int block_log2) const {
         return is_one() ? one_ : map_[static_cast<size_t>(y >> block_log2) * columns_ + (x >> block_log2)];
@@ -31,7 +32,7 @@ public:
     // Those of the blocks with y0 <= y < y1 and x0 <= x < x1, as a picture of their own.
     Qualities part(int y0, int y1, int x0, int x1) const {
         if (is_one()) return one_;
-        std::vector<uint8_t> values;
+        Vector<uint8_t> values;
         for (int y = y0; y < y1; ++y) {
             const auto row = map_.begin() + static_cast<ptrdiff_t>(y) * columns_;
             values.insert(values.end(), row + x0, row + x1);
@@ -41,7 +42,7 @@ public:
 
 private:
     int one_ = 0, columns_ = 0;
-    std::vector<uint8_t> map_;
+    Vector<uint8_t> map_;
 };
 
 }  // namespace aec

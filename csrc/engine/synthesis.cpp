@@ -51,8 +51,8 @@ Synthesis::Synthesis(const TransformConfig& config, const Tensors& tensors)
     shortcut_shift_ = whole.shift[0];
     for (int log2 = 0; log2 <= kMaxShrinkLog2; ++log2) {
         const int side = kLatentStride >> log2, shrink = 1 << log2, outputs = side * side * kChannels;
-        std::vector<int16_t> weight(static_cast<size_t>(outputs) * config_.latents);
-        std::vector<int32_t> bias(outputs), sums(config_.latents);
+        Vector<int16_t> weight(static_cast<size_t>(outputs) * config_.latents);
+        Vector<int32_t> bias(outputs), sums(config_.latents);
         for (int o = 0; o < outputs; ++o) {
             const int y = o / kChannels / side, x = o / kChannels % side, channel = o % kChannels;
             int64_t bias_sum = 0;
@@ -68,7 +68,7 @@ Synthesis::Synthesis(const TransformConfig& config, const Tensors& tensors)
                 weight[static_cast<size_t>(o) * config_.latents + t] = static_cast<int16_t>(mean_of(sums[t], log2));
             bias[o] = static_cast<int32_t>((bias_sum + (shrink * shrink >> 1)) >> (2 * log2));
         }
-        const std::vector<uint8_t> shift(outputs, 0);
+        const Vector<uint8_t> shift(outputs, 0);
         const FileConv mean = {outputs, config_.latents, weight.data(), bias.data(), shift.data()};
         shortcuts_[log2].conv = pack(mean);
         shortcuts_[log2].bias.assign(shortcuts_[log2].conv.start.size(), 0);

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "base/memory.h"
 #include "engine/executor.h"
 
 namespace aec {
@@ -59,7 +60,7 @@ private:
     // its weights. The outputs are the samples of a latent, in the order [rows][columns][3].
     struct Shortcut {
         PackedPointwise conv;
-        std::vector<int32_t> bias;  // includes half_of(shift)
+        Vector<int32_t> bias;  // includes half_of(shift)
     };
     // Intermediate results of a thread for up to kLatents positions of latents.
     struct Scratch;
@@ -76,7 +77,7 @@ private:
     PackedProgram program_;
     Shortcut shortcuts_[kMaxShrinkLog2 + 1];  // by shrink_log2
     int shortcut_shift_, gain_shift_;
-    std::vector<int16_t> gain_;  // [kQualities][8 rows][8 columns][3]: for each channel of the branch's output
+    Vector<int16_t> gain_;  // [kQualities][8 rows][8 columns][3]: for each channel of the branch's output
 };
 
 }  // namespace aec

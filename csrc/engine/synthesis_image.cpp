@@ -6,7 +6,7 @@ namespace {
 constexpr int kChannels = 3;
 
 // The shortcut's outputs for one quarter of a latent's pixels. side: of a latent's square of samples.
-PackedPointwise quarter_of(const PackedPointwise& from, const std::vector<int32_t>& bias, int shift, int side,
+PackedPointwise quarter_of(const PackedPointwise& from, const Vector<int32_t>& bias, int shift, int side,
                            int quarter) {
     const int part = side / 2, outputs = part * part * kChannels, padded = round_up(outputs, kBlock);
     PackedPointwise to;
@@ -34,7 +34,7 @@ SynthesisImage::SynthesisImage(std::shared_ptr<const Synthesis> from)
       branch(synthesis->program_, write_) {
     for (int log2 = 0; log2 <= kMaxShrinkLog2; ++log2) {
         const Synthesis::Shortcut& shortcut = synthesis->shortcuts_[log2];
-        std::vector<PackedPointwise> quarters;
+        Vector<PackedPointwise> quarters;
         for (int quarter = 0; quarter < 4; ++quarter)
             quarters.push_back(quarter_of(shortcut.conv, shortcut.bias, synthesis->shortcut_shift_,
                                           kLatentStride >> log2, quarter));

@@ -14,7 +14,7 @@ public:
     SynthesisImage(const SynthesisImage&) = delete;                  // write_ refers to bytes
 
     std::shared_ptr<const Synthesis> synthesis;
-    std::vector<uint8_t> bytes;
+    Vector<uint8_t> bytes;
 
 private:
     ImageWriter write_{bytes};  // before what it makes

@@ -78,15 +78,15 @@ void code_planes(Coder& coder, const ExactPicture& picture, const Group& colour,
     constexpr int kOrder[4] = {1, 0, 2, 3};
     const int colours = colours_of(picture);
     const LeastSquaresKernels chosen = kernels();
-    std::vector<Samples> samples;
-    std::vector<Errors> errors;
+    Vector<Samples> samples;
+    Vector<Errors> errors;
     samples.reserve(picture.channels);
     errors.reserve(picture.channels);
     for (int i = 0; i < picture.channels; ++i) {
         const Group& group = i < colours ? colour : alpha;
         samples.emplace_back(picture.width, picture.height, static_cast<uint16_t>(1 << (group.bits - 1)));
         errors.emplace_back(picture.width, picture.height, 0);
-        std::vector<CodedPlane> before;
+        Vector<CodedPlane> before;
         for (int k = i - 1; k >= 0 && i < colours; --k) before.push_back({&samples[k], &errors[k]});
         const Rules rules = {group.bits, group.step, group.shift};
         const int channel = colours == 3 ? kOrder[i] : i;
@@ -96,11 +96,11 @@ void code_planes(Coder& coder, const ExactPicture& picture, const Group& colour,
     }
 }
 
-std::vector<uint8_t> encoded(const ExactPicture& picture, const uint16_t* samples, int colour_bits, int alpha_bits) {
+Vector<uint8_t> encoded(const ExactPicture& picture, const uint16_t* samples, int colour_bits, int alpha_bits) {
     const int colours = colours_of(picture);
     const Group colour = {colour_bits, choose_shift(picture, samples, 0, colour_bits), step_of(picture, colour_bits)};
     Group alpha = {};
-    std::vector<uint8_t> payload = {static_cast<uint8_t>(colour.bits), static_cast<uint8_t>(colour.shift)};
+    Vector<uint8_t> payload = {static_cast<uint8_t>(colour.bits), static_cast<uint8_t>(colour.shift)};
     if (has_alpha(picture)) {
         alpha = {alpha_bits, choose_shift(picture, samples, colours, alpha_bits), 1};
         payload.insert(payload.end(), {static_cast<uint8_t>(alpha.bits), static_cast<uint8_t>(alpha.shift)});
@@ -121,13 +121,13 @@ Fault read_group(const uint8_t* head, int depth, Group& group) {
 
 }  // namespace
 
-std::vector<uint8_t> encode_exact(const ExactPicture& picture, const uint16_t* samples) {
+Vector<uint8_t> encode_exact(const ExactPicture& picture, const uint16_t* samples) {
     const int colours = colours_of(picture), bits = least_bits(picture, samples, 0, colours);
     const int alpha_bits = has_alpha(picture) ? least_bits(picture, samples, colours, colours + 1) : 0;
-    std::vector<uint8_t> payload = encoded(picture, samples, bits, alpha_bits);
+    Vector<uint8_t> payload = encoded(picture, samples, bits, alpha_bits);
     // An error that is small beside a level of few bits helps more in the levels of the whole depth.
     if (picture.largest_error > 0 && bits < picture.depth) {
-        std::vector<uint8_t> other = encoded(picture, samples, picture.depth, alpha_bits);
+        Vector<uint8_t> other = encoded(picture, samples, picture.depth, alpha_bits);
         if (other.size() < payload.size()) payload.swap(other);
     }
     return payload;

@@ -1,8 +1,8 @@
 // The exact coder: pictures of 1 to 4 planes, kept exactly or with a largest error (FORMAT §9).
 #pragma once
 
-#include <vector>
 
+#include "base/memory.h"
 #include "base/status.h"
 
 namespace aec {
@@ -14,7 +14,7 @@ struct ExactPicture {
 };
 
 // Samples that are integers of fewer bits, scaled to the whole range, are coded as those.
-std::vector<uint8_t> encode_exact(const ExactPicture& picture, const uint16_t* samples);
+Vector<uint8_t> encode_exact(const ExactPicture& picture, const uint16_t* samples);
 
 // Writes all samples, also if there is a fault.
 Fault decode_exact(const uint8_t* payload, uint64_t size, const ExactPicture& picture, uint16_t* samples);

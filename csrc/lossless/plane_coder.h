@@ -2,8 +2,8 @@
 // range coder does with a decision.
 #pragma once
 
-#include <vector>
 
+#include "base/memory.h"
 #include "lossless/least_squares.h"
 #include "lossless/predictors.h"
 
@@ -28,7 +28,7 @@ class PlaneCoder {
 public:
     // before: the planes that were coded before this one, the last one first: at most two.
     PlaneCoder(Coder& coder, const LeastSquaresKernels& kernels, const Rules& rules,
-               const std::vector<CodedPlane>& before, int width, int height, Samples& samples, Errors& errors)
+               const Vector<CodedPlane>& before, int width, int height, Samples& samples, Errors& errors)
         : coder_(coder), kernels_(kernels), before_(before), template_(kTemplates[before.size()]), width_(width), height_(height),
           feature_shift_(rules.feature_shift), highest_(static_cast<int>((1u << rules.bits) - 1) << kFraction),
           samples_(samples), errors_(errors), misses_(width), sample_coder_(coder, rules.bits, rules.step) {
@@ -163,7 +163,7 @@ private:
 
     Coder& coder_;
     const LeastSquaresKernels& kernels_;
-    const std::vector<CodedPlane>& before_;
+    const Vector<CodedPlane>& before_;
     const Template& template_;
     const int width_, height_, feature_shift_, highest_;
     Samples& samples_;
@@ -171,7 +171,7 @@ private:
     RecentRows<kPredictors> misses_;
     SampleCoder<Coder> sample_coder_;
     int size_[kFitted];
-    std::vector<int32_t> sums_[kFitted];
+    Vector<int32_t> sums_[kFitted];
     alignas(32) int32_t weights_[kFitted][kRow] = {}, features_[kRow] = {}, fitted_[kFitted][kBlock][kRow] = {};
 };
 

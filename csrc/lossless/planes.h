@@ -1,8 +1,8 @@
 // What is kept of the samples that are already coded, with margins, so that every neighbour of a sample can be read.
 #pragma once
 
-#include <vector>
 
+#include "base/memory.h"
 #include "base/portable.h"
 
 namespace aec {
@@ -38,7 +38,7 @@ public:
 
 private:
     int width_, height_, stride_;
-    std::vector<T> data_;
+    Vector<T> data_;
 };
 
 // `count` numbers for each sample of this row and of the two rows above. Before the first row they are 0.
@@ -63,7 +63,7 @@ private:
     }
 
     int width_;
-    std::vector<int32_t> data_;
+    Vector<int32_t> data_;
 };
 
 }  // namespace aec

@@ -1,8 +1,8 @@
 // A binary range coder with carries, as in LZMA (FORMAT §9.1): each decision takes its share of the range.
 #pragma once
 
-#include <vector>
 
+#include "base/memory.h"
 #include "base/status.h"
 
 namespace aec {
@@ -11,7 +11,7 @@ constexpr uint32_t kRangeLow = 1u << 24;  // the range is at least this before a
 
 class RangeEncoder {
 public:
-    explicit RangeEncoder(std::vector<uint8_t>& out) : out_(out) {}
+    explicit RangeEncoder(Vector<uint8_t>& out) : out_(out) {}
 
     // probability: that the decision is 1, in units of 2^-16, 1..65535. Returns the decision.
     int code(int decision, uint32_t probability) {
@@ -51,7 +51,7 @@ private:
         low_ = (low_ & 0x00FFFFFF) << 8;
     }
 
-    std::vector<uint8_t>& out_;
+    Vector<uint8_t>& out_;
     uint64_t low_ = 0, waiting_ = 0;
     uint32_t range_ = 0xFFFFFFFF, held_ = 0;
     bool started_ = false;

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <vector>
 
+#include "base/memory.h"
 #include "lossless/logistic.h"
 
 namespace aec {
@@ -198,9 +198,9 @@ private:
 
     Coder& coder_;
     const int step_, largest_error_, highest_, shift_;
-    std::vector<Scale> scales_;
-    std::vector<Counter> values_, errors_;
-    std::vector<Weights> mixers_;
+    Vector<Scale> scales_;
+    Vector<Counter> values_, errors_;
+    Vector<Weights> mixers_;
 
     // Of the sample that is being coded:
     int base_ = 0, up_ = 0;

@@ -40,9 +40,9 @@ size_t size_hint(std::FILE* file) {
 }
 
 // The next bytes of a file, at most so many.
-std::vector<uint8_t> read_some(std::FILE* file, const std::string& path, uint64_t most, size_t hint = 0) {
+Vector<uint8_t> read_some(std::FILE* file, const std::string& path, uint64_t most, size_t hint = 0) {
     constexpr uint64_t kPiece = 1 << 20;
-    std::vector<uint8_t> data;
+    Vector<uint8_t> data;
     if (hint > 0) data.reserve(hint + kPiece);  // a piece more, because only reading on tells that the file has ended
     while (data.size() < most) {
         const size_t at = data.size();
@@ -59,9 +59,9 @@ std::vector<uint8_t> read_some(std::FILE* file, const std::string& path, uint64_
 // Whether a file is a model with this id, by its header.
 bool has_id(const std::string& path, const ModelId& id) try {
     const File file = open_file(path);
-    std::vector<uint8_t> head = read_some(file.get(), path, kSafetensorsLengthBytes);
+    Vector<uint8_t> head = read_some(file.get(), path, kSafetensorsLengthBytes);
     const uint64_t bytes = safetensors_head_bytes({head.data(), head.size()});
-    const std::vector<uint8_t> rest = read_some(file.get(), path, bytes - head.size());
+    const Vector<uint8_t> rest = read_some(file.get(), path, bytes - head.size());
     head.insert(head.end(), rest.begin(), rest.end());
     ModelId found;
     return Model::id_in(safetensors_metadata({head.data(), head.size()}), found) && found == id;
@@ -73,13 +73,13 @@ bool has_id(const std::string& path, const ModelId& id) try {
 
 }  // namespace
 
-std::vector<uint8_t> read_file(const std::string& path) {
+Vector<uint8_t> read_file(const std::string& path) {
     const File file = open_file(path);
     return read_some(file.get(), path, UINT64_MAX, size_hint(file.get()));
 }
 
 std::shared_ptr<const Model> load_model(const std::string& path, int threads) try {
-    const std::vector<uint8_t> data = read_file(path);
+    const Vector<uint8_t> data = read_file(path);
     return Model::load({data.data(), data.size()}, threads);
 } catch (const Error& error) {
     if (error.kind == ErrorKind::kIo) throw;
@@ -92,7 +92,7 @@ std::shared_ptr<const Model> find_model(const ModelId& id, const std::string& fo
         const size_t end = std::min(folders.find(kSeparator, at), folders.size());
         const std::string folder = folders.substr(at, end - at);
         at = end + 1;
-        std::vector<std::string> paths;
+        Vector<std::string> paths;
         std::error_code error;
         if (!folder.empty())
             for (std::filesystem::directory_iterator entry(folder, error), last; !error && entry != last;

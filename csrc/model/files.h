@@ -2,14 +2,14 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
+#include "base/memory.h"
 #include "model/model.h"
 
 namespace aec {
 
 // Reads a whole file. Throws Error of kind kIo, which names it.
-std::vector<uint8_t> read_file(const std::string& path);
+Vector<uint8_t> read_file(const std::string& path);
 
 std::shared_ptr<const Model> load_model(const std::string& path, int threads);
 // folders: separated as in PATH. Takes the first file with this id that can be loaded. Throws Error: of kind kModel if

@@ -18,7 +18,7 @@ constexpr float kLinearFrom4 = 32, kLinearFrom8 = 10;
 struct Model::Parts {
     ModelConfig config;
     ModelId id;
-    std::unique_ptr<const Tables> tables;
+    std::shared_ptr<const Tables> tables;
     std::unique_ptr<const Nets> nets;
     std::unique_ptr<const Synthesis> synthesis;
     std::vector<float> levels;

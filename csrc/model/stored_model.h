@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/buffer.h"
+#include "base/memory.h"
 #include "container/header.h"
 #include "engine/pack.h"
 #include "model/safetensors.h"
@@ -29,7 +30,7 @@ public:
     // The tensors of a network as the engine takes them. Those of int8 are widened.
     struct Net {
         Tensors tensors;
-        std::vector<std::vector<int16_t>> widened;  // what some of them point into
+        Vector<Vector<int16_t>> widened;  // what some of them point into
     };
     // Those whose names begin with `prefix`, without it.
     Net net(const std::string& prefix) const;

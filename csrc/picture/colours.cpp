@@ -13,7 +13,7 @@ namespace {
 // The latents of a tile, [rows][columns][channels].
 struct DecodedTile {
     Rect rect;  // in the picture's latents
-    std::vector<int16_t> data;
+    Vector<int16_t> data;
 };
 
 class ColourDecoder {
@@ -31,7 +31,7 @@ public:
         for (size_t i = 0; i < windows.size(); ++i)
             for (const uint64_t tile : windows[i].tiles(header_)) last[tile] = i;
         for (size_t i = 0; i < windows.size(); ++i) {
-            const std::vector<uint64_t> tiles = windows[i].tiles(header_);
+            const Vector<uint64_t> tiles = windows[i].tiles(header_);
             read_tiles(tiles);
             if (canvas_.depth == 8)
                 make<uint8_t>(windows[i], tiles);
@@ -45,8 +45,8 @@ public:
 
 private:
     // Decodes those of the tiles that are not there yet: several at once, and each with a share of the threads.
-    void read_tiles(const std::vector<uint64_t>& tiles) {
-        std::vector<std::pair<uint64_t, DecodedTile*>> wanted;
+    void read_tiles(const Vector<uint64_t>& tiles) {
+        Vector<std::pair<uint64_t, DecodedTile*>> wanted;
         for (const uint64_t tile : tiles)
             if (const auto [at, is_new] = held_.try_emplace(tile); is_new) wanted.emplace_back(tile, &at->second);
         const int64_t n = static_cast<int64_t>(wanted.size());
@@ -63,11 +63,11 @@ private:
         // damaged one nothing is used.
         const int whole = layout_.whole_parts(tile);
         const bool early = whole < header_.parts;
-        std::vector<Span> parts;
+        Vector<Span> parts;
         for (int i = 0; i < std::min(whole + 1, header_.parts); ++i)
             parts.push_back(layout_.payload(tile + i * header_.n_tiles()));
         if (early && layout_.state(tile + whole * header_.n_tiles()) == Presence::kDamaged) parts.back().size = 0;
-        std::string joined;
+        ByteString joined;
         Fault fault;
         Span payload = parts[0];
         if (header_.parts > 1 || early) {
@@ -84,7 +84,7 @@ private:
     }
 
     // Copies the latents of a window out of its tiles.
-    void gather(const Rect& to, const std::vector<uint64_t>& tiles, int16_t* out) const {
+    void gather(const Rect& to, const Vector<uint64_t>& tiles, int16_t* out) const {
         const ptrdiff_t channels = model_.config.latents;
         for (const uint64_t tile : tiles) {
             const DecodedTile& from = held_.at(tile);
@@ -98,9 +98,9 @@ private:
     }
 
     template <class Sample>
-    void make(const Window& window, const std::vector<uint64_t>& tiles) {
+    void make(const Window& window, const Vector<uint64_t>& tiles) {
         const ptrdiff_t channels = model_.config.latents;
-        std::vector<int16_t> gathered;
+        Vector<int16_t> gathered;
         Synthesis::Latents latents = {window.latents, nullptr, window.latents.columns() * channels};
         if (tiles.size() == 1) {
             const DecodedTile& only = held_.at(tiles[0]);
@@ -125,7 +125,7 @@ private:
                           threads_);
             return;
         }
-        std::vector<Sample> made(static_cast<size_t>(area.rows()) * area.columns() * colours);
+        Vector<Sample> made(static_cast<size_t>(area.rows()) * area.columns() * colours);
         synthesis.run(picture, latents, area, made.data(), ptrdiff_t{area.columns()} * colours, threads_);
         place_made(canvas_, made.data(), colours, area.x0, area.y0, area.columns(), area.rows());
     }

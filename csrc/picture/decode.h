@@ -17,6 +17,8 @@ void decode_alpha(const Layout& layout, const Canvas& canvas, const EmbeddedDeco
 // What the header of a tile's coded alpha says. Throws Error of kind kCorrupt if it is not of the kind, the size or the
 // depth that FORMAT §2.8 wants.
 Still still_of_alpha(Span file, const Area& area, int depth);
+// Whether a PNG, WebP or JPEG file is a sound picture whose pixels are all opaque; decodes it to see. Throws Error.
+bool is_opaque(const Still& still, Span file, const EmbeddedDecoder& embedded);
 // A picture that is a PNG, WebP or JPEG file.
 void decode_stored(const Layout& layout, const Canvas& canvas, const EmbeddedDecoder& embedded);
 

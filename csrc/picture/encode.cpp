@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <mutex>
 
 #include "base/range.h"
 #include "picture/windows.h"
@@ -30,19 +29,19 @@ int first_of(const Model& model, int quality) {
 }
 
 // The map of qualities, coded as differences between neighbours with the index that takes the fewest bytes (FORMAT §8).
-std::string coded_map(const std::vector<uint8_t>& map, size_t columns, int base, const Tables& tables) {
-    std::vector<int16_t> symbols(map.size());
+ByteString coded_map(const Vector<uint8_t>& map, size_t columns, int base, const Tables& tables) {
+    Vector<int16_t> symbols(map.size());
     bool differs = false;
     for (size_t i = 0; i < map.size(); ++i) {
         const int before = i % columns > 0 ? map[i - 1] : i > 0 ? map[i - columns] : base;
         symbols[i] = static_cast<int16_t>(map[i] - before);
         differs |= symbols[i] != 0;
     }
-    std::string best(1, 0);
+    ByteString best(1, 0);
     if (!differs) return best;
     best.clear();
     for (int index = 1; index < kIndexCount; ++index) {
-        const std::vector<uint8_t> indexes(map.size(), static_cast<uint8_t>(index));
+        const Vector<uint8_t> indexes(map.size(), static_cast<uint8_t>(index));
         Payload payload;
         if (const Fault fault =
                 encode_cpu(tables, symbols.data(), indexes.data(), {map.size()}, kAutoLanes, 1, payload))
@@ -66,9 +65,9 @@ void check(const SampleView& samples, const EncodeSettings& settings) {
     for (const uint8_t quality : settings.map) in_range(quality, 1, kQualities, "a quality of the map");
 }
 
-using Parts = std::vector<std::string>;  // of a tile
+using Parts = Vector<ByteString>;  // of a tile
 
-std::vector<Parts> encode_tiles(const Encoder& encoder, const SampleView& samples, const Header& header,
+Vector<Parts> encode_tiles(const Encoder& encoder, const SampleView& samples, const Header& header,
                                 const EncodeSettings& settings) {
     const Qualities whole = settings.map.empty()
                                 ? Qualities(settings.quality)
@@ -79,14 +78,9 @@ std::vector<Parts> encode_tiles(const Encoder& encoder, const SampleView& sample
     const auto n = static_cast<int64_t>(header.n_tiles());
     const int workers = static_cast<int>(std::min<int64_t>({n, settings.threads, kMostAtOnce}));
     const int iterations = iterations_of(encoder.parts.tune, settings.effort);
-    std::mutex mutex;
-    int64_t done = 0;
-    const auto tell = [&] {
-        const std::lock_guard<std::mutex> lock(mutex);
-        ++done;
-        if (settings.progress) settings.progress(static_cast<double>(done) / (std::max(1, iterations) * n));
-    };
-    std::vector<Parts> coded(n);
+    Steps steps(settings.progress, std::max(1, iterations) * n);
+    const auto tell = [&] { steps.next(); };
+    Vector<Parts> coded(n);
     parallel_for(workers, n, [&](int64_t i) {
         coded[i] = encode_tile(encoder.parts, samples, rect_of(header.area_of(i)), whole, settings.effort, choices,
                                std::max(1, settings.threads / workers), tell);
@@ -96,16 +90,16 @@ std::vector<Parts> encode_tiles(const Encoder& encoder, const SampleView& sample
 }
 
 // The payloads in the order of the file, and whether they are in parts.
-void arrange(const std::vector<Parts>& coded, FileParts& file) {
+void arrange(const Vector<Parts>& coded, FileParts& file) {
     uint64_t n_bytes = 0;
     for (const Parts& parts : coded)
-        for (const std::string& part : parts) n_bytes += part.size();
+        for (const ByteString& part : parts) n_bytes += part.size();
     if (file.header.first == 0 && n_bytes < kPartsFrom * coded.size()) {
         for (const Parts& parts : coded) {
-            std::vector<Span> spans;
-            for (const std::string& part : parts)
+            Vector<Span> spans;
+            for (const ByteString& part : parts)
                 spans.push_back({reinterpret_cast<const uint8_t*>(part.data()), part.size()});
-            std::string payload;
+            ByteString payload;
             if (const Fault fault = join_parts(spans, false, payload)) throw std::logic_error(describe(fault.status));
             file.payloads.push_back(std::move(payload));
         }
@@ -118,8 +112,8 @@ void arrange(const std::vector<Parts>& coded, FileParts& file) {
 
 }  // namespace
 
-std::string encode_picture(const Encoder& encoder, const SampleView& samples, const EncodeSettings& settings,
-                           const std::vector<std::string>& alphas, const std::array<Span, kKindCount>& metadata) {
+ByteString encode_picture(const Encoder& encoder, const SampleView& samples, const EncodeSettings& settings,
+                           const Vector<ByteString>& alphas, const std::array<Span, kKindCount>& metadata) {
     check(samples, settings);
     FileParts file;
     Header& header = file.header;

@@ -12,7 +12,7 @@ void decode_one(const Layout& layout, uint64_t tile, const Canvas& canvas) {
     const Header& header = layout.header();
     const Area area = header.area_of(tile);
     const int colours = header.gray ? 1 : 3, channels = colours + header.alpha;
-    std::vector<uint16_t> samples(size_t{area.width} * area.height * channels);
+    Vector<uint16_t> samples(size_t{area.width} * area.height * channels);
     if (layout.whole_parts(tile) == 0) {
         for (size_t i = 0; i < samples.size(); ++i) {
             const bool is_alpha = header.alpha && static_cast<int>(i % channels) == colours;
@@ -37,7 +37,7 @@ void decode_one(const Layout& layout, uint64_t tile, const Canvas& canvas) {
 void decode_exact_picture(const Layout& layout, const Canvas& canvas, int threads, const Progress& progress) {
     const Header& header = layout.header();
     const Area shown = canvas.area(header.width, header.height);
-    std::vector<uint64_t> touched;
+    Vector<uint64_t> touched;
     for (uint64_t tile = 0; tile < header.n_tiles(); ++tile)
         if (header.area_of(tile).touches(shown)) touched.push_back(tile);
     // As many tiles at once as there are threads, so that the caller hears of the progress.

@@ -5,8 +5,8 @@ namespace {
 
 [[noreturn]] void fail(const std::string& what) { throw Error(ErrorKind::kCorrupt, "the map of qualities" + what); }
 
-std::vector<int16_t> symbols_of(Span data, size_t n, const std::shared_ptr<const Tables>& tables) {
-    std::vector<int16_t> symbols(n, 0);
+Vector<int16_t> symbols_of(Span data, size_t n, const std::shared_ptr<const Tables>& tables) {
+    Vector<int16_t> symbols(n, 0);
     const int index = data.data[0];
     if (index >= kIndexCount) fail(": index " + std::to_string(index) + ": must be below 64");
     if (index == 0 && data.size > 1)
@@ -14,7 +14,7 @@ std::vector<int16_t> symbols_of(Span data, size_t n, const std::shared_ptr<const
     if (index == 0) return symbols;
     Decoder decoder(tables, data.data + 1, data.size - 1);
     if (decoder.fault()) fail(": " + words_of(decoder.fault()));
-    const std::vector<uint8_t> indexes(n, static_cast<uint8_t>(index));
+    const Vector<uint8_t> indexes(n, static_cast<uint8_t>(index));
     if (const Fault fault = decoder.decode(indexes.data(), n, 1, symbols.data())) fail(": " + words_of(fault));
     if (const Fault fault = decoder.finish()) fail(": " + words_of(fault));
     return symbols;
@@ -27,8 +27,8 @@ PictureQuality::PictureQuality(const Layout& layout, const std::shared_ptr<const
     const Header& header = layout.header();
     if (!header.mapped) return;
     const size_t rows = blocks_of(header.height), columns = blocks_of(header.width);
-    const std::vector<int16_t> symbols = symbols_of(layout.quality_map(), rows * columns, tables);
-    std::vector<uint8_t> map(rows * columns);
+    const Vector<int16_t> symbols = symbols_of(layout.quality_map(), rows * columns, tables);
+    Vector<uint8_t> map(rows * columns);
     highest_ = 0;
     int64_t first = header.quality;  // what a row's first block counts from: the first block of the row above
     for (size_t y = 0; y < rows; ++y) {

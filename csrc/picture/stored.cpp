@@ -10,12 +10,19 @@ namespace {
 
 // Red, green, blue and alpha of a decoded picture.
 template <class T>
-std::vector<T> decoded(const Still& still, Span file, const EmbeddedDecoder& embedded) {
+Vector<T> decoded(const Still& still, Span file, const EmbeddedDecoder& embedded) {
     const uint64_t samples = uint64_t{still.width} * still.height * 4;
     if (samples > SIZE_MAX / sizeof(T)) throw std::bad_alloc();  // where addresses have 32 bits
-    std::vector<T> pixels(static_cast<size_t>(samples), 0);
+    Vector<T> pixels(static_cast<size_t>(samples), 0);
     embedded({still, file, pixels.data(), size_t{still.width} * 4 * sizeof(T)});
     return pixels;
+}
+
+template <class T>
+bool is_opaque(const Vector<T>& pixels) {
+    for (size_t i = 3; i < pixels.size(); i += 4)
+        if (pixels[i] != std::numeric_limits<T>::max()) return false;
+    return true;
 }
 
 std::string size_text(uint32_t width, uint32_t height) { return std::to_string(width) + "x" + std::to_string(height); }
@@ -23,7 +30,7 @@ std::string size_text(uint32_t width, uint32_t height) { return std::to_string(w
 template <class T>
 void place_tile_alpha(const Canvas& canvas, const Header& header, const Area& area, const Still& still, Span file,
                       const EmbeddedDecoder& embedded) {
-    const std::vector<T> pixels = decoded<T>(still, file, embedded);
+    const Vector<T> pixels = decoded<T>(still, file, embedded);
     const Area shown = area.common(canvas.area(header.width, header.height));
     const ptrdiff_t stride = ptrdiff_t{area.width} * 4, channel = sizeof(T) == 1 ? 3 : 0;  // of a gray PNG, the gray
     const T* first = pixels.data() + (shown.y - area.y) * stride + ptrdiff_t{shown.x - area.x} * 4 + channel;
@@ -45,9 +52,8 @@ void decode_tile_alpha(const Layout& layout, uint64_t tile, const Canvas& canvas
 template <class T>
 void place_stored(const Header& header, const Still& still, Span file, int orientation, const Canvas& canvas,
                   const EmbeddedDecoder& embedded) {
-    const std::vector<T> pixels = decoded<T>(still, file, embedded);
-    bool opaque = true;
-    for (size_t i = 3; i < pixels.size() && opaque; i += 4) opaque = pixels[i] == std::numeric_limits<T>::max();
+    const Vector<T> pixels = decoded<T>(still, file, embedded);
+    const bool opaque = is_opaque(pixels);
     if (opaque == header.alpha)
         throw Error(ErrorKind::kCorrupt, std::string("a picture ") + (opaque ? "without" : "with") +
                                              " an alpha channel: the header says otherwise");
@@ -85,7 +91,7 @@ void decode_alpha(const Layout& layout, const Canvas& canvas, const EmbeddedDeco
                   const Progress& progress) {
     const Header& header = layout.header();
     const Area shown = canvas.area(header.width, header.height);
-    std::vector<uint64_t> touched;
+    Vector<uint64_t> touched;
     for (uint64_t tile = 0; tile < header.n_tiles(); ++tile)
         if (header.area_of(tile).touches(shown)) touched.push_back(tile);
     size_t done = 0;
@@ -98,6 +104,11 @@ void decode_alpha(const Layout& layout, const Canvas& canvas, const EmbeddedDeco
         ++done;
         if (progress) progress(static_cast<double>(done) / static_cast<double>(touched.size()));
     }
+}
+
+bool is_opaque(const Still& still, Span file, const EmbeddedDecoder& embedded) {
+    return still.depth == 8 ? is_opaque(decoded<uint8_t>(still, file, embedded))
+                            : is_opaque(decoded<uint16_t>(still, file, embedded));
 }
 
 void decode_stored(const Layout& layout, const Canvas& canvas, const EmbeddedDecoder& embedded) try {

@@ -7,9 +7,9 @@ Rect rect_of(const Area& area) {
             static_cast<int>(area.right())};
 }
 
-std::vector<uint64_t> Window::tiles(const Header& header) const {
+Vector<uint64_t> Window::tiles(const Header& header) const {
     const int side = static_cast<int>(header.tile) / kLatentStride;
-    std::vector<uint64_t> found;
+    Vector<uint64_t> found;
     for (int row = latents.y0 / side; row < (latents.y1 + side - 1) / side; ++row)
         for (int column = latents.x0 / side; column < (latents.x1 + side - 1) / side; ++column)
             found.push_back(uint64_t{header.across()} * row + column);

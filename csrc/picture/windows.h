@@ -2,6 +2,7 @@
 // memory, and small ones do not cause more work on their margins. codec/coding/decoder.py does the same.
 #pragma once
 
+#include "base/memory.h"
 #include "container/header.h"
 #include "engine/executor.h"
 
@@ -14,7 +15,7 @@ struct Window {
     Rect latents;  // what it needs of the picture's latents, the margin included
 
     // The numbers of the tiles that hold these latents, in ascending order.
-    std::vector<uint64_t> tiles(const Header& header) const;
+    Vector<uint64_t> tiles(const Header& header) const;
 };
 
 // The same area as the engine has it.

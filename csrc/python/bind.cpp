@@ -14,29 +14,30 @@ std::shared_ptr<Tables> tables_from(const Array<uint16_t>& freqs, const Array<ui
                                     const Array<uint8_t>& raw_bits) {
     if (freqs.ndim() != 2 || freqs.shape(0) != kIndexCount || freqs.shape(1) != kMaxAlphabet ||
         !(freqs.flags() & py::array::c_style))
-        throw py::value_error("freqs must be [64, 64] and contiguous");
+        throw std::invalid_argument("freqs must be [64, 64] and contiguous");
     return make_tables(freqs.data(), vector_of(limits, "limits", kIndexCount),
                        vector_of(raw_bits, "raw_bits", kIndexCount));
 }
 
 void check_threads(int threads) {
-    if (threads < 1) throw py::value_error("threads is " + std::to_string(threads) + ", at least 1");
+    if (threads < 1) throw std::invalid_argument("threads is " + std::to_string(threads) + ", at least 1");
 }
 
 // Returns the parts of the payload.
 py::list encode(const Tables& tables, const Array<int16_t>& symbols, const Array<uint8_t>& indexes,
-                 const std::vector<uint64_t>& segments, int lanes_log2, int threads) {
+                 const Vector<uint64_t>& segments, int lanes_log2, int threads) {
     check_threads(threads);
     const int16_t* symbols_data = vector_of(symbols, "symbols", symbols.size());
     const uint8_t* indexes_data = vector_of(indexes, "indexes", symbols.size());
     uint64_t left = symbols.size();
     for (const uint64_t length : segments) {
-        if (length > left) throw py::value_error("segments sum to more than the number of symbols");
+        if (length > left) throw std::invalid_argument("segments sum to more than the number of symbols");
         left -= length;
     }
-    if (left != 0) throw py::value_error("segments leave " + std::to_string(left) + " symbols out");
+    if (left != 0) throw std::invalid_argument("segments leave " + std::to_string(left) + " symbols out");
     if (lanes_log2 < kAutoLanes || lanes_log2 > kMaxLanesLog2)
-        throw py::value_error("lanes_log2 is " + std::to_string(lanes_log2) + ", allowed are -1 (automatic) to 12");
+        throw std::invalid_argument("lanes_log2 is " + std::to_string(lanes_log2) +
+                                    ", allowed are -1 (automatic) to 12");
 
     Payload payload;
     Fault fault;
@@ -44,23 +45,23 @@ py::list encode(const Tables& tables, const Array<int16_t>& symbols, const Array
         const WithoutGil released;
         fault = encode_cpu(tables, symbols_data, indexes_data, segments, lanes_log2, threads, payload);
     }
-    if (fault.status == Status::kTooLong) throw py::value_error(describe(fault.status));
+    if (fault.status == Status::kTooLong) throw std::invalid_argument(describe(fault.status));
     raise(fault);
     py::list parts;
-    for (const std::string& part : cut_payload(payload)) parts.append(py::bytes(part));
+    for (const ByteString& part : cut_payload(payload)) parts.append(py::bytes(part.data(), part.size()));
     return parts;
 }
 
 py::bytes join(const std::vector<py::object>& parts, bool ends_early) {
     std::deque<Bytes> held;  // a deque, because Bytes cannot be moved
-    std::vector<Span> spans;
+    Vector<Span> spans;
     for (const py::object& part : parts) {
         held.emplace_back(part);
         spans.push_back({held.back().data(), held.back().size()});
     }
-    std::string payload;
+    ByteString payload;
     raise(join_parts(spans, ends_early, payload));
-    return payload;
+    return py::bytes(payload.data(), payload.size());
 }
 
 std::unique_ptr<Decoder> decoder_from(std::shared_ptr<Tables> tables, const py::object& payload, bool is_prefix) {
@@ -119,7 +120,7 @@ PYBIND11_MODULE(_C, m) {
     m.def("set_isa", [](const std::string& name) {
         for (int i = 0; i < kIsaCount; ++i)
             if (name == name_of(static_cast<Isa>(i))) return set_isa(static_cast<Isa>(i));
-        throw py::value_error("no instruction set is called " + name);
+        throw std::invalid_argument("no instruction set is called " + name);
     });
 
     bind_nets(m);

@@ -27,16 +27,16 @@ using Array = py::array_t<T, 0>;
 template <class T>
 void check_aligned(const Array<T>& array, const char* name) {
     if (reinterpret_cast<uintptr_t>(array.data()) % alignof(T) != 0)
-        throw py::value_error(std::string(name) + " is not aligned");
+        throw std::invalid_argument(std::string(name) + " is not aligned");
 }
 
 template <class T>
 const T* vector_of(const Array<T>& array, const char* name, py::ssize_t n) {
     if (array.ndim() != 1 || !(array.flags() & py::array::c_style))
-        throw py::value_error(std::string(name) + " must be one-dimensional and contiguous");
+        throw std::invalid_argument(std::string(name) + " must be one-dimensional and contiguous");
     if (array.size() != n)
-        throw py::value_error(std::string(name) + " has " + std::to_string(array.size()) + " elements, expected " +
-                              std::to_string(n));
+        throw std::invalid_argument(std::string(name) + " has " + std::to_string(array.size()) +
+                                    " elements, expected " + std::to_string(n));
     check_aligned(array, name);
     return array.data();
 }
@@ -57,7 +57,7 @@ inline void raise(const Fault& fault) {
     const std::string where = (corrupt ? "stream " : "position ") + std::to_string(fault.at);
     const std::string message = where + ": " + describe(fault.status) + " (found " + std::to_string(fault.found) + ")";
     if (corrupt) throw CorruptPayload(message);
-    throw py::value_error(message);
+    throw std::invalid_argument(message);
 }
 
 // A view of any contiguous bytes-like Python object. It holds the object's buffer until it is destroyed.

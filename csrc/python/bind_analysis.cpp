@@ -34,22 +34,23 @@ std::shared_ptr<Projection> projection_from(const std::map<std::string, py::arra
     return std::make_shared<Projection>(latents, tensors);
 }
 
-// Throws value_error unless the array is contiguous and has this shape.
+// Throws invalid_argument unless the array is contiguous and has this shape.
 void check_shape(const Array<int16_t>& array, const char* name, const std::vector<py::ssize_t>& shape) {
     if (array.ndim() != static_cast<py::ssize_t>(shape.size()) || !std::equal(shape.begin(), shape.end(), array.shape()))
-        throw py::value_error(std::string(name) + " has shape " + text_of({array.shape(), array.shape() + array.ndim()}) +
-                              ", must have " + text_of({shape.begin(), shape.end()}));
-    if (!(array.flags() & py::array::c_style)) throw py::value_error(std::string(name) + " must be contiguous");
+        throw std::invalid_argument(std::string(name) + " has shape " +
+                                    text_of({array.shape(), array.shape() + array.ndim()}) +
+                                    ", must have " + text_of({shape.begin(), shape.end()}));
+    if (!(array.flags() & py::array::c_style)) throw std::invalid_argument(std::string(name) + " must be contiguous");
     check_aligned(array, name);
 }
 
-// Throws value_error unless all values lie in -largest..largest. read_conv has proved only for these that no
+// Throws invalid_argument unless all values lie in -largest..largest. read_conv has proved only for these that no
 // accumulator overflows.
 void check_magnitudes(const Array<int16_t>& array, const char* name, int largest) {
     for (const int16_t* p = array.data(); p != array.data() + array.size(); ++p)
         if (*p > largest || *p < -largest)
-            throw py::value_error(std::string(name) + " have " + std::to_string(*p) + ": magnitudes up to " +
-                                  std::to_string(largest) + " are allowed");
+            throw std::invalid_argument(std::string(name) + " have " + std::to_string(*p) + ": magnitudes up to " +
+                                        std::to_string(largest) + " are allowed");
 }
 
 Array<int16_t> latents_of(const Analysis& analysis, const Array<int16_t>& pixels, std::pair<int, int> at,
@@ -59,7 +60,7 @@ Array<int16_t> latents_of(const Analysis& analysis, const Array<int16_t>& pixels
                                        qualities_of(quality, picture_size.first, picture_size.second)};
     if (pixels.ndim() != 3 || pixels.shape(0) % kLatentStride != 0 || pixels.shape(1) % kLatentStride != 0 ||
         pixels.shape(0) > kMaxLatents * kLatentStride || pixels.shape(1) > kMaxLatents * kLatentStride)
-        throw py::value_error("pixels must be [rows, columns, 3], rows and columns multiples of 16");
+        throw std::invalid_argument("pixels must be [rows, columns, 3], rows and columns multiples of 16");
     check_shape(pixels, "pixels", {pixels.shape(0), pixels.shape(1), 3});
     check_magnitudes(pixels, "pixels", kLargestPixel);
     const int y = in_range(at.first, 0, kMaxLatents, "at"), x = in_range(at.second, 0, kMaxLatents, "at");
@@ -81,7 +82,7 @@ Array<int16_t> hyperlatents_of(const HyperAnalysis& analysis, const Array<int16_
     in_range(threads, 1, 1 << 16, "threads");
     if (latents.ndim() != 3 || latents.shape(0) < 1 || latents.shape(1) < 1 || latents.shape(0) % kHyperStride != 0 ||
         latents.shape(1) % kHyperStride != 0 || latents.shape(0) > kMaxLatents || latents.shape(1) > kMaxLatents)
-        throw py::value_error("latents must be [rows, columns, channels], rows and columns multiples of 4");
+        throw std::invalid_argument("latents must be [rows, columns, channels], rows and columns multiples of 4");
     check_shape(latents, "latents", {latents.shape(0), latents.shape(1), analysis.latents()});
     const int rows = static_cast<int>(latents.shape(0)) / kHyperStride;
     const int columns = static_cast<int>(latents.shape(1)) / kHyperStride;
@@ -97,7 +98,7 @@ Array<int16_t> projected(const Projection& projection, const Array<int16_t>& err
     in_range(threads, 1, 1 << 16, "threads");
     if (errors.ndim() != 3 || errors.shape(0) % kLatentStride != 0 || errors.shape(1) % kLatentStride != 0 ||
         errors.shape(0) > kMaxLatents * kLatentStride || errors.shape(1) > kMaxLatents * kLatentStride)
-        throw py::value_error("errors must be [rows, columns, 3], rows and columns multiples of 16");
+        throw std::invalid_argument("errors must be [rows, columns, 3], rows and columns multiples of 16");
     check_shape(errors, "errors", {errors.shape(0), errors.shape(1), 3});
     const int rows = static_cast<int>(errors.shape(0)) / kLatentStride;
     const int columns = static_cast<int>(errors.shape(1)) / kLatentStride;

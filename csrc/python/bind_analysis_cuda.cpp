@@ -24,7 +24,7 @@ using MadeHyperAnalysis = Made<HyperAnalysisImage, CudaHyperAnalysis>;
 
 template <class Image>
 void check_fits(const Image& image) {
-    if (!fits(image)) throw py::value_error("the analysis is too wide for shared memory");
+    if (!fits(image)) throw std::invalid_argument("the analysis is too wide for shared memory");
 }
 
 Rect rect_of(const std::array<int, 4>& box, const char* name) {

@@ -19,11 +19,11 @@ py::bytes as_bytes(const std::vector<uint8_t>& data) {
 
 void check_lanes(int lanes_log2) {
     if (lanes_log2 < 0 || lanes_log2 > kMaxLanesLog2)
-        throw py::value_error("lanes_log2 is " + std::to_string(lanes_log2) + ", allowed are 0 to 12");
+        throw std::invalid_argument("lanes_log2 is " + std::to_string(lanes_log2) + ", allowed are 0 to 12");
 }
 
 void check_count(uint64_t n) {
-    if (n >= kMaxBatchSymbols) throw py::value_error("a batch has at most 2^31 - 1 symbols");
+    if (n >= kMaxBatchSymbols) throw std::invalid_argument("a batch has at most 2^31 - 1 symbols");
 }
 
 void check_argument(ArgumentFault fault, int symbol) {
@@ -94,7 +94,7 @@ public:
     // memory after the last segment.
     void check(const py::object& state) const {
         const Bytes bytes(state);
-        if (bytes.size() != data_.size()) throw py::value_error("this is not the plan's state");
+        if (bytes.size() != data_.size()) throw std::invalid_argument("this is not the plan's state");
         ArgumentFault argument;
         std::memcpy(&argument, bytes.data(), sizeof argument);
         check_argument(argument, 0);
@@ -139,13 +139,13 @@ public:
     // lanes_log2: for each tile, 0 to 12.
     EncodePlan(const std::vector<std::vector<uint64_t>>& segments, const std::vector<int>& lanes_log2) {
         if (segments.empty() || segments.size() != lanes_log2.size())
-            throw py::value_error("segments and lanes_log2 must be given for each of one or more tiles");
+            throw std::invalid_argument("segments and lanes_log2 must be given for each of one or more tiles");
         std::vector<EncodeTile> tiles;
         std::vector<uint32_t> tile_of, firsts = {0};
         n_segments_ = segments[0].size();
         for (size_t t = 0; t < segments.size(); ++t) {
             check_lanes(lanes_log2[t]);
-            if (segments[t].size() != n_segments_) throw py::value_error("tiles must have as many segments each");
+            if (segments[t].size() != n_segments_) throw std::invalid_argument("tiles must have as many segments each");
             uint64_t n_rows = 0;
             for (const uint64_t length : segments[t]) {
                 check_count(length);
@@ -214,7 +214,7 @@ private:
 
     template <class T>
     T at(const Bytes& result, uint64_t offset) const {
-        if (result.size() != result_bytes()) throw py::value_error("this is not the plan's result");
+        if (result.size() != result_bytes()) throw std::invalid_argument("this is not the plan's result");
         T value;
         std::memcpy(&value, result.data() + offset, sizeof value);
         return value;

@@ -12,8 +12,8 @@ constexpr int kMaxSide = 65535;
 
 int side_of(py::ssize_t n, const char* name) {
     if (n < 1 || n > kMaxSide)
-        throw py::value_error(std::string(name) + " is " + std::to_string(n) + ", allowed are 1 to " +
-                              std::to_string(kMaxSide));
+        throw std::invalid_argument(std::string(name) + " is " + std::to_string(n) + ", allowed are 1 to " +
+                                    std::to_string(kMaxSide));
     return static_cast<int>(n);
 }
 
@@ -22,8 +22,8 @@ SampleView samples_of(const py::array& data, const py::object& alpha) {
     const bool is_deep = py::isinstance<Array<uint16_t>>(data);
     if (!is_deep && !py::isinstance<Array<uint8_t>>(data)) throw py::type_error("samples must be uint8 or uint16");
     if (data.ndim() != 3 || (data.shape(2) != 1 && data.shape(2) != 3))
-        throw py::value_error("samples have shape " + text_of({data.shape(), data.shape() + data.ndim()}) +
-                              ", must have [height, width, 1 or 3]");
+        throw std::invalid_argument("samples have shape " + text_of({data.shape(), data.shape() + data.ndim()}) +
+                                    ", must have [height, width, 1 or 3]");
     SampleView samples = {side_of(data.shape(1), "width"),
                        side_of(data.shape(0), "height"),
                        static_cast<int>(data.shape(2)),
@@ -37,8 +37,8 @@ SampleView samples_of(const py::array& data, const py::object& alpha) {
         throw py::type_error("alpha must be None or of the same type as the samples");
     const auto array = py::reinterpret_borrow<py::array>(alpha);
     if (array.ndim() != 2 || array.shape(0) != samples.height || array.shape(1) != samples.width)
-        throw py::value_error("alpha has shape " + text_of({array.shape(), array.shape() + array.ndim()}) +
-                              ", must have " + text_of({samples.height, samples.width}));
+        throw std::invalid_argument("alpha has shape " + text_of({array.shape(), array.shape() + array.ndim()}) +
+                                    ", must have " + text_of({samples.height, samples.width}));
     samples.alpha = static_cast<const uint8_t*>(array.data());
     samples.alpha_row = array.strides(0);
     samples.alpha_column = array.strides(1);
@@ -48,7 +48,8 @@ SampleView samples_of(const py::array& data, const py::object& alpha) {
 // area: (x, y, width, height) in pixels. side: what its left and top are multiples of.
 Rect rect_of(const std::array<int, 4>& area, const SampleView& samples, int side) {
     const int x = in_range(area[0], 0, samples.width - 1, "x"), y = in_range(area[1], 0, samples.height - 1, "y");
-    if (x % side != 0 || y % side != 0) throw py::value_error("x and y must be multiples of " + std::to_string(side));
+    if (x % side != 0 || y % side != 0)
+        throw std::invalid_argument("x and y must be multiples of " + std::to_string(side));
     return {y, y + in_range(area[3], 1, samples.height - y, "height"), x,
             x + in_range(area[2], 1, samples.width - x, "width")};
 }
@@ -60,7 +61,7 @@ Qualities whole_of(const py::object& quality, const SampleView& samples) {
 int threads_of(int threads) { return in_range(threads, 1, 1 << 16, "threads"); }
 
 template <class T>
-Array<T> array_of(const std::vector<T>& values, const std::vector<py::ssize_t>& shape) {
+Array<T> array_of(const Vector<T>& values, const std::vector<py::ssize_t>& shape) {
     Array<T> out(shape);
     std::copy(values.begin(), values.end(), out.mutable_data());
     return out;
@@ -69,9 +70,10 @@ Array<T> array_of(const std::vector<T>& values, const std::vector<py::ssize_t>& 
 // Latents of a tile: [rows, columns, channels], contiguous.
 const int16_t* latents_from(const Array<int16_t>& array, const char* name, py::ssize_t channels) {
     if (array.ndim() != 3 || array.shape(2) != channels || !(array.flags() & py::array::c_style))
-        throw py::value_error(std::string(name) + " have shape " +
-                              text_of({array.shape(), array.shape() + array.ndim()}) + ", must have [rows, columns, " +
-                              std::to_string(channels) + "] and be contiguous");
+        throw std::invalid_argument(std::string(name) + " have shape " +
+                                    text_of({array.shape(), array.shape() + array.ndim()}) +
+                                    ", must have [rows, columns, " + std::to_string(channels) +
+                                    "] and be contiguous");
     in_range(static_cast<int>(array.shape(0)), 1, Walk::kMaxSide, "rows");
     in_range(static_cast<int>(array.shape(1)), 1, Walk::kMaxSide, "columns");
     check_aligned(array, name);
@@ -102,7 +104,7 @@ std::shared_ptr<EncoderModel> model_from(std::shared_ptr<Analysis> analysis,
     if (hyper_analysis->latents() != latents || nets->config.latents != latents ||
         hyper_analysis->hyper() != nets->config.hyper || (synthesis && synthesis->latents() != latents) ||
         (projection && projection->latents() != latents))
-        throw py::value_error("the networks have different numbers of channels");
+        throw std::invalid_argument("the networks have different numbers of channels");
     const float* first = vector_of(levels, "levels", kQualities);
     if (projection && tune_of(tune) == Tune::kEye) prepare_perceived_error();
     EncoderModel model = {analysis,      hyper_analysis, nets,      tables, {first, first + kQualities},
@@ -116,7 +118,7 @@ Array<int16_t> latents(const EncoderModel& model, const py::array& data, const p
     const Rect rect = rect_of(area, samples, kLatentStride);
     const Qualities whole = whole_of(quality, samples);
     threads_of(threads);
-    std::vector<int16_t> found;
+    Vector<int16_t> found;
     {
         const WithoutGil released;
         found = latents_of(model, samples, rect, whole, threads);
@@ -131,7 +133,7 @@ Array<int16_t> hyperlatents(const EncoderModel& model, const Array<int16_t>& y, 
     const int rows = static_cast<int>(y.shape(0)), columns = static_cast<int>(y.shape(1));
     const Qualities qualities = qualities_of(quality, rows, columns);
     threads_of(threads);
-    std::vector<int16_t> found;
+    Vector<int16_t> found;
     {
         const WithoutGil released;
         found = hyperlatents_of(model, rows, columns, values, qualities, threads);
@@ -166,7 +168,7 @@ py::tuple choose(const EncoderModel& model, const Array<int16_t>& y, const Array
     const int rows = static_cast<int>(y.shape(0)), columns = static_cast<int>(y.shape(1));
     const int16_t* coarse = latents_from(z, "hyperlatents", model.hyper_analysis->hyper());
     if (z.shape(0) != ceil_div(rows, kHyperStride) || z.shape(1) != ceil_div(columns, kHyperStride))
-        throw py::value_error("the hyperlatents are not those of the latents");
+        throw std::invalid_argument("the hyperlatents are not those of the latents");
     const Qualities qualities = qualities_of(quality, rows, columns);
     const Choices choices = choices_of(dead_zones, first);
     threads_of(threads);
@@ -188,13 +190,13 @@ py::list encode(const EncoderModel& model, const py::array& data, const py::obje
     const Qualities whole = whole_of(quality, samples);
     const Choices choices = choices_of(dead_zones, first);
     threads_of(threads);
-    std::vector<std::string> found;
+    Vector<ByteString> found;
     {
         const WithoutGil released;
         found = encode_tile(model, samples, rect, whole, effort, choices, threads, called(progress));
     }
     py::list parts;
-    for (const std::string& part : found) parts.append(py::bytes(part));
+    for (const ByteString& part : found) parts.append(py::bytes(part.data(), part.size()));
     return parts;
 }
 
@@ -216,7 +218,7 @@ Array<int16_t> input(const py::array& data, const py::object& alpha, const std::
 TileInput input_from(const Array<int16_t>& pixels) {
     if (pixels.ndim() != 3 || pixels.shape(2) != 3 || !(pixels.flags() & py::array::c_style) ||
         pixels.shape(0) > kMaxSide + 1 || pixels.shape(1) > kMaxSide + 1)
-        throw py::value_error("pixels must be [rows, columns, 3] and contiguous");
+        throw std::invalid_argument("pixels must be [rows, columns, 3] and contiguous");
     check_aligned(pixels, "pixels");
     for (const int16_t* p = pixels.data(); p != pixels.data() + pixels.size(); ++p)
         in_range(*p, -255 * kPixelUnit / 2, 255 * kPixelUnit / 2, "a pixel");
@@ -229,8 +231,8 @@ TileInput input_from(const Array<int16_t>& pixels) {
 const uint16_t* decoded_from(const Array<uint16_t>& decoded, int rows, int columns) {
     if (decoded.ndim() != 3 || decoded.shape(0) != rows || decoded.shape(1) != columns ||
         (decoded.shape(2) != 1 && decoded.shape(2) != 3) || !(decoded.flags() & py::array::c_style))
-        throw py::value_error("decoded must be [" + std::to_string(rows) + ", " + std::to_string(columns) +
-                              ", 1 or 3] and contiguous");
+        throw std::invalid_argument("decoded must be [" + std::to_string(rows) + ", " + std::to_string(columns) +
+                                    ", 1 or 3] and contiguous");
     check_aligned(decoded, "decoded");
     return decoded.data();
 }
@@ -242,8 +244,8 @@ struct RefinementOfArrays {
     std::vector<py::ssize_t> latents;
     std::mutex mutex{};
 
-    Array<int16_t> array(const std::vector<int16_t>& (Refinement::*values)() const) {
-        std::vector<int16_t> copy;
+    Array<int16_t> array(const Vector<int16_t>& (Refinement::*values)() const) {
+        Vector<int16_t> copy;
         {
             const WithoutGil released;
             const std::lock_guard<std::mutex> lock(mutex);
@@ -255,7 +257,7 @@ struct RefinementOfArrays {
         const uint16_t* samples = decoded_from(decoded, rows, columns);
         const int16_t* values = latents_from(dequantised, "latents", latents[2]);
         if (dequantised.shape(0) != latents[0] || dequantised.shape(1) != latents[1])
-            throw py::value_error("the latents are not those of the tile");
+            throw std::invalid_argument("the latents are not those of the tile");
         threads_of(threads);
         const int channels = static_cast<int>(decoded.shape(2));
         const WithoutGil released;
@@ -274,7 +276,7 @@ std::unique_ptr<RefinementOfArrays> refinement_from(std::shared_ptr<Projection> 
     const Rect rect = rect_of(tile, {columns, rows, 3, 8, nullptr, 0, 0, 0}, 1);
     const int16_t* values = latents_from(latents, "latents", projection->latents());
     threads_of(threads);
-    if (!(level >= 1 && level <= kMaxLevel)) throw py::value_error("level must be 1 to 120");
+    if (!(level >= 1 && level <= kMaxLevel)) throw std::invalid_argument("level must be 1 to 120");
     const std::vector<py::ssize_t> shape = {latents.shape(), latents.shape() + 3};
     return std::unique_ptr<RefinementOfArrays>(new RefinementOfArrays{
         Refinement(std::move(projection), std::move(seen), {0, rows, 0, columns}, rect, tune_of(tune), effort, level,
@@ -286,7 +288,7 @@ py::tuple perceived_error(const Array<int16_t>& original, const Array<uint16_t>&
                           int threads) {
     const TileInput pixels = input_from(original);
     if (std::min(pixels.rows, pixels.columns) < PerceivedError::kMinSide)
-        throw py::value_error("sides must be at least 8");
+        throw std::invalid_argument("sides must be at least 8");
     const uint16_t* samples = decoded_from(decoded, pixels.rows, pixels.columns);
     threads_of(threads);
     Array<float> slope({3, with_slope ? pixels.rows : 0, pixels.columns});

@@ -1,23 +1,25 @@
 #include "base/range.h"
+#include "container/header.h"
 #include "lossless/lossless.h"
 #include "python/bind.h"
 
 namespace aec {
 namespace {
 
-constexpr int kMaxExactSide = 4096, kMaxExactError = 255;  // a tile's side, and what the quality byte can say
+constexpr int kMaxExactSide = kMinTile << kMaxTileLog2;  // of a tile
 
-// What the array [height][width][channels] holds. Throws value_error unless it is contiguous and of an allowed size.
+// What the array [height][width][channels] holds. Throws invalid_argument unless it is contiguous and of an
+// allowed size.
 ExactPicture picture_of(const Array<uint16_t>& samples, int depth, int largest_error) {
     if (samples.ndim() != 3 || !(samples.flags() & py::array::c_style))
-        throw py::value_error("samples must be [height, width, channels] and contiguous");
+        throw std::invalid_argument("samples must be [height, width, channels] and contiguous");
     check_aligned(samples, "samples");
     const auto side = [&](int axis, int most, const char* name) {
         const py::ssize_t n = samples.shape(axis);
         return in_range(static_cast<int>(std::min<py::ssize_t>(n, most + 1)), 1, most, name);
     };
     return {side(1, kMaxExactSide, "width"), side(0, kMaxExactSide, "height"), side(2, 4, "channels"),
-            in_range(depth, 1, 16, "depth"), in_range(largest_error, 0, kMaxExactError, "largest_error")};
+            in_range(depth, 1, 16, "depth"), in_range(largest_error, 0, kMaxError, "largest_error")};
 }
 
 py::bytes encode(const Array<uint16_t>& samples, int depth, int largest_error) {
@@ -25,8 +27,9 @@ py::bytes encode(const Array<uint16_t>& samples, int depth, int largest_error) {
     const uint16_t* data = samples.data();
     for (py::ssize_t i = 0; i < samples.size(); ++i)
         if (data[i] >> depth)
-            throw py::value_error("sample " + std::to_string(data[i]) + " has more than " + std::to_string(depth) + " bits");
-    std::vector<uint8_t> payload;
+            throw std::invalid_argument("sample " + std::to_string(data[i]) + " has more than " +
+                                        std::to_string(depth) + " bits");
+    Vector<uint8_t> payload;
     {
         const WithoutGil released;
         payload = encode_exact(picture, data);

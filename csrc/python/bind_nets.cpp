@@ -29,9 +29,9 @@ void choose(Walk& walk, int k, const Array<int16_t>& values, const Array<int16_t
     int16_t* out = writable_vector_of(symbols, "symbols", walk.segment_size(k));
     if (values.ndim() != 3 || values.shape(0) != walk.height(k) || values.shape(1) != walk.width(k) ||
         values.shape(2) != walk.channels(k))
-        throw py::value_error("values have shape " + text_of({values.shape(), values.shape() + values.ndim()}) +
-                              ", must have " + text_of({walk.height(k), walk.width(k), walk.channels(k)}));
-    if (!(values.flags() & py::array::c_style)) throw py::value_error("values must be contiguous");
+        throw std::invalid_argument("values have shape " + text_of({values.shape(), values.shape() + values.ndim()}) +
+                                    ", must have " + text_of({walk.height(k), walk.width(k), walk.channels(k)}));
+    if (!(values.flags() & py::array::c_style)) throw std::invalid_argument("values must be contiguous");
     check_aligned(values, "values");
     const int16_t* zones = vector_of(dead_zones, "dead_zones", kIndexCount);
     const WithoutGil released;

@@ -11,14 +11,14 @@ CudaWalk walk_of(const NetImage& image, int quality, int height, int width, int6
                  uintptr_t workspace, uintptr_t latents) {
     constexpr int kMaxSide = 1 << 12;  // the same as Walk::kMaxSide on the CPU
     if (quality < 1 || quality > kQualities || height < 1 || width < 1 || height > kMaxSide || width > kMaxSide)
-        throw py::value_error("quality, height or width is out of range");
-    if (!fits(image.layout)) throw py::value_error("the entropy nets are too wide for shared memory");
+        throw std::invalid_argument("quality, height or width is out of range");
+    if (!fits(image.layout)) throw std::invalid_argument("the entropy nets are too wide for shared memory");
     return {image.layout, quality, height, width, large, pointer<uint8_t>(image_on_device),
             pointer<uint8_t>(workspace), pointer<float>(latents)};
 }
 
 void check_segment(const CudaWalk& walk, int k) {
-    if (k < 0 || k > walk.layout.config.steps) throw py::value_error("there is no segment " + std::to_string(k));
+    if (k < 0 || k > walk.layout.config.steps) throw std::invalid_argument("there is no segment " + std::to_string(k));
 }
 
 }  // namespace

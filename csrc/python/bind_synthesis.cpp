@@ -11,18 +11,18 @@ std::shared_ptr<Synthesis> synthesis_from(const std::map<std::string, py::array>
     return std::make_shared<Synthesis>(TransformConfig{latents, wide8, blocks8, wide16, blocks16}, tensors);
 }
 
-// The distance between the rows of an array [rows][columns][channels], in elements. Throws value_error unless the array
-// has this shape and each row is contiguous.
+// The distance between the rows of an array [rows][columns][channels], in elements. Throws invalid_argument unless
+// the array has this shape and each row is contiguous.
 template <class T>
 ptrdiff_t row_stride_of(const Array<T>& array, const char* name, py::ssize_t channels) {
     constexpr py::ssize_t kSize = sizeof(T);
     if (array.ndim() != 3 || array.shape(2) != channels)
-        throw py::value_error(std::string(name) + " must be [rows, columns, " + std::to_string(channels) + "]");
+        throw std::invalid_argument(std::string(name) + " must be [rows, columns, " + std::to_string(channels) + "]");
     if ((array.shape(2) > 1 && array.strides(2) != kSize) ||
         (array.shape(1) > 1 && array.strides(1) != channels * kSize) || array.strides(0) % kSize != 0)
-        throw py::value_error(std::string(name) + " must be contiguous but for its rows");
+        throw std::invalid_argument(std::string(name) + " must be contiguous but for its rows");
     if (array.shape(0) > kMaxSamples || array.shape(1) > kMaxSamples)
-        throw py::value_error(std::string(name) + " is larger than any picture");
+        throw std::invalid_argument(std::string(name) + " is larger than any picture");
     check_aligned(array, name);
     return array.strides(0) / kSize;
 }
@@ -57,7 +57,7 @@ void synthesise(const Synthesis& synthesis, int channels, const Array<int16_t>& 
         auto samples = py::reinterpret_borrow<Array<uint16_t>>(out);
         run(synthesis, picture, view, origin.first, origin.second, samples, threads);
     } else {
-        throw py::value_error("out must be uint8 or uint16");
+        throw std::invalid_argument("out must be uint8 or uint16");
     }
 }
 

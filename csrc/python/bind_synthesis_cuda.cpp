@@ -17,7 +17,7 @@ struct Made {
 std::unique_ptr<Made> made_of(std::shared_ptr<const SynthesisImage> image, std::pair<int, int> at,
                               std::pair<int, int> given, std::pair<int, int> picture, const py::object& quality,
                               int shrink, bool branch, std::pair<int, int> origin, std::pair<int, int> size, bool gray) {
-    if (!fits(*image)) throw py::value_error("the synthesis is too wide for shared memory");
+    if (!fits(*image)) throw std::invalid_argument("the synthesis is too wide for shared memory");
     const CudaSynthesis made = {*image, picture_of(picture, quality, shrink, branch, gray),
                                 rect_of(at, given, kMaxLatents, "at"), rect_of(origin, size, kMaxSamples, "origin")};
     workspace_bytes(made);  // which checks them

@@ -11,13 +11,13 @@ namespace aec {
 
 constexpr int kMaxLatents = 1 << 12, kMaxSamples = kMaxLatents * kLatentStride;  // rows or columns of a picture
 
-// size: rows and columns of the latents of the whole picture. Throws invalid_argument or value_error, which names what
+// size: rows and columns of the latents of the whole picture. Throws invalid_argument, which names what
 // is out of range.
 inline Synthesis::Picture picture_of(std::pair<int, int> size, const py::object& quality, int shrink, bool branch,
                                      bool gray) {
     int log2 = 0;
     while (log2 < kMaxShrinkLog2 && 1 << log2 != shrink) ++log2;
-    if (1 << log2 != shrink) throw py::value_error("shrink must be 1, 2, 4 or 8");
+    if (1 << log2 != shrink) throw std::invalid_argument("shrink must be 1, 2, 4 or 8");
     return {in_range(size.first, 1, kMaxLatents, "rows"), in_range(size.second, 1, kMaxLatents, "columns"),
             qualities_of(quality, size.first, size.second), log2, branch, gray};
 }

@@ -10,16 +10,16 @@
 namespace aec {
 
 inline Tensor tensor_of(const py::array& array, const std::string& name) {
-    if (!(array.flags() & py::array::c_style)) throw py::value_error(name + " must be contiguous");
+    if (!(array.flags() & py::array::c_style)) throw std::invalid_argument(name + " must be contiguous");
     Tensor tensor = {Tensor::kInt16, {array.shape(), array.shape() + array.ndim()}, array.data()};
     if (py::isinstance<Array<int32_t>>(array))
         tensor.type = Tensor::kInt32;
     else if (py::isinstance<Array<uint8_t>>(array))
         tensor.type = Tensor::kUint8;
     else if (!py::isinstance<Array<int16_t>>(array))
-        throw py::value_error(name + " must be int16, int32 or uint8");
+        throw std::invalid_argument(name + " must be int16, int32 or uint8");
     if (reinterpret_cast<uintptr_t>(array.data()) % array.itemsize() != 0)
-        throw py::value_error(name + " is not aligned");
+        throw std::invalid_argument(name + " is not aligned");
     return tensor;
 }
 

@@ -40,7 +40,7 @@ Range streams_of(int part, int n_parts, uint32_t n_streams) {
 // Encodes the streams of a range, beginning with the last symbol of the last stream, and writes downwards from `head`.
 // Sets the byte lengths of these streams, and of their pieces. Returns their first byte.
 uint8_t* encode_streams(const Tables& tables, const StreamCoder& coder, const Compact& in, int lanes_log2, Range range,
-                        uint8_t* head, uint32_t* lengths, std::vector<uint64_t>* piece_bytes) {
+                        uint8_t* head, uint32_t* lengths, Vector<uint64_t>* piece_bytes) {
     const uint32_t width = stream_width(lanes_log2);
     for (uint32_t stream = range.last; stream-- > range.first;) {
         uint8_t* const stream_end = head;
@@ -66,7 +66,7 @@ uint8_t* encode_streams(const Tables& tables, const StreamCoder& coder, const Co
 }  // namespace
 
 Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* indexes,
-                 const std::vector<uint64_t>& segments, int lanes_log2, int threads, Payload& payload) {
+                 const Vector<uint64_t>& segments, int lanes_log2, int threads, Payload& payload) {
     Compact in;
     if (const Fault fault = in.take(symbols, indexes, segments, threads)) return fault;
     if (lanes_log2 == kAutoLanes) lanes_log2 = choose_lanes_log2(in.cost(tables) / (16 * 8));
@@ -78,8 +78,8 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
     struct Region {
         uint8_t *head, *end;
     };
-    std::vector<Region> regions(n_parts);
-    std::vector<uint32_t> lengths(n_streams);
+    Vector<Region> regions(n_parts);
+    Vector<uint32_t> lengths(n_streams);
     payload.piece_bytes.resize(n_streams);
     uint64_t capacity = max_header_bytes(lanes_log2), n_rows = 0;
     for (const uint64_t length : in.segments) n_rows += row_count(length, lanes_log2);
@@ -88,7 +88,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
         return kReach + (range.last - range.first) * max_stream_bytes(n_rows, lanes_log2);
     };
     for (int part = 0; part < n_parts; ++part) capacity += region_bytes(part);
-    payload.buffer.reset(new uint8_t[capacity]);
+    payload.buffer = Buffer<uint8_t>(capacity);
     uint8_t* p = payload.buffer.get() + max_header_bytes(lanes_log2);
     for (int part = 0; part < n_parts; ++part) regions[part].end = p += region_bytes(part);
     const StreamCoder coder = stream_coder(stream_width(lanes_log2));
@@ -125,7 +125,7 @@ Fault open_payload(const uint8_t* payload, size_t size, Lanes& lanes, bool is_pr
     const uint32_t n_streams = stream_count(lanes.lanes_log2), width = stream_width(lanes.lanes_log2);
 
     const uint8_t* p = payload + 1;
-    std::vector<uint32_t> lengths(n_streams);
+    Vector<uint32_t> lengths(n_streams);
     for (uint32_t stream = 0; stream + 1 < n_streams; ++stream) {
         p = read_varint(p, payload + size, lengths[stream]);
         if (p == nullptr) return {Status::kVarint, stream, 0};
@@ -194,7 +194,7 @@ Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* sy
     const uint32_t n_streams = static_cast<uint32_t>(lanes_.next.size()), width = stream_width(lanes_.lanes_log2);
     const StreamCoder coder = stream_coder(width);
     if (is_prefix_) std::fill_n(out.symbols.get(), out.n, int16_t{0});
-    std::vector<Fault> faults(n_streams);
+    Vector<Fault> faults(n_streams);
     const auto decode_stream = [&](uint32_t stream) {
         const uint8_t* words = payload_.data() + lanes_.next[stream];
         const uint8_t* const end = payload_.data() + lanes_.end[stream];

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <memory>
-#include <vector>
 
+#include "base/buffer.h"
 #include "base/status.h"
 #include "rans/coder_stream.h"
 
@@ -12,10 +12,10 @@ namespace aec {
 constexpr int kAutoLanes = -1;
 
 struct Payload {
-    std::unique_ptr<uint8_t[]> buffer;
+    Buffer<uint8_t> buffer;
     const uint8_t* data = nullptr;  // within the buffer, because a payload is written from its end to its front
     size_t size = 0;
-    std::vector<std::vector<uint64_t>> piece_bytes;  // [streams][segments, at least 1]: how many bytes of a
+    Vector<Vector<uint64_t>> piece_bytes;  // [streams][segments, at least 1]: how many bytes of a
                                                      // stream belong to a segment. Segment 0 has the states.
 };
 
@@ -24,14 +24,14 @@ struct Payload {
 // has work for one thread only, and so has one of few symbols (threads_for). Returns the first argument that is wrong,
 // if any.
 Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* indexes,
-                 const std::vector<uint64_t>& segments, int lanes_log2, int threads, Payload& payload);
+                 const Vector<uint64_t>& segments, int lanes_log2, int threads, Payload& payload);
 
 // The state of a payload's lanes and streams between two segments.
 struct Lanes {
     int lanes_log2 = 0;
-    std::vector<State> states;   // [lanes]
-    std::vector<uint64_t> next;  // [streams] byte offset of the next word in the payload
-    std::vector<uint64_t> end;   // [streams] byte offset of the stream's end
+    Vector<State> states;   // [lanes]
+    Vector<uint64_t> next;  // [streams] byte offset of the next word in the payload
+    Vector<uint64_t> end;   // [streams] byte offset of the stream's end
 };
 
 // is_prefix: the payload may end early; then `end` is the end of what there is of each stream.
@@ -56,8 +56,8 @@ private:
 
     std::shared_ptr<const Tables> tables_;
     const bool is_prefix_;
-    std::vector<char> ended_;  // [streams] of a prefix: whether the stream has no more symbols
-    std::vector<uint8_t> payload_;  // a copy, longer by what a row may read beyond the end before that is noticed
+    Vector<char> ended_;  // [streams] of a prefix: whether the stream has no more symbols
+    Vector<uint8_t> payload_;  // a copy, longer by what a row may read beyond the end before that is noticed
     Lanes lanes_;
     Fault fault_;
 };

@@ -67,18 +67,18 @@ CompactKernels kernels() {
 
 CompactKernels compact_scalar() { return {&count_scalar, &take_scalar, &sum_scalar, &give_scalar}; }
 
-Fault Compact::take(const int16_t* from, const uint8_t* all_indexes, const std::vector<uint64_t>& all_segments,
+Fault Compact::take(const int16_t* from, const uint8_t* all_indexes, const Vector<uint64_t>& all_segments,
                     int threads) {
     uint64_t n_all = 0;
     for (const uint64_t length : all_segments) n_all += length;
-    indexes.reset(new uint8_t[n_all + kReach]);
-    symbols.reset(new int16_t[n_all + kReach]);
+    indexes = Buffer<uint8_t>(n_all + kReach);
+    symbols = Buffer<int16_t>(n_all + kReach);
     const CompactKernels run = kernels();
     // A single thread handles the chunks in order, and may write beyond the symbols that it keeps. With several
     // threads, a first pass counts the coded symbols of each chunk, so that each thread knows where its symbols begin
     // and end.
     const bool alone = threads_for(n_all, threads) == 1;
-    std::vector<uint64_t> counts;
+    Vector<uint64_t> counts;
     chunks_.clear();
     uint64_t position = 0;
     for (const uint64_t length : all_segments)

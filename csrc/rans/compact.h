@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <memory>
-#include <vector>
 
+#include "base/buffer.h"
 #include "rans/coder_stream.h"
 
 namespace aec {
@@ -22,16 +22,16 @@ class Compact {
 public:
     // Gathers the coded symbols and indexes of all segments. from: the symbols of an encoder; null for a decoder, which
     // has only indexes. Returns the first symbol or index that is not allowed, if any.
-    Fault take(const int16_t* from, const uint8_t* all_indexes, const std::vector<uint64_t>& all_segments, int threads);
+    Fault take(const int16_t* from, const uint8_t* all_indexes, const Vector<uint64_t>& all_segments, int threads);
     // The expected size of the symbols under the tables, in 1/16 bits. It depends on the indexes only; the actual size
     // would take as long to find as the coding itself.
     uint64_t cost(const Tables& tables) const;
     // Scatters the symbols to to[all]. all_indexes: the same as in `take`.
     void give(const uint8_t* all_indexes, int16_t* to, int threads) const;
 
-    std::unique_ptr<uint8_t[]> indexes;  // the first n are used; allocated: the number of all symbols, and kReach
-    std::unique_ptr<int16_t[]> symbols;  // the same
-    std::vector<uint64_t> segments;      // numbers of coded symbols; they sum to n
+    Buffer<uint8_t> indexes;   // the first n are used; allocated: the number of all symbols, and kReach
+    Buffer<int16_t> symbols;   // the same
+    Vector<uint64_t> segments;      // numbers of coded symbols; they sum to n
     uint64_t n = 0;
 
 private:
@@ -40,7 +40,7 @@ private:
     struct Chunk {
         uint64_t position, n, at;
     };
-    std::vector<Chunk> chunks_;
+    Vector<Chunk> chunks_;
 };
 
 }  // namespace aec

@@ -3,17 +3,17 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
+#include "base/memory.h"
 #include "base/span.h"
 #include "rans/coder_cpu.h"
 
 namespace aec {
 
-std::vector<std::string> cut_payload(const Payload& payload);
+Vector<ByteString> cut_payload(const Payload& payload);
 
 // Joins the first parts of a payload, as far as there are any, so that `Decoder` can read them. ends_early: the last of
 // these parts may be only the beginning of one. The result of no parts is empty.
-Fault join_parts(const std::vector<Span>& parts, bool ends_early, std::string& payload);
+Fault join_parts(const Vector<Span>& parts, bool ends_early, ByteString& payload);
 
 }  // namespace aec

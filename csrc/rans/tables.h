@@ -32,8 +32,8 @@ inline void fill_buckets(Tables& tables, int index) {
 
 // freqs: [64][64]; row i holds 2 * limits[i] + 2 frequencies that sum to 2^14, then zeros. limits, raw_bits: [64]. Row
 // 0 of each is ignored. Throws invalid_argument, which names the row, if FORMAT §5 does not allow them.
-inline std::unique_ptr<Tables> make_tables(const uint16_t* freqs, const uint8_t* limits, const uint8_t* raw_bits) {
-    auto tables = std::make_unique<Tables>();  // zeroed
+inline std::shared_ptr<Tables> make_tables(const uint16_t* freqs, const uint8_t* limits, const uint8_t* raw_bits) {
+    auto tables = std::allocate_shared<Tables>(Allocator<Tables>());  // zeroed
     tables->intervals[0][0] = kScale << 16;
     tables->reciprocals[0][0] = reciprocal_of(kScale);
     fill_buckets(*tables, 0);

@@ -11,8 +11,8 @@ Fault decode_tile(const std::shared_ptr<const Nets>& nets, const std::shared_ptr
     Decoder decoder(tables, payload.data, payload.size, is_prefix);
     if (decoder.fault()) return decoder.fault();
     Walk walk(nets, qualities, size.rows, size.columns, threads, first);
-    std::vector<uint8_t> indexes;
-    std::vector<int16_t> symbols;
+    Vector<uint8_t> indexes;
+    Vector<int16_t> symbols;
     for (int k = 0; k < walk.segments(); ++k) {
         indexes.resize(walk.segment_size(k));
         symbols.resize(walk.segment_size(k));

@@ -33,14 +33,14 @@ double mean_level(const std::vector<float>& levels, const Qualities& qualities) 
 struct Surroundings {
     Rect rect, tile;  // in latents
     int channels;
-    std::vector<int16_t> latents;
+    Vector<int16_t> latents;
 
     int16_t* row(int y) {
         return latents.data() + (ptrdiff_t{tile.y0 + y - rect.y0} * rect.columns() + tile.x0 - rect.x0) * channels;
     }
     size_t row_size() const { return static_cast<size_t>(tile.columns()) * channels; }
-    std::vector<int16_t> of_tile() {
-        std::vector<int16_t> out(tile.rows() * row_size());
+    Vector<int16_t> of_tile() {
+        Vector<int16_t> out(tile.rows() * row_size());
         for (int y = 0; y < tile.rows(); ++y) std::copy_n(row(y), row_size(), out.data() + y * row_size());
         return out;
     }
@@ -49,7 +49,7 @@ struct Surroundings {
     }
 };
 
-std::vector<int16_t> refined(const EncoderModel& model, const SampleView& samples, const Rect& tile,
+Vector<int16_t> refined(const EncoderModel& model, const SampleView& samples, const Rect& tile,
                              const Qualities& whole, int effort, const Choices& choices, int threads,
                              const std::function<void()>& progress, Surroundings& around, const TileLatents& first) {
     const Qualities qualities = of_tile(whole, tile);
@@ -71,7 +71,7 @@ std::vector<int16_t> refined(const EncoderModel& model, const SampleView& sample
                              {around.rect, around.latents.data(), ptrdiff_t{around.rect.columns()} * around.channels},
                              seen, decoded.get(), row_stride, threads);
         uint64_t n_bytes = 0;
-        for (const std::string& part : pack_symbols(model, chosen, threads)) n_bytes += part.size();
+        for (const ByteString& part : pack_symbols(model, chosen, threads)) n_bytes += part.size();
         if (!refinement.accept(n_bytes, decoded.get(), channels, chosen.latents.data(), threads))
             return refinement.best();
         progress();
@@ -80,24 +80,24 @@ std::vector<int16_t> refined(const EncoderModel& model, const SampleView& sample
 
 }  // namespace
 
-std::vector<int16_t> latents_of(const EncoderModel& model, const SampleView& samples, const Rect& area,
+Vector<int16_t> latents_of(const EncoderModel& model, const SampleView& samples, const Rect& area,
                                 const Qualities& whole, int threads) {
     const Rect around = widened(area, model.analysis->halo(), samples), wanted = in_latents(area);
     const Rect picture = in_latents({0, samples.height, 0, samples.width});
     const TileInput input = tile_input(samples, around, threads);
-    std::vector<int16_t> out(size_t(wanted.rows()) * wanted.columns() * model.analysis->latents());
+    Vector<int16_t> out(size_t(wanted.rows()) * wanted.columns() * model.analysis->latents());
     model.analysis->run({picture.rows(), picture.columns(), whole},
                         {in_latents(around), input.data.get(), ptrdiff_t{3} * input.columns}, wanted, out.data(),
                         threads);
     return out;
 }
 
-std::vector<int16_t> hyperlatents_of(const EncoderModel& model, int rows, int columns, const int16_t* y,
+Vector<int16_t> hyperlatents_of(const EncoderModel& model, int rows, int columns, const int16_t* y,
                                      const Qualities& qualities, int threads) {
     const int channels = model.hyper_analysis->latents();
     const int coarse_rows = ceil_div(rows, kHyperStride), coarse_columns = ceil_div(columns, kHyperStride);
     const int width = coarse_columns * kHyperStride;
-    std::vector<int16_t> padded;  // with the last row and column repeated, up to whole hyperlatents
+    Vector<int16_t> padded;  // with the last row and column repeated, up to whole hyperlatents
     if (coarse_rows * kHyperStride != rows || width != columns) {
         padded.resize(size_t(coarse_rows) * kHyperStride * width * channels);
         int16_t* to = padded.data();
@@ -108,7 +108,7 @@ std::vector<int16_t> hyperlatents_of(const EncoderModel& model, int rows, int co
                     channels, to);
         y = padded.data();
     }
-    std::vector<int16_t> out(size_t(coarse_rows) * coarse_columns * model.hyper_analysis->hyper());
+    Vector<int16_t> out(size_t(coarse_rows) * coarse_columns * model.hyper_analysis->hyper());
     model.hyper_analysis->run(coarse_rows, coarse_columns, qualities, y, out.data(), threads);
     return out;
 }
@@ -152,7 +152,7 @@ TileSymbols choose_symbols(const EncoderModel& model, int rows, int columns, con
     return chosen;
 }
 
-std::vector<std::string> pack_symbols(const EncoderModel& model, const TileSymbols& chosen, int threads) {
+Vector<ByteString> pack_symbols(const EncoderModel& model, const TileSymbols& chosen, int threads) {
     Payload payload;
     const Fault fault = encode_cpu(*model.tables, chosen.symbols.data(), chosen.indexes.data(), chosen.segments,
                                    kAutoLanes, threads, payload);
@@ -160,7 +160,7 @@ std::vector<std::string> pack_symbols(const EncoderModel& model, const TileSymbo
     return cut_payload(payload);
 }
 
-std::vector<std::string> encode_tile(const EncoderModel& model, const SampleView& samples, const Rect& tile,
+Vector<ByteString> encode_tile(const EncoderModel& model, const SampleView& samples, const Rect& tile,
                                      const Qualities& whole, int effort, const Choices& choices, int threads,
                                      const std::function<void()>& progress) {
     const Rect own = in_latents(tile);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
 #include "engine/analysis.h"
 #include "engine/nets_cpu.h"
 #include "engine/synthesis.h"
@@ -36,15 +37,15 @@ struct Choices {
 
 // Latents and hyperlatents, with 12 fractional bits: [rows][columns][channels] of the tile, and of its blocks.
 struct TileLatents {
-    std::vector<int16_t> y, z;
+    Vector<int16_t> y, z;
 };
 
 // The symbols of a tile, one segment after the other.
 struct TileSymbols {
-    std::vector<uint64_t> segments;  // their lengths
-    std::vector<int16_t> symbols;
-    std::vector<uint8_t> indexes;
-    std::vector<int16_t> latents;  // what a decoder gets of them, [rows][columns][channels]
+    Vector<uint64_t> segments;  // their lengths
+    Vector<int16_t> symbols;
+    Vector<uint8_t> indexes;
+    Vector<int16_t> latents;  // what a decoder gets of them, [rows][columns][channels]
 };
 
 // In all that follows: `area` and `tile` are in pixels; their left and top are multiples of 16, and of 64 if there is a
@@ -52,11 +53,11 @@ struct TileSymbols {
 // most threads to use; no result depends on it.
 
 // The latents of an area: [rows][columns][channels].
-std::vector<int16_t> latents_of(const EncoderModel& model, const SampleView& samples, const Rect& area,
+Vector<int16_t> latents_of(const EncoderModel& model, const SampleView& samples, const Rect& area,
                                 const Qualities& whole, int threads);
 
 // The hyperlatents of a tile with these latents, [rows][columns][channels].
-std::vector<int16_t> hyperlatents_of(const EncoderModel& model, int rows, int columns, const int16_t* y,
+Vector<int16_t> hyperlatents_of(const EncoderModel& model, int rows, int columns, const int16_t* y,
                                      const Qualities& qualities, int threads);
 
 // The latents of a tile, refined if the effort, 1 to kMaxEffort, asks for it. Symbols of refined ones should be chosen
@@ -68,10 +69,10 @@ TileSymbols choose_symbols(const EncoderModel& model, int rows, int columns, con
                            const Qualities& qualities, const Choices& choices, int threads);
 
 // The parts of the payload, one for each segment.
-std::vector<std::string> pack_symbols(const EncoderModel& model, const TileSymbols& chosen, int threads);
+Vector<ByteString> pack_symbols(const EncoderModel& model, const TileSymbols& chosen, int threads);
 
 // All of the above.
-std::vector<std::string> encode_tile(const EncoderModel& model, const SampleView& samples, const Rect& tile,
+Vector<ByteString> encode_tile(const EncoderModel& model, const SampleView& samples, const Rect& tile,
                                      const Qualities& whole, int effort, const Choices& choices, int threads,
                                      const std::function<void()>& progress);
 

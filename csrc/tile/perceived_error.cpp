@@ -61,7 +61,7 @@ struct Light {
             slope[i] = static_cast<float>(is_dark ? 1 / 12.92 : 2.4 / 1.055 * (u * (root * root)));  // u^1.4
         }
     }
-    std::vector<float> linear, slope;
+    Vector<float> linear, slope;
 };
 
 const Light& light_of_original() {

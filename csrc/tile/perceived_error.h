@@ -6,8 +6,8 @@
 // fixed orders. No decoder depends on it.
 #pragma once
 
-#include <vector>
 
+#include "base/memory.h"
 #include "engine/executor.h"
 #include "tile/perceived_kernels.h"
 
@@ -58,8 +58,8 @@ private:
 
     PerceivedKernels kernels_;
     Buffer<float> memory_;  // what the Planes point into
-    std::vector<Scale> scales_;
-    std::vector<double> row_sums_;  // [3][rows][6]
+    Vector<Scale> scales_;
+    Vector<double> row_sums_;  // [3][rows][6]
 };
 
 }  // namespace aec

@@ -47,7 +47,7 @@ double lambda_of(double level) {
 }
 
 Refinement::Refinement(std::shared_ptr<const Projection> projection, TileInput seen, const Rect& size, const Rect& tile,
-                       Tune tune, int effort, double level, std::vector<int16_t> latents, int threads)
+                       Tune tune, int effort, double level, Vector<int16_t> latents, int threads)
     : projection_(std::move(projection)), seen_(std::move(seen)), size_(size), tile_(tile), tune_(tune),
       n_(iterations_of(tune, effort)), share_(kShareLow + (kShareHigh - kShareLow) * (level - 1) / (kMaxLevel - 1)),
       weight_(lambda_of(level) * size.rows() * size.columns()), target_(std::move(latents)), best_(target_) {
@@ -86,7 +86,7 @@ bool Refinement::accept(uint64_t n_bytes, const uint16_t* decoded, int channels,
 // then that of the rows.
 double Refinement::distortion_of(const uint16_t* decoded, int channels, bool with_slope, int threads) {
     const int columns = size_.columns();
-    std::vector<double> sums(size_.rows());
+    Vector<double> sums(size_.rows());
     parallel_for(threads, size_.rows(), [&](int64_t y) {
         const int16_t* x = seen_.row(static_cast<int>(y));
         const uint16_t* from = decoded + y * columns * channels;

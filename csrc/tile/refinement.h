@@ -18,8 +18,8 @@
 #include <limits>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include "base/memory.h"
 #include "engine/projection.h"
 #include "tile/perceived_error.h"
 #include "tile/tile_input.h"
@@ -55,10 +55,10 @@ public:
     // pixels, without the padding beyond the picture's edges. level: the tile's; with a map, the mean level of its
     // blocks says how much bits are worth. latents: [tile's rows][columns][channels of the projection] of the analysis.
     Refinement(std::shared_ptr<const Projection> projection, TileInput seen, const Rect& size, const Rect& tile,
-               Tune tune, int effort, double level, std::vector<int16_t> latents, int threads);
+               Tune tune, int effort, double level, Vector<int16_t> latents, int threads);
 
-    const std::vector<int16_t>& target() const { return target_; }
-    const std::vector<int16_t>& best() const { return best_; }
+    const Vector<int16_t>& target() const { return target_; }
+    const Vector<int16_t>& best() const { return best_; }
 
     // n_bytes: of the packed symbols. decoded: [rows][columns][channels] of the area `seen`, 1 or 3 channels. latents:
     // the dequantised ones of the tile.
@@ -78,8 +78,8 @@ private:
     double weight_;     // of the distortion against bits
     double lowest_ = std::numeric_limits<double>::infinity();
     double momentum_left_ = 1;  // kMomentum to the power of the steps that were taken
-    std::vector<int16_t> target_, best_;
-    std::vector<float> momentum_;
+    Vector<int16_t> target_, best_;
+    Vector<float> momentum_;
     Buffer<int16_t> errors_, change_;         // of the tile, padded to whole latents; and of its latents
     std::unique_ptr<PerceivedError> eye_;     // null if the distortion is the squared error alone
     Buffer<float> slope_;                     // [3][rows][columns] of `seen`

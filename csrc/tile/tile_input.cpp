@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <vector>
 
 #include "engine/program.h"
 
@@ -30,9 +29,9 @@ struct Image {
     float* at(int y, int x) { return data.data() + (static_cast<ptrdiff_t>(y) * columns + x) * channels; }
     const float* at(int y, int x) const { return const_cast<Image*>(this)->at(y, x); }
     int rows, columns, channels;
-    std::vector<float> data;
+    Vector<float> data;
 };
-using Mask = std::vector<char>;  // [rows][columns]: whether the colours of a pixel count
+using Mask = Vector<char>;  // [rows][columns]: whether the colours of a pixel count
 
 // Averages the known pixels of each square of 2x2. A mean of which there is no pixel is unknown.
 Image halved(const Image& image, const Mask& known, Mask& known_means) {

@@ -18,12 +18,12 @@ from unittest import mock
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MODEL = ROOT / "tests" / "golden" / "tiny2.safetensors"
-TARGETS = ("decode", "tables", "file", "model", "embedded")
-# What `file` and `model` need of csrc beside the coder's folders, and all of the system. No decoders of embedded
-# pictures: `file` has its own, and `embedded` is of theirs.
+TARGETS = ("decode", "tables", "file", "model", "embedded", "memory")
+# What `file`, `model` and `memory` need of csrc beside the coder's folders, and all of the system. No decoders of
+# embedded pictures: `file` and `memory` have their own, and `embedded` is of theirs.
 LIBRARY = ("capi", "container", "embedded", "model", "picture")
 SYSTEM_DECODERS = ("png.cpp", "webp.cpp", "jpeg.cpp")
-LIBRARIES = {"file": ("-lz",), "model": ("-lz",), "embedded": ("-lz", "-lpng", "-lwebp", "-ljpeg")}
+LIBRARIES = {"file": ("-lz",), "model": ("-lz",), "memory": ("-lz",), "embedded": ("-lz", "-lpng", "-lwebp", "-ljpeg")}
 DECODER_DEFINES = ("AEC_WITH_PNG", "AEC_WITH_WEBP", "AEC_WITH_JPEG")
 LIBRARY_DEFINES = ("FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION", 'AEC_VERSION="fuzz"', 'AEC_MODEL_FOLDER="none"')
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
@@ -93,7 +93,7 @@ class Builder:
 
     def _more(self, target: str) -> list[str]:
         """What a target is linked with beside the coder."""
-        if target in ("file", "model"):
+        if target in ("file", "model", "memory"):
             return self._library
         return self._decoders if target == "embedded" else []
 

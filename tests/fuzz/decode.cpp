@@ -71,7 +71,7 @@ void run(Input in) {
     std::vector<uint8_t> indexes(n);
     for (size_t i = 0; i < n; ++i) indexes[i] = palette[static_cast<uint32_t>(i) * 0x9E3779B1u >> 29];
 
-    std::vector<uint64_t> segments = {0, 0, 0, 0, n};
+    Vector<uint64_t> segments = {0, 0, 0, 0, n};
     for (int i = 0; i < 4; ++i) segments[i] = n * in.byte() / 256;
     std::sort(segments.begin(), segments.end());
     for (int i = 4; i > 0; --i) segments[i] -= segments[i - 1];

@@ -82,7 +82,7 @@ struct Model {
     uint8_t limits[kIndexCount] = {};
     uint8_t raw_bits[kIndexCount] = {};
 
-    std::unique_ptr<Tables> make() {
+    std::shared_ptr<Tables> make() {
         Exact<uint16_t> f(freqs[0], kIndexCount * kMaxAlphabet);
         Exact<uint8_t> l(limits, kIndexCount), r(raw_bits, kIndexCount);
         return make_tables(f.data(), l.data(), r.data());
@@ -148,7 +148,7 @@ struct Outcome {
 };
 
 inline Outcome decode_once(const std::shared_ptr<const Tables>& tables, const std::vector<uint8_t>& payload,
-                           const std::vector<uint8_t>& indexes, const std::vector<uint64_t>& segments, int threads) {
+                           const std::vector<uint8_t>& indexes, const Vector<uint64_t>& segments, int threads) {
     auto bytes = std::make_unique<Exact<uint8_t>>(payload.data(), payload.size());
     Decoder decoder(tables, bytes->data(), bytes->size());
     bytes.reset();  // the decoder must have copied them
@@ -175,7 +175,7 @@ inline Outcome decode_once(const std::shared_ptr<const Tables>& tables, const st
 
 // Decodes with every instruction set of this machine, and requires that all give the same symbols and the same fault.
 inline Outcome decode_everywhere(const std::shared_ptr<const Tables>& tables, const std::vector<uint8_t>& payload,
-                                 const std::vector<uint8_t>& indexes, const std::vector<uint64_t>& segments,
+                                 const std::vector<uint8_t>& indexes, const Vector<uint64_t>& segments,
                                  int threads) {
     set_isa(Isa::kScalar);
     const Outcome expected = decode_once(tables, payload, indexes, segments, 1);
@@ -190,7 +190,7 @@ inline Outcome decode_everywhere(const std::shared_ptr<const Tables>& tables, co
 
 // Encodes with every instruction set of this machine, and requires that all give the same payload or the same fault.
 inline Fault encode_everywhere(const Tables& tables, const std::vector<int16_t>& symbols,
-                               const std::vector<uint8_t>& indexes, const std::vector<uint64_t>& segments,
+                               const std::vector<uint8_t>& indexes, const Vector<uint64_t>& segments,
                                int lanes_log2, int threads, std::vector<uint8_t>& bytes) {
     Exact<int16_t> in(symbols.data(), symbols.size());
     Exact<uint8_t> in_indexes(indexes.data(), indexes.size());
@@ -214,7 +214,7 @@ inline Fault encode_everywhere(const Tables& tables, const std::vector<int16_t>&
 // writes for them. The format allows only one code for a symbol and one form for a length, so there is no other
 // payload.
 inline void require_canonical(const Tables& tables, const std::vector<uint8_t>& payload, const Outcome& outcome,
-                              const std::vector<uint8_t>& indexes, const std::vector<uint64_t>& segments) {
+                              const std::vector<uint8_t>& indexes, const Vector<uint64_t>& segments) {
     bool writable = !outcome.fault;
     for (size_t i = 0; i < outcome.symbols.size(); ++i) {
         const int symbol = outcome.symbols[i], reach = (1 << 14) - 1;  // e + 1 for the largest e of an escape

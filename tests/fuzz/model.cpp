@@ -75,7 +75,7 @@ void code(const Encoder& encoder, const aec::Model& model, const EncodeSettings&
     uint32_t noise = 1;
     for (uint8_t& sample : pixels) sample = static_cast<uint8_t>((noise = noise * 1664525 + 1013904223) >> 24);
     const SampleView samples = {kWidth, kHeight, 3, 8, pixels.data(), 3 * kWidth, 3, 1};
-    const std::string file = encode_picture(encoder, samples, settings, {}, {});
+    const ByteString file = encode_picture(encoder, samples, settings, {}, {});
     const Layout layout({reinterpret_cast<const uint8_t*>(file.data()), file.size()}, {}, false);
     Exact<uint8_t> out(pixels.size());
     const Canvas canvas = {out.data(), 3 * kWidth, 3, 8, 1, 0, 0, kWidth, kHeight};

@@ -95,7 +95,7 @@ void run(Input in) {
     check_slots(model, *tables, index);
     const std::vector<int16_t> symbols = symbols_to_try(*tables, index, offset);
     const std::vector<uint8_t> indexes(symbols.size(), static_cast<uint8_t>(index));
-    const std::vector<uint64_t> segments = {symbols.size()};
+    const Vector<uint64_t> segments = {symbols.size()};
     std::vector<uint8_t> payload;
     AEC_REQUIRE(!encode_everywhere(*tables, symbols, indexes, segments, lanes_log2, 1, payload));
     const Outcome outcome = decode_everywhere(tables, payload, indexes, segments, 1);
