@@ -102,9 +102,9 @@ def aarch64(folder: Path) -> Machine:
             raise NotHere(f"{tool} is not installed")
     extension = _built(folder / "aarch64", "aarch64", AEC_CUDA="0", CXX="aarch64-linux-gnu-g++")
     arm = _module(ROOT / ".ci" / "release_arm.py")
-    site = folder / "aarch64" / "site"
+    site, root = folder / "aarch64" / "site", folder / "aarch64" / "root"
     try:
-        system = arm.system(folder / "aarch64")
+        system = arm.System(root) if (root / "usr/bin/python3.11").exists() else arm.system(folder / "aarch64")
     except arm.Missing as reason:
         raise NotHere(str(reason)) from None
     if not site.exists():
