@@ -47,6 +47,8 @@ def test_a_run_goes_on_where_it_was_stopped_and_tells_what_differs(few_files, ph
     name, _ = json.loads(lines[0])
     kept.write_text(json.dumps([name, "0" * 64]) + "\n" + "".join(lines[1:-1]) + lines[-1][:9])
     capsys.readouterr()
+    assert command.main([*words, "--known"]) == 1  # the two others of its depth differ from it
+    assert "| scalar | 0 | 3 | 18 | 2 | 2 |" in capsys.readouterr().out
     assert command.main(words) == 1
     said = capsys.readouterr()
     assert "20 of 21 are known" in said.err and "- differs: scalar: " in said.out

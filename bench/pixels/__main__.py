@@ -70,12 +70,14 @@ def tasks_of(machine: Machine, chosen: Sequence[File], folder: Path) -> Iterator
             yield Task(asked, f"{digest}: encoded", f"{file.name}: file", file.is_photo)
 
 
-def answered(machine: Machine, tasks: list[Task], folder: Path) -> Found:
-    """Ask a machine for what is not known from an earlier run of the same build."""
+def answered(machine: Machine, tasks: list[Task], folder: Path, only_known: bool) -> Found:
+    """Ask a machine for what is not known from an earlier run of the same build; or leave that out, if `only_known`."""
     kept = folder / f"{machine.name} {machine.digest}.jsonl"
     lines = kept.read_text().splitlines(keepends=True) if kept.exists() else []
     answers = dict(json.loads(line) for line in lines if line.endswith("\n"))
     left = [task for task in tasks if task.name not in answers]
+    if only_known:
+        return Found(machine, [task for task in tasks if task.name in answers], answers)
     complain(f"{machine.name}: {len(tasks) - len(left)} of {len(tasks)} are known")
     with open(kept, "a") as out:
         if lines and not lines[-1].endswith("\n"):  # that run was killed while it wrote
@@ -123,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="default: all")
     parser.add_argument("--pictures", type=int, help="how many photographs (default: all)")
     parser.add_argument("--work", type=Path, default=Path("build/pixels"), help="default: build/pixels")
+    parser.add_argument("--known", action="store_true", help="decode nothing: print what earlier runs have found")
     args = parser.parse_args(argv)
     sets, missing = find_sets(args.photographs)
     paths = [path for image_set in sets.values() for path in image_set][: args.pictures]
@@ -137,7 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for kind in args.only:
         try:
             machine = KINDS[kind](work)
-            results.append(answered(machine, list(tasks_of(machine, chosen, work / "files")), work))
+            tasks = list(tasks_of(machine, chosen, work / "files"))
+            results.append(answered(machine, tasks, work, args.known))
         except NotHere as reason:
             notes.append(f"- {kind}: not run here, for {reason}")
     right = right_answers(results)

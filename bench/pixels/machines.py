@@ -67,7 +67,7 @@ class Machine:
                     yield number, digest
             if process.returncode:
                 said.seek(0)
-                raise RuntimeError(f"{self.name}: {said.read()[-2000:]}")
+                raise RuntimeError(f"{self.name} ended with {process.returncode}: {said.read()[-2000:]}")
 
 
 CUDA = "CUDA, emulated"
@@ -115,7 +115,7 @@ def aarch64(folder: Path) -> Machine:
     package = str(Path(_C.__file__).parents[1])
     env = os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{package}", "PYTHONHOME": str(system.root / "usr")}
     command = [*map(str, system.python), str(HERE / "worker.py"), "--extension", str(extension)]
-    return Machine("NEON (qemu)", command, extension, "neon", env, of_photos=1, encodes="small")
+    return Machine("NEON (qemu)", command, extension, "neon", env, of_photos=1, of_small=2, encodes="small")
 
 
 def _module(path: Path) -> ModuleType:
@@ -147,7 +147,9 @@ def emulated_cuda(folder: Path) -> Machine:
     """The kernels of the GPU, which need minutes for a photograph: small files only."""
     if importlib.util.find_spec("torch") is None:
         raise NotHere("torch is not installed")
-    extension = _built(folder / "cuda", "the emulation of CUDA", AEC_CUDA="emulate")
+    # The flag: kernels are given an array of each thread, and else would look for a function that sets it up first.
+    flags = "-fno-extern-tls-init"
+    extension = _built(folder / "cuda", "the emulation of CUDA", AEC_CUDA="emulate", CXXFLAGS=flags)
     command = [sys.executable, str(HERE / "worker.py"), "--extension", str(extension)]
     return Machine(CUDA, command, extension, None, of_photos=0, of_small=1)
 
