@@ -24,6 +24,7 @@ from codec.coding.model_config import HYPER_STRIDE, LATENT_STRIDE, Config
 from codec.nets import torch_codec
 
 from . import nets_cuda
+from .transforms import peak
 
 
 def multiply_adds(c: Config, height: int, width: int) -> tuple[int, int]:
@@ -41,16 +42,6 @@ def multiply_adds(c: Config, height: int, width: int) -> tuple[int, int]:
     written = body + (c.steps - 1) * m * n + c.steps * 2 * m * n
     needed = body + sum(range(c.steps)) * m // c.steps * n + 2 * m * n
     return prior + height * width * written, prior + height * width * needed
-
-
-def peak() -> float:
-    """The most multiply-adds per second of processor time that a thread reaches; 0 for plain C++."""
-    best = 0.0
-    for _ in range(25):
-        start = time.thread_time()
-        done = _C.multiply_add_loop(100_000)
-        best = max(best, done / (time.thread_time() - start))
-    return best
 
 
 COLUMNS = ("predict", "cpu", "choose", "accept", "latents")

@@ -40,6 +40,6 @@ def test_the_wheel_has_the_package_and_no_tests_results_or_notes(tracked, tmp_pa
     setup("build_py", "--build-lib", str(tmp_path))
     packed = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     code = {name for name in tracked if name.startswith(("codec/", "aec_command"))}
-    bench = {name for name in tracked if name.endswith(".py") and name.startswith("bench/")}
+    bench = {name for name in tracked if name.endswith((".py", ".mjs")) and name.startswith("bench/")}
     bench |= {name for name in tracked if name.startswith(("bench/assets/", "bench/samples/"))}
     assert packed == code | {f"codec/{name}" for name in bench}

@@ -12,18 +12,25 @@ struct Avx2 {
     static constexpr int kLanes = 8;
     static constexpr int kRows = 6, kSums = 2;  // 16 registers: 12 sums, 2 for weights, 1 factor, 1 product
 
+    template <int n>
     struct Weights {
-        __m256i v[kSums];
+        __m256i v[n];
     };
     using Factor = __m256i;
-    static Weights weights(const int16_t* p) { return {{load(p), load(p + 2 * kLanes)}}; }
+    template <int n>
+    static Weights<n> weights(const int16_t* p) {
+        Weights<n> w;
+        for (int v = 0; v < n; ++v) w.v[v] = load(p + v * 2 * kLanes);
+        return w;
+    }
     static Factor factor(const int16_t* p) {
         int32_t pair;
         __builtin_memcpy(&pair, p, sizeof pair);
         return _mm256_set1_epi32(pair);
     }
-    static void multiply_add(Sums* sums, const Weights& w, Factor x) {
-        for (int v = 0; v < kSums; ++v) sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(w.v[v], x));
+    template <int n>
+    static void multiply_add(Sums* sums, const Weights<n>& w, Factor x) {
+        for (int v = 0; v < n; ++v) sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(w.v[v], x));
     }
 
     static void tap_pair(Sums& low, Sums& high, Values x0, Values x1, Values w0, Values w1) {

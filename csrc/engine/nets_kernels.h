@@ -19,6 +19,7 @@ AEC_HD int round_up(int n, int multiple) { return (n + multiple - 1) / multiple 
 struct Pointwise {
     int input_pairs;
     int outputs;            // multiple of kBlock
+    int used;               // outputs before the padding; kernels need not compute the others
     const int16_t* weight;  // [outputs / kBlock][input_pairs][kBlock][2]
     const int32_t* start;   // [outputs]: bias + half_of(shift)
     const int32_t* shift;   // [outputs]

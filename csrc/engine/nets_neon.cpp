@@ -13,18 +13,25 @@ struct Neon {
     static constexpr int kLanes = 4;
     static constexpr int kRows = 6, kSums = 4;  // 32 registers: 24 sums, 4 for weights, up to 4 factors
 
+    template <int n>
     struct Weights {
-        int16x8x2_t v[kSums / 2];  // val[0]: the weights of the first input, val[1]: of the second
+        int16x8x2_t v[n / 2];  // val[0]: the weights of the first input, val[1]: of the second
     };
     using Factor = int16x4_t;  // the two inputs are in lanes 0 and 1
-    static Weights weights(const int16_t* p) { return {{vld2q_s16(p), vld2q_s16(p + 4 * kLanes)}}; }
+    template <int n>
+    static Weights<n> weights(const int16_t* p) {
+        Weights<n> w;
+        for (int v = 0; v < n / 2; ++v) w.v[v] = vld2q_s16(p + v * 4 * kLanes);
+        return w;
+    }
     static Factor factor(const int16_t* p) {
         int32_t pair;
         __builtin_memcpy(&pair, p, sizeof pair);
         return vreinterpret_s16_s32(vdup_n_s32(pair));
     }
-    static void multiply_add(Sums* sums, const Weights& w, Factor x) {
-        for (int v = 0; v < kSums / 2; ++v) {
+    template <int n>
+    static void multiply_add(Sums* sums, const Weights<n>& w, Factor x) {
+        for (int v = 0; v < n / 2; ++v) {
             sums[2 * v] = vmlal_lane_s16(sums[2 * v], vget_low_s16(w.v[v].val[0]), x, 0);
             sums[2 * v] = vmlal_lane_s16(sums[2 * v], vget_low_s16(w.v[v].val[1]), x, 1);
             sums[2 * v + 1] = vmlal_high_lane_s16(sums[2 * v + 1], w.v[v].val[0], x, 0);

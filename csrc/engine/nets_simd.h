@@ -3,10 +3,11 @@
 //
 // A class Simd has
 //   Sums, Values          vectors of kLanes int32 (accumulators), and of 2 * kLanes int16 (activations)
-//   kRows, kSums          the register tile of `pointwise`: kRows positions x kSums vectors of outputs; kSums is even
-//   Weights, weights(p)   the weights of two inputs for kSums * kLanes outputs, loaded from [outputs][2]
+//   kRows, kSums          the register tile of `pointwise`: kRows positions x kSums vectors of outputs; both are even
+//   weights<n>(p)         Weights<n>: those of two inputs for n * kLanes outputs, loaded from [outputs][2]; n: kSums or
+//                         half of it
 //   Factor, factor(p)     the two inputs at p, broadcast to all lanes
-//   multiply_add(sums, weights, factor)   for the kSums vectors: sums += first weight * first input + second * second
+//   multiply_add(sums, weights, factor)   for their n vectors: sums += first weight * first input + second * second
 //   narrow(a, b)          the int32 of a, then those of b, saturated to int16
 //   widen(p)              kLanes int16 at p, as Sums
 //   shift_right(sums, counts), add, leaky (on Sums), no_sums (zeros), zero (of Values), load, store
@@ -33,87 +34,97 @@ namespace {
 // Adds to `sums` the products of a register tile: n_rows positions from `in` on, `stride` elements apart, and
 // kSums * kLanes outputs from first_output on. If n_rows < kRows, the surplus rows repeat the last one, and the caller
 // ignores them. Inlined always, because otherwise the accumulators would be passed in memory.
-template <class Simd>
-[[gnu::always_inline]] inline void add_products(const Pointwise& conv, const int16_t* in, ptrdiff_t stride, int n_rows, int first_output,
-                  typename Simd::Sums (&sums)[Simd::kRows][Simd::kSums]) {
-    static_assert(kBlock % (Simd::kSums * Simd::kLanes) == 0, "tiles divide a block");
-    const int16_t* rows[Simd::kRows];
+template <class Simd, int kRows, int kSums>
+[[gnu::always_inline]] inline void add_products(const Pointwise& conv, const int16_t* in, ptrdiff_t stride, int n_rows,
+                                                int first_output, typename Simd::Sums (&sums)[kRows][kSums]) {
+    static_assert(kBlock % (kSums * Simd::kLanes) == 0, "tiles divide a block");
+    const int16_t* rows[kRows];
     AEC_UNROLL
-    for (int r = 0; r < Simd::kRows; ++r) rows[r] = in + (r < n_rows ? r : n_rows - 1) * stride;
+    for (int r = 0; r < kRows; ++r) rows[r] = in + (r < n_rows ? r : n_rows - 1) * stride;
     const int16_t* weight =
         conv.weight + first_output / kBlock * conv.input_pairs * 2 * kBlock + first_output % kBlock * 2;
     for (int pair = 0; pair < conv.input_pairs; ++pair, weight += 2 * kBlock) {
-        const auto w = Simd::weights(weight);
+        const auto w = Simd::template weights<kSums>(weight);
         AEC_UNROLL
-        for (int r = 0; r < Simd::kRows; ++r) Simd::multiply_add(sums[r], w, Simd::factor(rows[r] + 2 * pair));
+        for (int r = 0; r < kRows; ++r) Simd::multiply_add(sums[r], w, Simd::factor(rows[r] + 2 * pair));
     }
 }
 
 template <class Simd>
-void tile(const Pointwise& conv, const PointwiseCall& call, int first_row, int first_output) {
-    const int left = call.n - first_row, n_rows = left < Simd::kRows ? left : Simd::kRows;
-    typename Simd::Sums sums[Simd::kRows][Simd::kSums];
-    AEC_UNROLL
-    for (int v = 0; v < Simd::kSums; ++v) {
-        const auto start = Simd::load(conv.start + first_output + v * Simd::kLanes);
-        AEC_UNROLL
-        for (int r = 0; r < Simd::kRows; ++r) sums[r][v] = start;
-    }
-    add_products<Simd>(conv, call.in + first_row * call.in_stride, call.in_stride, n_rows, first_output, sums);
-    AEC_UNROLL
-    for (int r = 0; r < Simd::kRows; ++r) {
-        if (r >= n_rows) continue;
-        AEC_UNROLL
-        for (int v = 0; v < Simd::kSums; v += 2) {
-            const int channel = first_output + v * Simd::kLanes;
-            int16_t* out = call.out + (first_row + r) * call.out_stride + channel;
-            auto low = Simd::shift_right(sums[r][v], Simd::load(conv.shift + channel));
-            auto high = Simd::shift_right(sums[r][v + 1], Simd::load(conv.shift + channel + Simd::kLanes));
-            if (call.vector) {
-                low = Simd::add(low, Simd::load(call.vector + channel));
-                high = Simd::add(high, Simd::load(call.vector + channel + Simd::kLanes));
-            }
-            if (call.adds_to_out) {
-                low = Simd::add(low, Simd::widen(out));
-                high = Simd::add(high, Simd::widen(out + Simd::kLanes));
-            }
-            if (call.is_leaky) low = Simd::leaky(low), high = Simd::leaky(high);
-            Simd::store(out, Simd::narrow(low, high));
-        }
-    }
-    static_assert(Simd::kSums % 2 == 0, "stores are whole vectors");
+[[gnu::always_inline]] inline typename Simd::Sums start_of(const Pointwise& conv, const PointwiseCall&, int output) {
+    return Simd::load(conv.start + output);
 }
 
 template <class Simd>
-void sums_tile(const Pointwise& conv, const SumsCall& call, int first_row, int first_output) {
-    const int left = call.n - first_row, n_rows = left < Simd::kRows ? left : Simd::kRows;
-    typename Simd::Sums sums[Simd::kRows][Simd::kSums];
+[[gnu::always_inline]] inline typename Simd::Sums start_of(const Pointwise&, const SumsCall&, int) {
+    return Simd::no_sums();
+}
+
+// Stores the sums of a position. If their number is odd, the vector of outputs that is stored last ends with zeros.
+template <class Simd, int kSums>
+[[gnu::always_inline]] inline void finish_row(const Pointwise& conv, const PointwiseCall& call, int row,
+                                              int first_output, const typename Simd::Sums (&sums)[kSums]) {
+    int16_t* const first = call.out + row * call.out_stride + first_output;
+    const auto finished = [&](int v) __attribute__((always_inline)) {
+        const int channel = first_output + v * Simd::kLanes;
+        auto x = Simd::shift_right(sums[v], Simd::load(conv.shift + channel));
+        if (call.vector) x = Simd::add(x, Simd::load(call.vector + channel));
+        if (call.adds_to_out) x = Simd::add(x, Simd::widen(first + v * Simd::kLanes));
+        return call.is_leaky ? Simd::leaky(x) : x;
+    };
     AEC_UNROLL
-    for (int r = 0; r < Simd::kRows; ++r) {
+    for (int v = 0; v < kSums; v += 2)
+        Simd::store(first + v * Simd::kLanes,
+                    Simd::narrow(finished(v), v + 1 < kSums ? finished(v + 1) : Simd::no_sums()));
+}
+
+template <class Simd, int kSums>
+[[gnu::always_inline]] inline void finish_row(const Pointwise&, const SumsCall& call, int row, int first_output,
+                                              const typename Simd::Sums (&sums)[kSums]) {
+    AEC_UNROLL
+    for (int v = 0; v < kSums; ++v)
+        Simd::store(call.out + row * call.out_stride + first_output + v * Simd::kLanes, sums[v]);
+}
+
+template <class Simd, int kRows, int kSums, class Call>
+void tile(const Pointwise& conv, const Call& call, int first_row, int first_output) {
+    const int left = call.n - first_row, n_rows = left < kRows ? left : kRows;
+    typename Simd::Sums sums[kRows][kSums];
+    AEC_UNROLL
+    for (int v = 0; v < kSums; ++v) {
+        const auto start = start_of<Simd>(conv, call, first_output + v * Simd::kLanes);
         AEC_UNROLL
-        for (int v = 0; v < Simd::kSums; ++v) sums[r][v] = Simd::no_sums();
+        for (int r = 0; r < kRows; ++r) sums[r][v] = start;
     }
     add_products<Simd>(conv, call.in + first_row * call.in_stride, call.in_stride, n_rows, first_output, sums);
     AEC_UNROLL
-    for (int r = 0; r < Simd::kRows; ++r) {
-        if (r >= n_rows) continue;
-        AEC_UNROLL
-        for (int v = 0; v < Simd::kSums; ++v)
-            Simd::store(call.out + (first_row + r) * call.out_stride + first_output + v * Simd::kLanes, sums[r][v]);
-    }
+    for (int r = 0; r < kRows; ++r)
+        if (r < n_rows) finish_row<Simd>(conv, call, first_row + r, first_output, sums[r]);
+}
+
+// Computes kSums * kLanes outputs of all positions. What is left at the end takes half a tile, if that is enough.
+template <class Simd, int kSums, class Call>
+void all_rows(const Pointwise& conv, const Call& call, int first_output) {
+    constexpr int kRows = Simd::kRows, kHalf = kRows / 2;
+    int row = 0;
+    for (; call.n - row > kHalf; row += kRows) tile<Simd, kRows, kSums>(conv, call, row, first_output);
+    if (row < call.n) tile<Simd, kHalf, kSums>(conv, call, row, first_output);
 }
 
 // The inner loop is over positions, so that the weights of a tile of outputs stay in the first-level cache meanwhile.
+// What is only padding is left out, as far as vectors allow: nobody reads it but with weights of 0.
 template <class Simd>
 void pointwise(const Pointwise& conv, const PointwiseCall& call) {
-    for (int output = 0; output < conv.outputs; output += Simd::kSums * Simd::kLanes)
-        for (int row = 0; row < call.n; row += Simd::kRows) tile<Simd>(conv, call, row, output);
+    constexpr int kTile = Simd::kSums * Simd::kLanes, kHalf = kTile / 2;
+    int output = 0;
+    for (; conv.used - output > kHalf; output += kTile) all_rows<Simd, Simd::kSums>(conv, call, output);
+    if (output < conv.used) all_rows<Simd, Simd::kSums / 2>(conv, call, output);
 }
 
 template <class Simd>
 void sums(const Pointwise& conv, const SumsCall& call) {
     for (int output = 0; output < conv.outputs; output += Simd::kSums * Simd::kLanes)
-        for (int row = 0; row < call.n; row += Simd::kRows) sums_tile<Simd>(conv, call, row, output);
+        all_rows<Simd, Simd::kSums>(conv, call, output);
 }
 
 template <class Simd>
@@ -151,7 +162,7 @@ uint64_t multiply_add(uint64_t rounds) {
         AEC_UNROLL
         for (int v = 0; v < Simd::kSums; ++v) sums[r][v] = Simd::load(reinterpret_cast<const int32_t*>(factors));
     }
-    const auto w = Simd::weights(factors);
+    const auto w = Simd::template weights<Simd::kSums>(factors);
     auto x = Simd::factor(factors + 2);
     for (uint64_t i = 0; i < rounds; ++i) {
         AEC_UNROLL

@@ -18,18 +18,25 @@ struct Simd128 {
     static constexpr int kLanes = 4;
     static constexpr int kRows = 4, kSums = 2;  // of 16 registers: 8 sums, 2 for weights, 1 factor, 1 product
 
+    template <int n>
     struct Weights {
-        Values v[kSums];
+        Values v[n];
     };
     using Factor = Values;
-    static Weights weights(const int16_t* p) { return {{load(p), load(p + 2 * kLanes)}}; }
+    template <int n>
+    static Weights<n> weights(const int16_t* p) {
+        Weights<n> w;
+        for (int v = 0; v < n; ++v) w.v[v] = load(p + v * 2 * kLanes);
+        return w;
+    }
     static Factor factor(const int16_t* p) {
         int32_t pair;
         __builtin_memcpy(&pair, p, sizeof pair);
         return (Values)(Sums{pair, pair, pair, pair});
     }
-    static void multiply_add(Sums* sums, const Weights& w, Factor x) {
-        for (int v = 0; v < kSums; ++v) sums[v] += products(w.v[v], x);
+    template <int n>
+    static void multiply_add(Sums* sums, const Weights<n>& w, Factor x) {
+        for (int v = 0; v < n; ++v) sums[v] += products(w.v[v], x);
     }
 
     static void tap_pair(Sums& low, Sums& high, Values x0, Values x1, Values w0, Values w1) {

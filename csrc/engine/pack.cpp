@@ -57,6 +57,7 @@ PackedPointwise pack(const std::vector<Output>& outputs, const std::vector<int>&
     PackedPointwise packed;
     packed.input_pairs = static_cast<int>(inputs.size() + 1) / 2;
     const int padded = round_up(static_cast<int>(outputs.size()), kBlock);
+    packed.used = static_cast<int>(outputs.size());
     packed.weight.assign(static_cast<size_t>(padded) * packed.input_pairs * 2, 0);
     packed.start.assign(padded, 0);
     packed.shift.assign(padded, 0);

@@ -27,9 +27,9 @@ using Tensors = std::map<std::string, Tensor>;
 class PackedPointwise {
 public:
     Pointwise view() const {
-        return {input_pairs, static_cast<int>(shift.size()), weight.data(), start.data(), shift.data()};
+        return {input_pairs, static_cast<int>(shift.size()), used, weight.data(), start.data(), shift.data()};
     }
-    int input_pairs = 0;
+    int input_pairs = 0, used = 0;
     Vector<int16_t> weight;
     Vector<int32_t> start, shift;
 };

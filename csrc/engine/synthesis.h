@@ -65,7 +65,7 @@ private:
     // Intermediate results of a thread for up to kLatents positions of latents.
     struct Scratch;
     // kLatents: positions of latents that a thread computes at a time.
-    static constexpr int kLatents = 16;
+    static constexpr int kLatents = 24;
 
     void branch_of_latent(const Picture& picture, const View& branch, int y, int x, const Kernels& kernels,
                           Scratch& scratch) const;

@@ -1,0 +1,1 @@
+"""One SHA-256 for the pixels of each file, whatever decodes it: `python -m bench.pixels`."""
