@@ -193,6 +193,8 @@ class NinjaBuildExt(build_ext):
             link += shlex.split(os.environ.get("LDFLAGS", ""))
         if sysconfig.get_platform().startswith("macosx"):
             link += ["-undefined", "dynamic_lookup"]
+        elif not debug and not emulate:
+            link += ["-Xlinker", "-s"]  # no symbols but those that Python looks up; compilers and nvcc know this flag
 
         # Only the bindings are given Python's headers: a build for one more Python compiles no more than them.
         python = shlex.join(f"-I{path}" for path in (sysconfig.get_path("include"), pybind11.get_include()))
