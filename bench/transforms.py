@@ -23,7 +23,7 @@ from codec.coding import engine, model_search
 from codec.coding.model_config import LATENT_STRIDE, Config
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
-from codec.picture.pixels import Pixels
+from codec.picture.samples import Pixels
 
 QUALITY = 60
 ROUNDS = 1 << 21  # rounds of the loop, which take some tens of milliseconds
