@@ -270,6 +270,10 @@ class AecFile:
             raise ValueError(f"depth {depth!r}: allowed are 8 and 16 bits a sample")
         check_device(device)
         header = self.header if depth is None else replace(self.header, depth=depth)
+        if header.by_network and model is None and device in ("auto", "cpu"):
+            from .coding import loading
+
+            loading.begin(header.model_id)
         tile = Tile(0, 0, header.width, header.height) if region is None else region_of(region, header)
         shrink = SCALES[scale] if fit is None else _shrink_around(fit, scale, tile)
         from .picture.samples import Pixels, to_numpy, to_pil

@@ -18,7 +18,8 @@ from codec import _C
 from codec.coding import engine, model_file, model_search, rans
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
-from codec.picture.pixels import Pixels, of_file
+from codec.picture.pixels import of_file
+from codec.picture.samples import Pixels
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent / "csrc"
@@ -27,7 +28,7 @@ SOURCES = ("analysis", "executor", "nets_cpu", "nets_pack", "nets_scalar", "nets
 SOURCES += ("projection", "synthesis")
 CODER = ("coder_cpu", "coder_scalar", "compact", "parts")
 TYPES = {"int16": 0, "int32": 1, "uint8": 2}
-NETS = ("analysis", "hyper_analysis", "entropy", "synthesis")
+NETS = ("analysis.", "hyper_analysis.", "entropy.", "synthesis.")
 CASES = ((64, 128, 1), (128, 64, 60), (64, 64, 100))  # rows and columns of pixels, multiples of 64, and quality
 BUILDS = {
     "aarch64": (
@@ -62,7 +63,8 @@ def program_input(model: Path, cases: list[tuple[Pixels, int]]) -> bytes:
     file = model_file.load(model)
     c = file.config
     parts = [numbers(c.latents, c.hyper, c.context, c.steps, c.wide8, c.blocks8, c.wide16, c.blocks16)]
-    tensors = {f"{net}.{k}": v for net in NETS for k, v in engine._integers(file.tensors, net).items()}
+    kept = {k: v for k, v in file.tensors.items() if k.startswith(NETS) and not k.endswith(".fraction")}
+    tensors = {k: v.astype(np.int16) if v.dtype == np.int8 else v for k, v in kept.items()}
     parts.append(numbers(len(tensors)))
     for name, v in tensors.items():
         parts += [numbers(len(name)), name.encode(), numbers(TYPES[str(v.dtype)], v.ndim, *v.shape)]
