@@ -35,7 +35,8 @@ MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 ROOT = Path(__file__).parent.resolve()
 CSRC = ROOT / "csrc"
 # The folders of csrc that the extension is made of. The others are the C library's: csrc/CMakeLists.txt.
-ROOMS = ("base", "engine", "lossless", "python", "rans", "tile")
+ROOMS = ("base", "engine", "lossless", "model", "python", "rans", "tile")
+MORE = [Path("csrc", "container", "header.cpp")]  # model ids; the rest of its folder needs zlib
 BINDINGS = CSRC / "python"
 EMULATION = ROOT / "tests" / "cuda_emulation"
 NINJA_FILE = """\
@@ -205,6 +206,8 @@ class NinjaBuildExt(build_ext):
             link += shlex.split(os.environ.get("LDFLAGS", ""))
         if sysconfig.get_platform().startswith("macosx"):
             link += ["-undefined", "dynamic_lookup"]
+        elif not debug and not emulate:
+            link += ["-Xlinker", "-s"]  # no symbols but those that Python looks up; compilers and nvcc know this flag
 
         # Only the bindings are given Python's headers: a build for one more Python compiles no more than them.
         python = shlex.join(f"-I{path}" for path in (sysconfig.get_path("include"), pybind11.get_include()))
@@ -236,7 +239,8 @@ class NinjaBuildExt(build_ext):
 
 def csrc(*suffixes: str) -> list[str]:
     files = (p for room in ROOMS for p in (CSRC / room).iterdir())
-    return sorted(str(p.relative_to(ROOT)) for p in files if p.suffix in suffixes)
+    found = [*(p.relative_to(ROOT) for p in files), *MORE]
+    return sorted(str(p) for p in found if p.suffix in suffixes)
 
 
 name_for_target()

@@ -15,7 +15,7 @@ from codec.io import IMAGE_SUFFIXES
 if TYPE_CHECKING:
     from PIL import Image
 
-    from codec.picture.pixels import Pixels
+    from codec.picture.samples import Pixels
 
 LOSSY_SUFFIXES = (".webp", ".avif", ".jpg", ".jpeg", ".jfif", ".jp2")
 # The photographs in colour, from lossless files, that scikit-image's wheel contains. It would download others.
@@ -36,7 +36,8 @@ def load_image(path: Path) -> np.ndarray:
 
 def rgb_pixels(picture: Image.Image | Pixels) -> np.ndarray:
     """The pixels of a picture, uint8 [H, W, 3], as in `load_image`."""
-    from codec.picture.pixels import as_rgb, to_pixels
+    from codec.picture.pixels import to_pixels
+    from codec.picture.samples import as_rgb
 
     pixels = to_pixels(picture)
     if pixels.alpha is not None or pixels.depth != 8:

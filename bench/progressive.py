@@ -22,7 +22,7 @@ from PIL import Image, ImageFile
 import codec
 from codec import metrics
 from codec.given import open_picture
-from codec.picture.pixels import as_rgb, to_depth
+from codec.picture.samples import as_rgb, to_depth
 from codec.picture.ssimulacra2 import ssimulacra2
 
 from .inputs import find_sets

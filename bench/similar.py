@@ -31,7 +31,7 @@ import codec
 from codec import similarity
 from codec.given import open_picture
 from codec.io import IMAGE_SUFFIXES
-from codec.picture.pixels import as_rgb, to_depth
+from codec.picture.samples import as_rgb, to_depth
 
 from .inputs import find_sets
 from .machine import machine_line, source_commit

@@ -26,7 +26,7 @@ from codec.coding import engine, model_search
 from codec.coding.model_config import LATENT_STRIDE, Config
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
-from codec.picture.pixels import Pixels
+from codec.picture.samples import Pixels
 
 from .inputs import load_image
 

@@ -239,23 +239,11 @@ class Refinement:
     ) -> bool: ...  # whether there is a new target
 
 class EncoderModel:
-    """What a model has for encoding (csrc/tile/encode_tile.h). For many threads at once.
+    """What a model has for encoding (csrc/tile/encode_tile.h). For many threads at once. Encoder.parts makes it.
 
     ValueError: an argument is out of range or of another shape; TypeError: it is of another type.
     """
 
-    def __init__(
-        self,
-        *,
-        analysis: Analysis,
-        hyper_analysis: HyperAnalysis,
-        nets: Nets,
-        tables: Tables,
-        levels: NDArray[np.float32],  # [100]
-        tune: str,
-        synthesis: Synthesis | None,  # these two are needed for refinement only
-        projection: Projection | None,
-    ) -> None: ...
     def latents(
         self,
         data: Samples,
@@ -304,6 +292,47 @@ class EncoderModel:
         threads: int,
         progress: Callable[[], None],
     ) -> list[bytes]: ...  # the parts of the payload
+
+class Model:
+    """A model that decodes, loaded and verified (csrc/model/model.h). For many threads at once.
+
+    file: the bytes of a model file, which are not needed afterwards. ValueError says what is wrong with them.
+    """
+
+    def __init__(self, file: Buffer, threads: int = 1) -> None: ...
+    @property
+    def config(self) -> dict[str, int]: ...
+    @property
+    def id(self) -> bytes: ...
+    @property
+    def tune(self) -> str: ...
+    @property
+    def levels(self) -> bytes: ...  # float32 [100]
+    @property
+    def dead_zones(self) -> bytes: ...  # int16 [64]
+    @property
+    def steps(self) -> bytes: ...  # int16 [100, M]
+    @property
+    def tables(self) -> Tables: ...
+    @property
+    def nets(self) -> Nets: ...
+    @property
+    def synthesis(self) -> Synthesis: ...
+
+class Encoder:
+    """The encoder's half of a model, loaded and verified (csrc/model/encoder.h). For many threads at once.
+
+    file: as of Model. ValueError says what is wrong with it, or that it is another model's.
+    """
+
+    def __init__(self, file: Buffer, model: Model, threads: int = 1) -> None: ...
+    @property
+    def analysis(self) -> Analysis: ...
+    @property
+    def hyper_analysis(self) -> HyperAnalysis: ...
+    @property
+    def projection(self) -> Projection: ...
+    def parts(self, tune: str) -> EncoderModel: ...
 
 def multiply_add_loop(rounds: int) -> int: ...  # multiply-adds done, in registers, by isa(); 0 for "scalar"
 def isas() -> list[str]: ...

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .coding.tiles import Encoder
-    from .picture.pixels import Pixels
+    from .picture.samples import Pixels
 
 TILE = 1024
 QUALITIES, EFFORTS, ALPHA_QUALITIES, BITS = range(1, 101), range(1, 10), range(0, 101), range(1, 17)
@@ -78,8 +78,8 @@ def encode(
             default.
         effort: how carefully the symbols are chosen, 1..9. It does not change how the file is decoded. 1 rounds each
             latent to the nearest symbol. 2 also chooses the symbol 0 where that saves more bits than its error is
-            worth (`codec.coding.cdf_tables.dead_zones`). 3..9 decode the picture and choose all symbols again, 1 to 16
-            times (`csrc/tile/refinement.h`); each time takes as long as two or three encodings. A model for squared
+            worth (csrc/model/model.cpp: `dead_zones_of`). 3..9 decode the picture and choose all symbols again, 1 to
+            16 times (`csrc/tile/refinement.h`); each time takes as long as two or three encodings. A model for squared
             error, such as "psnr", does this twice at effort 2, and 3 to 16 times from effort 3 on. A model for MS-SSIM
             alone never does it: there, 3..9 are the same as 2.
         lossless: every decoded sample equals the original, also the colours where alpha is 0. No network runs. The file
@@ -450,7 +450,7 @@ def features(
 
 def _file_of(source: Any) -> AecFile | None:
     """Return the .aec file that `features` was given, or None for a picture. Arrays of one dimension are bytes."""
-    from .picture.pixels import Pixels
+    from .picture.samples import Pixels
 
     if isinstance(source, AecFile):
         return source

@@ -7,7 +7,7 @@ from .container import format
 from .io import InputError
 
 if TYPE_CHECKING:
-    from .picture.pixels import Pixels
+    from .picture.samples import Pixels
 
 
 def open_picture(data: bytes) -> "Pixels":

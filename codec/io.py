@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -179,7 +178,7 @@ def _write_whole(path: Path, data: bytes, force: bool, times: tuple[int, int] | 
     # A file that replaces another is private until `_keep` gives it the other's permissions.
     mode = 0o600 if path.exists() else mode
     # The temporary name does not contain the target's name, which may already have the maximum length.
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    part = path.with_name(f".{os.urandom(8).hex()}.part")
     if (file := _open_nameless(path.parent, mode)) is not None:
         with file:
             _fill(file, data)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .coding.decoder import Decoder
-    from .picture.pixels import Pixels
+    from .picture.samples import Pixels
 
 SCALES = {1: 1, 1 / 2: 2, 1 / 4: 4, 1 / 8: 8}
 Region = tuple[int, int, int, int]
@@ -270,9 +270,13 @@ class AecFile:
             raise ValueError(f"depth {depth!r}: allowed are 8 and 16 bits a sample")
         check_device(device)
         header = self.header if depth is None else replace(self.header, depth=depth)
+        if header.by_network and model is None and device in ("auto", "cpu"):
+            from .coding import loading
+
+            loading.begin(header.model_id)
         tile = Tile(0, 0, header.width, header.height) if region is None else region_of(region, header)
         shrink = SCALES[scale] if fit is None else _shrink_around(fit, scale, tile)
-        from .picture.pixels import Pixels, to_numpy, to_pil
+        from .picture.samples import Pixels, to_numpy, to_pil
 
         if output == "torch":
             need("torch", 'output="torch"')  # from here on, `resolve_device("auto")` sees torch and may choose a GPU
@@ -364,7 +368,7 @@ class AecFile:
 
     def _without_network(self, region: Tile, shrink: int, depth: int) -> "tuple[np.ndarray, np.ndarray | None]":
         """Decode a stored or an exact picture: colours [h, w, C], and alpha [h, w] or None."""
-        from .picture.pixels import aligned, box_means, to_depth
+        from .picture.samples import aligned, box_means, to_depth
 
         wide = aligned(region, shrink, self.header.width, self.header.height)
         if self.header.exact:
@@ -395,13 +399,14 @@ class AecFile:
             header: the file's header, except that `depth` is the depth that the caller wants.
         """
         from .coding import decoder
-        from .picture import alpha
-        from .picture.pixels import aligned, box_means, to_depth
 
         coded = decoder.Coded.of(reader, self.layout)
         colours = decoder.decode(reader, coded, region, shrink, on_device, progress, header.depth)
         channel = None
         if header.alpha:
+            from .picture import alpha
+            from .picture.samples import aligned, box_means, to_depth
+
             wide = aligned(region, shrink, header.width, header.height)
             channel = alpha.decode(self.layout, wide)
             channel = to_depth(box_means(channel[..., None], shrink)[..., 0], header.depth)

@@ -10,7 +10,8 @@ from codec.coding import decoder, tiles
 from codec.container import format
 from codec.nets.torch_codec import Codec
 from codec.picture import alpha
-from codec.picture.pixels import Pixels, to_pixels
+from codec.picture.pixels import to_pixels
+from codec.picture.samples import Pixels
 
 
 def file(codec: Codec, image, quality: int, side: int = 1024, effort: int = 2, progress=lambda share: None) -> bytes:

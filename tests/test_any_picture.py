@@ -15,7 +15,8 @@ from PIL import Image
 
 import codec
 from codec.container.metadata import Metadata, reset_orientation
-from codec.picture.pixels import to_numpy, to_pixels
+from codec.picture.pixels import to_pixels
+from codec.picture.samples import to_numpy
 
 MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "PA")
 ARRAYS = tuple(itertools.product(("numpy", "torch"), (1, 2, 3, 4), (8, 16)))

@@ -12,7 +12,7 @@ from test_capi_encode import GOLDEN, Encoder, in_python
 from codec.coding import engine, model_file, tiles
 from codec.container import format
 from codec.errors import ModelError
-from codec.picture.pixels import Pixels
+from codec.picture.samples import Pixels
 
 TINY = GOLDEN / "tiny2.safetensors"
 HEIGHT = 464  # of noise for whose two tiles TINY needs a few bytes more than 2 * PARTS_FROM

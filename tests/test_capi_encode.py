@@ -16,7 +16,7 @@ from codec.container import format
 from codec.container.metadata import Metadata
 from codec.errors import LimitError, ModelError
 from codec.picture import alpha
-from codec.picture.pixels import Pixels
+from codec.picture.samples import Pixels
 
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t)

@@ -19,7 +19,7 @@ from codec.cli.inspect import describe
 from codec.container import format
 from codec.given import open_picture
 from codec.picture import code_points, colour
-from codec.picture.pixels import to_numpy
+from codec.picture.samples import to_numpy
 
 RGB = photos.photo(24, 40)
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

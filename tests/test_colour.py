@@ -16,7 +16,7 @@ import codec
 from codec.container.metadata import Metadata
 from codec.given import open_picture
 from codec.picture import carried, colour, samples16
-from codec.picture.pixels import to_numpy
+from codec.picture.samples import to_numpy
 
 RGB = photos.photo(16, 24)
 P3 = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)

@@ -14,7 +14,7 @@ import pytest
 
 from codec import _C
 from codec.coding import engine, model_file, tiles
-from codec.picture.pixels import Pixels
+from codec.picture.samples import Pixels
 
 GOLDEN = Path(__file__).parent / "golden"
 QUALITIES, EFFORTS = (10, 50, 95), (1, 2, 5, 9)

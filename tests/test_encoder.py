@@ -1,5 +1,6 @@
 """Encoders on the CPU and in torch: what they read of a picture, and that all of them write the same bytes."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import coded
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 import codec
 from codec import _C
-from codec.coding import engine, model_file, rans, tiles
+from codec.coding import engine, rans, tiles
 from codec.coding.decoder import latent_size
 from codec.coding.model_tensors import PIXEL_UNIT
 from codec.coding.refinement import iterations
@@ -20,7 +21,8 @@ from codec.coding.tile_input import WHITE, tile_input
 from codec.container.format import Tile
 from codec.nets import torch_codec, torch_encoder
 from codec.nets.integer import to_float
-from codec.picture.pixels import Pixels, to_pixels
+from codec.picture.pixels import to_pixels
+from codec.picture.samples import Pixels
 
 CPU = torch.device("cpu")
 
@@ -220,7 +222,7 @@ def arguments(encoder, **changed):
     zones = np.zeros(64, np.int16)
     given = {"data": photos.photo(50, 70), "alpha": None, "tile": (0, 0, 70, 50), "quality": 50, "effort": 2}
     given |= {"dead_zones": zones, "first": [], "threads": 2, "progress": lambda: None} | changed
-    return encoder._model(2), (given.pop("data"), given.pop("alpha")), given
+    return encoder._model, (given.pop("data"), given.pop("alpha")), given
 
 
 @pytest.mark.parametrize(
@@ -249,13 +251,6 @@ def test_wrong_arguments_of_the_extension_are_named(tiny, changed, error, messag
         model.encode(*positional, **named)
 
 
-def test_a_model_without_the_synthesis_does_not_refine(tiny):
-    _, positional, named = arguments(tiny)
-    assert tiny.file.tune == "mse"
-    with pytest.raises(ValueError, match="needs the synthesis"):
-        tiny._plain.encode(*positional, **named)
-
-
 @pytest.mark.parametrize("effort", [1, 5])
 def test_an_error_of_the_callers_progress_stops_the_encoder(tiny, effort):
     class Stopped(BaseException):
@@ -281,12 +276,17 @@ def test_samples_may_have_any_strides(tiny):
 
 
 def test_copies_of_an_encoder_share_what_is_made_for_it_once(tiny_model):
-    file = model_file.load(tiny_model[0])
-    encoder = engine.Encoder(file)
-    copies = [encoder.with_first([]), encoder.with_dead_zones(np.zeros_like(file.dead_zones))]
+    encoder = engine.encoder(tiny_model[0])
+    copies = [encoder.with_first([]), encoder.with_dead_zones(np.zeros_like(encoder.dead_zones))]
+    assert {copy._model for copy in copies} == {encoder._model}
+
+
+def test_threads_that_start_together_load_a_model_once(tiny_model, tmp_path):
+    path = tmp_path / "own.safetensors"
+    shutil.copy(tiny_model[0], path)
     with ThreadPoolExecutor(4) as pool:
-        made = set(pool.map(lambda i: copies[i % 2]._model(1 + i // 2 % 2 * 4), range(40)))
-    assert made == {encoder._model(1), encoder._model(5)} and len(made) == 2
+        assert len(set(pool.map(lambda _: engine.encoder(path), range(40)))) == 1
+        assert len(set(pool.map(lambda _: engine.load(path), range(40)))) == 1
 
 
 def test_threads_may_share_a_refinement(tiny):

@@ -19,7 +19,8 @@ from codec.container.format import Tile
 from codec.container.metadata import Metadata
 from codec.given import open_picture
 from codec.picture import png_chunks, samples16
-from codec.picture.pixels import CONVERTED, aligned, box_means, to_depth, to_numpy, to_pixels
+from codec.picture.pixels import CONVERTED, to_pixels
+from codec.picture.samples import aligned, box_means, to_depth, to_numpy
 
 CPU = torch.device("cpu")
 

@@ -18,7 +18,8 @@ from codec.container import format, metadata
 from codec.container.metadata import Metadata
 from codec.given import open_picture
 from codec.picture import carried, png_info
-from codec.picture.pixels import to_numpy, to_pixels
+from codec.picture.pixels import to_pixels
+from codec.picture.samples import to_numpy
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Make="aec"/></x:xmpmeta>'

@@ -20,7 +20,7 @@ from codec.container.metadata import exif_of_resolution
 from codec.given import open_picture
 from codec.io import InputError
 from codec.picture import colour
-from codec.picture.pixels import Pixels
+from codec.picture.samples import Pixels
 
 ODD = photos.ROOT / ".." / "shared" / "data" / "odd"
 PATHS = {p.relative_to(ODD).as_posix(): p for p in sorted(ODD.rglob("*")) if p.is_file()}

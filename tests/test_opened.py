@@ -14,8 +14,8 @@ from PIL import Image
 
 import codec
 from codec.container import format
-from codec.picture.pixels import Pixels
 from codec.picture.resizing import resized, size_within
+from codec.picture.samples import Pixels
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from codec.given import open_picture
 from codec.io import InputError
 from codec.picture import stored
 from codec.picture.opening import opened
-from codec.picture.pixels import to_numpy, to_pixels
+from codec.picture.pixels import to_pixels
+from codec.picture.samples import to_numpy
 
 RGB = photos.photo(24, 40)
 KINDS = ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "TGA", "GIF", "QOI", "JPEG2000", "PCX", "DDS"]

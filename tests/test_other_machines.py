@@ -19,7 +19,8 @@ from codec import _C
 from codec.coding import engine, model_file, model_search, rans
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
-from codec.picture.pixels import Pixels, of_file
+from codec.picture.pixels import of_file
+from codec.picture.samples import Pixels
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent / "csrc"
@@ -30,7 +31,7 @@ SOURCES = ["base/isa", *(f"engine/{name}" for name in ENGINE), "lossless/lossles
 SOURCES += ["rans/coder_cpu", "rans/coder_scalar", "rans/compact", "rans/parts"]
 SOURCES += ["tile/perceived_error", "tile/perceived_scalar"]
 TYPES = {"int16": 0, "int32": 1, "uint8": 2}
-NETS = ("analysis", "hyper_analysis", "entropy", "synthesis")
+NETS = ("analysis.", "hyper_analysis.", "entropy.", "synthesis.")
 CASES = ((64, 128, 1), (128, 64, 60), (64, 64, 100))  # rows and columns of pixels, multiples of 64, and quality
 BUILDS = {
     "aarch64": (
@@ -65,7 +66,8 @@ def program_input(model: Path, cases: list[tuple[Pixels, int]]) -> bytes:
     file = model_file.load(model)
     c = file.config
     parts = [numbers(c.latents, c.hyper, c.context, c.steps, c.wide8, c.blocks8, c.wide16, c.blocks16)]
-    tensors = {f"{net}.{k}": v for net in NETS for k, v in engine._integers(file.tensors, net).items()}
+    kept = {k: v for k, v in file.tensors.items() if k.startswith(NETS) and not k.endswith(".fraction")}
+    tensors = {k: v.astype(np.int16) if v.dtype == np.int8 else v for k, v in kept.items()}
     parts.append(numbers(len(tensors)))
     for name, v in tensors.items():
         parts += [numbers(len(name)), name.encode(), numbers(TYPES[str(v.dtype)], v.ndim, *v.shape)]

@@ -19,7 +19,8 @@ from codec.container import format
 from codec.container.metadata import Metadata
 from codec.nets import torch_codec
 from codec.picture import stored
-from codec.picture.pixels import Pixels, to_pixels
+from codec.picture.pixels import to_pixels
+from codec.picture.samples import Pixels
 
 
 @pytest.fixture(scope="module")

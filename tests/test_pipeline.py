@@ -202,7 +202,7 @@ import resource, sys, numpy, torch
 from codec.coding import decoder, model_search, tiles
 from codec.container import format
 from codec.nets import torch_codec
-from codec.picture.pixels import Pixels
+from codec.picture.samples import Pixels
 codec = torch_codec.load(model_search.find(sys.argv[1]), torch.device("cpu"))
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 side = int(sys.argv[2])

@@ -12,7 +12,7 @@ from PIL import Image
 import codec
 from codec.given import open_picture
 from codec.io import InputError
-from codec.picture.pixels import to_numpy
+from codec.picture.samples import to_numpy
 
 RGBA = np.dstack([photos.photo(16, 16), np.full((16, 16), 100, np.uint8)])
 

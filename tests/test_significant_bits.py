@@ -18,7 +18,7 @@ from codec.extras import MissingPackageError
 from codec.given import open_picture
 from codec.io import InputError
 from codec.picture import boxes, stored
-from codec.picture.pixels import to_numpy
+from codec.picture.samples import to_numpy
 
 
 def has_imagecodecs() -> bool:

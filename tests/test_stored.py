@@ -17,7 +17,8 @@ from codec.container import format
 from codec.container.format import NO_MODEL, Header
 from codec.container.metadata import Metadata
 from codec.picture import samples16, stored
-from codec.picture.pixels import read, to_numpy, to_pixels
+from codec.picture.pixels import read, to_pixels
+from codec.picture.samples import to_numpy
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from codec import metrics
 from codec.coding import decoder, engine, knob_search, model_search, targets, tiles
 from codec.coding.targets import Target
-from codec.picture.pixels import as_rgb, to_pixels
+from codec.picture.pixels import to_pixels
+from codec.picture.samples import as_rgb
 from codec.picture.ssimulacra2 import ssimulacra2
 
 PICTURES = {

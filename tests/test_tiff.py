@@ -14,7 +14,8 @@ from PIL import Image, ImageCms
 import codec
 from codec.given import open_picture
 from codec.io import InputError
-from codec.picture.pixels import read_file, to_numpy, to_pixels
+from codec.picture.pixels import read_file, to_pixels
+from codec.picture.samples import to_numpy
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
 

@@ -115,9 +115,9 @@ def test_files_of_networks_are_decoded(tmp_path, packed):
     """By the command, one or several at a time, and all symbols looked at; to the pixels that torch's process has."""
     for name in ("one", "two"):
         (tmp_path / f"{name}.aec").write_bytes(packed.read_bytes())
-    command("decompress", packed, "-o", tmp_path / "back.png", without="torch")
-    command("decompress", *tmp_path.glob("*.aec"), "-o", tmp_path, "-f", "-j", "2", without="torch")
-    command("verify", "--deep", packed, without="torch")
+    command("decompress", packed, "-o", tmp_path / "back.png")
+    command("decompress", *tmp_path.glob("*.aec"), "-o", tmp_path, "-f", "-j", "2")
+    command("verify", "--deep", packed)
     expected = codec.decode(packed.read_bytes(), output="numpy")
     for name in ("back", "one", "two"):
         assert np.array_equal(np.asarray(Image.open(tmp_path / f"{name}.png")), expected)
@@ -131,7 +131,6 @@ def test_the_api_and_pillow_decode_files_of_networks(packed):
         "assert np.array_equal(whole, np.asarray(Image.open(sys.argv[1])))\n"
         "assert codec.decode(data, scale=1 / 8).size == tuple(-(-n // 8) for n in whole.shape[1::-1])",
         packed,
-        without="torch",
     )
 
 
@@ -157,7 +156,6 @@ def test_the_api_encodes_where_symbols_are_chosen_once(tmp_path, picture, option
         picture,
         tmp_path / "here.aec",
         repr(options),
-        without="torch",
     )
     data = (tmp_path / "here.aec").read_bytes()
     assert not codec.inspect(data).stored
@@ -178,7 +176,6 @@ def test_pictures_of_all_kinds_are_encoded(tmp_path, kind):
         "data = codec.encode(np.load(sys.argv[1]))\nopen(sys.argv[2], 'wb').write(data)",
         tmp_path / "array.npy",
         tmp_path / "here.aec",
-        without="torch",
     )
     assert (tmp_path / "here.aec").read_bytes() == codec.encode(array)
 
@@ -188,7 +185,7 @@ def test_pictures_of_all_kinds_are_encoded(tmp_path, kind):
     [(), ("-e", "1"), ("-q", "30", "-e", "2"), ("--target-size", "900"), ("--target-ssimulacra2", "60")],
 )
 def test_the_command_compresses_where_symbols_are_chosen_once(tmp_path, picture, options):
-    command("compress", picture, "-o", tmp_path / "new.aec", *options, without="torch")
+    command("compress", picture, "-o", tmp_path / "new.aec", *options)
     info = codec.inspect((tmp_path / "new.aec").read_bytes())
     assert (info.width, info.height, info.stored) == (56, 40, False)
 
@@ -198,7 +195,6 @@ def test_pillow_saves_with_a_network():
         "file = io.BytesIO()\n"
         "Image.effect_noise((64, 64), 50).convert('RGB').save(file, 'AEC', quality=50)\n"
         "assert not codec.inspect(file.getvalue()).stored and Image.open(file).size == (64, 64)",
-        without="torch",
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from codec.coding import model_file
-from codec.coding.cdf_tables import INDEX_COUNT, cost_bits, dead_zones, fitted_tables, gaussian_tables
+from codec.coding.cdf_tables import INDEX_COUNT, cost_bits, fitted_tables, gaussian_tables
 from codec.coding.model_config import CONFIGS, LAMBDA_RANGE, Config, level_lambda
 from codec.errors import ModelError
 from codec.nets import torch_codec
@@ -77,7 +77,8 @@ def test_trained_rate_is_the_rate_of_the_tables():
 
 def test_training_chooses_the_encoders_symbols():
     """The nets must meet in training the zeros that the encoder's dead zones make."""
-    zones = torch.from_numpy(dead_zones(*gaussian_tables())) / 4096
+    zero, one = (cost_bits(*gaussian_tables(), np.full(64, symbol), np.arange(64)) for symbol in (0, 1))
+    zones = torch.from_numpy((0.045 * (one - zero)).clip(0, 0.25)).float()
     model = Model(TINY)
     assert torch.allclose(model.dead_zones[1:], zones[1:], atol=2e-3)  # from Gaussians; the tables' have 14 bits
     assert model.dead_zones.max() == 0.25 and (model.dead_zones.diff() <= 1e-5).all()

@@ -15,7 +15,8 @@ import codec
 from codec.container.metadata import Metadata
 from codec.given import open_picture
 from codec.picture import jpeg_segments, png_chunks, png_info, stored
-from codec.picture.pixels import to_numpy, to_pixels
+from codec.picture.pixels import to_pixels
+from codec.picture.samples import to_numpy
 
 RGB = photos.photo(16, 24)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

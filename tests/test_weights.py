@@ -14,7 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import codec
-from codec.coding import model_file, model_search, model_tensors
+from codec.coding import engine, model_file, model_search, model_tensors
+from codec.coding.cdf_tables import cost_bits
 from codec.coding.model_config import CONFIGS, Config
 from codec.nets import torch_codec
 from codec.nets.integer import IntegerEntropyNet
@@ -123,16 +124,16 @@ def parts(path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("entropy.step", 0, "a quantisation step is below 1"),
-        ("entropy.hyper_index", 64, "an index is above 63"),
-        ("entropy.net.head.shift", 21, "net.head could overflow"),
+        ("entropy.step", 0, "entropy.step has 0: 1 to 32767 are allowed"),
+        ("entropy.hyper_index", 64, "entropy.hyper_index has 64: 0 to 63 are allowed"),
+        ("entropy.net.head.shift", 21, "entropy.net.head has a shift above 20"),
         ("synthesis.head16.weight", 32767, "synthesis.head16 could overflow"),
         ("synthesis.shortcut.shift", 1, "synthesis.shortcut has shifts that are not one from 2 to 20"),
         ("synthesis.gain.shift", 0, "synthesis.gain.shift is 0: 1 to 30"),
         ("synthesis.head16.fraction", 21, "synthesis.head16.fraction is 21: -7 to 20"),
         ("synthesis.shortcut.fraction", 9, "synthesis.shortcut.fraction is 9: 10 is allowed"),
         ("hyper_analysis.tail.fraction", 21, "hyper_analysis.tail.fraction is 21: -7 to 20"),
-        ("entropy.net.head.weight", 32767, "net.head could overflow"),
+        ("entropy.net.head.weight", 32767, "entropy.net.head could overflow its accumulator"),
         ("tables.freqs", 1, "row 1"),
     ],
 )
@@ -152,11 +153,11 @@ def test_a_model_whose_numbers_break_the_specification_is_refused_though_its_has
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("analysis.head8.shift", 21, "head8 has a shift above 20"),
-        ("analysis.body16.0.space.weight", 32767, "body16.0.space could overflow its accumulator"),
-        ("analysis.shortcut.bias", 2**31 - 1, "shortcut could overflow its accumulator"),
-        ("analysis.gain.shift", 0, "gain.shift is not 1 to 30"),
-        ("hyper_analysis.body2.space.bias", -(2**31), "body2.space could overflow its accumulator"),
+        ("analysis.head8.shift", 21, "analysis.head8 has a shift above 20"),
+        ("analysis.body16.0.space.weight", 32767, "analysis.body16.0.space could overflow its accumulator"),
+        ("analysis.shortcut.bias", 2**31 - 1, "analysis.shortcut could overflow its accumulator"),
+        ("analysis.gain.shift", 0, "analysis.gain.shift has 0: 1 to 30 are allowed"),
+        ("hyper_analysis.body2.space.bias", -(2**31), "hyper_analysis.body2.space could overflow its accumulator"),
     ],
 )
 def test_a_model_whose_encoder_breaks_a_rule_does_not_encode_but_decodes(tiny_model, tmp_path, name, value, words):
@@ -177,15 +178,15 @@ def test_a_model_whose_encoder_breaks_a_rule_does_not_encode_but_decodes(tiny_mo
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"steps": 3}, "3 context steps: 2 or 4"),
-        ({"latents": 9}, "9 latents are not a multiple"),
-        ({"latents": 8.0}, "latents is 8.0: an int"),
-        ({"context": True}, "context is True: an int"),
-        ({"context": 16}, r"is int8 \[8, 8, 1, 1\]: int8 \[16, 8, 1, 1\] is allowed"),
+        ({"steps": 3}, "steps is 3: 2 or 4 are allowed"),
+        ({"latents": 9}, "latents is 9: a multiple of steps, 2, is allowed"),
+        ({"latents": 8.0}, "latents is no size: .* an integer is expected"),
+        ({"context": True}, "context is no size: .* an integer is expected"),
+        ({"context": 16}, r"is int32 \[16\]: int32 \[32\] is allowed"),
         ({"surprise": 1}, "surprise"),
-        ({"blocks8": 0}, "analysis.body8.0.mix_in.bias is no tensor"),
-        ({"blocks16": 1 << 20}, "blocks16 is 1048576: 0 to 64"),
-        ({"wide8": 1 << 20}, "wide8 is 1048576: 1 to 16384"),
+        ({"blocks8": 0}, "synthesis.body8.0.mix_in.bias is no tensor"),
+        ({"blocks16": 1 << 20}, "blocks16 is 1048576: at most 16384"),
+        ({"wide8": 1 << 20}, "wide8 is 1048576: at most 16384"),
     ],
 )
 def test_a_model_with_another_configuration_is_refused(tiny_model, tmp_path, changes, words):
@@ -209,7 +210,7 @@ def test_the_largest_configuration_is_refused_for_what_is_missing_and_takes_no_m
     path = tmp_path / "odd.safetensors"
     large = CONFIG | dict.fromkeys(("latents", "hyper", "context"), 1 << 14)  # 34 GB, if they were made
     model_file.write(path, {}, {"aec_model": json.dumps(large)})
-    with pytest.raises(codec.ModelError, match="analysis.shortcut.weight is missing"):
+    with pytest.raises(codec.ModelError, match="entropy.hyper_index is missing"):
         model_file.load(path)
 
 
@@ -242,7 +243,38 @@ def test_a_model_with_a_tensor_too_few_or_too_many_or_another_one_is_refused(tin
     path = tmp_path / "odd.safetensors"
     model_file.write(path, tensors, metadata)
     with pytest.raises(codec.ModelError, match=f"odd.safetensors: not a model this aec can run: .*{words}"):
-        model_file.load(path)
+        _ = model_file.load(path).tensors
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("analysis.gain.shift", lambda t: t[:1], r"analysis.gain.shift has shape \[1\], must have \[8\]"),
+        ("hyper_analysis.down2.bias", lambda t: t.astype(np.float32), "hyper_analysis.down2.bias is float32"),
+        ("hyper_analysis.tail.weight", lambda t: None, "hyper_analysis.tail.weight is missing"),
+    ],
+)
+def test_a_model_whose_encoder_has_other_tensors_decodes_and_does_not_encode(tiny_model, tmp_path, name, change, words):
+    tensors, metadata = parts(tiny_model[0])
+    changed = change(tensors.pop(name))
+    path = tmp_path / "odd.safetensors"
+    model_file.write(path, tensors if changed is None else tensors | {name: changed.copy()}, metadata)
+    assert codec.decode(codec.encode(photos.photo(20, 30), model=tiny_model[0]), model=path).size == (30, 20)
+    with pytest.raises(codec.ModelError, match=f"odd.safetensors: not a model this aec can run: {words}"):
+        codec.encode(photos.photo(20, 30), model=path)
+
+
+def test_a_model_file_that_was_replaced_since_its_decoder_was_loaded_does_not_encode(tiny_model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    shutil.copy(tiny_model[0], path)
+    file = model_file.load(path)
+    tensors, metadata = parts(path)
+    tensors["synthesis.shortcut.bias"][0] += 2
+    model_file.write(path, tensors, metadata)
+    with pytest.raises(codec.ModelError, match="m.safetensors: .*holds another model than before"):
+        engine.Encoder(file)
+    with pytest.raises(codec.ModelError, match="m.safetensors: .*holds another model than before"):
+        _ = file.tensors
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.bool, torch.float64])
@@ -251,7 +283,7 @@ def test_numbers_that_numpy_has_not_or_no_model_holds_are_refused_by_name(tiny_m
     with safe_open(tiny_model[0], "pt") as f:
         tensors, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()
     save_file(tensors | {"synthesis.tail8.bias": torch.zeros(192).to(dtype)}, path, metadata)
-    with pytest.raises(codec.ModelError, match="synthesis.tail8.bias holds (BF16|F8_E4M3|BOOL|F64): allowed are F16"):
+    with pytest.raises(codec.ModelError, match="synthesis.tail8.bias holds (BF16|F8_E4M3|BOOL|F64): allowed are I8"):
         model_file.load(path)
 
 
@@ -313,6 +345,13 @@ def test_a_tune_that_is_none_is_refused_and_an_absent_one_is_mse(tiny_model, tmp
     path = tmp_path / "n.safetensors"
     model_file.write(path, tensors, metadata)
     assert model_file.load(path).tune == "mse"
+
+
+def test_dead_zones_are_a_share_of_what_a_zero_saves():
+    file = model_file.load(model_search.find("eye"))
+    tables = [file.tensors[f"tables.{name}"] for name in model_file.TABLES]
+    zero, one = (cost_bits(*tables, np.full(64, symbol), np.arange(64)) for symbol in (0, 1))
+    assert np.array_equal(file.dead_zones, np.rint(4096 * (0.045 * (one - zero)).clip(0, 0.25)))
 
 
 def test_a_model_file_that_was_read_cannot_be_changed(tiny_model):

@@ -18,7 +18,8 @@ from codec.container.format import NO_MODEL, Header
 from codec.given import open_picture
 from codec.io import InputError
 from codec.picture import alpha, png_chunks, samples16
-from codec.picture.pixels import to_numpy, to_pixels
+from codec.picture.pixels import to_pixels
+from codec.picture.samples import to_numpy
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:

@@ -22,7 +22,7 @@ import numpy as np
 
 import codec
 from codec import _C
-from codec.coding import engine, exact, model_file, rans, threads
+from codec.coding import exact, model_file, rans, threads
 from codec.picture.pixels import to_pixels
 
 from .check import GOLDEN, Check, Extent, Measured, NotHere, environment, need_tests, python
@@ -53,14 +53,13 @@ def operations(model: Path) -> dict[str, Callable[[], object]]:
     small = np.ascontiguousarray(image[:20, :30])
     near = exact.file(to_pixels(small), 2, 64)
     mapped = codec.encode(image, 60, "cpu", model, roi=[((0, 0, 64, 64), 20)])
-    file = model_file.load(model)
+    file, whole = model_file.load(model), model.read_bytes()
 
     def decode(data: bytes, **options) -> bytes:
         return codec.decode(data, "cpu", model, output="numpy", **options).tobytes()
 
     def load() -> None:
-        engine.Engine(file), engine.Encoder(file)
-        engine._projection.__wrapped__(file)
+        _C.Encoder(whole, _C.Model(whole, 2), 2)
 
     return {
         "decode": lambda: decode(data),

@@ -18,6 +18,11 @@ assert codec.decode(codec.encode(image, 50), output="numpy").shape == image.shap
 """
 
 
+def megabytes(folder: Path) -> float:
+    """The size of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink()) / 1e6
+
+
 def here(extent: Extent) -> Measured:
     """Build a wheel, install it where nothing is installed, and take the time of importing and one round trip."""
     if not (ROOT / "setup.py").is_file():
@@ -31,15 +36,17 @@ def here(extent: Extent) -> Measured:
             raise NotHere(f"no wheel can be built: {done.stderr.strip()[-200:]}")
         (wheel,) = Path(name).glob("*.whl")
         venv.create(f"{name}/env", with_pip=True)
-        python = str(Path(name, "env", "bin", "python"))
+        python, empty = str(Path(name, "env", "bin", "python")), megabytes(Path(name, "env"))
         done = subprocess.run([python, "-m", "pip", "install", "-q", str(wheel)], capture_output=True, text=True)
         if done.returncode:
             raise NotHere(f"it cannot be installed: {done.stderr.strip()[-200:]}")
+        size = megabytes(Path(name, "env")) - empty
         start = time.perf_counter()
         done = subprocess.run([python, "-c", SCRIPT], capture_output=True, text=True, cwd=name, env={"PATH": ""})
         seconds = time.perf_counter() - start
     version = ".".join(map(str, sys.version_info[:2]))
-    figure = f"Linux, Python {version}, no compiler on the path: import and a round trip in {seconds:.1f} s"
+    figure = f"Linux, Python {version}, no compiler on the path: import and a round trip in {seconds:.1f} s; "
+    figure += f"{size:.0f} MB with all that it needs"
     return Measured(figure if done.returncode == 0 else done.stderr[-200:], done.returncode == 0 and seconds < 60)
 
 

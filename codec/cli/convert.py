@@ -13,7 +13,7 @@ from ..conversion import Compression, Conversion, Decompression
 from ..errors import AecError
 from ..io import IMAGE_SUFFIXES, ExistsError, OutputError, permissions, read_bytes, refuse_existing, write_bytes
 from ..picture import export
-from . import arriving, bulk, collections, runner, streams
+from . import arriving, collections, runner, streams
 from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
 from .runner import Progress, Row
 from .streams import complain
@@ -78,6 +78,8 @@ def decompress(args: Namespace) -> int:
 
 def _convert(args: Namespace, suffixes: set[str], conversion: Conversion, networks: bool) -> int:
     if args.shards is not None:
+        from . import bulk
+
         return bulk.run(args, conversion, lambda: _workers(args, cores(), networks))
     for name in ("to", "rows", "engine", "address"):
         if getattr(args, name) != args.parser.get_default(name):

@@ -64,42 +64,56 @@ class _Parser(argparse.ArgumentParser):
         super().error(streams.shown(message))
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Make the parser.
+
+    Args:
+        only: the command whose arguments are wanted. Of the others only the names and a line of help are made, because
+            making all takes some milliseconds. None: all.
+    """
     raw = argparse.RawDescriptionHelpFormatter
     parser = _Parser("aec", description="A learned image codec.", epilog=examples.MAIN, formatter_class=raw)
     parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and what was built in")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, module: str, help: str, ends: str | None = None, **options: Any) -> argparse.ArgumentParser:
+    def add(
+        fill: Callable[[argparse.ArgumentParser], None],
+        name: str,
+        module: str,
+        help: str,
+        ends: str | None = None,
+        **options: Any,
+    ) -> None:
         p = commands.add_parser(name, help=help, description=help, epilog=ends, formatter_class=raw, **options)
         p.usage = USAGES.get(name)
         p.set_defaults(run=command(module, name), parser=p, json=False, keep_going=True, debug=False)
-        return p
+        if only in (None, name):
+            fill(p)
 
-    _add_compress(add("compress", ".convert", "pictures -> .aec files", examples.COMPRESS))
+    add(_add_compress, "compress", ".convert", "pictures -> .aec files", examples.COMPRESS)
     help = ".aec files -> pictures (.png unless -o says otherwise)"
-    _add_decompress(add("decompress", ".convert", help, examples.DECOMPRESS))
-    _add_info(add("info", ".inspect", "what an .aec file says, and whether it is whole", examples.INFO))
+    add(_add_decompress, "decompress", ".convert", help, examples.DECOMPRESS)
+    add(_add_info, "info", ".inspect", "what an .aec file says, and whether it is whole", examples.INFO)
     help = "whether .aec files are whole: their checksums, without decoding"
-    _add_verify(add("verify", ".inspect", help, examples.VERIFY))
-    _add_view(add("view", ".view", "open a picture in the browser", examples.VIEW))
+    add(_add_verify, "verify", ".inspect", help, examples.VERIFY)
+    add(_add_view, "view", ".view", "open a picture in the browser", examples.VIEW)
     help = "a small PNG of an .aec file, as file managers ask for it"
-    desktop_arguments.add_thumbnail(add("thumbnail", ".thumbnail", help, examples.THUMBNAIL))
+    add(desktop_arguments.add_thumbnail, "thumbnail", ".thumbnail", help, examples.THUMBNAIL)
     help = "let file managers and ImageMagick know .aec files"
-    desktop_arguments.add_desktop(add("desktop", ".desktop", help, examples.DESKTOP))
+    add(desktop_arguments.add_desktop, "desktop", ".desktop", help, examples.DESKTOP)
     help = "pictures that are nearly the same, or most like one"
-    _add_similar(add("similar", ".similar", help, examples.SIMILAR))
+    add(_add_similar, "similar", ".similar", help, examples.SIMILAR)
     help = "whether aec works on this machine, bit for bit; takes some seconds"
-    arguments.debug(add("doctor", ".inspect", help))
-    train_arguments.add(add("train", ".train_bench", "pictures -> a model of your own", examples.TRAIN))
+    add(arguments.debug, "doctor", ".inspect", help)
+    add(train_arguments.add, "train", ".train_bench", "pictures -> a model of your own", examples.TRAIN)
     help = "rate-distortion and speed against JPEG and others (aec bench --help)"
-    add("bench", ".train_bench", help, add_help=False)
+    add(lambda p: None, "bench", ".train_bench", help, add_help=False)
     help = "a picture and files made of it -> a page to look at them side by side"
-    _add_compare(add("compare", ".train_bench", help, examples.COMPARE))
+    add(_add_compare, "compare", ".train_bench", help, examples.COMPARE)
     help = "which of many small pictures are unusual, and where in them"
-    small_arguments.add_anomaly(add("anomaly", ".anomaly", help, examples.ANOMALY))
+    add(small_arguments.add_anomaly, "anomaly", ".anomaly", help, examples.ANOMALY)
     help = "small pictures, their latents, reconstructions and errors on one sheet"
-    small_arguments.add_sheet(add("sheet", ".sheet", help, examples.SHEET))
+    add(small_arguments.add_sheet, "sheet", ".sheet", help, examples.SHEET)
     return parser
 
 
@@ -448,7 +462,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    parser = make_parser()
+    parser = make_parser(argv[0] if argv else "")
     if not argv:
         parser.print_help(sys.stderr)
         return EXIT_USAGE

@@ -118,7 +118,7 @@ def _stages(data: bytes, told: Metadata, args: Namespace) -> str:
 
 
 def _read(data: bytes) -> tuple["Image.Image", str]:
-    from ..picture.pixels import to_depth, to_pil
+    from ..picture.samples import to_depth, to_pil
 
     pixels = open_picture(data)
     shown = replace(

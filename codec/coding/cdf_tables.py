@@ -181,34 +181,3 @@ def cost_bits(
     distance = np.where(s > 0, s - ((limit + 1) << k) + 1, -s - (limit << k))[escaped]  # e + 1
     bits[escaped] += ESCAPE_HEAD_BITS + np.floor(np.log2(distance)) - k[escaped]
     return np.where(i > 0, bits, 0.0)
-
-
-def dead_zones(freqs: np.ndarray, limits: np.ndarray, raw_bits: np.ndarray) -> np.ndarray:
-    """Return the dead zone of each index: by how much the interval of latents that become the symbol 0 is widened.
-
-    This is a simple form of rate-distortion optimised quantisation (RDOQ). Let v be the distance of a latent from its
-    predicted mean, in quantisation steps. The symbol 0 instead of 1 saves b = bits(1) - bits(0), and adds
-    step^2 * (2 |v| - 1) to the squared error. To minimise rate + lambda * error, 0 is better up to
-    |v| = 1/2 + b / (2 lambda step^2). At high rates the error is step^2 / 12 and the rate falls by log2(step), so that
-    lambda step^2 = 6 / ln 2 = 8.66, and the dead zone is 0.058 b. For symbols above 1 the gain would be small, so they
-    are always rounded to the nearest.
-
-    Measured with model 286c2ccc, which was trained with nearest symbols, on 12 held-out images at six qualities from 5
-    to 90: files are 5.6 % smaller at equal PSNR (BD-rate) with dead zones of 0.045 b, at most 1/4. Factors of 0.03 to
-    0.06 are within 0.4 %. A model trained with dead zones gains more: 10.0 % on Kodak for 3a603f91.
-
-    Args:
-        freqs, limits, raw_bits: the model's tables, as `rans.Tables` takes them. Index 0 has no table; its dead zone
-            is 0.
-
-    Returns:
-        [64] int16, in units of 2^-12 quantisation steps.
-
-    Source: Sullivan 1996, "Efficient scalar quantization of exponential and Laplacian random variables", from which
-    the dead zones of H.264 and HEVC encoders come.
-    """
-    zero, one = (
-        cost_bits(freqs, limits, raw_bits, np.full(INDEX_COUNT, symbol), np.arange(INDEX_COUNT)) for symbol in (0, 1)
-    )
-    zones = (DEAD_ZONE_PER_BIT * np.subtract(one, zero)).clip(0, MAX_DEAD_ZONE)
-    return np.rint(zones * 2**12).astype(np.int16)

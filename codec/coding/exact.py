@@ -9,7 +9,7 @@ from ..container import format
 from ..container.format import NO_MODEL, Layout, Tile
 from ..errors import CorruptError
 from ..picture import code_points
-from ..picture.pixels import Pixels
+from ..picture.samples import Pixels
 from .threads import team
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..container.format import Header, Layout, Tile
-from ..picture.pixels import Pixels
+from ..picture.samples import Pixels
 from . import engine, tiles
 from .decoder import Coded, latent_size, read_latents
 from .model_config import LATENT_STRIDE

@@ -18,7 +18,7 @@ def quantise(walk: Walk, y: Tensor, z: Tensor, dead_zones: Tensor) -> tuple[Tens
         walk: a new walk for the tile's quality and size.
         y: latents, float32 [M, h, w].
         z: hyperlatents, float32 [Z, ceil(h/4), ceil(w/4)]; they are rounded to the nearest symbols.
-        dead_zones: for the latents, int16 [64], as in `cdf_tables.dead_zones`; zeros for the nearest symbols.
+        dead_zones: for the latents, int16 [64], as in `ModelFile.dead_zones`; zeros for the nearest symbols.
 
     Returns:
         (symbols int16 [N], indexes uint8 [N], lengths of the segments, the decoder's latents float32 [M, h, w]).

@@ -57,6 +57,13 @@ class Tables:
             _array("raw_bits", raw_bits, np.uint8),
         )
 
+    @classmethod
+    def of_model(cls, model: _C.Model) -> "Tables":
+        """Return the tables of a model that the extension has loaded."""
+        tables = cls.__new__(cls)
+        tables.handle = model.tables
+        return tables
+
 
 def encode(
     symbols: np.ndarray,  # [N] int16

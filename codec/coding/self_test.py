@@ -8,7 +8,9 @@ only change if the format or the encoder does. `codec.nets.torch_self_test` runs
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -20,12 +22,11 @@ from ..container import format
 from ..container.format import Tile
 from ..container.metadata import Metadata
 from ..picture import fidelity
-from ..picture.pixels import Pixels
-from . import decoder, engine, rans, tiles
-from .cdf_tables import dead_zones
+from ..picture.samples import Pixels
+from . import decoder, engine, model_file, model_search, rans, tiles
 from .model_config import LATENT_STRIDE, Config
 from .model_file import ModelFile
-from .model_tensors import PIXEL_BITS, Form, check_forms, check_integers, forms
+from .model_tensors import PIXEL_BITS, Form, forms
 
 DECODER = "606af303c142bef86ab392287f87ace5d3f8d4f43889c522b87e2695b1e7de7c"
 ENCODER = "08cc240ec569f85a6a144553da0825047e2aa9aa916a154e51fcb8b7ffb62cdf"
@@ -146,10 +147,7 @@ def fixed_model() -> ModelFile:
     for name, form in wanted.items():
         if name not in tensors:
             tensors[name] = _fixed_tensor(name, form, wanted).astype(form.dtypes[-1])
-    check_forms(CONFIG, tensors)
-    check_integers(tensors)
-    zones = dead_zones(*tables.values())
-    return ModelFile(CONFIG, bytes(4), Path("fixed"), tensors, "mse", rans.Tables(*tables.values()), zones)
+    return model_file.of_tensors(tensors, {model_search.CODEC: json.dumps(asdict(CONFIG))}, Path("fixed"))
 
 
 def _fixed_tensor(name: str, form: Form, wanted: Mapping[str, Form]) -> np.ndarray:

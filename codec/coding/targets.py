@@ -28,7 +28,7 @@ import numpy as np
 from ..container import format
 from ..container.format import Header, Tile
 from ..picture import fidelity
-from ..picture.pixels import Pixels
+from ..picture.samples import Pixels
 from ..picture.ssimulacra2 import MIN_SIDE
 from . import decoder, tiles
 from .decoder import first_channels

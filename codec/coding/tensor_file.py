@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialise
 
 from ..errors import ModelError
@@ -43,9 +43,17 @@ def write(
     Raises:
         OutputError: the file cannot be written.
     """
+    data, model_id = serialised(tensors, metadata, config, encoder)
+    write_bytes(path, data, force=True)
+    return model_id
+
+
+def serialised(
+    tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str], config: str, encoder: tuple[str, ...]
+) -> tuple[bytes, bytes]:
+    """Return the bytes of a model file, and its model id. Arguments are as in `write`."""
     hashes = _hashes(tensors, metadata[config], encoder)
-    write_bytes(path, serialise(dict(tensors), {**metadata, **hashes}), force=True)
-    return model_search.id_in(hashes)
+    return serialise(dict(tensors), {**metadata, **hashes}), model_search.id_in(hashes)
 
 
 def read(path: Path, metadata: Mapping[str, str], config: str, encoder: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -57,18 +65,21 @@ def read(path: Path, metadata: Mapping[str, str], config: str, encoder: tuple[st
 
     Raises:
         ModelError: a hash does not match.
-        KeyError, ValueError, SafetensorError: the file is not as it should be.
+        ValueError: the file is not as it should be.
     """
     data, tensors = path.read_bytes(), {}
     start = 8 + int.from_bytes(data[:8], "little")
-    with safe_open(path, "np") as f:
-        for name in f.offset_keys():  # safetensors stores them in this order and without gaps, after its header
-            part = f.get_slice(name)
-            if (kind := part.get_dtype()) not in _TYPES:
-                raise ValueError(f"{name} holds {kind}: allowed are {', '.join(_TYPES)}")
-            shape = part.get_shape()
-            tensors[name] = np.frombuffer(data, _TYPES[kind], math.prod(shape), start).reshape(shape)
-            start += tensors[name].nbytes
+    try:
+        with safe_open(path, "np") as f:
+            for name in f.offset_keys():  # safetensors stores them in this order and without gaps, after its header
+                part = f.get_slice(name)
+                if (kind := part.get_dtype()) not in _TYPES:
+                    raise ValueError(f"{name} holds {kind}: allowed are {', '.join(_TYPES)}")
+                shape = part.get_shape()
+                tensors[name] = np.frombuffer(data, _TYPES[kind], math.prod(shape), start).reshape(shape)
+                start += tensors[name].nbytes
+    except SafetensorError as e:
+        raise ValueError(str(e)) from e
     for name, value in _hashes(tensors, metadata[config], encoder).items():
         if metadata.get(name) != value:
             raise ModelError(f"{path}: {name} does not match: the file was changed or damaged")

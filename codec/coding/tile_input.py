@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import _C
 from ..container.format import Tile
-from ..picture.pixels import Pixels
+from ..picture.samples import Pixels
 from .model_tensors import PIXEL_UNIT
 from .threads import available
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..container import format
 from ..container.format import Header, Tile
-from ..picture.pixels import Pixels
+from ..picture.samples import Pixels
 from . import quality_map, rans
 from .decoder import Decoder, first_channels
 from .model_file import ModelFile
@@ -43,7 +43,7 @@ class Encoder(Protocol):
         """The decoder of the same model."""
 
     def with_dead_zones(self, dead_zones: np.ndarray) -> "Encoder":
-        """Return a copy that uses other dead zones: int16 [64], as `cdf_tables.dead_zones` returns; zeros for none."""
+        """Return a copy that uses other dead zones: int16 [64], as `ModelFile.dead_zones`; zeros for none."""
 
     def with_first(self, first: Sequence[bool]) -> "Encoder":
         """Return a copy that codes each tile in two passes, as `decoder.first_channels` says; empty: in one."""

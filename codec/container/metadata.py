@@ -4,7 +4,6 @@ import re
 import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import Any, Literal
 
 from ..errors import CorruptError
@@ -153,6 +152,8 @@ def exif_of_resolution(dpi: Any) -> bytes | None:
         return None
     if round(across) == round(down) and round(across) in _UNSAID:
         return None
+    from fractions import Fraction
+
     rationals = [Fraction(value).limit_denominator(100) for value in (across, down)]
     entries = [(_X_RESOLUTION, _RATIONAL, 50), (_Y_RESOLUTION, _RATIONAL, 58), (_RESOLUTION_UNIT, _SHORT, _INCH)]
     head = b"II*\0" + struct.pack("<IH", 8, len(entries))

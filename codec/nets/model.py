@@ -269,7 +269,7 @@ def bits_of(symbols: Tensor, index: Tensor) -> Tensor:
 
 
 def dead_zones() -> Tensor:
-    """Return the dead zones as in `cdf_tables.dead_zones`, but for ideal tables, in quantisation steps: float [64]."""
+    """Return the dead zones as in csrc/model/model.cpp, but for ideal tables, in quantisation steps: float [64]."""
     index = torch.arange(float(INDEX_COUNT))
     saved = bits_of(torch.ones_like(index), index) - bits_of(torch.zeros_like(index), index)
     return (DEAD_ZONE_PER_BIT * saved).clamp(0, MAX_DEAD_ZONE)

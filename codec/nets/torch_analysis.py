@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..coding import engine, rans_cuda
+from ..coding import rans_cuda
 from ..coding.analysis_cuda import CudaAnalysis
 from ..coding.model_config import LATENT_STRIDE
 from ..coding.model_file import ModelFile
@@ -89,5 +89,5 @@ def analyser(integers: Mapping[str, Any], file: ModelFile, nets: str) -> Analysi
 
 @lru_cache(maxsize=4)
 def _in_cuda(file: ModelFile, device: torch.device) -> CudaAnalysis:
-    on_cpu = engine.Encoder(file)
+    on_cpu = file.encoder()
     return CudaAnalysis(on_cpu.analysis, on_cpu.hyper_analysis, device)

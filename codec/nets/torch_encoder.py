@@ -17,7 +17,7 @@ from ..coding.refinement import Symbols, iterations
 from ..coding.threads import available
 from ..coding.tile_input import tile_input
 from ..container.format import Tile
-from ..picture.pixels import Pixels
+from ..picture.samples import Pixels
 from .integer import to_fixed, to_float
 from .torch_codec import Codec
 

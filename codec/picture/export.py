@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from ..container.metadata import DAMAGES, Cicp, Metadata, as_info
 from ..extras import need
 from ..io import OutputError
-from . import extended_xmp
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -185,6 +184,10 @@ def _deep(samples: "np.ndarray", kind: str, metadata: Metadata, quality: int | N
 
 
 def _quality_options(kind: str, exact: bool, quality: int | None) -> dict:
+    if kind == "PNG":
+        # What a network made is noise to deflate: at level 2, Kodak pictures have 1.5 % more bytes than at Pillow's own
+        # level, 6, in 0.3 of the time. Exact pictures are often drawings, which level 6 makes 10 % smaller.
+        return {} if exact else {"compress_level": 2}
     if kind == "WEBP" and exact and quality is None:
         return {"lossless": True, "exact": True}
     # By default, Pillow marks QOI files as linear light.
@@ -231,6 +234,8 @@ def _metadata_options(kind: str, metadata: Metadata, channels: int) -> dict:
         if tags:
             options["exif"] = tags
     elif kind == "JPEG" and xmp:
+        from . import extended_xmp
+
         options["xmp"], options["extra"] = extended_xmp.split(xmp)
     elif xmp:
         options["xmp"] = xmp

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .pixels import Pixels, as_rgb, to_depth
+from .samples import Pixels, as_rgb, to_depth
 from .ssimulacra2 import ssimulacra2
 
 STRIP = 256  # rows that are processed at once

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from .pixels import Pixels
+from .samples import Pixels
 
 Box = tuple[float, float, float, float]
 

@@ -10,7 +10,8 @@ from ..container.metadata import NONE, Metadata
 from ..errors import CorruptError, FormatError
 from . import code_points
 from .embedded import fits_webp, open_still, write_png, write_webp
-from .pixels import Pixels, read, to_numpy, upright
+from .pixels import read, upright
+from .samples import Pixels, to_numpy
 
 _SMALL = 1 << 16  # pictures of at most this many samples are also tried as PNG, which has less overhead than WebP
 # libwebp's method and quality, from each effort on. The last entry makes files 3 to 9 % smaller, in 20 times the time.

@@ -20,7 +20,8 @@ from PIL import Image
 from .. import api
 from ..container import format
 from ..errors import FormatError
-from ..picture.pixels import to_depth, to_pil, to_pixels
+from ..picture.pixels import to_pixels
+from ..picture.samples import to_depth, to_pil
 
 Index = int | None | EllipsisType
 

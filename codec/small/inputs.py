@@ -12,7 +12,8 @@ import numpy as np
 
 from ..container.collection import MAX_COUNT, MAX_SAMPLES, MAX_SIDE, OUTSIDE, is_forbidden, numbered
 from ..io import IMAGE_SUFFIXES, search
-from ..picture.pixels import as_rgb, of_file, to_depth
+from ..picture.pixels import of_file
+from ..picture.samples import as_rgb, to_depth
 
 IDX_TYPE = 0x08  # unsigned bytes
 ARRAY_SUFFIXES = {".npy", ".npz"}

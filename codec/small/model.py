@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 
 from ..coding import model_search, rans, tensor_file
 from ..coding.model_search import COLLECTION
@@ -116,7 +115,7 @@ def _load(path: Path, modified: float) -> SmallModel:
         tensors = tensor_file.read(path, metadata, COLLECTION, ENCODER)
         return of_tensors(path, json.loads(metadata[COLLECTION]), tensors, model_search.id_in(metadata))
     # JSON that is nested too deeply raises RecursionError.
-    except (KeyError, TypeError, ValueError, RecursionError, SafetensorError) as e:
+    except (KeyError, TypeError, ValueError, RecursionError) as e:
         raise ModelError(f"{path}: not a model this aec can run: {e}") from e
 
 

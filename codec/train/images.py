@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from ..io import IMAGE_SUFFIXES, search
-from ..picture.pixels import as_rgb, of_file, to_depth
+from ..picture.pixels import of_file
+from ..picture.samples import as_rgb, to_depth
 from .distributed import ALONE, Processes
 
 Encoded = tuple[str, bytes | OSError | ValueError]  # name and bytes of an image, or why it cannot be read

@@ -11,7 +11,7 @@ from ..api import DEFAULT_EFFORT
 from ..coding.cdf_tables import INDEX_COUNT
 from ..container.format import Header
 from ..nets.torch_codec import Codec
-from ..picture.pixels import Pixels
+from ..picture.samples import Pixels
 from .images import Crops
 
 SIDE = 256  # side of the crops, in pixels

@@ -36,7 +36,8 @@ Analysis::Analysis(const TransformConfig& config, const Tensors& tensors)
     const uint8_t* shift = reader.at<uint8_t>("gain.shift", {config_.latents});
     gain_shift_.assign(shift, shift + config_.latents);
     for (const int32_t s : gain_shift_)
-        if (s < 1 || s > kMaxGainShift) fail("gain.shift", "is not 1 to " + std::to_string(kMaxGainShift));
+        if (s < 1 || s > kMaxGainShift)
+            fail("gain.shift", "has " + std::to_string(s) + ": 1 to " + std::to_string(kMaxGainShift) + " are allowed");
 }
 
 void Analysis::check_area(const Picture& picture, const Rect& area) {

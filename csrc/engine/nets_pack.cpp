@@ -9,7 +9,9 @@ template <class T>
 Vector<T> read_rows(const Reader& reader, const std::string& name, int channels, T low, T high) {
     const T* values = reader.at<T>(name, {kQualities, channels});
     for (int64_t i = 0; i < int64_t{kQualities} * channels; ++i)
-        if (values[i] < low || values[i] > high) fail(name, "has a value out of range");
+        if (values[i] < low || values[i] > high)
+            fail(name, "has " + std::to_string(values[i]) + ": " + std::to_string(low) + " to " +
+                           std::to_string(high) + " are allowed");
     return Vector<T>(values, values + static_cast<size_t>(kQualities) * channels);
 }
 

@@ -1,5 +1,6 @@
 #include "engine/pack.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <numeric>
 #include <stdexcept>
@@ -36,9 +37,11 @@ FileConv read_conv(const Reader& reader, const std::string& name, int outputs, i
                        reader.at<int32_t>(name + ".bias", {outputs}), reader.at<uint8_t>(name + ".shift", {outputs})};
     for (int o = 0; o < outputs; ++o) {
         if (conv.shift[o] > kMaxShift) fail(name, "has a shift above " + std::to_string(kMaxShift));
-        int64_t bound = std::abs(static_cast<int64_t>(conv.bias[o])) + half_of(conv.shift[o]);
-        for (int t = 0; t < conv.terms; ++t) bound += int64_t{largest} * std::abs(int{conv.weight[o * conv.terms + t]});
-        if (bound >= kAccumulatorLimit) fail(name, "could overflow its accumulator");
+        uint32_t sum = 0;  // at most 4 * kMaxChannels terms of at most 2^15
+        const int16_t* const row = conv.weight + static_cast<size_t>(o) * conv.terms;
+        for (int t = 0; t < conv.terms; ++t) sum += std::abs(int{row[t]});
+        const int64_t rest = std::abs(static_cast<int64_t>(conv.bias[o])) + half_of(conv.shift[o]);
+        if (int64_t{largest} * sum + rest >= kAccumulatorLimit) fail(name, "could overflow its accumulator");
     }
     return conv;
 }
@@ -61,13 +64,20 @@ PackedPointwise pack(const std::vector<Output>& outputs, const std::vector<int>&
     packed.weight.assign(static_cast<size_t>(padded) * packed.input_pairs * 2, 0);
     packed.start.assign(padded, 0);
     packed.shift.assign(padded, 0);
-    for (size_t o = 0; o < outputs.size(); ++o) {
-        const auto [conv, channel] = outputs[o];
-        set_output(packed, static_cast<int>(o), *conv, channel);
-        const int16_t* row = conv->weight + static_cast<size_t>(channel) * conv->terms;
+    for (size_t o = 0; o < outputs.size(); ++o)
+        set_output(packed, static_cast<int>(o), *outputs[o].conv, outputs[o].channel);
+    // A block of outputs at a time, so that what is written lies together.
+    for (size_t begin = 0; begin < outputs.size(); begin += kBlock) {
+        const size_t n = std::min<size_t>(kBlock, outputs.size() - begin);
+        const int16_t* rows[kBlock];
+        for (size_t o = 0; o < n; ++o) {
+            const auto [conv, channel] = outputs[begin + o];
+            rows[o] = conv->weight + static_cast<size_t>(channel) * conv->terms;
+        }
+        int16_t* const block = packed.weight.data() + begin * packed.input_pairs * 2;
         for (size_t i = 0; i < inputs.size(); ++i) {
-            const size_t pair = o / kBlock * packed.input_pairs + i / 2;
-            packed.weight[(pair * kBlock + o % kBlock) * 2 + i % 2] = row[inputs[i]];
+            int16_t* const to = block + i / 2 * kBlock * 2 + i % 2;
+            for (size_t o = 0; o < n; ++o) to[o * 2] = rows[o][inputs[i]];
         }
     }
     return packed;

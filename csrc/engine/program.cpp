@@ -89,7 +89,8 @@ std::vector<int> channels_of_pixels() {
 
 void check_channels(std::initializer_list<int> all) {
     for (const int channels : all)
-        if (channels < 1 || channels > kMaxChannels) throw std::invalid_argument("channels must be 1 to 16384");
+        if (channels < 1 || channels > kMaxChannels)
+            throw std::invalid_argument(std::to_string(channels) + " channels: 1 to 16384 are allowed");
 }
 
 }  // namespace
@@ -97,16 +98,21 @@ void check_channels(std::initializer_list<int> all) {
 const TransformConfig& checked(const TransformConfig& c) {
     check_channels({c.latents, c.wide8, c.wide16});
     // Kernels read latents in pairs, and after the last position's latents there may be no memory that they could read.
-    if (c.latents % 2 != 0) throw std::invalid_argument("latents must be even");
+    if (c.latents % 2 != 0)
+        throw std::invalid_argument("latents is " + std::to_string(c.latents) + ": an even number is allowed");
     for (const int blocks : {c.blocks8, c.blocks16})
-        if (blocks < 0 || blocks > 64) throw std::invalid_argument("blocks must be 0 to 64");
+        if (blocks < 0 || blocks > 64)
+            throw std::invalid_argument(std::to_string(blocks) + " blocks: 0 to 64 are allowed");
     return c;
 }
 
 const NetsConfig& checked(const NetsConfig& c) {
-    if (c.steps != 2 && c.steps != 4) throw std::invalid_argument("steps must be 2 or 4");
+    if (c.steps != 2 && c.steps != 4)
+        throw std::invalid_argument("steps is " + std::to_string(c.steps) + ": 2 or 4 are allowed");
     check_channels({c.latents, c.hyper, c.context});
-    if (c.latents % c.steps != 0) throw std::invalid_argument("latents must be a multiple of steps");
+    if (c.latents % c.steps != 0)
+        throw std::invalid_argument("latents is " + std::to_string(c.latents) + ": a multiple of steps, " +
+                                    std::to_string(c.steps) + ", is allowed");
     return c;
 }
 

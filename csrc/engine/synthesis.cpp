@@ -77,7 +77,8 @@ Synthesis::Synthesis(const TransformConfig& config, const Tensors& tensors)
 
     gain_shift_ = *reader.at<uint8_t>("gain.shift", {1});
     if (gain_shift_ < 1 || gain_shift_ > kMaxGainShift)
-        fail("gain.shift", "is not 1 to " + std::to_string(kMaxGainShift));
+        fail("gain.shift",
+             "is " + std::to_string(gain_shift_) + ": 1 to " + std::to_string(kMaxGainShift) + " are allowed");
     const int16_t* gain = reader.at<int16_t>("gain.table", {kQualities, kBranch});
     for (int q = 0; q < kQualities; ++q)
         for (int at = 0; at < kEighth * kEighth; ++at)

@@ -1,8 +1,6 @@
 // A model that encodes, read from a model file and verified (FORMAT §7).
 #pragma once
 
-#include <array>
-
 #include "model/model.h"
 #include "tile/encode_tile.h"
 
@@ -13,10 +11,11 @@ struct Encoder {
     // file: a whole model file, which may be freed afterwards. Both hashes are compared. threads: the most threads to
     // use. Throws Error of kind kModel, also if the file has the decoder's half only.
     static std::shared_ptr<const Encoder> load(Span file, int threads);
+    // The same of a file whose decoder's half is loaded already. Throws as well if the file is of another model.
+    static std::shared_ptr<const Encoder> load(Span file, std::shared_ptr<const Model> model, int threads);
 
     std::shared_ptr<const Model> model;
     EncoderModel parts;
-    std::array<int16_t, kIndexCount> dead_zones;  // of the latents, by index
 };
 
 }  // namespace aec

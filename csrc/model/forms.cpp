@@ -106,10 +106,11 @@ bool ends(const std::string& text, const std::string& with) {
 void check_units(const std::map<std::string, StoredTensor>& tensors) {
     std::map<std::string, int> units = {{"shortcut", kPixelBits}};
     for (const auto& [name, tensor] : tensors) {
-        if (!starts(name, "synthesis.") || !ends(name, ".fraction")) continue;
+        if (!ends(name, ".fraction") || tensor.bytes.size != 1) continue;
         const int unit = static_cast<int8_t>(tensor.bytes.data[0]);
         if (unit < kMinFraction || unit > kMaxFraction)
             fail(name, "is " + std::to_string(unit) + ": -7 to 20 are allowed");
+        if (!starts(name, "synthesis.")) continue;
         const std::string layer = name.substr(10, name.size() - 19);
         const bool adds = ends(layer, "space_out") || ends(layer, "mix_out");
         std::string stream;
@@ -136,6 +137,12 @@ void check_levels(Span bytes) {
     }
 }
 
+uint64_t integer_of(JsonReader& json, const std::string& key) try {
+    return json.integer();
+} catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(key + " is no size: " + error.what());
+}
+
 }  // namespace
 
 ModelConfig ModelConfig::of(const std::string& text) {
@@ -148,7 +155,7 @@ ModelConfig ModelConfig::of(const std::string& text) {
     json.object([&](const std::string& key) {
         const auto found = fields.find(key);
         if (found == fields.end()) throw std::invalid_argument("its configuration has " + key + ", which is unknown");
-        const uint64_t value = json.integer();
+        const uint64_t value = integer_of(json, key);
         if (value > kMaxChannels)
             throw std::invalid_argument(key + " is " + std::to_string(value) + ": at most 16384 is allowed");
         *found->second = static_cast<int>(value);
@@ -164,6 +171,12 @@ ModelConfig ModelConfig::of(const std::string& text) {
 bool is_encoders(const std::string& tensor) { return starts(tensor, "analysis.") || starts(tensor, "hyper_analysis."); }
 
 void check_forms(const ModelConfig& config, const std::map<std::string, StoredTensor>& tensors) {
+    if (tensors.count("synthesis.whiten") > 0)
+        throw std::invalid_argument(
+            "its synthesis is floating point: it is of version 1 of the format, and must be exported anew");
+    if (tensors.count("analysis.log_gain.knots") > 0)
+        throw std::invalid_argument(
+            "its analysis is floating point: it must be exported anew, from a checkpoint of its training");
     const Forms wanted = forms_of(config);
     for (const auto& [name, form] : wanted) {
         const auto found = tensors.find(name);

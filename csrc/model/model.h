@@ -24,6 +24,10 @@ public:
 
     const ModelConfig config;
     const ModelId id;
+    // What only encoders use: the distortion that it was trained for (tune_in), and the dead zones of the latents, by
+    // index, as in choose_symbol.
+    const std::string tune;
+    const std::array<int16_t, kIndexCount> dead_zones;
     const std::shared_ptr<const Tables> tables;
     const std::shared_ptr<const Nets> nets;
     const std::unique_ptr<const Synthesis> synthesis;

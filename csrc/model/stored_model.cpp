@@ -1,7 +1,6 @@
 #include "model/stored_model.h"
 
 #include <cstring>
-#include <stdexcept>
 
 #include "base/hex.h"
 #include "model/forms.h"
@@ -41,7 +40,7 @@ const std::string& tune_in(const std::map<std::string, std::string>& metadata) {
     const auto found = metadata.find("tune");
     const std::string& tune = found == metadata.end() ? absent : found->second;
     if (tune != "mse" && tune != "ms-ssim" && tune != "eye")
-        throw std::invalid_argument("tune " + tune + ": allowed are mse, ms-ssim, eye");
+        throw std::invalid_argument("tune '" + tune + "': allowed are mse, ms-ssim, eye");
     return tune;
 }
 

@@ -1,6 +1,8 @@
 // A model file in memory: what is read of it for both of its halves, the decoder's and the encoder's (FORMAT §7).
 #pragma once
 
+#include <stdexcept>
+
 #include "base/buffer.h"
 #include "base/memory.h"
 #include "container/header.h"
@@ -34,6 +36,16 @@ public:
     };
     // Those whose names begin with `prefix`, without it.
     Net net(const std::string& prefix) const;
+    // Returns make(the tensors of `net(prefix)`). What it throws names a tensor, and here gets the prefix back.
+    template <class Make>
+    auto made(const std::string& prefix, Make make) const {
+        const Net found = net(prefix);
+        try {
+            return make(found.tensors);
+        } catch (const std::invalid_argument& error) {
+            throw std::invalid_argument(prefix + error.what());
+        }
+    }
 
     const Safetensors file;
 };

@@ -73,7 +73,7 @@ Vector<Parts> encode_tiles(const Encoder& encoder, const SampleView& samples, co
                                 ? Qualities(settings.quality)
                                 : Qualities(static_cast<int>(blocks_of(header.width)), settings.map);
     Choices choices;
-    if (settings.effort > 1) choices.dead_zones = encoder.dead_zones;
+    if (settings.effort > 1) choices.dead_zones = encoder.model->dead_zones;
     if (header.first > 0) choices.first = encoder.model->first_channels(header.quality, header.first);
     const auto n = static_cast<int64_t>(header.n_tiles());
     const int workers = static_cast<int>(std::min<int64_t>({n, settings.threads, kMostAtOnce}));

@@ -128,6 +128,7 @@ PYBIND11_MODULE(_C, m) {
     bind_synthesis(m);
     bind_encode(m);
     bind_lossless(m);
+    bind_model(m);
     bind_decode_tile(m);
 
 #ifdef AEC_WITH_CUDA

@@ -126,6 +126,7 @@ void bind_analysis(py::module_& m);
 void bind_synthesis(py::module_& m);
 void bind_encode(py::module_& m);
 void bind_lossless(py::module_& m);
+void bind_model(py::module_& m);
 void bind_decode_tile(py::module_& m);
 void bind_cuda(py::module_& m);  // this and the following are only defined with AEC_WITH_CUDA
 void bind_nets_cuda(py::module_& m);

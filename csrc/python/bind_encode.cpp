@@ -95,23 +95,6 @@ std::function<void()> called(const py::object& progress) {
     };
 }
 
-std::shared_ptr<EncoderModel> model_from(std::shared_ptr<Analysis> analysis,
-                                         std::shared_ptr<HyperAnalysis> hyper_analysis, std::shared_ptr<Nets> nets,
-                                         std::shared_ptr<Tables> tables, const Array<float>& levels,
-                                         const std::string& tune, std::shared_ptr<Synthesis> synthesis,
-                                         std::shared_ptr<Projection> projection) {
-    const int latents = analysis->latents();
-    if (hyper_analysis->latents() != latents || nets->config.latents != latents ||
-        hyper_analysis->hyper() != nets->config.hyper || (synthesis && synthesis->latents() != latents) ||
-        (projection && projection->latents() != latents))
-        throw std::invalid_argument("the networks have different numbers of channels");
-    const float* first = vector_of(levels, "levels", kQualities);
-    if (projection && tune_of(tune) == Tune::kEye) prepare_perceived_error();
-    EncoderModel model = {analysis,      hyper_analysis, nets,      tables, {first, first + kQualities},
-                          tune_of(tune), synthesis,      projection};
-    return std::make_shared<EncoderModel>(std::move(model));
-}
-
 Array<int16_t> latents(const EncoderModel& model, const py::array& data, const py::object& alpha,
                        const std::array<int, 4>& area, const py::object& quality, int threads) {
     const SampleView samples = samples_of(data, alpha);
@@ -325,9 +308,6 @@ void bind_encode(py::module_& m) {
         .def("accept", &RefinementOfArrays::accept, py::arg("n_bytes"), py::arg("decoded").noconvert(),
              py::arg("latents").noconvert(), py::arg("threads") = 1);
     py::class_<EncoderModel, std::shared_ptr<EncoderModel>>(m, "EncoderModel")
-        .def("__init__", made_by(&model_from), kConstructor, py::kw_only(), py::arg("analysis").none(false),
-             py::arg("hyper_analysis").none(false), py::arg("nets").none(false), py::arg("tables").none(false),
-             py::arg("levels").noconvert(), py::arg("tune"), py::arg("synthesis"), py::arg("projection"))
         .def("latents", &latents, py::arg("data"), py::arg("alpha"), py::kw_only(), py::arg("area"), py::arg("quality"),
              py::arg("threads") = 1)
         .def("hyperlatents", &hyperlatents, py::arg("latents").noconvert(), py::kw_only(), py::arg("quality"),

@@ -37,7 +37,7 @@ def coder_sources() -> list[tuple[Path, list[str]]]:
     """The torch-free, Python-free part of the extension for this machine: (source, flags of its instruction set)."""
     with mock.patch("setuptools.setup"):
         found = runpy.run_path(str(ROOT / "setup.py"))
-    rooms = [ROOT / "csrc" / room for room in found["ROOMS"] if room != "python"]
+    rooms = [ROOT / "csrc" / room for room in found["ROOMS"] if room not in ("python", *LIBRARY)]
     sources = [p for room in rooms for p in sorted(room.glob("*.cpp"))]
     return [(p, flags.split()) for p in sources if (flags := found["isa_flags"](p)) is not None]
 

@@ -24,7 +24,7 @@ from codec.container import collection, format
 from codec.container.metadata import Metadata, reset_orientation
 from codec.errors import AecError
 from codec.io import OutputError
-from codec.picture import carried, code_points, export, extended_xmp, pixels, png_chunks, stored
+from codec.picture import carried, code_points, export, extended_xmp, pixels, png_chunks, samples, stored
 
 TESTS = Path(__file__).resolve().parents[1]
 GOLDEN = TESTS / "golden"  # its models are tiny: $AEC_MODELS names them
@@ -130,7 +130,7 @@ def _opened_by_pillow(data: bytes, samples: np.ndarray) -> None:
         raise AssertionError("another picture when Pillow has opened it")
 
 
-def _come_back(own: bytes | None, picture: pixels.Pixels, data: bytes) -> None:
+def _come_back(own: bytes | None, picture: samples.Pixels, data: bytes) -> None:
     """From an .aec file that holds the picture's own, if there is one; and now and then, as that takes longer, from one
     that is made."""
     for file in [own] + [stored.lossless(picture, effort=1, exact=True)] * (zlib.crc32(data) % 4 == 0):
@@ -138,8 +138,8 @@ def _come_back(own: bytes | None, picture: pixels.Pixels, data: bytes) -> None:
             _same(file, picture)
 
 
-def _same(file: bytes, picture: pixels.Pixels) -> None:
-    if not np.array_equal(codec.decode(file, output="numpy"), pixels.to_numpy(picture)):
+def _same(file: bytes, picture: samples.Pixels) -> None:
+    if not np.array_equal(codec.decode(file, output="numpy"), samples.to_numpy(picture)):
         raise AssertionError("another picture came back")
     if (found := codec.read_metadata(file)) != picture.metadata:
         raise AssertionError(f"metadata {found} came back, of {picture.metadata}")

@@ -22,8 +22,9 @@ from codec.container import format
 from codec.container.metadata import Metadata
 from codec.nets import torch_codec
 from codec.picture import code_points, stored
-from codec.picture.pixels import Pixels, of_bits, to_pixels
+from codec.picture.pixels import of_bits, to_pixels
 from codec.picture.sample_bits import whole_range
+from codec.picture.samples import Pixels
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import coded  # noqa: E402
