@@ -43,7 +43,7 @@ BUILDS = {
     "wasm": (
         "em++ -msimd128 -s STANDALONE_WASM=1 -s INITIAL_MEMORY=1073741824",
         ["node", "--no-warnings", str(HERE / "other_machines" / "run_wasm.mjs")],
-        {"scalar", "simd128"},
+        {"simd128"},
     ),
 }
 
