@@ -47,7 +47,7 @@ BUILDS = {
     "wasm": (
         "em++ -msimd128 -fwasm-exceptions -s STANDALONE_WASM=1 -s INITIAL_MEMORY=1073741824",
         ["node", "--no-warnings", str(HERE / "other_machines" / "run_wasm.mjs")],
-        {"scalar", "simd128"},
+        {"simd128"},
     ),
 }
 

@@ -62,8 +62,11 @@ const char* name_of(Isa isa) {
 }
 
 bool has(Isa isa) {
+#if defined(__wasm_simd128__)
+    return isa == Isa::kSimd128;  // a module with SIMD runs nowhere without, so it has no other code
+#endif
     if (isa == Isa::kScalar) return true;
-#if defined(__SSE2__) || defined(__wasm_simd128__)
+#if defined(__SSE2__)
     if (isa == Isa::kSimd128) return true;
 #endif
 #if defined(__x86_64__)

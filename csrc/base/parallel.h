@@ -15,6 +15,25 @@
 
 namespace aec {
 
+#if defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__)
+
+// WebAssembly has no threads here, and the module is smaller without the code for them.
+class Team {
+public:
+    template <class Body>
+    void each(int64_t n, Body body) {
+        for (int64_t i = 0; i < n; ++i) body(i);
+    }
+};
+
+template <class Work>
+void parallel(int, int, Work work) {
+    Team team;
+    work(team, 0);
+}
+
+#else
+
 // What each thread of a `parallel` call uses to share out work. All threads of a call must call `each` in the same
 // order and with the same n; each call of `each` is a round, and there are at most max_rounds of them.
 class Team {
@@ -100,6 +119,8 @@ void parallel(int threads, int max_rounds, Work work) {
     for (std::thread& other : others) other.join();
     if (shared.error) std::rethrow_exception(shared.error);
 }
+
+#endif
 
 // Calls body(i) for every 0 <= i < n, on at most `threads` threads.
 template <class Body>

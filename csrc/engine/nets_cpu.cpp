@@ -22,8 +22,12 @@ int coarse(int side) {
 }  // namespace
 
 const Kernels& kernels_of(Isa isa) {
+#if defined(__wasm_simd128__)
+    static_cast<void>(isa);
+    return kSimd128Kernels;
+#else
     switch (isa) {
-#if defined(__SSE2__) || defined(__wasm_simd128__)
+#if defined(__SSE2__)
         case Isa::kSimd128: return kSimd128Kernels;
 #endif
 #if defined(__x86_64__)
@@ -34,6 +38,7 @@ const Kernels& kernels_of(Isa isa) {
 #endif
         default: return kScalarKernels;
     }
+#endif
 }
 
 Walk::Numbers::Numbers(int height, int width, int channels)

@@ -13,7 +13,8 @@ struct Logistic {
     int16_t logs[256];              // 256 * ln(1 + i / 256)
 };
 
-constexpr Logistic make_logistic() {
+// Not constexpr: as data of the program the table would take 17 KB of the module for browsers.
+inline Logistic make_logistic() {
     Logistic t = {};
     constexpr uint64_t kOne = uint64_t{1} << 62, kStep = 2139111402;  // e^(-1 / 256) in units of 2^-31
     uint64_t powers[kLogisticSize] = {};                              // e^(-i / 256) in units of 2^-62
@@ -31,7 +32,7 @@ constexpr Logistic make_logistic() {
     return t;
 }
 
-inline constexpr Logistic kLogistic = make_logistic();
+inline const Logistic kLogistic = make_logistic();
 
 // 2^32 times the share of the distribution above t / 256: 485 to 2^32 - 485.
 inline int64_t share_above(int64_t t) {

@@ -1,5 +1,6 @@
 #include "model/forms.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
@@ -125,6 +126,14 @@ void check_units(const std::map<std::string, StoredTensor>& tensors) {
     }
 }
 
+// With three digits behind the point. std::to_string of a float would bring all of printf into the module for browsers.
+std::string text_of(float v) {
+    if (!(v > -1e6f && v < 1e6f)) return "no number below a million";
+    const auto thousandths = static_cast<int64_t>(v * 1000);
+    const std::string digits = std::to_string(1000 + std::abs(thousandths) % 1000).substr(1);
+    return (v < 0 ? "-" : "") + std::to_string(std::abs(thousandths) / 1000) + "." + digits;
+}
+
 void check_levels(Span bytes) {
     float before = 0;
     for (int i = 0; i < kQualities; ++i) {
@@ -132,7 +141,7 @@ void check_levels(Span bytes) {
         std::memcpy(&level, bytes.data + sizeof level * i, sizeof level);
         if (!(i == 0 ? level >= 1 : level > before && level <= kMaxLevel))
             fail("levels[" + std::to_string(i) + "]",
-                 "is " + std::to_string(level) + ": levels must rise, within 1 to 120");
+                 "is " + text_of(level) + ": levels must rise, within 1 to 120");
         before = level;
     }
 }

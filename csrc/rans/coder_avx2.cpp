@@ -3,6 +3,7 @@
 
 namespace aec {
 
-StreamCoder avx2_coder(uint32_t width) { return vector_coder<Avx2, Avx2, Avx2>(width); }
+DecodeStream avx2_decoder(uint32_t width) { return vector_decoder<Avx2, Avx2, Avx2>(width); }
+EncodeStream avx2_encoder(uint32_t width) { return vector_encoder<Avx2, Avx2, Avx2>(width); }
 
 }  // namespace aec

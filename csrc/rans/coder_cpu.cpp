@@ -15,19 +15,34 @@
 namespace aec {
 namespace {
 
-StreamCoder stream_coder(uint32_t width) {
+DecodeStream stream_decoder(uint32_t width) {
     if (width >= 8) {
         switch (current_isa()) {
 #if defined(__x86_64__)
-            case Isa::kAvx512: return avx512_coder(width);
-            case Isa::kAvx2: return avx2_coder(width);
+            case Isa::kAvx512: return avx512_decoder(width);
+            case Isa::kAvx2: return avx2_decoder(width);
 #elif defined(__aarch64__)
-            case Isa::kNeon: return neon_coder(width);
+            case Isa::kNeon: return neon_decoder(width);
 #endif
             default: break;
         }
     }
-    return scalar_coder(width);
+    return scalar_decoder(width);
+}
+
+EncodeStream stream_encoder(uint32_t width) {
+    if (width >= 8) {
+        switch (current_isa()) {
+#if defined(__x86_64__)
+            case Isa::kAvx512: return avx512_encoder(width);
+            case Isa::kAvx2: return avx2_encoder(width);
+#elif defined(__aarch64__)
+            case Isa::kNeon: return neon_encoder(width);
+#endif
+            default: break;
+        }
+    }
+    return scalar_encoder(width);
 }
 
 struct Range {
@@ -39,7 +54,7 @@ Range streams_of(int part, int n_parts, uint32_t n_streams) {
 
 // Encodes the streams of a range, beginning with the last symbol of the last stream, and writes downwards from `head`.
 // Sets the byte lengths of these streams, and of their pieces. Returns their first byte.
-uint8_t* encode_streams(const Tables& tables, const StreamCoder& coder, const Compact& in, int lanes_log2, Range range,
+uint8_t* encode_streams(const Tables& tables, EncodeStream encode, const Compact& in, int lanes_log2, Range range,
                         uint8_t* head, uint32_t* lengths, Vector<uint64_t>* piece_bytes) {
     const uint32_t width = stream_width(lanes_log2);
     for (uint32_t stream = range.last; stream-- > range.first;) {
@@ -52,7 +67,7 @@ uint8_t* encode_streams(const Tables& tables, const StreamCoder& coder, const Co
             offset -= in.segments[s];
             const Share share = {lanes_log2, stream, in.segments[s], in.indexes.get() + offset};
             const uint8_t* const piece_end = head;
-            head = coder.encode(tables, share, states, head, in.symbols.get() + offset);
+            head = encode(tables, share, states, head, in.symbols.get() + offset);
             piece_bytes[stream][s] = piece_end - head;
         }
         head -= kStateBytes * width;
@@ -91,10 +106,10 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
     payload.buffer = Buffer<uint8_t>(capacity);
     uint8_t* p = payload.buffer.get() + max_header_bytes(lanes_log2);
     for (int part = 0; part < n_parts; ++part) regions[part].end = p += region_bytes(part);
-    const StreamCoder coder = stream_coder(stream_width(lanes_log2));
+    const EncodeStream encode = stream_encoder(stream_width(lanes_log2));
     parallel_for(n_parts, n_parts, [&](int64_t part) {
         Region& region = regions[part];
-        region.head = encode_streams(tables, coder, in, lanes_log2, streams_of(part, n_parts, n_streams), region.end,
+        region.head = encode_streams(tables, encode, in, lanes_log2, streams_of(part, n_parts, n_streams), region.end,
                                      lengths.data(), payload.piece_bytes.data());
     });
 
@@ -175,11 +190,11 @@ Decoder::Decoder(std::shared_ptr<const Tables> tables, const uint8_t* payload, s
 bool Decoder::decode_prefix(Share share, State* states, const uint8_t*& words, const uint8_t* end,
                             int16_t* symbols) const {
     const uint32_t width = stream_width(share.lanes_log2);
-    const StreamCoder coder = scalar_coder(width);
+    const DecodeStream decode = scalar_decoder(width);
     const uint64_t row = lane_count(share.lanes_log2), n = share.n;
     for (uint64_t first = 0; first < n; first += row, share.indexes += row) {
         share.n = std::min(row, n - first);
-        if (coder.decode(*tables_, share, states, words, end, symbols + first) == Status::kOk) continue;
+        if (decode(*tables_, share, states, words, end, symbols + first) == Status::kOk) continue;
         const uint64_t begin = first_of_row(0, share.stream, share.lanes_log2);
         std::fill_n(symbols + first + begin, std::min<uint64_t>(width, share.n - begin), int16_t{0});
         return false;
@@ -192,7 +207,7 @@ Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* sy
     Compact out;
     if (const Fault fault = out.take(nullptr, indexes, {n}, threads)) return fault;
     const uint32_t n_streams = static_cast<uint32_t>(lanes_.next.size()), width = stream_width(lanes_.lanes_log2);
-    const StreamCoder coder = stream_coder(width);
+    const DecodeStream decode = stream_decoder(width);
     if (is_prefix_) std::fill_n(out.symbols.get(), out.n, int16_t{0});
     Vector<Fault> faults(n_streams);
     const auto decode_stream = [&](uint32_t stream) {
@@ -205,7 +220,7 @@ Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* sy
             lanes_.next[stream] = words - payload_.data();
             return;
         }
-        const Status status = coder.decode(*tables_, share, states, words, end, out.symbols.get());
+        const Status status = decode(*tables_, share, states, words, end, out.symbols.get());
         lanes_.next[stream] = words - payload_.data();
         if (status != Status::kOk)
             faults[stream] = {status, stream, status == Status::kPastEnd ? words - end : kMaxEscapeClass + 1};

@@ -116,6 +116,7 @@ struct Neon {
 
 }  // namespace
 
-StreamCoder neon_coder(uint32_t width) { return vector_coder<Neon, Neon, Neon>(width); }
+DecodeStream neon_decoder(uint32_t width) { return vector_decoder<Neon, Neon, Neon>(width); }
+EncodeStream neon_encoder(uint32_t width) { return vector_encoder<Neon, Neon, Neon>(width); }
 
 }  // namespace aec

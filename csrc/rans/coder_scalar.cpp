@@ -122,21 +122,27 @@ Status decode(const Tables& tables, const Share& share, State* home, const uint8
     return status;
 }
 
-template <int kWidth>
-StreamCoder functions() {
-    return {&decode<kWidth>, &encode<kWidth>};
-}
-
 }  // namespace
 
-StreamCoder scalar_coder(uint32_t width) {
+DecodeStream scalar_decoder(uint32_t width) {
     switch (width) {
-        case 1: return functions<1>();
-        case 2: return functions<2>();
-        case 4: return functions<4>();
-        case 8: return functions<8>();
-        case 16: return functions<16>();
-        default: return functions<32>();
+        case 1: return &decode<1>;
+        case 2: return &decode<2>;
+        case 4: return &decode<4>;
+        case 8: return &decode<8>;
+        case 16: return &decode<16>;
+        default: return &decode<32>;
+    }
+}
+
+EncodeStream scalar_encoder(uint32_t width) {
+    switch (width) {
+        case 1: return &encode<1>;
+        case 2: return &encode<2>;
+        case 4: return &encode<4>;
+        case 8: return &encode<8>;
+        case 16: return &encode<16>;
+        default: return &encode<32>;
     }
 }
 

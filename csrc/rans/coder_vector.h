@@ -252,19 +252,27 @@ struct VectorCoder {
             V::store(home + i * V::kLanes, states[i]);
         return head;
     }
-
-    static StreamCoder functions() { return {&decode, &encode}; }
 };
 
-// The coder for streams of `width` lanes, or null functions if there is none. For8, For16, For32: the vector types to
-// use for each width.
+// The coders for streams of `width` lanes, or null if there is none. For8, For16, For32: the vector types to use for
+// each width.
 template <class For8, class For16, class For32>
-StreamCoder vector_coder(uint32_t width) {
+DecodeStream vector_decoder(uint32_t width) {
     switch (width) {
-        case 8: return VectorCoder<For8, 8>::functions();
-        case 16: return VectorCoder<For16, 16>::functions();
-        case 32: return VectorCoder<For32, 32>::functions();
-        default: return {};
+        case 8: return &VectorCoder<For8, 8>::decode;
+        case 16: return &VectorCoder<For16, 16>::decode;
+        case 32: return &VectorCoder<For32, 32>::decode;
+        default: return nullptr;
+    }
+}
+
+template <class For8, class For16, class For32>
+EncodeStream vector_encoder(uint32_t width) {
+    switch (width) {
+        case 8: return &VectorCoder<For8, 8>::encode;
+        case 16: return &VectorCoder<For16, 16>::encode;
+        case 32: return &VectorCoder<For32, 32>::encode;
+        default: return nullptr;
     }
 }
 

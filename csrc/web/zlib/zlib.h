@@ -30,7 +30,7 @@ namespace aec::zlib {
 // The CRCs of single bytes, and of these bytes with 1 to 3 zero bytes behind them, so that 4 bytes are read at a time.
 struct CrcTables {
     uint32_t of[4][256];
-    constexpr CrcTables() : of{} {
+    CrcTables() : of{} {
         for (uint32_t byte = 0; byte < 256; ++byte) {
             uint32_t crc = byte;
             for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
@@ -41,7 +41,7 @@ struct CrcTables {
                 of[zeros][byte] = of[zeros - 1][byte] >> 8 ^ of[0][of[zeros - 1][byte] & 255];
     }
 };
-inline constexpr CrcTables kCrc;
+inline const CrcTables kCrc;
 
 // A Huffman code in its canonical form: how many codes have each length, and the symbols in the order of their codes.
 class Code {
