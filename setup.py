@@ -169,7 +169,7 @@ def emulated_flags(source: Path, sanitizers: str) -> str:
     Of all sources they would take three times as long to compile; and the others are what tests/fuzz looks at. Nor do
     the bindings have the one for undefined behaviour, which alone doubles the time that pybind11's templates take.
     """
-    if EMULATION not in source.parents and not source.stem.endswith("_cuda"):
+    if EMULATION not in source.parents and source.suffix != ".cu" and not source.stem.endswith("_cuda"):
         return " -O1"
     return f" {sanitizers}" + (" -fno-sanitize=undefined" if BINDINGS in source.parents else "")
 
@@ -206,7 +206,7 @@ class NinjaBuildExt(build_ext):
             link += shlex.split(os.environ.get("LDFLAGS", ""))
         if sysconfig.get_platform().startswith("macosx"):
             link += ["-undefined", "dynamic_lookup"]
-        elif not debug and not emulate:
+        elif not debug and not emulate and not any(f.startswith(("-g", "-fsanitize")) for f in shlex.split(given)):
             link += ["-Xlinker", "-s"]  # no symbols but those that Python looks up; compilers and nvcc know this flag
 
         # Only the bindings are given Python's headers: a build for one more Python compiles no more than them.

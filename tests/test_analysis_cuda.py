@@ -69,7 +69,8 @@ def test_random_nets_give_the_hyperlatents_of_the_cpu(n_latents, rows, columns, 
 def test_a_small_photo_has_the_latents_of_the_cpu(shipped):
     on_cpu = engine.encoder(shipped.path)
     codec = replace(shipped)
-    codec.__dict__["analysis"] = CudaAnalysis(on_cpu.analysis, on_cpu.hyper_analysis, DEVICE)
+    half = shipped.file.encoder()
+    codec.__dict__["analysis"] = CudaAnalysis(half.analysis, half.hyper_analysis, DEVICE)
     on_device, image = TorchEncoder(codec), to_pixels(photos.photo(35, 20))
     tile = Tile(0, 0, 20, 35)
     y = on_device.latents(image, tile, 60)

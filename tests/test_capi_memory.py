@@ -1,7 +1,10 @@
 """Memory of the caller in the C library. tests/fuzz/memory.cpp lets each allocation fail, under the sanitizers."""
 
 import ctypes
+import subprocess
+import sys
 from ctypes import byref, c_size_t, c_void_p
+from pathlib import Path
 
 import capi
 import numpy as np
@@ -109,3 +112,24 @@ def test_a_model_has_one_source(c_library):
     heap.allocator.release = capi.RELEASE()
     with pytest.raises(ValueError, match="allocate or release of the allocator is NULL"):
         model_with(c_library, heap, path=path)
+
+
+def test_an_encoder_gives_all_memory_back_though_tables_outlive_it(c_build):
+    """In a process of its own, where no encoder has made the tables of perceived errors before."""
+    code = """if True:
+        import ctypes, sys
+        sys.path[:0] = [sys.argv[2]]
+        import capi
+        from test_capi_memory import Heap
+        library, heap, handle = capi.Library(sys.argv[1]), Heap(), ctypes.c_void_p()
+        options = library.made(capi.ModelOptions, allocator=ctypes.pointer(heap.allocator), path=sys.argv[3].encode())
+        library.call("aec_encoder_open", ctypes.byref(options), ctypes.byref(handle))
+        assert heap.asked > 100
+        library.c.aec_encoder_close(handle)
+        assert heap.live == {}, sum(heap.live.values())
+    """
+    here, model = Path(__file__).parent, model_search.find("eye")
+    done = subprocess.run(
+        [sys.executable, "-c", code, c_build / "libaecodec.so", here, model], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -25,8 +25,8 @@ from codec.picture.samples import Pixels
 HERE = Path(__file__).parent
 CSRC = HERE.parent / "csrc"
 MODEL = HERE / "golden" / "tiny4.safetensors"
-ENGINE = ("analysis", "executor", "nets_cpu", "nets_pack", "nets_scalar", "nets_simd128", "pack", "program")
-ENGINE += ("projection", "synthesis")
+ENGINE = ("analysis", "executor", "nets_cpu", "nets_pack", "nets_scalar", "nets_simd128", "pack", "plan")
+ENGINE += ("program", "projection", "synthesis")
 SOURCES = ["base/isa", *(f"engine/{name}" for name in ENGINE), "lossless/lossless", "lossless/least_squares_scalar"]
 SOURCES += ["rans/coder_cpu", "rans/coder_scalar", "rans/compact", "rans/parts"]
 SOURCES += ["tile/perceived_error", "tile/perceived_scalar"]

@@ -1,4 +1,7 @@
+import json
 import math
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +12,13 @@ from codec.coding.cdf_tables import (
     TOTAL,
     allocate,
     cost_bits,
-    dead_zones,
     fitted_tables,
     gaussian_pmf,
     gaussian_tables,
     scales,
 )
+from codec.coding.model_file import TABLES, of_tensors
+from codec.coding.self_test import CONFIG, fixed_model
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,8 @@ def test_code_lengths_satisfy_kraft_with_equality_but_for_unused_escapes(tables)
 
 
 def test_dead_zones_are_in_proportion_to_what_a_one_costs_more_than_a_zero(tables):
-    zones = dead_zones(*tables)
+    tensors = dict(fixed_model().tensors) | {f"tables.{k}": v for k, v in zip(TABLES, tables, strict=True)}
+    zones = of_tensors(tensors, {"aec_model": json.dumps(asdict(CONFIG))}, Path("tables")).dead_zones
     assert zones.dtype == np.int16 and zones.shape == (64,) and zones[0] == 0
     assert zones[1:].max() == 4096 // 4 and (np.diff(zones[1:]) <= 0).all() and zones.min() >= 0
     for index in (8, 12, 20, 30):  # of the Gaussian itself; its tables are within 2^-14 of it

@@ -17,6 +17,7 @@ import codec
 from codec.coding import engine, model_file, model_search, model_tensors
 from codec.coding.cdf_tables import cost_bits
 from codec.coding.model_config import CONFIGS, Config
+from codec.errors import ModelError
 from codec.nets import torch_codec
 from codec.nets.integer import IntegerEntropyNet
 from codec.nets.model import Model
@@ -249,7 +250,7 @@ def test_a_model_with_a_tensor_too_few_or_too_many_or_another_one_is_refused(tin
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("analysis.gain.shift", lambda t: t[:1], r"analysis.gain.shift has shape \[1\], must have \[8\]"),
+        ("analysis.gain.shift", lambda t: t[:1], r"analysis.gain.shift is uint8 \[1\]: uint8 \[8\] is allowed"),
         ("hyper_analysis.down2.bias", lambda t: t.astype(np.float32), "hyper_analysis.down2.bias is float32"),
         ("hyper_analysis.tail.weight", lambda t: None, "hyper_analysis.tail.weight is missing"),
     ],
@@ -319,7 +320,7 @@ def test_the_table_of_tensors_is_what_the_networks_have(config):
     ("change", "words"),
     [
         (lambda levels: np.where(np.arange(100) == 57, np.nan, levels), r"levels\[57\] is nan"),
-        (lambda levels: np.where(np.arange(100) == 57, np.inf, levels), r"levels\[57\] is inf"),
+        (lambda levels: np.where(np.arange(100) == 57, np.inf, levels), r"levels\[57\] is above a million"),
         (lambda levels: levels[::-1], r"levels\[1\] is .*: levels must rise"),
         (lambda levels: levels + 100, r"levels\[20\] is 121"),
         (lambda levels: levels - 1, r"levels\[0\] is 0"),
@@ -422,3 +423,28 @@ def test_a_float_model_is_what_was_exported_whatever_the_levels(tmp_path):
     for name in ("log_step", "entropy.quality"):
         knots = [m.get_submodule(name).knots for m in (model, back)]
         assert torch.allclose(*knots, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("analysis.bogus.weight", lambda _: np.zeros((1, 1, 1, 1), np.int8), "is no tensor of such a model"),
+        ("analysis.shortcut.weight", lambda t: t.astype(np.int8), r"is int8 .*: int16 .* is allowed"),
+        ("analysis.head8.weight", lambda t: t.astype(np.int16), r"is int16 .*: int8 .* is allowed"),
+    ],
+)
+def test_an_encoders_half_of_other_forms_does_not_encode(tiny_model, tmp_path, name, change, words):
+    tensors, metadata = parts(tiny_model[0])
+    other = tmp_path / "other.safetensors"
+    model_file.write(other, tensors | {name: change(tensors.get(name))}, metadata)
+    with pytest.raises(ModelError, match=f"{name} {words}"):
+        codec.encode(photos.photo(40, 56), model=other)
+
+
+def test_a_model_with_the_decoders_half_only_says_so_to_those_who_want_its_tensors(tiny_model, tmp_path):
+    tensors, metadata = parts(tiny_model[0])
+    half = tmp_path / "half.safetensors"
+    model_file.write(half, {k: v for k, v in tensors.items() if "analysis" not in k}, metadata)
+    for ask in (lambda file: file.tensors, lambda file: file.encoder()):
+        with pytest.raises((ModelError, ValueError), match="it has the decoder's half only"):
+            ask(model_file.load(half))

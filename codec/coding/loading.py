@@ -1,6 +1,5 @@
 """Loading of models by the extension. It needs no numpy, so a model can be loaded while numpy is imported."""
 
-import mmap
 import sys
 import threading
 from collections.abc import Iterator
@@ -32,7 +31,8 @@ def begin(model_id: bytes) -> None:
     Errors are not reported: who needs the model calls `load`, and meets them then.
     """
     if "numpy" not in sys.modules:
-        threading.Thread(target=_try, args=(model_id,), name="aec model").start()
+        with suppress(RuntimeError):  # no further thread can be started
+            threading.Thread(target=_try, args=(model_id,), name="aec model").start()
 
 
 def _try(model_id: bytes) -> None:
@@ -48,14 +48,15 @@ def _load(path: Path, modified: float) -> _C.Model:
 
 
 @contextmanager
-def bytes_of(path: Path) -> "Iterator[mmap.mmap]":
+def bytes_of(path: Path) -> Iterator[bytes]:
     """Context manager: the bytes of a model file. A ValueError about them becomes a ModelError, which names the file.
+
+    They are read, not mapped: of a mapped file that becomes shorter meanwhile, a process would die.
 
     Raises:
         OSError: the file cannot be read.
     """
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            yield mapped
+        yield path.read_bytes()
     except ValueError as e:
         raise ModelError(f"{path}: {e}") from e

@@ -8,7 +8,7 @@ for the tensors themselves, as torch does, has them read once more.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,10 +18,12 @@ from .. import _C
 from ..errors import ModelError
 from . import loading, model_search, rans
 from .model_config import Config
-from .threads import available
+from .threads import available, lock_across_forks
 
 TABLES = ("freqs", "limits", "raw_bits")
 ENCODER = ("analysis.", "hyper_analysis.")
+
+_LOADING, _READING = lock_across_forks(), lock_across_forks()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +65,19 @@ class ModelFile:
         with loading.bytes_of(self.path) as data:
             return _C.Encoder(data, self.loaded, available())
 
-    @cached_property
+    @property
     def tensors(self) -> Mapping[str, np.ndarray]:
-        """All tensors in `model_tensors.forms`, by name, read-only.
+        """All tensors in `model_tensors.forms`, by name, read-only. They are read at the first use.
 
         Raises:
             ModelError: the encoder's half is damaged or not as it should be, or the file has changed.
         """
+        with _READING:  # so that threads that ask together read them only once
+            if "tensors" not in self.__dict__:
+                self.__dict__["tensors"] = self._read()
+            return self.__dict__["tensors"]
+
+    def _read(self) -> Mapping[str, np.ndarray]:
         from . import tensor_file
         from .model_tensors import check_forms
 
@@ -90,7 +98,8 @@ def load(path: Path) -> ModelFile:
     Raises:
         ModelError: the file is not a model, its hash does not match, or it breaks a rule of FORMAT §7 or §8.
     """
-    return _made(loading.load(path), path)
+    with _LOADING:  # so that threads that start together get the same model
+        return _made(loading.load(path), path)
 
 
 def load_for(model_id: bytes, model: str | os.PathLike | None) -> ModelFile:

@@ -80,6 +80,8 @@ def read(path: Path, metadata: Mapping[str, str], config: str, encoder: tuple[st
                 start += tensors[name].nbytes
     except SafetensorError as e:
         raise ValueError(str(e)) from e
+    if not any(name.startswith(encoder) for name in tensors):
+        raise ValueError(f"it has the decoder's half only, without tensors {' and '.join(f'{e}*' for e in encoder)}")
     for name, value in _hashes(tensors, metadata[config], encoder).items():
         if metadata.get(name) != value:
             raise ModelError(f"{path}: {name} does not match: the file was changed or damaged")

@@ -106,12 +106,12 @@ Span metadata_of(const aec_file& file, Kind kind) {
 }
 
 // What aec_decode_picture is to make.
-struct Plan {
+struct Request {
     Area region;
     Canvas canvas;  // without its memory
 };
 
-Plan plan_of(const Header& header, const aec_decode_options& options) {
+Request request_of(const Header& header, const aec_decode_options& options) {
     const bool whole = options.width == 0 && options.height == 0 && options.x == 0 && options.y == 0;
     const Area region = whole ? Area{0, 0, header.width, header.height}
                               : Area{options.x, options.y, options.width, options.height};
@@ -347,7 +347,7 @@ aec_status aec_get_pixels(const aec_file* file, const aec_decode_options* option
     return guarded(error, [&] {
         require(file != nullptr, "file is NULL");
         const Canvas canvas =
-            plan_of(file->layout.header(), options_of(options, default_decode_options(), "options")).canvas;
+            request_of(file->layout.header(), options_of(options, default_decode_options(), "options")).canvas;
         const uint64_t row_bytes = row_bytes_of(canvas);
         give(pixels, {0, canvas.width, canvas.height, static_cast<uint32_t>(canvas.channels),
                       static_cast<uint32_t>(canvas.depth), row_bytes, row_bytes * canvas.height}, "pixels");
@@ -359,19 +359,19 @@ aec_status aec_decode_picture(const aec_file* file, const aec_model* model, cons
     return guarded(error, [&] {
         require(file != nullptr && out != nullptr, "file or out is NULL");
         const aec_decode_options options = options_of(given, default_decode_options(), "options");
-        Plan plan = plan_of(file->layout.header(), options);
-        const uint64_t row_bytes = row_bytes_of(plan.canvas);
+        Request request = request_of(file->layout.header(), options);
+        const uint64_t row_bytes = row_bytes_of(request.canvas);
         require(stride >= row_bytes,
                 "stride is " + std::to_string(stride) + ": at least " + std::to_string(row_bytes) + " is needed");
-        require(size >= row_bytes && (size - row_bytes) / stride >= plan.canvas.height - 1,
-                "size is " + std::to_string(size) + ": too small for " + std::to_string(plan.canvas.height) +
+        require(size >= row_bytes && (size - row_bytes) / stride >= request.canvas.height - 1,
+                "size is " + std::to_string(size) + ": too small for " + std::to_string(request.canvas.height) +
                     " rows, " + std::to_string(stride) + " bytes apart");
-        require(plan.canvas.depth == 8 || (stride % 2 == 0 && reinterpret_cast<uintptr_t>(out) % 2 == 0),
+        require(request.canvas.depth == 8 || (stride % 2 == 0 && reinterpret_cast<uintptr_t>(out) % 2 == 0),
                 "out and stride must be even for 16 bits a sample");
         const MemoryScope scope(file->memory.get());
-        plan.canvas.data = static_cast<uint8_t*>(out);
-        plan.canvas.stride = stride;
-        decode_picture(file->layout, model != nullptr ? model->model.get() : nullptr, plan.region, plan.canvas,
+        request.canvas.data = static_cast<uint8_t*>(out);
+        request.canvas.stride = stride;
+        decode_picture(file->layout, model != nullptr ? model->model.get() : nullptr, request.region, request.canvas,
                        threads_of(options.threads), embedded_by(options.embedded, options.embedded_user),
                        progress_of(options.progress, options.progress_user));
     });

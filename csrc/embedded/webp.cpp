@@ -41,7 +41,9 @@ ByteString encode_webp_alpha(const uint8_t* samples, uint32_t width, uint32_t he
             picture.argb[size_t{y} * picture.argb_stride + x] = uint32_t{samples[size_t{y} * width + x]} << 24;
     if (!WebPEncode(&config, &picture)) {
         const WebPEncodingError error = picture.error_code;
-        if (error == VP8_ENC_ERROR_OUT_OF_MEMORY || error == VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY)
+        // A write fails only where the writer finds no memory.
+        if (error == VP8_ENC_ERROR_OUT_OF_MEMORY || error == VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY ||
+            error == VP8_ENC_ERROR_BAD_WRITE)
             throw std::bad_alloc();
         throw std::runtime_error("libwebp has failed with error " + std::to_string(error));
     }

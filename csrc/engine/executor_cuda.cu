@@ -18,7 +18,7 @@ public:
                 held.last = layer;
                 return;
             }
-        held_.push_back({plane, layer, layer, {0, pitch_of(channels)}});
+        held_.push_back({plane, layer, layer, {0, pitch_of(round_up(channels, kDepth))}});
     }
 
     bool has(int plane) const {

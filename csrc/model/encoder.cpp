@@ -21,8 +21,9 @@ std::shared_ptr<const Encoder> Encoder::load(Span bytes, std::shared_ptr<const M
     const auto& tensors = stored.file.tensors;
     if (std::none_of(tensors.begin(), tensors.end(), [](const auto& item) { return is_encoders(item.first); }))
         throw std::invalid_argument("it has the decoder's half only, without tensors analysis.* and hyper_analysis.*");
-    EncoderModel& parts = encoder->parts;
     const ModelConfig& c = model.config;
+    check_encoder_forms(c, tensors);
+    EncoderModel& parts = encoder->parts;
     std::string found;
     parallel_for(threads, 4, [&](int64_t i) {
         if (i == 0)

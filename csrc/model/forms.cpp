@@ -18,15 +18,19 @@ struct Form {
 };
 using Forms = std::map<std::string, Form>;
 
-// Collects the forms of the tensors of one net. has_units: each convolution has a tensor `.fraction`.
+enum class Half { kDecoder, kEncoder };
+
+// Collects the forms of the tensors of one net. Its convolutions have a tensor `.fraction` each, but in the entropy nets.
 class Net {
 public:
-    Net(Forms& forms, std::string prefix, bool has_units)
-        : forms_(forms), prefix_(std::move(prefix)), has_units_(has_units) {}
+    Net(Forms& forms, std::string prefix, Half half = Half::kDecoder)
+        : forms_(forms), prefix_(std::move(prefix)), half_(half), has_units_(prefix_ != "entropy.net.") {}
 
-    // A convolution of side x side. or_int8: its weights may have 8 bits.
-    void convolution(const std::string& name, int64_t outputs, int64_t inputs, bool or_int8, int64_t side = 1) {
-        forms_[prefix_ + name + ".weight"] = {DType::kInt16, {outputs, inputs, side, side}, or_int8};
+    // A convolution of side x side. narrow: its weights may have 8 bits in a decoder, and must in an encoder.
+    void convolution(const std::string& name, int64_t outputs, int64_t inputs, bool narrow, int64_t side = 1) {
+        const bool must = narrow && half_ == Half::kEncoder;
+        forms_[prefix_ + name + ".weight"] = {must ? DType::kInt8 : DType::kInt16, {outputs, inputs, side, side},
+                                              narrow && !must};
         forms_[prefix_ + name + ".bias"] = {DType::kInt32, {outputs}};
         forms_[prefix_ + name + ".shift"] = {DType::kUint8, {outputs}};
         if (has_units_) forms_[prefix_ + name + ".fraction"] = {DType::kInt8, {1}};
@@ -48,11 +52,12 @@ public:
 private:
     Forms& forms_;
     std::string prefix_;
+    Half half_;
     bool has_units_;
 };
 
 void add_synthesis(Forms& forms, const ModelConfig& c) {
-    Net net(forms, "synthesis.", true);
+    Net net(forms, "synthesis.");
     net.convolution("shortcut", 3 * kLatentStride * kLatentStride, c.latents, false);
     net.convolution("head16", c.wide16, c.latents, false);
     net.convolution("tail16", 4 * c.wide8, c.wide16, true);
@@ -66,7 +71,7 @@ void add_synthesis(Forms& forms, const ModelConfig& c) {
 }
 
 void add_entropy(Forms& forms, const ModelConfig& c) {
-    Net net(forms, "entropy.net.", false);
+    Net net(forms, "entropy.net.");
     net.convolution("head", c.context, c.hyper, false);
     net.vector("quality", c.context);
     for (const char* stride : {"4", "2", "1"}) net.block(std::string("body") + stride, c.context);
@@ -87,7 +92,33 @@ void add_entropy(Forms& forms, const ModelConfig& c) {
     forms["entropy.hyper_index"] = {DType::kUint8, {kQualities, c.hyper}};
 }
 
-Forms forms_of(const ModelConfig& config) {
+void add_analysis(Forms& forms, const ModelConfig& c) {
+    Net net(forms, "analysis.", Half::kEncoder);
+    net.convolution("shortcut", c.latents, 3 * kLatentStride * kLatentStride, false);
+    net.convolution("head8", c.wide8, 3 * 64, true);
+    net.convolution("head16", c.wide16, 4 * int64_t{c.wide8}, true);
+    net.convolution("tail", c.latents, c.wide16, true);
+    net.vector("gain", c.latents);
+    forms["analysis.gain.shift"] = {DType::kUint8, {c.latents}};
+    net.vector("quality8", c.wide8);
+    net.vector("quality16", c.wide16);
+    net.blocks("body8", c.blocks8, c.wide8);
+    net.blocks("body16", c.blocks16, c.wide16);
+}
+
+void add_hyper_analysis(Forms& forms, const ModelConfig& c) {
+    Net net(forms, "hyper_analysis.", Half::kEncoder);
+    net.convolution("head", c.context, c.latents, true);
+    net.vector("quality", c.context);
+    net.block("body", c.context);
+    for (const char* stride : {"2", "4"}) {
+        net.convolution(std::string("down") + stride, c.context, 4 * int64_t{c.context}, true);
+        net.block(std::string("body") + stride, c.context);
+    }
+    net.convolution("tail", c.hyper, c.context, true);
+}
+
+Forms forms_of_decoder(const ModelConfig& config) {
     Forms forms;
     add_synthesis(forms, config);
     add_entropy(forms, config);
@@ -101,6 +132,23 @@ Forms forms_of(const ModelConfig& config) {
 bool starts(const std::string& text, const std::string& with) { return text.compare(0, with.size(), with) == 0; }
 bool ends(const std::string& text, const std::string& with) {
     return text.size() >= with.size() && text.compare(text.size() - with.size(), with.size(), with) == 0;
+}
+
+// Checks that the tensors of one half are these, and no others.
+void check_half(const Forms& wanted, const std::map<std::string, StoredTensor>& tensors, Half half) {
+    for (const auto& [name, form] : wanted) {
+        const auto found = tensors.find(name);
+        if (found == tensors.end()) fail(name, "is missing");
+        const StoredTensor& tensor = found->second;
+        const bool fits = tensor.type == form.type || (form.or_int8 && tensor.type == DType::kInt8);
+        if (!fits || tensor.shape != form.shape)
+            fail(name, std::string("is ") + name_of(tensor.type) + " " + text_of(tensor.shape) + ": " +
+                           (form.or_int8 ? "int8 or " : "") + name_of(form.type) + " " + text_of(form.shape) +
+                           " is allowed");
+    }
+    for (const auto& item : tensors)
+        if (is_encoders(item.first) == (half == Half::kEncoder) && wanted.count(item.first) == 0)
+            fail(item.first, "is no tensor of such a model");
 }
 
 // Layers whose outputs are added together must have the same unit, and the shortcut that of pixels.
@@ -128,7 +176,8 @@ void check_units(const std::map<std::string, StoredTensor>& tensors) {
 
 // With three digits behind the point. std::to_string of a float would bring all of printf into the module for browsers.
 std::string text_of(float v) {
-    if (!(v > -1e6f && v < 1e6f)) return "no number below a million";
+    if (v != v) return "nan";
+    if (!(v > -1e6f && v < 1e6f)) return v > 0 ? "above a million" : "below minus a million";
     const auto thousandths = static_cast<int64_t>(v * 1000);
     const std::string digits = std::to_string(1000 + std::abs(thousandths) % 1000).substr(1);
     return (v < 0 ? "-" : "") + std::to_string(std::abs(thousandths) / 1000) + "." + digits;
@@ -186,21 +235,16 @@ void check_forms(const ModelConfig& config, const std::map<std::string, StoredTe
     if (tensors.count("analysis.log_gain.knots") > 0)
         throw std::invalid_argument(
             "its analysis is floating point: it must be exported anew, from a checkpoint of its training");
-    const Forms wanted = forms_of(config);
-    for (const auto& [name, form] : wanted) {
-        const auto found = tensors.find(name);
-        if (found == tensors.end()) fail(name, "is missing");
-        const StoredTensor& tensor = found->second;
-        const bool fits = tensor.type == form.type || (form.or_int8 && tensor.type == DType::kInt8);
-        if (!fits || tensor.shape != form.shape)
-            fail(name, std::string("is ") + name_of(tensor.type) + " " + text_of(tensor.shape) + ": " +
-                           (form.or_int8 ? "int8 or " : "") + name_of(form.type) + " " + text_of(form.shape) +
-                           " is allowed");
-    }
-    for (const auto& item : tensors)
-        if (!is_encoders(item.first) && wanted.count(item.first) == 0) fail(item.first, "is no tensor of such a model");
+    check_half(forms_of_decoder(config), tensors, Half::kDecoder);
     check_units(tensors);
     check_levels(tensors.at("levels").bytes);
+}
+
+void check_encoder_forms(const ModelConfig& config, const std::map<std::string, StoredTensor>& tensors) {
+    Forms forms;
+    add_analysis(forms, config);
+    add_hyper_analysis(forms, config);
+    check_half(forms, tensors, Half::kEncoder);
 }
 
 }  // namespace aec

@@ -1,5 +1,5 @@
-// The tensors that a decoder needs: their names, types and shapes (FORMAT §7), and rules for their values that the
-// engine does not check. codec/coding/model_tensors.py is its twin.
+// The tensors of a model: their names, types and shapes (FORMAT §7), and rules for their values that the engine does not
+// check. codec/coding/model_tensors.py is its twin.
 #pragma once
 
 #include "engine/program.h"
@@ -24,5 +24,8 @@ bool is_encoders(const std::string& tensor);
 // Checks names, types and shapes of the decoder's half, the units of the synthesis, and the levels. Throws
 // invalid_argument.
 void check_forms(const ModelConfig& config, const std::map<std::string, StoredTensor>& tensors);
+
+// Checks names, types and shapes of the encoder's half. Throws invalid_argument.
+void check_encoder_forms(const ModelConfig& config, const std::map<std::string, StoredTensor>& tensors);
 
 }  // namespace aec

@@ -3,7 +3,7 @@
 
 namespace aec {
 
-DecodeStream avx2_decoder(uint32_t width) { return vector_decoder<Avx2, Avx2, Avx2>(width); }
-EncodeStream avx2_encoder(uint32_t width) { return vector_encoder<Avx2, Avx2, Avx2>(width); }
+StreamDecoder avx2_decoder(uint32_t width) { return vector_decoder<Avx2, Avx2, Avx2>(width); }
+StreamEncoder avx2_encoder(uint32_t width) { return vector_encoder<Avx2, Avx2, Avx2>(width); }
 
 }  // namespace aec

@@ -76,7 +76,7 @@ struct Avx512 {
 
 }  // namespace
 
-DecodeStream avx512_decoder(uint32_t width) { return vector_decoder<Avx2, Avx512, Avx512>(width); }
-EncodeStream avx512_encoder(uint32_t width) { return vector_encoder<Avx2, Avx512, Avx512>(width); }
+StreamDecoder avx512_decoder(uint32_t width) { return vector_decoder<Avx2, Avx512, Avx512>(width); }
+StreamEncoder avx512_encoder(uint32_t width) { return vector_encoder<Avx2, Avx512, Avx512>(width); }
 
 }  // namespace aec

@@ -15,7 +15,7 @@
 namespace aec {
 namespace {
 
-DecodeStream stream_decoder(uint32_t width) {
+StreamDecoder stream_decoder(uint32_t width) {
     if (width >= 8) {
         switch (current_isa()) {
 #if defined(__x86_64__)
@@ -30,7 +30,7 @@ DecodeStream stream_decoder(uint32_t width) {
     return scalar_decoder(width);
 }
 
-EncodeStream stream_encoder(uint32_t width) {
+StreamEncoder stream_encoder(uint32_t width) {
     if (width >= 8) {
         switch (current_isa()) {
 #if defined(__x86_64__)
@@ -54,7 +54,7 @@ Range streams_of(int part, int n_parts, uint32_t n_streams) {
 
 // Encodes the streams of a range, beginning with the last symbol of the last stream, and writes downwards from `head`.
 // Sets the byte lengths of these streams, and of their pieces. Returns their first byte.
-uint8_t* encode_streams(const Tables& tables, EncodeStream encode, const Compact& in, int lanes_log2, Range range,
+uint8_t* encode_streams(const Tables& tables, StreamEncoder encode, const Compact& in, int lanes_log2, Range range,
                         uint8_t* head, uint32_t* lengths, Vector<uint64_t>* piece_bytes) {
     const uint32_t width = stream_width(lanes_log2);
     for (uint32_t stream = range.last; stream-- > range.first;) {
@@ -106,7 +106,7 @@ Fault encode_cpu(const Tables& tables, const int16_t* symbols, const uint8_t* in
     payload.buffer = Buffer<uint8_t>(capacity);
     uint8_t* p = payload.buffer.get() + max_header_bytes(lanes_log2);
     for (int part = 0; part < n_parts; ++part) regions[part].end = p += region_bytes(part);
-    const EncodeStream encode = stream_encoder(stream_width(lanes_log2));
+    const StreamEncoder encode = stream_encoder(stream_width(lanes_log2));
     parallel_for(n_parts, n_parts, [&](int64_t part) {
         Region& region = regions[part];
         region.head = encode_streams(tables, encode, in, lanes_log2, streams_of(part, n_parts, n_streams), region.end,
@@ -190,7 +190,7 @@ Decoder::Decoder(std::shared_ptr<const Tables> tables, const uint8_t* payload, s
 bool Decoder::decode_prefix(Share share, State* states, const uint8_t*& words, const uint8_t* end,
                             int16_t* symbols) const {
     const uint32_t width = stream_width(share.lanes_log2);
-    const DecodeStream decode = scalar_decoder(width);
+    const StreamDecoder decode = scalar_decoder(width);
     const uint64_t row = lane_count(share.lanes_log2), n = share.n;
     for (uint64_t first = 0; first < n; first += row, share.indexes += row) {
         share.n = std::min(row, n - first);
@@ -207,7 +207,7 @@ Fault Decoder::decode(const uint8_t* indexes, size_t n, int threads, int16_t* sy
     Compact out;
     if (const Fault fault = out.take(nullptr, indexes, {n}, threads)) return fault;
     const uint32_t n_streams = static_cast<uint32_t>(lanes_.next.size()), width = stream_width(lanes_.lanes_log2);
-    const DecodeStream decode = stream_decoder(width);
+    const StreamDecoder decode = stream_decoder(width);
     if (is_prefix_) std::fill_n(out.symbols.get(), out.n, int16_t{0});
     Vector<Fault> faults(n_streams);
     const auto decode_stream = [&](uint32_t stream) {

@@ -116,7 +116,7 @@ struct Neon {
 
 }  // namespace
 
-DecodeStream neon_decoder(uint32_t width) { return vector_decoder<Neon, Neon, Neon>(width); }
-EncodeStream neon_encoder(uint32_t width) { return vector_encoder<Neon, Neon, Neon>(width); }
+StreamDecoder neon_decoder(uint32_t width) { return vector_decoder<Neon, Neon, Neon>(width); }
+StreamEncoder neon_encoder(uint32_t width) { return vector_encoder<Neon, Neon, Neon>(width); }
 
 }  // namespace aec

@@ -124,7 +124,7 @@ Status decode(const Tables& tables, const Share& share, State* home, const uint8
 
 }  // namespace
 
-DecodeStream scalar_decoder(uint32_t width) {
+StreamDecoder scalar_decoder(uint32_t width) {
     switch (width) {
         case 1: return &decode<1>;
         case 2: return &decode<2>;
@@ -135,7 +135,7 @@ DecodeStream scalar_decoder(uint32_t width) {
     }
 }
 
-EncodeStream scalar_encoder(uint32_t width) {
+StreamEncoder scalar_encoder(uint32_t width) {
     switch (width) {
         case 1: return &encode<1>;
         case 2: return &encode<2>;

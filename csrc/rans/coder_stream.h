@@ -21,21 +21,21 @@ struct Share {
 
 // words: points to the next word of the stream; on return, to the first word that was not taken. Whether a row took
 // words beyond `end` is checked after the row, so up to max_row_bytes + kReach bytes after `end` must be readable.
-using DecodeStream = Status (*)(const Tables& tables, const Share& share, State* states, const uint8_t*& words,
+using StreamDecoder = Status (*)(const Tables& tables, const Share& share, State* states, const uint8_t*& words,
                                 const uint8_t* end, int16_t* symbols);
 // Encodes the last row first, and writes words downwards from `head`. Returns the new head, the first byte written.
-using EncodeStream = uint8_t* (*)(const Tables& tables, const Share& share, State* states, uint8_t* head,
+using StreamEncoder = uint8_t* (*)(const Tables& tables, const Share& share, State* states, uint8_t* head,
                                   const int16_t* symbols);
 
 // Coders for streams of `width` lanes: a power of two from 1 to 32, and at least 8 for the vector coders. Decoders and
 // encoders are asked for apart, so that a program that only decodes is linked without the encoders.
-DecodeStream scalar_decoder(uint32_t width);
-DecodeStream neon_decoder(uint32_t width);
-DecodeStream avx2_decoder(uint32_t width);
-DecodeStream avx512_decoder(uint32_t width);
-EncodeStream scalar_encoder(uint32_t width);
-EncodeStream neon_encoder(uint32_t width);
-EncodeStream avx2_encoder(uint32_t width);
-EncodeStream avx512_encoder(uint32_t width);
+StreamDecoder scalar_decoder(uint32_t width);
+StreamDecoder neon_decoder(uint32_t width);
+StreamDecoder avx2_decoder(uint32_t width);
+StreamDecoder avx512_decoder(uint32_t width);
+StreamEncoder scalar_encoder(uint32_t width);
+StreamEncoder neon_encoder(uint32_t width);
+StreamEncoder avx2_encoder(uint32_t width);
+StreamEncoder avx512_encoder(uint32_t width);
 
 }  // namespace aec

@@ -257,7 +257,7 @@ struct VectorCoder {
 // The coders for streams of `width` lanes, or null if there is none. For8, For16, For32: the vector types to use for
 // each width.
 template <class For8, class For16, class For32>
-DecodeStream vector_decoder(uint32_t width) {
+StreamDecoder vector_decoder(uint32_t width) {
     switch (width) {
         case 8: return &VectorCoder<For8, 8>::decode;
         case 16: return &VectorCoder<For16, 16>::decode;
@@ -267,7 +267,7 @@ DecodeStream vector_decoder(uint32_t width) {
 }
 
 template <class For8, class For16, class For32>
-EncodeStream vector_encoder(uint32_t width) {
+StreamEncoder vector_encoder(uint32_t width) {
     switch (width) {
         case 8: return &VectorCoder<For8, 8>::encode;
         case 16: return &VectorCoder<For16, 16>::encode;

@@ -64,12 +64,18 @@ struct Light {
     Vector<float> linear, slope;
 };
 
+// The tables outlive all calls, so no caller's memory is for them, whoever comes first.
+Light lasting_light(int levels) {
+    const MemoryScope own(nullptr);
+    return Light(levels);
+}
+
 const Light& light_of_original() {
-    static const Light light(kRange);
+    static const Light light = lasting_light(kRange);
     return light;
 }
 const Light& light_of_decoded() {
-    static const Light light(65535);
+    static const Light light = lasting_light(65535);
     return light;
 }
 

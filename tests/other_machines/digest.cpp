@@ -123,11 +123,11 @@ std::vector<int16_t> latents_of(const aec::Tables& tables, const std::string& pa
 }
 
 // Codes the low bytes of numbers as an exact picture, and decodes it again. Returns the payload.
-std::vector<uint8_t> exact_of(const std::vector<int16_t>& picture, int rows, int columns) {
+aec::Vector<uint8_t> exact_of(const std::vector<int16_t>& picture, int rows, int columns) {
     std::vector<uint16_t> samples;
     for (const int16_t value : picture) samples.push_back(value & 255);
     const aec::ExactPicture about = {columns, rows, 3, 8, 0};
-    const std::vector<uint8_t> payload = aec::encode_exact(about, samples.data());
+    const aec::Vector<uint8_t> payload = aec::encode_exact(about, samples.data());
     std::vector<uint16_t> back(samples.size());
     if (aec::decode_exact(payload.data(), payload.size(), about, back.data()) || back != samples)
         throw std::runtime_error("the exact picture does not come back");
@@ -202,7 +202,7 @@ int main(int argc, char** argv) {
                 uint64_t symbols = 0;
                 std::vector<int16_t> all_symbols;
                 std::vector<uint8_t> all_indexes;
-                std::vector<uint64_t> lengths;
+                aec::Vector<uint64_t> lengths;
                 for (int k = 0; k < walk.segments(); ++k) {
                     std::vector<uint8_t> indexes(walk.segment_size(k));
                     std::vector<int16_t> chosen(indexes.size());
