@@ -83,5 +83,5 @@ def test_tensors_of_the_encoder_of_other_types_are_refused(c_library, tmp_path: 
     header[name].update(dtype=dtype, data_offsets=[begin, begin + len(grown)])
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    with pytest.raises(ModelError, match=f"{name}.*is (int64|float16|uint16|float32): int8, int16, int32 or uint8"):
+    with pytest.raises(ModelError, match=f"{name}.*is (int64|float16|uint16|float32) .*: int16 .* is allowed"):
         Encoder(c_library, len(text).to_bytes(8, "little") + text + data[:begin] + grown + data[end:])

@@ -77,10 +77,16 @@ private:
     const Memory* memory_;
 };
 
+#ifdef __EMSCRIPTEN__  // a module for browsers has one heap, and is to be small
+template <class T>
+using Vector = std::vector<T>;
+using ByteString = std::string;
+#else
 template <class T>
 using Vector = std::vector<T, Allocator<T>>;
 
 // Bytes that a coder has made.
 using ByteString = std::basic_string<char, std::char_traits<char>, Allocator<char>>;
+#endif
 
 }  // namespace aec

@@ -148,21 +148,28 @@ std::string default_folders() {
     return named != nullptr && *named != 0 ? std::string(named) + separator + AEC_MODEL_FOLDER : AEC_MODEL_FOLDER;
 }
 
+std::shared_ptr<const Model> model_in_memory(const aec_model_options& options) {
+    check_source(options);
+    return Model::load(memory_span(options), threads_of(options.threads));
+}
+
 std::shared_ptr<const Model> model_of(const aec_model_options& options) {
+    if (options.path == nullptr && options.id == nullptr) return model_in_memory(options);
     check_source(options);
     const int threads = threads_of(options.threads);
     if (options.path != nullptr) return load_model(options.path, threads);
-    if (options.id == nullptr) return Model::load(memory_span(options), threads);
     ModelId wanted;
     std::copy_n(options.id, wanted.size(), wanted.begin());
     return find_model(wanted, options.folders != nullptr ? options.folders : default_folders(), threads);
 }
 
-void open_model(const aec_model_options& options, aec_model** model) {
+// load: one of the two above. A program for browsers links no more than the first.
+template <class Load>
+void open_model(const aec_model_options& options, const Load& load, aec_model** model) {
     require(model != nullptr, "model is NULL");
     OwnMemory memory = memory_of(options.allocator);
     const MemoryScope scope(memory.get());
-    std::shared_ptr<const Model> loaded = model_of(options);
+    std::shared_ptr<const Model> loaded = load(options);
     *model = new aec_model{std::move(memory), std::move(loaded)};
 }
 
@@ -289,19 +296,19 @@ void aec_model_options_init(aec_model_options* options, size_t struct_size) {
 aec_status aec_model_open(const aec_model_options* options, aec_model** model, aec_error* error) {
     return guarded(error, [&] {
         require(options != nullptr, "options is NULL");
-        open_model(options_of(options, default_model_options(), "options"), model);
+        open_model(options_of(options, default_model_options(), "options"), model_of, model);
     });
 }
 
 aec_status aec_model_open_memory(const void* data, size_t size, uint32_t threads, aec_model** model,
                                  aec_error* error) {
-    return guarded(error, [&] { open_model(options_for(data, size, threads), model); });
+    return guarded(error, [&] { open_model(options_for(data, size, threads), model_in_memory, model); });
 }
 
 aec_status aec_model_open_path(const char* path, uint32_t threads, aec_model** model, aec_error* error) {
     return guarded(error, [&] {
         require(path != nullptr, "path is NULL");
-        open_model(options_for(path, threads), model);
+        open_model(options_for(path, threads), model_of, model);
     });
 }
 
@@ -313,7 +320,7 @@ aec_status aec_model_find(const uint8_t* id, const char* folders, uint32_t threa
         options.id = id;
         options.folders = folders;
         options.threads = threads;
-        open_model(options, model);
+        open_model(options, model_of, model);
     });
 }
 
