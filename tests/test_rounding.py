@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from photos import photo
 from torch import nn
 
 import codec
@@ -14,7 +15,6 @@ from codec.coding import model_file
 from codec.coding.model_tensors import ACCUMULATOR_LIMIT, accumulator_bound
 from codec.nets.integer import IntegerConv
 from codec.nets.rounding import input_moments, rounded
-from tests.photos import photo
 
 
 def correlated(n: int, positions: int, seed: int) -> torch.Tensor:
