@@ -2,7 +2,7 @@
 
 Rounding to the nearest integer ignores that a layer's inputs are correlated. Here the columns of a matrix are rounded
 one after the other, and the error of each column is passed on to those that are not rounded yet, which partly make up
-for it. With 8 bits a weight, this takes 60 to 97 % off the squared error of the outputs (bench/ablations.md).
+for it. With 8 bits a weight, this takes more than half off the squared error of the outputs (bench/ablations.md).
 
 Source: GPTQ, Frantar 2023 (arXiv:2210.17323), sections 3.2 and 3.3.
 """
