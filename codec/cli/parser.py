@@ -425,16 +425,18 @@ def _hush_pillow() -> None:
 
 
 def _let_threads_sleep() -> None:
-    """Limit how long torch's OpenMP threads spin while they wait, unless the user has set that.
+    """Limit how long the threads of torch and numpy spin while they wait, unless the user has set that.
 
-    This must be called before torch is imported.
+    This must be called before torch and numpy are imported.
 
-    By default they spin for milliseconds. If another process is busy too, such as a second `aec`, the spinning threads
-    occupy cores that the others need, and everything takes five times as long. A short spin costs nothing if the cores
-    are free.
+    torch's OpenMP threads spin for milliseconds after each task. If another process is busy too, such as a second
+    `aec`, they occupy cores that the others need, and everything takes five times as long. A short spin costs nothing
+    if the cores are free. numpy's OpenBLAS starts a thread on each core when it is imported, and each spins for some
+    25 ms, in which most commands could be half done.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "1000"
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")  # the binary logarithm of a number of cycles; default: 26
 
 
 def main(argv: list[str] | None = None) -> int:
