@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from shell import aec, files, here
+from shell import files, here
 
 import codec
 from codec.cli import arguments, parser
@@ -54,13 +54,13 @@ def test_train_makes_a_model_that_decodes_what_it_encodes_and_goes_on_from_its_c
     Image.fromarray(photos.photo(100, 300)).save(data / "small.png")
     model, checkpoint = tmp_path / "models" / "mine.safetensors", tmp_path / "models" / "mine.checkpoint.safetensors"
     options = ["--config", "small", "--batch", 2, "--device", "cpu"]
-    done = aec("train", data, "-o", model, "--minutes", 0.03, "--keep-checkpoint", *options)
-    assert done.returncode == 0, done.stderr
+    assert here("train", data, "-o", model, "--minutes", 0.03, "--keep-checkpoint", *options) == 0
+    said = capsys.readouterr().err
     assert (
-        "left out 2: broken.png" in done.stderr
-        and "smaller than 256" in done.stderr
-        and "held out: 1 images" in done.stderr
-        and "before:" not in done.stderr
+        "left out 2: broken.png" in said
+        and "smaller than 256" in said
+        and "held out: 1 images" in said
+        and "before:" not in said
     )
     assert files(tmp_path / "models") == {"mine.safetensors", "mine.checkpoint.safetensors"}
 
