@@ -27,6 +27,7 @@ AT_BORDERS = (
     (130, 257, 256),
     (1025, 33, 1024),
 )
+FILES_OF_A_PHOTO = len(QUALITIES) + 1  # with `eye` at all qualities, and one with `psnr`
 CROP = (97, 145)  # rows and columns of a part of each photograph, for what is too slow for whole ones
 
 
