@@ -106,6 +106,15 @@ def model_packages() -> dict[tuple[str, str], str]:
     raise SystemExit("release: codec/coding/model_search.py has no PACKAGES")
 
 
+def model_in(root: Path, name: str) -> Path | None:
+    """The file of a model in a tree, also of one that was replaced."""
+    folder = root / "codec" / "models"
+    return next(
+        (path for path in (folder / f"{name}.safetensors", *folder.glob(f"*/{name}.safetensors")) if path.is_file()),
+        None,
+    )
+
+
 def model_source(folder: Path, model: Path, model_id: str, package: str) -> None:
     """Write the source of the package of a model into a new folder."""
     words = {"package": package, "name": model.stem, "id": model_id, "folder": "aec_models"}
@@ -124,8 +133,7 @@ def sources(work: Path) -> tuple[Path, list[Path]]:
         archive.extractall(main, filter="data")
     models = []
     for (name, model_id), package in model_packages().items():
-        model = main / "codec" / "models" / f"{name}.safetensors"
-        if model.is_file():  # those of earlier releases are published already, and in no clone any more
+        if model := model_in(main, name):
             model_source(work / package, model, model_id, package)
             model.unlink()
             models.append(work / package)
@@ -253,7 +261,7 @@ def missing(files: list[File], tags: list[str], machines: list[str]) -> list[str
     for tag_, machine in itertools.product(tags, machines):
         patterns[f"wheel for {tag_} and {machine}"] = rf"aec_codec-.*-{tag_}-{tag_}-.*_{machine}\.whl"
     for (name, _), package in model_packages().items():
-        if (ROOT / "codec" / "models" / f"{name}.safetensors").is_file():
+        if model_in(ROOT, name):
             folder = package.replace("-", "_")
             patterns[f"source of {package}"] = rf"{folder}-.*\.tar\.gz"
             patterns[f"wheel of {package}"] = rf"{folder}-.*-none-any\.whl"

@@ -106,8 +106,21 @@ def test_info_names_the_package_of_a_missing_model(only_eye, tmp_path, monkeypat
 
 def test_the_table_of_packages_has_the_ids_of_the_models():
     for (name, model_id), package in model_search.PACKAGES.items():
-        path = ROOT / "codec" / "models" / f"{name}.safetensors"
-        assert not path.is_file() or model_file.load(path).id.hex() == model_id, package
+        folder = ROOT / "codec" / "models"
+        for path in (folder / f"{name}.safetensors", folder / model_search.REPLACED / f"{name}.safetensors"):
+            assert not path.is_file() or model_file.load(path).id.hex() == model_id, package
+
+
+def test_a_replaced_model_is_found_where_it_is_and_its_package_is_named_where_not(only_eye, tmp_path, monkeypatch):
+    data = codec.encode(photos.photo(20, 30), model=TINY)
+    tiny = model_file.load(TINY).id
+    monkeypatch.setattr(model_search, "PACKAGES", {("tiny-1", tiny.hex()): "aec-codec-tiny-1"})
+    with pytest.raises(codec.ModelError, match="at hand: it is installed by: pip install aec-codec-tiny-1"):
+        codec.decode(data)
+    replaced = model_search.MODELS / model_search.REPLACED
+    replaced.mkdir()
+    shutil.copy(TINY, replaced / "tiny-1.safetensors")
+    assert codec.decode(data).size == (30, 20) and model_search.find("tiny-1") == replaced / "tiny-1.safetensors"
 
 
 @pytest.fixture
@@ -138,6 +151,17 @@ def test_wheels_that_do_not_agree_are_faults_of_all_of_them(release, monkeypatch
     assert [f.faults for f in files] == [
         [f"files and pixels {digest}, which are not those of all the others"] for digest in ("aa", "bb", "aa")
     ]
+
+
+def test_the_sources_of_a_release_have_each_model_of_the_table_in_a_package_and_nowhere_else(release, tmp_path):
+    try:
+        main, packages = release.sources(tmp_path)
+    except subprocess.CalledProcessError:
+        pytest.skip("not in a clone")
+    assert [path.name for path in packages] == list(model_search.PACKAGES.values())
+    assert [path.name for path in main.glob("codec/models/**/*.safetensors")] == ["eye.safetensors"]
+    for (name, _), package in zip(model_search.PACKAGES, packages, strict=True):
+        assert (package / "aec_models" / f"{name}.safetensors").is_file()
 
 
 def test_an_installed_package_of_a_model_is_found(release, tmp_path, monkeypatch):

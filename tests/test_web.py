@@ -209,7 +209,8 @@ def test_the_snippets_of_the_documentation_run(package, tmp_path):
 
 
 def test_a_damaged_model_is_refused(package, tmp_path):
-    packed = bytearray((package / "models" / "563817ea.aecm").read_bytes())
+    name = f"{model_file.load(model_search.find('eye')).id.hex()}.aecm"
+    packed = bytearray((package / "models" / name).read_bytes())
     packed[-1000] ^= 1
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -217,7 +218,7 @@ def test_a_damaged_model_is_refused(package, tmp_path):
         if path.is_file():
             (broken / path.name).write_bytes(path.read_bytes())
     (broken / "models").mkdir()
-    (broken / "models" / "563817ea.aecm").write_bytes(packed)
+    (broken / "models" / name).write_bytes(packed)
     path = tmp_path / "x.aec"
     path.write_bytes(codec.encode(photos.photo(16, 16), 50, model="eye", device="cpu"))
     found, without = in_node(broken, [job(path), job(GOLDEN / "v2-tiny2-exact-19x13.aec")])
