@@ -133,13 +133,15 @@ def release(monkeypatch):
 
 def test_a_release_names_what_it_lacks(release):
     names = ["aec_codec-1.0.0.tar.gz", "aec_codec-1.0.0-cp311-cp311-manylinux2014_x86_64.whl"]
-    names += ["aec_codec_psnr-1.tar.gz", "aec_codec_psnr-1-py3-none-any.whl"]
+    for package in (name.replace("-", "_") for name in model_search.PACKAGES.values()):
+        names += [f"{package}-1.tar.gz", f"{package}-1-py3-none-any.whl"]
     files = [release.File(Path(name)) for name in names]
     assert release.missing(files, ["cp311"], ["x86_64"]) == []
     lacks = ["wheel for cp310 and x86_64", "wheel for cp310 and aarch64", "wheel for cp311 and aarch64"]
     assert release.missing(files, ["cp310", "cp311"], release.MACHINES) == lacks
     assert release.missing(files[1:], ["cp311"], ["x86_64"]) == ["source of aec-codec"]
-    assert release.missing(files[:2], ["cp311"], ["x86_64"]) == ["source of aec-codec-psnr", "wheel of aec-codec-psnr"]
+    of_models = [f"{kind} of {name}" for name in model_search.PACKAGES.values() for kind in ("source", "wheel")]
+    assert release.missing(files[:2], ["cp311"], ["x86_64"]) == of_models
 
 
 def test_wheels_that_do_not_agree_are_faults_of_all_of_them(release, monkeypatch, tmp_path):
