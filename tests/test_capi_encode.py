@@ -55,6 +55,7 @@ class EncodeOptions(ctypes.Structure):
         ("progress_user", c_void_p),
         ("alpha", ALPHA),
         ("alpha_user", c_void_p),
+        ("alpha_quality", c_uint32),
     ]
 
 
@@ -248,6 +249,8 @@ def test_shares_rise_to_1_and_a_caller_can_stop(pair):
         ({"quality": 0}, {}, "quality is 0"),
         ({"quality": 101}, {}, "quality is 101"),
         ({"effort": 10}, {}, "effort is 10"),
+        ({"alpha_quality": 101}, {}, "alpha_quality is 101: expected 0 to 100"),
+        ({"alpha_quality": 99, "alpha": ALPHA(lambda user, tile: 0)}, {}, "99: the function that codes alpha chooses"),
         ({"tile": 0}, {}, "tile"),
         ({"tile": 100}, {}, "tile side 100"),
         ({"map": Bytes.of(b"ab")}, {}, "a map of 2"),

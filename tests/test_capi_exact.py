@@ -244,10 +244,10 @@ def tiny(c_library):
     return Encoder(c_library, GOLDEN / "tiny2.safetensors")
 
 
-def alphas_of(tiny, image: np.ndarray) -> tuple[list[bytes], list[bytes]]:
+def alphas_of(tiny, image: np.ndarray, quality: int = 100) -> tuple[list[bytes], list[bytes]]:
     """What the library and what Python make of the alpha of each tile of 64x64 pixels."""
-    layout = format.read(tiny.encode(image, tile=64))
-    return [bytes(a) for a in layout.alphas], alpha.encode(image[..., -1], layout.header.tiles, 100)
+    layout = format.read(tiny.encode(image, tile=64, alpha_quality=quality))
+    return [bytes(a) for a in layout.alphas], alpha.encode(image[..., -1], layout.header.tiles, quality)
 
 
 def test_alpha_of_16_bits_is_coded_as_in_python(c_library, tiny):
@@ -256,8 +256,9 @@ def test_alpha_of_16_bits_is_coded_as_in_python(c_library, tiny):
     image[:64, :64, 3] = rng.integers(0, 65536, (64, 64))
     image[:64, 64:128, 3] = np.add.outer(np.arange(64), np.arange(64)) * 500
     image[64:, 3:140, 3] = 12345
-    ours, theirs = alphas_of(tiny, image)
-    assert ours == theirs and sum(map(bool, ours)) == 5
+    for quality in (100, 30):  # which is for 8 bits only
+        ours, theirs = alphas_of(tiny, image, quality)
+        assert ours == theirs and sum(map(bool, ours)) == 5
 
 
 def test_alpha_of_8_bits_is_kept_and_coded_as_in_python_by_the_same_libwebp(c_library, tiny):
@@ -272,6 +273,23 @@ def test_alpha_of_8_bits_is_kept_and_coded_as_in_python_by_the_same_libwebp(c_li
     if version_of_libwebp() == features.version("webp"):
         assert ours == theirs
     assert sum(map(len, ours)) < 1.1 * sum(map(len, theirs))
+
+
+@pytest.mark.parametrize("quality", [0, 40, 80])
+def test_alpha_of_8_bits_gets_fewer_levels_at_a_quality_as_in_python_by_the_same_libwebp(c_library, tiny, quality):
+    if not c_library.c.aec_has_alpha_encoder(c_uint32(8)):
+        pytest.skip("the library was built without libwebp")
+    image = np.dstack([photos.photo(64, 64), np.random.default_rng(2).integers(0, 256, (64, 64), np.uint8)])
+    ours, theirs = alphas_of(tiny, image, quality)
+    if version_of_libwebp() == features.version("webp"):
+        assert ours == theirs
+    model, exact = c_library.model(GOLDEN / "tiny2.safetensors"), tiny.encode(image, tile=64)
+    file = tiny.encode(image, tile=64, alpha_quality=quality)
+    assert len(file) < len(exact)
+    fewer = c_library.open(file).decode(model)[..., 3]
+    assert len(np.unique(fewer)) < len(np.unique(image[..., 3])) and (fewer[image[..., 3] == 0] == 0).all()
+    flat = np.dstack([photos.photo(64, 64), np.full((64, 64), 128, np.uint8)])  # for which no levels can be saved
+    assert tiny.encode(flat, alpha_quality=quality) == tiny.encode(flat)
 
 
 def version_of_libwebp() -> str | None:

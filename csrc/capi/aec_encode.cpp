@@ -19,6 +19,7 @@ aec_encode_options default_options() {
     options.quality = 75;
     options.effort = 2;
     options.tile = 1024;
+    options.alpha_quality = 100;
     return options;
 }
 
@@ -93,8 +94,9 @@ Vector<ByteString> alphas_of(const SampleView& samples, uint32_t side, const aec
         const Area area = tiles.area_of(i);
         if (copy_alpha(samples, area, alpha)) continue;
         is_opaque = false;
-        coded[i] = options.alpha == nullptr ? encode_alpha(alpha.data(), area.width, area.height, samples.depth)
-                                            : coded_alpha(options, area, samples.depth, alpha);
+        coded[i] = options.alpha != nullptr ? coded_alpha(options, area, samples.depth, alpha)
+                                            : encode_alpha(alpha.data(), area.width, area.height, samples.depth,
+                                                           int_of(options.alpha_quality));
     }
     if (is_opaque) coded.clear();
     return coded;
@@ -114,6 +116,10 @@ ByteString encoded(const Encoder& encoder, const aec_picture& picture, const aec
     settings.progress = progress_of(options.progress, options.progress_user);
     const std::array<Span, kKindCount> metadata = metadata_of(options.metadata, samples.depth);
     check_tile(settings.tile);
+    require(options.alpha_quality <= 100,
+            "alpha_quality is " + std::to_string(options.alpha_quality) + ": expected 0 to 100");
+    require(options.alpha == nullptr || options.alpha_quality == 100,
+            "alpha_quality is " + std::to_string(options.alpha_quality) + ": the function that codes alpha chooses");
     Vector<ByteString> alphas;
     if (samples.alpha != nullptr) alphas = alphas_of(samples, settings.tile, options);
     if (alphas.empty()) samples.alpha = nullptr;

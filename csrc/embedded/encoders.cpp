@@ -97,11 +97,12 @@ bool has_alpha_encoder(int depth) {
 #endif
 }
 
-ByteString encode_alpha(const uint8_t* samples, uint32_t width, uint32_t height, int depth) {
+ByteString encode_alpha(const uint8_t* samples, uint32_t width, uint32_t height, int depth, int quality) {
     if (depth == 16) return encode_png_alpha(samples, width, height);
 #ifdef AEC_WITH_WEBP
-    return encode_webp_alpha(samples, width, height);
+    return encode_webp_alpha(samples, width, height, quality);
 #else
+    (void)quality;
     throw Error(ErrorKind::kEmbedded,
                 "a picture with transparent pixels: this build has no WebP encoder, and no function that codes alpha "
                 "was given");
