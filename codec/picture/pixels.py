@@ -11,6 +11,7 @@ import numpy as np
 from PIL import (
     AvifImagePlugin,
     Image,
+    ImageChops,
     ImageCms,
     JpegImagePlugin,
     PngImagePlugin,
@@ -69,6 +70,9 @@ def _loaded(image: Image.Image) -> Image.Image:
             data = _file_of(image)
             image.load()
             return tga.with_meaning(image, data)
+        elif image.format == "XBM":
+            image.load()
+            return ImageChops.invert(image)  # bits that are set are ink, so black; Pillow makes them white
         else:
             reduced.refuse(image, data := _file_of(image))
             if image.format == "JPEG2000" and image.mode in reduced.DEEP_GRAY_MODES:
