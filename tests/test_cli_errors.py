@@ -66,6 +66,23 @@ def test_contradictory_or_unknown_arguments_are_usage_errors(arguments, tmp_path
     assert files(tmp_path) == set()
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value", "words"),
+    [
+        ("compress", "-q", "best", "'best': allowed are 1..100"),
+        ("compress", "-q", "7.5", "'7.5': allowed are 1..100"),
+        ("compress", "-j", "many", "'many': must be a whole number, at least 1, or all"),
+        ("compress", "--target-psnr", "high", "'high': must be a number above 0"),
+        ("compress", "--target-bpp", "inf", "inf: must be a number above 0"),
+        ("decompress", "--max-pixels", "-1", "-1: must be a whole number, at least 0"),
+        ("similar", "--threshold", "nan", "nan: must be a number of at least -1, at most 1"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_told_with_those_that_are(command, option, value, words, capsys):
+    assert here(command, option, value, "x") == 2
+    assert words in capsys.readouterr().err
+
+
 def oversized(_: bytes) -> bytes:
     head = b"\xd7AEC\x02" + bytes(4) + bytes([50, 0x60]) + b"\xff\xff\x03" + b"\xff\xff\x03"  # 65535 x 65535
     return head + bytes(100)
