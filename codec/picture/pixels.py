@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 # Modes of Pillow that are converted, and the mode that they are converted to.
 CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
 GRAY_MODES = ("1", "L", "LA", "La")
-_SCALED = ", which the caller must scale other numbers to, because only the caller knows their range"
+_SCALED = "; scale other numbers to one of these first, for aec does not know their range"
 PROFILED = ("CMYK", "LAB")  # modes that are converted to sRGB by a colour profile, which is then dropped
 
 

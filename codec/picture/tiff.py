@@ -135,8 +135,8 @@ def _alpha(d: Directory, photometric: int, extra: int) -> str:
     said = f"ExtraSamples {list(kinds)}" if kinds else "no ExtraSamples"
     colours = COLOURS[photometric]
     raise ValueError(
-        f"a TIFF file of {colours + extra} samples a pixel, {colours} of them colours, with {said}: beside gray, RGB or "
-        "a palette one more is allowed, if ExtraSamples says that it is alpha (1 or 2)"
+        f"a TIFF file of {colours + extra} samples a pixel, {colours} of them colours, with {said}: beside gray, RGB "
+        "or a palette one more is allowed, if ExtraSamples says that it is alpha (1 or 2)"
     )
 
 
