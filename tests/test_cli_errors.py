@@ -48,6 +48,8 @@ def test_a_device_is_no_output_to_be_lost(picture):
         ["compress", "x.png", "y.png", "-o", "-"],
         ["compress", "x.aec"],
         ["decompress", "x.png", "-o", "x.png"],
+        ["compress", "/dev/stdin"],
+        ["decompress", "/dev/fd/63"],
         ["info", "--quality", "3", "x.aec"],
         ["train", "data", "-o", "m.safetensors", "--minutes", "0"],
         ["train", "data", "-o", "m.safetensors"],
