@@ -257,7 +257,7 @@ def _told() -> Iterator[None]:
     except (ValueError, MemoryError, UnidentifiedImageError):
         raise
     except Exception as e:
-        raise ValueError(f"cannot read the picture: {e}") from e
+        raise ValueError(f"cannot read the picture: {str(e) or 'its file is damaged'}") from e
 
 
 def upright(samples: np.ndarray, metadata: Metadata) -> Pixels:
