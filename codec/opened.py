@@ -1,5 +1,6 @@
 """`AecFile`: an .aec file that is parsed once, and gives its header, its metadata and its pixels."""
 
+import io
 import operator
 import os
 from collections.abc import Callable
@@ -45,6 +46,8 @@ def bytes_of(data: Source) -> memoryview:
         return memoryview(Path(os.fsdecode(data)).read_bytes())
     if (view := _buffer(data)) is not None:  # asked before `read`, because an mmap object has both
         return view
+    if isinstance(data, io.TextIOBase):
+        raise TypeError(f"a file opened in text mode ({type(data).__name__}): it must be opened in binary mode, 'rb'")
     read = getattr(data, "read", None)
     if not callable(read):
         raise TypeError(f"{type(data).__name__}: must be contiguous bytes, a path, or a file opened for reading")

@@ -336,7 +336,7 @@ def test_a_run_that_is_interrupted_or_killed_goes_on_where_it_was(tmp_path):
         (["-", "--filelist", "-"], "both"),
         ([], "nothing to do"),
         (["a.png", "-j", "0"], "at least 1"),
-        (["a.png", "-j", "some"], "invalid workers value"),
+        (["a.png", "-j", "some"], "must be a whole number, at least 1, or all"),
     ],
 )
 def test_options_that_would_be_ignored_are_usage_errors(arguments, words, album, monkeypatch, capsys):

@@ -48,6 +48,8 @@ def test_a_device_is_no_output_to_be_lost(picture):
         ["compress", "x.png", "y.png", "-o", "-"],
         ["compress", "x.aec"],
         ["decompress", "x.png", "-o", "x.png"],
+        ["compress", "/dev/stdin"],
+        ["decompress", "/dev/fd/63"],
         ["info", "--quality", "3", "x.aec"],
         ["train", "data", "-o", "m.safetensors", "--minutes", "0"],
         ["train", "data", "-o", "m.safetensors"],
@@ -64,6 +66,23 @@ def test_contradictory_or_unknown_arguments_are_usage_errors(arguments, tmp_path
     assert here(*arguments) == 2
     assert "usage: aec" in capsys.readouterr().err
     assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value", "words"),
+    [
+        ("compress", "-q", "best", "'best': allowed are 1..100"),
+        ("compress", "-q", "7.5", "'7.5': allowed are 1..100"),
+        ("compress", "-j", "many", "'many': must be a whole number, at least 1, or all"),
+        ("compress", "--target-psnr", "high", "'high': must be a number above 0"),
+        ("compress", "--target-bpp", "inf", "inf: must be a number above 0"),
+        ("decompress", "--max-pixels", "-1", "-1: must be a whole number, at least 0"),
+        ("similar", "--threshold", "nan", "nan: must be a number of at least -1, at most 1"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_told_with_those_that_are(command, option, value, words, capsys):
+    assert here(command, option, value, "x") == 2
+    assert words in capsys.readouterr().err
 
 
 def oversized(_: bytes) -> bytes:

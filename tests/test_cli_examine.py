@@ -187,7 +187,8 @@ def test_view_makes_a_page_of_any_picture(tmp_path, packed, picture, monkeypatch
     deep.write_bytes(deep_png := write_png(np.full((3, 5, 4), 0x80FF, np.uint16)))
     assert here("view", deep, "-o", "-") == 0
     assert f"5x3, {len(deep_png)} bytes" in capfd.readouterr().out
-    assert here("view", tmp_path / "page.html") == 3 and "not a picture" in capfd.readouterr().err
+    assert here("view", tmp_path / "page.html") == 3
+    assert capfd.readouterr().err == f"aec: {tmp_path / 'page.html'}: a web page, and no picture\n"
 
 
 def test_view_leaves_no_page_for_longer_than_a_day(tmp_path, packed, monkeypatch):

@@ -262,6 +262,12 @@ def test_the_fourth_channel_of_a_tga_file_is_what_it_says(bits, kind):
         assert np.array_equal(found, colours)
 
 
+def test_bits_that_are_set_in_an_xbm_file_are_black():
+    """As all other programs show it; Pillow shows the negative."""
+    data = b"#define a_width 8\n#define a_height 2\nstatic char a_bits[] = {\n0x01, 0xfe, };\n"
+    assert samples(open_picture(data)).tolist() == [[0, *[255] * 7], [255, *[0] * 7]]
+
+
 # ------------------------------------------------------------------ 16 bits
 
 

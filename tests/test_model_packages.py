@@ -84,7 +84,8 @@ def test_the_error_for_a_missing_model_names_its_package(only_eye):
     with pytest.raises(codec.ModelError) as by_name:
         codec.encode(photos.photo(8, 8), model="psnr")
     assert str(by_name.value) == (
-        "no model 'psnr': available are eye; psnr is installed by: pip install aec-codec-psnr"
+        "no model 'psnr': available are eye, and files ending in .safetensors; "
+        "psnr is installed by: pip install aec-codec-psnr"
     )
     with pytest.raises(codec.ModelError) as by_id:
         model_search.find_id(PSNR)

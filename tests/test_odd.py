@@ -86,7 +86,7 @@ REFUSALS = [
     (
         "TIFF whose samples are floating point, or more than are colours and alpha, or fewer",
         InputError,
-        "SampleFormat 3|1 samples a pixel beyond the 4 .*ExtraSamples|SamplesPerPixel 1:",
+        "SampleFormat 3|5 samples a pixel, 4 of them colours, .*ExtraSamples|SamplesPerPixel 1:",
         """formats/hpredict_cmyk.tiff formats/rgb32f_bw.tiff formats/rgb32f_color.tiff
         pillow-test-images/crash-81154a65438ba5aaeca73fd502fa4850fbde60f8.tif""",
     ),

@@ -8,6 +8,7 @@ import mmap
 import numpy as np
 import photos
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -66,9 +67,18 @@ def test_whatever_has_a_buffer_is_taken_as_often_as_one_likes(data, tmp_path):
         codec.open(np.frombuffer(padded, np.uint16))
 
 
-def test_a_file_opened_as_text_is_refused(tmp_path):
+def test_a_file_opened_as_text_is_refused(data, tmp_path):
     with pytest.raises(TypeError, match="binary mode"):
         codec.inspect(io.StringIO("text"))
+    (tmp_path / "x.aec").write_bytes(data)
+    with open(tmp_path / "x.aec", encoding="utf-8") as file, pytest.raises(TypeError, match="must be opened in binary"):
+        codec.inspect(file)
+
+
+def test_a_device_that_is_no_string_is_refused_by_its_name(photo):
+    for device in (torch.device("cpu"), None, 0):
+        with pytest.raises(TypeError, match="device .*: must be a string: auto, cpu, cuda or cuda:N"):
+            codec.encode(photo, device=device)
 
 
 def test_a_path_that_is_not_there_is_an_os_error(tmp_path):

@@ -111,3 +111,28 @@ def test_what_is_read_is_what_image_open_reads(kind):
 def test_what_no_reader_knows_is_refused_in_words(data):
     with pytest.raises(InputError, match="picture"):
         open_picture(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "an empty file"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1", "a HEIC picture is not read: convert it to PNG"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "a video is not read"),
+        (b"\xff\x0a\xfa\x7f", "a JPEG XL picture is not read"),
+        (b"P7\nWIDTH 2\n", "a PAM picture is not read"),
+        (b"%PDF-1.4\n", "a PDF file is not read"),
+        (b"FUJIFILMCCD-RAW 0201", "a camera's raw file is not read"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing is not read"),
+        (b"\n<!DOCTYPE html>\n<html>", "a web page, and no picture"),
+    ],
+)
+def test_what_is_not_read_is_told_what_it_is(data, words):
+    with pytest.raises(InputError, match=words):
+        open_picture(data)
+
+
+def test_postscript_is_not_run():
+    """Pillow would have Ghostscript run it, whatever the name of the file."""
+    with pytest.raises(InputError, match="a PostScript file, which is a program, is not read"):
+        open_picture(saved("EPS"))

@@ -137,6 +137,13 @@ def test_a_png_file_of_two_headers_is_refused_before_either_is_believed(colour, 
     assert peak_bytes(lambda: refused(data, 2, 2, "second header")) < 1 << 20
 
 
+def test_a_png_file_without_its_palette_is_refused_in_words():
+    palette = png_chunks.chunk(b"PLTE", bytes(range(48)))
+    refused(
+        png_file(bytes(6), 2, 2, 8, 3).replace(palette, b""), 2, 2, r"in a palette \(a PLTE chunk\), which is missing"
+    )
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("high", [0, 1])
 def test_the_gray_that_a_png_file_names_as_transparent_is_on_its_own_scale(depth, high):

@@ -1,11 +1,14 @@
 """Conversion of command line arguments: each function takes text and returns a value.
 
-A wrong argument raises ArgumentTypeError (with a message that says what is allowed) or ValueError.
+A wrong argument raises ArgumentTypeError, with a message that says what is allowed.
 """
 
+import math
 import re
 from argparse import ArgumentTypeError, _ActionsContainer
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from .. import api
 from ..coding.device import check_device
@@ -14,6 +17,7 @@ from ..opened import SCALES
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "ki": 2**10, "mi": 2**20}
 MEASURES = ("mse", "ms-ssim", "ssimulacra2", "xyb")  # as in losses.py, which is not imported here, as it needs torch
+_Number = TypeVar("_Number", int, float)
 
 
 def quality(text: str) -> int:
@@ -37,10 +41,18 @@ def bits(text: str) -> int:
 
 
 def _int_of(text: str, allowed: range) -> int:
-    value = int(text)
+    limits = f"allowed are {allowed[0]}..{allowed[-1]}"
+    value = _number(int, text, limits)
     if value not in allowed:
-        raise ArgumentTypeError(f"{value}: allowed are {allowed[0]}..{allowed[-1]}")
+        raise ArgumentTypeError(f"{text}: {limits}")
     return value
+
+
+def _number(kind: type[_Number], text: str, limits: str) -> _Number:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r}: {limits}") from None
 
 
 def device(text: str) -> str:
@@ -52,36 +64,49 @@ def device(text: str) -> str:
 
 
 def count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ArgumentTypeError(f"{value}: must be at least 1")
+    return _at_least(text, 1)
+
+
+def natural(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def _at_least(text: str, least: int) -> int:
+    limits = f"must be a whole number, at least {least}"
+    value = _number(int, text, limits)
+    if value < least:
+        raise ArgumentTypeError(f"{text}: {limits}")
     return value
 
 
 def workers(text: str) -> int | str:
-    return text if text == "all" else count(text)
+    if text == "all":
+        return text
+    try:
+        return count(text)
+    except ArgumentTypeError as e:
+        raise ArgumentTypeError(f"{e}, or all") from None
 
 
 def positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ArgumentTypeError(f"{text}: must be above 0")
-    return value
+    return _within(text, "a number above 0", lambda value: value > 0)
 
 
 def score(text: str) -> float:
     """A SSIMULACRA 2 score, above 0 and at most 100."""
-    value = positive(text)
-    if value > 100:
-        raise ArgumentTypeError(f"{text}: must be above 0, at most 100")
-    return value
+    return _within(text, "a number above 0, at most 100", lambda value: 0 < value <= 100)
 
 
 def similarity(text: str) -> float:
     """A similarity of two pictures, -1 to 1."""
-    value = float(text)
-    if not -1 <= value <= 1:
-        raise ArgumentTypeError(f"{text}: must be at least -1, at most 1")
+    return _within(text, "a number of at least -1, at most 1", lambda value: -1 <= value <= 1)
+
+
+def _within(text: str, allowed: str, test: Callable[[float], bool]) -> float:
+    """Return the number, which is finite and passes the test; `allowed` says of an error what does."""
+    value = _number(float, text, f"must be {allowed}")
+    if not (math.isfinite(value) and test(value)):
+        raise ArgumentTypeError(f"{text}: must be {allowed}")
     return value
 
 
@@ -96,18 +121,15 @@ def shares(text: str) -> dict[str, float]:
             raise ArgumentTypeError(f"{text!r}: {name} is there twice")
         try:
             found[name] = positive(value)
-        except ValueError:
-            raise ArgumentTypeError(f"{part!r}: the share must be a number") from None
+        except ArgumentTypeError:
+            raise ArgumentTypeError(f"{part!r}: the share must be a number above 0") from None
     if abs(sum(found.values()) - 1) > 1e-6:
         raise ArgumentTypeError(f"{text!r}: the shares are {sum(found.values()):g} together, and must be 1")
     return found
 
 
 def not_negative(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ArgumentTypeError(f"{text}: must be at least 0")
-    return value
+    return _within(text, "a number, at least 0", lambda value: value >= 0)
 
 
 def size(text: str) -> int:

@@ -28,9 +28,14 @@ def compress(args: Namespace) -> int:
     if collections.is_model(args.model):
         return collections.compress(args)
     exact = args.lossless or args.max_error is not None
-    if exact and args.alpha_quality is not None:
+    if exact:
         name = "--lossless" if args.lossless else "--max-error"
-        raise UsageError(f"{name} keeps every sample of alpha: --alpha-q says nothing then")
+        if args.alpha_quality is not None:
+            raise UsageError(f"{name} keeps every sample of alpha: --alpha-q says nothing then")
+        if args.progressive:
+            raise UsageError(f"{name} and --progressive: only pictures that the networks code can be progressive")
+        if args.roi or args.roi_mask:
+            raise UsageError(f"{name} and regions: it holds for every sample, so no region can be better or worse")
     names = ("quality", "max_error", *api.TARGETS, "effort", "alpha_quality", "bits")
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
     for name in ("lossless", "progressive"):

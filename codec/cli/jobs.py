@@ -198,7 +198,8 @@ def plan(
             become the same file.
 
     Raises:
-        UsageError: a file would be overwritten by its own output, or several files would go to one `output`.
+        UsageError: a file would be overwritten by its own output, several files would go to one `output`, or there is
+            no `output` for an input among the devices.
     """
     folder = None
     if output is not None and output != "-" and (output.endswith(os.sep) or Path(output).is_dir()):
@@ -224,6 +225,8 @@ def plan(
             alike = len(source.relative.parts) if source.in_folder else 0
         elif output is not None:
             target = None if output == "-" else Path(output)
+        elif source.path is not None and source.path.parts[:2] == (os.sep, "dev"):  # /dev/stdin, or /dev/fd/63 of <(..)
+            raise UsageError(f"{source.path}: nothing is to be written beside it; name an output with -o")
         else:
             target = None if source.path is None else named(source.path)
         return Job(source.path, target, alike=alike)

@@ -312,7 +312,7 @@ def _add_compress(p: argparse.ArgumentParser) -> None:
 
 
 def _add_decompress(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--pick", type=int, metavar="I", help="of a collection only picture I, counted from 0")
+    p.add_argument("--pick", type=arguments.natural, metavar="I", help="of a collection only picture I, counted from 0")
     p.add_argument("--crop", type=arguments.region, metavar="X,Y,W,H", help="this part only, in pixels of the whole")
     size = p.add_mutually_exclusive_group()
     size.add_argument("--scale", type=arguments.scale, default=1, metavar="1/2|1/4|1/8", help="smaller, and sooner")
@@ -348,7 +348,11 @@ def _add_decompress(p: argparse.ArgumentParser) -> None:
     )
     limit = format.DEFAULT_MAX_PIXELS
     p.add_argument(
-        "--max-pixels", type=int, default=limit, metavar="N", help=f"refuse larger pictures (default: {limit}; 0: none)"
+        "--max-pixels",
+        type=arguments.natural,
+        default=limit,
+        metavar="N",
+        help=f"refuse larger pictures (default: {limit}; 0: none)",
     )
     _files(p, "what to write, where the kind of file has a place for it")
     _model(p)

@@ -81,6 +81,17 @@ def exit_code(error: Exception) -> int:
     return EXIT_INPUT
 
 
+def failed(error: Exception, name: str, debug: bool) -> int:
+    """Print why a command could not read the one file that it was given, and return the exit code.
+
+    With `debug` the error is raised again instead.
+    """
+    if debug:
+        raise error
+    streams.complain(f"aec: {name}: {message(error, name)}")
+    return exit_code(error)
+
+
 class _Bar:
     """A progress bar on standard error. A thread keeps its clock running, because one tile may take long."""
 

@@ -6,10 +6,9 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..desktop.thumbnail import path_of, thumbnail_of
-from ..failures import FAILURES, message
+from ..failures import FAILURES
 from ..io import OutputError, write_bytes
-from .runner import exit_code
-from .streams import complain
+from .runner import failed
 
 
 def thumbnail(args: Namespace) -> int:
@@ -17,10 +16,7 @@ def thumbnail(args: Namespace) -> int:
         path = path_of(args.input)
         data = thumbnail_of(path, args.size)
     except FAILURES as e:
-        if args.debug:
-            raise
-        complain(f"aec: {args.input}: {message(e, args.input)}")
-        return exit_code(e)
+        return failed(e, args.input, args.debug)
     output = None if args.output == "-" else Path(args.output)
     if output is not None and output.is_file():
         _write_into(output, data)

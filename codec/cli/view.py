@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from ..container import format
 from ..container.metadata import Metadata
+from ..failures import FAILURES
 from ..given import open_picture
 from ..io import permissions, read_bytes, write_bytes
 from ..opened import SCALES, AecFile, kind_of
 from ..picture import code_points, export
 from ..picture.embedded import MAX_WEBP_SIDE
+from .runner import failed
 from .streams import complain
 
 if TYPE_CHECKING:
@@ -55,17 +57,10 @@ STAGE_PIXELS = 2**20  # which are reduced to about so many pixels; WebP has no s
 
 def view(args: Namespace) -> int:
     source = None if args.file == "-" else Path(args.file)
-    name = source.name if source else "standard input"
-    data = read_bytes(source)
-    is_aec = data.startswith(format.MAGIC) or (source is not None and source.suffix.lower() == ".aec")
-    picture, caption = _decoded(data, args) if is_aec else _read(data)
-    width, height = picture.size
-    told = Metadata(icc=picture.info.get("icc_profile"), cicp=code_points.of_samples(picture.info.get("cicp")))
-    png = export.encoded(picture, "PNG", told, exact=True)
-    stages = _stages(data, told, args) if is_aec else ""
-    shown = base64.b64encode(png).decode()
-    text = PAGE.format(name=html.escape(name), caption=caption, png=shown, stages=stages, width=width, height=height)
-    page = text.encode(errors="backslashreplace")  # file names may contain bytes that cannot be decoded
+    try:
+        page = _page(source, args)
+    except FAILURES as e:
+        return failed(e, str(source or "standard input"), args.debug)
     if args.output is not None:
         mode = permissions(source.stat() if source else None)
         write_bytes(None if args.output == "-" else Path(args.output), page, args.force, mode=mode)
@@ -76,6 +71,20 @@ def view(args: Namespace) -> int:
     if not webbrowser.open(path.as_uri()):
         complain(f"aec: no browser to open: the page is {path}; -o writes it elsewhere")
     return 0
+
+
+def _page(source: Path | None, args: Namespace) -> bytes:
+    name = source.name if source else "standard input"
+    data = read_bytes(source)
+    is_aec = data.startswith(format.MAGIC) or (source is not None and source.suffix.lower() == ".aec")
+    picture, caption = _decoded(data, args) if is_aec else _read(data)
+    width, height = picture.size
+    told = Metadata(icc=picture.info.get("icc_profile"), cicp=code_points.of_samples(picture.info.get("cicp")))
+    png = export.encoded(picture, "PNG", told, exact=True)
+    stages = _stages(data, told, args) if is_aec else ""
+    shown = base64.b64encode(png).decode()
+    text = PAGE.format(name=html.escape(name), caption=caption, png=shown, stages=stages, width=width, height=height)
+    return text.encode(errors="backslashreplace")  # file names may contain bytes that cannot be decoded
 
 
 def _sweep() -> None:

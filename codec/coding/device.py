@@ -10,7 +10,13 @@ _WORDS = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def check_device(device: str) -> None:
-    """Raise ValueError unless `device` is auto, cpu, cuda or cuda:N. Whether the device exists is not checked."""
+    """Raise an error unless `device` is auto, cpu, cuda or cuda:N. Whether the device exists is not checked.
+
+    Raises:
+        TypeError: it is no string. ValueError: it is another word.
+    """
+    if not isinstance(device, str):
+        raise TypeError(f"device {device!r}: must be a string: auto, cpu, cuda or cuda:N")
     if not _WORDS.fullmatch(device):
         raise ValueError(f"device {device!r}: allowed are auto, cpu, cuda and cuda:N")
 

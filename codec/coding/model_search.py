@@ -80,7 +80,7 @@ def find(model: str | os.PathLike | None) -> Path:
     there = ", ".join(p.stem for p in available()) or "none"
     package = next((package for (known, _), package in PACKAGES.items() if known == name), None)
     hint = f"; {name} is installed by: {installs(package)}" if package else ""
-    raise ModelError(f"no model {name!r}: available are {there}{hint}")
+    raise ModelError(f"no model {name!r}: available are {there}, and files ending in .safetensors{hint}")
 
 
 def find_id(model_id: bytes) -> Path:

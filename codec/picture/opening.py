@@ -12,7 +12,7 @@ from typing import IO
 from PIL import Image, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from ..container.format import DEFAULT_MAX_PIXELS, check_size, stored_kind
-from . import jpeg_info, jpeg_segments, png_chunks, png_info
+from . import jpeg_info, jpeg_segments, png_chunks, png_info, unread
 
 # The readers are called directly, because Image.open obeys Image.MAX_IMAGE_PIXELS, which the calling program may set.
 _READERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
@@ -20,9 +20,7 @@ _READERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
     "WebP": WebPImagePlugin.WebPImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
 }
-_UNKNOWN = "not a picture that Pillow can read"
-# Formats of floating point samples, by the first bytes of their files. Pillow reads none of them.
-_FLOATING = {b"v/1\1": "an OpenEXR", b"#?R": "a Radiance", b"PF\n": "a PFM"}
+_UNUSED = {"EPS"}  # readers of Pillow: this one has Ghostscript run the file, which is a program
 _WEBP_FIRST = 16  # number of bytes by which a WebP file is recognised
 _EXIF_ITEM = re.compile(rb"(infe.{8}|infe.{10})Exif", re.DOTALL)  # ISO/IEC 14496-12, infe boxes of versions 2 and 3
 
@@ -57,12 +55,12 @@ def opened(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Image.Im
             image = opened_as(kind, data)
         except SyntaxError as e:
             why = "" if "this driver" in str(e) else f": {e}"  # Pillow's generic message
-            raise UnidentifiedImageError(f"{_UNKNOWN}, though it begins as {kind}{why}") from e
+            raise UnidentifiedImageError(f"{unread.UNKNOWN}, though it begins as {kind}{why}") from e
         check_size(*image.size, max_pixels)
         return image
     for load_readers in (Image.preinit, Image.init):  # first the few common readers, then all
         load_readers()
-        for name in Image.ID:
+        for name in filter(lambda name: name not in _UNUSED, Image.ID):
             reader, accepts = Image.OPEN[name]
             try:
                 if accepts and accepts(data[:16]) is not True:
@@ -72,10 +70,7 @@ def opened(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Image.Im
                 continue  # as in Image.open: another format may begin with the same bytes
             check_size(*image.size, max_pixels)
             return image
-    for magic, kind in _FLOATING.items():
-        if data.startswith(magic):
-            raise UnidentifiedImageError(f"{kind} picture, whose samples are floating point: only integers are read")
-    raise UnidentifiedImageError(_UNKNOWN)
+    raise UnidentifiedImageError(unread.described(data))
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import (
     AvifImagePlugin,
     Image,
+    ImageChops,
     ImageCms,
     JpegImagePlugin,
     PngImagePlugin,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 # Modes of Pillow that are converted, and the mode that they are converted to.
 CONVERTED = {"1": "L", "P": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
 GRAY_MODES = ("1", "L", "LA", "La")
-_SCALED = ", which the caller must scale other numbers to, because only the caller knows their range"
+_SCALED = "; scale other numbers to one of these first, for aec does not know their range"
 PROFILED = ("CMYK", "LAB")  # modes that are converted to sRGB by a colour profile, which is then dropped
 
 
@@ -69,6 +70,9 @@ def _loaded(image: Image.Image) -> Image.Image:
             data = _file_of(image)
             image.load()
             return tga.with_meaning(image, data)
+        elif image.format == "XBM":
+            image.load()
+            return ImageChops.invert(image)  # bits that are set are ink, so black; Pillow makes them white
         else:
             reduced.refuse(image, data := _file_of(image))
             if image.format == "JPEG2000" and image.mode in reduced.DEEP_GRAY_MODES:
@@ -253,7 +257,7 @@ def _told() -> Iterator[None]:
     except (ValueError, MemoryError, UnidentifiedImageError):
         raise
     except Exception as e:
-        raise ValueError(f"cannot read the picture: {e}") from e
+        raise ValueError(f"cannot read the picture: {str(e) or 'its file is damaged'}") from e
 
 
 def upright(samples: np.ndarray, metadata: Metadata) -> Pixels:

@@ -59,9 +59,10 @@ def sample_stream(data: bytes) -> bytes:
 
     Raises:
         ValueError: a checksum is wrong; the stream ends before the last row; there is a second IHDR chunk, which
-            readers treat differently; or there is an unknown critical chunk (its name begins with a capital letter).
+            readers treat differently; a palette is missing; or there is an unknown critical chunk (its name begins with
+            a capital letter).
     """
-    parts, headers = [], 0
+    parts, headers, palette = [], 0, False
     for part in chunks(data):
         headers += part.name == b"IHDR"
         if headers > 1:
@@ -69,6 +70,7 @@ def sample_stream(data: bytes) -> bytes:
         if part.critical and part.name not in _CRITICAL:
             name = part.name.decode()
             raise ValueError(f"a PNG file with a chunk {name}, which may change what its samples mean")
+        palette = palette or part.name == b"PLTE"
         if part.name == b"IDAT":
             if part.missing:
                 raise ValueError(f"the PNG file is truncated: {part.missing} bytes of its samples are missing")
@@ -77,6 +79,8 @@ def sample_stream(data: bytes) -> bytes:
             parts.append(part.data)
         elif parts:
             break  # the IDAT chunks of one picture are consecutive
+    if head(data).colour_type == PALETTE and not palette:
+        raise ValueError("a PNG file whose samples are places in a palette (a PLTE chunk), which is missing")
     stream = b"".join(parts)
     missing = _missing(stream, head(data).sample_bytes)
     if missing > 0:

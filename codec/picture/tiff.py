@@ -76,6 +76,8 @@ def _layout(d: Directory, max_pixels: int | None) -> _Layout:
         LimitError: the picture is too large.
     """
     compression, photometric = d.number(COMPRESSION, NONE), d.number(PHOTOMETRIC, GRAY_INVERTED)
+    if compression not in (known := TiffImagePlugin.COMPRESSION_INFO):
+        _refuse("Compression", compression, f"allowed are {', '.join(map(str, known))}")
     if compression == 6:
         photometric = YCBCR  # as Pillow assumes too, because this field is often wrong in such old files
     width, height = d.number(WIDTH), d.number(HEIGHT)
@@ -131,9 +133,10 @@ def _alpha(d: Directory, photometric: int, extra: int) -> str:
         if kinds in ((2,), (999,)) or not kinds and photometric == RGB:
             return "straight"
     said = f"ExtraSamples {list(kinds)}" if kinds else "no ExtraSamples"
+    colours = COLOURS[photometric]
     raise ValueError(
-        f"a TIFF file of {extra} samples a pixel beyond the {COLOURS[photometric]} of its colours, with {said}: "
-        "one that is named as alpha (1 or 2), beside gray or RGB, is all that can be kept"
+        f"a TIFF file of {colours + extra} samples a pixel, {colours} of them colours, with {said}: beside gray, RGB "
+        "or a palette one more is allowed, if ExtraSamples says that it is alpha (1 or 2)"
     )
 
 
@@ -254,7 +257,13 @@ def _by_pillow(layout: _Layout) -> Image.Image:
         file.seek(entry.at)
         file.write(struct.pack(d.order + {3: "H", 4: "I"}[entry.kind], 1))
     file.seek(0)
-    return _loaded(file)
+    try:
+        return _loaded(file)
+    except OSError as e:
+        raise ValueError(
+            f"a TIFF file with Compression {layout.compression}, which is damaged, or which the libtiff of this Pillow "
+            f"cannot decompress: {e}"
+        ) from e
 
 
 def _raw(layout: _Layout, in_range: bool) -> np.ndarray:
