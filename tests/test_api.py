@@ -16,6 +16,7 @@ from codec.api import EFFORTS, TILE
 from codec.coding import decoder, model_file, model_search, payloads, rans
 from codec.coding.cdf_tables import cost_bits
 from codec.coding.model_config import level_lambda
+from codec.coding.tiles import TileTask
 from codec.container import format
 from codec.nets import torch_codec, torch_encoder
 from codec.nets.integer import to_fixed
@@ -123,7 +124,7 @@ def test_the_same_latents_give_the_same_pixels_however_they_are_tiled(shipped, m
     latents, whole = shipped.decoder.empty(16, 12), np.empty((256, 192, 3), np.uint8)
     for tile, part in zip(header.tiles, coded.latents(shipped, data), strict=True):
         latents[tile.y // 16 :, tile.x // 16 :][: part.shape[0], : part.shape[1]] = part
-    shipped.decoder.synthesis.run(latents, (0, 0), (16, 12), header.quality, 1, (0, 0), whole)
+    shipped.decoder.synthesis.run(latents, decoder.Place((0, 0), (16, 12), header.quality), 1, (0, 0), whole)
     assert np.array_equal(whole, coded.colours(shipped, data))
 
 
@@ -172,7 +173,7 @@ def test_gray_pictures_stay_gray():
 def test_file_size_is_what_the_tables_say_it_costs(shipped, quality, lanes_log2):
     pixels = to_pixels(photos.photo(200, 312, seed=4))
     header = codec.Header(312, 200, quality, shipped.id, tile=1024)
-    y, z = torch_encoder.analyse(shipped, pixels, header.tiles[0], quality, effort=2)
+    y, z = torch_encoder.analyse(shipped, TileTask(pixels, header.tiles[0], quality, effort=2))
     walk = shipped.walk(quality, *y.shape[1:])
     symbols, indexes, segments, _ = payloads.quantise(walk, y, z, shipped.dead_zones)
     symbols, indexes = symbols.numpy(), indexes.numpy()
@@ -208,7 +209,7 @@ def test_every_quality_decodes_to_what_the_encoder_meant(shipped, effort):
     pixels = to_pixels(photos.photo(33, 47, seed=6))
     for quality in range(1, 101):
         header = codec.Header(47, 33, quality, shipped.id)
-        y, z = torch_encoder.analyse(shipped, pixels, header.tiles[0], quality, effort)
+        y, z = torch_encoder.analyse(shipped, TileTask(pixels, header.tiles[0], quality, effort))
         *_, meant = payloads.quantise(shipped.walk(quality, *y.shape[1:]), y, z, dead_zones)
         (got,) = coded.latents(shipped, coded.file(shipped, photos.photo(33, 47, seed=6), quality, effort=effort))
         assert np.array_equal(got, to_fixed(meant).permute(1, 2, 0)), quality
@@ -234,7 +235,7 @@ def test_effort_2_saves_more_bits_than_its_error_is_worth(psnr_model, picture, q
 def test_dead_zones_are_for_latents_not_for_hyperlatents(shipped):
     pixels = to_pixels(photos.photo(100, 120, seed=9))
     (tile,) = codec.Header(120, 100, 50, shipped.id).tiles
-    y, z = torch_encoder.analyse(shipped, pixels, tile, 50, effort=1)
+    y, z = torch_encoder.analyse(shipped, TileTask(pixels, tile, 50, effort=1))
     of_no_zone, of_widest = (
         payloads.quantise(shipped.walk(50, *y.shape[1:]), y, z, torch.full((64,), width, dtype=torch.int16))
         for width in (0, 2**15 - 1)

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 import codec
 from codec import _C
 from codec.coding import engine, rans, tiles
-from codec.coding.decoder import latent_size
+from codec.coding.decoder import CodedTile, latent_size
 from codec.coding.model_tensors import PIXEL_UNIT
 from codec.coding.refinement import iterations
 from codec.coding.tile_input import WHITE, tile_input
+from codec.coding.tiles import TileTask
 from codec.container.format import Tile
 from codec.nets import torch_codec, torch_encoder
 from codec.nets.integer import to_float
@@ -97,7 +98,7 @@ def test_8_and_16_bits_of_the_same_picture_have_the_same_latents(encoder, kind):
     assert (narrow.depth, wide.depth) == (8, 16)
     assert np.array_equal(tile_input(narrow, whole_of(narrow)), tile_input(wide, whole_of(wide)))
     for quality in (1, 60, 100):
-        ours, theirs = (encoder.analyse(p, whole_of(p), quality, 1) for p in (narrow, wide))
+        ours, theirs = (encoder.analyse(TileTask(p, whole_of(p), quality, 1)) for p in (narrow, wide))
         assert all(map(np.array_equal, ours, theirs))
 
 
@@ -105,7 +106,7 @@ def test_gray_has_the_latents_of_the_same_colours(encoder):
     gray = photos.photo(50, 70)[..., 1].copy()
     ours, theirs = (to_pixels(array) for array in (gray, np.repeat(gray[..., None], 3, 2)))
     assert (ours.gray, theirs.gray) == (True, False)
-    assert all(map(np.array_equal, *(encoder.analyse(p, whole_of(p), 60, 1) for p in (ours, theirs))))
+    assert all(map(np.array_equal, *(encoder.analyse(TileTask(p, whole_of(p), 60, 1)) for p in (ours, theirs))))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -180,9 +181,10 @@ def test_both_encoders_have_the_same_latents_and_payloads_of_any_quality(shipped
     pixels = to_pixels(photos.photo(37, 90, seed=5))
     tile = whole_of(pixels)
     for quality in (1, 33, 100):
-        y, z = encoder.analyse(pixels, tile, quality, 1)
+        task = TileTask(pixels, tile, quality, 1)
+        y, z = encoder.analyse(task)
         assert (y.dtype, z.dtype, y.shape[:2], z.shape[:2]) == (np.int16, np.int16, (3, 6), (1, 2))
-        assert all(map(np.array_equal, (y, z), shipped.encoder.analyse(pixels, tile, quality, 1)))
+        assert all(map(np.array_equal, (y, z), shipped.encoder.analyse(task)))
         for share in (0, 0.5, 2):
             zones = (share * shipped.file.dead_zones).astype(np.int16)
             ours, theirs = (payload_of(e.with_dead_zones(zones), quality, y, z) for e in (encoder, shipped.encoder))
@@ -204,9 +206,9 @@ def test_what_was_encoded_is_read_back(encoder, shipped):
     entropy nets say are not worth a symbol.
     """
     pixels = to_pixels(photos.photo(60, 44, seed=8))
-    y, z = encoder.analyse(pixels, whole_of(pixels), 80, 1)
+    y, z = encoder.analyse(TileTask(pixels, whole_of(pixels), 80, 1))
     plain = encoder.with_dead_zones(np.zeros_like(shipped.file.dead_zones))
-    back = encoder.decoder.read(80, *y.shape[:2], payload_of(plain, 80, y, z))
+    back = encoder.decoder.read(CodedTile(payload_of(plain, 80, y, z), 80, y.shape[:2]))
     steps = shipped.net.step[79].numpy()
     near = np.abs(back.astype(int) - y) <= steps // 2 + 1
     assert near.mean() > 0.98
@@ -271,7 +273,7 @@ def test_samples_may_have_any_strides(tiny):
     odd = turned.transpose(2, 1, 0)[::-1, ::-1]
     other = Pixels(odd[..., :3], odd[..., 3])
     assert other.data.strides != whole.data.strides
-    ours, theirs = (tiny.analyse(p, whole_of(p), 60, 2) for p in (whole, other))
+    ours, theirs = (tiny.analyse(TileTask(p, whole_of(p), 60, 2)) for p in (whole, other))
     assert all(map(np.array_equal, ours, theirs))
 
 

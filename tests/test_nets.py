@@ -15,6 +15,7 @@ from codec import _C
 from codec.coding import rans_cuda, segment_walk
 from codec.coding.model_config import Config
 from codec.coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW
+from codec.coding.tiles import TileTask
 from codec.container import format
 from codec.nets import torch_codec, torch_encoder
 from codec.nets.coding_order import step_of
@@ -225,7 +226,7 @@ def test_the_shipped_model_on_photos_equals_the_reference(shipped, quality):
     for image in (photos.astronaut(), photos.photo(200, 312, seed=4), photos.gradient(75, 50)):
         pixels = to_pixels(image)
         (tile,) = format.Header(image.shape[1], image.shape[0], quality, shipped.id).tiles
-        y, z = torch_encoder.analyse(shipped, pixels, tile, quality, effort=1)
+        y, z = torch_encoder.analyse(shipped, TileTask(pixels, tile, quality, effort=1))
         expected = encode(segment_walk.ReferenceWalk(shipped.net, quality, *y.shape[1:]), y, z, shipped.dead_zones)
         for isa in _C.isas():
             _C.set_isa(isa)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _C
+from .decoder import Place
 from .model_config import HYPER_STRIDE, LATENT_STRIDE
 from .quality_map import Quality
 from .rans_cuda import launch_site
@@ -40,31 +41,24 @@ class CudaAnalysis:
         """Whether tiles fit into the shared memory of a multiprocessor; if not, the other methods raise ValueError."""
         return self._handle.fits and self._hyper_handle.fits
 
-    def latents(
-        self,
-        pixels: np.ndarray,
-        at: tuple[int, int],
-        size: tuple[int, int],
-        quality: Quality,
-        area: tuple[int, int, int, int],
-    ) -> Tensor:
+    def latents(self, pixels: np.ndarray, place: Place, area: tuple[int, int, int, int]) -> Tensor:
         """Compute the latents of an area: int16 [h, w, M] on the device.
 
         Args:
             pixels: of the area and the model's halo around it, as far as the picture goes, as `tile_input` returns
                 them: int16 [16 rows, 16 columns, 3].
-            at: (row, column) of the first of them in the picture, in latents.
-            size: (rows, columns) of the picture, in latents.
-            quality: of the whole picture.
+            place: where they are.
             area: (row, column, rows, columns) in latents.
         """
         x = torch.from_numpy(pixels).to(self.device)
         rows, columns = x.shape[0] // LATENT_STRIDE, x.shape[1] // LATENT_STRIDE
         if x.dtype != torch.int16 or x.shape != (LATENT_STRIDE * rows, LATENT_STRIDE * columns, 3):
             raise ValueError(f"expected int16 [16 rows, 16 columns, 3], not {x.dtype} {list(x.shape)}")
-        job = _C.CudaAnalysis(self._handle, given=(*at, rows, columns), picture=size, quality=quality, area=area)
+        job = _C.CudaAnalysis(
+            self._handle, given=(*place.at, rows, columns), picture=place.picture, quality=place.quality, area=area
+        )
         out = self._empty((*area[2:], self._n_latents), torch.int16)
-        workspace, blocks = self._empty((job.workspace_bytes,), torch.uint8), self._map(quality)
+        workspace, blocks = self._empty((job.workspace_bytes,), torch.uint8), self._map(place.quality)
         device, stream = launch_site(self.device)
         x = x.contiguous()
         job.run(

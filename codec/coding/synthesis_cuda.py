@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _C
+from .decoder import Place
 from .engine import Levels
 from .model_config import Config
-from .quality_map import Quality
 from .rans_cuda import launch_site
 from .segment_walk_cuda import LARGE
 
@@ -45,16 +45,7 @@ class CudaSynthesis(Levels):
         """Whether a tile fits into the shared memory of a multiprocessor; if not, `run` raises ValueError."""
         return self.handle.fits
 
-    def run(
-        self,
-        latents: Any,
-        at: tuple[int, int],
-        size: tuple[int, int],
-        quality: Quality,
-        shrink: int,
-        origin: tuple[int, int],
-        out: Any,
-    ) -> None:
+    def run(self, latents: Any, place: Place, shrink: int, origin: tuple[int, int], out: Any) -> None:
         """Do as `decoder.Synthesis`. Arrays are copied to the device, and from it."""
         on_device = isinstance(out, Tensor)
         rows, columns, channels = (*out.shape[1:], out.shape[0]) if on_device else out.shape
@@ -66,12 +57,13 @@ class CudaSynthesis(Levels):
         if channels not in (1, 3):
             raise ValueError(f"samples of {channels} channels: must have 1 or 3 channels")
         y = F.pad(y, (0, -y.shape[2] % READ_TOGETHER)).contiguous()
+        quality = place.quality
         blocks = torch.tensor(quality, device=self.device) if isinstance(quality, np.ndarray) else None
         job = _C.CudaSynthesis(
             self.handle,
-            at=at,
+            at=place.at,
             given=(y.shape[0], y.shape[1]),
-            picture=size,
+            picture=place.picture,
             quality=quality,
             shrink=shrink,
             branch=self.has_branch(quality, shrink),
