@@ -1,7 +1,9 @@
 """Encoders on the CPU and in torch: what they read of a picture, and that all of them write the same bytes."""
 
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import coded
 import numpy as np
@@ -13,14 +15,14 @@ from hypothesis import strategies as st
 
 import codec
 from codec import _C
-from codec.coding import engine, rans, tiles
+from codec.coding import engine, rans, rans_cuda, tiles
 from codec.coding.decoder import CodedTile, latent_size
 from codec.coding.model_tensors import PIXEL_UNIT
 from codec.coding.refinement import iterations
 from codec.coding.tile_input import WHITE, tile_input
 from codec.coding.tiles import TileTask
 from codec.container.format import Tile
-from codec.nets import torch_codec, torch_encoder
+from codec.nets import torch_analysis, torch_codec, torch_decoder, torch_encoder
 from codec.nets.integer import to_float
 from codec.picture.pixels import to_pixels
 from codec.picture.samples import Pixels
@@ -289,6 +291,28 @@ def test_threads_that_start_together_load_a_model_once(tiny_model, tmp_path):
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(lambda _: engine.encoder(path), range(40)))) == 1
         assert len(set(pool.map(lambda _: engine.load(path), range(40)))) == 1
+
+
+def test_threads_that_start_together_copy_the_weights_to_a_gpu_once(tiny_model, tmp_path, monkeypatch):
+    """There need not be one: it is counted how often what does so is asked."""
+    path, asked = tmp_path / "own.safetensors", []
+    shutil.copy(tiny_model[0], path)
+    model = torch_codec.load(path, torch.device("cpu"))
+
+    def slow(*arguments):
+        asked.append(arguments)
+        time.sleep(0.1)  # in which the other threads come
+        return SimpleNamespace(fits=True)
+
+    monkeypatch.setattr(torch_codec.Codec, "native", None)
+    monkeypatch.setattr(rans_cuda, "serves", lambda device: True)
+    monkeypatch.setattr(torch_analysis, "CudaAnalysis", slow)
+    monkeypatch.setattr(torch_decoder, "CudaSynthesis", slow)
+    decoder, analysis = torch_codec.Codec.decoder.func, torch_codec.Codec.analysis.func  # since Python 3.12 not locked
+    with ThreadPoolExecutor(4) as pool:
+        assert len({id(made.synthesis) for made in pool.map(decoder, [model] * 4)}) == 1
+        assert len({id(made) for made in pool.map(analysis, [model] * 4)}) == 1
+    assert len(asked) == 2
 
 
 def test_threads_may_share_a_refinement(tiny):
