@@ -6,8 +6,8 @@ import numpy as np
 import photos
 import pytest
 import torch
-from extremes import TINY, extreme_analysis, extreme_hyper_analysis, latents, pixels
-from test_analysis import around, config_of, native
+from extremes import TINY, config_of, extreme_analysis, extreme_hyper_analysis, latents, pixels
+from test_analysis import around, native
 
 from codec.coding import engine, model_search
 from codec.coding.analysis_cuda import CudaAnalysis

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spoiled import changed, filled, without
 
 from codec import _C
 from codec.coding import rans_cuda, segment_walk
@@ -318,39 +319,20 @@ def test_a_walk_of_no_such_quality_or_size_raises(quality, height, width, thread
         _C.Walk(nets, quality, height, width, threads)
 
 
-def _without(name):
-    return lambda arrays: arrays.pop(name)
-
-
-def _changed(name, change):
-    def apply(arrays):
-        arrays[name] = change(arrays[name].copy())
-
-    return apply
-
-
-def _filled(value):
-    def change(array):
-        array.flat[-1] = value
-        return array
-
-    return change
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_without("net.head.bias"), "net.head.bias is missing"),
-        (_without("net.steps.1.from_latents.weight"), "from_latents.weight is missing"),
-        (_changed("net.up2.weight", lambda a: a[:-1]), "net.up2.weight has shape .*, must have"),
-        (_changed("net.up2.weight", lambda a: a[..., None]), "net.up2.weight has shape .*, must have"),
-        (_changed("step", lambda a: a.astype(np.int32)), "step is int32, must be int16"),
-        (_changed("step", lambda a: a.astype(np.float32)), "step must be int16"),
-        (_changed("step", _filled(0)), "step has 0: 1 to 32767 are allowed"),
-        (_changed("hyper_step", _filled(-1)), "hyper_step has -1: 1 to 32767 are allowed"),
-        (_changed("hyper_index", _filled(64)), "hyper_index has 64: 0 to 63 are allowed"),
-        (_changed("net.body1.space.shift", _filled(21)), "net.body1.space has a shift above 20"),
-        (_changed("net.steps.0.index.bias", _filled(-(2**31))), "net.steps.0.index could overflow"),
+        (without("net.head.bias"), "net.head.bias is missing"),
+        (without("net.steps.1.from_latents.weight"), "from_latents.weight is missing"),
+        (changed("net.up2.weight", lambda a: a[:-1]), "net.up2.weight has shape .*, must have"),
+        (changed("net.up2.weight", lambda a: a[..., None]), "net.up2.weight has shape .*, must have"),
+        (changed("step", lambda a: a.astype(np.int32)), "step is int32, must be int16"),
+        (changed("step", lambda a: a.astype(np.float32)), "step must be int16"),
+        (changed("step", filled(0)), "step has 0: 1 to 32767 are allowed"),
+        (changed("hyper_step", filled(-1)), "hyper_step has -1: 1 to 32767 are allowed"),
+        (changed("hyper_index", filled(64)), "hyper_index has 64: 0 to 63 are allowed"),
+        (changed("net.body1.space.shift", filled(21)), "net.body1.space has a shift above 20"),
+        (changed("net.steps.0.index.bias", filled(-(2**31))), "net.steps.0.index could overflow"),
     ],
 )
 def test_a_model_that_breaks_a_rule_is_refused(change, words):

@@ -5,8 +5,8 @@ import numpy as np
 import photos
 import pytest
 import torch
-from extremes import TINY, extreme, latents
-from test_synthesis import UNTOUCHED, around, config_of, native
+from extremes import TINY, config_of, extreme, latents
+from test_synthesis import UNTOUCHED, around, native
 
 from codec.coding import decoder, engine, model_search, segment_walk
 from codec.coding.decoder import Place
