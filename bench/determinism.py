@@ -162,22 +162,26 @@ def _integer(
 
 def _analysed(codec, picture, quality):
     """Latents [M, h, w] and hyperlatents [Z, ceil(h/4), ceil(w/4)] of a picture of one tile, without refinement."""
+    from codec.coding.tiles import TileTask
     from codec.container.format import Tile
     from codec.nets import torch_encoder
     from codec.picture.pixels import to_pixels
 
     pixels = to_pixels(picture)
-    return torch_encoder.analyse(codec, pixels, Tile(0, 0, pixels.width, pixels.height), quality, effort=1)
+    whole = Tile(0, 0, pixels.width, pixels.height)
+    return torch_encoder.analyse(codec, TileTask(pixels, whole, quality, effort=1))
 
 
 def _pixels(codec, latents, quality):
     """The pixels, uint16 [16 h, 16 w, 3], of latents [M, h, w] in units of 2^-12."""
     import torch
 
+    from codec.coding.decoder import Place
+
     latents = latents.to(torch.int16).permute(1, 2, 0).contiguous().numpy()
     size = tuple(latents.shape[:2])
     out = np.empty((16 * size[0], 16 * size[1], 3), np.uint16)
-    codec.decoder.synthesis.run(latents, (0, 0), size, quality, 1, (0, 0), out)
+    codec.decoder.synthesis.run(latents, Place((0, 0), size, quality), 1, (0, 0), out)
     return out
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from codec.coding import decoder
+from codec.coding.tiles import TileTask
 from codec.container import format
 from codec.metrics import psnr
 from codec.nets import torch_codec, torch_encoder
@@ -49,7 +50,8 @@ def main(argv: list[str] | None = None) -> int:
                 floats = (255 * x_hat[0, :, :height, :width]).round_().clamp_(0, 255).to(torch.uint8)
                 header = pixels.header(quality, exported.id)
                 # Effort 1 does not refine latents. Dead zones are used. The float networks do the same.
-                coded = [torch_encoder.analyse(exported, pixels, tile, quality, effort=1) for tile in header.tiles]
+                tasks = [TileTask(pixels, tile, quality, effort=1) for tile in header.tiles]
+                coded = [torch_encoder.analyse(exported, task) for task in tasks]
                 payloads = [torch_encoder.code(exported, quality, y, z, exported.dead_zones)[0] for y, z in coded]
                 data = format.write(header, payloads)
                 decoded = decoder.decode(exported.decoder, decoder.Coded.of(exported.decoder, format.read(data)))

@@ -23,8 +23,9 @@ from PIL import Image
 import codec
 from codec.api import DEFAULT_EFFORT
 from codec.coding import model_search, payloads
-from codec.coding.decoder import latent_size
+from codec.coding.decoder import CodedTile, Place, latent_size
 from codec.coding.device import resolve_device
+from codec.coding.tiles import TileTask
 from codec.container import format
 from codec.nets import torch_codec, torch_encoder
 from codec.nets.layers import exact_convolutions
@@ -90,8 +91,9 @@ def stages(model: torch_codec.Codec, picture: Image.Image, quality: int) -> dict
     pixels = to_pixels(picture)
     (tile,) = format.Header(*picture.size, quality, model.id).tiles
     size = latent_size(tile)
-    timed("encode: analysis, hyper-analysis", lambda: torch_encoder.analyse(model, pixels, tile, quality, effort=1))
-    y, z = timed("encode: refinement", lambda: torch_encoder.analyse(model, pixels, tile, quality, DEFAULT_EFFORT))
+    plain, refined = (TileTask(pixels, tile, quality, effort) for effort in (1, DEFAULT_EFFORT))
+    timed("encode: analysis, hyper-analysis", lambda: torch_encoder.analyse(model, plain))
+    y, z = timed("encode: refinement", lambda: torch_encoder.analyse(model, refined))
     times["encode: refinement"] -= times["encode: analysis, hyper-analysis"]
     chosen = timed(
         "encode: entropy nets, quantisation",
@@ -107,12 +109,13 @@ def stages(model: torch_codec.Codec, picture: Image.Image, quality: int) -> dict
         decoder.finish()
 
     timed("decode: coder", run_coder)
-    latents = timed("decode: entropy nets and coder", lambda: model.decoder.read(quality, *size, payload))
+    latents = timed("decode: entropy nets and coder", lambda: model.decoder.read(CodedTile(payload, quality, size)))
     if model.device.type == "cuda":
         out = torch.empty(3, picture.height, picture.width, dtype=torch.uint8, device=model.device)
     else:
         out = np.empty((picture.height, picture.width, 3), np.uint8)
-    timed("decode: synthesis", lambda: model.decoder.synthesis.run(latents, (0, 0), size, quality, 1, (0, 0), out))
+    place = Place((0, 0), size, quality)
+    timed("decode: synthesis", lambda: model.decoder.synthesis.run(latents, place, 1, (0, 0), out))
     data = timed("encode: total", lambda: codec.encode(picture, quality, str(model.device), model.path))
     timed("decode: total", lambda: codec.decode(data, str(model.device), model.path))
     return times

@@ -13,6 +13,7 @@ from PIL import Image
 from codec.api import DEFAULT_EFFORT
 from codec.coding import model_file, model_search, payloads, rans
 from codec.coding.cdf_tables import cost_bits
+from codec.coding.tiles import TileTask
 from codec.container.format import Header
 from codec.io import IMAGE_SUFFIXES
 from codec.nets import torch_codec, torch_encoder
@@ -126,7 +127,7 @@ def quantised(codec: torch_codec.Codec, picture: Image.Image, quality: int) -> S
     """The symbols of a picture, which must fit one tile."""
     pixels = to_pixels(picture)
     (tile,) = Header(*picture.size, quality, codec.id, tile=TILE).tiles
-    y, z = torch_encoder.analyse(codec, pixels, tile, quality, DEFAULT_EFFORT)
+    y, z = torch_encoder.analyse(codec, TileTask(pixels, tile, quality, DEFAULT_EFFORT))
     symbols, indexes, segments, _ = payloads.quantise(codec.walk(quality, *y.shape[1:]), y, z, codec.dead_zones)
     return Symbols(symbols.numpy(), indexes.numpy(), tuple(segments))
 

@@ -23,6 +23,7 @@ import numpy as np
 import codec
 from codec import _C
 from codec.coding import engine, model_search
+from codec.coding.decoder import Place
 from codec.coding.model_config import LATENT_STRIDE, Config
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
@@ -88,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     pixels, data = Pixels(picture), codec.encode(picture, QUALITY, "cpu", args.model)
     whole = Tile(0, 0, width, height)
     size = height // LATENT_STRIDE, width // LATENT_STRIDE
+    place = Place((0, 0), size, QUALITY)
     needed = multiply_adds(encoder.config) * size[0] * size[1]
     print(f"{width}x{height}, {needed / 1e9:.2f} thousand million multiply-adds each way")
     out = np.empty((height, width, 3), np.uint8)
@@ -99,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
             y = encoder.latents(pixels, whole, QUALITY)
             rows = {
                 "analysis": lambda: encoder.latents(pixels, whole, QUALITY),
-                "synthesis": lambda y=y: decoder.synthesis.run(y, (0, 0), size, QUALITY, 1, (0, 0), out),
+                "synthesis": lambda y=y: decoder.synthesis.run(y, place, 1, (0, 0), out),
                 "input": lambda: tile_input(pixels, whole),
             }
             if args.picture:

@@ -1,7 +1,10 @@
 """Transforms whose integers are as far apart as their rules let them be, and what they read likewise."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from hypothesis import strategies as st
 
 from codec.coding.model_config import Config
 from codec.coding.model_tensors import ACCUMULATOR_LIMIT, LARGEST_PIXEL, LOW, MAX_SHIFT
@@ -11,7 +14,22 @@ from codec.nets.integer_synthesis import IntegerShortcut, IntegerSynthesis
 from codec.nets.scaled import IntegerGain, ScaledConv, ScaledNet
 
 TINY = Config(latents=8, hyper=4, wide8=4, blocks8=2, wide16=6, blocks16=1, context=8, steps=2)
+# What tests of a transform draw: its sizes, those of what it reads, in latents, a quality and a seed.
+SIZES = dict(
+    wide8=st.sampled_from([1, 2, 3, 7, 16, 31, 33, 65]),
+    blocks8=st.integers(0, 3),
+    wide16=st.sampled_from([1, 2, 5, 8, 15, 32, 35]),
+    blocks16=st.integers(0, 3),
+    rows=st.integers(1, 7),
+    columns=st.integers(1, 7),
+    quality=st.sampled_from([1, 2, 50, 99, 100]),
+    seed=st.integers(0, 2**31),
+)
 OF_PIXELS = ("shortcut", "head8")  # the convolutions of the analysis that read them
+
+
+def config_of(latents: int, wide8: int, blocks8: int, wide16: int, blocks16: int) -> Config:
+    return replace(TINY, latents=latents, wide8=wide8, blocks8=blocks8, wide16=wide16, blocks16=blocks16)
 
 
 def extreme(seed: int, config: Config = TINY) -> IntegerSynthesis:

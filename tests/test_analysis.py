@@ -7,12 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from extremes import OF_PIXELS, TINY, extreme_analysis, extreme_hyper_analysis, latents, pixels
+from extremes import OF_PIXELS, SIZES, TINY, config_of, extreme_analysis, extreme_hyper_analysis, latents, pixels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec import _C
-from codec.coding.model_config import Config
 from codec.coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LARGEST_PIXEL, LOW
 from codec.nets.integer_analysis import IntegerAnalysis, IntegerHyperAnalysis
 from codec.nets.scaled import SUM_LIMIT, ScaledConv, ScaledNet
@@ -23,10 +22,6 @@ def isa_as_before():
     isa = _C.isa()
     yield
     _C.set_isa(isa)
-
-
-def config_of(latents: int, wide8: int, blocks8: int, wide16: int, blocks16: int) -> Config:
-    return replace(TINY, latents=latents, wide8=wide8, blocks8=blocks8, wide16=wide16, blocks16=blocks16)
 
 
 def sizes(net: ScaledNet) -> dict[str, int]:
@@ -104,17 +99,7 @@ def assert_same_hyperlatents(net: IntegerHyperAnalysis, rows: int, columns: int,
 
 
 @settings(max_examples=100)
-@given(
-    pairs=st.integers(1, 20),
-    wide8=st.sampled_from([1, 2, 3, 7, 16, 31, 33, 65]),
-    blocks8=st.integers(0, 3),
-    wide16=st.sampled_from([1, 2, 5, 8, 15, 32, 35]),
-    blocks16=st.integers(0, 3),
-    rows=st.integers(1, 7),
-    columns=st.integers(1, 7),
-    quality=st.sampled_from([1, 2, 50, 99, 100]),
-    seed=st.integers(0, 2**31),
-)
+@given(pairs=st.integers(1, 20), **SIZES)
 def test_every_latent_equals_the_reference(pairs, wide8, blocks8, wide16, blocks16, rows, columns, quality, seed):
     config = config_of(2 * pairs, wide8, blocks8, wide16, blocks16)
     assert_same_latents(extreme_analysis(seed, config), rows, columns, quality, seed)

@@ -6,11 +6,12 @@ import numpy as np
 import photos
 import pytest
 import torch
-from extremes import TINY, extreme_analysis, extreme_hyper_analysis, latents, pixels
-from test_analysis import around, config_of, native
+from extremes import TINY, config_of, extreme_analysis, extreme_hyper_analysis, latents, pixels
+from test_analysis import around, native
 
 from codec.coding import engine, model_search
 from codec.coding.analysis_cuda import CudaAnalysis
+from codec.coding.decoder import Place
 from codec.coding.model_config import Config
 from codec.coding.rans_cuda import DEVICE_TYPE
 from codec.container.format import Tile
@@ -50,7 +51,7 @@ def test_random_nets_give_the_latents_of_the_cpu(config, rows, columns, large):
         left, right = around(area[1], area[3], columns, config.halo)
         part = x[16 * top : 16 * bottom, 16 * left : 16 * right].copy()
         want = analysis.run(part, at=(top, left), picture=(rows, columns), quality=quality, area=area)
-        made = on_device.latents(part, (top, left), (rows, columns), quality, area)
+        made = on_device.latents(part, Place((top, left), (rows, columns), quality), area)
         assert np.array_equal(made.cpu(), want), area
 
 
@@ -98,8 +99,8 @@ PIXELS, Y = np.zeros((48, 64, 3), np.int16), np.zeros((8, 4, TINY.latents), np.i
     ("changes", "words"),
     [
         (dict(quality=101), "quality is 101"),
-        (dict(size=(0, 4)), "rows is 0"),
-        (dict(size=(2, 4)), "the area is not within the picture"),
+        (dict(picture=(0, 4)), "rows is 0"),
+        (dict(picture=(2, 4)), "the area is not within the picture"),
         (dict(area=(0, 0, 3, 5)), "the area is not within the picture"),
         (dict(area=(0, 0, -1, 4)), "area is -1"),
         (dict(at=(-1, 0)), "given is -1"),
@@ -111,9 +112,10 @@ PIXELS, Y = np.zeros((48, 64, 3), np.int16), np.zeros((8, 4, TINY.latents), np.i
     ],
 )
 def test_arguments_of_the_analysis_that_break_a_rule_are_refused(changes, words):
-    given = dict(pixels=PIXELS, at=(0, 0), size=(3, 4), quality=50, area=(0, 0, 3, 4)) | changes
+    given = dict(pixels=PIXELS, at=(0, 0), picture=(3, 4), quality=50, area=(0, 0, 3, 4)) | changes
+    place = Place(*map(given.pop, ("at", "picture", "quality")))
     with pytest.raises(ValueError, match=words):
-        both(TINY, 0, SIXTEEN)[2].latents(**given)
+        both(TINY, 0, SIXTEEN)[2].latents(place=place, **given)
 
 
 @pytest.mark.kernels

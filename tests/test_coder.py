@@ -84,6 +84,16 @@ def sizes(lanes_log2: int) -> list[int]:
     return sorted({0, 1, lanes - 1, lanes, lanes + 1, 2 * lanes + 5})
 
 
+def damaged(payload: bytes) -> list[bytes]:
+    """Every beginning of a payload, and with a byte or two too many, and with each bit flipped."""
+    found = [payload[:n] for n in range(len(payload))] + [payload + b"\0", payload + b"\0\0"]
+    for bit in range(8 * len(payload)):
+        flipped = bytearray(payload)
+        flipped[bit // 8] ^= 1 << bit % 8
+        found.append(bytes(flipped))
+    return found
+
+
 @settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), n=st.integers(0, 300), parts=st.integers(1, 5), lanes_log2=st.integers(0, 7))
 def test_coders_agree_both_ways(seed, n, parts, lanes_log2):
@@ -172,12 +182,7 @@ def test_damage_raises_or_decodes_to_something_else(lanes_log2):
     tables = random_tables(rng)
     symbols, indexes = random_symbols(rng, tables, 90, 20)
     payload = encode(tables, symbols, indexes, [40, 50], lanes_log2)
-    damaged = [payload[:n] for n in range(len(payload))] + [payload + b"\0", payload + b"\0\0"]
-    for bit in range(8 * len(payload)):
-        flipped = bytearray(payload)
-        flipped[bit // 8] ^= 1 << bit % 8
-        damaged.append(bytes(flipped))
-    for data in damaged:
+    for data in damaged(payload):
         try:
             found = decode(tables, data, indexes, [40, 50])
         except CorruptError as error:

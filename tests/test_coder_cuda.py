@@ -9,7 +9,7 @@ import test_coder as on_cpu
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_coder import KNOWN, for_oracle, random_symbols, random_tables, realistic, sizes, split
+from test_coder import KNOWN, damaged, for_oracle, random_symbols, random_tables, realistic, sizes, split
 
 from codec.coding import rans, rans_cuda
 from codec.coding.cdf_tables import gaussian_tables
@@ -151,12 +151,7 @@ def test_damage_is_what_the_cpu_says(lanes_log2, step):
     tables = random_tables(rng)
     symbols, indexes = random_symbols(rng, tables, 90, 20)
     payload = on_cpu.encode(tables, symbols, indexes, [40, 50], lanes_log2)
-    damaged = [payload[:n] for n in range(len(payload))] + [payload + b"\0", payload + b"\0\0"]
-    for bit in range(8 * len(payload)):
-        flipped = bytearray(payload)
-        flipped[bit // 8] ^= 1 << bit % 8
-        damaged.append(bytes(flipped))
-    for data in damaged[::step]:
+    for data in damaged(payload)[::step]:
         arguments = (tables, data, indexes, [40, 50])
         assert outcome(decode, *arguments) == outcome(on_cpu.decode, *arguments)
 

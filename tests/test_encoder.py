@@ -1,7 +1,9 @@
 """Encoders on the CPU and in torch: what they read of a picture, and that all of them write the same bytes."""
 
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import coded
 import numpy as np
@@ -13,13 +15,14 @@ from hypothesis import strategies as st
 
 import codec
 from codec import _C
-from codec.coding import engine, rans, tiles
-from codec.coding.decoder import latent_size
+from codec.coding import engine, rans, rans_cuda, tiles
+from codec.coding.decoder import CodedTile, latent_size
 from codec.coding.model_tensors import PIXEL_UNIT
 from codec.coding.refinement import iterations
 from codec.coding.tile_input import WHITE, tile_input
+from codec.coding.tiles import TileTask
 from codec.container.format import Tile
-from codec.nets import torch_codec, torch_encoder
+from codec.nets import torch_analysis, torch_codec, torch_decoder, torch_encoder
 from codec.nets.integer import to_float
 from codec.picture.pixels import to_pixels
 from codec.picture.samples import Pixels
@@ -97,7 +100,7 @@ def test_8_and_16_bits_of_the_same_picture_have_the_same_latents(encoder, kind):
     assert (narrow.depth, wide.depth) == (8, 16)
     assert np.array_equal(tile_input(narrow, whole_of(narrow)), tile_input(wide, whole_of(wide)))
     for quality in (1, 60, 100):
-        ours, theirs = (encoder.analyse(p, whole_of(p), quality, 1) for p in (narrow, wide))
+        ours, theirs = (encoder.analyse(TileTask(p, whole_of(p), quality, 1)) for p in (narrow, wide))
         assert all(map(np.array_equal, ours, theirs))
 
 
@@ -105,7 +108,7 @@ def test_gray_has_the_latents_of_the_same_colours(encoder):
     gray = photos.photo(50, 70)[..., 1].copy()
     ours, theirs = (to_pixels(array) for array in (gray, np.repeat(gray[..., None], 3, 2)))
     assert (ours.gray, theirs.gray) == (True, False)
-    assert all(map(np.array_equal, *(encoder.analyse(p, whole_of(p), 60, 1) for p in (ours, theirs))))
+    assert all(map(np.array_equal, *(encoder.analyse(TileTask(p, whole_of(p), 60, 1)) for p in (ours, theirs))))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -180,9 +183,10 @@ def test_both_encoders_have_the_same_latents_and_payloads_of_any_quality(shipped
     pixels = to_pixels(photos.photo(37, 90, seed=5))
     tile = whole_of(pixels)
     for quality in (1, 33, 100):
-        y, z = encoder.analyse(pixels, tile, quality, 1)
+        task = TileTask(pixels, tile, quality, 1)
+        y, z = encoder.analyse(task)
         assert (y.dtype, z.dtype, y.shape[:2], z.shape[:2]) == (np.int16, np.int16, (3, 6), (1, 2))
-        assert all(map(np.array_equal, (y, z), shipped.encoder.analyse(pixels, tile, quality, 1)))
+        assert all(map(np.array_equal, (y, z), shipped.encoder.analyse(task)))
         for share in (0, 0.5, 2):
             zones = (share * shipped.file.dead_zones).astype(np.int16)
             ours, theirs = (payload_of(e.with_dead_zones(zones), quality, y, z) for e in (encoder, shipped.encoder))
@@ -204,9 +208,9 @@ def test_what_was_encoded_is_read_back(encoder, shipped):
     entropy nets say are not worth a symbol.
     """
     pixels = to_pixels(photos.photo(60, 44, seed=8))
-    y, z = encoder.analyse(pixels, whole_of(pixels), 80, 1)
+    y, z = encoder.analyse(TileTask(pixels, whole_of(pixels), 80, 1))
     plain = encoder.with_dead_zones(np.zeros_like(shipped.file.dead_zones))
-    back = encoder.decoder.read(80, *y.shape[:2], payload_of(plain, 80, y, z))
+    back = encoder.decoder.read(CodedTile(payload_of(plain, 80, y, z), 80, y.shape[:2]))
     steps = shipped.net.step[79].numpy()
     near = np.abs(back.astype(int) - y) <= steps // 2 + 1
     assert near.mean() > 0.98
@@ -271,7 +275,7 @@ def test_samples_may_have_any_strides(tiny):
     odd = turned.transpose(2, 1, 0)[::-1, ::-1]
     other = Pixels(odd[..., :3], odd[..., 3])
     assert other.data.strides != whole.data.strides
-    ours, theirs = (tiny.analyse(p, whole_of(p), 60, 2) for p in (whole, other))
+    ours, theirs = (tiny.analyse(TileTask(p, whole_of(p), 60, 2)) for p in (whole, other))
     assert all(map(np.array_equal, ours, theirs))
 
 
@@ -287,6 +291,28 @@ def test_threads_that_start_together_load_a_model_once(tiny_model, tmp_path):
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(lambda _: engine.encoder(path), range(40)))) == 1
         assert len(set(pool.map(lambda _: engine.load(path), range(40)))) == 1
+
+
+def test_threads_that_start_together_copy_the_weights_to_a_gpu_once(tiny_model, tmp_path, monkeypatch):
+    """There need not be one: it is counted how often what does so is asked."""
+    path, asked = tmp_path / "own.safetensors", []
+    shutil.copy(tiny_model[0], path)
+    model = torch_codec.load(path, torch.device("cpu"))
+
+    def slow(*arguments):
+        asked.append(arguments)
+        time.sleep(0.1)  # in which the other threads come
+        return SimpleNamespace(fits=True)
+
+    monkeypatch.setattr(torch_codec.Codec, "native", None)
+    monkeypatch.setattr(rans_cuda, "serves", lambda device: True)
+    monkeypatch.setattr(torch_analysis, "CudaAnalysis", slow)
+    monkeypatch.setattr(torch_decoder, "CudaSynthesis", slow)
+    decoder, analysis = torch_codec.Codec.decoder.func, torch_codec.Codec.analysis.func  # since Python 3.12 not locked
+    with ThreadPoolExecutor(4) as pool:
+        assert len({id(made.synthesis) for made in pool.map(decoder, [model] * 4)}) == 1
+        assert len({id(made) for made in pool.map(analysis, [model] * 4)}) == 1
+    assert len(asked) == 2
 
 
 def test_threads_may_share_a_refinement(tiny):

@@ -10,11 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spoiled import changed, filled, without
 
 from codec import _C
 from codec.coding import rans_cuda, segment_walk
 from codec.coding.model_config import Config
 from codec.coding.model_tensors import ACCUMULATOR_LIMIT, HIGH, LOW
+from codec.coding.tiles import TileTask
 from codec.container import format
 from codec.nets import torch_codec, torch_encoder
 from codec.nets.coding_order import step_of
@@ -225,7 +227,7 @@ def test_the_shipped_model_on_photos_equals_the_reference(shipped, quality):
     for image in (photos.astronaut(), photos.photo(200, 312, seed=4), photos.gradient(75, 50)):
         pixels = to_pixels(image)
         (tile,) = format.Header(image.shape[1], image.shape[0], quality, shipped.id).tiles
-        y, z = torch_encoder.analyse(shipped, pixels, tile, quality, effort=1)
+        y, z = torch_encoder.analyse(shipped, TileTask(pixels, tile, quality, effort=1))
         expected = encode(segment_walk.ReferenceWalk(shipped.net, quality, *y.shape[1:]), y, z, shipped.dead_zones)
         for isa in _C.isas():
             _C.set_isa(isa)
@@ -317,39 +319,20 @@ def test_a_walk_of_no_such_quality_or_size_raises(quality, height, width, thread
         _C.Walk(nets, quality, height, width, threads)
 
 
-def _without(name):
-    return lambda arrays: arrays.pop(name)
-
-
-def _changed(name, change):
-    def apply(arrays):
-        arrays[name] = change(arrays[name].copy())
-
-    return apply
-
-
-def _filled(value):
-    def change(array):
-        array.flat[-1] = value
-        return array
-
-    return change
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_without("net.head.bias"), "net.head.bias is missing"),
-        (_without("net.steps.1.from_latents.weight"), "from_latents.weight is missing"),
-        (_changed("net.up2.weight", lambda a: a[:-1]), "net.up2.weight has shape .*, must have"),
-        (_changed("net.up2.weight", lambda a: a[..., None]), "net.up2.weight has shape .*, must have"),
-        (_changed("step", lambda a: a.astype(np.int32)), "step is int32, must be int16"),
-        (_changed("step", lambda a: a.astype(np.float32)), "step must be int16"),
-        (_changed("step", _filled(0)), "step has 0: 1 to 32767 are allowed"),
-        (_changed("hyper_step", _filled(-1)), "hyper_step has -1: 1 to 32767 are allowed"),
-        (_changed("hyper_index", _filled(64)), "hyper_index has 64: 0 to 63 are allowed"),
-        (_changed("net.body1.space.shift", _filled(21)), "net.body1.space has a shift above 20"),
-        (_changed("net.steps.0.index.bias", _filled(-(2**31))), "net.steps.0.index could overflow"),
+        (without("net.head.bias"), "net.head.bias is missing"),
+        (without("net.steps.1.from_latents.weight"), "from_latents.weight is missing"),
+        (changed("net.up2.weight", lambda a: a[:-1]), "net.up2.weight has shape .*, must have"),
+        (changed("net.up2.weight", lambda a: a[..., None]), "net.up2.weight has shape .*, must have"),
+        (changed("step", lambda a: a.astype(np.int32)), "step is int32, must be int16"),
+        (changed("step", lambda a: a.astype(np.float32)), "step must be int16"),
+        (changed("step", filled(0)), "step has 0: 1 to 32767 are allowed"),
+        (changed("hyper_step", filled(-1)), "hyper_step has -1: 1 to 32767 are allowed"),
+        (changed("hyper_index", filled(64)), "hyper_index has 64: 0 to 63 are allowed"),
+        (changed("net.body1.space.shift", filled(21)), "net.body1.space has a shift above 20"),
+        (changed("net.steps.0.index.bias", filled(-(2**31))), "net.steps.0.index could overflow"),
     ],
 )
 def test_a_model_that_breaks_a_rule_is_refused(change, words):

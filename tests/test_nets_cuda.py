@@ -10,6 +10,7 @@ from codec.coding.model_config import Config
 from codec.coding.model_tensors import HIGH, LOW
 from codec.coding.rans_cuda import DEVICE_TYPE
 from codec.coding.segment_walk_cuda import CudaNets, CudaWalk
+from codec.coding.tiles import TileTask
 from codec.container.format import Header
 from codec.nets import torch_codec, torch_encoder
 from codec.nets.integer import IntegerEntropyNet
@@ -83,7 +84,7 @@ def assert_photo_is_the_same_on_both(shipped, nets: CudaNets, quality: int, heig
     """The same bytes written, and each read by the other."""
     pixels = to_pixels(photos.photo(height, width, seed=quality))
     tile = Header(width, height, quality, shipped.id, False, 4096).tiles[0]
-    y, z = torch_encoder.analyse(shipped, pixels, tile, quality, effort=1)
+    y, z = torch_encoder.analyse(shipped, TileTask(pixels, tile, quality, effort=1))
     shape = quality, *y.shape[1:]
     payload = payload_of(shipped, shipped.walk(*shape), y, z)
     on_device = CudaWalk(nets, *shape, large)

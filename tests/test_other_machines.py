@@ -18,6 +18,7 @@ from photos import photo
 from codec import _C
 from codec.coding import engine, model_file, model_search, rans
 from codec.coding.tile_input import tile_input
+from codec.coding.tiles import TileTask
 from codec.container.format import Tile
 from codec.picture.pixels import of_file
 from codec.picture.samples import Pixels
@@ -91,13 +92,13 @@ def fnv1a(data: bytes) -> str:
 def first_hashes(pixels: Pixels, quality: int) -> list[str]:
     """Of latents and hyperlatents, as the extension says."""
     encoder = engine.encoder(MODEL)
-    y, z = encoder.analyse(pixels, Tile(0, 0, pixels.width, pixels.height), quality, effort=1)
+    y, z = encoder.analyse(TileTask(pixels, Tile(0, 0, pixels.width, pixels.height), quality, effort=1))
     return [fnv1a(v.astype("<i2").tobytes()) for v in (y, z)]
 
 
 def payload_hash(pixels: Pixels, quality: int) -> str:
     encoder = engine.encoder(MODEL)
-    y, z = encoder.analyse(pixels, Tile(0, 0, pixels.width, pixels.height), quality, effort=1)
+    y, z = encoder.analyse(TileTask(pixels, Tile(0, 0, pixels.width, pixels.height), quality, effort=1))
     return fnv1a(rans.join(encoder.pack(encoder.quantise(quality, y, z))))
 
 
@@ -118,7 +119,7 @@ def exact_hash(pixels: Pixels) -> str:
 def all_pixels(pixels: Pixels, quality: int, model: Path = MODEL) -> str:
     """Of the decoded picture's samples of 8 bits."""
     encoder = engine.encoder(model)
-    y, z = encoder.analyse(pixels, Tile(0, 0, pixels.width, pixels.height), quality, effort=1)
+    y, z = encoder.analyse(TileTask(pixels, Tile(0, 0, pixels.width, pixels.height), quality, effort=1))
     latents = encoder.quantise(quality, y, z).latents
     out = np.empty((pixels.height, pixels.width, 3), np.uint8)
     encoder.decoder.synthesis.handle.run(

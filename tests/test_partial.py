@@ -211,7 +211,7 @@ def test_a_file_that_ends_before_its_colours_is_refused(encoder):
 def test_whole_parts_before_a_damaged_one_are_used_whatever_the_number_of_lanes(encoder, lanes_log2):
     pixels = to_pixels(photos.astronaut()[:64, :64].copy())
     header = dataclasses.replace(pixels.header(90, encoder.file.id), parts=5)
-    chosen = encoder.quantise(90, *encoder.analyse(pixels, header.tiles[0], 90, 1))
+    chosen = encoder.quantise(90, *encoder.analyse(tiles.TileTask(pixels, header.tiles[0], 90, 1)))
     parts = rans.encode_parts(chosen.symbols, chosen.indexes, chosen.segments, encoder.file.tables, lanes_log2)
     data = bytearray(format.write(header, parts))
     whole = format.read(data)
@@ -219,7 +219,7 @@ def test_whole_parts_before_a_damaged_one_are_used_whatever_the_number_of_lanes(
     data[at + 1] ^= 255  # in part 3
     read = decoder.Coded.of(encoder.decoder, format.read(data, allow_partial=True))
     cut = decoder.Coded.of(encoder.decoder, format.read(bytes(data[:at]), allow_partial=True))
-    known = encoder.decoder.read(90, 4, 4, rans.join(parts[:3]), True)
+    known = encoder.decoder.read(decoder.CodedTile(rans.join(parts[:3]), 90, (4, 4), is_prefix=True))
     for coded in (read, cut):
         assert np.array_equal(next(decoder.read_latents(encoder.decoder, coded)), known)
 

@@ -75,9 +75,9 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self.reader, name)
 
-    def read(self, quality, rows, columns, *rest):
-        self.opened.append((rows, columns))
-        return self.reader.read(quality, rows, columns, *rest)
+    def read(self, tile):
+        self.opened.append(tile.size)
+        return self.reader.read(tile)
 
 
 # ------------------------------------------------------------------ strips and threads
@@ -110,7 +110,7 @@ def test_networks_give_the_same_bits_on_any_number_of_threads(shipped, threads, 
     results = []
     for n in (1, 2, 3):
         threads(n)
-        y, z = torch_encoder.analyse(shipped, pixels, tile, 60, effort=2)
+        y, z = torch_encoder.analyse(shipped, tiles.TileTask(pixels, tile, 60, effort=2))
         grid = y.mul(64).round().div(64)[None].contiguous(memory_format=torch.channels_last)
         results.append((y, z, shipped.synthesis(grid, torch.tensor([60.0]))))
     for other in results[1:]:

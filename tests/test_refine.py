@@ -59,7 +59,7 @@ def unrefined_loss(model, image, quality, dead_zones=True):
     (tile,) = header.tiles
     if not dead_zones:
         encoder = encoder.with_dead_zones(np.zeros_like(encoder.dead_zones))
-    payload = encoder.pack(encoder.quantise(quality, *encoder.analyse(pixels, tile, quality, effort=1)))
+    payload = encoder.pack(encoder.quantise(quality, *encoder.analyse(tiles.TileTask(pixels, tile, quality, effort=1))))
     return loss_of(model, image, quality, tiles.file(encoder, header, [payload]))
 
 
@@ -138,8 +138,8 @@ def test_refined_files_are_the_same_each_time_for_all_arithmetics(models, tune, 
 def test_effort_1_is_the_analysis_alone(models):
     encoder, pixels = engine.encoder(models["mse"].path), to_pixels(photo(48, 64))
     tile = format.Header(64, 48, 50, models["mse"].id).tiles[0]
-    y, _ = encoder.analyse(pixels, tile, 50, 1, pytest.fail)
-    refined, _ = encoder.analyse(pixels, tile, 50, 2)
+    y, _ = encoder.analyse(tiles.TileTask(pixels, tile, 50, 1, pytest.fail))
+    refined, _ = encoder.analyse(tiles.TileTask(pixels, tile, 50, 2))
     assert y.shape == refined.shape and np.array_equal(y, encoder.latents(pixels, tile, 50)) and (y != refined).any()
 
 

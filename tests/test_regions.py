@@ -11,6 +11,8 @@ from PIL import Image
 
 import codec
 from codec.coding import decoder, engine, model_search, quality_map, tiles
+from codec.coding.decoder import CodedTile, Place
+from codec.coding.tiles import TileTask
 from codec.container import format
 from codec.container.format import Header, Tile
 from codec.nets import torch_codec
@@ -40,7 +42,7 @@ def test_a_map_of_one_quality_is_the_same_as_that_quality(shipped):
     tile = Tile(0, 0, 200, 150)
     for encoder in (shipped.encoder, torch_codec.load(shipped.path, CPU, "reference").encoder):
         alike = of_one(60, 3, 4)
-        one, many = (encoder.analyse(pixels, tile, quality, 1) for quality in (60, alike))
+        one, many = (encoder.analyse(TileTask(pixels, tile, quality, 1)) for quality in (60, alike))
         assert all(map(np.array_equal, one, many))
         assert encoder.pack(encoder.quantise(60, *one)) == encoder.pack(encoder.quantise(alike, *one))
 
@@ -52,17 +54,17 @@ def test_the_engine_and_the_reference_agree_on_maps_and_passes(shipped, first):
     quality = rng.integers(20, 95, (3, 4)).astype(np.uint8)
     reference = torch_codec.load(shipped.path, CPU, "reference")
     both = [c.encoder.with_first(first) for c in (shipped, reference)]
-    (y, z), theirs = (e.analyse(pixels, Tile(0, 0, 210, 140), quality, 1) for e in both)
+    (y, z), theirs = (e.analyse(TileTask(pixels, Tile(0, 0, 210, 140), quality, 1)) for e in both)
     assert np.array_equal(y, theirs[0]) and np.array_equal(z, theirs[1])
     ours, other = (e.pack(e.quantise(quality, y, z)) for e in both)
     assert ours == other and len(ours) == (9 if first else 5)
-    payload = codec.coding.rans.join(ours)
-    latents = [np.asarray(c.decoder.read(quality, *y.shape[:2], payload, first=first)) for c in (shipped, reference)]
+    tile = CodedTile(codec.coding.rans.join(ours), quality, y.shape[:2], first=first)
+    latents = [np.asarray(c.decoder.read(tile)) for c in (shipped, reference)]
     assert np.array_equal(*latents)
     for shrink in (1, 2, 8):
         out = [np.empty((-(-140 // shrink), -(-210 // shrink), 3), np.uint8) for _ in range(2)]
         for made, c in zip(out, (shipped, reference), strict=True):
-            c.decoder.synthesis.run(latents[0], (0, 0), y.shape[:2], quality, shrink, (0, 0), made)
+            c.decoder.synthesis.run(latents[0], Place((0, 0), y.shape[:2], quality), shrink, (0, 0), made)
         assert np.array_equal(*out)
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from extremes import TINY, extreme, latents
+from extremes import SIZES, TINY, config_of, extreme, latents
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spoiled import changed, filled
 
 from codec import _C
 from codec.coding.model_config import Config
@@ -24,10 +25,6 @@ def isa_as_before():
     isa = _C.isa()
     yield
     _C.set_isa(isa)
-
-
-def config_of(latents: int, wide8: int, blocks8: int, wide16: int, blocks16: int) -> Config:
-    return Config(latents, 4, wide8, blocks8, wide16, blocks16, context=8, steps=2)
 
 
 def sizes(config: Config) -> dict[str, int]:
@@ -97,17 +94,7 @@ def assert_same_as_reference(
 
 
 @settings(max_examples=150)
-@given(
-    group=st.integers(1, 20),
-    wide8=st.sampled_from([1, 2, 3, 7, 16, 31, 33, 65]),
-    blocks8=st.integers(0, 3),
-    wide16=st.sampled_from([1, 2, 5, 8, 15, 32, 35]),
-    blocks16=st.integers(0, 3),
-    rows=st.integers(1, 7),
-    columns=st.integers(1, 7),
-    quality=st.sampled_from([1, 2, 50, 99, 100]),
-    seed=st.integers(0, 2**31),
-)
+@given(group=st.integers(1, 20), **SIZES)
 def test_every_sample_equals_the_reference(group, wide8, blocks8, wide16, blocks16, rows, columns, quality, seed):
     config = config_of(2 * group, wide8, blocks8, wide16, blocks16)
     assert_same_as_reference(extreme(seed, config), rows, columns, quality, seed)
@@ -225,25 +212,6 @@ def test_one_synthesis_serves_many_threads_at_once():
 
 
 # ------------------------------------------------------------------ tensors that are refused
-
-
-def without(name):
-    return lambda tensors: tensors.pop(name)
-
-
-def changed(name, change):
-    def apply(tensors):
-        tensors[name] = change(tensors[name])
-
-    return apply
-
-
-def filled(value):
-    def change(array):
-        array.flat[-1] = value
-        return array
-
-    return change
 
 
 LAYERS = [name for name, module in IntegerSynthesis(TINY).named_modules() if isinstance(module, ScaledConv)]

@@ -5,10 +5,11 @@ import numpy as np
 import photos
 import pytest
 import torch
-from extremes import TINY, extreme, latents
-from test_synthesis import UNTOUCHED, around, config_of, native
+from extremes import TINY, config_of, extreme, latents
+from test_synthesis import UNTOUCHED, around, native
 
 from codec.coding import decoder, engine, model_search, segment_walk
+from codec.coding.decoder import Place
 from codec.coding.rans_cuda import DEVICE_TYPE
 from codec.coding.segment_walk_cuda import CudaNets, CudaWalk
 from codec.coding.synthesis_cuda import CudaSynthesis
@@ -49,18 +50,16 @@ def assert_same_as_cpu(
             dtype, channels = rng.choice([np.uint8, np.uint16]), int(rng.choice([1, 3]))
             want = np.full((y1 - y0 + 2, x1 - x0 + 3, channels), UNTOUCHED, dtype)
             made = want.copy()
-            given = y[part], (part[0].start, part[1].start), (rows, columns)
+            place = Place((part[0].start, part[1].start), (rows, columns), quality)
             on_cpu.run(
-                given[0], at=given[1], picture=given[2], quality=quality, shrink=shrink, branch=branch,
+                y[part], at=place.at, picture=place.picture, quality=quality, shrink=shrink, branch=branch,
                 origin=(y0, x0), out=want[1:-1, 1:-2],
             )  # fmt: skip
             if rng.random() < 0.5:
-                on_device.run(*given, quality, shrink, (y0, x0), made[1:-1, 1:-2])
+                on_device.run(y[part], place, shrink, (y0, x0), made[1:-1, 1:-2])
             else:
                 tensor = torch.from_numpy(made).permute(2, 0, 1).contiguous().to(DEVICE)
-                on_device.run(
-                    torch.from_numpy(y[part]).to(DEVICE), *given[1:], quality, shrink, (y0, x0), tensor[:, 1:-1, 1:-2]
-                )
+                on_device.run(torch.from_numpy(y[part]).to(DEVICE), place, shrink, (y0, x0), tensor[:, 1:-1, 1:-2])
                 made = tensor.permute(1, 2, 0).cpu().numpy()
             assert np.array_equal(made, want), (shrink, branch, quality, dtype, (y0, y1, x0, x1))
 
@@ -128,8 +127,8 @@ OUT = torch.full((3, 48, 64), UNTOUCHED, dtype=torch.uint8)
         (dict(quality=0), "quality is 0, allowed are 1 to 100"),
         (dict(quality=np.full((1, 2), 50, np.uint8)), r"a map of qualities has shape \[1, 2\]"),
         (dict(shrink=3), "shrink must be 1, 2, 4 or 8"),
-        (dict(size=(0, 4)), "rows is 0"),
-        (dict(size=(3, 4097)), "columns is 4097"),
+        (dict(picture=(0, 4)), "rows is 0"),
+        (dict(picture=(3, 4097)), "columns is 4097"),
         (dict(at=(-1, 0)), "at is -1"),
         (dict(origin=(1, 0)), "the area is not within the picture"),
         (dict(origin=(0, -1)), "origin is -1"),
@@ -143,10 +142,11 @@ OUT = torch.full((3, 48, 64), UNTOUCHED, dtype=torch.uint8)
     ],
 )
 def test_arguments_that_break_a_rule_are_refused_and_nothing_is_written(changes, words):
-    given = dict(latents=Y, at=(0, 0), size=(3, 4), quality=50, shrink=1, origin=(0, 0), out=OUT) | changes
+    given = dict(latents=Y, at=(0, 0), picture=(3, 4), quality=50, shrink=1, origin=(0, 0), out=OUT) | changes
     given["out"] = given["out"].to(DEVICE)
+    place = Place(*map(given.pop, ("at", "picture", "quality")))
     with pytest.raises(ValueError, match=words):
-        of(extreme(0), SIXTEEN).run(**given)
+        of(extreme(0), SIXTEEN).run(place=place, **given)
     assert (given["out"] == UNTOUCHED).all()
 
 
@@ -159,4 +159,4 @@ def test_a_synthesis_too_wide_for_shared_memory_is_refused():
         wide, y = of(net, SIXTEEN), np.zeros((1, 1, config.latents), np.int16)
         assert not wide.fits
         with pytest.raises(ValueError, match="too wide for shared memory"):
-            wide.run(y, (0, 0), (1, 1), 1, 1, (0, 0), np.zeros((16, 16, 3), np.uint8))
+            wide.run(y, Place((0, 0), (1, 1), 1), 1, (0, 0), np.zeros((16, 16, 3), np.uint8))

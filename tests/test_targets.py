@@ -171,9 +171,9 @@ def test_pictures_with_a_side_below_8_have_no_score(shipped):
 def test_latents_are_of_a_level_near_that_of_each_trial(shipped, monkeypatch):
     analysed, analyse = [], engine.Encoder.analyse
 
-    def noted(self, pixels, tile, quality, effort):
-        analysed.append(float(shipped.level(quality)))
-        return analyse(self, pixels, tile, quality, effort)
+    def noted(self, task):
+        analysed.append(float(shipped.level(task.quality)))
+        return analyse(self, task)
 
     monkeypatch.setattr(engine.Encoder, "analyse", noted)
     pixels = to_pixels(photos.photo(40, 50))

@@ -59,9 +59,9 @@ def by_emulated_cuda() -> Decode:
     cpu = torch.device("cpu")
 
     class Emulated(TorchDecoder):
-        def read(self, quality, rows, columns, payload, is_prefix=False, first=()):
-            walk = segment_walk.CudaWalk(self.nets, quality, rows, columns)
-            symbols = rans_cuda.Decoder(self.tables, payload, cpu)
+        def read(self, coded: decoder.CodedTile) -> torch.Tensor:
+            walk = segment_walk.CudaWalk(self.nets, coded.quality, *coded.size)
+            symbols = rans_cuda.Decoder(self.tables, coded.payload, cpu)
             for k in range(walk.segments):
                 walk.accept(k, symbols.decode(walk.predict(k)))
             symbols.finish()

@@ -31,34 +31,57 @@ Latents = Any
 WINDOW = 1024
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a rectangle of latents, or of the pixels that they stand for, is, and in which picture.
+
+    Args:
+        at: (row, column) of its first latent in the picture, in latents.
+        picture: (rows, columns) of the picture, in latents.
+        quality: of the whole picture.
+    """
+
+    at: tuple[int, int]
+    picture: tuple[int, int]
+    quality: Quality
+
+
 class Synthesis(Protocol):
     """The synthesis transform of a model, which turns latents into samples. Many threads may use it at once."""
 
     def halo(self, quality: Quality, shrink: int) -> int:
         """Return the width of the margin: how many latents away from its own latent a sample still depends on."""
 
-    def run(
-        self,
-        latents: Latents,
-        at: tuple[int, int],
-        size: tuple[int, int],
-        quality: Quality,
-        shrink: int,
-        origin: tuple[int, int],
-        out: Any,
-    ) -> None:
+    def run(self, latents: Latents, place: Place, shrink: int, origin: tuple[int, int], out: Any) -> None:
         """Compute a rectangle of the picture's samples and write it to `out`.
 
         Args:
             latents: the latents of the rectangle, with a margin of `halo` latents, as far as the picture has them.
-            at: (row, column) of the first of these latents in the picture, in latents.
-            size: (rows, columns) of the picture, in latents.
-            quality: of the whole picture.
+            place: where these latents are.
             shrink: 1, 2, 4 or 8: each sample is the mean over a square with sides of this many pixels.
             origin: (row, column) of the rectangle's first sample, in samples after shrinking.
             out: receives the samples, uint8 or uint16: an array [rows, columns, C] or, on a GPU, a tensor
                 [C, rows, columns]; C = 1 for a gray picture, else 3.
         """
+
+
+@dataclass(frozen=True)
+class CodedTile:
+    """The payload of a tile, and what it cannot be read without.
+
+    Args:
+        payload: as in FORMAT §3.
+        quality: of the tile.
+        size: (rows, columns) of the tile, in latents.
+        is_prefix: the payload may end early. Latents that it does not hold take the means that are predicted.
+        first: for each channel, whether the first of two passes codes it; empty: there is one pass.
+    """
+
+    payload: bytes | memoryview
+    quality: Quality
+    size: tuple[int, int]
+    is_prefix: bool = False
+    first: Sequence[bool] = ()
 
 
 class Decoder(Protocol):
@@ -81,23 +104,8 @@ class Decoder(Protocol):
     def one_at_a_time(self) -> bool:
         """Whether tiles must be decoded one after the other. True on a GPU, which one tile keeps busy."""
 
-    def read(
-        self,
-        quality: Quality,
-        rows: int,
-        columns: int,
-        payload: bytes | memoryview,
-        is_prefix: bool = False,
-        first: Sequence[bool] = (),
-    ) -> Latents:
-        """Entropy-decode the latents of a tile of rows x columns latents.
-
-        Args:
-            quality: of the tile.
-            rows, columns: size of the tile in latents.
-            payload: as in FORMAT §3.
-            is_prefix: the payload may end early. Latents that it does not hold take the means that are predicted.
-            first: for each channel, whether the first of two passes codes it; empty: there is one pass.
+    def read(self, coded: CodedTile) -> Latents:
+        """Entropy-decode the latents of a tile.
 
         Raises:
             CorruptError: no encoder with this model writes such a payload.
@@ -193,14 +201,14 @@ def first_channels(steps: np.ndarray, header: Header) -> Sequence[bool]:
 
 
 def _read_tile(decoder: Decoder, coded: Coded, tile: Tile, i: int) -> Latents:
-    (rows, columns), (parts, early) = latent_size(tile), coded.parts(i)
+    size, (parts, early) = latent_size(tile), coded.parts(i)
     try:
         payload = parts[0] if coded.header.parts == 1 and not early else rans.join(parts, early)
-        return decoder.read(of_tile(coded.quality, tile), rows, columns, payload, early, coded.first)
+        return decoder.read(CodedTile(payload, of_tile(coded.quality, tile), size, early, coded.first))
     except CorruptError as e:
         if not early:
             raise CorruptError(f"tile {i}: {e}") from e
-    latents = decoder.empty(rows, columns)  # there is not enough of the payload to begin with
+    latents = decoder.empty(*size)  # there is not enough of the payload to begin with
     latents[...] = 0
     return latents
 
@@ -354,16 +362,16 @@ def decode(
     def read(i: int) -> Latents:
         return _read_tile(decoder, coded, tiles[i], i)
 
-    quality, size = coded.quality, latent_size(Tile(0, 0, header.width, header.height))
+    size = latent_size(Tile(0, 0, header.width, header.height))
 
     def make(item: tuple[_Part, Latents]) -> None:
         part, y = item
         (y0, y1), (x0, x1) = small(part.area.y, part.area.height), small(part.area.x, part.area.width)
         rows, columns = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
         to = out[rows, columns] if made is None else out[:, rows, columns]
-        decoder.synthesis.run(y, (part.y0, part.x0), size, quality, shrink, (y0, x0), to)
+        decoder.synthesis.run(y, Place((part.y0, part.x0), size, coded.quality), shrink, (y0, x0), to)
 
-    parts, tiles = _parts(header, region, decoder.synthesis.halo(quality, shrink)), header.tiles
+    parts, tiles = _parts(header, region, decoder.synthesis.halo(coded.quality, shrink)), header.tiles
     with team(len(parts), decoder.one_at_a_time) as ordered:
         made_parts = ordered(make, _gather(header, parts, lambda order: ordered(read, order), decoder.empty))
         for n, _ in enumerate(made_parts, 1):

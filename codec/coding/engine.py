@@ -8,20 +8,25 @@ import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from .. import _C
 from ..container.format import Tile
+from ..errors import CorruptError
 from ..picture.samples import Pixels
 from . import model_file, rans
+from .decoder import CodedTile, Place
 from .model_config import QUALITIES, Config, has_branch
 from .model_file import ModelFile
 from .quality_map import Quality, highest
 from .refinement import Symbols
 from .threads import available, lock_across_forks
 from .tile_input import box
+from .tiles import TileTask
 
+Result = TypeVar("Result")
 _LOADING = lock_across_forks()
 
 
@@ -50,23 +55,14 @@ class Synthesis(Levels):
         super().__init__(config, levels)
         self.handle = handle
 
-    def run(
-        self,
-        latents: np.ndarray,
-        at: tuple[int, int],
-        size: tuple[int, int],
-        quality: Quality,
-        shrink: int,
-        origin: tuple[int, int],
-        out: np.ndarray,
-    ) -> None:
+    def run(self, latents: np.ndarray, place: Place, shrink: int, origin: tuple[int, int], out: np.ndarray) -> None:
         self.handle.run(
             latents,
-            at=at,
-            picture=size,
-            quality=quality,
+            at=place.at,
+            picture=place.picture,
+            quality=place.quality,
             shrink=shrink,
-            branch=self.has_branch(quality, shrink),
+            branch=self.has_branch(place.quality, shrink),
             origin=origin,
             out=out,
             threads=available(),
@@ -87,17 +83,12 @@ class Engine:
         """Start a run of the entropy nets (FORMAT §8) for a tile of rows x columns latents, as `segment_walk.Start`."""
         return _C.Walk(self.nets, quality, rows, columns, available(), first)
 
-    def read(
-        self,
-        quality: Quality,
-        rows: int,
-        columns: int,
-        payload: bytes | memoryview,
-        is_prefix: bool = False,
-        first: Sequence[bool] = (),
-    ) -> np.ndarray:
-        size = rows, columns
-        return rans.decode_tile(self.nets, self.tables, payload, quality, size, available(), is_prefix, first)
+    def read(self, coded: CodedTile) -> np.ndarray:
+        of_tile = coded.payload, coded.quality, *coded.size
+        try:
+            return _C.decode_tile(self.nets, self.tables.handle, *of_tile, available(), coded.is_prefix, coded.first)
+        except _C.CorruptError as error:
+            raise CorruptError(str(error)) from None
 
     def empty(self, rows: int, columns: int) -> np.ndarray:
         return np.empty((rows, columns, self.config.latents), np.int16)
@@ -138,25 +129,8 @@ class Encoder:
         """Compute the hyperlatents of a tile from its latents: int16 [ceil(h/4), ceil(w/4), Z]."""
         return self._model.hyperlatents(y, quality=quality, threads=available())
 
-    def analyse(
-        self,
-        pixels: Pixels,
-        tile: Tile,
-        quality: Quality,
-        effort: int,
-        progress: Callable[[], None] = lambda: None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return self._model.analyse(
-            pixels.data,
-            pixels.alpha,
-            tile=box(tile),
-            quality=quality,
-            effort=effort,
-            dead_zones=self.dead_zones,
-            first=self._first,
-            threads=available(),
-            progress=progress,
-        )
+    def analyse(self, task: TileTask) -> tuple[np.ndarray, np.ndarray]:
+        return self._run(self._model.analyse, task)
 
     def quantise(self, quality: Quality, y: np.ndarray, z: np.ndarray) -> Symbols:
         chosen = self._model.choose(
@@ -167,19 +141,20 @@ class Encoder:
     def pack(self, chosen: Symbols) -> list[bytes]:
         return rans.encode_parts(chosen.symbols, chosen.indexes, chosen.segments, self.file.tables, threads=available())
 
-    def encode(
-        self, pixels: Pixels, tile: Tile, quality: Quality, effort: int, progress: Callable[[], None]
-    ) -> list[bytes]:
-        return self._model.encode(
-            pixels.data,
-            pixels.alpha,
-            tile=box(tile),
-            quality=quality,
-            effort=effort,
+    def encode(self, task: TileTask) -> list[bytes]:
+        return self._run(self._model.encode, task)
+
+    def _run(self, function: Callable[..., Result], task: TileTask) -> Result:
+        return function(
+            task.pixels.data,
+            task.pixels.alpha,
+            tile=box(task.tile),
+            quality=task.quality,
+            effort=task.effort,
             dead_zones=self.dead_zones,
             first=self._first,
             threads=available(),
-            progress=progress,
+            progress=task.progress,
         )
 
 

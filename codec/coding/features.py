@@ -66,7 +66,7 @@ def of_pixels(encoder: tiles.Encoder, pixels: Pixels, header: Header) -> np.ndar
     coarse = _Coarse(encoder.file, header)
 
     def latents(tile: Tile) -> np.ndarray:
-        y, z = encoder.analyse(pixels, tile, header.quality, effort=1)
+        y, z = encoder.analyse(tiles.TileTask(pixels, tile, header.quality, effort=1))
         return encoder.quantise(header.quality, y, z).latents
 
     with team(len(header.tiles), encoder.one_at_a_time) as ordered:

@@ -171,36 +171,3 @@ class Decoder:
             self._handle.finish()
         except _C.CorruptError as error:
             raise CorruptError(str(error)) from None
-
-
-def decode_tile(
-    nets: _C.Nets,
-    tables: Tables,
-    payload: bytes | memoryview,
-    quality: int | np.ndarray,
-    size: tuple[int, int],
-    threads: int,
-    is_prefix: bool,
-    first: Sequence[bool],
-) -> np.ndarray:
-    """Decode a whole tile: the networks predict, and a `Decoder` reads.
-
-    Args:
-        nets: the entropy networks.
-        tables: of the same model.
-        payload, is_prefix: as of `Decoder`.
-        quality: of the tile: one number, or one for each block.
-        size: (rows, columns) of the tile in latents.
-        threads: the largest number of threads.
-        first: for each channel, whether the first of two passes codes it; empty: there is one pass.
-
-    Returns:
-        The latents, int16 [rows, columns, M].
-
-    Raises:
-        CorruptError: no encoder with this model writes such a payload.
-    """
-    try:
-        return _C.decode_tile(nets, tables.handle, payload, quality, *size, threads, is_prefix, first)
-    except _C.CorruptError as error:
-        raise CorruptError(str(error)) from None

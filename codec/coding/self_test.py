@@ -24,6 +24,7 @@ from ..container.metadata import Metadata
 from ..picture import fidelity
 from ..picture.samples import Pixels
 from . import decoder, engine, model_file, model_search, rans, tiles
+from .decoder import CodedTile, Place
 from .model_config import LATENT_STRIDE, Config
 from .model_file import ModelFile
 from .model_tensors import PIXEL_BITS, Form, forms
@@ -82,13 +83,14 @@ def decoder_digest(arithmetic: Arithmetic) -> str:
         CorruptError: the payload cannot be read back.
     """
     payload = arithmetic.payload(fixed_symbols)
-    latents = arithmetic.decoder.read(QUALITY, ROWS, COLUMNS, payload)
+    latents = arithmetic.decoder.read(CodedTile(payload, QUALITY, (ROWS, COLUMNS)))
     samples = [
         np.empty((LATENT_STRIDE * ROWS // shrink, LATENT_STRIDE * COLUMNS // shrink, channels), kind)
         for kind, channels, shrink in SAMPLES
     ]
+    place = Place((0, 0), (ROWS, COLUMNS), QUALITY)
     for out, (_, _, shrink) in zip(samples, SAMPLES, strict=True):
-        arithmetic.decoder.synthesis.run(latents, (0, 0), (ROWS, COLUMNS), QUALITY, shrink, (0, 0), out)
+        arithmetic.decoder.synthesis.run(latents, place, shrink, (0, 0), out)
     on_cpu = latents if isinstance(latents, np.ndarray) else latents.cpu().numpy()
     return _sha256(payload, on_cpu.transpose(2, 0, 1).astype("<i2").tobytes(), *(out.tobytes() for out in samples))
 

@@ -37,7 +37,7 @@ from .model_config import HYPER_STRIDE, Config
 from .quality_map import Quality, applied, of_tile
 from .refinement import iterations
 from .threads import team
-from .tiles import Encoder
+from .tiles import Encoder, TileTask
 
 # Typical change of log(bytes) and of the PSNR in dB, for each level, at the levels LEVELS: means over 9 held-out
 # pictures and both models that are shipped.
@@ -328,7 +328,7 @@ def _analysed(task: _Task, knob: float, progress: Callable[[float], None]) -> Ca
     whole = task.quality(header)
 
     def analyse(tile: Tile) -> tuple[np.ndarray, ...]:
-        return encoder.analyse(task.pixels, tile, whole, effort=1)
+        return encoder.analyse(TileTask(task.pixels, tile, whole, effort=1))
 
     # All latents take about 4 bytes for each pixel of the picture. They are allocated in one piece, because many
     # pieces, mixed with temporary arrays, would fragment the memory.

@@ -8,7 +8,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,25 @@ from .model_file import ModelFile
 from .quality_map import Quality
 from .refinement import Symbols, iterations
 from .threads import team
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """A tile that is to be encoded, and how.
+
+    Args:
+        pixels: of the whole picture.
+        tile: the area of the tile, in pixels.
+        quality: of the whole picture.
+        effort: 1..9; whether latents are refined, and how often, as `refinement.iterations` says.
+        progress: called after each iteration of the refinement.
+    """
+
+    pixels: Pixels
+    tile: Tile
+    quality: Quality
+    effort: int
+    progress: Callable[[], None] = lambda: None
 
 
 class Encoder(Protocol):
@@ -48,18 +67,8 @@ class Encoder(Protocol):
     def with_first(self, first: Sequence[bool]) -> "Encoder":
         """Return a copy that codes each tile in two passes, as `decoder.first_channels` says; empty: in one."""
 
-    def analyse(
-        self,
-        pixels: Pixels,
-        tile: Tile,
-        quality: Quality,
-        effort: int,
-        progress: Callable[[], None] = lambda: None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the latents and hyperlatents (y, z) of one tile, refined if `effort` asks for it.
-
-        `quality` is that of the whole picture. `progress` is called after each iteration of the refinement.
-        """
+    def analyse(self, task: TileTask) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the latents and hyperlatents (y, z) of one tile, refined if the effort asks for it."""
 
     def quantise(self, quality: Quality, y: np.ndarray, z: np.ndarray) -> Symbols:
         """Choose the symbols of one tile."""
@@ -67,10 +76,8 @@ class Encoder(Protocol):
     def pack(self, chosen: Symbols) -> list[bytes]:
         """Entropy-code the symbols of one tile, and return the parts of its payload."""
 
-    def encode(
-        self, pixels: Pixels, tile: Tile, quality: Quality, effort: int, progress: Callable[[], None]
-    ) -> list[bytes]:
-        """Encode one tile, and return the parts of its payload. Arguments are as of `analyse`."""
+    def encode(self, task: TileTask) -> list[bytes]:
+        """Encode one tile, and return the parts of its payload."""
 
 
 def encoder_for(path: Path, device: str) -> Encoder:
@@ -162,7 +169,7 @@ def encode(
             progress(done / (max(1, n) * len(tiles)))
 
     def parts(tile: Tile) -> list[bytes]:
-        coded = encoder.encode(pixels, tile, whole, effort, tell)
+        coded = encoder.encode(TileTask(pixels, tile, whole, effort, tell))
         if not n:
             tell()
         return coded

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..coding import rans_cuda
 from ..coding.analysis_cuda import CudaAnalysis
+from ..coding.decoder import Place
 from ..coding.model_config import LATENT_STRIDE
 from ..coding.model_file import ModelFile
 from ..coding.quality_map import Quality, at_latents
@@ -19,14 +20,7 @@ from .integer import quality_tensor
 class Analysis(Protocol):
     """The analysis and the hyper-analysis of a model. `CudaAnalysis` describes the methods."""
 
-    def latents(
-        self,
-        pixels: np.ndarray,
-        at: tuple[int, int],
-        size: tuple[int, int],
-        quality: Quality,
-        area: tuple[int, int, int, int],
-    ) -> Tensor: ...
+    def latents(self, pixels: np.ndarray, place: Place, area: tuple[int, int, int, int]) -> Tensor: ...
 
     def hyperlatents(self, y: np.ndarray, quality: Quality) -> Tensor: ...
 
@@ -46,19 +40,11 @@ class ReferenceAnalysis:
         self._device = self._analysis.shortcut.weight.device
 
     @torch.inference_mode()
-    def latents(
-        self,
-        pixels: np.ndarray,
-        at: tuple[int, int],
-        size: tuple[int, int],
-        quality: Quality,
-        area: tuple[int, int, int, int],
-    ) -> Tensor:
+    def latents(self, pixels: np.ndarray, place: Place, area: tuple[int, int, int, int]) -> Tensor:
         x = self._channels_first(pixels)
-        q = quality_tensor(
-            at_latents(quality, at, (x.shape[2] // LATENT_STRIDE, x.shape[3] // LATENT_STRIDE)), self._device
-        )
-        top, left = area[0] - at[0], area[1] - at[1]
+        size = x.shape[2] // LATENT_STRIDE, x.shape[3] // LATENT_STRIDE
+        q = quality_tensor(at_latents(place.quality, place.at, size), self._device)
+        top, left = area[0] - place.at[0], area[1] - place.at[1]
         y = self._analysis(x, q)[0, :, top : top + area[2], left : left + area[3]]
         return y.permute(1, 2, 0).to(torch.int16)
 

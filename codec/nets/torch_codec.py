@@ -96,14 +96,15 @@ class Codec:
         """The decoder. It is created on first use, because encoding may not need it."""
         if self.native is not None:
             return engine.load(self.path)
-        return TorchDecoder(
-            self.walk, self.file, synthesiser(self.integers["synthesis"], self.file, self.nets), self.device
-        )
+        with _LOADING:  # so that threads that start together copy the weights to a GPU only once
+            synthesis = synthesiser(self.integers["synthesis"], self.file, self.nets)
+        return TorchDecoder(self.walk, self.file, synthesis, self.device)
 
     @cached_property
     def analysis(self) -> Analysis:
         """The transforms of a `TorchEncoder`. They are created on first use, because decoding does not need them."""
-        return analyser(self.integers, self.file, self.nets)
+        with _LOADING:
+            return analyser(self.integers, self.file, self.nets)
 
     @property
     def encoder(self) -> "Encoder":

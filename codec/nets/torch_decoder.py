@@ -1,6 +1,5 @@
 """Decoding with torch on any device: used on GPUs, and as the oracle of the tests, which follows FORMAT.md directly."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -9,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ..coding import decoder, engine, payloads, rans_cuda
+from ..coding.decoder import CodedTile, Place
 from ..coding.engine import Levels
 from ..coding.model_config import LATENT_STRIDE
 from ..coding.model_file import ModelFile
-from ..coding.quality_map import Quality, at_latents, highest
+from ..coding.quality_map import at_latents, highest
 from ..coding.segment_walk import Start
 from ..coding.synthesis_cuda import CudaSynthesis
 from .integer import quality_tensor
@@ -32,22 +32,13 @@ class ReferenceSynthesis(Levels):
         self._net = net
 
     @torch.inference_mode()
-    def run(
-        self,
-        latents: Any,
-        at: tuple[int, int],
-        size: tuple[int, int],
-        quality: Quality,
-        shrink: int,
-        origin: tuple[int, int],
-        out: Any,
-    ) -> None:
+    def run(self, latents: Any, place: Place, shrink: int, origin: tuple[int, int], out: Any) -> None:
         y = torch.as_tensor(latents, device=self._net.shortcut.weight.device).permute(2, 0, 1)[None].double()
         on_device = isinstance(out, Tensor)
         rows, columns, channels = (*out.shape[1:], out.shape[0]) if on_device else out.shape
-        q = quality_tensor(at_latents(quality, at, (y.shape[2], y.shape[3])), y.device)
-        values = self._net.values(y, q, float(self.levels[highest(quality) - 1]), shrink)
-        top, left = (o - n * LATENT_STRIDE // shrink for o, n in zip(origin, at, strict=True))
+        q = quality_tensor(at_latents(place.quality, place.at, (y.shape[2], y.shape[3])), y.device)
+        values = self._net.values(y, q, float(self.levels[highest(place.quality) - 1]), shrink)
+        top, left = (o - n * LATENT_STRIDE // shrink for o, n in zip(origin, place.at, strict=True))
         values = values[:, :, top : top + rows, left : left + columns]
         made = samples(values, 8 * out.itemsize, gray=channels == 1)[0].to(
             {1: torch.uint8, 2: torch.uint16}[out.itemsize]
@@ -94,16 +85,9 @@ class TorchDecoder:
         self.one_at_a_time = self._device.type != "cpu"
 
     @torch.inference_mode()
-    def read(
-        self,
-        quality: Quality,
-        rows: int,
-        columns: int,
-        payload: bytes | memoryview,
-        is_prefix: bool = False,
-        first: Sequence[bool] = (),
-    ) -> Tensor:
-        y = payloads.read(self._walk(quality, rows, columns, first), self.tables, payload, is_prefix)
+    def read(self, coded: CodedTile) -> Tensor:
+        walk = self._walk(coded.quality, *coded.size, coded.first)
+        y = payloads.read(walk, self.tables, coded.payload, coded.is_prefix)
         return (y.permute(1, 2, 0) * 2**FRACTION_BITS).to(torch.int16)  # exact, and half the size of float32
 
     def empty(self, rows: int, columns: int) -> Tensor:

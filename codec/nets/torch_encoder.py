@@ -1,6 +1,6 @@
 """Encoding with torch on any device: used on GPUs, and as the oracle of the tests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,27 +9,26 @@ from torch import Tensor
 
 from .. import _C
 from ..coding import payloads
-from ..coding.decoder import Decoder, latent_size, widened
+from ..coding.decoder import Decoder, Place, latent_size, widened
 from ..coding.engine import projection_of
 from ..coding.model_config import HYPER_STRIDE, LATENT_STRIDE
 from ..coding.quality_map import Quality, of_tile
 from ..coding.refinement import Symbols, iterations
 from ..coding.threads import available
 from ..coding.tile_input import tile_input
+from ..coding.tiles import TileTask
 from ..container.format import Tile
 from ..picture.samples import Pixels
 from .integer import to_fixed, to_float
 from .torch_codec import Codec
 
 
-def analyse(
-    codec: Codec, pixels: Pixels, tile: Tile, quality: Quality, effort: int, progress: Callable[[], None] = lambda: None
-) -> tuple[Tensor, Tensor]:
+def analyse(codec: Codec, task: TileTask) -> tuple[Tensor, Tensor]:
     """Run an encoder's `analyse` and convert its results for a walk.
 
     Returns float32 [M, h, w] and [Z, ceil(h/4), ceil(w/4)], on the codec's device.
     """
-    y, z = codec.encoder.analyse(pixels, tile, quality, effort, progress)
+    y, z = codec.encoder.analyse(task)
     return _channels_first(y, codec.device), _channels_first(z, codec.device)
 
 
@@ -64,24 +63,18 @@ class TorchEncoder:
 
     def latents(self, pixels: Pixels, area: Tile, quality: Quality) -> np.ndarray:
         around, *_ = widened(area, self.file.config.halo, pixels.width, pixels.height)
-        at, size = _in_latents(around), latent_size(Tile(0, 0, pixels.width, pixels.height))
+        place = Place(_in_latents(around), latent_size(Tile(0, 0, pixels.width, pixels.height)), quality)
         wanted = *_in_latents(area), *latent_size(area)
-        return _array(self.codec.analysis.latents(tile_input(pixels, around), at, size, quality, wanted))
+        return _array(self.codec.analysis.latents(tile_input(pixels, around), place, wanted))
 
     def hyperlatents(self, y: np.ndarray, quality: Quality) -> np.ndarray:
         bottom, right = (-n % HYPER_STRIDE for n in y.shape[:2])
         wide = np.pad(y, ((0, bottom), (0, right), (0, 0)), "edge")
         return _array(self.codec.analysis.hyperlatents(wide, quality))
 
-    def analyse(
-        self,
-        pixels: Pixels,
-        tile: Tile,
-        quality: Quality,
-        effort: int,
-        progress: Callable[[], None] = lambda: None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if not iterations(self.file.tune, effort):
+    def analyse(self, task: TileTask) -> tuple[np.ndarray, np.ndarray]:
+        pixels, tile, quality = task.pixels, task.tile, task.quality
+        if not iterations(self.file.tune, task.effort):
             y = self.latents(pixels, tile, quality)
             return y, self.hyperlatents(y, of_tile(quality, tile))
         known, top, left = widened(tile, _C.SEEN + self.file.config.halo, pixels.width, pixels.height)
@@ -91,20 +84,10 @@ class TorchEncoder:
         inside = around[top : top + rows, left : left + columns]  # a view, so that `around` follows its changes
         y = inside.copy()
         z = self.hyperlatents(y, of_tile(quality, tile))
-        return self._refined(pixels, tile, quality, effort, progress, known, around, inside, y, z), z
+        return self._refined(task, known, around, inside, y, z), z
 
     def _refined(
-        self,
-        pixels: Pixels,
-        tile: Tile,
-        quality: Quality,
-        effort: int,
-        progress: Callable[[], None],
-        known: Tile,
-        around: np.ndarray,
-        inside: np.ndarray,
-        y: np.ndarray,
-        z: np.ndarray,
+        self, task: TileTask, known: Tile, around: np.ndarray, inside: np.ndarray, y: np.ndarray, z: np.ndarray
     ) -> np.ndarray:
         """Improve the latents y of a tile, as csrc/tile/encode_tile.cpp does for the CPU.
 
@@ -113,16 +96,17 @@ class TorchEncoder:
             around: the latents of `known`.
             inside: the part of `around` that is the tile's.
         """
+        pixels, tile, quality = task.pixels, task.tile, task.quality
         seen, y0, x0 = widened(tile, _C.SEEN, pixels.width, pixels.height)
-        size, threads = latent_size(Tile(0, 0, pixels.width, pixels.height)), available()
-        own = of_tile(quality, tile)
+        place = Place(_in_latents(known), latent_size(Tile(0, 0, pixels.width, pixels.height)), quality)
+        own, threads = of_tile(quality, tile), available()
         refinement = _C.Refinement(
             projection_of(self.file),
             tile_input(pixels, seen),
             size=(seen.height, seen.width),
             tile=(x0, y0, tile.width, tile.height),
             tune=self.file.tune,
-            effort=effort,
+            effort=task.effort,
             level=float(np.mean(self.file.levels[np.subtract(own, 1)], dtype=np.float64)),
             latents=y,
             threads=threads,
@@ -131,11 +115,11 @@ class TorchEncoder:
         while True:
             chosen = self.quantise(own, refinement.target, z)
             inside[...] = chosen.latents
-            self.decoder.synthesis.run(around, _in_latents(known), size, quality, 1, (seen.y, seen.x), decoded)
+            self.decoder.synthesis.run(around, place, 1, (seen.y, seen.x), decoded)
             n_bytes = sum(map(len, self.pack(chosen)))
             if not refinement.accept(n_bytes, decoded, chosen.latents, threads):
                 return refinement.best
-            progress()
+            task.progress()
 
     @torch.inference_mode()
     def quantise(self, quality: Quality, y: np.ndarray, z: np.ndarray) -> Symbols:
@@ -149,11 +133,8 @@ class TorchEncoder:
     def pack(self, chosen: Symbols) -> list[bytes]:
         return payloads.encode_parts(chosen.symbols, chosen.indexes, chosen.segments, self.file.tables)
 
-    def encode(
-        self, pixels: Pixels, tile: Tile, quality: Quality, effort: int, progress: Callable[[], None]
-    ) -> list[bytes]:
-        latents = self.analyse(pixels, tile, quality, effort, progress)
-        return self.pack(self.quantise(of_tile(quality, tile), *latents))
+    def encode(self, task: TileTask) -> list[bytes]:
+        return self.pack(self.quantise(of_tile(task.quality, task.tile), *self.analyse(task)))
 
 
 def _channels_first(x: np.ndarray, device: torch.device) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from ..api import DEFAULT_EFFORT
 from ..coding.cdf_tables import INDEX_COUNT
+from ..coding.tiles import TileTask
 from ..container.format import Header
 from ..nets.torch_codec import Codec
 from ..picture.samples import Pixels
@@ -38,7 +39,7 @@ def symbol_counts(codec: Codec, images: list[np.ndarray], crops: int = 160, seed
         quality = int(rng.integers(1, 101))
         pixels = Pixels(source.draw(1, SIDE)[0].permute(1, 2, 0).numpy())
         (tile,) = Header(SIDE, SIDE, quality, codec.id).tiles
-        chosen = encoder.quantise(quality, *encoder.analyse(pixels, tile, quality, DEFAULT_EFFORT))
+        chosen = encoder.quantise(quality, *encoder.analyse(TileTask(pixels, tile, quality, DEFAULT_EFFORT)))
         s, i = (v.cpu().numpy() if hasattr(v, "cpu") else v for v in (chosen.symbols, chosen.indexes))
         s = s.astype(np.int64)
         inside = np.abs(s) <= LARGEST

@@ -148,6 +148,7 @@ std::string default_folders() {
     return named != nullptr && *named != 0 ? std::string(named) + separator + AEC_MODEL_FOLDER : AEC_MODEL_FOLDER;
 }
 
+// A program for browsers links this, and not `model_of`.
 std::shared_ptr<const Model> model_in_memory(const aec_model_options& options) {
     check_source(options);
     return Model::load(memory_span(options), threads_of(options.threads));
@@ -161,16 +162,6 @@ std::shared_ptr<const Model> model_of(const aec_model_options& options) {
     ModelId wanted;
     std::copy_n(options.id, wanted.size(), wanted.begin());
     return find_model(wanted, options.folders != nullptr ? options.folders : default_folders(), threads);
-}
-
-// load: one of the two above. A program for browsers links no more than the first.
-template <class Load>
-void open_model(const aec_model_options& options, const Load& load, aec_model** model) {
-    require(model != nullptr, "model is NULL");
-    OwnMemory memory = memory_of(options.allocator);
-    const MemoryScope scope(memory.get());
-    std::shared_ptr<const Model> loaded = load(options);
-    *model = new aec_model{std::move(memory), std::move(loaded)};
 }
 
 }  // namespace
@@ -294,22 +285,16 @@ void aec_model_options_init(aec_model_options* options, size_t struct_size) {
 }
 
 aec_status aec_model_open(const aec_model_options* options, aec_model** model, aec_error* error) {
-    return guarded(error, [&] {
-        require(options != nullptr, "options is NULL");
-        open_model(options_of(options, default_model_options(), "options"), model_of, model);
-    });
+    return guarded(error, [&] { open_handle(given_options(options), model_of, model, "model"); });
 }
 
 aec_status aec_model_open_memory(const void* data, size_t size, uint32_t threads, aec_model** model,
                                  aec_error* error) {
-    return guarded(error, [&] { open_model(options_for(data, size, threads), model_in_memory, model); });
+    return guarded(error, [&] { open_handle(options_for(data, size, threads), model_in_memory, model, "model"); });
 }
 
 aec_status aec_model_open_path(const char* path, uint32_t threads, aec_model** model, aec_error* error) {
-    return guarded(error, [&] {
-        require(path != nullptr, "path is NULL");
-        open_model(options_for(path, threads), model_of, model);
-    });
+    return guarded(error, [&] { open_handle(options_for(path, threads), model_of, model, "model"); });
 }
 
 aec_status aec_model_find(const uint8_t* id, const char* folders, uint32_t threads, aec_model** model,
@@ -320,7 +305,7 @@ aec_status aec_model_find(const uint8_t* id, const char* folders, uint32_t threa
         options.id = id;
         options.folders = folders;
         options.threads = threads;
-        open_model(options, model_of, model);
+        open_handle(options, model_of, model, "model");
     });
 }
 

@@ -126,6 +126,7 @@ ByteString encoded(const Encoder& encoder, const aec_picture& picture, const aec
     return encode_picture(encoder, samples, settings, alphas, metadata);
 }
 
+// A program for browsers links this, and not `encoder_of`.
 std::shared_ptr<const Encoder> encoder_in_memory(const aec_model_options& options) {
     check_source(options);
     return Encoder::load(memory_span(options), threads_of(options.threads));
@@ -137,16 +138,6 @@ std::shared_ptr<const Encoder> encoder_of(const aec_model_options& options) {
     check_source(options);
     const Vector<uint8_t> file = read_file(options.path);
     return Encoder::load({file.data(), file.size()}, threads_of(options.threads));
-}
-
-// load: one of the two above. A program for browsers links no more than the first.
-template <class Load>
-void open_encoder(const aec_model_options& options, const Load& load, aec_encoder** encoder) {
-    require(encoder != nullptr, "encoder is NULL");
-    OwnMemory memory = memory_of(options.allocator);
-    const MemoryScope scope(memory.get());
-    std::shared_ptr<const Encoder> loaded = load(options);
-    *encoder = new aec_encoder{std::move(memory), std::move(loaded)};
 }
 
 }  // namespace
@@ -164,22 +155,17 @@ void aec_picture_init(aec_picture* picture, size_t struct_size) { init(picture, 
 int32_t aec_has_alpha_encoder(uint32_t depth) { return has_alpha_encoder(int_of(depth)); }
 
 aec_status aec_encoder_open(const aec_model_options* options, aec_encoder** encoder, aec_error* error) {
-    return guarded(error, [&] {
-        require(options != nullptr, "options is NULL");
-        open_encoder(options_of(options, default_model_options(), "options"), encoder_of, encoder);
-    });
+    return guarded(error, [&] { open_handle(given_options(options), encoder_of, encoder, "encoder"); });
 }
 
 aec_status aec_encoder_open_memory(const void* data, size_t size, uint32_t threads, aec_encoder** encoder,
                                    aec_error* error) {
-    return guarded(error, [&] { open_encoder(options_for(data, size, threads), encoder_in_memory, encoder); });
+    return guarded(
+        error, [&] { open_handle(options_for(data, size, threads), encoder_in_memory, encoder, "encoder"); });
 }
 
 aec_status aec_encoder_open_path(const char* path, uint32_t threads, aec_encoder** encoder, aec_error* error) {
-    return guarded(error, [&] {
-        require(path != nullptr, "path is NULL");
-        open_encoder(options_for(path, threads), encoder_of, encoder);
-    });
+    return guarded(error, [&] { open_handle(options_for(path, threads), encoder_of, encoder, "encoder"); });
 }
 
 void aec_encoder_close(aec_encoder* encoder) { delete encoder; }

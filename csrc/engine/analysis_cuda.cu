@@ -144,7 +144,7 @@ void analyse_cuda(const CudaAnalysis& made, const CudaAnalysisMemory& memory, co
     args.tail = branch.output();
     args.gain = at<int16_t>(memory.image, net.gain);
     args.gain_shift = at<int32_t>(memory.image, net.gain_shift);
-    args.latents = net.analysis->latents();
+    args.latents = net.transform->latents();
     args.rect = latent_rect(area);
     if (static_cast<int64_t>(area.rows()) * area.columns() > memory.large && launch<2>(args, out, where)) return;
     if (!launch<1>(args, out, where)) throw std::invalid_argument("a network is too wide for shared memory");

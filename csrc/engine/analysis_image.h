@@ -1,42 +1,24 @@
 // The weights of an encoder's transforms (analysis.h), packed for the GPU.
 #pragma once
 
-#include <memory>
-
 #include "engine/analysis.h"
 #include "engine/program_image.h"
 
 namespace aec {
 
-class AnalysisImage {
+class AnalysisImage : public TransformImage<Analysis> {
 public:
     explicit AnalysisImage(std::shared_ptr<const Analysis> from);  // throws invalid_argument above 4 GB
-    AnalysisImage(const AnalysisImage&) = delete;                  // write_ refers to bytes
 
-    std::shared_ptr<const Analysis> analysis;
-    Vector<uint8_t> bytes;
-
-private:
-    ImageWriter write_{bytes};  // before what it makes
-
-public:
     Conv shortcut;              // reads [2][2][8 rows][8 columns][3]: four positions of the branch's input
     uint32_t gain, gain_shift;  // int16 [kQualities][latents], int32 [latents]
     ProgramImage branch;
 };
 
-class HyperAnalysisImage {
+class HyperAnalysisImage : public TransformImage<HyperAnalysis> {
 public:
     explicit HyperAnalysisImage(std::shared_ptr<const HyperAnalysis> from);  // throws invalid_argument above 4 GB
-    HyperAnalysisImage(const HyperAnalysisImage&) = delete;
 
-    std::shared_ptr<const HyperAnalysis> analysis;
-    Vector<uint8_t> bytes;
-
-private:
-    ImageWriter write_{bytes};
-
-public:
     ProgramImage net;
 };
 

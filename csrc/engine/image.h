@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,21 @@ private:
     void set_weight(const Conv& conv, int output, int input, int16_t weight);
 
     Vector<uint8_t>& bytes_;
+};
+
+// A transform (analysis.h, synthesis.h), packed for the GPU. What is derived from this says where its tensors are.
+template <class Transform>
+class TransformImage {
+public:
+    TransformImage(const TransformImage&) = delete;  // write_ refers to bytes
+
+    const std::shared_ptr<const Transform> transform;
+    Vector<uint8_t> bytes;
+
+protected:
+    explicit TransformImage(std::shared_ptr<const Transform> from) : transform(std::move(from)) {}
+
+    ImageWriter write_{bytes};
 };
 
 }  // namespace aec

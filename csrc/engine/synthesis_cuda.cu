@@ -148,7 +148,7 @@ bool fits(const SynthesisImage& net) {
 }
 
 uint64_t workspace_bytes(const CudaSynthesis& made) {
-    const Rect own = made.net.synthesis->checked_latents(made.picture, made.given, made.area);
+    const Rect own = made.net.transform->checked_latents(made.picture, made.given, made.area);
     return made.picture.branch && !made.area.empty() ? branch_of(made, own, nullptr, nullptr).workspace_bytes() : 0;
 }
 
@@ -156,7 +156,7 @@ template <class Sample>
 void synthesise_cuda(const CudaSynthesis& made, const CudaSynthesisMemory& memory, Sample* out, Strides strides,
                      Launch where) {
     const auto& [net, picture, given, area] = made;
-    const Rect own = net.synthesis->checked_latents(picture, given, area);
+    const Rect own = net.transform->checked_latents(picture, given, area);
     if (area.empty()) return;
     const DeviceGuard guard(where.device);
     PixelArgs args = {};

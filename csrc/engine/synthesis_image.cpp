@@ -30,13 +30,13 @@ PackedPointwise quarter_of(const PackedPointwise& from, const Vector<int32_t>& b
 }  // namespace
 
 SynthesisImage::SynthesisImage(std::shared_ptr<const Synthesis> from)
-    : synthesis(std::move(from)), gain(write_.table(synthesis->gain_)), gain_shift(synthesis->gain_shift_),
-      branch(synthesis->program_, write_) {
+    : TransformImage(std::move(from)), gain(write_.table(transform->gain_)), gain_shift(transform->gain_shift_),
+      branch(transform->program_, write_) {
     for (int log2 = 0; log2 <= kMaxShrinkLog2; ++log2) {
-        const Synthesis::Shortcut& shortcut = synthesis->shortcuts_[log2];
+        const Synthesis::Shortcut& shortcut = transform->shortcuts_[log2];
         Vector<PackedPointwise> quarters;
         for (int quarter = 0; quarter < 4; ++quarter)
-            quarters.push_back(quarter_of(shortcut.conv, shortcut.bias, synthesis->shortcut_shift_,
+            quarters.push_back(quarter_of(shortcut.conv, shortcut.bias, transform->shortcut_shift_,
                                           kLatentStride >> log2, quarter));
         shortcuts[log2] = write_.variants(quarters);
     }

@@ -1,25 +1,15 @@
 // The weights of the synthesis (synthesis.h), packed for the GPU.
 #pragma once
 
-#include <memory>
-
 #include "engine/program_image.h"
 #include "engine/synthesis.h"
 
 namespace aec {
 
-class SynthesisImage {
+class SynthesisImage : public TransformImage<Synthesis> {
 public:
     explicit SynthesisImage(std::shared_ptr<const Synthesis> from);  // throws invalid_argument above 4 GB
-    SynthesisImage(const SynthesisImage&) = delete;                  // write_ refers to bytes
 
-    std::shared_ptr<const Synthesis> synthesis;
-    Vector<uint8_t> bytes;
-
-private:
-    ImageWriter write_{bytes};  // before what it makes
-
-public:
     // By shrink_log2. There is a variant for each quarter 2i + j of a latent's 16x16 pixels, because the pixels of a
     // quarter are those of one position of the branch's output. Outputs: [rows][columns][3] of the quarter.
     Conv shortcuts[kMaxShrinkLog2 + 1];

@@ -5,7 +5,7 @@
 
 #include "base/range.h"
 #include "engine/analysis_cuda.h"
-#include "python/bind.h"
+#include "python/device_image.h"
 #include "python/qualities.h"
 
 namespace aec {
@@ -13,12 +13,6 @@ namespace {
 
 constexpr int kMaxLatents = 1 << 12;  // rows or columns of latents in a picture
 
-// What is to be made, with the image that it refers to.
-template <class Image, class Cuda>
-struct Made {
-    std::shared_ptr<const Image> image;
-    Cuda made;
-};
 using MadeAnalysis = Made<AnalysisImage, CudaAnalysis>;
 using MadeHyperAnalysis = Made<HyperAnalysisImage, CudaHyperAnalysis>;
 
@@ -54,16 +48,6 @@ std::unique_ptr<MadeHyperAnalysis> hyper_analysis_of(std::shared_ptr<const Hyper
     return std::make_unique<MadeHyperAnalysis>(MadeHyperAnalysis{std::move(image), made});
 }
 
-template <class Image, class Net>
-auto bind_image(py::module_& m, const char* name) {
-    return py::class_<Image, std::shared_ptr<Image>>(m, name)
-        .def(py::init<std::shared_ptr<const Net>>(), py::arg("net").none(false))
-        .def_property_readonly("fits", [](const Image& image) { return fits(image); })
-        .def("bytes", [](const Image& image) {
-            return Array<uint8_t>(static_cast<py::ssize_t>(image.bytes.size()), image.bytes.data());
-        });
-}
-
 CudaAnalysisMemory memory_of(uintptr_t image, uintptr_t map, uintptr_t workspace, int64_t large) {
     return {pointer<uint8_t>(image), pointer<uint8_t>(map), pointer<uint8_t>(workspace), large};
 }
@@ -72,9 +56,9 @@ CudaAnalysisMemory memory_of(uintptr_t image, uintptr_t map, uintptr_t workspace
 
 void bind_analysis_cuda(py::module_& m) {
     bind_image<AnalysisImage, Analysis>(m, "AnalysisImage")
-        .def_property_readonly("latents", [](const AnalysisImage& image) { return image.analysis->latents(); });
+        .def_property_readonly("latents", [](const AnalysisImage& image) { return image.transform->latents(); });
     bind_image<HyperAnalysisImage, HyperAnalysis>(m, "HyperAnalysisImage")
-        .def_property_readonly("hyper", [](const HyperAnalysisImage& image) { return image.analysis->hyper(); });
+        .def_property_readonly("hyper", [](const HyperAnalysisImage& image) { return image.transform->hyper(); });
     py::class_<MadeAnalysis>(m, "CudaAnalysis")
         .def("__init__", made_by(&analysis_of), kConstructor, py::arg("image").none(false), py::kw_only(),
              py::arg("given"), py::arg("picture"), py::arg("quality"), py::arg("area"))

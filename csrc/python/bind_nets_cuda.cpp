@@ -2,7 +2,7 @@
 // sizes and devices of the tensors whose addresses it passes.
 #ifdef AEC_WITH_CUDA
 #include "engine/nets_cuda.h"
-#include "python/bind.h"
+#include "python/device_image.h"
 
 namespace aec {
 namespace {
@@ -27,9 +27,7 @@ void bind_nets_cuda(py::module_& m) {
     py::class_<NetImage>(m, "NetImage")
         .def(py::init<const Nets&>(), py::arg("nets"))
         .def_property_readonly("fits", [](const NetImage& image) { return fits(image.layout); })
-        .def("bytes", [](const NetImage& image) {
-            return Array<uint8_t>(static_cast<py::ssize_t>(image.bytes.size()), image.bytes.data());
-        })
+        .def("bytes", &bytes_of<NetImage>)
         .def("workspace_bytes", [](const NetImage& image, int height, int width) {
             return workspace_bytes(image.layout, height, width);
         });

@@ -2,45 +2,37 @@
 // devices of the tensors whose addresses it passes. It keeps the GIL, as bind.h says.
 #ifdef AEC_WITH_CUDA
 #include "engine/synthesis_cuda.h"
-#include "python/bind.h"
+#include "python/device_image.h"
 #include "python/synthesis_arguments.h"
 
 namespace aec {
 namespace {
 
-// What is to be made, with the image that it refers to.
-struct Made {
-    std::shared_ptr<const SynthesisImage> image;
-    CudaSynthesis made;
-};
+using MadeSynthesis = Made<SynthesisImage, CudaSynthesis>;
 
-std::unique_ptr<Made> made_of(std::shared_ptr<const SynthesisImage> image, std::pair<int, int> at,
-                              std::pair<int, int> given, std::pair<int, int> picture, const py::object& quality,
-                              int shrink, bool branch, std::pair<int, int> origin, std::pair<int, int> size, bool gray) {
+std::unique_ptr<MadeSynthesis> synthesis_of(std::shared_ptr<const SynthesisImage> image, std::pair<int, int> at,
+                                            std::pair<int, int> given, std::pair<int, int> picture,
+                                            const py::object& quality, int shrink, bool branch,
+                                            std::pair<int, int> origin, std::pair<int, int> size, bool gray) {
     if (!fits(*image)) throw std::invalid_argument("the synthesis is too wide for shared memory");
     const CudaSynthesis made = {*image, picture_of(picture, quality, shrink, branch, gray),
                                 rect_of(at, given, kMaxLatents, "at"), rect_of(origin, size, kMaxSamples, "origin")};
     workspace_bytes(made);  // which checks them
-    return std::make_unique<Made>(Made{std::move(image), made});
+    return std::make_unique<MadeSynthesis>(MadeSynthesis{std::move(image), made});
 }
 
 }  // namespace
 
 void bind_synthesis_cuda(py::module_& m) {
-    py::class_<SynthesisImage, std::shared_ptr<SynthesisImage>>(m, "SynthesisImage")
-        .def(py::init<std::shared_ptr<const Synthesis>>(), py::arg("synthesis").none(false))
-        .def_property_readonly("fits", [](const SynthesisImage& image) { return fits(image); })
-        .def("bytes", [](const SynthesisImage& image) {
-            return Array<uint8_t>(static_cast<py::ssize_t>(image.bytes.size()), image.bytes.data());
-        });
-    py::class_<Made>(m, "CudaSynthesis")
-        .def("__init__", made_by(&made_of), kConstructor, py::arg("image").none(false), py::kw_only(), py::arg("at"),
+    bind_image<SynthesisImage, Synthesis>(m, "SynthesisImage");
+    py::class_<MadeSynthesis>(m, "CudaSynthesis")
+        .def("__init__", made_by(&synthesis_of), kConstructor, py::arg("image").none(false), py::kw_only(), py::arg("at"),
              py::arg("given"), py::arg("picture"), py::arg("quality"), py::arg("shrink"), py::arg("branch"),
              py::arg("origin"), py::arg("size"), py::arg("gray"))
-        .def_property_readonly("workspace_bytes", [](const Made& self) { return workspace_bytes(self.made); })
+        .def_property_readonly("workspace_bytes", [](const MadeSynthesis& self) { return workspace_bytes(self.made); })
         .def(
             "run",
-            [](const Made& self, uintptr_t image, uintptr_t map, uintptr_t latents, int channels, uintptr_t workspace,
+            [](const MadeSynthesis& self, uintptr_t image, uintptr_t map, uintptr_t latents, int channels, uintptr_t workspace,
                int64_t large, uintptr_t out, int depth, const std::tuple<int64_t, int64_t, int64_t>& strides, int device,
                uintptr_t stream) {
                 const CudaSynthesisMemory memory = {pointer<uint8_t>(image), pointer<uint8_t>(map),

@@ -119,6 +119,19 @@ struct PerceivedError::Scratch {
         return rows.get() + (number * kAround + y) * ptrdiff_t{columns};
     }
 
+    // Fills what the blur of rows y0 to y1 of a scale reads, with zeros beyond the picture.
+    // numbers: how many are blurred. fill_row(y, at): makes the row `at` of each of them from row y of the scale.
+    template <class Fill>
+    void fill(const Scale& scale, int y0, int y1, int numbers, const Fill& fill_row) const {
+        for (int y = y0 - kBlurRadius; y < y1 + kBlurRadius; ++y) {
+            const int at = y - y0 + kBlurRadius;
+            if (y >= 0 && y < scale.rows)
+                fill_row(y, at);
+            else
+                for (int k = 0; k < numbers; ++k) std::fill_n(row(k, at, scale.columns), scale.columns, 0.0f);
+        }
+    }
+
     // A blur of rows that are `columns` long, which ends `padded` there.
     void blur(const PerceivedKernels& kernels, int number, int y, int columns, float* out) const {
         std::fill_n(padded.get() + kBlurRadius + columns, kBlurRadius, 0.0f);
@@ -177,13 +190,8 @@ PerceivedError::PerceivedError(int rows, int columns, const int16_t* original, p
 
 void PerceivedError::blur_original(const Scale& scale, int channel, int64_t chunk, Scratch& scratch) const {
     const int y0 = static_cast<int>(chunk) * kRows, y1 = std::min(y0 + kRows, scale.rows), n = scale.columns;
-    for (int y = y0 - kBlurRadius; y < y1 + kBlurRadius; ++y) {
-        float* const to = scratch.row(0, y - y0 + kBlurRadius, n);
-        if (y < 0 || y >= scale.rows)
-            std::fill_n(to, n, 0.0f);  // the blur sees zeros beyond the picture
-        else
-            std::copy_n(scale.xyb.at(channel, y), n, to);
-    }
+    scratch.fill(scale, y0, y1, 1,
+                 [&](int y, int at) { std::copy_n(scale.xyb.at(channel, y), n, scratch.row(0, at, n)); });
     for (int y = y0; y < y1; ++y) scratch.blur(kernels_, 0, y - y0, n, scale.mean.at(channel, y));
 }
 
@@ -224,27 +232,19 @@ double PerceivedError::measure(const uint16_t* decoded, int channels, float* slo
 
 void PerceivedError::find_errors(const Scale& scale, int channel, int64_t chunk, Scratch& scratch) {
     const int y0 = static_cast<int>(chunk) * kRows, y1 = std::min(y0 + kRows, scale.rows), n = scale.columns;
-    for (int y = y0 - kBlurRadius; y < y1 + kBlurRadius; ++y) {
-        const int at = y - y0 + kBlurRadius;
-        if (y < 0 || y >= scale.rows) {
-            for (int k = 0; k < 3; ++k) std::fill_n(scratch.row(k, at, n), n, 0.0f);
-            continue;
-        }
+    scratch.fill(scale, y0, y1, 3, [&](int y, int at) {
         const float *a = scale.xyb.at(channel, y), *b = scale.b.at(channel, y);
         std::copy_n(b, n, scratch.row(0, at, n));
         kernels_.products(a, b, n, scratch.row(1, at, n), scratch.row(2, at, n));
-    }
+    });
     float *const squares = scratch.blurred.get(), *const difference = squares + n;
     for (int y = y0; y < y1; ++y) {
-        float* const mean_b = scale.mean_b.at(channel, y);
-        scratch.blur(kernels_, 0, y - y0, n, mean_b);
+        scratch.blur(kernels_, 0, y - y0, n, scale.mean_b.at(channel, y));
         scratch.blur(kernels_, 1, y - y0, n, squares);
         scratch.blur(kernels_, 2, y - y0, n, difference);
         double* const sums = row_sums_.data() + (static_cast<size_t>(channel) * scale.rows + y) * kSums;
         std::fill_n(sums, kSums, 0.0);
-        const ErrorRows rows = {scale.xyb.at(channel, y), scale.b.at(channel, y), scale.mean.at(channel, y), mean_b,
-                                scale.variances.at(channel, y), scale.ratio.at(channel, y)};
-        kernels_.errors(rows, squares, difference, n, scratch.found.get(), sums);
+        kernels_.errors(scale.error_rows(channel, y), squares, difference, n, scratch.found.get(), sums);
     }
 }
 
@@ -271,18 +271,10 @@ double PerceivedError::add_up(size_t number, float (*factors)[6]) const {
 void PerceivedError::find_slopes(const Scale& scale, int channel, int64_t chunk, const float* factors,
                                  Scratch& scratch) const {
     const int y0 = static_cast<int>(chunk) * kRows, y1 = std::min(y0 + kRows, scale.rows), n = scale.columns;
-    for (int y = y0 - kBlurRadius; y < y1 + kBlurRadius; ++y) {
-        const int at = y - y0 + kBlurRadius;
-        if (y < 0 || y >= scale.rows) {
-            for (int k = 0; k < 3; ++k) std::fill_n(scratch.row(k, at, n), n, 0.0f);
-            continue;
-        }
-        const ErrorRows rows = {scale.xyb.at(channel, y),       scale.b.at(channel, y),
-                                scale.mean.at(channel, y),      scale.mean_b.at(channel, y),
-                                scale.variances.at(channel, y), scale.ratio.at(channel, y)};
-        kernels_.slopes(rows, n, factors, scratch.row(3, at, n), scratch.row(0, at, n), scratch.row(1, at, n),
-                        scratch.row(2, at, n));
-    }
+    scratch.fill(scale, y0, y1, 3, [&](int y, int at) {
+        kernels_.slopes(scale.error_rows(channel, y), n, factors, scratch.row(3, at, n), scratch.row(0, at, n),
+                        scratch.row(1, at, n), scratch.row(2, at, n));
+    });
     float *const by_mean = scratch.blurred.get(), *const by_variances = by_mean + n,
                  *const by_difference = by_variances + n;
     for (int y = y0; y < y1; ++y) {

@@ -47,6 +47,10 @@ private:
         Planes linear, by_linear;                        // the decoded picture, and the gradient
         Planes b, mean_b, variances, ratio, by_xyb;      // shared by all scales, which use them one after the other
         int chunks() const { return (rows + kRows - 1) / kRows; }
+        ErrorRows error_rows(int channel, int y) const {
+            return {xyb.at(channel, y),    b.at(channel, y),         mean.at(channel, y),
+                    mean_b.at(channel, y), variances.at(channel, y), ratio.at(channel, y)};
+        }
     };
     struct Scratch;
 

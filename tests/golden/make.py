@@ -74,7 +74,7 @@ def with_lanes(tiny: torch_codec.Codec, lanes_log2: int, in_parts: bool, side: i
     pixels, encoder = to_pixels(picture((100, 150, 3))), tiny.encoder
     header, coded = pixels.header(70, tiny.id, side), []
     for tile in header.tiles:
-        chosen = encoder.quantise(70, *tiles.analyse(encoder, pixels, tile, 70, 2))
+        chosen = encoder.quantise(70, *encoder.analyse(tiles.TileTask(pixels, tile, 70, 2)))
         symbols, indexes = (np.concatenate(each) for each in (chosen.symbols, chosen.indexes))
         segments = list(map(len, chosen.symbols))
         coded.append(rans.encode_parts(symbols, indexes, segments, tiny.tables, lanes_log2))

@@ -1,4 +1,4 @@
-"""The container's second byte of flags: metadata, alpha, 16 bits, stored pictures."""
+"""What a file need not have, and its second byte of flags: metadata, alpha, 16 bits, stored and exact pictures."""
 
 import dataclasses
 import zlib
