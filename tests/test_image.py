@@ -16,6 +16,7 @@ import codec
 from codec.coding.tile_input import tile_input
 from codec.container.format import Tile
 from codec.container.metadata import Metadata
+from codec.given import open_picture
 from codec.picture import samples16
 from codec.picture.pixels import CONVERTED, to_pixels
 from codec.picture.samples import aligned, box_means, to_numpy
