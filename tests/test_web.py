@@ -235,3 +235,7 @@ def test_the_packed_model_holds_the_decoders_half_and_is_smaller():
     head = json.loads(plain[12 : 12 + int.from_bytes(plain[4:12], "little")])
     assert {name.split(".")[0] for name in head} == {"__metadata__", "entropy", "levels", "synthesis", "tables"}
     assert len(packed) < sum(v.nbytes for v in file.tensors.values())
+
+
+def test_the_decoder_takes_at_most_300_000_bytes(package):
+    assert (package / "aec.wasm").stat().st_size <= 300_000

@@ -19,4 +19,7 @@ inline std::string hex(Span bytes) {
 
 inline std::string hex(uint8_t byte) { return hex(Span{&byte, 1}); }
 
+// What such a digit counts.
+inline int value_of_digit(char digit) { return digit <= '9' ? digit - '0' : digit - 'a' + 10; }
+
 }  // namespace aec

@@ -18,6 +18,11 @@ namespace aec {
 #if defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__)
 
 // WebAssembly has no threads here, and the module is smaller without the code for them.
+struct Mutex {
+    void lock() {}
+    void unlock() {}
+};
+
 class Team {
 public:
     template <class Body>
@@ -33,6 +38,8 @@ void parallel(int, int, Work work) {
 }
 
 #else
+
+using Mutex = std::mutex;
 
 // What each thread of a `parallel` call uses to share out work. All threads of a call must call `each` in the same
 // order and with the same n; each call of `each` is a round, and there are at most max_rounds of them.
@@ -69,12 +76,12 @@ private:
         explicit Shared(int max_rounds) : rounds(max_rounds) {}
         // Keeps the exception that is being handled, if it is the first one.
         void fail() {
-            const std::lock_guard<std::mutex> lock(mutex);
+            const std::lock_guard<Mutex> lock(mutex);
             if (!failed.exchange(true)) error = std::current_exception();
         }
         std::vector<Round> rounds;
         std::atomic<bool> failed{false};
-        std::mutex mutex;
+        Mutex mutex;
         std::exception_ptr error;
     };
 

@@ -3,9 +3,9 @@
 #include "capi/model_options.h"
 
 #include <cstdlib>
-#include <mutex>
 #include <optional>
 
+#include "base/parallel.h"
 #include "model/files.h"
 #include "picture/decode.h"
 
@@ -20,7 +20,7 @@ struct aec_file {
     const aec::Vector<uint8_t> owned;  // of a file that was opened by its path
     const aec::Layout layout;
     std::vector<aec_missing> missing;
-    mutable std::mutex mutex;                                               // of `metadata`
+    mutable aec::Mutex mutex;                                               // of `metadata`
     mutable std::optional<aec::Vector<uint8_t>> metadata[aec::kKindCount];  // the blocks that were asked for
 };
 
@@ -98,7 +98,7 @@ void open_file(const char* path, Span span, const aec_open_options* given, aec_f
 // A block of metadata, which is inflated when it is asked for first; no data if the file does not have it.
 Span metadata_of(const aec_file& file, Kind kind) {
     if (!file.layout.has(kind) || file.layout.metadata_state(kind) != Presence::kWhole) return {};
-    const std::lock_guard<std::mutex> lock(file.mutex);
+    const std::lock_guard<Mutex> lock(file.mutex);
     const MemoryScope scope(file.memory.get());
     auto& block = file.metadata[kind];
     if (!block) block = file.layout.metadata(kind);

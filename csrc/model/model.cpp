@@ -125,7 +125,8 @@ std::vector<bool> Model::first_channels(int quality, int n) const {
     const int16_t* const steps = nets->step.data() + static_cast<size_t>(quality - 1) * config.latents;
     std::vector<int> order(config.latents);
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return steps[a] < steps[b]; });
+    std::partial_sort(order.begin(), order.begin() + n, order.end(),
+                      [&](int a, int b) { return steps[a] != steps[b] ? steps[a] < steps[b] : a < b; });
     std::vector<bool> first(config.latents, false);
     for (int i = 0; i < n; ++i) first[order[i]] = true;
     return first;

@@ -31,7 +31,7 @@ ModelId id_of(const std::string& sha256) {
     if (sha256.size() != 64 || sha256.find_first_not_of("0123456789abcdef") != std::string::npos)
         throw std::invalid_argument("decoder_sha256 is no SHA-256 in hexadecimal digits");
     for (size_t i = 0; i < id.size(); ++i)
-        id[i] = static_cast<uint8_t>(std::stoi(sha256.substr(2 * i, 2), nullptr, 16));
+        id[i] = static_cast<uint8_t>(value_of_digit(sha256[2 * i]) << 4 | value_of_digit(sha256[2 * i + 1]));
     return id;
 }
 

@@ -2,9 +2,8 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 
-#include "base/memory.h"
+#include "base/parallel.h"
 #include "container/writer.h"
 #include "embedded/decoders.h"
 #include "model/encoder.h"
@@ -20,7 +19,7 @@ class Steps {
 public:
     Steps(const EncodeProgress& progress, int64_t n) : progress_(progress), n_(n) {}
     void next() {
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::lock_guard<Mutex> lock(mutex_);
         ++done_;
         if (progress_) progress_(static_cast<double>(done_) / static_cast<double>(n_));
     }
@@ -29,7 +28,7 @@ private:
     const EncodeProgress& progress_;
     const int64_t n_;
     int64_t done_ = 0;
-    std::mutex mutex_;
+    Mutex mutex_;
 };
 
 struct EncodeSettings {

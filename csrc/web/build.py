@@ -25,8 +25,8 @@ FLAGS = ["-std=c++17", "-DNDEBUG", "-msimd128", "-fwasm-exceptions", "-ffp-contr
 FLAGS += ["-fno-rtti"]
 FLAGS += ["-Wno-c++11-narrowing"]  # ptrdiff_t{uint32_t} is no narrowing where pointers have 64 bits
 # Where the time goes: the beginnings of the names. All else is compiled for size, so that the module stays small.
-FAST = ("rans/coder_scalar", "lossless/", "tile/", "engine/nets_", "engine/executor", "engine/synthesis")
-FAST += ("engine/analysis", "engine/projection")
+FAST = ("rans/coder_scalar", "lossless/", "tile/", "engine/nets_simd128", "engine/executor", "engine/analysis")
+FAST += ("engine/projection",)
 FLAGS += [f"-I{CSRC}", f"-I{HERE / 'zlib'}"]
 LINK = ["-s", "STANDALONE_WASM=1", "--no-entry", "-s", "ALLOW_MEMORY_GROWTH=1", "-s", "MAXIMUM_MEMORY=4GB"]
 LINK += ["-s", "EXPORTED_FUNCTIONS=['_malloc','_free']", "-s", "MALLOC=emmalloc"]

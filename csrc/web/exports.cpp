@@ -13,12 +13,8 @@ __attribute__((import_module("aec"), import_name("decoded_picture"))) int32_t ae
     void* pixels, uint32_t width, uint32_t height);
 }
 
-// In place of those of libc++abi and libc, which bring all of printf into the module. One prints to a console that is not
-// there. Of the other only libc++ makes use, for the message of a std::system_error, which nothing here throws.
-extern "C" {
-[[noreturn]] void abort_message(const char*, ...) { __builtin_trap(); }
-int snprintf(char*, size_t, const char*, ...) { __builtin_trap(); }
-}
+// In place of that of libc++abi, which brings all of printf into the module and prints to a console that is not there.
+extern "C" [[noreturn]] void abort_message(const char*, ...) { __builtin_trap(); }
 
 namespace {
 
