@@ -105,8 +105,9 @@ def aarch64(folder: Path) -> Machine:
     extension = _built(folder / "aarch64", "aarch64", AEC_CUDA="0", CXX="aarch64-linux-gnu-g++")
     arm = _module(ROOT / ".ci" / "release_arm.py")
     site, root = folder / "aarch64" / "site", folder / "aarch64" / "root"
+    unpacked = (root / "usr/bin/python3.11").exists()
     try:
-        system = arm.System(root) if (root / "usr/bin/python3.11").exists() else arm.system(folder / "aarch64")
+        system = arm.System(root, "3.11") if unpacked else arm.system(folder / "aarch64", "cp311")
     except arm.Missing as reason:
         raise NotHere(str(reason)) from None
     if not site.exists():

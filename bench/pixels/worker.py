@@ -45,11 +45,13 @@ def by_engine(data: bytes, area: tuple[int, int, int, int], depth: int) -> np.nd
 
 
 def by_emulated_cuda() -> Decode:
-    """By the kernels of the GPU for networks and symbols, emulated. The pixels are made by torch, as on a GPU."""
+    """By the kernels of the GPU for networks, symbols and pixels, emulated."""
     import torch
 
     from codec import _C
-    from codec.coding import decoder, model_file, rans_cuda, segment_walk
+    from codec.coding import decoder, engine, model_file, rans_cuda, segment_walk
+    from codec.coding.segment_walk_cuda import CudaNets, CudaWalk
+    from codec.coding.synthesis_cuda import CudaSynthesis
     from codec.container import format
     from codec.nets import torch_codec
     from codec.nets.torch_decoder import TorchDecoder
@@ -59,8 +61,10 @@ def by_emulated_cuda() -> Decode:
     cpu = torch.device("cpu")
 
     class Emulated(TorchDecoder):
+        nets: CudaNets
+
         def read(self, coded: decoder.CodedTile) -> torch.Tensor:
-            walk = segment_walk.CudaWalk(self.nets, coded.quality, *coded.size)
+            walk = CudaWalk(self.nets, coded.quality, *coded.size)
             symbols = rans_cuda.Decoder(self.tables, coded.payload, cpu)
             for k in range(walk.segments):
                 walk.accept(k, symbols.decode(walk.predict(k)))
@@ -70,8 +74,10 @@ def by_emulated_cuda() -> Decode:
     def decode(data: bytes, area: tuple[int, int, int, int], depth: int) -> np.ndarray:
         layout = format.read(data)
         model = torch_codec.of_file(model_file.load_for(layout.header.model_id, None), cpu, "reference")
-        emulated = Emulated(model.walk, model.file, model.integers["synthesis"])
-        emulated.nets = segment_walk.CudaNets(model.config, segment_walk.cpu_nets(model.net), cpu)
+        packed = engine.of_model(model.file).synthesis.handle
+        synthesis = CudaSynthesis(model.config, model.file.levels, packed, cpu)
+        emulated = Emulated(model.walk, model.file, synthesis, cpu)
+        emulated.nets = CudaNets(model.config, segment_walk.cpu_nets(model.net), cpu)
         coded = decoder.Coded.of(emulated, layout)
         return decoder.decode(emulated, coded, format.Tile(*area), depth=depth)
 
