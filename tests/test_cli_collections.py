@@ -99,7 +99,7 @@ def test_all_become_one_array_and_one_a_picture_of_any_kind(tmp_path, packed):
         (["decompress", "packed.aec", "-o", "-"], 2, "becomes a folder"),
         (["decompress", "packed.aec", "--crop", "1,1,2,2"], 2, "--crop means nothing for packed.aec"),
         (["decompress", "packed.aec", "--pick", "300", "-o", "x.png"], 3, "pictures 0 to 299"),
-        (["decompress", "packed.aec", "--pick", "-1", "-o", "x.png"], 3, "pictures 0 to 299"),
+        (["decompress", "packed.aec", "--pick", "-1", "-o", "x.png"], 2, "-1: must be a whole number, at least 0"),
         (["decompress", "packed.aec", "--pick", "1", "-o", "x.gif"], 7, "GIF"),
         (["decompress", "packed.aec", "--pick", "1", "-o", "x.strange"], 7, "strange"),
         (["decompress", "packed.aec", "-o", "digits"], 0, ""),

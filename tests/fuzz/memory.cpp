@@ -197,7 +197,7 @@ aec_status decode(const aec_allocator* heap, uint32_t threads, const Data& data)
 aec_status store(const aec_allocator* heap, Data& out) {
     static const ByteString png = [] {
         const std::vector<uint16_t> samples(30 * 20, 90);
-        return encode_alpha(reinterpret_cast<const uint8_t*>(samples.data()), 30, 20, 16);
+        return encode_alpha(reinterpret_cast<const uint8_t*>(samples.data()), 30, 20, 16, 100);
     }();
     auto options = made(aec_store_options_init);
     options.embedded = &decode_embedded;
