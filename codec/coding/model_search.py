@@ -26,7 +26,7 @@ SEARCH_PATH = "AEC_MODELS"  # environment variable with more folders of models, 
 DEFAULT = "eye"
 # The package of each published model that `aec-codec` need not hold, by name and id. A file can only be read
 # with the model that wrote it, so no line may ever go, and a package keeps its model (docs/releasing.md).
-PACKAGES = {("psnr", "f53a405e"): "aec-codec-psnr"}
+PACKAGES = {("psnr", "f53a405e"): "aec-codec-psnr", ("eye-1", "563817ea"): "aec-codec-eye-1"}
 # The names of the entries that hold the configuration, and tell what kind of model a file is. Each kind has a phrase.
 CODEC, COLLECTION = "aec_model", "aec_collection_model"
 KINDS = {CODEC: "for pictures of any size", COLLECTION: "for collections of small pictures of one size"}
