@@ -29,6 +29,7 @@ import release_arm
 import release_try
 
 ROOT = Path(__file__).resolve().parents[1]
+EXTRA = Path("codec", "models", "extra")  # the folder in a clone of the models that are packages of their own
 MACHINES = ("x86_64", "aarch64")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 GLIBC = "2.17"  # the oldest that wheels are made for: manylinux2014, as it is of pip, and in CentOS 7
@@ -106,15 +107,6 @@ def model_packages() -> dict[tuple[str, str], str]:
     raise SystemExit("release: codec/coding/model_search.py has no PACKAGES")
 
 
-def model_in(root: Path, name: str) -> Path | None:
-    """The file of a model in a tree, also of one that was replaced."""
-    folder = root / "codec" / "models"
-    return next(
-        (path for path in (folder / f"{name}.safetensors", *folder.glob(f"*/{name}.safetensors")) if path.is_file()),
-        None,
-    )
-
-
 def model_source(folder: Path, model: Path, model_id: str, package: str) -> None:
     """Write the source of the package of a model into a new folder."""
     words = {"package": package, "name": model.stem, "id": model_id, "folder": "aec_models"}
@@ -126,17 +118,15 @@ def model_source(folder: Path, model: Path, model_id: str, package: str) -> None
 
 
 def sources(work: Path) -> tuple[Path, list[Path]]:
-    """The source of aec-codec as it is published, and of the packages of models, which are taken out of it."""
+    """The source of aec-codec as it is published, and of the packages of models."""
     main = work / "aec-codec"
     main.mkdir()
     with tarfile.open(fileobj=io.BytesIO(subprocess.check_output(["git", "archive", "HEAD"], cwd=ROOT))) as archive:
         archive.extractall(main, filter="data")
     models = []
     for (name, model_id), package in model_packages().items():
-        if model := model_in(main, name):
-            model_source(work / package, model, model_id, package)
-            model.unlink()
-            models.append(work / package)
+        model_source(work / package, main / EXTRA / f"{name}.safetensors", model_id, package)
+        models.append(work / package)
     return main, models
 
 
@@ -260,11 +250,10 @@ def missing(files: list[File], tags: list[str], machines: list[str]) -> list[str
     patterns = {"source of aec-codec": r"aec_codec-.*\.tar\.gz"}
     for tag_, machine in itertools.product(tags, machines):
         patterns[f"wheel for {tag_} and {machine}"] = rf"aec_codec-.*-{tag_}-{tag_}-.*_{machine}\.whl"
-    for (name, _), package in model_packages().items():
-        if model_in(ROOT, name):
-            folder = package.replace("-", "_")
-            patterns[f"source of {package}"] = rf"{folder}-.*\.tar\.gz"
-            patterns[f"wheel of {package}"] = rf"{folder}-.*-none-any\.whl"
+    for package in model_packages().values():
+        folder = package.replace("-", "_")
+        patterns[f"source of {package}"] = rf"{folder}-.*\.tar\.gz"
+        patterns[f"wheel of {package}"] = rf"{folder}-.*-none-any\.whl"
     return [what for what, pattern in patterns.items() if not any(re.fullmatch(pattern, name) for name in names)]
 
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 EMULATION = os.environ.get("AEC_EMULATION")
 if EMULATION:  # before codec is imported: a folder of sources that were not built in place refuses to be
     spec = importlib.util.spec_from_file_location("codec._C", EMULATION)
@@ -43,10 +44,17 @@ from codec.train import export  # noqa: E402
 def outside_the_tree(tmp_path_factory):
     """Make subprocesses import the package that this process tests.
 
-    Started in the tree, `python -m` would take its `codec/` for an installed one.
+    Started in the tree, `python -m` would take its `codec/` for an installed one. Beside an installation, which has one
+    model, the others are made to be found as if their packages were installed.
     """
     before = Path.cwd()
-    os.environ["PYTHONPATH"] = str(Path(codec.__file__).parents[1])
+    path = [str(Path(codec.__file__).parents[1])]
+    if not (model_search.MODELS / model_search.EXTRA).exists():
+        site = tmp_path_factory.mktemp("site")
+        (site / model_search.NAMESPACE).symlink_to(ROOT / "codec" / "models" / model_search.EXTRA)
+        path.append(str(site))
+    os.environ["PYTHONPATH"] = os.pathsep.join(path)
+    sys.path += path[1:]
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
     yield
     os.chdir(before)

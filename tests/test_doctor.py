@@ -30,6 +30,7 @@ ALL = {f"{what}, {name}" for what in ("integers", "analysis") for name in ("refe
 def no_models(monkeypatch):
     """For what is not about them: they take their time."""
     monkeypatch.setattr(model_search, "MODELS", model_search.MODELS / "nowhere")
+    monkeypatch.setattr(model_search, "NAMESPACE", "no_models")
     monkeypatch.delenv(model_search.SEARCH_PATH, raising=False)
 
 

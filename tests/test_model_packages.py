@@ -17,6 +17,7 @@ from codec.coding import model_file, model_search
 
 ROOT = Path(__file__).resolve().parents[1]
 RELEASE = ROOT / ".ci" / "release.py"
+EXTRA = ROOT / "codec" / "models" / model_search.EXTRA
 TINY = ROOT / "tests" / "golden" / "tiny2.safetensors"
 PSNR = bytes.fromhex("f53a405e")
 
@@ -28,6 +29,7 @@ def only_eye(tmp_path, monkeypatch):
     models.mkdir()
     (models / "eye.safetensors").symlink_to(model_search.find("eye"))
     monkeypatch.setattr(model_search, "MODELS", models)
+    monkeypatch.setattr(model_search, "NAMESPACE", "no_models")  # tests of an installation have the packages too
     monkeypatch.delenv(model_search.SEARCH_PATH, raising=False)
 
 
@@ -99,7 +101,7 @@ def test_the_error_for_a_missing_model_names_its_package(only_eye):
 
 def test_info_names_the_package_of_a_missing_model(only_eye, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as all_there:
-        all_there.setattr(model_search, "MODELS", ROOT / "codec" / "models")
+        all_there.setenv(model_search.SEARCH_PATH, str(EXTRA))
         (tmp_path / "a.aec").write_bytes(codec.encode(photos.photo(8, 8), model="psnr"))
     assert cli.main(["info", str(tmp_path / "a.aec")]) == 0
     assert "not at hand (f53a405e): pip install aec-codec-psnr\n" in capsys.readouterr().out
@@ -107,21 +109,19 @@ def test_info_names_the_package_of_a_missing_model(only_eye, tmp_path, monkeypat
 
 def test_the_table_of_packages_has_the_ids_of_the_models():
     for (name, model_id), package in model_search.PACKAGES.items():
-        folder = ROOT / "codec" / "models"
-        for path in (folder / f"{name}.safetensors", folder / model_search.REPLACED / f"{name}.safetensors"):
-            assert not path.is_file() or model_file.load(path).id.hex() == model_id, package
+        assert model_file.load(EXTRA / f"{name}.safetensors").id.hex() == model_id, package
 
 
-def test_a_replaced_model_is_found_where_it_is_and_its_package_is_named_where_not(only_eye, tmp_path, monkeypatch):
+def test_a_model_of_a_clone_is_found_where_it_is_and_its_package_is_named_where_not(only_eye, tmp_path, monkeypatch):
     data = codec.encode(photos.photo(20, 30), model=TINY)
     tiny = model_file.load(TINY).id
     monkeypatch.setattr(model_search, "PACKAGES", {("tiny-1", tiny.hex()): "aec-codec-tiny-1"})
     with pytest.raises(codec.ModelError, match="at hand: it is installed by: pip install aec-codec-tiny-1"):
         codec.decode(data)
-    replaced = model_search.MODELS / model_search.REPLACED
-    replaced.mkdir()
-    shutil.copy(TINY, replaced / "tiny-1.safetensors")
-    assert codec.decode(data).size == (30, 20) and model_search.find("tiny-1") == replaced / "tiny-1.safetensors"
+    extra = model_search.MODELS / model_search.EXTRA
+    extra.mkdir()
+    shutil.copy(TINY, extra / "tiny-1.safetensors")
+    assert codec.decode(data).size == (30, 20) and model_search.find("tiny-1") == extra / "tiny-1.safetensors"
 
 
 @pytest.fixture
@@ -156,13 +156,13 @@ def test_wheels_that_do_not_agree_are_faults_of_all_of_them(release, monkeypatch
     ]
 
 
-def test_the_sources_of_a_release_have_each_model_of_the_table_in_a_package_and_nowhere_else(release, tmp_path):
+def test_the_sources_of_a_release_have_each_model_of_the_table_in_a_package(release, tmp_path):
     try:
         main, packages = release.sources(tmp_path)
     except subprocess.CalledProcessError:
         pytest.skip("not in a clone")
     assert [path.name for path in packages] == list(model_search.PACKAGES.values())
-    assert [path.name for path in main.glob("codec/models/**/*.safetensors")] == ["eye.safetensors"]
+    assert [path.name for path in main.glob("codec/models/*.safetensors")] == ["eye.safetensors"]
     for (name, _), package in zip(model_search.PACKAGES, packages, strict=True):
         assert (package / "aec_models" / f"{name}.safetensors").is_file()
 

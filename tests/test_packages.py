@@ -10,7 +10,7 @@ import pytest
 import codec
 
 ROOT = Path(__file__).resolve().parents[1]
-REPLACED = "codec/models/replaced/"  # models that are packages of their own
+EXTRA = "codec/models/extra/"  # models that are packages of their own
 pytest.importorskip("setuptools", reason="setuptools is not installed")
 
 
@@ -33,7 +33,7 @@ def test_the_source_archive_has_all_files_but_results_of_the_bench(tracked, tmp_
     setup("egg_info", "--egg-base", str(tmp_path))
     packed = set((tmp_path / "aec_codec.egg-info/SOURCES.txt").read_text().splitlines())
     assert f"\nVersion: {codec.__version__}\n" in (tmp_path / "aec_codec.egg-info/PKG-INFO").read_text()
-    folders = ("bench/results/", ".ci/", REPLACED)
+    folders = ("bench/results/", ".ci/", EXTRA)
     left_out = {name for name in tracked if name.startswith(folders) or name == ".gitignore"}
     assert tracked - packed == left_out
 
@@ -41,7 +41,7 @@ def test_the_source_archive_has_all_files_but_results_of_the_bench(tracked, tmp_
 def test_the_wheel_has_the_package_and_no_tests_results_or_notes(tracked, tmp_path):
     setup("build_py", "--build-lib", str(tmp_path))
     packed = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    code = {name for name in tracked if name.startswith(("codec/", "aec_command")) and not name.startswith(REPLACED)}
+    code = {name for name in tracked if name.startswith(("codec/", "aec_command")) and not name.startswith(EXTRA)}
     bench = {name for name in tracked if name.endswith((".py", ".mjs")) and name.startswith("bench/")}
     bench |= {name for name in tracked if name.startswith(("bench/assets/", "bench/samples/"))}
     assert packed == code | {f"codec/{name}" for name in bench}

@@ -114,7 +114,6 @@ def commands(monkeypatch, tmp_path):
     (scripts / "aec").chmod(0o755)
     path = os.pathsep.join((str(scripts), str(Path(sys.executable).parent), os.environ["PATH"]))
     monkeypatch.setenv("PATH", path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(codec.__file__).parents[1]))
     for name in ("HF_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import coded
@@ -10,16 +9,9 @@ import numpy as np
 import pytest
 
 import codec
-from codec.coding import model_search
 
 GOLDEN = Path(__file__).parent / "golden"
 SHIPPED = sorted((GOLDEN / "shipped").glob("*.aec"))
-REPLACED = Path(__file__).parents[1] / "codec" / "models" / model_search.REPLACED  # which pip does not install
-
-
-@pytest.fixture(autouse=True)
-def all_models(monkeypatch):
-    monkeypatch.setenv(model_search.SEARCH_PATH, str(REPLACED), prepend=os.pathsep)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])

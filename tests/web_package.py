@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import codec
 from codec.coding import model_search
 
 ROOT = Path(__file__).parents[1]
@@ -32,8 +31,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (out / "models").exists():
             command = [sys.executable, ROOT / "csrc" / "web" / "build.py", out, "--model=eye", "--page"]
-            environment = os.environ | {"PYTHONPATH": str(Path(codec.__file__).parents[1])}
-            environment["AEC_WEB_OBJECTS"] = str(objects_of(out))
+            environment = os.environ | {"AEC_WEB_OBJECTS": str(objects_of(out))}
             subprocess.run(command, check=True, env=environment, timeout=550)
     return out
 

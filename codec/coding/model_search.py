@@ -1,8 +1,8 @@
 """Finding model files by name, or by the model id in an .aec file. Only the headers of model files are read.
 
-Models come with this package, with packages of their own, and from the user; and a clone has those that newer ones have
-replaced. They are looked for in that order, and no further than until one is found: most files are of the default
-model, which is in the first folder.
+The default model comes with this package, the others with packages of their own or from the user; and a clone has all
+that were ever published. They are looked for in that order, and no further than until one is found: most files are of
+the default model, which is in the first folder.
 
 This module imports only the standard library, so that `aec info` and the Pillow plugin can name a model without loading
 numpy.
@@ -21,7 +21,7 @@ from ..errors import ModelError
 
 MODELS = Path(__file__).parents[1] / "models"
 NAMESPACE = "aec_models"  # a folder beside the installed packages, into which each package of a model puts its file
-REPLACED = "replaced"  # a folder in MODELS, in clones only: a package of its own installs each model of it
+EXTRA = "extra"  # a folder in MODELS, in clones only: a package of its own installs each model of it
 SEARCH_PATH = "AEC_MODELS"  # environment variable with more folders of models, separated as in PATH
 DEFAULT = "eye"
 # The package of each published model that `aec-codec` need not hold, by name and id. A file can only be read
@@ -57,7 +57,7 @@ def _folders() -> Iterator[Path]:
     if (installed := find_spec(NAMESPACE)) is not None:
         yield from map(Path, installed.submodule_search_locations or ())
     yield from (Path(p) for p in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if p)
-    yield MODELS / REPLACED
+    yield MODELS / EXTRA
 
 
 def find(model: str | os.PathLike | None) -> Path:
