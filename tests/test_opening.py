@@ -1,13 +1,14 @@
 """Pictures are read by the limits of the format, whatever the program around has told Pillow."""
 
 import io
+import struct
 import warnings
 import zlib
 
 import numpy as np
 import photos
 import pytest
-from PIL import Image, ImageFile
+from PIL import EpsImagePlugin, Image, ImageFile
 
 import codec
 from codec.errors import LimitError
@@ -118,7 +119,9 @@ def test_what_no_reader_knows_is_refused_in_words(data):
     [
         (b"", "an empty file"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1", "a HEIC picture is not read: convert it to PNG"),
-        (b"\0\0\0\x18ftypisom\0\0\0\0", "a video is not read"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "an AVIF picture, damaged or for a newer decoder, is not read"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1", "a HEIF picture is not read"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "a video, and no picture"),
         (b"\xff\x0a\xfa\x7f", "a JPEG XL picture is not read"),
         (b"P7\nWIDTH 2\n", "a PAM picture is not read"),
         (b"%PDF-1.4\n", "a PDF file is not read"),
@@ -134,5 +137,20 @@ def test_what_is_not_read_is_told_what_it_is(data, words):
 
 def test_postscript_is_not_run():
     """Pillow would have Ghostscript run it, whatever the name of the file."""
+    drawing = saved("EPS")
     with pytest.raises(InputError, match="a PostScript file, which is a program, is not read"):
-        open_picture(saved("EPS"))
+        open_picture(drawing)
+    with pytest.raises(ValueError, match="Pillow has opened as EPS is not loaded"):
+        codec.encode(Image.open(io.BytesIO(drawing)))
+
+
+def test_what_is_inside_an_iptc_file_is_not_opened(monkeypatch):
+    """Pillow opens it whatever it is: PostScript, or a picture of another size than the file claims."""
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given: pytest.fail("the program was run"))
+    for inside in (saved("EPS"), saved("PNG")):
+        fields = ((3, 60, b"\1\0"), (3, 20, b"\0\x10"), (3, 30, b"\0\x10"), (3, 120, b"\5"), (8, 10, inside))
+        data = b"".join(struct.pack(">BBBH", 28, *key, len(value)) + value for *key, value in fields)
+        with pytest.raises(InputError, match="not a picture that Pillow can read"):
+            open_picture(data)
+        with pytest.raises(ValueError, match="Pillow has opened as IPTC is not loaded"):
+            codec.encode(Image.open(io.BytesIO(data)))

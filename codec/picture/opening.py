@@ -20,7 +20,9 @@ _READERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
     "WebP": WebPImagePlugin.WebPImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
 }
-_UNUSED = {"EPS"}  # readers of Pillow: this one has Ghostscript run the file, which is a program
+# Readers of Pillow that are not used: that of EPS has Ghostscript run the file, which is a program; and that of IPTC
+# opens whatever is inside by Image.open, so an EPS file too, or a picture whose size nobody has checked.
+UNUSED = ("EPS", "IPTC")
 _WEBP_FIRST = 16  # number of bytes by which a WebP file is recognised
 _EXIF_ITEM = re.compile(rb"(infe.{8}|infe.{10})Exif", re.DOTALL)  # ISO/IEC 14496-12, infe boxes of versions 2 and 3
 
@@ -60,7 +62,7 @@ def opened(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Image.Im
         return image
     for load_readers in (Image.preinit, Image.init):  # first the few common readers, then all
         load_readers()
-        for name in filter(lambda name: name not in _UNUSED, Image.ID):
+        for name in filter(lambda name: name not in UNUSED, Image.ID):
             reader, accepts = Image.OPEN[name]
             try:
                 if accepts and accepts(data[:16]) is not True:

@@ -11,7 +11,6 @@ import numpy as np
 from PIL import (
     AvifImagePlugin,
     Image,
-    ImageChops,
     ImageCms,
     JpegImagePlugin,
     PngImagePlugin,
@@ -36,7 +35,7 @@ from . import (
     tga,
     tiff,
 )
-from .opening import opened
+from .opening import UNUSED, opened
 from .sample_bits import whole_range
 from .samples import STRIP, Pixels
 from .tiff_directory import is_tiff
@@ -59,6 +58,10 @@ def _loaded(image: Image.Image) -> Image.Image:
         Exception: any error that Pillow raises for a damaged file.
     """
     if isinstance(image, ImageFile) and image.tile:  # the pixels are not loaded yet
+        if image.format in UNUSED:
+            raise ValueError(
+                f"a picture that Pillow has opened as {image.format} is not loaded: Pillow may run programs"
+            )
         if isinstance(image, PngImagePlugin.PngImageFile):
             data = _file_of(image)
             png_samples.sample_stream(data)
@@ -70,9 +73,6 @@ def _loaded(image: Image.Image) -> Image.Image:
             data = _file_of(image)
             image.load()
             return tga.with_meaning(image, data)
-        elif image.format == "XBM":
-            image.load()
-            return ImageChops.invert(image)  # bits that are set are ink, so black; Pillow makes them white
         else:
             reduced.refuse(image, data := _file_of(image))
             if image.format == "JPEG2000" and image.mode in reduced.DEEP_GRAY_MODES:
@@ -237,7 +237,10 @@ def read_file(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple
         return _read_tiff(data, max_pixels)
     with _told():
         image = opened(data, max_pixels)
-    return read(image, max_pixels)
+    samples, metadata = read(image, max_pixels)
+    if image.format == "XBM":  # bits that are set are ink, so black; Pillow makes them white
+        samples = 255 - samples
+    return samples, metadata
 
 
 def _read_tiff(data: bytes, max_pixels: int | None) -> tuple[np.ndarray, Metadata]:

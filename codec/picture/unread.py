@@ -16,11 +16,18 @@ _OTHERS = {
     b"\xc5\xd0\xd3\xc6": "a PostScript file, which is a program,",
     **dict.fromkeys((b"FUJIFILM", b"FOVb", b"IIRO", b"IIRS", b"IIU\0", b"MMOR"), "a camera's raw file"),
 }
-_BRANDS = {  # of ISO media files
-    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "a HEIC picture"),
+_BRANDS = {  # of ISO media files, in the order in which they are looked for: mif1 and msf1 say nothing of the coding
     **dict.fromkeys((b"avif", b"avis"), "an AVIF picture, damaged or for a newer decoder,"),
     b"crx ": "a camera's raw file",
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"), "a HEIC picture"),
+    **dict.fromkeys((b"mif1", b"msf1"), "a HEIF picture"),
 }
+
+
+def _brands(data: bytes) -> set[bytes]:
+    """Return the major and the compatible brands of an ISO media file (ISO/IEC 14496-12, box ftyp)."""
+    box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+    return {box[:4], *(box[i : i + 4] for i in range(8, len(box) - 3, 4))}
 
 
 def described(data: bytes) -> str:
@@ -32,7 +39,10 @@ def described(data: bytes) -> str:
             return f"{words}, whose samples are floating point: only integers are read"
     found = next((words for start, words in _OTHERS.items() if data.startswith(start)), None)
     if data[4:8] == b"ftyp":
-        found = _BRANDS.get(data[8:12], "a video")
+        brands = _brands(data)
+        found = next((words for brand, words in _BRANDS.items() if brand in brands), None)
+        if found is None:
+            return "a video, and no picture"
     text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"<"):
         if b"<html" in text or text.startswith(b"<!doctype html"):

@@ -8,6 +8,7 @@ import os
 
 from PIL import Image
 
+from ..picture.opening import UNUSED
 from .picture_decoder import PictureDecoder
 
 
@@ -29,5 +30,9 @@ def loader(path: str | os.PathLike, at_least: tuple[int, int] | None = None) -> 
         image: Image.Image = PictureDecoder("pil", at_least=at_least).of_file(path)
         return image.convert("RGB")
     with Image.open(path) as other:
+        if other.format in UNUSED:
+            raise ValueError(
+                f"{os.fsdecode(path)}: {other.format} files are not read: Pillow may run programs for them"
+            )
         other.draft("RGB", at_least)
         return other.convert("RGB")
