@@ -2,7 +2,9 @@
 
 import io
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -74,8 +76,8 @@ def test_contradictory_or_unknown_arguments_are_usage_errors(arguments, tmp_path
         ("compress", "-q", "best", "'best': allowed are 1..100"),
         ("compress", "-q", "7.5", "'7.5': allowed are 1..100"),
         ("compress", "-j", "many", "'many': must be a whole number, at least 1, or all"),
-        ("compress", "--target-psnr", "high", "'high': must be a number above 0"),
-        ("compress", "--target-bpp", "inf", "inf: must be a number above 0"),
+        ("compress", "--target-psnr", "high", "'high': must be a finite number above 0"),
+        ("compress", "--target-bpp", "inf", "inf: must be a finite number above 0"),
         ("decompress", "--max-pixels", "-1", "-1: must be a whole number, at least 0"),
         ("similar", "--threshold", "nan", "nan: must be a number of at least -1, at most 1"),
     ],
@@ -249,3 +251,12 @@ def test_what_is_compressed_already_or_mistyped_is_told_as_such(tmp_path, packed
 def test_a_usage_error_is_not_buried_under_all_options(command, capsys):
     assert here(command, "--no-such-option") == 2
     assert len(capsys.readouterr().err.splitlines()) <= 4
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no /dev/shm to write to")
+def test_a_file_in_a_folder_of_dev_has_its_output_beside_it(picture):
+    """/dev/shm is a disk in memory, and no device."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        shutil.copy(picture, Path(folder, "a.png"))
+        done = aec("compress", f"{folder}/a.png")
+        assert done.returncode == 0 and Path(folder, "a.aec").exists(), done.stderr

@@ -89,7 +89,7 @@ def workers(text: str) -> int | str:
 
 
 def positive(text: str) -> float:
-    return _within(text, "a number above 0", lambda value: value > 0)
+    return _within(text, "a finite number above 0", lambda value: value > 0)
 
 
 def score(text: str) -> float:

@@ -5,6 +5,7 @@ A job is an input file and the output file that is made from it.
 
 import glob
 import os
+import re
 from argparse import Namespace
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -199,7 +200,7 @@ def plan(
 
     Raises:
         UsageError: a file would be overwritten by its own output, several files would go to one `output`, or there is
-            no `output` for an input among the devices.
+            no `output` for an input that is a stream of the system, such as /dev/stdin.
     """
     folder = None
     if output is not None and output != "-" and (output.endswith(os.sep) or Path(output).is_dir()):
@@ -225,7 +226,7 @@ def plan(
             alike = len(source.relative.parts) if source.in_folder else 0
         elif output is not None:
             target = None if output == "-" else Path(output)
-        elif source.path is not None and source.path.parts[:2] == (os.sep, "dev"):  # /dev/stdin, or /dev/fd/63 of <(..)
+        elif source.path is not None and _STREAMS.fullmatch(str(source.path.parent)):
             raise UsageError(f"{source.path}: nothing is to be written beside it; name an output with -o")
         else:
             target = None if source.path is None else named(source.path)
@@ -237,6 +238,10 @@ def plan(
         for i in meeting:
             jobs[i] = replace(job(sources[i], True), keeps_suffix=True)
     return _unlike(jobs, suffix)
+
+
+# Folders of streams, such as /dev/stdin, or /dev/fd/63 of <(..). Other folders below /dev hold files, as /dev/shm does.
+_STREAMS = re.compile("/dev|/dev/fd|/proc/[^/]+/fd")
 
 
 def _meeting(jobs: list[Job]) -> list[int]:
