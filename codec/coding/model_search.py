@@ -27,6 +27,7 @@ DEFAULT = "eye"
 # The package of each published model that `aec-codec` need not hold, by name and id. A file can only be read
 # with the model that wrote it, so no line may ever go, and a package keeps its model (docs/releasing.md).
 PACKAGES = {("psnr", "f53a405e"): "aec-codec-psnr", ("eye-1", "563817ea"): "aec-codec-eye-1"}
+_IN_A_CLONE = f"; a clone of aec has it in codec/models/{EXTRA}: name that folder in ${SEARCH_PATH}"
 # The names of the entries that hold the configuration, and tell what kind of model a file is. Each kind has a phrase.
 CODEC, COLLECTION = "aec_model", "aec_collection_model"
 KINDS = {CODEC: "for pictures of any size", COLLECTION: "for collections of small pictures of one size"}
@@ -68,18 +69,21 @@ def find(model: str | os.PathLike | None) -> Path:
 
     Raises:
         ModelError: there is no such model.
+        TypeError: `model` is something else.
     """
+    if not isinstance(model, str | os.PathLike | None):
+        raise TypeError(f"model of type {type(model).__name__}: must be the name of a model, or the path of its file")
     name = DEFAULT if model is None else os.fspath(model)
     if os.sep in name or name.endswith(".safetensors"):
         if not Path(name).is_file():
-            raise ModelError(f"model file {name} does not exist")
+            raise ModelError(f"model file {name} {'is no file' if Path(name).exists() else 'does not exist'}")
         return Path(name)
     for path in _files():
         if path.stem == name:
             return path
     there = ", ".join(p.stem for p in available()) or "none"
     package = next((package for (known, _), package in PACKAGES.items() if known == name), None)
-    hint = f"; {name} is installed by: {installs(package)}" if package else ""
+    hint = f"; {name} is installed by: {installs(package)}{_IN_A_CLONE}" if package else ""
     raise ModelError(f"no model {name!r}: available are {there}, and files ending in .safetensors{hint}")
 
 
@@ -104,7 +108,7 @@ def _with_id(model_id: bytes) -> Iterator[Path]:
 def _missing(model_id: bytes) -> ModelError:
     by_hand = f"give its file (--model, or model= in Python), or put its folder on ${SEARCH_PATH}"
     package = package_of(model_id)
-    todo = f"it is installed by: {installs(package)}" if package else by_hand
+    todo = f"it is installed by: {installs(package)}{_IN_A_CLONE}" if package else by_hand
     return ModelError(f"the file needs model {model_id.hex()}, which is not at hand: {todo}")
 
 
