@@ -407,8 +407,8 @@ typedef struct aec_encode_options {
     void *progress_user;
     aec_alpha_encoder alpha; /* codes alpha that is not opaque; NULL (default): the library does, if it can */
     void *alpha_user;
-    uint32_t alpha_quality; /* 100 (default) keeps alpha exactly; 0..99 reduce the number of its levels, unless it has 16
-                               bits. Where `alpha` is a function, that chooses, and this must be 100. */
+    uint32_t alpha_quality; /* 0 (default) and 100 keep alpha exactly; 1..99 reduce the number of its levels, unless it
+                               has 16 bits. Where `alpha` is a function, that chooses, and this must be 0 or 100. */
 } aec_encode_options;
 
 AEC_API void aec_encode_options_init(aec_encode_options *options, size_t struct_size);

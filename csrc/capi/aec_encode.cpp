@@ -19,7 +19,6 @@ aec_encode_options default_options() {
     options.quality = 75;
     options.effort = 2;
     options.tile = 1024;
-    options.alpha_quality = 100;
     return options;
 }
 
@@ -82,6 +81,13 @@ ByteString coded_alpha(const aec_encode_options& options, const Area& area, int 
 }
 
 // The coded alpha of each tile; none if the picture is opaque.
+constexpr int kExactAlpha = 100;
+
+// 0 is what a program has there whose library was too old to know the field when it initialised the options.
+int alpha_quality_of(const aec_encode_options& options) {
+    return options.alpha_quality == 0 ? kExactAlpha : int_of(options.alpha_quality);
+}
+
 Vector<ByteString> alphas_of(const SampleView& samples, uint32_t side, const aec_encode_options& options) {
     Header tiles;
     tiles.width = samples.width;
@@ -96,7 +102,7 @@ Vector<ByteString> alphas_of(const SampleView& samples, uint32_t side, const aec
         is_opaque = false;
         coded[i] = options.alpha != nullptr ? coded_alpha(options, area, samples.depth, alpha)
                                             : encode_alpha(alpha.data(), area.width, area.height, samples.depth,
-                                                           int_of(options.alpha_quality));
+                                                           alpha_quality_of(options));
     }
     if (is_opaque) coded.clear();
     return coded;
@@ -118,7 +124,7 @@ ByteString encoded(const Encoder& encoder, const aec_picture& picture, const aec
     check_tile(settings.tile);
     require(options.alpha_quality <= 100,
             "alpha_quality is " + std::to_string(options.alpha_quality) + ": expected 0 to 100");
-    require(options.alpha == nullptr || options.alpha_quality == 100,
+    require(options.alpha == nullptr || alpha_quality_of(options) == kExactAlpha,
             "alpha_quality is " + std::to_string(options.alpha_quality) + ": the function that codes alpha chooses");
     Vector<ByteString> alphas;
     if (samples.alpha != nullptr) alphas = alphas_of(samples, settings.tile, options);
