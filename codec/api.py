@@ -262,7 +262,7 @@ def _int_of(name: str, value: SupportsIndex, allowed: range) -> int:
 def _positive(name: str, value: float | None, kind: type = numbers.Real, most: float = math.inf) -> None:
     if value is None:
         return
-    limits = "above 0" if most == math.inf else f"above 0, at most {most}"
+    limits = "finite and above 0" if most == math.inf else f"above 0, at most {most}"
     if isinstance(value, bool) or not isinstance(value, kind):
         raise TypeError(f"{name} {value!r}: must be {'an int' if kind is numbers.Integral else 'a number'} {limits}")
     if not 0 < value <= most or value == math.inf:
@@ -454,7 +454,8 @@ def _file_of(source: Any) -> AecFile | None:
 
     if isinstance(source, AecFile):
         return source
-    kinds = ("__array__", "__array_interface__", "__dlpack__")
-    if isinstance(source, Pixels) or any(hasattr(source, k) for k in kinds) and getattr(source, "ndim", 2) != 1:
+    # Of the class, because an opened PIL image decodes its pixels when it is asked for its attribute.
+    is_array = any(hasattr(type(source), k) for k in ("__array__", "__array_interface__", "__dlpack__"))
+    if isinstance(source, Pixels) or is_array and getattr(source, "ndim", 2) != 1:
         return None
     return AecFile(source)

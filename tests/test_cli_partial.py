@@ -48,6 +48,7 @@ def test_rectangles_and_masks_do_what_roi_does(tmp_path, image):
         ("--roi", "0,0,64,64:100", "N is 1..99"),
         ("--roi-mask", "mask.png", "FILE:+N"),
         ("--roi-mask", "nothing-here.png:+5", "No such file"),
+        ("--roi-mask", f"{__file__}:+5", ".py: not a picture that Pillow can read"),
     ],
 )
 def test_regions_that_are_not_understood_are_usage_errors(tmp_path, capsys, image, option, value, words):

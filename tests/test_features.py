@@ -105,6 +105,14 @@ def test_the_model_hardly_matters(astronaut, described):
     assert codec.features(astronaut, model="psnr") @ described > 0.995
 
 
+def test_a_damaged_picture_is_refused_as_by_encode(astronaut):
+    file = io.BytesIO()
+    astronaut.save(file, "PNG")
+    for call in (codec.features, codec.encode):
+        with pytest.raises(ValueError, match="the PNG file is truncated"):
+            call(Image.open(io.BytesIO(file.getvalue()[:2000])))
+
+
 def test_copies_stay_near_and_other_pictures_do_not(astronaut, described):
     array = np.asarray(astronaut)
     noise = np.random.default_rng(0).normal(0, 5, array.shape)

@@ -11,7 +11,16 @@ from ..coding.device import resolve_device
 from ..coding.threads import cores
 from ..conversion import Compression, Conversion, Decompression
 from ..errors import AecError
-from ..io import IMAGE_SUFFIXES, ExistsError, OutputError, permissions, read_bytes, refuse_existing, write_bytes
+from ..io import (
+    IMAGE_SUFFIXES,
+    ExistsError,
+    InputError,
+    OutputError,
+    permissions,
+    read_bytes,
+    refuse_existing,
+    write_bytes,
+)
 from ..picture import export
 from . import arriving, collections, runner, streams
 from .jobs import Job, UsageError, expand, namesakes, plan, read_list, tell_left_out
@@ -55,7 +64,7 @@ def _mask(path: Path) -> "np.ndarray":
         pixels = open_picture(read_bytes(path))
     except OSError as e:
         raise UsageError(f"--roi-mask {path}: {e.strerror or e}") from e
-    except (AecError, ValueError) as e:
+    except (AecError, InputError, ValueError) as e:
         raise UsageError(f"--roi-mask {path}: {e}") from e
     gray = pixels.data.mean(2) / (1 if pixels.depth == 8 else 257)
     return gray.round().astype("uint8")
