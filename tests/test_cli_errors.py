@@ -85,6 +85,55 @@ def test_a_value_that_is_not_allowed_is_told_with_those_that_are(command, option
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value", "words"),
+    [
+        (
+            "decompress",
+            "--crop",
+            "-1,2,3,4",
+            "'-1,2,3,4': X,Y,W,H in pixels, as in 0,0,640,480; X and Y are at least 0",
+        ),
+        ("decompress", "--fit", "-3x4", "'-3x4': WIDTHxHEIGHT in pixels"),
+        ("decompress", "--scale", "-1/2", "'-1/2': allowed are 1, 1/2, 1/4 and 1/8"),
+        ("compress", "--roi", "-1,0,8,8:+5", "'-1,0,8,8:+5': X,Y,W,H:+N"),
+        ("compress", "--roi-mask", "-5.png:+3", "--roi-mask -5.png: No such file"),
+        ("compress", "--target-size", "-80k", "'-80k': bytes, as in 80000, 80k"),
+        ("compress", "--target-psnr", "-.5", "-.5: must be a number above 0"),
+        ("compress", "-q", "-5", "-5: allowed are 1..100"),
+    ],
+)
+def test_a_value_that_begins_with_a_minus_sign_is_read_as_a_value(command, option, value, words, capsys):
+    assert here(command, option, value, "x") == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["-o", "-f", "x.aec"],
+            "argument -o/--output: a value must follow, and not -f; one that begins with a minus sign",
+        ),
+        (
+            ["--crop", "-x", "x.aec"],
+            "argument --crop: a value must follow, and not -x; one that begins with a minus sign",
+        ),
+        (["x.aec", "--crop"], "argument --crop: a value must follow\n"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_value_is_named(arguments, words, capsys):
+    assert here("decompress", *arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_file_whose_name_begins_with_a_minus_sign_and_a_digit_is_an_input(picture, tmp_path, monkeypatch):
+    picture.rename(tmp_path / "-5.png")
+    monkeypatch.chdir(tmp_path)
+    assert here("compress", "-5.png", "--output=-6.aec") == 0
+    assert files(tmp_path) == {"-5.png", "-6.aec"}
+
+
 def oversized(_: bytes) -> bytes:
     head = b"\xd7AEC\x02" + bytes(4) + bytes([50, 0x60]) + b"\xff\xff\x03" + b"\xff\xff\x03"  # 65535 x 65535
     return head + bytes(100)
