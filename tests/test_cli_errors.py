@@ -244,6 +244,45 @@ def test_debug_shows_the_traceback(tmp_path):
     assert done.returncode == 1 and "Traceback" in done.stderr and "FileNotFoundError" in done.stderr
 
 
+class Endless(io.RawIOBase):
+    """Zeros that do not end, and how many were read."""
+
+    count = 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, into):
+        self.count += len(into)
+        return len(into)
+
+
+@pytest.mark.parametrize("command", [["compress"], ["decompress"], ["info"], ["verify"], ["view"], ["similar"]])
+def test_an_input_without_an_end_is_refused_from_a_limit_on(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("codec.io.MOST_BYTES", 5_000_000)
+    endless = Endless()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(endless)))
+    output = (
+        ["-o", "x"] if command[0] in ("decompress", "view") else ["-o", "x.aec"] if command[0] == "compress" else []
+    )
+    for source in ("-", "/dev/zero"):
+        assert here(*command, source, *output) == 5
+        assert "more than 5000000 bytes, which is the most that is read" in capsys.readouterr().err
+    assert endless.count < 8_000_000 and files(tmp_path) == set()
+
+
+def test_a_file_longer_than_the_limit_is_not_read(picture, monkeypatch, capsys):
+    packed = picture.with_suffix(".aec")
+    packed.write_bytes(codec.encode(np.asarray(Image.open(picture)), lossless=True))
+    for limit, code in ((packed.stat().st_size, 0), (packed.stat().st_size - 1, 5)):
+        monkeypatch.setattr("codec.io.MOST_BYTES", limit)
+        assert here("info", packed) == code
+    assert "most that is read" in capsys.readouterr().err
+    with pytest.raises(codec.LimitError, match="most that is read"):
+        codec.open(packed)
+
+
 def test_an_empty_or_cut_standard_input_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert here("compress", "-") == 3
