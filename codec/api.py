@@ -75,7 +75,7 @@ def encode(
         device: where the network runs: "auto", "cpu", "cuda" or "cuda:N". "auto" uses a GPU only if the caller has
             already imported torch. A GPU needs torch (the extra `train`).
         model: the name of a shipped model ("eye", the default, or "psnr") or the path of a model file; None: the
-            default.
+            default. It must exist even where no network runs, and so none is used.
         effort: how carefully the symbols are chosen, 1..9. It does not change how the file is decoded. 1 rounds each
             latent to the nearest symbol. 2 also chooses the symbol 0 where that saves more bits than its error is
             worth (csrc/model/model.cpp: `dead_zones_of`). 3..9 decode the picture and choose all symbols again, 1 to
@@ -154,8 +154,11 @@ def encode(
     if metadata is not None and not isinstance(metadata, Metadata):
         raise TypeError(f"metadata of type {type(metadata).__name__}: must be codec.Metadata")
     check_device(device)
-    from .coding import quality_map
+    from .coding import model_search, quality_map
     from .picture import code_points, stored
+
+    if model is not None:
+        model_search.find(model)
     from .picture.pixels import of_bits, to_pixels
 
     pixels = to_pixels(image) if bits is None else of_bits(to_pixels(image), bits)
@@ -179,7 +182,7 @@ def encode(
         # An exact file within the limit ends the search: more bytes could not improve it.
         files = [file for file in files if file and len(file) <= limit]
     if not files:
-        from .coding import model_search, tiles
+        from .coding import tiles
 
         encoder = tiles.encoder_for(model_search.find(model), resolve_device(device))
         wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality, blocks, progressive)
