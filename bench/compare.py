@@ -13,7 +13,7 @@ import numpy as np
 from codec import api
 from codec.container.format import MAGIC
 from codec.given import open_picture
-from codec.io import InputError
+from codec.io import InputError, read_bytes
 
 from .inputs import rgb_pixels
 from .metrics import METRICS
@@ -58,7 +58,7 @@ def read(path: Path, device: str, model: str | None, original: File | None) -> F
         InputError: it has another width or height than the original.
         ValueError: as in `codec.picture.pixels.to_pixels`.
     """
-    data = path.read_bytes()
+    data = read_bytes(path)
     quality = None
     if data.startswith(MAGIC) or path.suffix.lower() == ".aec":
         picture = api.decode(data, device, model)

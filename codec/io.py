@@ -1,6 +1,7 @@
 """Finding, reading and writing files. A file is written completely or not at all, and never replaced by accident."""
 
 import errno
+import io
 import os
 import shutil
 import stat
@@ -12,12 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .container.format import DEFAULT_MAX_PIXELS
+from .errors import LimitError
+
 # File names with these suffixes are taken for pictures in folders and archives: common formats that Pillow can read.
 IMAGE_SUFFIXES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".gif", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".ico", ".icns", ".cur", ".psd", ".pcx", ".dcx", ".dds"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi", ".sgi", ".rgb", ".rgba", ".bw", ".im", ".xbm", ".xpm"),
 }
+
+# An input with more bytes is refused, so that one without an end, such as /dev/zero, does not fill the memory. As many
+# are the samples of the largest picture, RGBA of 16 bits, and 256 MiB for what else its file has.
+MOST_BYTES = 8 * DEFAULT_MAX_PIXELS + (1 << 28)
+_AT_ONCE = 1 << 20  # bytes that are read at a time from what has no size
 
 
 class OutputError(Exception):
@@ -74,12 +83,42 @@ def read_bytes(path: Path | None) -> bytes:
     Raises:
         OSError: it cannot be read.
         InputError: standard input is closed.
+        LimitError: it has more than MOST_BYTES bytes.
     """
     if path is not None:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            return _whole(file)
     if sys.stdin is None:
         raise InputError("closed, so that nothing can be read from it")
-    return sys.stdin.buffer.read()
+    return _whole(sys.stdin.buffer)
+
+
+def _whole(file: BinaryIO) -> bytes:
+    size = _size(file)
+    check_length(size)
+    held = io.BytesIO(file.read(size))  # which is all of a file that does not grow
+    held.seek(0, io.SEEK_END)
+    while chunk := file.read(_AT_ONCE):
+        held.write(chunk)
+        check_length(held.tell())
+    return held.getvalue()  # which does not copy what was just written
+
+
+def _size(file: BinaryIO) -> int:
+    """Return the size of a regular file. That of pipes and devices is not known, and 0 here."""
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:  # an object that stands for a file
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def check_length(n_bytes: int) -> None:
+    """Raise LimitError if an input is longer than MOST_BYTES."""
+    if n_bytes > MOST_BYTES:
+        raise LimitError(
+            f"more than {MOST_BYTES} bytes, which is the most that is read: the largest picture needs no more"
+        )
 
 
 def write_bytes(

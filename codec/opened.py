@@ -15,6 +15,7 @@ from .container.format import DEFAULT_MAX_PIXELS, Header, Layout, Tile, region_o
 from .container.metadata import Metadata, reset_orientation, unpacked
 from .errors import CorruptError
 from .extras import need
+from .io import read_bytes
 from .picture import code_points
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ def bytes_of(data: Source) -> memoryview:
 
     Raises:
         OSError: the file cannot be read.
+        LimitError: a path's file has more than `codec.io.MOST_BYTES` bytes.
         TypeError: `data` is of another type, or a file opened in text mode.
     """
     if isinstance(data, (str, os.PathLike)):
-        return memoryview(Path(os.fsdecode(data)).read_bytes())
+        return memoryview(read_bytes(Path(os.fsdecode(data))))
     if (view := _buffer(data)) is not None:  # asked before `read`, because an mmap object has both
         return view
     if isinstance(data, io.TextIOBase):

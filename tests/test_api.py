@@ -11,12 +11,12 @@ from PIL import Image
 
 import codec
 from codec.api import EFFORTS, TILE
-from codec.coding import decoder, model_search, payloads, rans
+from codec.coding import decoder, payloads, rans
 from codec.coding.cdf_tables import cost_bits
 from codec.coding.model_config import level_lambda
 from codec.coding.tiles import TileTask
 from codec.container import format
-from codec.nets import torch_codec, torch_encoder
+from codec.nets import torch_encoder
 from codec.nets.integer import to_fixed
 from codec.picture import fidelity
 from codec.picture.pixels import to_pixels
@@ -55,13 +55,13 @@ def test_awkward_sizes_come_back_close(size):
     ("size", "side"), [((130, 200), 64), ((64, 65), 64), ((129, 257), 128), ((1, 300), 64), ((100, 129), 128)]
 )
 @pytest.mark.parametrize("gray", [False, True])
-def test_tiled_files_come_back_whole(shipped, size, side, gray):
+def test_tiled_files_come_back_whole(frozen_eye, size, side, gray):
     image = photos.photo(*size, seed=2)
     image = image[..., 0].copy() if gray else image
-    data = coded.file(shipped, image, 80, side)
+    data = coded.file(frozen_eye, image, 80, side)
     assert len(codec.inspect(data).tiles) == -(-size[0] // side) * -(-size[1] // side)
     tiled = codec.decode(data, output="numpy")
-    whole = codec.decode(coded.file(shipped, image, 80, 4096), output="numpy")
+    whole = codec.decode(coded.file(frozen_eye, image, 80, 4096), output="numpy")
     assert tiled.shape == image.shape
     # A tile's entropy net does not see its neighbours, so symbols differ by roundings; the transforms do see them.
     assert photos.psnr(tiled, image) > photos.psnr(whole, image) - 1.0
@@ -80,15 +80,13 @@ def boundary_and_interior_error(out, image, side):
     return error[near].mean(), error[grid].mean()
 
 
-def error_near_boundaries(image, quality, side, effort=2) -> tuple[float, float]:
+def error_near_boundaries(model, image, quality, side, effort=2) -> tuple[float, float]:
     """Of a tiled file against the same picture untiled: (error at tile boundaries relative to inside, PSNR lost in dB).
 
     Relative to untiled, for a picture need not be equally hard everywhere.
     """
-    shipped = torch_codec.load(model_search.find(None), CPU)
     tiled, whole = (
-        codec.decode(coded.file(shipped, image, quality, s, effort), output="numpy")
-        for s in (side, format.MIN_TILE << 6)
+        codec.decode(coded.file(model, image, quality, s, effort), output="numpy") for s in (side, format.MIN_TILE << 6)
     )
     near, inside = boundary_and_interior_error(tiled, image, side)
     untiled_near, untiled_inside = boundary_and_interior_error(whole, image, side)
@@ -97,9 +95,10 @@ def error_near_boundaries(image, quality, side, effort=2) -> tuple[float, float]
 
 @pytest.mark.parametrize("effort", [2, 5])
 @pytest.mark.parametrize(("quality", "n"), [(20, 12), (70, 4)])  # at 20 one picture's ratio deviates by 0.1
-def test_no_seam_between_tiles_of_the_side_that_encode_uses(quality, n, effort):
+def test_no_seam_between_tiles_of_the_side_that_encode_uses(frozen_eye, quality, n, effort):
     ratio, lost = np.mean(
-        [error_near_boundaries(photos.gradient(112, 2048, i), quality, TILE, effort) for i in range(n)], axis=0
+        [error_near_boundaries(frozen_eye, photos.gradient(112, 2048, i), quality, TILE, effort) for i in range(n)],
+        axis=0,
     )
     assert ratio <= 1.05 and lost <= 0.02
 
@@ -107,10 +106,12 @@ def test_no_seam_between_tiles_of_the_side_that_encode_uses(quality, n, effort):
 @pytest.mark.parametrize(("quality", "n"), [(20, 12), (65, 1), (88, 1)])  # at 20 one picture's loss deviates by 0.4 dB
 @pytest.mark.parametrize("kind", [photos.gradient, photos.photo])
 @pytest.mark.parametrize("effort", [1, 2])
-def test_even_small_tiles_have_hardly_a_seam(kind, quality, n, effort):
+def test_even_small_tiles_have_hardly_a_seam(frozen_eye, kind, quality, n, effort):
     # Their latents are predicted from less, most so in smooth pictures of few bits; what a dead zone makes 0 is as far
     # off as its prediction. There effort 2 sells error for bytes as well: 10 % of them in tiles, 7 % untiled.
-    ratio, lost = np.mean([error_near_boundaries(kind(384, 384, i), quality, 128, effort) for i in range(n)], axis=0)
+    ratio, lost = np.mean(
+        [error_near_boundaries(frozen_eye, kind(384, 384, i), quality, 128, effort) for i in range(n)], axis=0
+    )
     assert ratio <= 1.25 and lost <= (0.7 if (kind, quality, effort) == (photos.gradient, 20, 2) else 0.2)
 
 
@@ -141,7 +142,7 @@ def test_the_default_model_is_for_the_eye_and_the_other_for_psnr():
 
 
 @pytest.mark.parametrize("picture", ["synthetic", "gray", "astronaut", "kodak"])
-def test_more_quality_costs_more_bytes_and_less_error(picture):
+def test_more_quality_costs_more_bytes_and_less_error(frozen_eye, picture):
     image = {
         "synthetic": lambda: photos.photo(192, 256),
         "gray": lambda: photos.photo(192, 256, seed=5)[..., 1].copy(),
@@ -150,7 +151,7 @@ def test_more_quality_costs_more_bytes_and_less_error(picture):
     }[picture]()
     sizes, figures = [], []
     for quality in (1, 20, 40, 60, 80, 100):
-        data = codec.encode(image, quality)
+        data = codec.encode(image, quality, model=frozen_eye.path)
         sizes.append(len(data))
         figures.append(photos.psnr(codec.decode(data, output="numpy"), image))
     assert sizes == sorted(sizes) and figures == sorted(figures)
@@ -158,11 +159,12 @@ def test_more_quality_costs_more_bytes_and_less_error(picture):
     assert sizes[-1] < image.size  # smaller than the raw pixels even at its best
 
 
-def test_gray_pictures_stay_gray():
+def test_gray_pictures_stay_gray(frozen_eye):
     gray = Image.fromarray(photos.photo(48, 64)[..., 0].copy())
-    out = codec.decode(codec.encode(gray, 80))
+    data = codec.encode(gray, 80, model=frozen_eye.path)
+    out = codec.decode(data)
     assert out.mode == "L"
-    assert codec.decode(codec.encode(gray, 80), output="torch").shape[0] == 1
+    assert codec.decode(data, output="torch").shape[0] == 1
     assert photos.psnr(np.array(out), np.array(gray)) > 25
 
 
@@ -218,12 +220,12 @@ def test_every_quality_decodes_to_what_the_encoder_meant(shipped, effort):
 
 @pytest.mark.parametrize("quality", [5, 50, 95])
 @pytest.mark.parametrize("picture", ["synthetic", "astronaut"])
-def test_effort_2_saves_more_bits_than_its_error_is_worth(psnr_model, picture, quality):
+def test_effort_2_saves_more_bits_than_its_error_is_worth(frozen_psnr, picture, quality):
     image = photos.photo(192, 256) if picture == "synthetic" else photos.astronaut()[:256, 128:384]
-    worth = float(level_lambda(psnr_model.level(quality)))  # of squared error in bits, as the model was trained
+    worth = float(level_lambda(frozen_psnr.level(quality)))  # of squared error in bits, as the model was trained
     bits, loss = {}, {}
     for effort in (1, 2):
-        data = codec.encode(image, quality, effort=effort, model="psnr")
+        data = codec.encode(image, quality, effort=effort, model=frozen_psnr.path)
         error = np.square(codec.decode(data, output="numpy").astype(float) - image).mean()
         bits[effort] = 8 * len(data) / image[..., 0].size
         loss[effort] = bits[effort] + worth * error
@@ -252,39 +254,39 @@ def test_two_is_the_default_effort():
 # ------------------------------------------------------------------ targets
 
 
-def test_a_target_size_counts_all_of_the_file():
+def test_a_target_size_counts_all_of_the_file(frozen_eye):
     image = photos.astronaut()[:160, :200]
     alpha = photos.photo(160, 200)[..., :1]
     metadata = codec.Metadata(icc=np.random.default_rng(0).bytes(700))
     for options in ({"target_size": 14_000}, {"target_bpp": 3.5}):
-        data = codec.encode(np.dstack([image, alpha]), metadata=metadata, **options)
+        data = codec.encode(np.dstack([image, alpha]), metadata=metadata, model=frozen_eye.path, **options)
         assert 0.97 * 14_000 <= len(data) <= 14_000 and not codec.inspect(data).stored
         assert np.array_equal(codec.decode(data, output="numpy")[..., 3:], alpha)
 
 
-def test_a_target_psnr_is_reached():
+def test_a_target_psnr_is_reached(frozen_eye):
     image = photos.astronaut()[:160, :200]
-    data = codec.encode(image, target_psnr=32.0)
+    data = codec.encode(image, target_psnr=32.0, model=frozen_eye.path)
     assert 32.0 <= photos.psnr(codec.decode(data, output="numpy"), image) < 32.3
 
 
-def test_a_target_ssimulacra2_is_reached():
+def test_a_target_ssimulacra2_is_reached(frozen_eye):
     image = photos.astronaut()[:160, :200]
-    data = codec.encode(image, target_ssimulacra2=64)
+    data = codec.encode(image, target_ssimulacra2=64, model=frozen_eye.path)
     assert 64 <= ssimulacra2(image, codec.decode(data, output="numpy")) <= 64.7
-    assert codec.encode(image, target_ssimulacra2=64.0) == data
+    assert codec.encode(image, target_ssimulacra2=64.0, model=frozen_eye.path) == data
 
 
-def test_a_target_ssimulacra2_is_for_8_bits_and_what_alpha_shows():
+def test_a_target_ssimulacra2_is_for_8_bits_and_what_alpha_shows(frozen_eye):
     eight = photos.astronaut()[:160, 100:300]
     deep = eight.astype(np.uint16) * 257 + 100
-    data = codec.encode(deep, target_ssimulacra2=60)
+    data = codec.encode(deep, target_ssimulacra2=60, model=frozen_eye.path)
     assert codec.inspect(data).depth == 16
     assert 60 <= ssimulacra2(eight, codec.decode(data, output="numpy", depth=8)) <= 61.5  # test_targets has how near
     alpha = np.full((160, 200, 1), 255, np.uint8)
     alpha[:, :80] = 0
     shown = np.dstack([eight, alpha])
-    decoded = codec.decode(codec.encode(shown, target_ssimulacra2=60), output="numpy")
+    decoded = codec.decode(codec.encode(shown, target_ssimulacra2=60, model=frozen_eye.path), output="numpy")
     pixels, colours = to_pixels(shown), decoded[..., :3]
     assert np.array_equal(decoded[..., 3:], alpha) and 60 <= fidelity.score(pixels, colours) <= 60.7
 

@@ -87,6 +87,55 @@ def test_a_value_that_is_not_allowed_is_told_with_those_that_are(command, option
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value", "words"),
+    [
+        (
+            "decompress",
+            "--crop",
+            "-1,2,3,4",
+            "'-1,2,3,4': X,Y,W,H in pixels, as in 0,0,640,480; X and Y are at least 0",
+        ),
+        ("decompress", "--fit", "-3x4", "'-3x4': WIDTHxHEIGHT in pixels"),
+        ("decompress", "--scale", "-1/2", "'-1/2': allowed are 1, 1/2, 1/4 and 1/8"),
+        ("compress", "--roi", "-1,0,8,8:+5", "'-1,0,8,8:+5': X,Y,W,H:+N"),
+        ("compress", "--roi-mask", "-5.png:+3", "--roi-mask -5.png: No such file"),
+        ("compress", "--target-size", "-80k", "'-80k': bytes, as in 80000, 80k"),
+        ("compress", "--target-psnr", "-.5", "-.5: must be a number above 0"),
+        ("compress", "-q", "-5", "-5: allowed are 1..100"),
+    ],
+)
+def test_a_value_that_begins_with_a_minus_sign_is_read_as_a_value(command, option, value, words, capsys):
+    assert here(command, option, value, "x") == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["-o", "-f", "x.aec"],
+            "argument -o/--output: a value must follow, and not -f; one that begins with a minus sign",
+        ),
+        (
+            ["--crop", "-x", "x.aec"],
+            "argument --crop: a value must follow, and not -x; one that begins with a minus sign",
+        ),
+        (["x.aec", "--crop"], "argument --crop: a value must follow\n"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_value_is_named(arguments, words, capsys):
+    assert here("decompress", *arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_file_whose_name_begins_with_a_minus_sign_and_a_digit_is_an_input(picture, tmp_path, monkeypatch):
+    picture.rename(tmp_path / "-5.png")
+    monkeypatch.chdir(tmp_path)
+    assert here("compress", "-5.png", "--output=-6.aec") == 0
+    assert files(tmp_path) == {"-5.png", "-6.aec"}
+
+
 def oversized(_: bytes) -> bytes:
     head = b"\xd7AEC\x02" + bytes(4) + bytes([50, 0x60]) + b"\xff\xff\x03" + b"\xff\xff\x03"  # 65535 x 65535
     return head + bytes(100)
@@ -195,6 +244,45 @@ def test_an_interrupt_leaves_no_part_behind_and_exits_130(tmp_path, packed, monk
 def test_debug_shows_the_traceback(tmp_path):
     done = aec("info", "--debug", tmp_path / "absent.aec")
     assert done.returncode == 1 and "Traceback" in done.stderr and "FileNotFoundError" in done.stderr
+
+
+class Endless(io.RawIOBase):
+    """Zeros that do not end, and how many were read."""
+
+    count = 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, into):
+        self.count += len(into)
+        return len(into)
+
+
+@pytest.mark.parametrize("command", [["compress"], ["decompress"], ["info"], ["verify"], ["view"], ["similar"]])
+def test_an_input_without_an_end_is_refused_from_a_limit_on(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("codec.io.MOST_BYTES", 5_000_000)
+    endless = Endless()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(endless)))
+    output = (
+        ["-o", "x"] if command[0] in ("decompress", "view") else ["-o", "x.aec"] if command[0] == "compress" else []
+    )
+    for source in ("-", "/dev/zero"):
+        assert here(*command, source, *output) == 5
+        assert "more than 5000000 bytes, which is the most that is read" in capsys.readouterr().err
+    assert endless.count < 8_000_000 and files(tmp_path) == set()
+
+
+def test_a_file_longer_than_the_limit_is_not_read(picture, monkeypatch, capsys):
+    packed = picture.with_suffix(".aec")
+    packed.write_bytes(codec.encode(np.asarray(Image.open(picture)), lossless=True))
+    for limit, code in ((packed.stat().st_size, 0), (packed.stat().st_size - 1, 5)):
+        monkeypatch.setattr("codec.io.MOST_BYTES", limit)
+        assert here("info", packed) == code
+    assert "most that is read" in capsys.readouterr().err
+    with pytest.raises(codec.LimitError, match="most that is read"):
+        codec.open(packed)
 
 
 def test_an_empty_or_cut_standard_input_is_no_traceback(monkeypatch, capsys):

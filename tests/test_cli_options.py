@@ -177,10 +177,10 @@ def test_crop_and_scale_are_those_of_the_library(tmp_path, packed, capsys):
     ("option", "value"),
     [("--target-size", "1.2k"), ("--target-bpp", "0.6"), ("--target-psnr", "33"), ("--target-ssimulacra2", "70")],
 )
-def test_a_target_is_met(tmp_path, option, value):
+def test_a_target_is_met(tmp_path, frozen_eye, option, value):
     pixels = photos.photo(128, 128)
     Image.fromarray(pixels).save(tmp_path / "x.png")
-    assert here("compress", tmp_path / "x.png", option, value) == 0
+    assert here("compress", tmp_path / "x.png", option, value, "--model", frozen_eye.path) == 0
     data = (tmp_path / "x.aec").read_bytes()
     if option == "--target-psnr":
         assert photos.psnr(codec.decode(data, output="numpy"), pixels) >= 33
@@ -260,9 +260,22 @@ def test_contradictions_of_compress_are_usage_errors(arguments, picture, capsys)
     assert "usage: aec compress" in capsys.readouterr().err and files(picture.parent) == {"photo.png"}
 
 
+@pytest.mark.parametrize("exact", [["--lossless"], ["--max-error", "3"]], ids=lambda options: options[0])
+def test_what_networks_would_need_changes_nothing_of_an_exact_file(exact, picture, capsys):
+    assert here("compress", picture, *exact) == 0
+    plain = (packed := picture.with_suffix(".aec")).read_bytes()
+    assert here("compress", picture, *exact, "--model", "psnr", "--device", "cpu", "--alpha-q", 100, "-f") == 0
+    assert packed.read_bytes() == plain
+    assert here("compress", picture, *exact, "--model", "nonsense", "-f") == 6
+    assert "aec: no model 'nonsense': available are" in capsys.readouterr().err
+    assert packed.read_bytes() == plain
+    with pytest.raises(codec.ModelError, match="no model 'nonsense'"):
+        codec.encode(np.zeros((4, 4, 3), np.uint8), lossless=True, model="nonsense")
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [["--crop", "1,2,3"], ["--crop", "0,0,0,5"], ["--crop=-1,0,5,5"], ["--scale", "1/3"], ["--depth", "12"]],
+    [["--crop", "1,2,3"], ["--crop", "0,0,0,5"], ["--crop", "-1,0,5,5"], ["--scale", "1/3"], ["--depth", "12"]],
 )
 def test_what_decompress_cannot_mean_is_a_usage_error(arguments, packed, capsys):
     assert here("decompress", packed, *arguments) == 2

@@ -122,11 +122,11 @@ def test_more_bytes_give_a_better_picture_and_all_bytes_the_picture(encoder, fir
     assert codec.open(data, allow_partial=True).missing == ()
 
 
-def test_two_passes_give_a_better_half(encoder):
+def test_two_passes_give_a_better_half(frozen_eye):
     image = photos.astronaut()[:256, 100:356].copy()
     halves = []
     for progressive in (False, True):
-        data = codec.encode(image, 90, progressive=progressive)
+        data = codec.encode(image, 90, progressive=progressive, model=frozen_eye.path)
         header = codec.inspect(data)
         assert header.parts == (9 if progressive else 5) and bool(header.first) == progressive
         halves.append(error(image, data[: len(data) // 2]))
@@ -251,18 +251,18 @@ def test_a_table_is_bounded_before_it_is_read():
 @pytest.mark.parametrize(
     "target", [{"target_size": 9000}, {"target_psnr": 33}, {"target_bpp": 1}, {"target_ssimulacra2": 60}]
 )
-def test_progressive_files_meet_targets(target):
+def test_progressive_files_meet_targets(frozen_eye, target):
     image = photos.astronaut()[:256, 100:356].copy()
-    data = codec.encode(image, progressive=True, **target)
+    data = codec.encode(image, progressive=True, model=frozen_eye.path, **target)
     assert codec.inspect(data).first > 0
     if "target_size" in target:
         assert 0.97 * 9000 <= len(data) <= 9000
 
 
-def test_refined_files_with_regions_and_two_passes_decode():
+def test_refined_files_with_regions_and_two_passes_decode(frozen_eye):
     image = photos.astronaut()[:128, 100:228].copy()
-    data = codec.encode(image, 60, effort=3, progressive=True, roi=[((0, 0, 64, 64), 20)])
-    plain = codec.encode(image, 60, progressive=True, roi=[((0, 0, 64, 64), 20)])
+    options = {"progressive": True, "roi": [((0, 0, 64, 64), 20)], "model": frozen_eye.path}
+    data, plain = codec.encode(image, 60, effort=3, **options), codec.encode(image, 60, **options)
     assert error(image, data) < 1.2 * error(image, plain)
 
 

@@ -31,11 +31,8 @@ PICTURES = {
 
 
 @pytest.fixture(scope="module")
-def models():
-    return {tune: torch_codec.load(model_search.find(name), torch.device("cpu")) for tune, name in NAMES.items()}
-
-
-NAMES = {"mse": "psnr", "eye": "eye"}
+def models(frozen_eye, frozen_psnr):
+    return {"mse": frozen_psnr, "eye": frozen_eye}
 
 
 def loss_of(model, image, quality, data):
@@ -181,9 +178,9 @@ def test_a_model_for_ms_ssim_is_left_as_it_is(tmp_path):
 # ------------------------------------------------------------------ what it stands on
 
 
-@pytest.mark.parametrize("name", NAMES.values())
-def test_the_projection_is_the_least_squares_change_of_each_latent_alone(name):
-    model = torch_codec.load(model_search.find(name), torch.device("cpu"))
+@pytest.mark.parametrize("tune", SHARES)
+def test_the_projection_is_the_least_squares_change_of_each_latent_alone(models, tune):
+    model = models[tune]
     projection = engine.projection_of(model.file)
     weight = model.synthesis.shortcut.weight[:, :, 0, 0].double()  # pixels of [0, 1] for each latent
     errors = np.random.default_rng(0).integers(-4000, 4000, (32, 48, 3)).astype(np.int16)

@@ -140,6 +140,48 @@ def test_tiny_flat_pictures_take_few_bytes(size, depth):
     assert len(codec.encode(array, 95)) < 110
 
 
+def with_hidden_colours(height, width):
+    """A disc of a photograph; what is outside has alpha 0, and noise as its colours."""
+    i, j = np.mgrid[:height, :width]
+    alpha = np.where(np.hypot(i / height - 0.5, j / width - 0.5) < 0.4, 255, 0).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return np.dstack([np.where(alpha[..., None] == 0, noise, photos.astronaut()[:height, 128 : 128 + width]), alpha])
+
+
+TARGETS_OUT_OF_REACH = [
+    {"target_psnr": 90},
+    {"target_ssimulacra2": 100},
+    {"target_size": 10**6},
+    {"target_bpp": 99.0},
+]
+
+
+@pytest.mark.parametrize("target", TARGETS_OUT_OF_REACH, ids=lambda target: next(iter(target)))
+@pytest.mark.parametrize("effort", [1, 2])
+def test_a_target_out_of_reach_costs_no_more_bytes_than_lossless(target, effort):
+    image = photos.astronaut()[:128, 128:288].copy()
+    data = codec.encode(image, effort=effort, **target)
+    assert data == codec.encode(image, effort=effort, lossless=True)
+    assert codec.inspect(data).exact == (effort > 1)
+
+
+@pytest.mark.parametrize("target", [{"target_psnr": 90}, {"target_size": 10**6}], ids=lambda target: next(iter(target)))
+def test_a_target_out_of_reach_costs_nothing_for_hidden_colours(target):
+    image = with_hidden_colours(96, 128)
+    data = codec.encode(image, **target)
+    assert len(data) < 0.7 * len(codec.encode(image, lossless=True))
+    back, hidden = codec.decode(data, output="numpy"), image[..., 3] == 0
+    assert np.array_equal(back[..., 3], image[..., 3]) and np.array_equal(back[~hidden], image[~hidden])
+
+
+def test_an_exact_file_that_fits_into_a_target_is_taken_although_webp_would_not_fit(monkeypatch):
+    image = photos.astronaut()[:128, 128:288].copy()
+    exact = codec.encode(image, lossless=True)
+    assert len(exact) < len(codec.encode(image, lossless=True, effort=1)) - 100
+    monkeypatch.setattr(codec.api, "_by_network", None)
+    assert codec.encode(image, target_size=len(exact) + 50) == exact
+
+
 # ------------------------------------------------------------------ the file it came from
 
 

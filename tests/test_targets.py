@@ -64,53 +64,57 @@ def made(codec, pixels, effort, target):
 
 
 @pytest.fixture(scope="module", params=["unrefined", "refined"])
-def model(request, shipped, psnr_model):
+def model(request, frozen_eye, frozen_psnr):
     """At effort 2 files of the one are of latents as the analysis gives them; of the other they are refined."""
-    return shipped if request.param == "unrefined" else psnr_model
+    return frozen_eye if request.param == "unrefined" else frozen_psnr
 
 
 @pytest.mark.parametrize("picture", PICTURES)
 @pytest.mark.parametrize("bits_per_pixel", [0.35, 0.8, 1.9])
-def test_a_size_is_not_exceeded_and_97_percent_of_it_are_used(shipped, picture, bits_per_pixel):
+def test_a_size_is_not_exceeded_and_97_percent_of_it_are_used(frozen_eye, picture, bits_per_pixel):
     pixels = to_pixels(PICTURES[picture]())
     limit = int(bits_per_pixel * pixels.height * pixels.width / 8)
-    header, payloads = targets.encode(encoder(shipped), pixels, pixels.header(75, shipped.id), 2, Target(bytes=limit))
+    header, payloads = targets.encode(
+        encoder(frozen_eye), pixels, pixels.header(75, frozen_eye.id), 2, Target(bytes=limit)
+    )
     if picture == "gradient" and header.quality == 100:
-        assert payloads == plain(shipped, pixels, 100)[1]  # nothing makes it larger
+        assert payloads == plain(frozen_eye, pixels, 100)[1]  # nothing makes it larger
     assert 0.97 * limit <= size(header, payloads) <= limit or header.quality == 100
-    assert decoder.decode(shipped.decoder, coded.read(shipped, header, payloads)).shape == pixels.data.shape
+    assert decoder.decode(frozen_eye.decoder, coded.read(frozen_eye, header, payloads)).shape == pixels.data.shape
 
 
 @settings(max_examples=12)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(60, 20000), st.sampled_from([0, 700]))
-def test_no_file_is_larger_than_allowed_and_what_is_impossible_says_what_is_not(shipped, width, height, limit, other):
+def test_no_file_is_larger_than_allowed_and_what_is_impossible_says_what_is_not(
+    frozen_eye, width, height, limit, other
+):
     pixels = to_pixels(photos.photo(height, width))
-    header = pixels.header(50, shipped.id, 64)
+    header = pixels.header(50, frozen_eye.id, 64)
     try:
-        header, payloads = targets.encode(encoder(shipped), pixels, header, 2, Target(bytes=limit), other)
+        header, payloads = targets.encode(encoder(frozen_eye), pixels, header, 2, Target(bytes=limit), other)
     except ValueError as e:
         least = int(str(e).split()[-1])
         assert least > limit
-        header, payloads = targets.encode(encoder(shipped), pixels, header, 2, Target(bytes=least), other)
+        header, payloads = targets.encode(encoder(frozen_eye), pixels, header, 2, Target(bytes=least), other)
         assert size(header, payloads) + other <= least
     else:
         assert size(header, payloads) + other <= limit
 
 
-def test_a_size_above_the_best_quality_gets_the_best_quality(shipped):
+def test_a_size_above_the_best_quality_gets_the_best_quality(frozen_eye):
     pixels = to_pixels(photos.photo(80, 100))
-    best = plain(shipped, pixels, 100)
-    assert targets.encode(encoder(shipped), pixels, pixels.header(1, shipped.id), 2, Target(bytes=10**6)) == best
+    best = plain(frozen_eye, pixels, 100)
+    assert targets.encode(encoder(frozen_eye), pixels, pixels.header(1, frozen_eye.id), 2, Target(bytes=10**6)) == best
     limit = size(*best)
-    used = size(*targets.encode(encoder(shipped), pixels, pixels.header(1, shipped.id), 2, Target(bytes=limit)))
+    used = size(*targets.encode(encoder(frozen_eye), pixels, pixels.header(1, frozen_eye.id), 2, Target(bytes=limit)))
     assert 0.97 * limit <= used <= limit
 
 
-def test_many_tiles_and_effort_share_the_size(psnr_model):
+def test_many_tiles_and_effort_share_the_size(frozen_psnr):
     pixels, limit, files = to_pixels(photos.astronaut()[:140, 128:328]), 4000, set()
     for effort in (1, 2, 3):
-        header = pixels.header(75, psnr_model.id, 64)
-        header, payloads = targets.encode(encoder(psnr_model), pixels, header, effort, Target(bytes=limit))
+        header = pixels.header(75, frozen_psnr.id, 64)
+        header, payloads = targets.encode(encoder(frozen_psnr), pixels, header, effort, Target(bytes=limit))
         assert len(payloads) == 12 and 0.97 * limit <= size(header, payloads) <= limit
         files.add(tuple(map(tuple, payloads)))
     assert len(files) == 3  # two of them refined
@@ -149,73 +153,73 @@ def test_few_trials_are_decoded(model, target):
     assert 1 <= made(model, pixels, 2, target)[2] <= 7
 
 
-def test_a_score_out_of_reach_says_what_is_in_reach(shipped):
+def test_a_score_out_of_reach_says_what_is_in_reach(frozen_eye):
     pixels = to_pixels(photos.photo(64, 64))
     with pytest.raises(ValueError, match=r"target of SSIMULACRA 2 99: this picture reaches at most (\d\d\.\d\d)") as e:
-        targets.encode(encoder(shipped), pixels, pixels.header(1, shipped.id), 2, Target(ssimulacra2=99))
-    best = score(shipped, pixels, *plain(shipped, pixels, 100))
+        targets.encode(encoder(frozen_eye), pixels, pixels.header(1, frozen_eye.id), 2, Target(ssimulacra2=99))
+    best = score(frozen_eye, pixels, *plain(frozen_eye, pixels, 100))
     assert math.isclose(float(str(e.value).split()[-1]), best, abs_tol=0.005)
-    header, payloads, _ = made(shipped, pixels, 2, Target(ssimulacra2=best - 0.01))
-    assert score(shipped, pixels, header, payloads) >= best - 0.01
+    header, payloads, _ = made(frozen_eye, pixels, 2, Target(ssimulacra2=best - 0.01))
+    assert score(frozen_eye, pixels, header, payloads) >= best - 0.01
 
 
-def test_pictures_with_a_side_below_8_have_no_score(shipped):
+def test_pictures_with_a_side_below_8_have_no_score(frozen_eye):
     for height, width in ((7, 40), (40, 7)):
         pixels = to_pixels(photos.photo(height, width))
         with pytest.raises(targets.OutOfReach, match=rf"{width}x{height} has none; both sides must be at least 8"):
-            targets.encode(encoder(shipped), pixels, pixels.header(1, shipped.id), 2, Target(ssimulacra2=1))
+            targets.encode(encoder(frozen_eye), pixels, pixels.header(1, frozen_eye.id), 2, Target(ssimulacra2=1))
     pixels = to_pixels(photos.photo(8, 8))
-    assert score(shipped, pixels, *made(shipped, pixels, 2, Target(ssimulacra2=20))[:2]) >= 20
+    assert score(frozen_eye, pixels, *made(frozen_eye, pixels, 2, Target(ssimulacra2=20))[:2]) >= 20
 
 
-def test_latents_are_of_a_level_near_that_of_each_trial(shipped, monkeypatch):
+def test_latents_are_of_a_level_near_that_of_each_trial(frozen_eye, monkeypatch):
     analysed, analyse = [], engine.Encoder.analyse
 
     def noted(self, task):
-        analysed.append(float(shipped.level(task.quality)))
+        analysed.append(float(frozen_eye.level(task.quality)))
         return analyse(self, task)
 
     monkeypatch.setattr(engine.Encoder, "analyse", noted)
     pixels = to_pixels(photos.photo(40, 50))
-    task = targets._Task(encoder(shipped), pixels, Target(ssimulacra2=50), 0, 1024)
+    task = targets._Task(encoder(frozen_eye), pixels, Target(ssimulacra2=50), 0, 1024)
     code = targets._coder(task, lambda: lambda share: None)
     for knob in (50.0, 50.2, 49.0, 70.0, 69.5, 99.0, knob_search.HIGHEST, knob_search.LOWEST, -5.0):
         code(knob)
         assert abs(analysed[-1] - task.level(knob)) <= targets.NEAR
-    assert len(analysed) == 5 and analysed[3:] == [float(shipped.level(100)), float(shipped.level(1))]
+    assert len(analysed) == 5 and analysed[3:] == [float(frozen_eye.level(100)), float(frozen_eye.level(1))]
     best = code(knob_search.HIGHEST)
     monkeypatch.undo()
-    assert best == plain(shipped, pixels, 100)[1]
+    assert best == plain(frozen_eye, pixels, 100)[1]
 
 
-def test_a_psnr_out_of_reach_says_what_is_in_reach(shipped):
+def test_a_psnr_out_of_reach_says_what_is_in_reach(frozen_eye):
     pixels = to_pixels(photos.photo(64, 64))
     with pytest.raises(ValueError, match=r"target of 99 dB: this picture reaches at most (\d\d\.\d\d)") as e:
-        targets.encode(encoder(shipped), pixels, pixels.header(1, shipped.id), 2, Target(psnr=99))
-    best = reached(shipped, pixels, *plain(shipped, pixels, 100))
+        targets.encode(encoder(frozen_eye), pixels, pixels.header(1, frozen_eye.id), 2, Target(psnr=99))
+    best = reached(frozen_eye, pixels, *plain(frozen_eye, pixels, 100))
     assert math.isclose(float(str(e.value).split()[-1]), best, abs_tol=0.05)
 
 
-def test_flat_pictures_have_targets_too(shipped):
+def test_flat_pictures_have_targets_too(frozen_eye):
     """Whose PSNR jumps to infinity."""
     pixels = to_pixels(np.full((40, 50, 3), 77, np.uint8))
     aims = [Target(psnr=60), Target(psnr=300), Target(bytes=60), Target(bytes=10**5)]
     for target in (*aims, Target(ssimulacra2=50), Target(ssimulacra2=100)):
         try:
-            header, payloads = targets.encode(encoder(shipped), pixels, pixels.header(90, shipped.id), 2, target)
+            header, payloads = targets.encode(encoder(frozen_eye), pixels, pixels.header(90, frozen_eye.id), 2, target)
         except ValueError as e:
             assert "this picture" in str(e)
         else:
-            assert reached(shipped, pixels, header, payloads) >= (target.psnr or 0)
-            assert score(shipped, pixels, header, payloads) >= (target.ssimulacra2 or 0)
+            assert reached(frozen_eye, pixels, header, payloads) >= (target.psnr or 0)
+            assert score(frozen_eye, pixels, header, payloads) >= (target.ssimulacra2 or 0)
             assert size(header, payloads) <= (target.bytes or math.inf)
 
 
 @pytest.mark.parametrize("target", [Target(psnr=3), Target(ssimulacra2=0.01)])
-def test_what_any_file_has_gets_the_smallest(shipped, target):
+def test_what_any_file_has_gets_the_smallest(frozen_eye, target):
     pixels = to_pixels(photos.gradient(64, 64))
-    header, payloads = targets.encode(encoder(shipped), pixels, pixels.header(90, shipped.id), 2, target)
-    assert header.quality == 1 and size(header, payloads) <= size(*plain(shipped, pixels, 1))
+    header, payloads = targets.encode(encoder(frozen_eye), pixels, pixels.header(90, frozen_eye.id), 2, target)
+    assert header.quality == 1 and size(header, payloads) <= size(*plain(frozen_eye, pixels, 1))
 
 
 def test_for_a_size_the_picture_is_analysed_once_or_twice_and_again_for_refined_files(model, monkeypatch):
@@ -233,10 +237,10 @@ def test_for_a_size_the_picture_is_analysed_once_or_twice_and_again_for_refined_
     assert sum(areas) <= len(sizes) * (2.6 if model.tune == "eye" else 4.6) * 256 * 384
 
 
-def test_a_whole_knob_is_the_plain_quality(shipped):
+def test_a_whole_knob_is_the_plain_quality(frozen_eye):
     for quality in (1, 40, 100):
-        tuned, got = targets._setting(encoder(shipped), float(quality))
-        assert got == quality and np.array_equal(tuned.dead_zones, shipped.file.dead_zones)
+        tuned, got = targets._setting(encoder(frozen_eye), float(quality))
+        assert got == quality and np.array_equal(tuned.dead_zones, frozen_eye.file.dead_zones)
 
 
 def test_the_sample_is_made_of_pieces_of_the_picture():
@@ -281,9 +285,9 @@ SHAPES = {  # values by knob, from the goal's lower end, the middle of the scale
     st.randoms(use_true_random=False),
 )
 def test_every_search_ends_with_what_is_right_if_values_rise(
-    shipped, shape, target, middle, steep, start, before, noise
+    frozen_eye, shape, target, middle, steep, start, before, noise
 ):
-    goal, seen = target.goal(shipped.file.levels), []
+    goal, seen = target.goal(frozen_eye.file.levels), []
     value = SHAPES[shape](goal.low, middle, steep, noise)
 
     def measure(knob):
@@ -297,10 +301,10 @@ def test_every_search_ends_with_what_is_right_if_values_rise(
         assert goal.met(found.value)
 
 
-def test_progress_rises_to_one(psnr_model):
+def test_progress_rises_to_one(frozen_psnr):
     pixels = to_pixels(photos.photo(100, 140))
     for effort, target in ((2, Target(bytes=2500)), (3, Target(bytes=2500)), (2, Target(ssimulacra2=60))):
         shares = []
-        header = pixels.header(1, psnr_model.id, 64)
-        targets.encode(encoder(psnr_model), pixels, header, effort, target, progress=shares.append)
+        header = pixels.header(1, frozen_psnr.id, 64)
+        targets.encode(encoder(frozen_psnr), pixels, header, effort, target, progress=shares.append)
         assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 2

@@ -152,7 +152,7 @@ def metadata(text: str) -> tuple[str, ...]:
 def region(text: str) -> tuple[int, int, int, int]:
     match = re.fullmatch(r"(\d+),(\d+),([1-9]\d*),([1-9]\d*)", text, re.ASCII)
     if not match:
-        raise ArgumentTypeError(f"{text!r}: X,Y,W,H in pixels, as in 0,0,640,480; W and H are at least 1")
+        raise ArgumentTypeError(f"{text!r}: X,Y,W,H in pixels, as in 0,0,640,480; X and Y are at least 0, W and H 1")
     x, y, width, height = map(int, match.groups())
     return x, y, width, height
 

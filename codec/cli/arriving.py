@@ -13,7 +13,7 @@ from dataclasses import replace
 from ..container import format
 from ..conversion import Decompression
 from ..errors import FormatError, TruncatedError
-from ..io import InputError, refuse_existing, write_bytes
+from ..io import InputError, check_length, refuse_existing, write_bytes
 from . import runner, streams
 from .jobs import Job, UsageError, refuse_options
 from .runner import Progress, Row
@@ -42,6 +42,7 @@ def decompress(args: Namespace, conversion: Decompression, jobs: list[Job]) -> i
         data, stages = bytearray(), None  # sizes of the file at which there is more to show
         while chunk := os.read(pipe, _AT_ONCE):
             data += chunk
+            check_length(len(data))
             stages = _stages(data) if stages is None else stages
             if not stages or len(data) < stages[0] or select.select([pipe], [], [], 0)[0]:
                 continue

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import api
+from ..coding import model_search
 from ..coding.device import resolve_device
 from ..coding.threads import cores
 from ..conversion import Compression, Conversion, Decompression
@@ -39,7 +40,7 @@ def compress(args: Namespace) -> int:
     exact = args.lossless or args.max_error is not None
     if exact:
         name = "--lossless" if args.lossless else "--max-error"
-        if args.alpha_quality is not None:
+        if args.alpha_quality not in (None, 100):
             raise UsageError(f"{name} keeps every sample of alpha: --alpha-q says nothing then")
         if args.progressive:
             raise UsageError(f"{name} and --progressive: only pictures that the networks code can be progressive")
@@ -169,13 +170,15 @@ def _workers(args: Namespace, left: int, networks: bool) -> int:
     The device and the model are checked here, so that an error is reported once and not for each file.
     """
     wanted = args.jobs if isinstance(args.jobs, int) else cores()
+    named = args.model is not None and not collections.is_model(args.model)
+    path = model_search.find(args.model) if named else None
     if not networks:
         return wanted
     device = resolve_device(args.device)
-    if args.model is not None and not collections.is_model(args.model):
-        from ..coding import model_file, model_search
+    if path is not None:
+        from ..coding import model_file
 
-        model_file.load(model_search.find(args.model))
+        model_file.load(path)
     return wanted if args.jobs is not None or device == "cpu" else min(wanted, GPU_FILES)
 
 

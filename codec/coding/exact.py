@@ -13,17 +13,18 @@ from ..picture.samples import Pixels
 from .threads import team
 
 
-def file(pixels: Pixels, largest_error: int, tile: int) -> bytes:
-    """Return an .aec file of the picture, which keeps alpha, and the colours where it is 0.
+def file(pixels: Pixels, largest_error: int, tile: int, hidden: bool = True) -> bytes:
+    """Return an .aec file of the picture, which keeps alpha.
 
     Args:
         pixels: the picture.
         largest_error: 0 keeps each colour sample exactly; 1..255: a decoded sample differs by at most this many levels
             of the picture's own depth. Alpha is always exact.
         tile: side of the tiles, 64, 128, .. 4096.
+        hidden: whether to keep the colours where alpha is 0 too; else they become 0, which takes fewer bytes.
     """
     header = replace(pixels.header(largest_error, NO_MODEL, tile), exact=True)
-    samples, blocks = _joined(pixels), code_points.blocks(pixels.metadata, pixels.gray)
+    samples, blocks = _joined(pixels, hidden), code_points.blocks(pixels.metadata, pixels.gray)
 
     def payload(area: Tile) -> bytes:
         part = samples[area.y : area.y + area.height, area.x : area.x + area.width]
@@ -33,8 +34,10 @@ def file(pixels: Pixels, largest_error: int, tile: int) -> bytes:
         return format.write(header, list(ordered(payload, header.tiles)), metadata=blocks)
 
 
-def _joined(pixels: Pixels) -> np.ndarray:
-    return pixels.data if pixels.alpha is None else np.dstack([pixels.data, pixels.alpha])
+def _joined(pixels: Pixels, hidden: bool) -> np.ndarray:
+    if pixels.alpha is None:
+        return pixels.data
+    return np.dstack([pixels.data if hidden else pixels.data * (pixels.alpha != 0)[..., None], pixels.alpha])
 
 
 def encode(samples: np.ndarray, largest_error: int = 0) -> bytes:
