@@ -156,11 +156,10 @@ def encode(
     check_device(device)
     from .coding import model_search, quality_map
     from .picture import code_points, stored
+    from .picture.pixels import of_bits, to_pixels
 
     if model is not None:
         model_search.find(model)
-    from .picture.pixels import of_bits, to_pixels
-
     pixels = to_pixels(image) if bits is None else of_bits(to_pixels(image), bits)
     if metadata is not None:
         metadata.blocks()  # raises an error for values that no file can hold

@@ -101,7 +101,7 @@ def test_a_value_that_is_not_allowed_is_told_with_those_that_are(command, option
         ("compress", "--roi", "-1,0,8,8:+5", "'-1,0,8,8:+5': X,Y,W,H:+N"),
         ("compress", "--roi-mask", "-5.png:+3", "--roi-mask -5.png: No such file"),
         ("compress", "--target-size", "-80k", "'-80k': bytes, as in 80000, 80k"),
-        ("compress", "--target-psnr", "-.5", "-.5: must be a number above 0"),
+        ("compress", "--target-psnr", "-.5", "-.5: must be a finite number above 0"),
         ("compress", "-q", "-5", "-5: allowed are 1..100"),
     ],
 )
