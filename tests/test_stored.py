@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFile, ImageFont, PngImagePlugin
 from shell import here
 
 import codec
+from codec.coding import model_search
 from codec.container import format
 from codec.container.format import NO_MODEL, Header
 from codec.container.metadata import Metadata
@@ -60,9 +61,10 @@ def test_lossless_means_every_sample(height, width, channels, dtype, data):
     assert back.dtype == dtype and np.array_equal(back, expected)
 
 
-def test_lossless_keeps_metadata_and_needs_no_model():
+def test_lossless_keeps_metadata_and_needs_no_model(monkeypatch):
+    monkeypatch.setattr(model_search, "_files", lambda: iter(()))
     block = Metadata(b"profile", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"<x/>")
-    data = codec.encode(photos.photo(20, 30), lossless=True, metadata=block, model="no such model")
+    data = codec.encode(photos.photo(20, 30), lossless=True, metadata=block)
     assert codec.decode(data).info == {"icc_profile": b"profile", "exif": b"Exif\0\0" + block.exif, "xmp": b"<x/>"}
     assert np.array_equal(codec.decode(data, output="numpy"), photos.photo(20, 30))
 
