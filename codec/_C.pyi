@@ -19,6 +19,19 @@ MAX_LANES_LOG2: int
 
 class CorruptError(ValueError): ...
 
+class Stopped(Exception):
+    """What a function raises that ends early because of a StopFlag."""
+
+class StopFlag:
+    """Tells threads that what they compute is of no use any more. Below the flag that the calling thread obeys."""
+
+    def __init__(self) -> None: ...
+    def set(self) -> None: ...
+    def obey(self) -> None:
+        """From now on functions of this module that the calling thread calls raise Stopped if the flag is set, or one
+        above it.
+        """
+
 class Tables:
     def __init__(self, freqs: NDArray[np.uint16], limits: NDArray[np.uint8], raw_bits: NDArray[np.uint8]) -> None: ...
 

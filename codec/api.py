@@ -185,13 +185,15 @@ def encode(
 
         encoder = tiles.encoder_for(model_search.find(model), resolve_device(device))
         wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality, blocks, progressive)
-        files.append(_by_network(encoder, pixels, wanted, progress))
-        if target_psnr is not None or target_ssimulacra2 is not None:
-            if files[0] is None or stored.may_take_less(pixels, len(files[0])):
-                files += _kept_exactly(pixels, effort, hidden=False, limit=files[0] and len(files[0]))
-        elif limit is None and stored.may_take_less(pixels, len(files[0])):
-            # Not by the exact coder: whoever asks for a quality need not wait seconds a megapixel for each decoding.
-            files.append(stored.lossless(pixels, effort, exact=False))
+        coded = _by_network(encoder, pixels, wanted, progress)
+        files.append(coded)
+        most = None if coded is None else len(coded)
+        if most is None or limit is None and stored.may_take_less(pixels, most):
+            if target_psnr is not None or target_ssimulacra2 is not None:
+                files += _kept_exactly(pixels, effort, hidden=False, limit=most)
+            else:
+                # Not by the exact coder: who asks for a quality need not wait seconds a megapixel for each decoding.
+                files.append(stored.lossless(pixels, effort, exact=False))
     if limit is None and source is not None and len(source) < min(map(len, filter(None, files))):
         files.append(stored.original(pixels, source))
     return min(filter(None, files), key=len)

@@ -282,7 +282,9 @@ def _one_by_one(report: _Report, attempt: Callable, stop: threading.Event) -> in
 
 
 def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, workers: int, networks: bool) -> int:
-    interrupted = False
+    from .. import _C
+
+    interrupted, flag = False, _C.StopFlag()
 
     def interrupt(*_: object) -> None:
         nonlocal interrupted
@@ -290,14 +292,19 @@ def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, wor
             os._exit(EXIT_INTERRUPTED)
         interrupted = True
         stop.set()
+        flag.set()
+
+    def obedient(job: Job) -> tuple[Row | Exception, float]:
+        flag.obey()
+        return attempt(job)
 
     with _on_interrupt(interrupt), _pool(workers, networks) as pool:
-        futures = {pool.submit(attempt, job): job for job in report.jobs}
+        futures = {pool.submit(obedient, job): job for job in report.jobs}
         try:
             for future in as_completed(futures):
                 try:
                     result, seconds = future.result()
-                except _Stopped:
+                except (_Stopped, _C.Stopped):
                     continue
                 report.add(futures[future], result, seconds)
         except KeyboardInterrupt:

@@ -102,13 +102,17 @@ def team(tiles: int, one_at_a_time: bool = False) -> Iterator[OrderedMap]:
 def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Context manager: gives a pool whose threads have equal shares of the available threads.
 
-    At the end, the functions that have not started yet are cancelled.
+    At the end, the functions that have not started yet are cancelled. After an error or Ctrl-C, what the others compute
+    in csrc is ended early: they raise `_C.Stopped`.
     """
-    threads = available()
+    from .. import _C
+
+    threads, stop = available(), _C.StopFlag()
     share = max(1, threads // workers)
     torch = sys.modules.get("torch")
 
     def begin() -> None:
+        stop.obey()
         use(share)
         if torch is not None:
             torch.set_num_threads(share)
@@ -124,6 +128,9 @@ def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
         if torch is not None:
             torch.set_num_threads(threads)
         yield pool
+    except BaseException:
+        stop.set()
+        raise
     finally:
         started.abort()  # if a thread could not be started, this ends the others' wait for it
         pool.shutdown(cancel_futures=True)

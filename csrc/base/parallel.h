@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "base/stop.h"
 
 namespace aec {
 
@@ -47,14 +48,17 @@ class Team {
 public:
     // Calls body(i) once for every 0 <= i < n, on whichever thread is free, and returns when all n calls have returned.
     // It waits for finished calls and not for threads to arrive, so a thread that the system starts late delays nobody:
-    // it finds the earlier rounds finished. If a body throws, no further bodies are called, and `parallel` rethrows the
-    // first exception at its end.
+    // it finds the earlier rounds finished. If a body throws, or check_stop on the calling thread, no further bodies are
+    // called, and `parallel` rethrows the first exception at its end.
     template <class Body>
     void each(int64_t n, Body body) {
         Round& round = shared_.rounds.at(round_++);
         for (int64_t i; (i = round.next.fetch_add(1, std::memory_order_relaxed)) < n;) {
             try {
-                if (!shared_.failed.load(std::memory_order_relaxed)) body(i);
+                if (!shared_.failed.load(std::memory_order_relaxed)) {
+                    check_stop();
+                    body(i);
+                }
             } catch (...) {
                 shared_.fail();
             }

@@ -4,6 +4,7 @@
 
 
 #include "base/memory.h"
+#include "base/stop.h"
 #include "lossless/least_squares.h"
 #include "lossless/predictors.h"
 
@@ -44,6 +45,7 @@ public:
     // costs little time.
     void code(const uint16_t* source, int stride, int drop) {
         for (int y = 0; y < height_ && !coder_.past_end(); ++y) {
+            check_stop();
             samples_.begin_row(y);
             errors_.begin_row(y);
             misses_.begin_row(y);

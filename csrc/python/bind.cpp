@@ -123,6 +123,7 @@ PYBIND11_MODULE(_C, m) {
         throw std::invalid_argument("no instruction set is called " + name);
     });
 
+    bind_stop(m);
     bind_nets(m);
     bind_analysis(m);
     bind_synthesis(m);

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "base/stop.h"
 
 namespace aec {
 
@@ -76,7 +77,10 @@ private:
     Py_buffer view_;
 };
 
-// Releases the GIL while it lives. pybind11's class for that ends the process if Python ends while a thread of it computes:
+// Ends a computation without the GIL if Ctrl-C was pressed or a StopFlag was set (bind_stop.cpp).
+void check_python();
+
+// Releases the GIL while it lives, and lets check_stop look for Ctrl-C. pybind11's class for that ends the process if Python ends while a thread of it computes:
 // until Python 3.13, who asks for the GIL then has its thread unwound, and pybind11 asks in a destructor that must not
 // throw. Here such a thread waits for the end of the process, as it does from Python 3.14 on.
 class WithoutGil {
@@ -94,6 +98,7 @@ public:
 
 private:
     PyThreadState* state_;
+    const CheckScope scope_{&check_python};
 };
 
 // What a class has for Python's __init__: `.def("__init__", made_by(&factory), kConstructor, ..)`. The factory returns a
@@ -121,6 +126,7 @@ T* pointer(uintptr_t address) {
     return reinterpret_cast<T*>(address);
 }
 
+void bind_stop(py::module_& m);
 void bind_nets(py::module_& m);
 void bind_analysis(py::module_& m);
 void bind_synthesis(py::module_& m);
