@@ -80,9 +80,10 @@ private:
 // Ends a computation without the GIL if Ctrl-C was pressed or a StopFlag was set (bind_stop.cpp).
 void check_python();
 
-// Releases the GIL while it lives, and lets check_stop look for Ctrl-C. pybind11's class for that ends the process if Python ends while a thread of it computes:
-// until Python 3.13, who asks for the GIL then has its thread unwound, and pybind11 asks in a destructor that must not
-// throw. Here such a thread waits for the end of the process, as it does from Python 3.14 on.
+// Releases the GIL while it lives, and lets check_stop look for Ctrl-C. pybind11's class for that ends the process if
+// Python ends while a thread of it computes: until Python 3.13, who asks for the GIL then has its thread unwound, and
+// pybind11 asks in a destructor that must not throw. Here such a thread waits for the end of the process, as it does from
+// Python 3.14 on.
 class WithoutGil {
 public:
     WithoutGil() : state_(PyEval_SaveThread()) {}
