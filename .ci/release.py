@@ -111,8 +111,8 @@ def model_source(folder: Path, model: Path, model_id: str, package: str) -> None
     """Write the source of the package of a model into a new folder."""
     words = {"package": package, "name": model.stem, "id": model_id, "folder": "aec_models"}
     (folder / words["folder"]).mkdir(parents=True)
-    shutil.copy(model, folder / words["folder"])
-    shutil.copy(ROOT / "LICENSE", folder)
+    shutil.copyfile(model, folder / words["folder"] / model.name)  # with the rights of a new file
+    shutil.copyfile(ROOT / "LICENSE", folder / "LICENSE")
     (folder / "pyproject.toml").write_text(MODEL_PROJECT.format(**words))
     (folder / "README.md").write_text(MODEL_README.format(**words))
 
@@ -121,7 +121,8 @@ def sources(work: Path) -> tuple[Path, list[Path]]:
     """The source of aec-codec as it is published, and of the packages of models."""
     main = work / "aec-codec"
     main.mkdir()
-    with tarfile.open(fileobj=io.BytesIO(subprocess.check_output(["git", "archive", "HEAD"], cwd=ROOT))) as archive:
+    tree = subprocess.check_output(["git", "-c", "tar.umask=022", "archive", "HEAD"], cwd=ROOT)
+    with tarfile.open(fileobj=io.BytesIO(tree)) as archive:
         archive.extractall(main, filter="data")
     models = []
     for (name, model_id), package in model_packages().items():
@@ -259,6 +260,7 @@ def missing(files: list[File], tags: list[str], machines: list[str]) -> list[str
 
 def make(out: Path, machines: list[str], pythons: list[str], work: Path, tools: Path) -> None:
     """Write the files of the release into `out`."""
+    os.umask(0o022)  # the rights of files are in wheels too
     commit_time = run("git", "log", "-1", "--format=%ct", cwd=ROOT).strip()
     env = os.environ | {"SOURCE_DATE_EPOCH": commit_time, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     main_source, model_sources = sources(work)

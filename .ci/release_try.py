@@ -121,6 +121,7 @@ def _contents(wheel: Path) -> dict[str, bytes]:
 
 
 def _clean() -> dict[str, str]:
+    """The environment without what changes how Python runs, such as that it is not to keep what it has compiled."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AEC_"))}
 
 
@@ -129,14 +130,16 @@ def elsewhere(
 ) -> Tried:
     """Try a wheel for aarch64 under qemu. Raises Fault."""
     target = place / "site"
-    env = os.environ | {"PYTHONPATH": str(target), "PYTHONHOME": str(arm.root / "usr")}
-    outside = Installed([], [], lambda path: None, dict(os.environ), place)
+    env = _clean() | {"PYTHONPATH": str(target), "PYTHONHOME": str(arm.root / "usr")}
+    outside = Installed([], [], lambda path: None, _clean(), place)
 
     def install(path: Path) -> None:
+        if path in models:  # pip would put the folder of this model in the place of that of all models
+            zipfile.ZipFile(path).extractall(target)
+            return
         with_these = [f"--platform={tag}" for tag in release_arm.PLATFORMS]
         with_these += ["--only-binary=:all:", "--implementation=cp", f"--python-version={arm.version}"]
-        links = ["--find-links", wheel.parent, "--upgrade"]
-        outside.run([tools, "-m", "pip", "install", "-q", "--target", target, *with_these, *links, path])
+        outside.run([tools, "-m", "pip", "install", "-q", "--target", target, *with_these, path])
 
     start = [*arm.python, "-c", "import sys, aec_command; sys.exit(aec_command.main())"]
     return _tried(Installed(arm.python, start, install, env, place), wheel, models, root, "aarch64", "under qemu")
