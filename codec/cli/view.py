@@ -20,6 +20,7 @@ from ..io import permissions, read_bytes, write_bytes
 from ..opened import SCALES, AecFile, kind_of
 from ..picture import code_points, export
 from ..picture.embedded import MAX_WEBP_SIDE
+from .jobs import refuse_own_inputs
 from .runner import failed
 from .streams import complain
 
@@ -57,13 +58,15 @@ STAGE_PIXELS = 2**20  # which are reduced to about so many pixels; WebP has no s
 
 def view(args: Namespace) -> int:
     source = None if args.file == "-" else Path(args.file)
+    target = None if args.output in (None, "-") else Path(args.output)
+    refuse_own_inputs(target, [source])
     try:
         page = _page(source, args)
     except FAILURES as e:
         return failed(e, str(source or "standard input"), args.debug)
     if args.output is not None:
         mode = permissions(source.stat() if source else None)
-        write_bytes(None if args.output == "-" else Path(args.output), page, args.force, mode=mode)
+        write_bytes(target, page, args.force, mode=mode)
         return 0
     _sweep()
     path = Path(tempfile.mkdtemp(prefix=PREFIX), "view.html")
