@@ -40,8 +40,10 @@ def rgb_pixels(picture: Image.Image | Pixels) -> np.ndarray:
     from codec.picture.samples import as_rgb
 
     pixels = to_pixels(picture)
-    if pixels.alpha is not None or pixels.depth != 8:
-        raise ValueError("transparency, or more than 8 bits a sample: the bench compares opaque 8-bit pictures")
+    found = ["transparency"] if pixels.alpha is not None else []
+    found += [f"{pixels.depth} bits a sample"] if pixels.depth != 8 else []
+    if found:
+        raise ValueError(f"a picture with {' and '.join(found)}: only opaque pictures of 8 bits a sample are compared")
     return np.ascontiguousarray(as_rgb(pixels.data))
 
 

@@ -155,12 +155,19 @@ def write_bytes(
         if target.exists() and not target.is_file():
             target.write_bytes(data)  # a device or a pipe must not be replaced by a file
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         _write_whole(target, data, force, times, mode)
     except FileExistsError as e:
         raise _exists(path) from e
     except OSError as e:
         raise OutputError(f"cannot write {path}: {e.strerror or e}") from e
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as e:  # which would seem to be of the file that is to be written
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder") from e
 
 
 def _write_out(data: bytes) -> None:

@@ -136,6 +136,58 @@ def test_a_file_whose_name_begins_with_a_minus_sign_and_a_digit_is_an_input(pict
     assert files(tmp_path) == {"-5.png", "-6.aec"}
 
 
+def test_the_name_of_a_file_that_looks_like_an_option_is_told_how_to_be_given(picture, tmp_path, monkeypatch, capsys):
+    picture.rename(tmp_path / "-dash.png")
+    monkeypatch.chdir(tmp_path)
+    assert here("compress", "-dash.png") == 2
+    assert "a file whose name begins with a minus sign is given as ./-dash.png" in capsys.readouterr().err
+    assert here("compress", "./-dash.png") == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compress", ""],
+        ["compress", "photo.png", "-o", ""],
+        ["compress", "photo.png", "--output-dir-mirror", ""],
+        ["compress", "--filelist", ""],
+        ["decompress", ""],
+        ["info", ""],
+        ["verify", ""],
+        ["similar", ""],
+        ["similar", "photo.png", "--query", ""],
+        ["view", ""],
+        ["compare", "photo.png", ""],
+    ],
+)
+def test_an_empty_name_is_not_the_folder_one_is_in(arguments, picture, monkeypatch, capsys):
+    monkeypatch.chdir(picture.parent)
+    assert here(*arguments) == 2
+    assert "an empty name; the folder that you are in is called ." in capsys.readouterr().err
+    assert files(picture.parent) == {"photo.png"}
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(picture, capsys):
+    (folder := picture.parent / "there").write_text("a file")
+    assert here("compress", picture, "-o", folder / "below" / "x.aec") == 7
+    assert here("compress", picture, "-o", folder / "x.aec") == 7
+    err = capsys.readouterr().err
+    assert "there is not a folder" in err and "exists already" not in err
+
+
+@pytest.mark.parametrize("command", [["view", "-f", "-o"], ["thumbnail"]], ids=lambda command: command[0])
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_input_is_never_replaced_by_what_shows_it(command, linked, packed, capsys):
+    before, output = packed.read_bytes(), packed
+    if linked:
+        output = packed.with_name("link")
+        output.symlink_to(packed)
+    first, *rest = command
+    assert here(first, packed, *rest, output) == 2
+    assert f"{packed} would be replaced by the output: name another one" in capsys.readouterr().err
+    assert packed.read_bytes() == before
+
+
 def oversized(_: bytes) -> bytes:
     head = b"\xd7AEC\x02" + bytes(4) + bytes([50, 0x60]) + b"\xff\xff\x03" + b"\xff\xff\x03"  # 65535 x 65535
     return head + bytes(100)

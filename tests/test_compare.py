@@ -134,6 +134,24 @@ def test_heic_is_read_where_pillow_heif_is_installed(folder):
     assert metrics.psnr(PICTURE, versions_in(folder / "out.html")[1]["pixels"]) > 30
 
 
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        (np.dstack([PICTURE, PICTURE[..., :1]]), "transparency"),
+        (PICTURE[..., 0].astype(np.uint16) * 200, "16 bits a sample"),
+    ],
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_what_is_not_compared_is_named(folder, capsys, changed, found, first):
+    Image.fromarray(changed).save(folder / "other.png")
+    inputs = ["other.png", "photo.jpg"] if first else ["photo.png", "other.png"]
+    assert compare(*(folder / name for name in inputs), "-o", folder / "out.html") == runner.EXIT_INPUT
+    assert capsys.readouterr().err == (
+        f"aec: {folder / 'other.png'}: a picture with {found}: only opaque pictures of 8 bits a sample are compared\n"
+    )
+    assert not (folder / "out.html").exists()
+
+
 def test_nothing_is_overwritten_without_f_and_an_input_never(folder, capsys):
     out = folder / "out.html"
     out.write_text("before")

@@ -55,6 +55,13 @@ def _number(kind: type[_Number], text: str, limits: str) -> _Number:
         raise ArgumentTypeError(f"{text!r}: {limits}") from None
 
 
+def name(text: str) -> str:
+    """The name of a file or folder. pathlib takes an empty one, such as an unset variable, for the folder one is in."""
+    if not text:
+        raise ArgumentTypeError("an empty name; the folder that you are in is called .")
+    return text
+
+
 def device(text: str) -> str:
     try:
         check_device(text)

@@ -30,6 +30,15 @@ def refuse_options(args: Namespace, allowed: set[str], what: str) -> None:
             raise UsageError(f"{action.option_strings[-1]} means nothing for {what}")
 
 
+def refuse_own_inputs(target: Path | None, sources: Iterable[Path | None]) -> None:
+    """Raise UsageError if the output would replace an input, which not even -f asks for. None: a standard stream."""
+    if target is None or not target.is_file():
+        return
+    for source in sources:
+        if source is not None and source.is_file() and source.samefile(target):
+            raise UsageError(f"{source} would be replaced by the output: name another one")
+
+
 @dataclass(frozen=True)
 class Source:
     """An input file.

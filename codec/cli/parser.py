@@ -6,20 +6,19 @@ commands that need it.
 
 import argparse
 import importlib
-import itertools
 import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from .. import api
 from ..container import format
 from ..failures import FAILURES, message
 from ..io import OutputError
 from . import arguments, bulk_arguments, desktop_arguments, examples, small_arguments, streams, train_arguments
+from .argument_parser import Parser
 from .jobs import UsageError
 from .runner import EXIT_INTERRUPTED, EXIT_OUTPUT, EXIT_USAGE, exit_code
 
@@ -53,44 +52,6 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are safe for a terminal, and which reports an error if its help cannot be written.
-
-    What begins with a minus sign and a digit is a value, for no option does: so the check of the value says what is
-    wrong with --crop -1,0,8,8, and not argparse, to which the value seems to be missing.
-    """
-
-    def __init__(self, *args: Any, **options: Any):
-        super().__init__(*args, **options)
-        self._negative_number_matcher = re.compile(r"-\.?\d")
-        self._words: list[str] = []
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        self._words = list(args or ())
-        return super().parse_known_args(args, namespace)
-
-    def print_help(self, file: Any = None) -> None:
-        if file is not None:
-            super().print_help(file)
-        else:
-            streams.say(self.format_help().removesuffix("\n"))
-
-    def error(self, message: str) -> NoReturn:
-        if found := re.fullmatch(r"argument (\S+): expected one argument", message):
-            message = f"argument {found[1]}: {self._missing_value(found[1].split('/'))}"
-        super().error(streams.shown(message))
-
-    def _missing_value(self, names: list[str]) -> str:
-        """Say what there is in place of the value of an option, which has these names."""
-        for word, following in itertools.pairwise([*self._words, ""]):
-            if word in names and following[:1] == "-":
-                example = f"{word}={following}" if word.startswith("--") else f"{word}{following}"
-                return (
-                    f"a value must follow, and not {following}; one that begins with a minus sign is given as {example}"
-                )
-        return "a value must follow"
-
-
 def make_parser(only: str | None = None) -> argparse.ArgumentParser:
     """Make the parser.
 
@@ -99,7 +60,7 @@ def make_parser(only: str | None = None) -> argparse.ArgumentParser:
             making all takes some milliseconds. None: all.
     """
     raw = argparse.RawDescriptionHelpFormatter
-    parser = _Parser("aec", description="A learned image codec.", epilog=examples.MAIN, formatter_class=raw)
+    parser = Parser("aec", description="A learned image codec.", epilog=examples.MAIN, formatter_class=raw)
     parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and what was built in")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -186,14 +147,25 @@ def _many(p: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
     """Add the options that compress and decompress have in common."""
     p.add_argument(
-        "inputs", nargs="*", metavar="IN", help="file, folder, pattern such as '*.png', or - for standard input"
+        "inputs",
+        nargs="*",
+        type=arguments.name,
+        metavar="IN",
+        help="file, folder, pattern such as '*.png', or - for standard input",
     )
     where = p.add_mutually_exclusive_group()
     where.add_argument(
-        "-o", "--output", metavar="OUT", help="file, folder (must be one for several inputs), or - for standard output"
+        "-o",
+        "--output",
+        type=arguments.name,
+        metavar="OUT",
+        help="file, folder (must be one for several inputs), or - for standard output",
     )
     where.add_argument(
-        "--output-dir-mirror", metavar="DIR", help="into DIR, below which the paths of the inputs are repeated"
+        "--output-dir-mirror",
+        type=arguments.name,
+        metavar="DIR",
+        help="into DIR, below which the paths of the inputs are repeated",
     )
     existing = p.add_mutually_exclusive_group()
     existing.add_argument(
@@ -221,7 +193,7 @@ def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
     )
     many = _many(p)
     help = "more inputs, one a line or as find -print0 has them, from a file or - for standard input"
-    many.add_argument("--filelist", metavar="FILE", help=help)
+    many.add_argument("--filelist", type=arguments.name, metavar="FILE", help=help)
     bulk_arguments.add(p)
     many.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
     many.add_argument(
@@ -387,14 +359,26 @@ def _add_decompress(p: argparse.ArgumentParser) -> None:
 
 
 def _add_info(p: argparse.ArgumentParser) -> None:
-    p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, pattern, or - for standard input")
+    p.add_argument(
+        "inputs",
+        nargs="+",
+        type=arguments.name,
+        metavar="IN",
+        help=".aec file, folder, pattern, or - for standard input",
+    )
     p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
     p.add_argument("--json", dest="as_json", action="store_true", help="a JSON object for each file")
     _talk(p)
 
 
 def _add_verify(p: argparse.ArgumentParser) -> None:
-    p.add_argument("inputs", nargs="+", metavar="IN", help=".aec file, folder, pattern, or - for standard input")
+    p.add_argument(
+        "inputs",
+        nargs="+",
+        type=arguments.name,
+        metavar="IN",
+        help=".aec file, folder, pattern, or - for standard input",
+    )
     p.add_argument("--deep", action="store_true", help="decode all symbols too, but no pixels; needs the files' models")
     _many(p)
     _model(p)
@@ -402,7 +386,12 @@ def _add_verify(p: argparse.ArgumentParser) -> None:
 
 
 def _add_view(p: argparse.ArgumentParser) -> None:
-    p.add_argument("file", metavar="FILE", help=".aec or any picture that Pillow can read; - for standard input")
+    p.add_argument(
+        "file",
+        type=arguments.name,
+        metavar="FILE",
+        help=".aec or any picture that Pillow can read; - for standard input",
+    )
     p.add_argument(
         "-o",
         "--output",
@@ -417,10 +406,14 @@ def _add_view(p: argparse.ArgumentParser) -> None:
 
 def _add_similar(p: argparse.ArgumentParser) -> None:
     p.add_argument(
-        "inputs", nargs="+", metavar="IN", help=".aec file or other picture, folder, pattern, or - for standard input"
+        "inputs",
+        nargs="+",
+        type=arguments.name,
+        metavar="IN",
+        help=".aec file or other picture, folder, pattern, or - for standard input",
     )
     p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
-    p.add_argument("--query", metavar="FILE", help="show the pictures that are most like this one")
+    p.add_argument("--query", type=arguments.name, metavar="FILE", help="show the pictures that are most like this one")
     p.add_argument("-k", type=arguments.count, metavar="N", help="how many pictures --query shows (default: 10)")
     p.add_argument(
         "--threshold",
@@ -441,8 +434,14 @@ def _add_similar(p: argparse.ArgumentParser) -> None:
 
 
 def _add_compare(p: argparse.ArgumentParser) -> None:
-    p.add_argument("original", metavar="ORIGINAL", help="picture")
-    p.add_argument("files", nargs="+", metavar="FILE", help=".aec, JPEG, WebP, AVIF or what else Pillow can read")
+    p.add_argument("original", type=arguments.name, metavar="ORIGINAL", help="picture")
+    p.add_argument(
+        "files",
+        nargs="+",
+        type=arguments.name,
+        metavar="FILE",
+        help=".aec, JPEG, WebP, AVIF or what else Pillow can read",
+    )
     p.add_argument("-o", "--output", metavar="HTML", default="compare.html", help="default: compare.html; - for stdout")
     p.add_argument("-f", "--force", action="store_true", help="overwrite")
     _model(p)
@@ -504,7 +503,9 @@ def _run(argv: list[str]) -> int:
     if args.command == "bench":
         args.rest = rest
     elif rest:
-        command.error(f"unrecognized arguments: {' '.join(rest)}")
+        files = [word for word in rest if os.path.lexists(word)]
+        hint = f"; a file whose name begins with a minus sign is given as ./{files[0]}" if files else ""
+        command.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     if not args.debug:
         _hush_pillow()
     try:

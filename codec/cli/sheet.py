@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..io import InputError, refuse_existing, write_bytes
 from . import runner, streams
 from .anomaly import read
-from .jobs import UsageError
+from .jobs import UsageError, refuse_own_inputs
 
 if TYPE_CHECKING:
     from ..small.model import SmallModel
@@ -47,6 +47,7 @@ def sheet(args: Namespace) -> int:
     target = None if args.output == "-" else Path(args.output)
     if target is not None and target.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"-o {target}: a sheet is a .png or an .html file")
+    refuse_own_inputs(target, map(Path, args.inputs))
     refuse_existing(target, args.force)
     model, level = find(args.model), level_of(args.quality)
     _, pictures, problems = read(args.inputs, model, args.recursive)

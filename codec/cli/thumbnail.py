@@ -8,16 +8,18 @@ from pathlib import Path
 from ..desktop.thumbnail import path_of, thumbnail_of
 from ..failures import FAILURES
 from ..io import OutputError, write_bytes
+from .jobs import refuse_own_inputs
 from .runner import failed
 
 
 def thumbnail(args: Namespace) -> int:
+    output = None if args.output == "-" else Path(args.output)
     try:
         path = path_of(args.input)
+        refuse_own_inputs(output, [path])
         data = thumbnail_of(path, args.size)
     except FAILURES as e:
         return failed(e, args.input, args.debug)
-    output = None if args.output == "-" else Path(args.output)
     if output is not None and output.is_file():
         _write_into(output, data)
     else:  # thumbnails are private: they show what private pictures show

@@ -13,7 +13,7 @@ from typing import Any
 from ..extras import need
 from ..io import InputError, OutputError, permissions, refuse_existing, write_bytes
 from . import runner
-from .jobs import Job, UsageError
+from .jobs import Job, UsageError, refuse_own_inputs
 from .runner import EXIT_INTERRUPTED, Progress, Row
 from .streams import complain
 
@@ -138,8 +138,7 @@ def compare(args: Namespace) -> int:
     comparison = _bench_module("codec.bench.compare")
     target = None if args.output == "-" else Path(args.output)
     sources = [Path(name) for name in (args.original, *args.files)]
-    if target is not None and target.resolve() in [source.resolve() for source in sources]:
-        raise UsageError(f"{target} would be replaced by the page: choose another output with -o")
+    refuse_own_inputs(target, sources)
     refuse_existing(target, args.force)
     original, *others = (Job(source, target) for source in sources)
     files: list[Any] = []

@@ -20,6 +20,7 @@ from ..io import permissions, read_bytes, refuse_existing, write_bytes
 from ..opened import SCALES, AecFile, kind_of
 from ..picture import code_points, export
 from ..picture.embedded import MAX_WEBP_SIDE
+from .jobs import refuse_own_inputs
 from .runner import failed
 from .streams import complain
 
@@ -58,6 +59,7 @@ STAGE_PIXELS = 2**20  # which are reduced to about so many pixels; WebP has no s
 def view(args: Namespace) -> int:
     source = None if args.file == "-" else Path(args.file)
     target = None if args.output in (None, "-") else Path(args.output)
+    refuse_own_inputs(target, [source])
     refuse_existing(target, args.force)
     try:
         page = _page(source, args)
