@@ -136,21 +136,6 @@ def test_a_file_whose_name_begins_with_a_minus_sign_and_a_digit_is_an_input(pict
     assert files(tmp_path) == {"-5.png", "-6.aec"}
 
 
-def test_a_progressive_jpeg_that_was_cut_between_two_scans_is_refused(tmp_path, capsys):
-    whole = io.BytesIO()
-    Image.fromarray(photos.photo(40, 56)).save(whole, "JPEG", progressive=True)
-    data, path = whole.getvalue(), tmp_path / "x.jpg"
-    scans = [i for i in range(len(data)) if data[i : i + 2] == b"\xff\xda"]
-    assert len(scans) > 5
-    for end in scans[1:]:
-        path.write_bytes(data[:end])
-        assert here("compress", path) == 3
-    err = capsys.readouterr().err.splitlines()
-    assert len(err) == len(scans) - 1 and all("truncated" in line for line in err)
-    path.write_bytes(data + b"bytes behind the end")
-    assert here("compress", path) == 0
-
-
 def test_the_name_of_a_file_that_looks_like_an_option_is_told_how_to_be_given(picture, tmp_path, monkeypatch, capsys):
     picture.rename(tmp_path / "-dash.png")
     monkeypatch.chdir(tmp_path)

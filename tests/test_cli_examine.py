@@ -182,7 +182,7 @@ def test_view_makes_a_page_of_any_picture(tmp_path, packed, picture, monkeypatch
     assert str(path) in capfd.readouterr().err and "&lt;b&gt;&amp;.jpg: 40x56" in path.read_text()
     assert shown(path.read_text()).size == (40, 56)
     assert here("view", picture, "-o", tmp_path / "page.html") == 0 and len(opened) == 2
-    for source in (picture, tmp_path / "page.html"):  # which is no picture: the output is looked at first
+    for source in (picture, __file__):  # which is no picture: the output is looked at first
         assert here("view", source, "-o", tmp_path / "page.html") == 7
     deep = tmp_path / "deep.png"
     deep.write_bytes(deep_png := write_png(np.full((3, 5, 4), 0x80FF, np.uint16)))

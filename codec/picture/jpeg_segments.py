@@ -11,7 +11,6 @@ APP0, APP1, APP2, COMMENT = 0xE0, 0xE1, 0xE2, 0xFE
 SOS, EOI, DRI = 0xDA, 0xD9, 0xDD
 CODED, DAMAGED = -1, -2  # used in place of a marker for parts of a file that have none
 LONGEST = 65533  # largest size of a segment's data, in bytes
-_PROGRESSIVE = (0xC2, 0xCA)  # starts of frame, Huffman and arithmetic
 _APP14, _APP15 = 0xEE, 0xEF
 _ALONE = (0x01, *range(0xD0, 0xD9))  # markers that are not followed by a length and data
 # The marker that ends a scan. Within a scan, FF 00 is a coded byte of 255, and FF D0 to FF D7 are restart markers.
@@ -58,15 +57,6 @@ def segments(jpeg: bytes) -> Iterator[Segment]:
             found = _MARKER.search(jpeg, at)
             at = found.start() if found else len(jpeg)
             yield Segment(CODED, end, at)
-
-
-def may_lack_scans(jpeg: bytes) -> bool:
-    """Return whether a file is progressive and has no end marker: Pillow takes it where it was cut between two scans.
-
-    A sequential file without its end marker is taken by what it has: Pillow refuses it if samples are missing.
-    """
-    markers = {segment.marker for segment in segments(jpeg)}
-    return not markers.isdisjoint(_PROGRESSIVE) and EOI not in markers
 
 
 def pixels_only(jpeg: bytes) -> bytes:

@@ -28,7 +28,6 @@ from . import (
     deep_avif,
     file_colour,
     jpeg_blocks,
-    jpeg_segments,
     png_info,
     png_samples,
     reduced,
@@ -238,8 +237,6 @@ def read_file(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> tuple
         return _read_tiff(data, max_pixels)
     with _told():
         image = opened(data, max_pixels)
-    if isinstance(image, JpegImagePlugin.JpegImageFile) and jpeg_segments.may_lack_scans(data):
-        raise ValueError("the JPEG file is truncated: a progressive one without its end marker may lack scans")
     samples, metadata = read(image, max_pixels)
     if image.format == "XBM":  # bits that are set are ink, so black; Pillow makes them white
         samples = 255 - samples

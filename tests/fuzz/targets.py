@@ -122,6 +122,8 @@ def _opened_by_pillow(data: bytes, samples: np.ndarray) -> None:
         image = Image.open(io.BytesIO(data))
     except Exception:
         return  # it gives up files for blocks that nobody needs
+    if image.format == "XBM":
+        return  # of Pillow's images aec takes what Pillow says, and that is the negative
     try:
         found, _ = pixels.read(image)
     except ValueError:
