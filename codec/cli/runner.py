@@ -310,7 +310,8 @@ def _side_by_side(report: _Report, attempt: Callable, stop: threading.Event, wor
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            stop.set()  # the remaining jobs end when they next report progress
+            stop.set()  # the remaining jobs end when they next report progress, or within csrc
+            flag.set()
     return report.code(interrupted)
 
 

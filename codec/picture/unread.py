@@ -27,7 +27,7 @@ _BRANDS = {  # of ISO media files, in the order in which they are looked for: mi
 def _brands(data: bytes) -> set[bytes]:
     """Return the major and the compatible brands of an ISO media file (ISO/IEC 14496-12, box ftyp)."""
     box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
-    return {box[:4], *(box[i : i + 4] for i in range(8, len(box) - 3, 4))}
+    return {data[8:12], *(box[i : i + 4] for i in range(8, len(box) - 3, 4))}
 
 
 def described(data: bytes) -> str:

@@ -80,7 +80,6 @@ ByteString coded_alpha(const aec_encode_options& options, const Area& area, int 
     return std::move(written.bytes);
 }
 
-// The coded alpha of each tile; none if the picture is opaque.
 constexpr int kExactAlpha = 100;
 
 // 0 is what a program has there whose library was too old to know the field when it initialised the options.
@@ -88,6 +87,7 @@ int alpha_quality_of(const aec_encode_options& options) {
     return options.alpha_quality == 0 ? kExactAlpha : int_of(options.alpha_quality);
 }
 
+// The coded alpha of each tile; none if the picture is opaque.
 Vector<ByteString> alphas_of(const SampleView& samples, uint32_t side, const aec_encode_options& options) {
     Header tiles;
     tiles.width = samples.width;
