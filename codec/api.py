@@ -158,8 +158,7 @@ def encode(
     from .picture import code_points, stored
     from .picture.pixels import of_bits, to_pixels
 
-    if model is not None:
-        model_search.find(model)
+    path = None if model is None else model_search.find(model)
     pixels = to_pixels(image) if bits is None else of_bits(to_pixels(image), bits)
     if metadata is not None:
         metadata.blocks()  # raises an error for values that no file can hold
@@ -183,7 +182,7 @@ def encode(
     if not files:
         from .coding import tiles
 
-        encoder = tiles.encoder_for(model_search.find(model), resolve_device(device))
+        encoder = tiles.encoder_for(path or model_search.find(None), resolve_device(device))
         wanted = _Wanted(quality, limit, target_psnr, target_ssimulacra2, effort, alpha_quality, blocks, progressive)
         coded = _by_network(encoder, pixels, wanted, progress)
         files.append(coded)

@@ -144,15 +144,13 @@ def _many(p: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return group
 
 
+def _inputs(p: argparse.ArgumentParser, help: str, nargs: str = "+") -> None:
+    p.add_argument("inputs", nargs=nargs, type=arguments.name, metavar="IN", help=help)
+
+
 def _files(p: argparse.ArgumentParser, metadata_help: str) -> None:
     """Add the options that compress and decompress have in common."""
-    p.add_argument(
-        "inputs",
-        nargs="*",
-        type=arguments.name,
-        metavar="IN",
-        help="file, folder, pattern such as '*.png', or - for standard input",
-    )
+    _inputs(p, "file, folder, pattern such as '*.png', or - for standard input", nargs="*")
     where = p.add_mutually_exclusive_group()
     where.add_argument(
         "-o",
@@ -359,26 +357,14 @@ def _add_decompress(p: argparse.ArgumentParser) -> None:
 
 
 def _add_info(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "inputs",
-        nargs="+",
-        type=arguments.name,
-        metavar="IN",
-        help=".aec file, folder, pattern, or - for standard input",
-    )
+    _inputs(p, ".aec file, folder, pattern, or - for standard input")
     p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
     p.add_argument("--json", dest="as_json", action="store_true", help="a JSON object for each file")
     _talk(p)
 
 
 def _add_verify(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "inputs",
-        nargs="+",
-        type=arguments.name,
-        metavar="IN",
-        help=".aec file, folder, pattern, or - for standard input",
-    )
+    _inputs(p, ".aec file, folder, pattern, or - for standard input")
     p.add_argument("--deep", action="store_true", help="decode all symbols too, but no pixels; needs the files' models")
     _many(p)
     _model(p)
@@ -405,13 +391,7 @@ def _add_view(p: argparse.ArgumentParser) -> None:
 
 
 def _add_similar(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "inputs",
-        nargs="+",
-        type=arguments.name,
-        metavar="IN",
-        help=".aec file or other picture, folder, pattern, or - for standard input",
-    )
+    _inputs(p, ".aec file or other picture, folder, pattern, or - for standard input")
     p.add_argument("-r", "--recursive", action="store_true", help="folders with all that is below them")
     p.add_argument("--query", type=arguments.name, metavar="FILE", help="show the pictures that are most like this one")
     p.add_argument("-k", type=arguments.count, metavar="N", help="how many pictures --query shows (default: 10)")

@@ -45,7 +45,7 @@ def differences(regions: Iterable[tuple[Any, int]], header: Header) -> np.ndarra
             raise TypeError(f"region's difference in quality {change!r}: must be an int, -99..99")
         if not -99 <= (number := operator.index(change)) <= 99:
             raise ValueError(f"region's difference in quality {number}: allowed are -99..99")
-        if isinstance(where, np.ndarray) or hasattr(where, "__array_interface__"):
+        if hasattr(type(where), "__array_interface__"):
             wanted += _of_mask(np.asarray(where), number, header)
         else:
             _add_rectangle(wanted, region_of(where, header), number, header)
